@@ -1,0 +1,63 @@
+"""Set up the virtual environment that the other scripts run in; standard library only.
+
+`enter` installs the project into ``.venv`` when its requirements have changed, then starts the
+calling script again inside it.
+
+PyTorch is installed first and alone, in one fixed version, so that an open range does not pull
+several gigabytes of CUDA libraries. Choose another with ``RT_DECODER_TORCH`` (any pip requirement,
+such as ``torch==2.9.1`` or ``torch --index-url ...``); empty leaves the choice to pip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+VENV = REPO / ".venv"
+TORCH = os.environ.get("RT_DECODER_TORCH", "torch==2.13.0")
+
+
+def _python() -> Path:
+    folder, name = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    return VENV / folder / name
+
+
+def _wanted(extra: str) -> str:
+    text = (REPO / "pyproject.toml").read_text(encoding="utf-8")
+    return hashlib.sha256(f"{extra}\n{TORCH}\n{sys.version}\n{text}".encode()).hexdigest()
+
+
+def _pip(*arguments: str) -> None:
+    command = [str(_python()), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    if subprocess.run([*command, *arguments], cwd=REPO).returncode:
+        sys.exit(f"error: could not install {' '.join(arguments)}; see pip's message above")
+
+
+def enter(extra: str) -> None:
+    """Make sure that ``.venv`` has the project with `extra`, and run the caller inside it."""
+    if sys.version_info < (3, 11):
+        sys.exit(f"error: need Python 3.11 or later, got {sys.version.split()[0]}")
+    if Path(sys.prefix).resolve() == VENV.resolve():
+        return
+    stamp = VENV / f".rt-decoder-{extra}"
+    if not (stamp.is_file() and stamp.read_text() == _wanted(extra) and _python().is_file()):
+        print(f"setting up {VENV.name} (once; downloads PyTorch and more) ...", flush=True)
+        if not _python().is_file():
+            venv.create(VENV, with_pip=True)
+        if TORCH:
+            _pip(*TORCH.split())
+        _pip("--editable", f".[{extra}]")
+        stamp.write_text(_wanted(extra))
+    command = [str(_python()), *sys.argv]
+    if os.name == "nt":
+        sys.exit(subprocess.run(command).returncode)
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    sys.exit("this is used by scripts/demo, scripts/test and scripts/check")
