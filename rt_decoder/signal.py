@@ -1,0 +1,251 @@
+"""The values that flow through the decoder.
+
+Time comes first everywhere: ``(n_samples, n_channels)``. Inside the package signals are in SI
+units (V, T, T/m); `match_channels` converts once, at the source. This module knows nothing of
+where samples come from or where they go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "Chunk",
+    "Features",
+    "Marker",
+    "ModelMismatch",
+    "Readout",
+    "Reason",
+    "SignalInfo",
+    "StreamLost",
+    "match_channels",
+    "reason_names",
+    "unit_gain",
+]
+
+
+class StreamLost(ConnectionError):
+    """The source of samples is gone: its outlet was closed or its connection broke."""
+
+
+class ModelMismatch(ValueError):
+    """A stream or recording does not fit the model's channel contract."""
+
+
+class Reason(IntFlag):
+    """Why a sample is not to be trusted; 0 is a good sample."""
+
+    NONFINITE = 1
+    FLAT = 2
+    RAIL = 4
+    JUMP = 8
+    GAP = 16
+    HELD = 32
+    SETTLING = 64
+    MUSCLE = 128
+    MOVEMENT = 256
+    BAD_CHANNEL = 512
+    REFERENCE_LOST = 1024
+    AMPLITUDE = 2048
+
+
+def reason_names(bits: int) -> tuple[str, ...]:
+    """Lower-case names of the reason bits that are set.
+
+    >>> reason_names(Reason.GAP | Reason.SETTLING)
+    ('gap', 'settling')
+    """
+    return tuple(reason.name.lower() for reason in Reason if bits & reason and reason.name)
+
+
+CH_TYPES = ("eeg", "mag", "grad", "seeg", "ecog", "eog", "ecg", "resp", "emg", "misc", "stim")
+
+# unit as written in the field -> (SI unit, factor)
+_UNITS: dict[str, tuple[str, float]] = {}
+for _names, _unit, _factor in (
+    (("v", "volt", "volts"), "V", 1.0),
+    (("mv", "millivolt", "millivolts"), "V", 1e-3),
+    (("uv", "µv", "μv", "microvolt", "microvolts"), "V", 1e-6),
+    (("nv", "nanovolt", "nanovolts"), "V", 1e-9),
+    (("t", "tesla", "teslas"), "T", 1.0),
+    (("pt", "picotesla", "picoteslas"), "T", 1e-12),
+    (("ft", "femtotesla", "femtoteslas"), "T", 1e-15),
+    (("t/m", "tesla/m", "tesla/meter", "tesla per meter"), "T/m", 1.0),
+    (("ft/cm", "femtotesla/cm", "femtotesla/centimeter"), "T/m", 1e-13),
+    (("n/a", "na", "none", "au", "a.u.", "arbitrary"), "n/a", 1.0),
+):
+    for _name in _names:
+        _UNITS[_name] = (_unit, _factor)
+
+
+def unit_gain(unit: str) -> tuple[str, float]:
+    """SI unit and the factor that takes values in `unit` to it.
+
+    Raises
+    ------
+    ValueError
+        If `unit` is empty or unknown; guessing would risk a silent factor of a million.
+
+    Examples
+    --------
+    >>> unit_gain("microvolts")
+    ('V', 1e-06)
+    """
+    known = _UNITS.get(unit.strip().lower())
+    if known is None:
+        raise ValueError(
+            f"need a known unit, got {unit!r}; use one of "
+            "volts, millivolts, microvolts, tesla, femtotesla, T/m, fT/cm, n/a (--units UNIT)"
+        )
+    return known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignalInfo:
+    """What a signal is: rate and channels.
+
+    Parameters
+    ----------
+    sfreq : float
+        Nominal sampling rate in Hz, above 0.
+    ch_names : tuple of str
+        Unique channel names, at least one.
+    ch_types : tuple of str
+        One of `CH_TYPES` a channel (MNE's names).
+    units : tuple of str
+        One unit a channel, as declared by the source; SI inside the pipeline.
+    positions : array of shape (n_channels, 3) or None
+        Sensor positions in m, NaN where unknown.
+    """
+
+    sfreq: float
+    ch_names: tuple[str, ...]
+    ch_types: tuple[str, ...]
+    units: tuple[str, ...]
+    positions: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.ch_names)
+        if not (np.isfinite(self.sfreq) and self.sfreq > 0):
+            raise ValueError(f"need a sampling rate above 0 Hz, got {self.sfreq}")
+        if n == 0:
+            raise ValueError("need at least one channel, got none")
+        if len(set(self.ch_names)) != n:
+            twice = sorted({name for name in self.ch_names if self.ch_names.count(name) > 1})
+            raise ValueError(f"need unique channel names, got {', '.join(twice)} more than once")
+        if len(self.ch_types) != n or len(self.units) != n:
+            raise ValueError(
+                f"need one type and one unit for each of {n} channels, "
+                f"got {len(self.ch_types)} types and {len(self.units)} units"
+            )
+        unknown = sorted(set(self.ch_types) - set(CH_TYPES))
+        if unknown:
+            raise ValueError(f"need channel types among {', '.join(CH_TYPES)}, got {unknown[0]!r}")
+        if self.positions is not None and np.shape(self.positions) != (n, 3):
+            raise ValueError(f"need positions of shape ({n}, 3), got {np.shape(self.positions)}")
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return len(self.ch_names)
+
+    def pick(self, picks: np.ndarray | list[int]) -> SignalInfo:
+        """The same signal with the channels at `picks`, in that order."""
+        positions = None if self.positions is None else self.positions[np.asarray(picks)]
+        return SignalInfo(
+            self.sfreq,
+            tuple(self.ch_names[i] for i in picks),
+            tuple(self.ch_types[i] for i in picks),
+            tuple(self.units[i] for i in picks),
+            positions,
+        )
+
+
+class Chunk(NamedTuple):
+    """Consecutive samples; a *hop* is a chunk of the pipeline's fixed length.
+
+    Stages return chunks whose arrays they own: valid until the stage's next call.
+    """
+
+    data: np.ndarray  # (n, c) float64, SI
+    times: np.ndarray  # (n,) float64 s on this machine's LSL clock
+    index: int  # absolute index of the first sample, lost samples counted
+    flags: np.ndarray  # (n,) uint16 reason bits of the whole sample
+    channel_flags: np.ndarray  # (n, c) uint16 reason bits of one channel
+
+
+class Marker(NamedTuple):
+    """Something happened: a word was shown, a key was pressed."""
+
+    label: str
+    time: float  # s on this machine's LSL clock
+    index: int = -1  # nearest sample, absolute; -1 while not known
+
+
+class Features(NamedTuple):
+    """What the map sees of one window."""
+
+    values: np.ndarray  # (n_features,) float32
+    time: float  # s, of the newest sample in the window
+    good: float  # share of unflagged samples, in [0, 1]
+    reasons: int = 0  # reason bits of the flagged ones
+
+
+class Readout(NamedTuple):
+    """One answer of the decoder."""
+
+    seq: int
+    kind: str  # "event", "anytime" or "continuous"
+    label: str  # of the marker that asked for it; "" for continuous readouts
+    index: int  # onset as absolute sample index
+    onset: float  # s
+    time: float  # s, when the decision was made
+    words: tuple[str, ...]  # best first
+    scores: tuple[float, ...]  # cosine
+    probabilities: tuple[float, ...]
+    abstained: bool
+    bits: float  # information about the vocabulary: log2 V minus posterior entropy
+    quality: float  # share of good samples in the window
+    reasons: tuple[str, ...]
+    latency_ms: float  # newest sample used to emission; NaN offline
+    late: bool
+
+
+def match_channels(have: SignalInfo, want: SignalInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Find the channels of `want` in `have`, by name, whatever their order.
+
+    Returns
+    -------
+    picks : array of shape (n_want,), int64
+        Column of `have` for each channel of `want`; extra channels are ignored.
+    gains : array of shape (n_want,), float64
+        Factor from the declared unit of `have` to that of `want`.
+
+    Raises
+    ------
+    ModelMismatch
+        If channels are missing (each is named) or a unit cannot be converted.
+    """
+    columns = {name: i for i, name in enumerate(have.ch_names)}
+    missing = [name for name in want.ch_names if name not in columns]
+    if missing:
+        raise ModelMismatch(
+            f"need channel{'s' if len(missing) > 1 else ''} {', '.join(missing)}, "
+            f"got {', '.join(have.ch_names)}; rename with --channels TSV"
+        )
+    picks = np.array([columns[name] for name in want.ch_names], np.int64)
+    gains = np.ones(len(picks))
+    for i, (column, name, unit) in enumerate(zip(picks, want.ch_names, want.units, strict=True)):
+        try:
+            have_si, have_gain = unit_gain(have.units[column])
+            want_si, want_gain = unit_gain(unit)
+        except ValueError as error:
+            raise ModelMismatch(f"channel {name}: {error}") from None
+        if have_si != want_si:
+            raise ModelMismatch(f"channel {name}: need a unit of {want_si}, got {have_si}")
+        gains[i] = have_gain / want_gain
+    return picks, gains
