@@ -1,0 +1,78 @@
+"""Markers from a trigger channel: the codes that an amplifier records beside the signal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+
+import numpy as np
+
+from rt_decoder.signal import Marker
+
+__all__ = ["TriggerReader", "trigger_markers"]
+
+
+class TriggerReader:
+    """Read markers out of a trigger channel, chunk by chunk.
+
+    A marker is a change to a code other than 0. The first sample only tells where the channel
+    stands: a code that is already there began at an unknown time. However the channel is cut into
+    chunks, the markers are the same.
+
+    Parameters
+    ----------
+    mask : int or None
+        Bits of the code that count, such as ``0xFF``; None for all.
+    names : mapping of str to str or None
+        Label of a code, such as ``{"1": "face"}``; codes that are not in it are their own label.
+    """
+
+    def __init__(self, mask: int | None = None, names: Mapping[str, str] | None = None) -> None:
+        self._mask = -1 if mask is None else mask
+        self._names = dict(names or {})
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last code."""
+        self._code: int | None = None
+
+    def process(self, values: np.ndarray, times: np.ndarray, index: int) -> list[Marker]:
+        """Markers of the next chunk.
+
+        Parameters
+        ----------
+        values : array of shape (n_samples,)
+            The channel as delivered; rounded to whole numbers. NaN and infinity change nothing.
+        times : array of shape (n_samples,)
+            Time of each sample in s.
+        index : int
+            Absolute index of the first sample.
+        """
+        markers = []
+        for i, value in enumerate(values.tolist()):  # Python integers hold any code exactly
+            if not isfinite(value):
+                continue
+            code = round(value) & self._mask
+            if code not in (0, self._code) and self._code is not None:
+                label = self._names.get(str(code), str(code))
+                markers.append(Marker(label, float(times[i]), index + i))
+            self._code = code
+        return markers
+
+
+def trigger_markers(
+    values: np.ndarray,
+    stamps: np.ndarray,
+    *,
+    mask: int | None = None,
+    names: Mapping[str, str] | None = None,
+) -> list[Marker]:
+    """Markers of a whole trigger channel; see `TriggerReader`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trigger_markers(np.array([0, 2, 2, 0, 5]), np.arange(5.0), names={"2": "word"})
+    [Marker(label='word', time=1.0, index=1), Marker(label='5', time=4.0, index=4)]
+    """
+    return TriggerReader(mask, names).process(values, stamps, 0)
