@@ -1,0 +1,206 @@
+"""Features of one window: binned amplitudes or binned log band powers, scaled as in calibration.
+
+Windows are anchored at the onset sample and sample-exact. Features know nothing of events; the
+pipeline asks for a window when its last sample is there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rt_decoder.kernels.window import (
+    bin_means,
+    good_and_reasons,
+    log_bins,
+    scale_clamp,
+    subtract_rows,
+)
+from rt_decoder.signal import Features, SignalInfo
+
+__all__ = ["FeatureWindow", "robust_scale", "scale_features"]
+
+# (1e-20 V)^2 or (1e-20 T)^2: five decades below 1 fT, so only a dead channel ever reaches it.
+_POWER_FLOOR = 1e-40
+
+
+class FeatureWindow:
+    """What the map sees of the samples around an onset.
+
+    Sample ``round(tmin * sfreq)`` after the onset is the first of the window, sample
+    ``round(tmax * sfreq)`` the first after it. The window is cut into bins of `decim` samples; a
+    last bin that would be shorter is left out. "amplitude" takes each channel's mean in a bin, less
+    its mean over `baseline`; "bandpower" (for the output of `FilterBank`) takes log10 of the mean
+    power, less that of the baseline. Then ``(x - center) / scale``, limited to +-`clamp`.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal in the ring.
+    kind : {"amplitude", "bandpower"}
+        See above.
+    tmin, tmax : float
+        Window in s after the onset, `tmax` excluded; `tmin` may be negative.
+    decim : int
+        Samples a bin.
+    baseline : (float, float) or None
+        Stretch in s after the onset, its end excluded.
+    center, scale : array of shape (n_features,) or None
+        From `robust_scale` of calibration; None stands for 0 and 1.
+    clamp : float
+        Largest magnitude of a scaled feature.
+
+    Attributes
+    ----------
+    first, last : int
+        What is needed of the ring, as offsets from the onset sample, `last` excluded:
+        ``ring.window(onset + first, onset + last)`` once ``ring.next >= onset + last``.
+    n_samples : int
+        ``last - first``.
+    n_features : int
+        Bins times channels.
+    feature_names : tuple of str
+        ``"{channel}@{start:g}..{stop:g}"``, bin by bin, in s after the onset.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range or the window holds no whole bin.
+    """
+
+    def __init__(
+        self,
+        info: SignalInfo,
+        kind: str,
+        tmin: float,
+        tmax: float,
+        decim: int = 1,
+        baseline: tuple[float, float] | None = None,
+        center: np.ndarray | None = None,
+        scale: np.ndarray | None = None,
+        clamp: float = np.inf,
+    ) -> None:
+        if kind not in ("amplitude", "bandpower"):
+            raise ValueError(f"need features of kind 'amplitude' or 'bandpower', got {kind!r}")
+        if decim < 1:
+            raise ValueError(f"need decim of at least 1 sample, got {decim}")
+        if not clamp > 0:
+            raise ValueError(f"need clamp above 0, got {clamp}")
+        self.info, self.kind, self.decim, self.clamp = info, kind, decim, float(clamp)
+        start, stop = _span(info.sfreq, tmin, tmax)
+        n_bins = (stop - start) // decim
+        if n_bins < 1:
+            raise ValueError(
+                f"need a window of at least {decim} samples at {info.sfreq:g} Hz, "
+                f"got {tmin:g} to {tmax:g} s; move tmax or lower decim"
+            )
+        spans = [(start, start + n_bins * decim)]
+        if baseline is not None:
+            spans.append(_span(info.sfreq, *baseline))
+            if spans[1][1] <= spans[1][0]:
+                raise ValueError(f"need a baseline of at least one sample, got {baseline} s")
+        self.first, self.last = min(span[0] for span in spans), max(span[1] for span in spans)
+        self.n_samples = self.last - self.first
+        self._start = start - self.first
+        # first row and length of the baseline in the window, if there is one
+        self._baseline = [(low - self.first, high - low) for low, high in spans[1:]]
+        self.n_features = n_bins * info.n_channels
+        self.center = self._per_feature("center", center, 0.0)
+        self.scale = self._per_feature("scale", scale, 1.0)
+        if not (self.scale > 0).all():
+            raise ValueError("need scales above 0, got others; robust_scale replaces zeros by 1")
+        self.feature_names = tuple(
+            f"{name}@{at / info.sfreq:.4g}..{(at + decim) / info.sfreq:.4g}"
+            for at in range(start, spans[0][1], decim)
+            for name in info.ch_names
+        )
+        self._bins = np.zeros((n_bins, info.n_channels))
+        self._base = np.zeros((1, info.n_channels))
+        self._values = np.zeros(self.n_features, np.float32)
+
+    def _per_feature(self, name: str, values: np.ndarray | None, default: float) -> np.ndarray:
+        if values is None:
+            return np.full(self.n_features, default)
+        array = np.ascontiguousarray(values, np.float64)
+        if array.shape != (self.n_features,) or not np.isfinite(array).all():
+            raise ValueError(
+                f"need {name} of {self.n_features} finite values, got shape {array.shape}"
+            )
+        return array
+
+    def process(self, window: np.ndarray, flags: np.ndarray, time: float) -> Features:
+        """Compute the features of `window` (n_samples, n_channels), valid until the next call."""
+        if window.shape != (self.n_samples, self.info.n_channels):
+            raise ValueError(
+                f"need a window of shape {(self.n_samples, self.info.n_channels)}, got {window.shape}"
+            )
+        bin_means(window, self._start, self.decim, self._bins)
+        if self.kind == "bandpower":
+            log_bins(self._bins, _POWER_FLOOR)
+        for first, width in self._baseline:
+            bin_means(window, first, width, self._base)
+            if self.kind == "bandpower":
+                log_bins(self._base, _POWER_FLOOR)
+            subtract_rows(self._bins, self._base)
+        scale_clamp(self._bins.reshape(-1), self.center, self.scale, self.clamp, self._values)
+        n_good, reasons = good_and_reasons(flags)
+        return Features(self._values, time, n_good / self.n_samples, reasons)
+
+
+def _span(sfreq: float, tmin: float, tmax: float) -> tuple[int, int]:
+    if not (np.isfinite(tmin) and np.isfinite(tmax)):
+        raise ValueError(f"need finite times, got {tmin} to {tmax} s")
+    return round(tmin * sfreq), round(tmax * sfreq)
+
+
+def robust_scale(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median and interquartile range / 1.349 of each feature over trials.
+
+    1.349 is the interquartile range of the standard normal distribution. A feature that does not
+    vary gets scale 1.
+
+    Parameters
+    ----------
+    X : array of shape (n_trials, n_features)
+        Finite, at least one trial.
+
+    Returns
+    -------
+    center, scale : arrays of shape (n_features,), float64
+
+    Raises
+    ------
+    ValueError
+        If `X` is empty, not two-dimensional or not finite.
+    """
+    X = np.asarray(X, np.float64)
+    if X.ndim != 2 or len(X) == 0:
+        raise ValueError(f"need trials of shape (n_trials, n_features), got {X.shape}")
+    if not np.isfinite(X).all():
+        raise ValueError("need finite features, got NaN or infinity; drop those trials")
+    low, center, high = np.percentile(X, (25, 50, 75), axis=0)
+    scale = (high - low) / 1.349
+    return center, np.where(scale > 0, scale, 1.0)
+
+
+def scale_features(
+    X: np.ndarray, center: np.ndarray, scale: np.ndarray, clamp: float
+) -> np.ndarray:
+    """Scale rows of features as `FeatureWindow` does, by the same kernel.
+
+    Parameters
+    ----------
+    X : array of shape (n_trials, n_features)
+        Unscaled features.
+    center, scale : arrays of shape (n_features,)
+        From `robust_scale`.
+    clamp : float
+        Largest magnitude of a scaled feature.
+
+    Returns
+    -------
+    array of shape (n_trials, n_features), float32
+    """
+    scaled = np.empty(np.shape(X), np.float32)
+    for row, out in zip(np.asarray(X, np.float64), scaled, strict=True):
+        scale_clamp(row, center, scale, clamp, out)
+    return scaled

@@ -1,0 +1,174 @@
+"""Cuts a stream that arrives in any chunks into hops of fixed length.
+
+Hops lie on the grid of the absolute sample index: hop k covers ``[k * n_hop, (k + 1) * n_hop)``.
+Framing knows nothing of what the samples mean; it bridges short losses and reports long ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rt_decoder.kernels.memory import Rows
+from rt_decoder.signal import Chunk, Reason, SignalInfo
+
+__all__ = ["Framer"]
+
+
+class Framer:
+    """Collects chunks and hands out hops.
+
+    Samples before the first grid point are dropped. Where up to `max_hold_s` of samples are missing,
+    the last value is held, stamps are interpolated and the samples are flagged `Reason.GAP`. After a
+    longer loss the unfinished hop is dropped and framing starts again at the next grid point: that
+    hop carries `Reason.GAP` on its first sample, and `jumped` is true while it is being handled.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the stream.
+    n_hop : int
+        Samples a hop, at least 1.
+    max_hold_s : float
+        Longest loss in s that is bridged by holding.
+
+    Attributes
+    ----------
+    jumped : bool
+        Whether samples were lost before the hop handed out last; the stages must then be reset.
+
+    Raises
+    ------
+    ValueError
+        If `n_hop` is below 1 or `max_hold_s` below 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rt_decoder.signal import Chunk, SignalInfo
+    >>> framer = Framer(SignalInfo(100.0, ("Cz",), ("eeg",), ("V",)), n_hop=4)
+    >>> flags = np.zeros(7, np.uint16)
+    >>> framer.push(Chunk(np.zeros((7, 1)), np.arange(7) / 100, 2, flags, flags[:, None]))
+    >>> [hop.index for hop in framer.hops()]
+    [4]
+    """
+
+    def __init__(self, info: SignalInfo, n_hop: int, max_hold_s: float = 0.05) -> None:
+        if n_hop < 1:
+            raise ValueError(f"need hops of at least 1 sample, got {n_hop}; raise hop_ms")
+        if not max_hold_s >= 0:
+            raise ValueError(f"need max_hold_s of 0 or more, got {max_hold_s}")
+        self.info = info
+        self.n_hop = n_hop
+        self._n_hold = int(max_hold_s * info.sfreq + 1e-9)  # 0.05 * 100 Hz is 5, not 4
+        n, c = 4 * n_hop, info.n_channels
+        self._data = Rows((c,), np.float64, n)
+        self._times = Rows((), np.float64, n)
+        self._flags = Rows((), np.uint16, n)
+        self._channel_flags = Rows((c,), np.uint16, n)
+        self._last = np.zeros(c)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the next chunk may start anywhere."""
+        self.jumped = False
+        self._jump_due = False
+        self._begun = False
+        self._next = 0  # absolute index of the sample expected next
+        self._start = 0  # absolute index of the first sample not yet handed out
+        self._row = 0  # where that sample lies in the buffers
+        self._last_time = 0.0
+
+    def push(self, chunk: Chunk) -> None:
+        """Take in a chunk of any length; `hops` must have been exhausted before.
+
+        Raises
+        ------
+        ValueError
+            If the chunk has another number of channels or starts before the end of the last one.
+        RuntimeError
+            If complete hops of the last chunk were not taken.
+        """
+        n, n_columns = chunk.data.shape
+        if n_columns != self.info.n_channels:
+            raise ValueError(f"need chunks of {self.info.n_channels} channels, got {n_columns}")
+        if self._next - self._start >= self.n_hop:
+            raise RuntimeError(
+                "need hops() to be exhausted before the next push, got hops left over"
+            )
+        if n == 0:
+            return
+        if not self._begun:
+            self._restart(chunk.index)
+            self._begun = True
+        n_missing = chunk.index - self._next
+        if n_missing < 0:
+            raise ValueError(
+                f"need a chunk from sample {self._next} on, got one from {chunk.index}"
+            )
+        self._compact()
+        if n_missing > self._n_hold:
+            self._restart(chunk.index)
+            self._jump_due = True
+        elif n_missing:
+            self._hold(n_missing, float(chunk.times[0]))
+        self._append(chunk)
+
+    def hops(self) -> Iterator[Chunk]:
+        """Yield the complete hops, oldest first; their arrays are valid until the next `push`."""
+        while self._next - self._start >= self.n_hop:
+            row, index = self._row, self._start
+            stop = row + self.n_hop
+            flags = self._flags.take(stop)[row:]
+            if self._jump_due:
+                flags[0] |= Reason.GAP
+            self.jumped, self._jump_due = self._jump_due, False
+            self._row, self._start = stop, index + self.n_hop
+            yield Chunk(
+                self._data.take(stop)[row:],
+                self._times.take(stop)[row:],
+                index,
+                flags,
+                self._channel_flags.take(stop)[row:],
+            )
+
+    def _restart(self, index: int) -> None:
+        self._next = index
+        self._start = -(-index // self.n_hop) * self.n_hop
+        self._row = 0
+
+    def _compact(self) -> None:
+        # The unfinished hop is shorter than what was handed out: source and target never overlap.
+        kept = max(0, self._next - self._start)
+        if self._row:
+            for rows in (self._data, self._times, self._flags, self._channel_flags):
+                array = rows.take(self._row + kept)
+                array[:kept] = array[self._row :]
+        self._row = 0
+
+    def _append(self, chunk: Chunk) -> None:
+        n = len(chunk.data)
+        skip = min(n, max(0, self._start - self._next))  # before the first grid point
+        have = max(0, self._next - self._start)
+        stop = have + n - skip
+        self._data.take(stop, have)[have:] = chunk.data[skip:]
+        self._times.take(stop, have)[have:] = chunk.times[skip:]
+        self._flags.take(stop, have)[have:] = chunk.flags[skip:]
+        self._channel_flags.take(stop, have)[have:] = chunk.channel_flags[skip:]
+        self._last[:] = chunk.data[-1]
+        self._last_time = float(chunk.times[-1])
+        self._next += n
+
+    def _hold(self, n_missing: int, time: float) -> None:
+        skip = min(n_missing, max(0, self._start - self._next))
+        have = max(0, self._next - self._start)
+        stop = have + n_missing - skip
+        self._data.take(stop, have)[have:] = self._last
+        self._flags.take(stop, have)[have:] = Reason.GAP
+        self._channel_flags.take(stop, have)[have:] = 0
+        times = self._times.take(stop, have)
+        step = (time - self._last_time) / (n_missing + 1)
+        for k in range(skip, n_missing):
+            times[have + k - skip] = self._last_time + (k + 1) * step
+        self._next += n_missing

@@ -1,0 +1,144 @@
+"""Kernels of the readout: map, cosine scan, exact top-k and posterior.
+
+Sums run in one fixed order, so that a result does not depend on thread counts or BLAS versions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = ["log_posterior", "normalize", "project", "row_product", "scan", "softmax_bits", "top_k"]
+
+# Items a block: 4096 float32 sums are 16 KiB, half of a first-level cache.
+_BLOCK = 4096
+
+
+@njit(cache=True, nogil=True)
+def row_product(x: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
+    """``x @ matrix`` for `x` (p,) and `matrix` (p, r): row by row, in order of p."""
+    out[:] = 0
+    n_whole = len(x) - len(x) % 4
+    for i in range(
+        0, n_whole, 4
+    ):  # four rows a pass: `out` is loaded and stored a quarter as often
+        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+        m0, m1, m2, m3 = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
+        for j in range(len(out)):
+            out[j] = (((out[j] + x0 * m0[j]) + x1 * m1[j]) + x2 * m2[j]) + x3 * m3[j]
+    for i in range(n_whole, len(x)):
+        value, row = x[i], matrix[i]
+        for j in range(len(out)):
+            out[j] += value * row[j]
+
+
+@njit(cache=True, nogil=True)
+def project(vectors: np.ndarray, basis: np.ndarray, out: np.ndarray) -> None:
+    """Coordinates ``basis @ vectors.T`` as `out` (r, V), summed in float64.
+
+    `vectors` is (V, D), `basis` (D, r).
+    """
+    n_items, n_dims = vectors.shape
+    r = basis.shape[1]
+    total = np.empty(r)
+    for v in range(n_items):
+        total[:] = 0.0
+        for d in range(n_dims):
+            value = np.float64(vectors[v, d])
+            row = basis[d]
+            for j in range(r):
+                total[j] += value * row[j]
+        for j in range(r):
+            out[j, v] = total[j]
+
+
+@njit(cache=True, nogil=True)
+def normalize(z: np.ndarray, out: np.ndarray) -> None:
+    """``z / |z|`` into the first elements of `out`; 0 where `z` is 0."""
+    square = 0.0
+    for i in range(len(z)):
+        square += np.float64(z[i]) * np.float64(z[i])
+    length = math.sqrt(square)
+    for i in range(len(z)):
+        out[i] = z[i] / length if length != 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def scan(query: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
+    """``query @ table`` for `query` (r,) and `table` (r, V), r a multiple of 4."""
+    r, n_items = table.shape
+    for start in range(0, n_items, _BLOCK):
+        stop = min(n_items, start + _BLOCK)
+        total = out[start:stop]
+        total[:] = 0
+        for i in range(0, r, 4):
+            q0, q1, q2, q3 = query[i], query[i + 1], query[i + 2], query[i + 3]
+            t0, t1 = table[i, start:stop], table[i + 1, start:stop]
+            t2, t3 = table[i + 2, start:stop], table[i + 3, start:stop]
+            for v in range(len(total)):
+                total[v] = (((total[v] + q0 * t0[v]) + q1 * t1[v]) + q2 * t2[v]) + q3 * t3[v]
+
+
+@njit(cache=True, nogil=True)
+def top_k(values: np.ndarray, indices: np.ndarray, best: np.ndarray) -> None:
+    """Find the largest of `values` (V,): best first, ties by lower index, NaN last.
+
+    `indices` and `best` (k,), k <= V, receive where and what they are.
+    """
+    k = len(indices)
+    count = 0
+    for start in range(0, len(values), 64):
+        stop = min(len(values), start + 64)
+        if count == k:
+            # counting vectorizes where a search for the maximum does not
+            part, least = values[start:stop], best[k - 1]
+            n_above = 0
+            for v in range(len(part)):
+                n_above += part[v] > least
+            if n_above == 0:
+                continue
+        for v in range(start, stop):
+            value = values[v]
+            if math.isnan(value):
+                value = -np.inf
+            if count < k:
+                count += 1
+            elif not value > best[k - 1]:
+                continue
+            at = count - 1
+            while at > 0 and value > best[at - 1]:
+                best[at] = best[at - 1]
+                indices[at] = indices[at - 1]
+                at -= 1
+            best[at] = value
+            indices[at] = v
+
+
+@njit(cache=True, nogil=True)
+def log_posterior(scores: np.ndarray, tau: float, log_prior: np.ndarray, out: np.ndarray) -> bool:
+    """``tau * scores + log_prior`` (V,) in float64; False where a score is not finite."""
+    n_bad = 0
+    for v in range(len(scores)):
+        out[v] = tau * scores[v] + log_prior[v]
+        n_bad += not np.isfinite(scores[v])
+    return n_bad == 0
+
+
+@njit(cache=True, nogil=True)
+def softmax_bits(logits: np.ndarray, peak: float) -> tuple[float, float]:
+    """Log of the normaliser, and bits gained over the uniform distribution, of `logits` (V,).
+
+    `peak` is the largest logit. The bits are ``log2 V`` less the entropy.
+    """
+    total = 0.0
+    weighted = 0.0
+    for v in range(len(logits)):
+        below = logits[v] - peak
+        if below > -745.0:  # exp underflows to 0 below, and -inf * 0 would be NaN
+            weight = math.exp(below)
+            total += weight
+            weighted += weight * below
+    entropy = math.log(total) - weighted / total
+    return peak + math.log(total), (math.log(len(logits)) - entropy) / math.log(2.0)

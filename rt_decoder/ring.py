@@ -1,0 +1,132 @@
+"""The recent past, any stretch of it as one contiguous view.
+
+Every sample is written twice, one capacity apart, so that a window never wraps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Reader", "Ring"]
+
+
+class Ring:
+    """Keeps the newest samples under their absolute index.
+
+    Parameters
+    ----------
+    capacity : int
+        Samples kept, at least 1.
+    n_channels : int
+        Columns.
+    dtype : dtype
+        Of the data.
+
+    Attributes
+    ----------
+    next : int
+        Absolute index of the sample that will be written next.
+
+    Raises
+    ------
+    ValueError
+        If `capacity` or `n_channels` is below 1.
+
+    Examples
+    --------
+    >>> ring = Ring(4, 1)
+    >>> ring.write(np.arange(6.0)[:, None], np.zeros(6, np.uint16))
+    >>> ring.window(3, 6)[0].ravel()
+    array([3., 4., 5.])
+    """
+
+    def __init__(self, capacity: int, n_channels: int, dtype: npt.DTypeLike = np.float64) -> None:
+        if capacity < 1 or n_channels < 1:
+            raise ValueError(
+                f"need room for at least 1 sample of 1 channel, got {capacity} of {n_channels}"
+            )
+        self.capacity = capacity
+        self._data = np.zeros((2 * capacity, n_channels), dtype)
+        self._flags = np.zeros(2 * capacity, np.uint16)
+        # Windows are slices of these, so that no reader can write into the past.
+        self._data_view, self._flags_view = self._data.view(), self._flags.view()
+        self._data_view.flags.writeable = False
+        self._flags_view.flags.writeable = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all samples and begin at index 0."""
+        self.restart(0)
+
+    def restart(self, index: int) -> None:
+        """Forget all samples; the next one written is `index`: no window spans what was lost."""
+        self.next = index
+        self._origin = index
+
+    @property
+    def first(self) -> int:
+        """Absolute index of the oldest sample kept; equals `next` where there is none."""
+        return max(self._origin, self.next - self.capacity)
+
+    def write(self, data: np.ndarray, flags: np.ndarray) -> None:
+        """Append `data` (n, n_channels) and `flags` (n,) at `next`."""
+        n = len(data)
+        skip = max(0, n - self.capacity)
+        row = (self.next + skip) % self.capacity
+        wrap = min(n, skip + self.capacity - row)
+        self._put(row, data[skip:wrap], flags[skip:wrap])
+        self._put(0, data[wrap:], flags[wrap:])
+        self.next += n
+
+    def _put(self, row: int, data: np.ndarray, flags: np.ndarray) -> None:
+        for at in (row, row + self.capacity):
+            self._data[at : at + len(data)] = data
+            self._flags[at : at + len(data)] = flags
+
+    def window(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Give samples `start` to `stop` (excluded) as read-only views, valid until overwritten.
+
+        Returns
+        -------
+        data : array of shape (stop - start, n_channels)
+        flags : array of shape (stop - start,), uint16
+
+        Raises
+        ------
+        LookupError
+            If part of the window is no longer kept or not yet written.
+        ValueError
+            If `stop` lies before `start`.
+        """
+        if stop < start:
+            raise ValueError(f"need a window that ends after its start, got {start} to {stop}")
+        if start < self.first or stop > self.next:
+            raise LookupError(
+                f"need samples {start} to {stop}, got {self.first} to {self.next} in the ring; "
+                + ("wait for more" if start >= self.first else "give it more capacity")
+            )
+        row = start % self.capacity
+        rows = slice(row, row + stop - start)
+        return self._data_view[rows], self._flags_view[rows]
+
+    def cursor(self) -> Reader:
+        """Make a reader with a position of its own, starting at what is written next."""
+        return Reader(self)
+
+
+class Reader:
+    """Reads what was written to a `Ring` since its last `read`."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self.position = ring.next
+
+    def read(self) -> tuple[np.ndarray, int]:
+        """Return new samples (n, n_channels), read-only, and how many were overwritten unread."""
+        ring = self._ring
+        # A ring restarted at an earlier index starts a new story: nothing of it was lost.
+        start = ring.first if self.position > ring.next else max(self.position, ring.first)
+        n_lost = max(0, start - self.position)
+        self.position = ring.next
+        return ring.window(start, ring.next)[0], n_lost
