@@ -1,0 +1,47 @@
+"""The linear map from features to the directions of embedding space that calibration found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rt_decoder.kernels.scan import row_product
+
+__all__ = ["LinearMap"]
+
+
+class LinearMap:
+    """``z = x @ A + b``, always with one shape and one order of summation.
+
+    Parameters
+    ----------
+    A : array of shape (n_features, rank)
+        Finite; kept as float32.
+    b : array of shape (rank,) or None
+        What centres the features on their training mean; None stands for 0.
+
+    Raises
+    ------
+    ValueError
+        If `A` is not two-dimensional, empty or not finite.
+    """
+
+    def __init__(self, A: np.ndarray, b: np.ndarray | None = None) -> None:
+        A = np.ascontiguousarray(A, np.float32)
+        if A.ndim != 2 or A.size == 0:
+            raise ValueError(f"need a map of shape (n_features, rank), got {A.shape}")
+        if not np.isfinite(A).all():
+            raise ValueError("need a finite map, got NaN or infinity; calibrate again")
+        b = np.zeros(A.shape[1], np.float32) if b is None else np.ascontiguousarray(b, np.float32)
+        if b.shape != (A.shape[1],) or not np.isfinite(b).all():
+            raise ValueError(f"need a finite offset of {A.shape[1]} values, got shape {b.shape}")
+        self.A = A
+        self.b = b
+        self._z = np.zeros(A.shape[1], np.float32)
+
+    def process(self, values: np.ndarray) -> np.ndarray:
+        """`z` (rank,) float32 of `values` (n_features,) float32, valid until the next call."""
+        if values.shape != (len(self.A),):
+            raise ValueError(f"need {len(self.A)} features, got shape {values.shape}")
+        row_product(values, self.A, self._z)
+        self._z += self.b
+        return self._z
