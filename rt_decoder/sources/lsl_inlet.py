@@ -1,0 +1,74 @@
+"""One connection to an LSL outlet, with built-in errors and no silent recovery."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+from typing import Any
+
+import pylsl
+
+from rt_decoder.signal import StreamLost
+
+__all__ = ["Inlet"]
+
+
+class Inlet:
+    """A pylsl inlet that never recovers, and is never destroyed once its stream is lost.
+
+    Attributes
+    ----------
+    info : pylsl.StreamInfo
+        The full description.
+    handle : int or None
+        liblsl's; None once the stream was left or lost.
+    """
+
+    def __init__(self, stream: pylsl.StreamInfo, timeout: float) -> None:
+        self._name = stream.name()
+        self._same_host = stream.hostname() == socket.gethostname()
+        self._same_clock = False
+        inlet = pylsl.StreamInlet(stream, recover=False, processing_flags=pylsl.proc_none)
+        self._inlet: pylsl.StreamInlet | None = inlet
+        self.handle: int | None = inlet.obj.value
+        self.info: pylsl.StreamInfo = self.ask("info", timeout)
+
+    def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the inlet; its errors become built-in ones."""
+        if self._inlet is None:
+            raise StreamLost(f"stream {self._name!r} was left or lost")
+        try:
+            return getattr(self._inlet, method)(*args, **kwargs)
+        except pylsl.util.TimeoutError:
+            raise TimeoutError(
+                f"stream {self._name!r} does not answer: a firewall, or an outlet that hangs"
+            ) from None
+        except pylsl.util.LostError:
+            raise self.lost() from None
+
+    def open(self, timeout: float) -> None:
+        """Subscribe, with the clock measured once: later looks at it do not wait."""
+        self.correction(timeout)
+        self.ask("open_stream", timeout)
+
+    def correction(self, timeout: float) -> float:
+        """Seconds from the sender's clock to ours; exactly 0 where both are one clock."""
+        if self._same_clock:
+            return 0.0
+        seconds = float(self.ask("time_correction", timeout))
+        # kept: a later, noisier measurement does not make two clocks out of one
+        self._same_clock = self._same_host and abs(seconds) < 1e-3
+        return 0.0 if self._same_clock else seconds
+
+    def lost(self) -> StreamLost:
+        """Give up a stream that is gone; the error to raise."""
+        if self._inlet is not None:
+            # Destroying a dead inlet can abort the process (liblsl issue 220). With its handle
+            # taken away pylsl destroys nothing, and liblsl keeps it until the process ends.
+            self._inlet.obj = ctypes.c_void_p()
+        self.close()
+        return StreamLost(f"stream {self._name!r} is lost: its outlet is gone")
+
+    def close(self) -> None:
+        """Leave the stream; pylsl destroys the inlet, which disconnects it."""
+        self._inlet = self.handle = None

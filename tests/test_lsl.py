@@ -1,0 +1,397 @@
+"""The LSL source against outlets on loopback: values, selection, markers, loss."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pylsl
+import pytest
+
+from rt_decoder.loopback import configure_loopback
+from rt_decoder.outlets import ReadoutOutlets, data_outlet, marker_outlet
+from rt_decoder.signal import Readout, SignalInfo, StreamLost
+from rt_decoder.sources.lsl import (
+    LslMarkers,
+    LslSource,
+    Pulled,
+    find_streams,
+    local_clock,
+    resolve,
+)
+from tests.lsl_loopback import wait_for
+
+pytestmark = pytest.mark.lsl
+
+REPO = Path(__file__).resolve().parents[1]
+INFO = SignalInfo(250.0, ("Cz", "EOG1", "TRIG"), ("eeg", "eog", "stim"), ("microvolts", "V", "n/a"))
+EXTREMES = {
+    "double64": [np.nan, -np.inf, 5e-324, np.pi, -0.0, 2.0**53],
+    "float32": [np.nan, np.inf, 1e-45, np.float32(np.pi), -0.0, 16777216.0],
+    "int8": [-128, 127, 0, 1, -1, 7],
+    "int16": [-32768, 32767, 0, 1, -1, 7],
+    "int32": [-(2**31), 2**31 - 1, 2**24 + 1, 1, -1, 7],
+    "int64": [-(2**53), 2**53 - 1, 2**24 + 1, 1, -1, 7],
+}
+
+
+def pull_rows(source: LslSource, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The next `n` samples at least, copied."""
+    got: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def enough() -> bool:
+        data, stamps, _ = source.pull(0.2)
+        got.append((data.copy(), stamps.copy()))
+        return sum(len(stamps) for _, stamps in got) >= n
+
+    wait_for(enough)
+    return np.concatenate([d for d, _ in got]), np.concatenate([s for _, s in got])
+
+
+def connected(outlet: pylsl.StreamOutlet, source_id: str, **kwargs) -> LslSource:
+    source = LslSource(resolve(source_id=source_id), **kwargs)
+    source.open()
+    wait_for(outlet.have_consumers)
+    return source
+
+
+def plain_outlet(source_id: str, *, kind="EEG", sfreq=250.0, fmt="float32", channels=()):
+    """An outlet that describes `channels` (dicts), as other programs do: well or badly."""
+    stream = pylsl.StreamInfo(source_id, kind, 2, sfreq, fmt, source_id)
+    if channels:
+        node = stream.desc().append_child("channels")
+        for channel in channels:
+            child = node.append_child("channel")
+            for key, value in channel.items():
+                child.append_child_value(key, value)
+    return pylsl.StreamOutlet(stream)
+
+
+@pytest.mark.parametrize("fmt", EXTREMES)
+def test_every_format_arrives_exactly(source_id: str, fmt: str) -> None:
+    outlet = data_outlet("formats", INFO, source_id, fmt)
+    source = connected(outlet, source_id)
+    values = np.array(EXTREMES[fmt], outlet.np_dtype).reshape(2, 3)
+    stamps = [1000.25, 1000.125]  # raw: neither sorted nor evened out
+    outlet.push_chunk(values, stamps)
+    data, got = pull_rows(source, 2)
+    assert source.format == fmt
+    assert data.dtype == np.float64
+    np.testing.assert_array_equal(data, values.astype(np.float64))
+    np.testing.assert_array_equal(got, stamps)
+
+
+def test_description_survives(source_id: str) -> None:
+    outlet = data_outlet("described", INFO, source_id)
+    source = LslSource(resolve(source_id=source_id))
+    for field in ("sfreq", "ch_names", "ch_types", "units"):
+        assert getattr(source.info, field) == getattr(INFO, field)
+    (summary,) = [s for s in find_streams(1.0) if s.source_id == source_id]
+    assert summary[:2] == ("described", "EEG")
+    assert summary[3:6] == (3, 250.0, "microvolts, V, n/a")
+    assert summary.format == "double64"
+    del outlet
+
+
+def test_nothing_to_pull_is_an_empty_answer(source_id: str) -> None:
+    outlet = data_outlet("silent", INFO, source_id)
+    source = connected(outlet, source_id)
+    began = local_clock()
+    data, stamps, arrival = source.pull(0.05)
+    assert data.shape == (0, 3)
+    assert stamps.shape == (0,)
+    assert arrival - began >= 0.049
+
+
+def test_backlog_comes_in_bounded_pieces(source_id: str) -> None:
+    outlet = data_outlet("backlog", INFO, source_id)
+    source = connected(outlet, source_id)
+    numbers = np.arange(600.0)
+    sent = 1000 + numbers / 250
+    outlet.push_chunk(np.tile(numbers[:, None], 3), sent.tolist())
+    wait_for(lambda: source._inlet.ask("samples_available") == 600)
+    pieces: list[tuple[np.ndarray, np.ndarray]] = []
+    while sum(len(stamps) for _, stamps in pieces) < 600:
+        data, stamps, _ = source.pull(1.0)
+        pieces.append((data[:, 2].copy(), stamps.copy()))
+    assert [len(stamps) for _, stamps in pieces] == [250, 250, 100]  # a second's worth at most
+    np.testing.assert_array_equal(np.concatenate([d for d, _ in pieces]), numbers)
+    np.testing.assert_array_equal(np.concatenate([s for _, s in pieces]), sent)
+
+
+def test_pull_reuses_its_memory_and_lets_other_threads_run(source_id: str) -> None:
+    outlet = data_outlet("memory", INFO, source_id)
+    source = connected(outlet, source_id)
+    answers: list[Pulled] = []
+    waiting = threading.Thread(target=lambda: answers.append(source.pull(5.0)))
+    waiting.start()
+    for _ in range(1000):  # impossible while a blocked pull holds the interpreter
+        time.sleep(0)
+    assert not answers
+    outlet.push_chunk(np.ones((1, 3)), [7.0])
+    waiting.join(5.0)
+    assert answers
+    outlet.push_chunk(np.full((1, 3), 2.0), [8.0])
+    again = source.pull(5.0)
+    assert np.shares_memory(answers[0].data, again.data)
+    assert np.shares_memory(answers[0].stamps, again.stamps)
+
+
+def test_clock_of_this_machine_needs_no_correction(source_id, monkeypatch) -> None:
+    outlet = data_outlet("clock", INFO, source_id)
+    source = connected(outlet, source_id)
+    assert source.correction() == 0.0
+    monkeypatch.setattr("socket.gethostname", lambda: "another machine")
+    remote = connected(outlet, source_id)
+    assert remote.correction() != 0.0
+    assert abs(remote.correction()) < 0.1
+
+
+# --- which stream
+
+
+def test_no_stream_lists_what_is_there(source_id: str) -> None:
+    outlet = data_outlet("there", INFO, source_id)
+    with pytest.raises(LookupError, match=rf"need a stream with name='absent'.*{source_id}") as e:
+        resolve(name="absent", timeout=0.2)
+    assert "'there' (type EEG" in str(e.value)
+    assert "3 channels, 250 Hz" in str(e.value)
+    with pytest.raises(LookupError, match="got none"):  # an impossible condition finds nothing
+        resolve(predicate="((", timeout=0.1)
+    del outlet
+
+
+def test_several_streams_say_what_separates_them(source_id: str) -> None:
+    outlets = [data_outlet(source_id, INFO, f"{source_id}-{i}") for i in range(2)]
+    with pytest.raises(LookupError, match=r"got 2: .* choose by source-id"):
+        resolve(name=source_id)
+    assert resolve(source_id=f"{source_id}-1").source_id() == f"{source_id}-1"
+    found = resolve(name=source_id, predicate=f"source_id='{source_id}-0'")
+    assert found.source_id() == f"{source_id}-0"
+    del outlets
+
+
+def test_a_name_with_an_apostrophe(source_id: str) -> None:
+    outlet = data_outlet("Ada's cap", INFO, source_id)
+    assert resolve(name="Ada's cap", source_id=source_id).source_id() == source_id
+    with pytest.raises(ValueError, match="both kinds of quotes"):
+        resolve(name="""Ada's "cap\"""")
+    del outlet
+
+
+# --- which streams are refused, which need help
+
+
+@pytest.mark.parametrize(
+    ("kind", "sfreq", "fmt", "why"),
+    [
+        ("EEG", 0.0, "float32", "irregular rate"),
+        ("Markers", 0.0, "string", "of text"),
+        ("EEG", 250.0, "float32", "channel ch1 .*need a known unit"),
+    ],
+)
+def test_refusals(source_id: str, kind: str, sfreq: float, fmt: str, why: str) -> None:
+    outlet = plain_outlet(source_id, kind=kind, sfreq=sfreq, fmt=fmt)
+    with pytest.raises(ValueError, match=why):
+        LslSource(resolve(source_id=source_id))
+    del outlet
+
+
+def test_unit_by_hand(source_id: str) -> None:
+    outlet = plain_outlet(source_id)
+    info = LslSource(resolve(source_id=source_id), units="millivolts").info
+    assert info.ch_names == ("ch1", "ch2")
+    assert info.ch_types == ("eeg", "eeg")
+    assert info.units == ("millivolts", "millivolts")
+    with pytest.raises(ValueError, match="need a known unit, got 'parsecs'"):
+        LslSource(resolve(source_id=source_id), units="parsecs")
+    del outlet
+
+
+def test_description_of_other_length_is_refused(source_id: str, tmp_path: Path) -> None:
+    outlet = plain_outlet(source_id, channels=[{"label": "Cz", "unit": "microvolts"}])
+    with pytest.raises(ValueError, match="need 2 channels described, got 1"):
+        LslSource(resolve(source_id=source_id))
+    table = tmp_path / "channels.tsv"
+    table.write_text("stream name\tmodel name\ttype\tunit\nch1\tPz\teeg\tuV\nch2\tOz\teeg\tuV\n")
+    info = LslSource(resolve(source_id=source_id), channels=table).info
+    assert info.ch_names == ("Pz", "Oz")
+    del outlet
+
+
+# --- markers
+
+
+def marker_stream(source_id: str, fmt: str, sfreq: float = 0.0):
+    stream = pylsl.StreamInfo("marks", "Markers", 2, sfreq, fmt, source_id)
+    outlet = pylsl.StreamOutlet(stream)
+    markers = LslMarkers(resolve(source_id=source_id))
+    markers.open()
+    wait_for(outlet.have_consumers)
+    return outlet, markers
+
+
+def pull_markers(markers: LslMarkers, n: int) -> list:
+    got: list = []
+
+    def enough() -> bool:
+        got.extend(markers.pull())
+        return len(got) >= n
+
+    wait_for(enough)
+    return got
+
+
+def test_text_markers(source_id: str) -> None:
+    outlet, markers = marker_stream(source_id, "string")
+    sent = ["axe", "", "Säge", b"caf\xe9", "last"]
+    for i, label in enumerate(sent):
+        outlet.push_sample([label, "second channel"], 100.0 + i)
+    got = pull_markers(markers, 4)
+    assert [m.label for m in got] == ["axe", "Säge", "café", "last"]
+    assert [m.time for m in got] == [100.0, 102.0, 103.0, 104.0]
+    assert {m.index for m in got} == {-1}
+    assert markers.n_ignored == 1
+    assert markers.pull() == []
+
+
+@pytest.mark.parametrize("fmt", ["int32", "double64"])
+def test_numeric_markers(source_id: str, fmt: str) -> None:
+    outlet, markers = marker_stream(source_id, fmt)
+    values = [3, 3, 0, 16777217] + ([2.5, np.nan] if fmt == "double64" else []) + [9]
+    for i, value in enumerate(values):
+        outlet.push_sample([value, 0], 100.0 + i)
+    expected = ["3", "3", "0", "16777217"] + (["2.5"] if fmt == "double64" else []) + ["9"]
+    assert [m.label for m in pull_markers(markers, len(expected))] == expected
+    assert markers.n_ignored == (fmt == "double64")
+
+
+def test_numbers_at_a_regular_rate_are_a_trigger_line(source_id: str) -> None:
+    outlet, markers = marker_stream(source_id, "int16", sfreq=100.0)
+    line = np.array([0, 0, 4, 4, 4, 0, 4, 5, 5, 0], np.int16)
+    outlet.push_chunk(np.stack((line, line), 1), (100 + np.arange(10) / 100).tolist())
+    got = pull_markers(markers, 3)
+    assert [(m.label, round(100 * (m.time - 100))) for m in got] == [("4", 2), ("4", 6), ("5", 7)]
+
+
+def test_more_markers_than_one_pull_takes(source_id: str) -> None:
+    outlet = marker_outlet("many", source_id)
+    markers = LslMarkers(resolve(source_id=source_id))
+    markers.open()
+    wait_for(outlet.have_consumers)
+    for i in range(200):
+        outlet.push_sample([str(i)], 100.0 + i)
+    assert [m.label for m in pull_markers(markers, 200)] == [str(i) for i in range(200)]
+
+
+# --- loss
+
+
+def test_a_closed_outlet_is_lost(source_id: str) -> None:
+    outlet = data_outlet("closing", INFO, source_id)
+    source = connected(outlet, source_id)
+    mark_outlet, markers = marker_stream(f"{source_id}-m", "string")
+    del outlet, mark_outlet
+    with pytest.raises(StreamLost, match="'closing' is lost"):
+        wait_for(lambda: source.pull(0.05).stamps.size)
+    with pytest.raises(StreamLost, match="'marks' is lost"):
+        wait_for(markers.pull)
+    for _ in range(2):  # and stays so
+        with pytest.raises(StreamLost):
+            source.pull(0.0)
+        with pytest.raises(StreamLost):
+            markers.pull()
+    source.close()
+    with pytest.raises(StreamLost):
+        source.open()
+
+
+KILLED = """
+import pylsl, sys, time
+outlet = pylsl.StreamOutlet(pylsl.StreamInfo("killed", "EEG", 2, 100, "float32", sys.argv[1]))
+while True:
+    outlet.push_sample([1, 2])
+    time.sleep(0.01)
+"""
+# A decoder that loses its stream and ends: liblsl used to abort such a process.
+VICTIM = """
+import sys
+from rt_decoder.signal import StreamLost
+from rt_decoder.sources.lsl import LslSource, resolve
+source = LslSource(resolve(source_id=sys.argv[1], timeout=20), units="uV")
+source.open()
+print("open", len(source.pull(10).stamps), flush=True)
+try:
+    while True:
+        source.pull(0.05)
+except StreamLost:
+    print("lost", flush=True)
+"""
+
+
+def test_a_killed_sender_is_noticed_and_its_reader_ends_well(source_id: str) -> None:
+    sender = subprocess.Popen([sys.executable, "-c", KILLED, source_id], cwd=REPO)
+    try:
+        source = LslSource(resolve(source_id=source_id, timeout=20), units="uV")
+        source.open()
+        wait_for(lambda: source.pull(0.5).stamps.size)
+        with subprocess.Popen(
+            [sys.executable, "-c", VICTIM, source_id], cwd=REPO, stdout=subprocess.PIPE, text=True
+        ) as victim:
+            assert victim.stdout is not None
+            assert victim.stdout.readline().startswith("open")
+            sender.kill()
+            killed = time.monotonic()
+            with pytest.raises(StreamLost):
+                wait_for(lambda: source.pull(0.05).stamps.size == -1)
+            assert time.monotonic() - killed < 2.0  # liblsl's own watchdog needs 15 to 30 s
+            assert victim.stdout.read() == "lost\n"
+        assert victim.returncode == 0
+    finally:
+        sender.kill()
+        sender.wait()
+
+
+# --- what goes out
+
+
+def test_readouts_go_out_as_numbers_and_text(source_id: str) -> None:
+    outlets = ReadoutOutlets("decoder", source_id, {"model_hash": "abc123"})
+    scores = pylsl.StreamInlet(resolve(source_id=f"{source_id}-scores"))
+    text = pylsl.StreamInlet(resolve(source_id=f"{source_id}-readout"))
+    for inlet in (scores, text):
+        inlet.open_stream(5.0)
+    wait_for(lambda: outlets._scores.have_consumers() and outlets._readout.have_consumers())
+    readout = Readout(
+        3, "event", "word", 120, 99.5, 100.25, ("axe", "saw"), (0.5, 0.25), (0.75, 0.125),
+        False, 1.5, 0.875, ("gap",), 0.5, False,
+    )  # fmt: skip
+    outlets.push(readout)
+    numbers, stamp = scores.pull_sample(5.0)
+    assert numbers == [0.5, 0.75, 0.875, 0.5]
+    assert stamp == 100.25
+    line, stamp = text.pull_sample(5.0)
+    assert json.loads(line[0])["word"] == "axe"
+    assert stamp == 100.25
+    info = scores.info(5.0)
+    assert info.name() == "decoder-scores"
+    assert info.get_channel_labels() == ["cosine", "probability", "quality", "latency"]
+    assert info.get_channel_units()[3] == "milliseconds"
+    assert info.desc().child("decoder").child_value("model_hash") == "abc123"
+
+
+def test_loopback_keeps_the_users_configuration(tmp_path, monkeypatch) -> None:
+    ours = configure_loopback()
+    assert ours == Path(os.environ["LSLAPICFG"])  # set by the plugin, before any test
+    monkeypatch.setenv("LSLAPICFG", str(tmp_path / "lab.cfg"))
+    assert configure_loopback() == tmp_path / "lab.cfg"
+    monkeypatch.delenv("LSLAPICFG")
+    fresh = configure_loopback()
+    assert "ResolveScope = machine" in fresh.read_text()
+    assert fresh != ours
