@@ -1,0 +1,168 @@
+"""A spherical head: where electrodes sit and what a current dipole inside does to them.
+
+Head frame in m: x right, y front, z up, origin in the centre of the sphere. Times and signals
+are not known here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["EYES", "HEAD_RADIUS", "MONTAGE", "Cap", "electrodes", "potential"]
+
+HEAD_RADIUS = 0.095  # m
+EYES = HEAD_RADIUS * np.array([[-0.33, 0.85, -0.55], [0.33, 0.85, -0.55]])
+# above and below the left eye, left and right temple
+_EOG = HEAD_RADIUS * np.array(
+    [[-0.33, 1.0, -0.1], [-0.33, 0.8, -1.1], [-0.9, 0.6, -0.5], [0.9, 0.6, -0.5]]
+)
+
+# The first 32 cover the head evenly, so that any beginning of this list is a sensible cap.
+# fmt: off
+MONTAGE = (
+    "Fz", "Cz", "Pz", "Oz", "C3", "C4", "P7", "P8", "Fp1", "Fp2", "F3", "F4", "F7", "F8", "T7", "T8",
+    "P3", "P4", "O1", "O2", "FC1", "FC2", "CP1", "CP2", "FC5", "FC6", "CP5", "CP6", "AF3", "AF4", "PO3", "PO4",
+    "FCz", "CPz", "POz", "AFz", "Fpz", "AF7", "AF8", "PO7", "PO8", "FT7", "FT8", "TP7", "TP8", "F1", "F2", "F5",
+    "F6", "FC3", "FC4", "C1", "C2", "C5", "C6", "CP3", "CP4", "P1", "P2", "P5", "P6", "P9", "P10", "Iz",
+)
+# fmt: on
+
+_STEP = 23.0  # degrees between neighbours on the midline, as on the caps of 64 electrodes
+_RING = 4 * _STEP  # from Cz to Fpz, T7, Oz, P7: the rim
+# row of the 10-10 system -> (steps of its midline electrode from Cz towards the nose,
+# azimuth of its outermost electrode from the nose in degrees)
+_ROWS = {
+    "AF": (3, 36),
+    "F": (2, 54),
+    "FC": (1, 72),
+    "C": (0, 90),
+    "CP": (-1, 108),
+    "P": (-2, 126),
+    "PO": (-3, 144),
+}
+
+
+def electrodes(n: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and positions of `n` electrodes.
+
+    Up to 64 they are those of the 10-10 system; above, points spread evenly over the scalp,
+    named ``E001``, ``E002``, ...
+
+    Returns
+    -------
+    ch_names : tuple of str
+    positions : array of shape (n, 3)
+        Metres.
+    """
+    if n < 1:
+        raise ValueError(f"need at least one channel, got {n}")
+    if n <= len(MONTAGE):
+        names = tuple(MONTAGE[:n])
+        return names, np.array([_position(name) for name in names])
+    k = np.arange(n) + 0.5
+    z = 1.0 - 1.3 * k / n  # from the top to below the ears
+    azimuth = np.pi * (1.0 + 5.0**0.5) * k  # golden angle
+    r = np.sqrt(1.0 - z**2)
+    points = np.stack([r * np.sin(azimuth), r * np.cos(azimuth), z], 1)
+    return tuple(f"E{i + 1:03d}" for i in range(n)), HEAD_RADIUS * points
+
+
+def _position(name: str) -> np.ndarray:
+    """Position of a 10-10 electrode in m."""
+    letters = name.rstrip("0123456789z")
+    number = int(name[len(letters) :].replace("z", "") or 0)
+    side = -1.0 if number % 2 else 1.0
+    rank = (number + 1) // 2  # 0 on the midline, 4 at the ring
+    if letters in ("Fp", "O"):  # on the ring itself
+        front = 0.0 if letters == "Fp" else 180.0
+        return _on_sphere(_RING, front + side * 18.0 * rank * (1 if letters == "Fp" else -1))
+    if letters == "I":
+        return _on_sphere(_RING + _STEP, 180.0)
+    if rank == 5:  # P9 and P10, one step below P7 and P8
+        return _on_sphere(_RING + _STEP, side * 126.0)
+    letters = {"T": "C", "FT": "FC", "TP": "CP"}.get(letters, letters)
+    steps, azimuth = _ROWS[letters]
+    return _on_row(steps * _STEP, azimuth, fraction=side * rank / 4.0)
+
+
+def _on_sphere(polar: float, azimuth: float) -> np.ndarray:
+    theta, phi = np.deg2rad([polar, azimuth])
+    unit = np.array([np.sin(theta) * np.sin(phi), np.sin(theta) * np.cos(phi), np.cos(theta)])
+    return HEAD_RADIUS * unit
+
+
+def _on_row(midline: float, azimuth: float, fraction: float) -> np.ndarray:
+    """Point on the circle through both ends of a row and its midline electrode."""
+    end = _on_sphere(_RING, azimuth)
+    middle = _on_sphere(midline, 0.0)
+    foot = end * [0.0, 1.0, 1.0]
+    height = np.linalg.norm(middle - foot)
+    radius = (end[0] ** 2 + height**2) / (2.0 * height)
+    angle = fraction * np.arctan2(end[0], radius - height)
+    up = (middle - foot) / height
+    across = radius * np.sin(angle) * np.array([1.0, 0.0, 0.0])
+    return foot + across + (height - radius + radius * np.cos(angle)) * up
+
+
+def potential(positions: np.ndarray, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Potential of current dipoles, up to a constant factor.
+
+    In an unbounded medium, which keeps the smooth two-sided shape of a scalp map; skull and
+    scalp would only blur it further.
+
+    Parameters
+    ----------
+    positions : array of shape (n_electrodes, 3)
+    dipoles, moments : arrays of shape (n_dipoles, 3)
+
+    Returns
+    -------
+    array of shape (n_dipoles, n_electrodes)
+    """
+    away = positions[None, :, :] - dipoles[:, None, :]
+    distance = np.linalg.norm(away, axis=2)
+    return np.einsum("dec,dc->de", away, moments) / distance**3
+
+
+class Cap:
+    """Electrodes on a head, with or without channels for eyes, heart and breath.
+
+    Topographies are normalised on the full cap of 64, so that they do not depend on which
+    electrodes are recorded.
+
+    Parameters
+    ----------
+    n_channels : int
+        EEG electrodes, see `electrodes`.
+    references : bool
+        Adds bipolar VEOG and HEOG next to the eyes, and ECG and RESP away from the head.
+    """
+
+    def __init__(self, n_channels: int, references: bool) -> None:
+        self.ch_names, self.positions = electrodes(n_channels)
+        self.ch_types: tuple[str, ...] = ("eeg",) * n_channels
+        self.references = references
+        if references:
+            self.ch_names += ("VEOG", "HEOG", "ECG", "RESP")
+            self.ch_types += ("eog", "eog", "ecg", "resp")
+            self.positions = np.vstack([self.positions, np.full((4, 3), np.nan)])
+        self._n_eeg = n_channels
+        self._full = electrodes(len(MONTAGE))[1]
+
+    def maps(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
+        """Topography of each dipole, of unit RMS; shape (n_dipoles, n_channels)."""
+        size = np.sqrt(np.mean(potential(self._full, dipoles, moments) ** 2, 1))
+        return self._gains(dipoles, moments) / size[:, None]
+
+    def joint_map(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
+        """Topography of dipoles that act together, of unit peak; shape (n_channels,)."""
+        size = np.abs(potential(self._full, dipoles, moments).sum(0)).max()
+        return self._gains(dipoles, moments).sum(0) / size
+
+    def _gains(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
+        gains = potential(self.positions[: self._n_eeg], dipoles, moments)
+        if not self.references:
+            return gains
+        above, below, left, right = potential(_EOG, dipoles, moments).T
+        apart = np.zeros((len(dipoles), 2))  # ECG and RESP see nothing of the head
+        return np.column_stack([gains, above - below, right - left, apart])
