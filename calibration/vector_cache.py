@@ -1,0 +1,98 @@
+"""Vectors kept on disk, so that a language model speaks once about each text.
+
+A folder for each specification (model, layer, pooling) holds shards; a shard is named by the
+hash of its bytes. Shards are never changed, so several programs may write at once, and one that
+was damaged is known by its name and dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load, save
+
+__all__ = ["VectorCache", "default_cache_dir"]
+
+_VERSION = 1
+
+
+def default_cache_dir() -> Path | None:
+    """Folder named by ``RT_DECODER_CACHE`` (empty: no cache), else the user's cache folder."""
+    named = os.environ.get("RT_DECODER_CACHE")
+    if named is not None:
+        return Path(named).expanduser() if named else None
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "rt_decoder"
+
+
+class VectorCache:
+    """Vectors under one specification, by key.
+
+    Parameters
+    ----------
+    folder : path
+        Created at the first write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def open(cls, cache_dir: str | Path | bool | None, spec: list) -> VectorCache | None:
+        """Open the cache for a JSON-able `spec`; None where caching is off (False or "")."""
+        if cache_dir is None or cache_dir is True:
+            cache_dir = default_cache_dir()
+        if not cache_dir or cache_dir is True:
+            return None
+        name = hashlib.sha256(json.dumps([_VERSION, *spec]).encode()).hexdigest()[:32]
+        return cls(Path(cache_dir).expanduser() / "vectors" / name)
+
+    def read(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
+        """Vectors of those `keys` (hexadecimal SHA-256) that are kept here."""
+        wanted = set(keys)
+        found: dict[str, np.ndarray] = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if len(found) == len(wanted):
+                break
+            try:
+                content = path.read_bytes()
+                if hashlib.sha256(content).hexdigest() != path.stem:
+                    path.unlink(missing_ok=True)
+                    continue
+            except OSError:  # removed or locked by another program: computed again
+                continue
+            shard = load(content)
+            for key, vector in zip(shard["keys"], shard["vectors"], strict=True):
+                name = key.tobytes().hex()
+                if name in wanted:
+                    found[name] = vector
+        return found
+
+    def write(self, vectors: Mapping[str, np.ndarray]) -> None:
+        """Keep `vectors` as one new shard; a folder that cannot be written is a warning."""
+        keys = np.array([list(bytes.fromhex(key)) for key in vectors], np.uint8)
+        rows = np.stack(list(vectors.values())).astype(np.float32)
+        content = save({"keys": keys, "vectors": rows})
+        path = self.folder / f"{hashlib.sha256(content).hexdigest()}.safetensors"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                Path(temporary).replace(path)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        except OSError as error:
+            warnings.warn(
+                f"vectors are not kept: {error}; set RT_DECODER_CACHE to a folder of yours",
+                RuntimeWarning,
+                stacklevel=3,
+            )

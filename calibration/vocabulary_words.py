@@ -1,0 +1,70 @@
+"""Which words people use, and how often.
+
+Frequencies are those of `wordfreq` (R. Speer, doi:10.5281/zenodo.7199437; data CC-BY-SA 4.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["frequent_words", "word_log_prior"]
+
+# below the rarest word that wordfreq lists (1e-8); unknown words keep a chance
+_MINIMUM = 1e-9
+
+
+def frequent_words(n: int, language: str = "en") -> list[str]:
+    """Return the `n` most frequent words of at least three letters, most frequent first.
+
+    Lower case, letters only.
+
+    Raises
+    ------
+    ValueError
+        If `n` is below 1 or above what the language has; if the language is unknown.
+
+    Examples
+    --------
+    >>> frequent_words(3)
+    ['the', 'and', 'for']
+    """
+    from wordfreq import iter_wordlist
+
+    if n < 1:
+        raise ValueError(f"need at least one word, got {n}")
+    try:
+        listed = iter_wordlist(language)
+    except LookupError as error:
+        raise ValueError(f"need a language that wordfreq knows, got {language!r}") from error
+    words: dict[str, None] = {}
+    for word in listed:
+        if len(word) >= 3 and word.isalpha():
+            words[word.lower()] = None
+            if len(words) == n:
+                return list(words)
+    raise ValueError(f"need at most {len(words)} words of language {language!r}, got {n}")
+
+
+def word_log_prior(words: Sequence[str], language: str = "en") -> np.ndarray:
+    """Log probability of each of `words` in print and speech, normalised over them.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Words or phrases; unknown ones get 1e-9 before normalising.
+    language : str
+        Code such as ``"en"``.
+
+    Returns
+    -------
+    array of shape (n_words,), float64
+        Natural logarithms; the exponentials sum to 1.
+    """
+    from wordfreq import word_frequency
+
+    if isinstance(words, str) or len(words) == 0:
+        raise ValueError(f"need a sequence of at least one word, got {words!r}")
+    frequency = np.array([word_frequency(word, language, minimum=_MINIMUM) for word in words])
+    return np.log(frequency / frequency.sum())
