@@ -3,37 +3,53 @@
 In flow order: `sources`, `timebase`, `align`, `framing`, `guard`, `filters`, `ring`, `features`,
 `mapping`, `vocabulary`, `readout`; `pipeline` joins the stages, `decoder` one source with them,
 `session` runs them live, `sinks` and `outlets` take what comes out.
+
+The names below load their modules at first use, so that `rt-decoder --help` does not wait for
+numba.
 """
 
-from rt_decoder.decoder import Decoder, MarkerRules, decode_recording
-from rt_decoder.model import Model, ModelCorrupt, load_model, save_model
-from rt_decoder.pipeline import Pipeline
-from rt_decoder.signal import (
-    Chunk,
-    Features,
-    Marker,
-    ModelMismatch,
-    Readout,
-    Reason,
-    SignalInfo,
-    StreamLost,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Chunk",
-    "Decoder",
-    "Features",
-    "Marker",
-    "MarkerRules",
-    "Model",
-    "ModelCorrupt",
-    "ModelMismatch",
-    "Pipeline",
-    "Readout",
-    "Reason",
-    "SignalInfo",
-    "StreamLost",
-    "decode_recording",
-    "load_model",
-    "save_model",
-]
+if TYPE_CHECKING:
+    from rt_decoder.decoder import Decoder, decode_recording
+    from rt_decoder.markers import MarkerRules
+    from rt_decoder.model import Model, ModelCorrupt, load_model, save_model
+    from rt_decoder.pipeline import Pipeline
+    from rt_decoder.signal import (
+        Chunk,
+        Features,
+        Marker,
+        ModelMismatch,
+        Readout,
+        Reason,
+        SignalInfo,
+        StreamLost,
+    )
+
+_HOME = {
+    "Chunk": "signal",
+    "Decoder": "decoder",
+    "Features": "signal",
+    "Marker": "signal",
+    "MarkerRules": "markers",
+    "Model": "model",
+    "ModelCorrupt": "model",
+    "ModelMismatch": "signal",
+    "Pipeline": "pipeline",
+    "Readout": "signal",
+    "Reason": "signal",
+    "SignalInfo": "signal",
+    "StreamLost": "signal",
+    "decode_recording": "decoder",
+    "load_model": "model",
+    "save_model": "model",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rt_decoder' has no attribute {name!r}")
+    return getattr(import_module(f"rt_decoder.{_HOME[name]}"), name)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 
 from rt_decoder.signal import Marker
 
-__all__ = ["TriggerReader", "trigger_markers"]
+__all__ = ["MarkerRules", "TriggerReader", "trigger_markers"]
+
+
+class MarkerRules(NamedTuple):
+    """How markers become items."""
+
+    trigger: str = ""  # channel of the stream that carries triggers
+    names: dict[str, str] | None = None  # label -> item
+    mask: int | None = None  # bits of the trigger channel that count
+    offset: float = 0.0  # s added to every marker
+    wait: float = 2.0  # s that a marker may come after its window is full
 
 
 class TriggerReader:

@@ -33,6 +33,8 @@ class ModelCorrupt(ValueError):
 class Model:
     """A fitted decoder. Dimensions: c channels, p features, r rank, D embedding, V items.
 
+    A model without a map, which only cleans, has p = r = V = 0.
+
     Parameters
     ----------
     info : SignalInfo
@@ -68,15 +70,15 @@ class Model:
     recipe: dict[str, dict[str, Any]]
     sos: np.ndarray
     channel_scale: np.ndarray
-    center: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    scale: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    weights: np.ndarray | None = None
-    offset: np.ndarray | None = None
-    basis: np.ndarray | None = None
-    target_mean: np.ndarray | None = None
+    center: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    scale: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    offset: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    basis: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    target_mean: np.ndarray = field(default_factory=lambda: np.zeros(0))
     items: tuple[str, ...] = ()
-    vectors: np.ndarray | None = None
-    log_prior: np.ndarray | None = None
+    vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    log_prior: np.ndarray = field(default_factory=lambda: np.zeros(0))
     posterior: dict[str, float] = field(default_factory=dict)
     certificate: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class Model:
     @property
     def has_map(self) -> bool:
         """Whether the model names words; without a map it only cleans."""
-        return self.weights is not None
+        return self.weights.size > 0
 
     @property
     def n_hop(self) -> int:
@@ -112,15 +114,16 @@ def _digest(text: str, tensors: dict[str, np.ndarray]) -> str:
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
-        digest.update(memoryview(tensor).cast("B"))
+        digest.update(tensor.tobytes())
     return digest.hexdigest()
 
 
 def _pack(model: Model) -> tuple[str, dict[str, np.ndarray]]:
     info = model.info
     tensors = {name: getattr(model, name) for name in _TENSORS}
-    tensors["positions"] = info.positions
-    tensors = {name: np.ascontiguousarray(t) for name, t in tensors.items() if t is not None}
+    if info.positions is not None:
+        tensors["positions"] = info.positions
+    tensors = {name: np.ascontiguousarray(t) for name, t in tensors.items() if t.size}
     head = {name: getattr(model, name) for name in _JSON}
     head["format_version"] = FORMAT_VERSION
     head["info"] = {
@@ -238,12 +241,9 @@ def check_model(model: Model) -> None:
         "center": (len(model.center),),
         "scale": (len(model.center),),
     }
-    if model.weights is not None:
+    if model.has_map:
         p, r = model.weights.shape
-        basis, vectors = model.basis, model.vectors
-        if basis is None or vectors is None or model.log_prior is None:
-            raise ValueError("need basis, vectors and log_prior beside weights")
-        dim, n_items = basis.shape[1], len(model.items)
+        dim, n_items = model.basis.shape[-1], len(model.items)
         expected |= {"center": (p,), "scale": (p,), "offset": (r,)}
         expected |= {"basis": (r, dim), "target_mean": (dim,)}
         expected |= {"vectors": (n_items, dim), "log_prior": (n_items,)}
@@ -255,6 +255,5 @@ def check_model(model: Model) -> None:
         if np.shape(tensor) != shape:
             raise ValueError(f"need {name} of shape {shape}, got {np.shape(tensor)}")
     for name in _TENSORS:
-        tensor = getattr(model, name)
-        if tensor is not None and not np.isfinite(tensor).all():
+        if not np.isfinite(getattr(model, name)).all():
             raise ValueError(f"need finite numbers in {name}")

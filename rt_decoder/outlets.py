@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from math import nan
 
 import pylsl
 
 from rt_decoder.signal import Readout, SignalInfo
-from rt_decoder.sinks import readout_line
+from rt_decoder.sinks import Writer, readout_line
 
 __all__ = ["ReadoutOutlets", "data_outlet", "marker_outlet"]
 
@@ -114,15 +115,19 @@ class ReadoutOutlets:
                 node.append_child_value(key, str(value))
         self._scores = pylsl.StreamOutlet(scores)
         self._readout = pylsl.StreamOutlet(readout)
+        self._texts = Writer("readout texts", max_jobs=1024)
 
     def push(self, readout: Readout) -> None:
         """Send one readout; both samples bear the decision's time."""
-        # numbers first: what closes a loop on them should not wait for the text
-        numbers = (
-            readout.scores[0],
-            readout.probabilities[0],
-            readout.quality,
-            readout.latency_ms,
-        )
-        self._scores.push_sample(numbers, readout.time)
-        self._readout.push_sample((json.dumps(readout_line(readout)),), readout.time)
+        # The numbers close loops and go at once; the text is encoded in another thread.
+        best = (readout.scores[0], readout.probabilities[0]) if readout.words else (nan, nan)
+        self._scores.push_sample((*best, readout.quality, readout.latency_ms), readout.time)
+        self._texts.put(lambda: self._push_text(readout))
+
+    def _push_text(self, readout: Readout) -> None:
+        text = json.dumps(readout_line(readout), ensure_ascii=False)
+        self._readout.push_sample((text,), readout.time)
+
+    def close(self) -> None:
+        """Send the texts that wait."""
+        self._texts.close()

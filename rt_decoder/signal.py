@@ -173,7 +173,7 @@ class Chunk(NamedTuple):
 
     data: np.ndarray  # (n, c) float64, SI
     times: np.ndarray  # (n,) float64 s on this machine's LSL clock
-    index: int  # absolute index of the first sample, lost samples counted
+    index: int  # type: ignore[assignment]  # absolute, of the first sample, lost ones counted
     flags: np.ndarray  # (n,) uint16 reason bits of the whole sample
     channel_flags: np.ndarray  # (n, c) uint16 reason bits of one channel
 
@@ -183,7 +183,7 @@ class Marker(NamedTuple):
 
     label: str
     time: float  # s on this machine's LSL clock
-    index: int = -1  # nearest sample, absolute; -1 while not known
+    index: int = -1  # type: ignore[assignment]  # nearest sample, absolute; -1 while not known
 
 
 class Features(NamedTuple):
@@ -201,7 +201,7 @@ class Readout(NamedTuple):
     seq: int
     kind: str  # "event", "anytime" or "continuous"
     label: str  # of the marker that asked for it; "" for continuous readouts
-    index: int  # onset as absolute sample index
+    index: int  # type: ignore[assignment]  # onset as absolute sample index
     onset: float  # s
     time: float  # s, when the decision was made
     words: tuple[str, ...]  # best first

@@ -26,7 +26,7 @@ def line_state(sfreq: float) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _update(state, sfreq):
+def _update(state: np.ndarray, sfreq: float) -> None:
     """Move the line towards the open group's earliest residual, and open no new group."""
     residual = state[GROUP_MIN]
     gate = min(0.25 * sfreq, max(0.6, 6.0 * state[SPREAD]))
@@ -55,7 +55,7 @@ def _update(state, sfreq):
 
 
 @njit(cache=True, nogil=True)
-def line_times(stamps, sfreq, state, out):
+def line_times(stamps: np.ndarray, sfreq: float, state: np.ndarray, out: np.ndarray) -> None:
     """Smooth time of each sample, in s on the stamps' clock, into `out`."""
     for i in range(stamps.shape[0]):
         stamp = stamps[i]

@@ -38,6 +38,17 @@ SI_UNIT = dict.fromkeys(("eeg", "seeg", "ecog", "dbs", "eog", "ecg", "emg"), "V"
     "mag": "T",
     "grad": "T/m",
 }
+# mne-lsl declares the power of ten of the SI unit instead of a unit.
+_POWERS = {
+    ("V", "0"): "volts",
+    ("V", "-3"): "millivolts",
+    ("V", "-6"): "microvolts",
+    ("V", "-9"): "nanovolts",
+    ("T", "0"): "tesla",
+    ("T", "-12"): "picotesla",
+    ("T", "-15"): "femtotesla",
+    ("T/m", "0"): "T/m",
+}
 _TABLE_COLUMNS = ("stream_name", "model_name", "type", "unit")
 
 
@@ -123,7 +134,8 @@ def declared_info(
         What the stream says, one a channel. A channel without a label is ``ch1``, ``ch2`` and so
         on by its place; types are understood whatever their case, unknown ones are ``misc``.
     stream_type : str
-        The stream's content type; fills in where a channel has no type of its own.
+        The stream's content type; fills in where a channel has no type of its own. Where neither
+        says anything the channel is ``eeg``, which must then have a unit.
     channels : path or None
         Table of what is given by hand for single channels; see `read_channel_table`.
     units : str or None
@@ -148,8 +160,9 @@ def declared_info(
     model_names, ch_types, ch_units = [], [], []
     for name, channel in zip(names, declared, strict=True):
         row = table.get(name, ChannelRow())
-        unit = row.unit or channel.unit
-        ch_type = _channel_type(row.type or channel.type.strip() or stream_type, unit)
+        unit = row.unit or channel.unit.strip()
+        ch_type = _channel_type(row.type or channel.type.strip() or stream_type or "eeg", unit)
+        unit = _POWERS.get((SI_UNIT.get(ch_type, ""), unit), unit)
         if units is not None and not row.unit and by_hand in (SI_UNIT.get(ch_type), "n/a"):
             unit = units
         model_names.append(row.model_name or name)

@@ -1,0 +1,5 @@
+"""``python -m rt_decoder`` is ``rt-decoder``."""
+
+from rt_decoder.cli import main
+
+main()

@@ -1,0 +1,154 @@
+"""From a source's samples and markers to the model's channels on one time line.
+
+`Align` is the only way in: the live session, `decode` and calibration all pass here. It picks and
+scales the contract's channels by name, runs the time base over the stamps, and gives every marker
+the index of its nearest sample. It knows nothing of where samples come from.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rt_decoder.markers import MarkerRules, TriggerReader
+from rt_decoder.signal import Chunk, Marker, ModelMismatch, SignalInfo, match_channels
+from rt_decoder.timebase import TimeBase
+
+__all__ = ["Align", "rate_factor"]
+
+
+def rate_factor(have: float, want: float) -> int:
+    """By how much a stream at `have` Hz must be decimated to run at `want` Hz.
+
+    Raises
+    ------
+    ModelMismatch
+        If the rates differ by more than 1 % of an integer multiple.
+
+    Examples
+    --------
+    >>> rate_factor(1000.0, 250.0)
+    4
+    """
+    factor = max(1, round(have / want))
+    if abs(have / (factor * want) - 1.0) > 0.01:
+        raise ModelMismatch(
+            f"need a sampling rate of {want:g} Hz or an integer multiple of it, got {have:g} Hz"
+        )
+    return factor
+
+
+class Align:
+    """Bring samples and markers of one source to the model's contract.
+
+    Parameters
+    ----------
+    have : SignalInfo
+        What the source offers, in its own units and order.
+    want : SignalInfo
+        The model's contract.
+    rules : MarkerRules
+        How markers become items.
+    history : float
+        Seconds that a marker may be late.
+
+    Raises
+    ------
+    ModelMismatch
+        If channels are missing, units cannot be converted or the rate does not fit.
+    """
+
+    def __init__(
+        self,
+        have: SignalInfo,
+        want: SignalInfo,
+        rules: MarkerRules,
+        *,
+        history: float,
+    ) -> None:
+        self.picks, self.gains = match_channels(have, want)
+        self.info = SignalInfo(have.sfreq, want.ch_names, want.ch_types, want.units, want.positions)
+        self.rules = rules
+        self._names = rules.names or {}
+        self._offset_samples = round(rules.offset * have.sfreq)
+        self._trigger: TriggerReader | None = None
+        self._trigger_column = -1
+        if rules.trigger:
+            if rules.trigger not in have.ch_names:
+                raise ModelMismatch(
+                    f"need a trigger channel {rules.trigger}, got {', '.join(have.ch_names)}"
+                )
+            self._trigger = TriggerReader(mask=rules.mask, names=self._names)
+            self._trigger_column = have.ch_names.index(rules.trigger)
+        self.timebase = TimeBase(have.sfreq, history + 1.0)
+        self._waiting: list[Marker] = []
+        self._allocate(math.ceil(have.sfreq * 0.1))
+
+    def _allocate(self, n: int) -> None:
+        self._raw = np.zeros((n, len(self.picks)))
+        self._flags = np.zeros(n, np.uint16)
+        self._channel_flags = np.zeros((n, len(self.picks)), np.uint16)
+
+    def mark(self, marker: Marker) -> None:
+        """Take a marker whose time is known and whose sample is not."""
+        label = self._names.get(marker.label, marker.label)
+        self._waiting.append(Marker(label, marker.time + self.rules.offset))
+
+    def process(self, data: np.ndarray, stamps: np.ndarray) -> Chunk:
+        """Samples (n, c) as delivered, stamps (n,) s, to a chunk of the contract's channels."""
+        n = len(stamps)
+        if n > len(self._raw):
+            self._allocate(n)
+        out = self._raw[:n]
+        np.take(data, self.picks, axis=1, out=out)
+        out *= self.gains
+        index = self.timebase.n_samples
+        times = self.timebase.update(stamps)
+        if self._trigger is not None:
+            for marker in self._trigger.process(data[:, self._trigger_column], times, index):
+                shifted = marker.index + self._offset_samples
+                self._waiting.append(Marker(marker.label, marker.time + self.rules.offset, shifted))
+        return Chunk(out, times, index, self._flags[:n], self._channel_flags[:n])
+
+    def markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
+        """Markers that the stream has reached, by index, and those that came too late.
+
+        Returns
+        -------
+        known : list of Marker
+            With their `index`, in order of index.
+        lost : list of (Marker, str)
+            Outside the time line, with the reason.
+        """
+        if not self._waiting:
+            return [], []
+        known, lost, waiting = [], [], []
+        for marker in self._waiting:
+            if marker.index >= 0:
+                known.append(marker)
+                continue
+            try:
+                index = self.timebase.index_of(marker.time)
+            except LookupError as error:
+                lost.append((marker, str(error)))
+                continue
+            if index is None:
+                waiting.append(marker)
+            else:
+                known.append(marker._replace(index=index))
+        self._waiting = waiting
+        known.sort(key=lambda marker: marker.index)
+        return known, lost
+
+    @property
+    def n_waiting(self) -> int:
+        """Markers whose sample has not come yet."""
+        return len(self._waiting)
+
+    def reset(self) -> None:
+        """Forget the time line and the markers that wait; the index starts at 0."""
+        self.timebase.reset()
+        self._waiting.clear()
+        if self._trigger is not None:
+            self._trigger.reset()

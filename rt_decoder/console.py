@@ -1,0 +1,72 @@
+"""What both programs share: errors in one sentence, results as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+
+__all__ = ["app_of", "progress_bar", "run_app", "show_json", "show_lines"]
+
+# typer carries its own copy of click in some versions and imports click in others
+_ClickException: type[Exception] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
+
+
+def app_of(about: str) -> typer.Typer:
+    """Make an empty program; plain text, so that logs and pipes stay readable."""
+    return typer.Typer(
+        help=about,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+def run_app(app: typer.Typer) -> NoReturn:
+    """Run a program: exit code 0 success, 1 the work failed, 2 the call is wrong."""
+    try:
+        code = app(standalone_mode=False)
+    except _ClickException as error:
+        _fail(error.format_message(), 2)  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; nothing was written", 1)
+    except (KeyError, IndexError):
+        raise  # never an answer to bad input: a fault of ours, with its traceback
+    except (ValueError, LookupError, OSError, ImportError, MemoryError) as error:
+        _fail(str(error) or type(error).__name__, 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sys.stderr.write("error: " + " ".join(message.split()) + "\n")
+    sys.exit(code)
+
+
+def show_lines(*lines: str) -> None:
+    """Write lines to standard output, at once."""
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def show_json(value: dict[str, Any]) -> None:
+    """Write one JSON object as the last line of standard output."""
+    show_lines(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
+    """Give a function that takes the share done; draws on a terminal only."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)

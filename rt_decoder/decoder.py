@@ -1,0 +1,209 @@
+"""One source, decoded: `Align` and `Pipeline` joined, and the way through a recording.
+
+The live session, `rt-decoder decode` and calibration all hold a `Decoder`; there is no second
+implementation of the path. It knows nothing of LSL, logs or files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rt_decoder.align import Align, rate_factor
+from rt_decoder.markers import MarkerRules
+from rt_decoder.model import Model
+from rt_decoder.pipeline import Pipeline
+from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
+
+if TYPE_CHECKING:
+    from rt_decoder.sources.recording import Recording
+
+__all__ = ["Decoder", "decode_recording", "features_of_recording", "recorded_start"]
+
+
+class Decoder:
+    """Decode the samples and markers of one source.
+
+    Parameters
+    ----------
+    model : Model
+        What was fitted.
+    have : SignalInfo
+        What the source offers.
+    rules : MarkerRules
+        How markers become items.
+    continuous : bool
+        Read out at every hop instead of at markers.
+    clock : callable or None
+        LSL clock for live latencies; None offline.
+
+    Raises
+    ------
+    ModelMismatch
+        If the source does not fit the model's contract.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        have: SignalInfo,
+        rules: MarkerRules = MarkerRules(),  # noqa: B008  (immutable)
+        *,
+        continuous: bool = False,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.pipeline = Pipeline(
+            model,
+            factor=rate_factor(have.sfreq, model.info.sfreq),
+            continuous=continuous,
+            marker_wait=rules.wait,
+            clock=clock,
+        )
+        window_s = self.pipeline.ring.capacity / model.info.sfreq
+        self.align = Align(have, model.info, rules, history=window_s + rules.wait)
+        self.lost: list[tuple[Marker, str]] = []
+        self.found: list[Marker] = []
+
+    def mark(self, marker: Marker) -> None:
+        """Take a marker; its sample is found once the stream has reached its time."""
+        self.align.mark(marker)
+
+    def push(self, data: np.ndarray, stamps: np.ndarray) -> list[Readout]:
+        """Readouts that samples (n, c) with corrected `stamps` (n,) make possible."""
+        return self.pipeline.push(self._aligned(data, stamps))
+
+    def push_features(
+        self, data: np.ndarray, stamps: np.ndarray
+    ) -> Iterator[tuple[str, Marker, Features]]:
+        """Yield (kind, marker, features) of the windows that these samples complete."""
+        return self.pipeline.push_features(self._aligned(data, stamps))
+
+    def _aligned(self, data: np.ndarray, stamps: np.ndarray) -> Chunk:
+        chunk = self.align.process(data, stamps)
+        known, lost = self.align.markers()
+        for marker in known:
+            self.pipeline.mark(marker)
+        self.found.extend(known)
+        self.lost.extend(lost)
+        return chunk
+
+    def take_markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
+        """Markers found and markers lost, with reasons, since the last call."""
+        found, self.found = self.found, []
+        lost, self.lost = self.lost + self.pipeline.missed, []
+        self.pipeline.missed = []
+        return found, lost
+
+    @property
+    def n_waiting(self) -> int:
+        """Markers that have no readout yet."""
+        return self.align.n_waiting + self.pipeline.n_pending
+
+    def restart(self) -> None:
+        """The source came back: a new time line, old samples never joined to new ones."""
+        n_readouts, missed = self.pipeline.n_readouts, self.pipeline.missed[:]
+        self.align.reset()
+        self.pipeline.restart()
+        self.pipeline.n_readouts, self.pipeline.missed = n_readouts, missed
+
+    def warm_up(self) -> None:
+        """Compile and touch everything before the first real sample."""
+        self.pipeline.warm_up()
+        n = 8
+        self.align.process(np.zeros((n, self.align.picks.max() + 1)), np.zeros(n))
+        self.align.reset()
+
+
+def recorded_start(recording: Recording) -> dict[str, Any] | None:
+    """How the session of a session record was started; None for other recordings."""
+    for decision in map(json.loads, recording.decisions):
+        if decision["decision"] == "start":
+            return decision
+    return None
+
+
+def _cuts(recording: Recording, chunk: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield (start, stop, restart before it) of chunks of `chunk` samples."""
+    restarts = {
+        decision["index"]
+        for decision in map(json.loads, recording.decisions)
+        if decision["decision"] == "restart"
+    }
+    n = len(recording.stamps)
+    edges = sorted({0, n} | {i for i in restarts if 0 <= i < n})
+    for low, high in pairwise(edges):
+        for start in range(low, high, chunk):
+            yield start, min(start + chunk, high), start in restarts and start == low
+
+
+def _feed(
+    decoder: Decoder, recording: Recording, markers: Sequence[Marker], chunk: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (data, corrected stamps), each after the markers that belong to it were marked."""
+    if chunk < 1:
+        raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
+    dropped = {
+        (decision["label"], decision["time"])
+        for decision in map(json.loads, recording.decisions)
+        if decision["decision"] == "marker_lost"
+    }
+    waiting = sorted(
+        (m for m in markers if (m.label, m.time) not in dropped),
+        key=lambda marker: marker.time,
+        reverse=True,
+    )
+    stamps = recording.stamps + recording.correction
+    for start, stop, restart in _cuts(recording, chunk):
+        if restart:
+            decoder.restart()
+        # a second ahead of the samples, as a marker stream would be; the order is all that counts
+        while waiting and waiting[-1].time <= stamps[stop - 1] + 1.0:
+            decoder.mark(waiting.pop())
+        yield recording.data[start:stop], stamps[start:stop]
+
+
+def decode_recording(
+    model: Model,
+    recording: Recording,
+    markers: Sequence[Marker],
+    rules: MarkerRules = MarkerRules(),  # noqa: B008  (immutable)
+    *,
+    chunk: int = 64,
+    continuous: bool = False,
+    decoder: Decoder | None = None,
+) -> Iterator[Readout]:
+    """Decode a recording with the live pipeline, as fast as it goes.
+
+    Parameters
+    ----------
+    chunk : int
+        Samples a push; changes nothing in the readouts.
+    decoder : Decoder or None
+        To read its counters afterwards; made here if None.
+    """
+    decoder = decoder or Decoder(model, recording.info, rules, continuous=continuous)
+    for data, stamps in _feed(decoder, recording, markers, chunk):
+        yield from decoder.push(data, stamps)
+
+
+def features_of_recording(
+    model: Model,
+    recording: Recording,
+    markers: Sequence[Marker],
+    rules: MarkerRules = MarkerRules(),  # noqa: B008  (immutable)
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[tuple[Marker, Features]]:
+    """Yield (marker, features) of each event, through the same stages as a live stream."""
+    decoder = Decoder(model, recording.info, rules)
+    done = 0
+    for data, stamps in _feed(decoder, recording, markers, 1024):
+        for _, marker, features in decoder.push_features(data, stamps):
+            yield marker, features._replace(values=features.values.copy())
+        done += len(stamps)
+        if progress is not None:
+            progress(done / len(recording.stamps))

@@ -1,0 +1,131 @@
+"""Models and machines in words: the log's header, `inspect` and `info`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from rt_decoder.model import FORMAT_VERSION, Model, model_hash
+
+__all__ = ["header_line", "model_lines", "model_summary", "system_summary"]
+
+_PACKAGES = ("rt-decoder", "numpy", "scipy", "numba", "pylsl", "safetensors", "mne", "torch")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _contract(model: Model) -> dict[str, Any]:
+    info = model.info
+    return {
+        "sfreq": info.sfreq,
+        "ch_names": list(info.ch_names),
+        "ch_types": list(info.ch_types),
+        "units": list(info.units),
+        "reference": model.recipe["stream"]["reference"],
+        "line_freq": model.recipe["stream"]["line_freq"],
+    }
+
+
+def header_line(model: Model, source: str) -> dict[str, Any]:
+    """First line of a log."""
+    return {
+        "type": "header",
+        "model": model_hash(model),
+        "source": source,
+        "versions": versions(),
+        "contract": _contract(model),
+    }
+
+
+def model_summary(model: Model) -> dict[str, Any]:
+    """What a model holds, as plain values."""
+    from rt_decoder.pipeline import Pipeline
+
+    pipeline = Pipeline(model)
+    window = pipeline.window
+    sizes = {
+        name: int(np.asarray(getattr(model, name)).nbytes)
+        for name in ("weights", "basis", "vectors", "sos")
+        if getattr(model, name).size
+    }
+    summary: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "hash": model_hash(model),
+        "contract": _contract(model),
+        "recipe": model.recipe,
+        "delays_ms": {name: 1e3 * stage.delay for name, stage in pipeline.stages.items()},
+        "hop_ms": 1e3 * model.n_hop / model.info.sfreq,
+        "window_s": [window.first / model.info.sfreq, window.last / model.info.sfreq],
+        "n_features": window.n_features,
+        "n_items": len(model.items),
+        "rank": model.weights.shape[1],
+        "posterior": model.posterior,
+        "memory_bytes": sizes,
+        "certificate": model.certificate,
+        "versions": model.versions,
+    }
+    return summary
+
+
+def model_lines(model: Model) -> list[str]:
+    """What a model holds, as text."""
+    summary = model_summary(model)
+    contract = summary["contract"]
+    names = contract["ch_names"]
+    units = sorted(set(contract["units"]))
+    start, stop = summary["window_s"]
+    delays = ", ".join(f"{name} {ms:.1f}" for name, ms in summary["delays_ms"].items() if ms)
+    lines = [
+        f"model       {summary['hash'][:12]}, format {summary['format_version']}",
+        f"channels    {len(names)}: {', '.join(names)} ({', '.join(units)})",
+        f"rate        {contract['sfreq']:g} Hz, hops of {summary['hop_ms']:g} ms, "
+        f"reference {contract['reference']}, line {contract['line_freq']:g} Hz",
+        f"window      {start:g} to {stop:g} s after the onset, {summary['n_features']} "
+        f"{model.recipe['features']['kind']} features",
+        f"delays      {delays or 'none'} (ms)",
+        f"map         rank {summary['rank']} to {summary['n_items']} items of "
+        f"{model.recipe['target']['embedding']}",
+        f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
+    ]
+    final = model.certificate.get("final")
+    if final:
+        lines.append(
+            f"certificate {final['n']} locked events: top-1 {final['top1']:.3f} "
+            f"(chance {final['chance_top1']:.3f}), top-10 {final['top10']:.3f} "
+            f"(chance {final['chance_top10']:.3f}, prior {final['prior_top10']:.3f}), "
+            f"rank accuracy {final['rank_accuracy']:.3f}, p = {final['p']:.2g}"
+        )
+    elif model.has_map:
+        lines.append("certificate no final block was locked")
+    return lines
+
+
+def system_summary() -> dict[str, Any]:
+    """Versions, processor and LSL configuration of this machine."""
+    import pylsl
+    from numba.core.codegen import get_host_cpu_features
+
+    features = get_host_cpu_features().flatten()
+    wide = [name for name in ("avx2", "avx512f", "avx512vnni", "neon") if f"+{name}" in features]
+    return versions() | {
+        "liblsl": pylsl.library_version() / 100,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "cpu_features": " ".join(wide),
+        "lsl_config": "set by LSLAPICFG" if os.environ.get("LSLAPICFG") else "liblsl's default",
+        "prefix": "virtual environment" if sys.prefix != sys.base_prefix else "system",
+    }

@@ -1,0 +1,101 @@
+"""How long each stage took, and how old the newest sample was when a readout left.
+
+A histogram with logarithmic bins (2.5 % wide, 100 ns to 1000 s) holds any number of laps in fixed
+memory; the maximum is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from time import perf_counter_ns
+
+import numpy as np
+
+__all__ = ["Histogram", "Stopwatch"]
+
+_LOW_NS = 100.0
+_PER_LOG = 1.0 / math.log(1.025)
+_N_BINS = math.ceil(math.log(1e12 / _LOW_NS) * _PER_LOG) + 1
+
+
+class Histogram:
+    """Distribution of durations.
+
+    Examples
+    --------
+    >>> histogram = Histogram()
+    >>> for microseconds in range(1, 1001):
+    ...     histogram.add(microseconds * 1000)
+    >>> round(histogram.percentile(50) / 1000, -1)
+    500.0
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all durations."""
+        self._counts = [0] * _N_BINS
+        self.n = 0
+        self.max_ns = 0
+
+    def add(self, duration_ns: int) -> None:
+        """Count one duration in ns; negative ones (a clock corrected meanwhile) count as 0."""
+        if duration_ns > self.max_ns:
+            self.max_ns = duration_ns
+        place = 0
+        if duration_ns > _LOW_NS:
+            place = min(int(math.log(duration_ns / _LOW_NS) * _PER_LOG), _N_BINS - 1)
+        self._counts[place] += 1
+        self.n += 1
+
+    def percentile(self, q: float) -> float:
+        """Duration in ns below which `q` percent lie; NaN when nothing was added."""
+        if self.n == 0:
+            return math.nan
+        place = int(np.searchsorted(np.cumsum(self._counts), q / 100 * self.n))
+        return min(_LOW_NS * math.exp((place + 0.5) / _PER_LOG), float(self.max_ns))
+
+    def summary(self, unit_ns: float, percentiles: Sequence[float] = (50, 95, 99)) -> dict:
+        """Percentiles and maximum as ``{"p50": ..., "max": ...}`` in units of `unit_ns` ns."""
+        row = {f"p{q:g}": self.percentile(q) / unit_ns for q in percentiles}
+        row["max"] = self.max_ns / unit_ns if self.n else math.nan
+        return {name: None if math.isnan(value) else round(value, 4) for name, value in row.items()}
+
+
+class Stopwatch:
+    """Laps between named stages.
+
+    Parameters
+    ----------
+    stages : sequence of str
+        Names of the stages, in flow order.
+    """
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self.histograms = {stage: Histogram() for stage in stages}
+        self._last = 0
+
+    def start(self) -> None:
+        """Begin a round of laps."""
+        self._last = perf_counter_ns()
+
+    def lap(self, stage: str) -> None:
+        """Count the time since the last lap for `stage`."""
+        now = perf_counter_ns()
+        self.histograms[stage].add(now - self._last)
+        self._last = now
+
+    def reset(self) -> None:
+        """Forget all laps."""
+        for histogram in self.histograms.values():
+            histogram.reset()
+
+    def summary_us(self) -> dict[str, dict[str, float | None]]:
+        """Percentiles in us of each stage that ran."""
+        return {
+            stage: histogram.summary(1e3)
+            for stage, histogram in self.histograms.items()
+            if histogram.n
+        }

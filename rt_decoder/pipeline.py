@@ -1,0 +1,284 @@
+"""The path of a sample, stage by stage; live decoding, `decode` and calibration all run this.
+
+Chunks of any length go in; hops of fixed length on the grid of the absolute sample index go
+through the stages; a readout comes out as soon as a marker's window is full (event-locked), or at
+every hop (continuous).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from rt_decoder.features import FeatureWindow
+from rt_decoder.filters import Decimator, FilterBank, Reference, SosFilter
+from rt_decoder.framing import Framer
+from rt_decoder.guard import Guard
+from rt_decoder.latency import Histogram, Stopwatch
+from rt_decoder.mapping import LinearMap
+from rt_decoder.model import Model
+from rt_decoder.readout import Posterior
+from rt_decoder.ring import Ring
+from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo, reason_names
+from rt_decoder.vocabulary import Vocabulary
+
+__all__ = ["Pipeline", "Stage"]
+
+
+class Stage(Protocol):
+    """One step of the path; see `tests/contract.py` for the laws that all keep."""
+
+    info: SignalInfo  # what comes out
+
+    @property
+    def delay(self) -> float:
+        """Time in s by which the output lags the input."""
+        ...
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Compute the next samples; the arrays are the stage's own, valid until the next call."""
+        ...
+
+    def reset(self) -> None:
+        """Back to the state before the first sample."""
+        ...
+
+
+class Pipeline:
+    """Decode a stream with a model.
+
+    Parameters
+    ----------
+    model : Model
+        What was fitted. Without a map the pipeline yields features only.
+    factor : int
+        The stream runs at this many times the model's rate and is decimated first.
+    continuous : bool
+        Read out at every hop instead of at markers.
+    marker_wait : float
+        Seconds that a marker may arrive after its window is full.
+    clock : callable or None
+        Gives the time in s on the clock of `Chunk.times`; None (offline) leaves latencies NaN.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        factor: int = 1,
+        continuous: bool = False,
+        marker_wait: float = 2.0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        recipe = model.recipe
+        info = model.info
+        self.model = model
+        self.continuous = continuous
+        self.budget_ms = float(recipe["readout"]["budget_ms"])
+        self.n_top = min(int(recipe["readout"]["top"]), max(1, len(model.items)))
+        self._clock = clock
+
+        # in flow order
+        fast = info
+        if factor > 1:
+            fast = SignalInfo(
+                info.sfreq * factor, info.ch_names, info.ch_types, info.units, info.positions
+            )
+        self.factor = factor
+        self.framer = Framer(fast, model.n_hop * factor)
+        self.stages: dict[str, Stage] = {"guard": Guard(fast)}
+        if factor > 1:
+            self.stages["decimate"] = Decimator(fast, factor)
+        self.stages["filter"] = SosFilter(info, model.sos)
+        self.stages["reference"] = Reference(info, recipe["stream"]["reference"])
+        features = recipe["features"]
+        if features["kind"] == "bandpower":
+            self.stages["bank"] = FilterBank(info, features["bands"], features["band_order"])
+        out = list(self.stages.values())[-1].info
+        self.window = FeatureWindow(
+            out,
+            features["kind"],
+            features["tmin"],
+            features["tmax"],
+            decim=features["decim"],
+            baseline=tuple(features["baseline"]) or None,
+            center=model.center if len(model.center) else None,
+            scale=model.scale if len(model.scale) else None,
+            clamp=features["clamp"],
+        )
+        span = self.window.last - min(self.window.first, 0)
+        capacity = span + model.n_hop + math.ceil(marker_wait * info.sfreq)
+        self.ring = Ring(capacity, out.n_channels)
+        self.map: LinearMap | None = None
+        if model.has_map:
+            self.map = LinearMap(model.weights, model.offset)
+            self.vocabulary = Vocabulary(model.items, model.vectors, model.basis)
+            self.posterior = Posterior(
+                model.log_prior,
+                model.posterior["tau"],
+                model.posterior["threshold"],
+                model.posterior["min_quality"],
+            )
+        self.stopwatch = Stopwatch(
+            [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
+        )
+        self.latency = Histogram()
+        self.n_late = 0
+        self.n_readouts = 0
+        self._pending: list[Marker] = []
+        self._hop_time = math.nan
+        self.missed: list[tuple[Marker, str]] = []
+        self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout, until the next
+
+    @property
+    def delay(self) -> float:
+        """Algorithmic delay of the stages in s, the features' window not counted."""
+        return sum(stage.delay for stage in self.stages.values())
+
+    @property
+    def n_pending(self) -> int:
+        """Markers whose window is not full yet."""
+        return len(self._pending)
+
+    def mark(self, marker: Marker) -> None:
+        """Ask for a readout at `marker`, whose index counts the stream's samples."""
+        if self.factor > 1:  # what the decimation delays, its onset must wait for
+            late = self.stages["decimate"].delay * self.model.info.sfreq
+            marker = marker._replace(index=round(marker.index / self.factor + late))
+        self._pending.append(marker)
+        self._pending.sort(key=lambda waiting: waiting.index)
+
+    def push(self, chunk: Chunk) -> list[Readout]:
+        """Readouts that these samples make possible, in order."""
+        return [
+            self._read_out(kind, marker, features)
+            for kind, marker, features in self.push_features(chunk)
+        ]
+
+    def push_features(self, chunk: Chunk) -> Iterator[tuple[str, Marker, Features]]:
+        """Yield (kind, marker, features) of each window that these samples complete.
+
+        The values are the window's own memory: copy what must outlast the next one.
+        """
+        for hop in self._hops(chunk):
+            self._hop_time = hop.times[-1]
+            for name, stage in self.stages.items():
+                hop = stage.process(hop)
+                self.stopwatch.lap(name)
+            self.ring.write(hop.data, hop.flags)
+            self.stopwatch.lap("ring")
+            yield from self._due()
+
+    def run_until(self, name: str, chunk: Chunk) -> Iterator[Chunk]:
+        """Yield hops as they leave the stage `name`; calibration fits the next stage on them."""
+        if name not in self.stages:
+            raise ValueError(f"need a stage among {', '.join(self.stages)}, got {name!r}")
+        for hop in self._hops(chunk):
+            for stage_name, stage in self.stages.items():
+                hop = stage.process(hop)
+                if stage_name == name:
+                    break
+            yield hop
+
+    def _hops(self, chunk: Chunk) -> Iterator[Chunk]:
+        self.framer.push(chunk)
+        for hop in self.framer.hops():
+            if self.framer.jumped:  # too long a gap to bridge: prime anew, span it with no window
+                for stage in self.stages.values():
+                    stage.reset()
+                self.ring.restart(hop.index // self.factor)
+            self.stopwatch.start()
+            yield hop
+
+    def _due(self) -> Iterator[tuple[str, Marker, Features]]:
+        while self._pending and self._pending[0].index + self.window.last <= self.ring.next:
+            marker = self._pending.pop(0)
+            try:
+                yield "event", marker, self._features(marker.index)
+            except LookupError as error:
+                self.missed.append((marker, str(error)))
+        onset = self.ring.next - self.window.last
+        if self.continuous and onset + self.window.first >= self.ring.first:
+            time = self._time_of(onset)
+            yield "continuous", Marker("", time, onset), self._features(onset)
+
+    def _features(self, onset: int) -> Features:
+        start, stop = onset + self.window.first, onset + self.window.last
+        data, flags = self.ring.window(start, stop)
+        features = self.window.process(data, flags, self._time_of(stop - 1))
+        self.stopwatch.lap("features")
+        return features
+
+    def _time_of(self, index: int) -> float:
+        return float(self._hop_time - (self.ring.next - 1 - index) / self.model.info.sfreq)
+
+    def _read_out(self, kind: str, marker: Marker, features: Features) -> Readout:
+        if self.map is None:
+            raise ValueError("this model has no map: it cleans, it does not name words")
+        z = self.map.process(features.values)
+        self.stopwatch.lap("map")
+        scores = self.scores = self.vocabulary.scores(z)
+        self.stopwatch.lap("vocabulary")
+        answer = self.posterior.decide(scores, self.n_top, features.good)
+        now = features.time if self._clock is None else self._clock()
+        latency_ms = math.nan if self._clock is None else (now - features.time) * 1e3
+        late = latency_ms > self.budget_ms
+        readout = Readout(
+            seq=self.n_readouts,
+            kind=kind,
+            label=marker.label,
+            index=marker.index,
+            onset=marker.time,
+            time=now,
+            words=tuple(self.model.items[i] for i in answer.idx),
+            scores=tuple(float(x) for x in answer.cos),
+            probabilities=tuple(float(x) for x in answer.prob),
+            abstained=answer.abstained,
+            bits=answer.bits,
+            quality=features.good,
+            reasons=answer.reasons + reason_names(features.reasons),
+            latency_ms=latency_ms,
+            late=late,
+        )
+        self.stopwatch.lap("readout")
+        self.n_readouts += 1
+        if self._clock is not None:
+            self.latency.add(int(latency_ms * 1e6))
+            self.n_late += late
+        return readout
+
+    def warm_up(self) -> None:
+        """Compile and touch every kernel once, then start from nothing."""
+        info, n = self.model.info, self.model.n_hop
+        factor = self.factor
+        length = (self.ring.capacity // n + 2) * n * factor
+        flags = np.zeros(length, np.uint16)
+        channel_flags = np.zeros((length, info.n_channels), np.uint16)
+        times = np.arange(length) / (info.sfreq * factor)
+        noise = np.random.default_rng(0).standard_normal((length, info.n_channels))
+        self.mark(Marker("", 0.0, -self.window.first * factor))
+        for _, marker, features in self.push_features(Chunk(noise, times, 0, flags, channel_flags)):
+            if self.map is not None:
+                self._read_out("event", marker, features)
+        self.reset()
+
+    def restart(self) -> None:
+        """Begin a new time line at index 0; markers that still wait are missed."""
+        self.framer.reset()
+        for stage in self.stages.values():
+            stage.reset()
+        self.ring.reset()
+        self.missed.extend((marker, "the stream was lost") for marker in self._pending)
+        self._pending.clear()
+        self._hop_time = math.nan
+
+    def reset(self) -> None:
+        """Back to the state before the first sample; statistics too."""
+        self.restart()
+        self.missed.clear()
+        self.stopwatch.reset()
+        self.latency.reset()
+        self.n_late = self.n_readouts = 0
