@@ -87,3 +87,25 @@ def test_a_table_row_without_its_channel_is_refused(tmp_path):
         declared_info(
             1.0, [Declared("Cz", "eeg", "V")], channels=table(tmp_path, "stream_name\nPz\n")
         )
+
+
+def test_a_stream_that_says_nothing_is_eeg_and_needs_a_unit():
+    silent = [Declared("a"), Declared("b")]
+    with pytest.raises(ValueError, match="unit"):
+        declared_info(250.0, silent)
+    info = declared_info(250.0, silent, units="microvolts")
+    assert info.ch_types == ("eeg", "eeg")
+    assert info.units == ("microvolts", "microvolts")
+
+
+@pytest.mark.parametrize(
+    ("ch_type", "power", "unit"),
+    [("EEG", "-6", "microvolts"), ("EEG", "0", "volts"), ("MAG", "-15", "femtotesla")],
+)
+def test_powers_of_ten_are_units_of_the_type(ch_type, power, unit):
+    assert declared_info(250.0, [Declared("a", ch_type, power)]).units == (unit,)
+
+
+def test_a_power_of_ten_without_a_name_is_refused():
+    with pytest.raises(ValueError, match="unit"):
+        declared_info(250.0, [Declared("a", "EEG", "-5")])

@@ -1,0 +1,220 @@
+"""``rt-calibrate``: fit a model on recordings, test one, embed words."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from calibration.recipe import Recipe, parse_option, read_recipe, recipe_options
+from rt_decoder.console import app_of, progress_bar, run_app, show_json, show_lines
+from rt_decoder.markers import MarkerRules
+
+__all__ = ["main"]
+
+app = app_of("Fit and test the map from brain signals to words, on recordings with known items.")
+
+Recordings = Annotated[
+    list[Path], typer.Argument(help="Recordings: what MNE reads, XDF, CSV, session records.")
+]
+Events = Annotated[
+    Optional[list[Path]],  # noqa: UP045  (typer reads it at run time)
+    typer.Option("--events", help="BIDS events TSV, one a recording, in the same order."),
+]
+Channels = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--channels", help="TSV: stream name, model name, type, unit."),
+]
+Units = Annotated[str, typer.Option("--units", help="Unit of the samples where none is declared.")]
+Markers = Annotated[
+    str, typer.Option("--markers", help="Marker stream of the file, or channel:NAME.")
+]
+Stream = Annotated[str, typer.Option("--stream", help="Data stream of an XDF file with several.")]
+Offset = Annotated[float, typer.Option("--marker-offset", help="Added to every marker, in ms.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
+
+
+def _fit(
+    recordings: list[Path],
+    output: Path,
+    events: list[Path] | None,
+    recipe: Path | None,
+    channels: Path | None,
+    units: str,
+    stream: str,
+    markers: str,
+    marker_offset: float,
+    subject: str,
+    session: str,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Fit a model: design, choose, validate, certify, write."""
+    from calibration.design import build_design, draft_model
+    from calibration.events import load_labelled
+    from calibration.fit import fit_model, hash_files
+    from calibration.report import certificate_lines
+    from rt_decoder.model import save_model
+
+    settings = _recipe(recipe, options)
+    if not output.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.parent.name} to write to")
+    rules = _rules(settings.target.names, markers, marker_offset)
+    labelled = load_labelled(
+        recordings,
+        events or [],
+        settings,
+        rules,
+        channels=channels,
+        units=units or None,
+        stream=stream or None,
+        markers=None if rules.trigger else markers or None,
+    )
+    draft = draft_model([one.recording for one in labelled], settings)
+    with progress_bar("running the live stages") as progress:
+        design = build_design(draft, labelled, progress)
+    model = fit_model(draft, design, data_hash=hash_files(recordings), say=show_lines)
+    model.certificate.update(subject=subject, session=session, marker_offset_ms=marker_offset)
+    digest = save_model(model, output)
+    show_lines(*certificate_lines(model), f"wrote {output.name} ({digest[:12]})")
+    if as_json:
+        show_json({"model": output.name, "hash": digest, "certificate": model.certificate})
+
+
+def _recipe(path: Path | None, options: dict[str, str | None]) -> Recipe:
+    try:
+        sections = read_recipe(path) if path is not None else {}
+        Recipe.from_dict(sections)
+        for name, (section, _, _) in recipe_options().items():
+            text = options.get(name)
+            if text is not None:
+                sections.setdefault(section, {})[name] = parse_option(text)
+        return Recipe.from_dict(sections)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _rules(names: dict[str, str], markers: str, offset_ms: float) -> MarkerRules:
+    trigger = markers.removeprefix("channel:") if markers.startswith("channel:") else ""
+    return MarkerRules(trigger=trigger, names=names, offset=offset_ms * 1e-3)
+
+
+def _with_recipe_options(function: Any) -> Any:
+    """Give `function` one option for each key of the recipe."""
+
+    def option(name: str, about: str, default: Any) -> inspect.Parameter:
+        shown = default if not isinstance(default, tuple) else list(default)
+        text = about if shown in ("", [], {}) else f"{about}; default {shown}"
+        declared = typer.Option(None, f"--{name.replace('_', '-')}", help=text)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=declared, annotation=str | None
+        )
+
+    fixed = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, kind, default in (
+            ("recordings", Recordings, inspect.Parameter.empty),
+            ("output", Annotated[Path, typer.Option("-o", "--output", help="Model file.")], ...),
+            ("events", Events, None),
+            (
+                "recipe",
+                Annotated[Path | None, typer.Option("--recipe", help="Settings, TOML.")],
+                None,
+            ),
+            ("channels", Channels, None),
+            ("units", Units, ""),
+            ("stream", Stream, ""),
+            ("markers", Markers, ""),
+            ("marker_offset", Offset, 0.0),
+            ("subject", Annotated[str, typer.Option(help="Code of the person, no name.")], ""),
+            ("session", Annotated[str, typer.Option(help="Code of the session.")], ""),
+            ("as_json", AsJson, False),
+        )
+    ]
+    keys = [option(n, about, default) for n, (_, default, about) in recipe_options().items()]
+    function.__signature__ = inspect.Signature([*fixed, *keys])
+    function.__annotations__ = {p.name: p.annotation for p in [*fixed, *keys]}
+    return function
+
+
+app.command("fit")(_with_recipe_options(_fit))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Option("--model", help="Model file.")],
+    recordings: Recordings,
+    events: Events = None,
+    channels: Channels = None,
+    units: Units = "",
+    stream: Stream = "",
+    markers: Markers = "",
+    marker_offset: Offset = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Test a model on recordings that it has never seen."""
+    from calibration.design import build_design
+    from calibration.events import load_labelled
+    from calibration.fit import evaluate as score
+    from calibration.report import score_lines
+    from rt_decoder.model import load_model
+
+    fitted = load_model(model)
+    if not fitted.has_map:
+        raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
+    recipe = Recipe.from_dict(fitted.recipe)
+    rules = _rules(recipe.target.names, markers, marker_offset)
+    labelled = load_labelled(
+        recordings,
+        events or [],
+        recipe,
+        rules,
+        channels=channels,
+        units=units or None,
+        stream=stream or None,
+        markers=None if rules.trigger else markers or None,
+    )
+    with progress_bar("decoding") as progress:
+        design = build_design(fitted, labelled, progress)
+    scores = score(fitted, design.X, design.labels) | {"n_dropped": design.n_dropped}
+    show_lines(*score_lines(scores, "these recordings"))
+    if as_json:
+        show_json({"model": model.name, "scores": scores})
+
+
+@app.command()
+def embed(
+    words: Annotated[Path, typer.Argument(help="Text file, one word or sentence a line.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="safetensors file to write.")],
+    embedding: Annotated[str, typer.Option(help="minilm, a folder, or a hub name.")] = "minilm",
+    layer: Annotated[int, typer.Option(help="Hidden layer; -1 is the last.")] = -1,
+    pooling: Annotated[str, typer.Option(help="'mean' or 'last' token.")] = "mean",
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+) -> None:
+    """Write the vectors of words, and fill the cache that `fit` reads."""
+    import json
+    import os
+
+    from safetensors.numpy import save
+
+    from calibration.embeddings import embed as vectors_of
+    from calibration.fit import vocabulary_items
+
+    items = vocabulary_items(str(words), [])
+    vectors = vectors_of(items, model=embedding, layer=layer, pooling=pooling, device=device)
+    about = {"embedding": Path(embedding).name, "layer": str(layer), "pooling": pooling}
+    payload = save({"vectors": vectors}, metadata={"items": json.dumps(items)} | about)
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(payload)
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    show_lines(f"wrote {len(items)} vectors of {vectors.shape[1]} dimensions to {output.name}")
+
+
+def main() -> None:
+    """Run the program."""
+    run_app(app)

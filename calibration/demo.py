@@ -1,0 +1,219 @@
+"""The main job on a simulated participant: calibrate, stream over LSL, decode live, score.
+
+Vocabulary and vectors are real (frequent English words, MiniLM); brain, artifacts and amplifier
+are simulated. The stream comes from another process over real LSL on loopback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.design import build_design, draft_model
+from calibration.embeddings import embed
+from calibration.events import label_recording
+from calibration.fit import fit_model
+from calibration.nulls import permutation_p
+from calibration.recipe import Recipe
+from calibration.report import certificate_lines
+from calibration.scores import rank_accuracy, summarize
+from calibration.vocabulary_words import frequent_words
+from rt_decoder.markers import MarkerRules
+from rt_decoder.model import Model, load_model, save_model
+from rt_decoder.signal import Readout
+from rt_decoder.simulator import Participant
+from rt_decoder.sources.recording import Recording
+from rt_decoder.xdf_writer import XdfWriter
+
+__all__ = ["run_demo", "save_recording", "simulate_recording"]
+
+CALIBRATION_WORDS = 1200
+
+
+def simulate_recording(
+    *,
+    seconds: float | None = None,
+    n_words: int | None = None,
+    n_vocabulary: int,
+    n_channels: int = 32,
+    sfreq: float = 250.0,
+    seed: int = 0,
+    session: int = 1,
+) -> Recording:
+    """Recording of a simulated participant who hears frequent English words.
+
+    Parameters
+    ----------
+    seconds, n_words : float, int or None
+        Length; give one.
+    n_vocabulary : int
+        How many words there are to hear.
+    seed, session : int
+        Of the participant, and of one recording.
+    """
+    words = frequent_words(n_vocabulary)
+    participant = Participant(
+        embed(words), words, n_channels=n_channels, sfreq=sfreq, references=True, seed=seed
+    )
+    simulation = participant.simulate(
+        n_words=n_words, duration=seconds, seed=session, components=False
+    )
+    stamps = np.arange(len(simulation.data)) / sfreq
+    name = f"simulated-{seed}-{session}"
+    return Recording(simulation.data, stamps, simulation.info, simulation.events, name=name)
+
+
+def save_recording(recording: Recording, path: Path) -> None:
+    """Write a recording as XDF, with its markers also as a BIDS events table beside it."""
+    with XdfWriter(path) as xdf:
+        xdf.add_stream(1, name=recording.name, type="EEG", info=recording.info)
+        xdf.add_stream(2, name=f"{recording.name}-markers", type="Markers")
+        for start in range(0, len(recording.data), 4096):
+            rows = slice(start, start + 4096)
+            xdf.write_samples(1, recording.data[rows], recording.stamps[rows])
+        labels = [marker.label for marker in recording.markers]
+        xdf.write_samples(2, labels, np.array([marker.time for marker in recording.markers]))
+    first = recording.stamps[0]
+    lines = ["onset\tduration\ttrial_type\tword"]
+    lines += [f"{m.time - first!r}\t0\tword\t{m.label}" for m in recording.markers]
+    path.with_suffix(".tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def run_demo(
+    *, seconds: float, n_vocabulary: int, seed: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run the whole demonstration; gives the figures as one dict.
+
+    Parameters
+    ----------
+    seconds : float
+        Length of the live part.
+    n_vocabulary : int
+        Words to choose among.
+    seed : int
+        Of the participant.
+    say : callable
+        Takes each line of the account.
+    """
+    with tempfile.TemporaryDirectory(prefix="rt_decoder-demo-") as folder:
+        say(f"1. a participant hears {CALIBRATION_WORDS} of {n_vocabulary} words (simulated)")
+        calibration = simulate_recording(
+            n_words=CALIBRATION_WORDS, n_vocabulary=n_vocabulary, seed=seed, session=1
+        )
+        say("2. calibration: live stages over the recording, ridge to MiniLM, certificate")
+        path = Path(folder, "demo.rtd.safetensors")
+        save_model(_calibrate(calibration, n_vocabulary, say), path)
+        model = load_model(path)
+        say(f"3. live: {seconds:g} s over LSL, artifacts in the signal; truth -> decoded")
+        live = simulate_recording(seconds=seconds, n_vocabulary=n_vocabulary, seed=seed, session=2)
+        recording = Path(folder, "live.xdf")
+        save_recording(live, recording)
+        labels, cosines, footer = _decode_live(model, recording, f"demo-{seed}", say)
+    return _result(model, len(live.markers), labels, cosines, footer, say)
+
+
+def _calibrate(recording: Recording, n_vocabulary: int, say: Callable[[str], None]) -> Model:
+    recipe = Recipe.from_dict({"target": {"vocabulary": f"wordfreq:{n_vocabulary}"}})
+    draft = draft_model([recording], recipe)
+    labelled = label_recording(recording, None, recipe, MarkerRules())
+    model = fit_model(draft, build_design(draft, [labelled]), say=lambda line: say(f"   {line}"))
+    for line in certificate_lines(model):
+        say(f"   {line}")
+    return model
+
+
+def _decode_live(
+    model: Model, recording: Path, name: str, say: Callable[[str], None]
+) -> tuple[list[str], list[np.ndarray], dict[str, Any]]:
+    """Labels and cosines of every event readout, and the session's footer."""
+    from rt_decoder.live import LiveOptions, open_session, readout_text, stop_on_signals
+
+    command = [sys.executable, "-m", "rt_decoder", "replay", str(recording), "--name", name]
+    labels: list[str] = []
+    cosines: list[np.ndarray] = []
+    with contextlib.ExitStack() as stack:
+        sender = stack.enter_context(_running(command))
+        options = LiveOptions(
+            selection={"name": name}, markers=f"{name}-markers", timeout=60.0, until_lost=True
+        )
+        should_stop = stack.enter_context(stop_on_signals())
+
+        def keep(readout: Readout) -> None:
+            labels.append(readout.label)
+            cosines.append(session.decoder.pipeline.scores.copy())  # type: ignore[union-attr]
+            hit = "*" if readout.label in readout.words else " "
+            say(f"  {hit}{readout_text(readout)}")
+
+        session = open_session(model, options, stack, on_readout=keep)
+        footer = session.run(should_stop)
+        if sender.poll() not in (None, 0):
+            raise OSError(f"the sender ended with exit code {sender.returncode}")
+    return labels, cosines, footer
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _result(
+    model: Model,
+    n_words: int,
+    labels: Sequence[str],
+    cosines: Sequence[np.ndarray],
+    footer: dict[str, Any],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    if not labels:
+        raise RuntimeError(f"none of {n_words} words was decoded: {footer['counts']}")
+    place = {item: i for i, item in enumerate(model.items)}
+    truth = np.array([place[label] for label in labels])
+    similarity = np.stack(cosines)
+    scores = summarize(similarity, truth, np.exp(model.log_prior))
+    null = permutation_p(lambda y: float(rank_accuracy(similarity, y).mean()), truth)
+    latency, stages = footer["latency_ms"], footer["stages_us"]
+    say(
+        f"4. {len(labels)} of {n_words} words decoded live, trained on another recording of the "
+        f"same participant, {len(model.items)} words to choose among"
+    )
+    for name in ("top1", "top10", "rank_accuracy"):
+        say(
+            f"   {name:<14}{scores[name]:.3f}   chance {scores[f'chance_{name}']:.3f}   "
+            f"prior only {scores[f'prior_{name}']:.3f}"
+        )
+    say(f"   rank accuracy against permuted labels: p = {null.p:.2g}")
+    say("   newest sample to readout, ms: " + _row(latency) + f"   late: {footer['n_late']}")
+    for name, row in stages.items():
+        say(f"   {name:<14}us: {_row(row)}")
+    return {
+        "vocabulary": len(model.items),
+        "n_words": n_words,
+        "decoded": len(labels),
+        "top1": scores["top1"],
+        "top10": scores["top10"],
+        "rank_accuracy": scores["rank_accuracy"],
+        "chance_top10": scores["chance_top10"],
+        "prior_top10": scores["prior_top10"],
+        "p": null.p,
+        "latency_ms": latency,
+        "late": footer["n_late"],
+        "stages_us": {name: {q: row[q] for q in ("p50", "p99")} for name, row in stages.items()},
+    }
+
+
+def _row(percentiles: dict[str, float | None]) -> str:
+    return "  ".join(
+        f"{name} {value:.2f}" for name, value in percentiles.items() if value is not None
+    )

@@ -1,0 +1,169 @@
+"""From recordings to a design: one row of features and one label for each event.
+
+The rows come out of the live pipeline itself (`rt_decoder.decoder`), so that what is fitted is
+what will be decoded. This module fits nothing but the draft's channel scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration.events import Event, LabelledRecording
+from calibration.recipe import Recipe
+from rt_decoder.decoder import features_of_recording
+from rt_decoder.filters import design_sos
+from rt_decoder.model import Model
+from rt_decoder.signal import CH_TYPES, SignalInfo, match_channels, unit_gain
+
+if TYPE_CHECKING:
+    from rt_decoder.sources.recording import Recording
+
+__all__ = ["Design", "build_design", "contract", "draft_model"]
+
+DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
+RUN_GAP = 3600.0  # s between recordings on the common time axis: no purge reaches across
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """Events of all recordings, in time order. n items, p features."""
+
+    X: np.ndarray  # (n, p) float32, unscaled
+    labels: tuple[str, ...]
+    onsets: np.ndarray  # (n,) s on one axis over all recordings
+    groups: tuple[str, ...]
+    contexts: tuple[tuple[str, int], ...] | None
+    run: np.ndarray  # (n,) which recording
+    n_dropped: int  # events whose window was not whole, or not good enough
+
+
+def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
+    """Channels that the model will ask for, in SI units.
+
+    Raises
+    ------
+    ValueError
+        If a pick names neither a channel nor a type, or a unit is not known.
+    """
+    info = recording.info
+    picks: list[int] = []
+    for pick in recipe.stream.picks:
+        types = DATA_TYPES if pick == "data" else (pick,)
+        found = [i for i, name in enumerate(info.ch_names) if name == pick]
+        found = found or [i for i, ch_type in enumerate(info.ch_types) if ch_type in types]
+        if not found and (pick in CH_TYPES or pick == "data"):
+            raise ValueError(
+                f"need channels of type {', '.join(types)}, got {', '.join(set(info.ch_types))}"
+            )
+        if not found:
+            raise ValueError(f"need a channel {pick}, got {', '.join(info.ch_names)}")
+        picks.extend(i for i in found if i not in picks)
+    picked = info.pick(picks)
+    units = []
+    for name, unit in zip(picked.ch_names, picked.units, strict=True):
+        try:
+            units.append(unit_gain(unit)[0])
+        except ValueError as error:
+            raise ValueError(f"channel {name}: {error}") from None
+    return replace(picked, units=tuple(units))
+
+
+def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
+    """Model with stages and no map: what calibration runs over the recordings."""
+    info = contract(recordings[0], recipe)
+    features = recipe.features
+    n_window = round((features.tmax - features.tmin) * info.sfreq)
+    if features.decim == 0:
+        decim = n_window if features.kind == "bandpower" else max(1, round(0.05 * info.sfreq))
+        features = replace(features, decim=max(1, decim))
+    recipe = replace(recipe, features=features)
+    return Model(
+        info=info,
+        recipe=recipe.to_dict(),
+        sos=_sos(info.sfreq, recipe),
+        channel_scale=_channel_scale(recordings, info),
+    )
+
+
+def _sos(sfreq: float, recipe: Recipe) -> np.ndarray:
+    design, line = recipe.filter, recipe.stream.line_freq
+    edge = min(2 * design.h_freq if design.h_freq else np.inf, sfreq / 2 * 0.99)
+    notch = tuple(np.arange(line, edge, line)) if design.notch and line else ()
+    return design_sos(sfreq, design.l_freq or None, design.h_freq or None, design.order, notch)
+
+
+def _channel_scale(recordings: Sequence[Recording], info: SignalInfo) -> np.ndarray:
+    total, n = np.zeros(info.n_channels), 0
+    for recording in recordings:
+        picks, gains = match_channels(recording.info, info)
+        for start in range(0, len(recording.data), 65536):
+            data = recording.data[start : start + 65537, picks]
+            total += np.nansum(np.abs(np.diff(data, axis=0)), axis=0) * gains
+            n += len(data) - 1
+    return total / max(1, n)
+
+
+def build_design(
+    model: Model,
+    sessions: Sequence[LabelledRecording],
+    progress: Callable[[float], None] | None = None,
+) -> Design:
+    """Run the live stages over every recording and collect a row an event.
+
+    Parameters
+    ----------
+    model : Model
+        A draft, or a fitted model whose features are wanted.
+    sessions : sequence of LabelledRecording
+        Recordings with their events.
+    progress : callable or None
+        Called with the share done.
+
+    Raises
+    ------
+    ValueError
+        If no event has a whole, good window.
+    """
+    min_quality = float(model.recipe["readout"]["min_quality"])
+    rows, kept, n_dropped, base = [], [], 0, 0.0
+    for run, session in enumerate(sessions):
+        recording = session.recording
+
+        def report(share: float, run: int = run) -> None:
+            if progress is not None:
+                progress((run + share) / len(sessions))
+
+        origin = recording.stamps[0]
+        events = session.by_marker()
+        n_found = 0
+        for marker, features in features_of_recording(
+            model, recording, session.markers, session.rules, progress=report
+        ):
+            event = events.get((marker.label, marker.time), Event())
+            n_found += 1
+            if features.good < min_quality:
+                n_dropped += 1
+                continue
+            rows.append(features.values)
+            group = f"{run}/{event.group}" if event.group else ""
+            kept.append((marker.label, base + marker.time - origin, group, event.context, run))
+        n_dropped += max(0, session.n_events - n_found)
+        base += recording.stamps[-1] - origin + RUN_GAP
+    if not rows:
+        raise ValueError(
+            f"need events with a whole window of good samples, got none of {n_dropped}"
+        )
+    labels, onsets, groups, contexts, runs = zip(*kept, strict=True)
+    return Design(
+        np.stack(rows),
+        labels,
+        np.array(onsets),
+        groups,
+        None if contexts[0] is None else contexts,
+        np.array(runs),
+        n_dropped,
+    )

@@ -1,0 +1,138 @@
+"""Which event carries which item, group and sentence context, in each recording.
+
+Events come from a BIDS TSV, or else from the recording itself: MNE annotations, XDF marker
+streams, marker columns, trigger channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from calibration.recipe import Recipe
+from rt_decoder.markers import MarkerRules
+from rt_decoder.signal import Marker
+
+if TYPE_CHECKING:
+    from rt_decoder.sources.events import EventRow
+    from rt_decoder.sources.recording import Recording
+
+__all__ = ["Event", "LabelledRecording", "label_recording", "load_labelled"]
+
+
+class Event(NamedTuple):
+    """What is known of one event besides its time."""
+
+    group: str = ""  # held out together; "" where no column says
+    context: tuple[str, int] | None = None  # sentence, and the word's place in it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledRecording:
+    """A recording with the events to learn from.
+
+    Parameters
+    ----------
+    recording : Recording
+    markers : tuple of Marker
+        In order; empty where a trigger channel will give them.
+    events : tuple of Event
+        One a marker.
+    rules : MarkerRules
+        How markers become items.
+    """
+
+    recording: Recording
+    markers: tuple[Marker, ...]
+    events: tuple[Event, ...]
+    rules: MarkerRules
+
+    @property
+    def n_events(self) -> int:
+        """Number of events known before the recording is run."""
+        return len(self.markers)
+
+    def by_marker(self) -> dict[tuple[str, float], Event]:
+        """Event of each marker, as the decoder reports it: by item and time."""
+        names = self.rules.names or {}
+        return {
+            (names.get(m.label, m.label), m.time + self.rules.offset): event
+            for m, event in zip(self.markers, self.events, strict=True)
+        }
+
+
+def label_recording(
+    recording: Recording, rows: Sequence[EventRow] | None, recipe: Recipe, rules: MarkerRules
+) -> LabelledRecording:
+    """Join a recording with the rows of its events table, or with its own markers.
+
+    Raises
+    ------
+    ValueError
+        If there is no event, an event lies outside the recording, or a column is missing.
+    """
+    if rows is None:
+        if not recording.markers and not rules.trigger:
+            raise ValueError(
+                f"{recording.name} has no events; give --events TSV or --markers channel:NAME"
+            )
+        markers = () if rules.trigger else recording.markers
+        return LabelledRecording(recording, markers, tuple(Event() for _ in markers), rules)
+    from rt_decoder.sources.events import markers_from_events
+
+    markers = markers_from_events(rows, recording)
+    events = _events(rows, recipe.fit.groups, recipe.target.context)
+    return LabelledRecording(recording, tuple(markers), tuple(events), rules)
+
+
+def _events(rows: Sequence[EventRow], groups: str, context: str) -> list[Event]:
+    for column in filter(None, (groups, context)):
+        if column not in rows[0].row:
+            raise ValueError(f"need a column {column}, got {', '.join(rows[0].row)}")
+    events, sentence, place = [], None, 0
+    for row in rows:
+        where = None
+        if context:
+            text = row.row[context]
+            place = place + 1 if text == sentence else 0
+            sentence = text
+            where = (text, place)
+        events.append(Event(row.row[groups] if groups else "", where))
+    return events
+
+
+def load_labelled(
+    paths: Sequence[Path],
+    tables: Sequence[Path],
+    recipe: Recipe,
+    rules: MarkerRules,
+    *,
+    channels: Path | None = None,
+    units: str | None = None,
+    stream: str | None = None,
+    markers: str | None = None,
+) -> list[LabelledRecording]:
+    """Read recordings and, in the same order, their events tables.
+
+    Raises
+    ------
+    ValueError
+        If there are tables, and not one a recording.
+    """
+    from rt_decoder.sources.events import read_events
+    from rt_decoder.sources.recording import read_recording
+
+    if tables and len(tables) != len(paths):
+        raise ValueError(
+            f"need one --events for each of {len(paths)} recordings, got {len(tables)}"
+        )
+    labelled = []
+    for i, path in enumerate(paths):
+        recording = read_recording(
+            path, channels=channels, units=units, stream=stream, markers=markers
+        )
+        rows = read_events(tables[i], column=recipe.target.label or None) if tables else None
+        labelled.append(label_recording(recording, rows, recipe, rules))
+    return labelled
