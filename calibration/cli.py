@@ -59,8 +59,7 @@ def _fit(
     from rt_decoder.model import save_model
 
     settings = _recipe(recipe, options)
-    if not output.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {output.parent.name} to write to")
+    _check_folder(output)
     rules = _rules(settings.target.names, markers, marker_offset)
     labelled = load_labelled(
         recordings,
@@ -81,6 +80,12 @@ def _fit(
     show_lines(*certificate_lines(model), f"wrote {output.name} ({digest[:12]})")
     if as_json:
         show_json({"model": output.name, "hash": digest, "certificate": model.certificate})
+
+
+def _check_folder(output: Path) -> None:
+    """Refuse at once what could not be written in the end."""
+    if not output.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.parent.name} to write to")
 
 
 def _recipe(path: Path | None, options: dict[str, str | None]) -> Recipe:
@@ -156,8 +161,9 @@ def evaluate(
 ) -> None:
     """Test a model on recordings that it has never seen."""
     from calibration.design import build_design
+    from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
-    from calibration.fit import evaluate as score
+    from calibration.fit import hash_files
     from calibration.report import score_lines
     from rt_decoder.model import load_model
 
@@ -179,7 +185,11 @@ def evaluate(
     with progress_bar("decoding") as progress:
         design = build_design(fitted, labelled, progress)
     scores = score(fitted, design.X, design.labels) | {"n_dropped": design.n_dropped}
+    trained = set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", []))
+    scores["trained_on"] = bool(trained)
     show_lines(*score_lines(scores, "these recordings"))
+    if trained:
+        show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     if as_json:
         show_json({"model": model.name, "scores": scores})
 
@@ -200,8 +210,9 @@ def embed(
     from safetensors.numpy import save
 
     from calibration.embeddings import embed as vectors_of
-    from calibration.fit import vocabulary_items
+    from calibration.targets import vocabulary_items
 
+    _check_folder(output)
     items = vocabulary_items(str(words), [])
     vectors = vectors_of(items, model=embedding, layer=layer, pooling=pooling, device=device)
     about = {"embedding": Path(embedding).name, "layer": str(layer), "pooling": pooling}

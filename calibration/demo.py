@@ -82,7 +82,7 @@ def save_recording(recording: Recording, path: Path) -> None:
         xdf.write_samples(2, labels, np.array([marker.time for marker in recording.markers]))
     first = recording.stamps[0]
     lines = ["onset\tduration\ttrial_type\tword"]
-    lines += [f"{m.time - first!r}\t0\tword\t{m.label}" for m in recording.markers]
+    lines += [f"{float(m.time - first)!r}\t0\tword\t{m.label}" for m in recording.markers]
     path.with_suffix(".tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -128,6 +128,8 @@ def load_labelled(
         raise ValueError(
             f"need one --events for each of {len(paths)} recordings, got {len(tables)}"
         )
+    if tables and rules.trigger:
+        raise ValueError("need --events or --markers channel:NAME, got both")
     labelled = []
     for i, path in enumerate(paths):
         recording = read_recording(

@@ -8,17 +8,14 @@ model, and gives the certificate.
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from calibration.confidence import (
-    expected_calibration_error,
     fit_abstention,
     fit_posterior,
     log_posterior,
@@ -26,70 +23,32 @@ from calibration.confidence import (
 )
 from calibration.design import Design
 from calibration.embeddings import embed
-from calibration.nulls import permutation_p
+from calibration.evaluate import evaluate, finite
 from calibration.recipe import Recipe
 from calibration.ridge import RidgeGram, alphas_default, low_rank, select_alpha
 from calibration.scores import (
-    bits_beyond_prior,
     cosine,
     macro,
     rank_accuracy,
     summarize,
-    top_k,
     unit_rows,
 )
 from calibration.splits import blocks, final_block, leave_group_out
+from calibration.targets import Targets, make_targets
+from rt_decoder.describe import versions
 from rt_decoder.features import robust_scale, scale_features
-from rt_decoder.mapping import LinearMap
 from rt_decoder.model import Model
-from rt_decoder.vocabulary import Vocabulary
 
-__all__ = ["evaluate", "fit_model", "similarity", "vocabulary_items"]
+__all__ = ["fit_model", "hash_files"]
 
 MIN_ITEMS = 10  # fewer events than this cannot be split and tested
-
-
-class _Targets(NamedTuple):
-    """What the training items are mapped to. V items, D dimensions."""
-
-    items: tuple[str, ...]
-    item_vectors: np.ndarray  # (V, D)
-    Y: np.ndarray  # (n_train, D)
-    truth: np.ndarray  # (n_train,) item number
-
-
-def vocabulary_items(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
-    """Items to choose among: the labels, then what the recipe's `vocabulary` adds.
-
-    Parameters
-    ----------
-    spec : str
-        Empty, ``wordfreq:N``, or a text file with one item a line.
-    labels : sequence of str
-        Labels of the training items.
-    """
-    extra: list[str] = []
-    if spec.startswith("wordfreq:"):
-        from calibration.vocabulary_words import frequent_words
-
-        try:
-            n = int(spec.removeprefix("wordfreq:"))
-        except ValueError:
-            raise ValueError(f"need wordfreq:N with a whole number, got {spec!r}") from None
-        extra = frequent_words(n)
-    elif spec:
-        lines = Path(spec).read_text(encoding="utf-8-sig").splitlines()
-        extra = [line.strip() for line in lines if line.strip()]
-        if not extra:
-            raise ValueError(f"vocabulary {Path(spec).name} is empty")
-    return tuple(dict.fromkeys([*extra, *sorted(set(labels))]))
 
 
 def fit_model(
     draft: Model,
     design: Design,
     *,
-    data_hash: str = "",
+    data_hash: Sequence[str] = (),
     embedder: Callable[..., np.ndarray] = embed,
     say: Callable[[str], None] = lambda _: None,
 ) -> Model:
@@ -101,8 +60,8 @@ def fit_model(
         Stages and recipe, without a map.
     design : Design
         What `design.build_design` gave for it.
-    data_hash : str
-        Sha256 of the recordings, for the certificate.
+    data_hash : sequence of str
+        Sha256 of each recording, for the certificate.
     embedder : callable
         Texts to vectors, as `embeddings.embed`.
     say : callable
@@ -122,7 +81,7 @@ def fit_model(
         )
     groups = _groups(design, recipe)
     train, final = _split(groups, design, recipe)
-    targets = _targets(design, train, recipe, embedder)
+    targets = make_targets(design, train, recipe, embedder)
     say(f"{n} events, {len(train)} train, {len(final)} locked, {len(targets.items)} items")
 
     center, scale = robust_scale(design.X[train])
@@ -134,23 +93,29 @@ def fit_model(
     )  # fmt: skip
     model, inner = _fit_posterior(model, out_of_fold, targets, recipe)
     certificate: dict[str, Any] = {
-        "split": {
-            "n_events": n,
-            "n_dropped": design.n_dropped,
-            "n_train": len(train),
-            "n_final": len(final),
-            "n_groups": len(set(groups[train].tolist())),
-            "purge_s": recipe.fit.purge,
-            "held_out": recipe.fit.groups or f"{recipe.fit.n_blocks} contiguous blocks a recording",
-        },
+        "split": _split_facts(design, recipe, groups, train, final),
         "out_of_fold": inner,
-        "data_hash": data_hash,
+        "data_hash": list(data_hash),
         "seed": recipe.fit.seed,
     }
     if len(final):
         labels = [design.labels[i] for i in final]
         certificate["final"] = evaluate(model, X[final], labels)
-    return replace(model, certificate=certificate, versions=_versions())
+    return replace(model, certificate=certificate, versions=versions())
+
+
+def _split_facts(
+    design: Design, recipe: Recipe, groups: np.ndarray, train: np.ndarray, final: np.ndarray
+) -> dict[str, Any]:
+    return {
+        "n_events": len(design.labels),
+        "n_dropped": design.n_dropped,
+        "n_train": len(train),
+        "n_final": len(final),
+        "n_groups": len(set(groups[train].tolist())),
+        "purge_s": recipe.fit.purge,
+        "held_out": recipe.fit.groups or f"{recipe.fit.n_blocks} contiguous blocks a recording",
+    }
 
 
 def _groups(design: Design, recipe: Recipe) -> np.ndarray:
@@ -170,35 +135,8 @@ def _split(groups: np.ndarray, design: Design, recipe: Recipe) -> tuple[np.ndarr
     return final_block(groups, recipe.fit.final_block, design.onsets, recipe.fit.purge)
 
 
-def _targets(
-    design: Design, train: np.ndarray, recipe: Recipe, embedder: Callable[..., np.ndarray]
-) -> _Targets:
-    labels = [design.labels[i] for i in train]
-    items = vocabulary_items(recipe.target.vocabulary, labels)
-    place = {item: i for i, item in enumerate(items)}
-    truth = np.array([place[label] for label in labels])
-    how = {
-        "model": recipe.target.embedding,
-        "layer": recipe.target.layer,
-        "pooling": recipe.target.pooling,
-    }
-    item_vectors = np.asarray(embedder(items, **how), float)
-    if not recipe.target.context:
-        return _Targets(items, item_vectors, item_vectors[truth], truth)
-    if design.contexts is None:
-        raise ValueError("need an events table for words in sentence context, got none")
-    Y = np.asarray(embedder(labels, contexts=[design.contexts[i] for i in train], **how), float)
-    # An item that was read in sentences is the mean of its readings; others stay words alone.
-    counts = np.bincount(truth, minlength=len(items))
-    sums = np.zeros_like(item_vectors)
-    np.add.at(sums, truth, Y)
-    seen = counts > 0
-    item_vectors[seen] = sums[seen] / counts[seen, None]
-    return _Targets(items, item_vectors, Y, truth)
-
-
 def _fit_map(
-    model: Model, X: np.ndarray, targets: _Targets, groups: np.ndarray, onsets: np.ndarray,
+    model: Model, X: np.ndarray, targets: Targets, groups: np.ndarray, onsets: np.ndarray,
     recipe: Recipe, say: Callable[[str], None],
 ) -> tuple[Model, np.ndarray]:  # fmt: skip
     """Give the model with its map, and out-of-fold cosines (n_train, V)."""
@@ -244,7 +182,7 @@ def _fit_map(
 
 
 def _fit_posterior(
-    model: Model, out_of_fold: np.ndarray, targets: _Targets, recipe: Recipe
+    model: Model, out_of_fold: np.ndarray, targets: Targets, recipe: Recipe
 ) -> tuple[Model, dict[str, float]]:
     n_items = len(targets.items)
     counts = np.zeros(n_items)
@@ -276,88 +214,13 @@ def _fit_posterior(
             "min_quality": recipe.readout.min_quality,
         },
     )
-    return model, _finite(scores)
+    return model, finite(scores)
 
 
-def similarity(model: Model, X: np.ndarray) -> np.ndarray:
-    """Cosines (n, V) of scaled features (n, p), by the kernels of the live readout."""
-    mapping = LinearMap(model.weights, model.offset)
-    vocabulary = Vocabulary(model.items, model.vectors, model.basis)
-    return np.stack([vocabulary.scores(mapping.process(row)).copy() for row in X])
-
-
-def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
-    """Score a finished model on events it has never seen, beside chance and the prior alone.
-
-    Parameters
-    ----------
-    X : array of shape (n, p), float32
-        Scaled features.
-    labels : sequence of str
-        The items that were there. Those outside the vocabulary cannot be named: they are counted
-        (`n_outside`) and left out of the scores.
-
-    Raises
-    ------
-    ValueError
-        If no label is in the vocabulary.
-    """
-    place = {item: i for i, item in enumerate(model.items)}
-    known = np.array([label in place for label in labels])
-    if not known.any():
-        raise ValueError("need labels of the model's vocabulary, got none of them")
-    truth = np.array([place[label] for label in labels if label in place])
-    cosines = similarity(model, X[known])
-    log_prior = model.log_prior
-    posterior = log_posterior(cosines, model.posterior["tau"], log_prior)
-    confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
-    answered = confidence >= model.posterior["threshold"]
-    right = winner == truth
-    recipe = Recipe.from_dict(model.recipe)
-    null = permutation_p(
-        lambda permuted: float(rank_accuracy(cosines, permuted).mean()),
-        truth,
-        recipe.fit.n_permutations,
-        recipe.fit.seed,
-    )
-    scores = summarize(cosines, truth, np.exp(log_prior)) | {
-        "n": int(known.sum()),
-        "n_outside": int((~known).sum()),
-        "n_items": len(model.items),
-        "p": null.p,
-        "null_rank_accuracy": float(null.null.mean()),
-        "posterior_top1": float(right.mean()),
-        "posterior_top10": float(top_k(posterior, truth, 10).mean()),
-        "bits_per_word": float(bits_beyond_prior(posterior, log_prior, truth).mean()),
-        "calibration_error": expected_calibration_error(confidence, right),
-        "answered": float(answered.mean()),
-        "precision": float(right[answered].mean()) if answered.any() else float("nan"),
-    }
-    return _finite(scores)
-
-
-def _finite(scores: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: what is not defined is null."""
-    return {
-        k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in scores.items()
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("rt-decoder", "numpy", "numba", "scipy", "torch", "transformers"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def hash_files(paths: Sequence[Path]) -> str:
-    """Sha256 over the bytes of the recordings, in order; names do not enter."""
-    digest = hashlib.sha256()
+def hash_files(paths: Sequence[Path]) -> list[str]:
+    """Sha256 of each recording's bytes; names do not enter."""
+    hashes = []
     for path in paths:
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashes

@@ -142,9 +142,9 @@ class Align:
         return known, lost
 
     @property
-    def n_waiting(self) -> int:
+    def waiting(self) -> tuple[Marker, ...]:
         """Markers whose sample has not come yet."""
-        return len(self._waiting)
+        return tuple(self._waiting)
 
     def reset(self) -> None:
         """Forget the time line and the markers that wait; the index starts at 0."""

@@ -211,9 +211,13 @@ def decode(
     fitted = _with_map(model, load_model(model))
     label = label or fitted.recipe["target"]["label"]
     trigger = markers.startswith("channel:")
+    if trigger and events is not None:
+        raise typer.BadParameter("need --events or --markers channel:NAME, got both")
     read, found = _read(
         recording, events, label, channels, units, stream, "" if trigger else markers
     )
+    if trigger:  # as live: the channel comes in place of what the file marks elsewhere
+        found = ()
     with progress_bar("decoding") as progress:
         footer = decode_file(
             fitted, read, found, jsonl,

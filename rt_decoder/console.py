@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -31,6 +32,7 @@ def app_of(about: str) -> typer.Typer:
 
 def run_app(app: typer.Typer) -> NoReturn:
     """Run a program: exit code 0 success, 1 the work failed, 2 the call is wrong."""
+    warnings.showwarning = _warn
     try:
         code = app(standalone_mode=False)
     except _ClickException as error:
@@ -42,6 +44,10 @@ def run_app(app: typer.Typer) -> NoReturn:
     except (ValueError, LookupError, OSError, ImportError, MemoryError) as error:
         _fail(str(error) or type(error).__name__, 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    sys.stderr.write("warning: " + " ".join(str(message).split()) + "\n")
 
 
 def _fail(message: str, code: int) -> NoReturn:

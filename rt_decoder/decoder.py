@@ -7,6 +7,7 @@ implementation of the path. It knows nothing of LSL, logs or files.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ class Decoder:
         continuous: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        self._n_columns = have.n_channels
         self.pipeline = Pipeline(
             model,
             factor=rate_factor(have.sfreq, model.info.sfreq),
@@ -101,11 +103,12 @@ class Decoder:
     @property
     def n_waiting(self) -> int:
         """Markers that have no readout yet."""
-        return self.align.n_waiting + self.pipeline.n_pending
+        return len(self.align.waiting) + self.pipeline.n_pending
 
     def restart(self) -> None:
         """The source came back: a new time line, old samples never joined to new ones."""
         n_readouts, missed = self.pipeline.n_readouts, self.pipeline.missed[:]
+        self.lost.extend((marker, "the stream was lost") for marker in self.align.waiting)
         self.align.reset()
         self.pipeline.restart()
         self.pipeline.n_readouts, self.pipeline.missed = n_readouts, missed
@@ -114,7 +117,7 @@ class Decoder:
         """Compile and touch everything before the first real sample."""
         self.pipeline.warm_up()
         n = 8
-        self.align.process(np.zeros((n, self.align.picks.max() + 1)), np.zeros(n))
+        self.align.process(np.zeros((n, self._n_columns)), np.zeros(n))
         self.align.reset()
 
 
@@ -126,18 +129,30 @@ def recorded_start(recording: Recording) -> dict[str, Any] | None:
     return None
 
 
-def _cuts(recording: Recording, chunk: int) -> Iterator[tuple[int, int, bool]]:
-    """Yield (start, stop, restart before it) of chunks of `chunk` samples."""
-    restarts = {
-        decision["index"]
-        for decision in map(json.loads, recording.decisions)
-        if decision["decision"] == "restart"
-    }
-    n = len(recording.stamps)
-    edges = sorted({0, n} | {i for i in restarts if 0 <= i < n})
-    for low, high in pairwise(edges):
-        for start in range(low, high, chunk):
-            yield start, min(start + chunk, high), start in restarts and start == low
+def _steps(
+    recording: Recording, markers: Sequence[Marker], stamps: np.ndarray
+) -> dict[int, list[Marker | None]]:
+    """What happens before which sample, in order: a marker comes, or (None) the stream restarts.
+
+    In a session record that is when it happened live. Elsewhere a marker comes a second before
+    its sample, as it may from a marker stream; the order is all that counts.
+    """
+    steps: dict[int, list[Marker | None]] = {}
+    left = Counter((marker.label, marker.time) for marker in markers)
+    for decision in map(json.loads, recording.decisions):
+        step = steps.setdefault(min(decision["index"], len(stamps)), [])
+        if decision["decision"] == "restart":
+            step.append(None)
+        elif decision["decision"] == "marker":
+            marker = Marker(decision["label"], decision["time"])
+            if left[marker.label, marker.time]:
+                left[marker.label, marker.time] -= 1
+                step.append(marker)
+    reached = np.maximum.accumulate(stamps)
+    for label, time in sorted(left.elements(), key=lambda marker: marker[1]):
+        row = int(np.searchsorted(reached, time - 1.0))
+        steps.setdefault(row, []).append(Marker(label, time))
+    return steps
 
 
 def _feed(
@@ -146,24 +161,19 @@ def _feed(
     """Yield (data, corrected stamps), each after the markers that belong to it were marked."""
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
-    dropped = {
-        (decision["label"], decision["time"])
-        for decision in map(json.loads, recording.decisions)
-        if decision["decision"] == "marker_lost"
-    }
-    waiting = sorted(
-        (m for m in markers if (m.label, m.time) not in dropped),
-        key=lambda marker: marker.time,
-        reverse=True,
-    )
     stamps = recording.stamps + recording.correction
-    for start, stop, restart in _cuts(recording, chunk):
-        if restart:
-            decoder.restart()
-        # a second ahead of the samples, as a marker stream would be; the order is all that counts
-        while waiting and waiting[-1].time <= stamps[stop - 1] + 1.0:
-            decoder.mark(waiting.pop())
-        yield recording.data[start:stop], stamps[start:stop]
+    steps = _steps(recording, markers, stamps)
+    for low, high in pairwise(sorted({0, len(stamps), *steps})):
+        for marker in steps.get(low, ()):
+            if marker is None:
+                decoder.restart()
+            else:
+                decoder.mark(marker)
+        for start in range(low, high, chunk):
+            stop = min(start + chunk, high)
+            yield recording.data[start:stop], stamps[start:stop]
+    for marker in filter(None, steps.get(len(stamps), ())):
+        decoder.mark(marker)  # too late for any sample, and counted
 
 
 def decode_recording(

@@ -12,9 +12,19 @@ import numpy as np
 
 from rt_decoder.model import FORMAT_VERSION, Model, model_hash
 
-__all__ = ["header_line", "model_lines", "model_summary", "system_summary"]
+__all__ = ["header_line", "model_lines", "model_summary", "system_summary", "versions"]
 
-_PACKAGES = ("rt-decoder", "numpy", "scipy", "numba", "pylsl", "safetensors", "mne", "torch")
+_PACKAGES = (
+    "rt-decoder",
+    "numpy",
+    "scipy",
+    "numba",
+    "pylsl",
+    "safetensors",
+    "mne",
+    "torch",
+    "transformers",
+)
 
 
 def versions() -> dict[str, str]:

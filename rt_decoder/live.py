@@ -112,6 +112,10 @@ def open_session(
     from rt_decoder.session import Session
     from rt_decoder.sources.lsl import LslMarkers, LslSource, resolve
 
+    for path in (options.log, options.record):
+        if path is not None and not path.parent.is_dir():
+            raise FileNotFoundError(f"need a folder {path.parent.name} for {path.name}, got none")
+
     def source(timeout: float) -> LslSource:
         stream = resolve(**options.selection, timeout=timeout)
         return LslSource(stream, channels=options.channels, units=options.units)
@@ -130,36 +134,35 @@ def open_session(
     live = source(options.timeout)
     stack.callback(live.close)
     continuous = not options.markers if options.continuous is None else options.continuous
-    outlets = log = recorder = None
-    header = header_line(model, live.name)
-    if options.outlet:
-        meta = {"model": header["model"], "stream": live.name}
-        outlets = ReadoutOutlets(options.outlet, f"{options.outlet}-{uuid4().hex[:12]}", meta)
-        stack.callback(outlets.close)
-    if options.log is not None:
-        log = JsonlLog(options.log)
-        stack.callback(log.close)
-        log.write(header)
-    if options.record is not None:
-        recorder = Recorder(options.record, live.info, live.name, markers.name if markers else "")
-        stack.callback(recorder.close)
-
     if say is not None:
         on_readout = _terminal(say, stack)
-    return Session(
+    session = Session(
         model,
         live,
         markers=markers,
         rules=rules,
         continuous=continuous,
-        log=log,
-        recorder=recorder,
-        outlets=outlets,
         on_readout=on_readout,
         reopen=None if options.until_lost else _patient(source),
         reopen_markers=_watcher(options.markers) if markers is not None else None,
         until_lost=options.until_lost,
     )
+    # only now: what was refused leaves no file behind
+    header = header_line(model, live.name)
+    if options.outlet:
+        meta = {"model": header["model"], "stream": live.name}
+        outlets = ReadoutOutlets(options.outlet, f"{options.outlet}-{uuid4().hex[:12]}", meta)
+        session.outlets = outlets
+        stack.callback(outlets.close)
+    if options.log is not None:
+        session.log = JsonlLog(options.log)
+        stack.callback(session.log.close)
+        session.log.write(header)
+    if options.record is not None:
+        name = markers.name if markers else ""
+        session.recorder = Recorder(options.record, live.info, live.name, name)
+        stack.callback(session.recorder.close)
+    return session
 
 
 def _terminal(say: Callable[[str], None], stack: ExitStack) -> Callable[[Readout], None]:

@@ -16,6 +16,7 @@ __all__ = ["configure_loopback"]
 _CONFIG = """\
 [ports]
 IPv6 = disable
+PortRange = 128
 
 [multicast]
 ResolveScope = machine

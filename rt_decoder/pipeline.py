@@ -110,6 +110,8 @@ class Pipeline:
             clamp=features["clamp"],
         )
         span = self.window.last - min(self.window.first, 0)
+        # a window before its onset waits for it: when the marker came may not tell
+        self._due_after = max(self.window.last, 2)
         capacity = span + model.n_hop + math.ceil(marker_wait * info.sfreq)
         self.ring = Ring(capacity, out.n_channels)
         self.map: LinearMap | None = None
@@ -194,7 +196,7 @@ class Pipeline:
             yield hop
 
     def _due(self) -> Iterator[tuple[str, Marker, Features]]:
-        while self._pending and self._pending[0].index + self.window.last <= self.ring.next:
+        while self._pending and self._pending[0].index + self._due_after <= self.ring.next:
             marker = self._pending.pop(0)
             try:
                 yield "event", marker, self._features(marker.index)

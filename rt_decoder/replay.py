@@ -69,7 +69,7 @@ def replay(
     wait_for_consumers : float
         How long to wait, in s, before the first sample, until the data and, if there are any, the
         markers are read; after that the data alone will do. LSL gives a consumer only what is
-        sent after it has connected.
+        sent after it has connected. 0 starts at once, as an amplifier does.
     linger : float
         How long, in s, consumers may still read after the last sample before the streams close.
     should_stop : callable
@@ -152,11 +152,11 @@ def _plan(recording: Recording, markers: Sequence[Marker]) -> tuple[_Plan, int]:
 def _wait_for_consumers(
     wanted: Sequence[pylsl.StreamOutlet], seconds: float, should_stop: Callable[[], bool]
 ) -> None:
-    """Return once all are read, or only the first, the data, is read and time is up."""
+    """Return once all are read, or time is up and at least the first, the data, is read."""
     end = time.monotonic() + seconds
     while not (should_stop() or all(outlet.have_consumers() for outlet in wanted)):
         if time.monotonic() >= end:
-            if wanted[0].have_consumers():
+            if seconds == 0 or wanted[0].have_consumers():
                 return
             raise TimeoutError(
                 f"need a consumer of stream {wanted[0].get_info().name()!r}, "

@@ -19,52 +19,16 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
 from rt_decoder.outlets import ReadoutOutlets
+from rt_decoder.scale import ScaleCheck
 from rt_decoder.signal import ModelMismatch, Readout, StreamLost
 from rt_decoder.sinks import JsonlLog, Recorder
 from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock
 
-__all__ = ["ScaleCheck", "Session"]
+__all__ = ["Session"]
 
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 REFRESH = 1.0  # s between looks at the clock correction
 CHECK_SECONDS = 10.0
-
-
-class ScaleCheck:
-    """Compare the first seconds of a stream with calibration: volts are not microvolts.
-
-    Parameters
-    ----------
-    expected : array of shape (c,)
-        Mean absolute first difference a sample in calibration, SI.
-    n_samples : int
-        How many samples to look at.
-    """
-
-    def __init__(self, expected: np.ndarray, n_samples: int) -> None:
-        self.expected = expected
-        self._left = n_samples
-        self._sum = np.zeros(len(expected))
-        self._n = 0
-        self._last: np.ndarray | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether enough samples were seen."""
-        return self._left <= 0
-
-    def update(self, data: np.ndarray) -> np.ndarray | None:
-        """Ratio (c,) of live to calibration once enough samples came, None before."""
-        if self._last is not None:
-            data = np.vstack((self._last, data))
-        steps = np.abs(np.diff(data, axis=0))
-        self._sum += np.nansum(steps, axis=0)
-        self._n += len(steps)
-        self._last = data[-1:].copy()
-        self._left -= len(steps)
-        if not self.done:
-            return None
-        return self._sum / max(1, self._n) / np.maximum(self.expected, np.finfo(float).tiny)
 
 
 class Session:
@@ -226,7 +190,7 @@ class Session:
         for marker in markers:
             self.counts["markers_received"] += 1
             if self.recorder is not None:
-                self.recorder.marker(marker)
+                self.recorder.marker(marker, local_clock(), self.n_samples)
             self.decoder.mark(marker)
 
     def _find_markers(self) -> None:
@@ -302,7 +266,7 @@ class Session:
         if self.log is not None:
             line = {"type": "event", "event": event, "time": now, "index": self.n_samples}
             self.log.write(line | details)
-        if self.recorder is not None and event in ("restart", "marker_lost"):
+        if self.recorder is not None and event == "restart":
             self.recorder.decision(now, self.n_samples, decision=event, **details)
 
     def footer(self) -> dict[str, Any]:

@@ -204,12 +204,13 @@ class Recorder:
 
         self._writer.put(job)
 
-    def marker(self, marker: Marker) -> None:
-        """Record a marker at its corrected time."""
+    def marker(self, marker: Marker, arrival: float, index: int) -> None:
+        """Record a marker at its corrected time, and before which sample it arrived."""
         row, stamp = [marker.label], np.array([marker.time])
         self._writer.put(lambda: self._file.write_samples(self.MARKERS, row, stamp))
+        self.decision(arrival, index, decision="marker", label=marker.label, time=marker.time)
 
-    def decision(self, time: float, index: int, **what: Any) -> None:
+    def decision(self, time: float, index: int, /, **what: Any) -> None:
         """Record a decision that hung on the wall clock, with its sample index."""
         row = [json.dumps({"index": index, **what}, ensure_ascii=False)]
         stamp = np.array([time])

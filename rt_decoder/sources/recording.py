@@ -257,9 +257,13 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray]:
             f"need mne to read {path.suffix} files: pip install 'rt-decoder[files]'"
         ) from None
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="This filename")  # MNE's own conventions
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("default")
             raw = mne.io.read_raw(path, preload=False, verbose="warning")
-            return raw, raw.get_data(verbose="warning")
+            values = raw.get_data(verbose="warning")
     except (*DAMAGE, OSError) as error:
         raise OSError(f"cannot read {path.name}: {error}") from error
+    for warning in told:  # where reading failed, the error says enough
+        if not str(warning.message).startswith("This filename"):  # MNE's own conventions
+            warnings.warn(warning.message, stacklevel=5)
+    return raw, values

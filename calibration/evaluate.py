@@ -1,0 +1,82 @@
+"""Scores of a finished model on events it has never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from calibration.confidence import expected_calibration_error, log_posterior
+from calibration.nulls import permutation_p
+from calibration.recipe import Recipe
+from calibration.scores import bits_beyond_prior, rank_accuracy, summarize, top_k
+from rt_decoder.mapping import LinearMap
+from rt_decoder.model import Model
+from rt_decoder.vocabulary import Vocabulary
+
+__all__ = ["evaluate", "finite", "similarity"]
+
+
+def similarity(model: Model, X: np.ndarray) -> np.ndarray:
+    """Cosines (n, V) of scaled features (n, p), by the kernels of the live readout."""
+    mapping = LinearMap(model.weights, model.offset)
+    vocabulary = Vocabulary(model.items, model.vectors, model.basis)
+    return np.stack([vocabulary.scores(mapping.process(row)).copy() for row in X])
+
+
+def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+    """Score a finished model on events it has never seen, beside chance and the prior alone.
+
+    Parameters
+    ----------
+    X : array of shape (n, p), float32
+        Scaled features.
+    labels : sequence of str
+        The items that were there. Those outside the vocabulary cannot be named: they are counted
+        (`n_outside`) and left out of the scores.
+
+    Raises
+    ------
+    ValueError
+        If no label is in the vocabulary.
+    """
+    place = {item: i for i, item in enumerate(model.items)}
+    known = np.array([label in place for label in labels])
+    if not known.any():
+        raise ValueError("need labels of the model's vocabulary, got none of them")
+    truth = np.array([place[label] for label in labels if label in place])
+    cosines = similarity(model, X[known])
+    log_prior = model.log_prior
+    posterior = log_posterior(cosines, model.posterior["tau"], log_prior)
+    confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
+    answered = confidence >= model.posterior["threshold"]
+    right = winner == truth
+    recipe = Recipe.from_dict(model.recipe)
+    null = permutation_p(
+        lambda permuted: float(rank_accuracy(cosines, permuted).mean()),
+        truth,
+        recipe.fit.n_permutations,
+        recipe.fit.seed,
+    )
+    scores = summarize(cosines, truth, np.exp(log_prior)) | {
+        "n": int(known.sum()),
+        "n_outside": int((~known).sum()),
+        "n_items": len(model.items),
+        "p": null.p,
+        "null_rank_accuracy": float(null.null.mean()),
+        "posterior_top1": float(right.mean()),
+        "posterior_top10": float(top_k(posterior, truth, 10).mean()),
+        "bits_per_word": float(bits_beyond_prior(posterior, log_prior, truth).mean()),
+        "calibration_error": expected_calibration_error(confidence, right),
+        "answered": float(answered.mean()),
+        "precision": float(right[answered].mean()) if answered.any() else float("nan"),
+    }
+    return finite(scores)
+
+
+def finite(scores: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: what is not defined is null."""
+    return {
+        k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in scores.items()
+    }

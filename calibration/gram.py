@@ -1,0 +1,226 @@
+r"""Ridge regression with exact leave-one-group-out predictions from one eigendecomposition.
+
+With centred features :math:`X_c`, :math:`w, V` from ``eigh`` of the smaller Gram matrix and
+:math:`Z = X_c V`, the hat matrix of ridge with an unpenalised intercept is
+
+.. math:: H(\alpha) = \tfrac1n 1 1^\top + Z\,\mathrm{diag}\big(1 / (w + \alpha)\big)\,Z^\top ,
+
+and for a block :math:`B` left out of the fit (a group with its purged neighbours) the held-out
+residual is :math:`(I - H_{BB})^{-1} E_B` of the residuals :math:`E = Y - H Y` of the full fit:
+nothing is refitted, whatever the number of groups, alphas and targets. Layers of a language model
+and permuted labels are more columns of :math:`Y`. This module knows nothing of words or scores.
+
+References
+----------
+Golub, Heath, Wahba 1979, doi:10.1080/00401706.1979.10489751 (leave-one-out from one
+decomposition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from calibration.splits import Fold
+
+__all__ = ["RidgeGram"]
+
+_BATCH = 1 << 19  # float64 values gathered at once for the block solves: 4 MiB, what caches hold
+
+
+class RidgeGram:
+    """One eigendecomposition of the features, shared by all targets, alphas and folds.
+
+    Parameters
+    ----------
+    X : array of shape (n, p)
+        Features of n items, finite; computed in float64.
+    backend : {"auto", "numpy", "torch"}
+        "torch" computes on a GPU where there is one; "auto" is torch with a GPU, else numpy.
+
+    Attributes
+    ----------
+    x_mean : array of shape (p,)
+    eigenvalues : array of shape (min(n, p),) or less
+        Of the centred Gram matrix, ascending.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 3))
+    >>> Y = X @ rng.normal(size=(3, 2)) + 5
+    >>> W, intercept = RidgeGram(X, backend="numpy").coef(Y, alpha=1e-9)
+    >>> np.allclose(X @ W + intercept, Y)
+    True
+    """
+
+    def __init__(self, X: np.ndarray, backend: str = "auto") -> None:
+        X = checked(X, "X")
+        self._lib, self._device = _backend(backend)
+        self.n, self.p = X.shape
+        self.x_mean = X.mean(axis=0)
+        centred = self._put(X - self.x_mean)
+        if self.p <= self.n:
+            w, self._back = self._lib.linalg.eigh(centred.T @ centred)
+            self._z, self._w = centred @ self._back, w.clip(0)
+        else:
+            w, u = self._lib.linalg.eigh(centred @ centred.T)
+            # Centring makes one eigenvalue 0 by construction; `coef` divides by them.
+            keep = w > self.n * np.finfo(float).eps * w.max()
+            self._w = w[keep]
+            self._z, self._back = u[:, keep] * self._w**0.5, centred.T
+
+    @property
+    def eigenvalues(self) -> np.ndarray:
+        """Eigenvalues of the centred Gram matrix, ascending."""
+        return self._take(self._w)
+
+    def out_of_fold(
+        self, Y: np.ndarray, folds: Sequence[Fold], alpha: float, centred: bool = False
+    ) -> np.ndarray:
+        """Predictions of every item by the fit that did not see its fold.
+
+        Parameters
+        ----------
+        Y : array of shape (n, n_targets)
+        folds : sequence of (train, test)
+            As from `splits.leave_group_out`: every item is tested exactly once; what is in
+            neither part of a fold is purged from it.
+        alpha : float
+            Penalty, above 0.
+        centred : bool
+            Give predictions as deviations from the mean target of their own training items.
+
+        Returns
+        -------
+        predictions : array of shape (n, n_targets)
+        """
+        return next(iter(self.sweep(Y, folds, [alpha], centred)))
+
+    def sweep(
+        self,
+        Y: np.ndarray,
+        folds: Sequence[Fold],
+        alphas: Sequence[float] | np.ndarray,
+        centred: bool = False,
+    ) -> Iterator[np.ndarray]:
+        """`out_of_fold` for one alpha after the other, never holding more than one."""
+        Y = self._checked_targets(Y)
+        held = [_held_out(train, test, self.n) for train, test in folds]
+        tested = np.concatenate([block[:n_test] for block, n_test in held])
+        if not np.array_equal(np.sort(tested), np.arange(self.n)):
+            raise ValueError(f"need folds that test each of {self.n} items exactly once")
+        y_mean = Y.mean(axis=0)
+        offset = y_mean - _train_means(Y, held) if centred else y_mean
+        residual_of_mean = self._put(Y - y_mean)
+        projected = self._z.T @ residual_of_mean
+        batches = list(self._batches(held))
+        for alpha in alphas:
+            shrink = 1 / (self._w + _checked_alpha(alpha))
+            residual = residual_of_mean - self._z @ (shrink[:, None] * projected)
+            left_out = self._lib.empty_like(residual)
+            for rows, n_test in batches:
+                solved = self._solve(rows, shrink, residual)
+                left_out[rows[:, :n_test]] = solved[:, :n_test]
+            yield self._take(residual_of_mean - left_out) + offset
+
+    def coef(self, Y: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+        """Fit all items: ``Y ~ X @ W + intercept``.
+
+        Returns
+        -------
+        W : array of shape (p, n_targets)
+        intercept : array of shape (n_targets,)
+            ``Y.mean(0) - x_mean @ W``; subtract ``Y.mean(0)`` for centred predictions.
+        """
+        Y = self._checked_targets(Y)
+        y_mean = Y.mean(axis=0)
+        core = (self._z.T @ self._put(Y - y_mean)) / (self._w + _checked_alpha(alpha))[:, None]
+        if self.p > self.n:
+            core = self._z @ (core / self._w[:, None])
+        W = self._take(self._back @ core)
+        return W, y_mean - self.x_mean @ W
+
+    def _batches(self, held: list[tuple[np.ndarray, int]]) -> Iterator[tuple[Any, int]]:
+        """Folds of one shape together, as (n_folds, block) rows that fit in memory."""
+        shapes = sorted({(len(block), n_test) for block, n_test in held})
+        for size, n_test in shapes:
+            same = [block for block, tested in held if (len(block), tested) == (size, n_test)]
+            step = max(1, _BATCH // (size * max(len(self._w), 1)))
+            for start in range(0, len(same), step):
+                yield self._put(np.stack(same[start : start + step])), n_test
+
+    def _solve(self, rows: Any, shrink: Any, residual: Any) -> Any:
+        z = self._z[rows]
+        system = -((z * shrink) @ z.mT) - 1 / self.n
+        diagonal = self._put(np.arange(rows.shape[1]))
+        system[:, diagonal, diagonal] += 1
+        return self._lib.linalg.solve(system, residual[rows])
+
+    def _checked_targets(self, Y: np.ndarray) -> np.ndarray:
+        Y = checked(Y, "Y")
+        if len(Y) != self.n:
+            raise ValueError(f"need targets of {self.n} items, got {len(Y)}")
+        return Y
+
+    def _put(self, array: np.ndarray) -> Any:
+        if self._lib is np:
+            return array
+        return self._lib.as_tensor(array, device=self._device)
+
+    def _take(self, array: Any) -> np.ndarray:
+        return array if self._lib is np else array.cpu().numpy()
+
+
+def _backend(name: str) -> tuple[Any, Any]:
+    if name == "numpy":
+        return np, None
+    if name not in ("auto", "torch"):
+        raise ValueError(f"need a backend among auto, numpy, torch, got {name!r}")
+    try:
+        import torch
+    except ImportError:
+        if name == "auto":
+            return np, None
+        raise
+    if torch.cuda.is_available():
+        return torch, "cuda"
+    return (np, None) if name == "auto" else (torch, "cpu")
+
+
+def _held_out(train: np.ndarray, test: np.ndarray, n: int) -> tuple[np.ndarray, int]:
+    """Items that a fold does not train on, tested ones first, and how many are tested."""
+    seen = np.zeros(n, bool)
+    seen[train] = True
+    if not seen.any():
+        raise ValueError("need training items in every fold, got none")
+    if seen[test].any():
+        raise ValueError("need folds whose training and test items differ")
+    purged = ~seen
+    purged[test] = False
+    return np.concatenate([test, np.flatnonzero(purged)]), len(test)
+
+
+def _train_means(Y: np.ndarray, held: list[tuple[np.ndarray, int]]) -> np.ndarray:
+    """Mean target of the training items of the fold that tests each item."""
+    means, total = np.empty_like(Y), Y.sum(axis=0)
+    for block, n_test in held:
+        means[block[:n_test]] = (total - Y[block].sum(axis=0)) / (len(Y) - len(block))
+    return means
+
+
+def checked(array: np.ndarray, name: str) -> np.ndarray:
+    array = np.asarray(array, np.float64)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"need {name} with two dimensions, none empty, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"need finite {name}, got NaN or infinity; drop or repair those items")
+    return array
+
+
+def _checked_alpha(alpha: float) -> float:
+    if not (np.isfinite(alpha) and alpha > 0):
+        raise ValueError(f"need a finite alpha above 0, got {alpha}")
+    return float(alpha)

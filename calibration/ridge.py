@@ -1,0 +1,110 @@
+"""Choices around the ridge map: which penalties to try, which to keep, and how many dimensions.
+
+The fit itself is `gram.RidgeGram`. This module knows nothing of words; scores are passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from calibration.gram import RidgeGram, checked
+from calibration.splits import Fold
+
+__all__ = ["AlphaChoice", "RidgeGram", "alphas_default", "low_rank", "select_alpha"]
+
+
+class AlphaChoice(NamedTuple):
+    """The alpha that scored best out of fold."""
+
+    alpha: float
+    predictions: np.ndarray  # (n, n_targets) out of fold at `alpha`, centred
+    alphas: np.ndarray  # (n_alphas,) all that were tried, ascending
+    scores: np.ndarray  # (n_alphas,)
+
+
+def alphas_default(X: np.ndarray, n_alphas: int = 15) -> np.ndarray:
+    """Log grid from 1e-3 to 1e4 times the mean nonzero eigenvalue of the centred Gram matrix.
+
+    Relative alphas mean the same shrinkage for volts and microvolts, 100 items and 10,000.
+    """
+    X = checked(X, "X")
+    n, p = X.shape
+    scale = X.var(axis=0).sum() * n / min(n - 1, p) if n > 1 else 0.0
+    if not scale > 0:
+        raise ValueError("need features that vary over items, got constant ones")
+    return scale * np.logspace(-3, 4, n_alphas)
+
+
+def select_alpha(
+    gram: RidgeGram,
+    Y: np.ndarray,
+    folds: Sequence[Fold],
+    alphas: Sequence[float] | np.ndarray,
+    score: Callable[[np.ndarray], float],
+) -> AlphaChoice:
+    """Choose alpha by what the readout will use, out of fold; the middle one of a tie.
+
+    Squared error is the wrong judge: with little signal it shrinks until the ranking of items is
+    lost. Pass for example ``lambda y: fit_posterior(cosine(y, items), truth).bits_per_word``,
+    which is 0 for every alpha, a tie, where there is nothing to decode.
+
+    Parameters
+    ----------
+    score : callable
+        Takes centred out-of-fold predictions (n, n_targets); higher is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no alpha, or a score is not finite.
+    """
+    grid = np.sort(np.asarray(alphas, float))
+    if not len(grid):
+        raise ValueError("need at least one alpha, got none")
+    sweep = gram.sweep(Y, folds, grid, centred=True)
+    scores = np.array([score(predictions) for predictions in sweep], float)
+    if not np.isfinite(scores).all():
+        raise ValueError("need a finite score at every alpha, got NaN or infinity")
+    best = np.flatnonzero(scores == scores.max())
+    alpha = float(grid[best[len(best) // 2]])
+    return AlphaChoice(alpha, gram.out_of_fold(Y, folds, alpha, centred=True), grid, scores)
+
+
+def low_rank(
+    W: np.ndarray, X: np.ndarray, alpha: float = 0.0, rank: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factor a ridge map as ``A @ B``, keeping the predictions and not the coefficients.
+
+    The best rank-r map in the ridge criterion projects W on the leading right singular vectors
+    of the predictions ``[X_c W; sqrt(alpha) W]`` (reduced-rank ridge, Mukherjee and Zhu 2011). A
+    plain SVD of W would rank directions by the size of weights, which is largest where features
+    are smallest.
+
+    Parameters
+    ----------
+    W : array of shape (p, n_targets)
+    X : array of shape (n, p)
+        Training features.
+    alpha : float
+        The penalty W was fitted with.
+    rank : int, optional
+        1 to min(p, n_targets); all of it where left out, and the product is then W itself.
+
+    Returns
+    -------
+    A : array of shape (p, rank)
+    B : array of shape (rank, n_targets)
+        Orthonormal rows, strongest first.
+    """
+    W, X = checked(W, "W"), checked(X, "X")
+    full = min(W.shape)
+    rank = full if rank is None else rank
+    if not 1 <= rank <= full:
+        raise ValueError(f"need a rank from 1 to {full}, got {rank}")
+    stacked = np.vstack([(X - X.mean(axis=0)) @ W, np.sqrt(alpha) * W])
+    _, _, directions = np.linalg.svd(np.linalg.qr(stacked, mode="r"), full_matrices=False)
+    B = directions[:rank]
+    return W @ B.T, B

@@ -1,0 +1,159 @@
+"""Which items train and which test: contiguous, whole groups, purged at the seams.
+
+Neighbouring words share slow signal and context, so items are never split at random: a fold is a
+group (a sentence, a run, a block of trials), and training items too close to it in time are
+dropped. This module knows nothing of features or targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["Fold", "blocks", "encode_groups", "final_block", "leave_group_out"]
+
+Fold = tuple[np.ndarray, np.ndarray]  # (train, test) indices
+
+
+def blocks(n: int, n_blocks: int) -> np.ndarray:
+    """Contiguous blocks of nearly equal size, as group numbers of shape ``(n,)``.
+
+    >>> blocks(5, 2)
+    array([0, 0, 0, 1, 1])
+    """
+    if not 1 <= n_blocks <= n:
+        raise ValueError(f"need between 1 and {n} blocks for {n} items, got {n_blocks}")
+    sizes = np.full(n_blocks, n // n_blocks)
+    sizes[: n % n_blocks] += 1
+    return np.repeat(np.arange(n_blocks), sizes)
+
+
+def encode_groups(labels: Sequence[object] | np.ndarray) -> np.ndarray:
+    """Give labels the numbers 0, 1, ... in order of first appearance.
+
+    >>> encode_groups(["run-2", "run-2", "run-1"])
+    array([0, 0, 1])
+    """
+    _, first, inverse = np.unique(np.asarray(labels), return_index=True, return_inverse=True)
+    order = np.empty(len(first), np.int64)
+    order[np.argsort(first)] = np.arange(len(first))
+    return order[inverse.ravel()]
+
+
+def final_block(
+    groups: np.ndarray | int,
+    share: float,
+    onsets: np.ndarray | None = None,
+    purge: float = 0.0,
+) -> Fold:
+    """Lock the last contiguous share of a recording away for one final test.
+
+    The cut falls where it splits no group, as near to the asked share as the groups allow.
+
+    Parameters
+    ----------
+    groups : array of shape (n,) or int
+        Group of each item; a number of items means that each is its own group.
+    share : float
+        Share of the items to lock, in (0, 1).
+    onsets : array of shape (n,), optional
+        Onset of each item in s, on one axis over all runs; item order where left out.
+    purge : float
+        Training items within this many s of a final item are dropped; needs `onsets`.
+
+    Returns
+    -------
+    train, final : arrays of int
+        Indices in onset order; purged items are in neither.
+
+    Raises
+    ------
+    ValueError
+        If every cut would split a group, or nothing is left to train on.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"need a final share between 0 and 1, got {share}")
+    codes = np.arange(groups) if isinstance(groups, int) else encode_groups(groups)
+    n = len(codes)
+    onsets = _checked_onsets(onsets, n, purge)
+    order = np.argsort(onsets, kind="stable")
+    # A cut before position i is clean when all groups seen so far are complete.
+    last = np.zeros(codes.max(initial=-1) + 1, np.int64)
+    last[codes[order]] = np.arange(n)
+    reach = np.maximum.accumulate(last[codes[order]])
+    cuts = np.flatnonzero(reach[:-1] == np.arange(n - 1)) + 1
+    if not len(cuts):
+        raise ValueError(
+            f"need a place in time that splits no group, got {len(last)} group(s) that overlap "
+            "throughout; use contiguous blocks as groups"
+        )
+    cut = cuts[np.argmin(np.abs(cuts - (1 - share) * n))]
+    train, final = order[:cut], order[cut:]
+    return _purged(train, final, onsets, purge), final
+
+
+def leave_group_out(
+    groups: np.ndarray, onsets: np.ndarray | None = None, purge: float = 0.0
+) -> list[Fold]:
+    """Hold out one group at a time, with its neighbours in time dropped from training.
+
+    Parameters
+    ----------
+    groups : array of shape (n,)
+        Group of each item; at least two groups.
+    onsets : array of shape (n,), optional
+        Onset of each item in s, on one axis over all runs.
+    purge : float
+        Training items within this many s of a held-out item are dropped; needs `onsets`.
+
+    Returns
+    -------
+    folds : list of (train, test)
+        Sorted indices, one fold a group in order of first appearance.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two groups or a fold is left without training items.
+    """
+    codes = encode_groups(np.asarray(groups))
+    n_groups = int(codes.max(initial=-1)) + 1
+    if n_groups < 2:
+        raise ValueError(f"need at least 2 groups to hold one out, got {n_groups}")
+    onsets = _checked_onsets(onsets, len(codes), purge)
+    items = np.arange(len(codes))
+    folds = []
+    for group in range(n_groups):
+        test = items[codes == group]
+        folds.append((_purged(items[codes != group], test, onsets, purge), test))
+    return folds
+
+
+def _checked_onsets(onsets: np.ndarray | None, n: int, purge: float) -> np.ndarray:
+    if purge < 0:
+        raise ValueError(f"need a purge of 0 s or more, got {purge}")
+    if onsets is None:
+        if purge > 0:
+            raise ValueError("need onsets in s to purge by time, got none")
+        return np.arange(n, dtype=float)
+    onsets = np.asarray(onsets, float)
+    if onsets.shape != (n,) or not np.isfinite(onsets).all():
+        raise ValueError(f"need {n} finite onsets in s, got shape {onsets.shape}")
+    return onsets
+
+
+def _purged(train: np.ndarray, test: np.ndarray, onsets: np.ndarray, purge: float) -> np.ndarray:
+    """Training items farther than `purge` from every test item."""
+    if purge > 0:
+        held = np.sort(onsets[test])
+        at = np.searchsorted(held, onsets[train])
+        before = np.abs(onsets[train] - held[np.maximum(at - 1, 0)])
+        after = np.abs(onsets[train] - held[np.minimum(at, len(held) - 1)])
+        train = train[np.minimum(before, after) > purge]
+    if not len(train):
+        raise ValueError(
+            f"need training items, got none after purging {purge} s; use fewer groups or a "
+            "shorter purge"
+        )
+    return train

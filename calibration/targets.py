@@ -1,0 +1,95 @@
+"""What the training items are mapped to: vocabulary and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from calibration.design import Design
+from calibration.recipe import Recipe
+
+__all__ = ["Targets", "make_targets", "vocabulary_items"]
+
+
+class Targets(NamedTuple):
+    """What the training items are mapped to. V items, D dimensions."""
+
+    items: tuple[str, ...]
+    item_vectors: np.ndarray  # (V, D)
+    Y: np.ndarray  # (n_train, D)
+    truth: np.ndarray  # (n_train,) item number
+
+
+def vocabulary_items(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """Items to choose among: the labels, then what the recipe's `vocabulary` adds.
+
+    Parameters
+    ----------
+    spec : str
+        Empty, ``wordfreq:N``, or a text file with one item a line.
+    labels : sequence of str
+        Labels of the training items.
+    """
+    extra: list[str] = []
+    if spec.startswith("wordfreq:"):
+        from calibration.vocabulary_words import frequent_words
+
+        try:
+            n = int(spec.removeprefix("wordfreq:"))
+        except ValueError:
+            raise ValueError(f"need wordfreq:N with a whole number, got {spec!r}") from None
+        extra = frequent_words(n)
+    elif spec:
+        lines = Path(spec).read_text(encoding="utf-8-sig").splitlines()
+        extra = [line.strip() for line in lines if line.strip()]
+        if not extra:
+            raise ValueError(f"vocabulary {Path(spec).name} is empty")
+    return tuple(dict.fromkeys([*extra, *sorted(set(labels))]))
+
+
+def make_targets(
+    design: Design, train: np.ndarray, recipe: Recipe, embedder: Callable[..., np.ndarray]
+) -> Targets:
+    """Vocabulary, its vectors, and the target of each training item.
+
+    Parameters
+    ----------
+    design : Design
+        All events.
+    train : array of int
+        Those that train; no other event is looked at.
+    recipe : Recipe
+        Language model, layer, pooling, context, vocabulary.
+    embedder : callable
+        Texts to vectors, as `embeddings.embed`.
+
+    Raises
+    ------
+    ValueError
+        If sentence contexts are asked for and the events have none.
+    """
+    labels = [design.labels[i] for i in train]
+    items = vocabulary_items(recipe.target.vocabulary, labels)
+    place = {item: i for i, item in enumerate(items)}
+    truth = np.array([place[label] for label in labels])
+    how = {
+        "model": recipe.target.embedding,
+        "layer": recipe.target.layer,
+        "pooling": recipe.target.pooling,
+    }
+    item_vectors = np.asarray(embedder(items, **how), float)
+    if not recipe.target.context:
+        return Targets(items, item_vectors, item_vectors[truth], truth)
+    if design.contexts is None:
+        raise ValueError("need an events table for words in sentence context, got none")
+    Y = np.asarray(embedder(labels, contexts=[design.contexts[i] for i in train], **how), float)
+    # An item that was read in sentences is the mean of its readings; others stay words alone.
+    counts = np.bincount(truth, minlength=len(items))
+    sums = np.zeros_like(item_vectors)
+    np.add.at(sums, truth, Y)
+    seen = counts > 0
+    item_vectors[seen] = sums[seen] / counts[seen, None]
+    return Targets(items, item_vectors, Y, truth)
