@@ -218,9 +218,13 @@ def _fit_posterior(
 
 
 def hash_files(paths: Sequence[Path]) -> list[str]:
-    """Sha256 of each recording's bytes; names do not enter."""
+    """Sha256 of each recording's bytes; names do not enter. Some formats are folders."""
     hashes = []
     for path in paths:
-        with path.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+        digest = hashlib.sha256()
+        for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if part.is_file():
+                with part.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        hashes.append(digest.hexdigest())
     return hashes

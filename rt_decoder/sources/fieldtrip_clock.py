@@ -99,7 +99,7 @@ class SampleClock:
     def _follow(self, number: int, ahead: int, residual: float) -> None:
         """Recursive least squares; residuals in samples."""
         weight = LATE_WEIGHT if residual > 0 else 1.0
-        grown = exp(ahead / self._memory)
+        grown = exp(min(ahead / self._memory, 20.0))
         p0 = (self._p0 + 2.0 * ahead * self._p1 + ahead * ahead * self._p2) * grown
         p1 = (self._p1 + ahead * self._p2) * grown
         k0, k1 = weight * p0 / (1.0 + weight * p0), weight * p1 / (1.0 + weight * p0)
