@@ -28,8 +28,6 @@ from calibration.recipe import Recipe
 from calibration.ridge import RidgeGram, alphas_default, low_rank, select_alpha
 from calibration.scores import (
     cosine,
-    macro,
-    rank_accuracy,
     summarize,
     unit_rows,
 )
@@ -147,16 +145,15 @@ def _fit_map(
     gram = RidgeGram(X)
     folds = leave_group_out(groups, onsets, recipe.fit.purge)
     alphas = np.array(recipe.fit.alphas) if recipe.fit.alphas else alphas_default(X)
+    seen, truth = np.unique(targets.truth, return_inverse=True)
     choice = select_alpha(
         gram,
         targets.Y,
         folds,
         alphas,
-        lambda predicted: macro(
-            rank_accuracy(cosine(predicted, vectors), targets.truth), targets.truth
-        ),
+        lambda predicted: fit_posterior(cosine(predicted, vectors[seen]), truth).bits_per_word,
     )
-    say(f"alpha {choice.alpha:.3g}, out-of-fold rank accuracy {choice.scores.max():.3f}")
+    say(f"alpha {choice.alpha:.3g}, by {choice.scores.max():.3f} bits a word out of fold")
     W, _ = gram.coef(targets.Y, choice.alpha)
     full = min(W.shape)
     A, B = low_rank(W, X, choice.alpha, min(recipe.fit.rank or full, full))
