@@ -40,7 +40,7 @@ def _pip(*arguments: str) -> None:
 
 def enter(extra: str) -> None:
     """Make sure that ``.venv`` has the project with `extra`, and run the caller inside it."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (this runs before anything is installed)
         sys.exit(f"error: need Python 3.11 or later, got {sys.version.split()[0]}")
     if Path(sys.prefix).resolve() == VENV.resolve():
         return

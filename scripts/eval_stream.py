@@ -1,0 +1,313 @@
+"""Decode real EEG that comes over LSL as it was recorded, and print what chance would give.
+
+`--data` holds runs of a Muse headband, one CSV file each, in ``SSVEP``, ``N170`` and ``P300`` (those
+that are there). Each run in turn is held out: the others calibrate a model through the live stages,
+the run is replayed over real LSL at its recorded, jittered times with its markers beside it, and
+another process decodes it. Where a task has a single run, its first half calibrates and its second
+half is replayed; the cut lies between two trials, so that the halves share no sample.
+
+Every trial counts, and one without an answer is wrong, also one that the end of the recording cuts
+short. Chance is always naming the more frequent item, p the binomial tail at and above what was
+found. Where one item is rare, the balanced accuracy (mean over items, chance 1/2) says more; its p
+comes from permuted labels. Runs are replayed side by side and share the processor, so nothing is
+said here of latency; `scripts/demo` measures it.
+
+    python scripts/eval_stream.py [--data DIR] [--json] [--speed 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+from scipy.stats import binomtest
+
+from calibration.design import build_design, draft_model
+from calibration.events import load_labelled
+from calibration.fit import fit_model, hash_files
+from calibration.nulls import permutation_p
+from calibration.recipe import Recipe
+from rt_decoder.decoder import MarkerRules, decode_recording
+from rt_decoder.loopback import configure_loopback
+from rt_decoder.model import load_model, save_model
+from rt_decoder.sinks import readout_line
+from rt_decoder.sources.recording import Recording, read_recording
+
+REPO = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("RT_DECODER_DATA", REPO.parent / "shared" / "data"), "muse")
+UNITS = "uV"  # the files state none
+N_LIVE = 8  # runs at a time; a run is two processes that mostly wait for the next sample
+PATIENCE = 120  # s for all of them to start on a slow machine
+
+# Recipes. Set by reasoning and by cross-validation within calibration runs, never on a test.
+# Nothing is locked away, and no trial is left out for its quality: the held-out run is the test.
+_SHARED: dict[str, dict[str, Any]] = {
+    "fit": {"final_block": 0.0, "rank": 0},
+    "readout": {"min_quality": 0.0},
+}
+_STREAM: dict[str, Any] = {"reference": "none", "line_freq": 60.0}
+_EVOKED = _SHARED | {
+    "stream": _STREAM | {"picks": ["TP9", "AF7", "AF8", "TP10"]},  # Right AUX hung free
+    "filter": {"l_freq": 1.0, "h_freq": 30.0},
+}
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    # Each flicker drives the visual cortex at its own rate; harmonics are left out, because that of
+    # 30 Hz is the mains. The bands answer 0.2 s late and the cortex 0.1 s: the window opens at 0.3.
+    "SSVEP": _SHARED
+    | {
+        "stream": _STREAM,
+        "filter": {"l_freq": 5.0, "h_freq": 50.0},
+        "features": {
+            "kind": "bandpower",
+            "bands": [[19.0, 21.0], [29.0, 31.0]],
+            "band_order": 2,
+            "tmin": 0.3,
+            "tmax": 2.0,
+        },
+        "target": {"names": {"1": "flicker at thirty hertz", "2": "flicker at twenty hertz"}},
+    },
+    "N170": _EVOKED
+    | {
+        "features": {"tmin": 0.0, "tmax": 0.6},
+        "target": {"names": {"1": "a house", "2": "a face"}},  # as eeg-notebooks codes them
+    },
+    # Targets are rare. The prior stays uniform: with the counts of the calibration run every answer
+    # would be the frequent item, right as often as chance and empty.
+    "P300": _EVOKED
+    | {
+        "features": {"tmin": 0.0, "tmax": 0.8},
+        "target": {"names": {"1": "any other picture", "2": "the target picture"}},
+    },
+}
+
+
+class Run(NamedTuple):
+    """One test."""
+
+    task: str
+    file: str
+    calibration: tuple[Path, ...]
+    test: Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of SSVEP, N170, P300")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--speed", type=float, default=1.0, help="faster than recorded")
+    args = parser.parse_args()
+    if not any(list((args.data / task).glob("*.csv")) for task in RECIPES):
+        parser.error(f"need CSV files in {', '.join(RECIPES)} below {args.data}, got none")
+    if not 0 < args.speed <= 100:
+        parser.error(f"need a speed above 0 and up to 100, got {args.speed:g}")
+    configure_loopback()  # before liblsl is loaded, here and in the processes started below
+    with tempfile.TemporaryDirectory(prefix="rt_decoder-eval-") as folder:
+        try:
+            results = evaluate(args.data, Path(folder), args.speed)
+        except (OSError, ValueError) as error:
+            sys.exit(f"eval_stream: {error}")
+    tasks = pooled(results)
+    report(tasks)
+    if args.json:
+        print(json.dumps({"runs": results, "tasks": tasks, "speed": args.speed}, allow_nan=False))
+
+
+def evaluate(data: Path, folder: Path, speed: float) -> list[dict[str, Any]]:
+    """Calibrate for every run, then replay and decode them side by side."""
+    runs = [run for task in RECIPES for run in plan(task, data / task, folder)]
+    models = [folder / f"{number}.rtd.safetensors" for number in range(len(runs))]
+    for run, model in zip(runs, models, strict=True):
+        calibrate(run, model)
+    print(f"{len(runs)} runs, replayed at {speed:g} x; all trials count")
+    print(
+        f"{'task':<6} {'file':<30} {'trials':>6} {'answers':>7} {'accuracy':>8} {'chance':>6} "
+        f"{'p':>7} {'balanced':>8} {'p':>7}  as offline"
+    )
+    results = []
+    with ThreadPoolExecutor(N_LIVE) as pool:
+        logs = pool.map(lambda run, model: decode_live(run, model, speed), runs, models)
+        for run, model, log in zip(runs, models, logs, strict=True):
+            results.append(score(run, model, log))
+            print(row(results[-1]), flush=True)
+    return results
+
+
+def plan(task: str, source: Path, scratch: Path) -> list[Run]:
+    """Leave one run out; the halves of a run where there is only one."""
+    files = sorted(source.glob("*.csv"))
+    if len(files) == 1:
+        first, second = halves(files[0], scratch)
+        return [Run(task, files[0].name, (first,), second)]
+    return [
+        Run(task, test.name, tuple(file for file in files if file != test), test) for test in files
+    ]
+
+
+def halves(file: Path, scratch: Path) -> tuple[Path, Path]:
+    """Two recordings of half the trials each, cut midway between two onsets."""
+    onsets = [marker.index for marker in read_recording(file, units=UNITS).markers]
+    if len(onsets) < 2:
+        raise ValueError(f"need trials in {file.name}, got {len(onsets)}")
+    middle = len(onsets) // 2
+    cut = (onsets[middle - 1] + onsets[middle]) // 2
+    header, *lines = file.read_text(encoding="utf-8-sig").splitlines()
+    samples = [line for line in lines if line.strip()]
+    parts = []
+    for number, half in enumerate((samples[:cut], samples[cut:]), 1):
+        part = scratch / f"{file.stem}-half{number}.csv"
+        part.write_text("\n".join([header, *half]) + "\n", encoding="utf-8")
+        parts.append(part)
+    return parts[0], parts[1]
+
+
+def calibrate(run: Run, model: Path) -> None:
+    """Fit a model on the run's calibration recordings and write it."""
+    recipe = Recipe.from_dict(RECIPES[run.task])
+    rules = MarkerRules(names=recipe.target.names)
+    sessions = load_labelled(run.calibration, [], recipe, rules, units=UNITS)
+    draft = draft_model([session.recording for session in sessions], recipe)
+    design = build_design(draft, sessions)
+    save_model(fit_model(draft, design, data_hash=hash_files(run.calibration)), model)
+
+
+def decode_live(run: Run, model: Path, speed: float) -> list[dict[str, Any]]:
+    """Lines of the log of `rt-decoder run` on what `rt-decoder replay` sends."""
+    name, log = f"eval-{uuid4().hex}", model.with_suffix(".jsonl")
+    program = [sys.executable, "-m", "rt_decoder"]
+    send = [
+        *program, "replay", str(run.test), "--name", name, "--units", UNITS,
+        "--speed", f"{speed:g}", "--wait", str(PATIENCE),
+    ]  # fmt: skip
+    # A marker that is two seconds late is late by more of the signal when that runs faster.
+    read = [
+        *program, "run", "--model", str(model), "--name", name, "--markers", f"{name}-markers",
+        "--log", str(log), "--outlet", "", "--timeout", str(PATIENCE),
+        "--marker-wait", f"{2000 * max(1.0, speed):g}", "--until-lost", "--quiet",
+    ]  # fmt: skip
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
+        sender = subprocess.Popen(send, stdout=subprocess.DEVNULL, stderr=complaints)
+        try:
+            reader = subprocess.run(read, check=False, capture_output=True, text=True)
+        finally:
+            sender.terminate()  # it has ended by itself, unless the reader failed
+            sender.wait()
+        complaints.seek(0)
+        if reader.returncode:
+            why = "; ".join(filter(None, (reader.stderr.strip(), complaints.read().strip())))
+            raise OSError(f"{run.file} was not decoded: {why}")
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def score(run: Run, model: Path, log: list[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of one test; `cut` trials end after the recording does."""
+    recording = read_recording(run.test, units=UNITS)
+    recipe = Recipe.from_dict(RECIPES[run.task])
+    readouts = [line for line in log if line["type"] == "readout"]
+    truth, words = answers(recording, readouts, recipe.target.names)
+    n_trials, n_correct = len(truth), int(np.sum(truth == words))
+    chance = Counter(truth.tolist()).most_common(1)[0][1] / n_trials
+    window = round(recipe.features.tmax * recording.info.sfreq)
+    permuted = permutation_p(lambda labels: balanced(labels, words), truth)
+    return {
+        "file": run.file,
+        "task": run.task,
+        "split": "first half, second half" if run.test.name != run.file else "leave one run out",
+        "n_trials": n_trials,
+        "cut": sum(m.index + window > len(recording.stamps) for m in recording.markers),
+        "decoded": int(np.sum(words != "")),
+        "correct": n_correct,
+        "accuracy": n_correct / n_trials,
+        "chance": chance,
+        "p": tail(n_correct, n_trials, chance),
+        "balanced_accuracy": permuted.observed,
+        "p_balanced": permuted.p,
+        "same_as_offline": facts(readouts) == offline(model, recording),
+    }
+
+
+def answers(
+    recording: Recording, readouts: list[dict[str, Any]], names: dict[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """True item and answer of every trial, both (n_trials,); no answer is an empty word."""
+    pairs = [(line["label"], "" if line["abstained"] else line["word"]) for line in readouts]
+    trials = Counter(names.get(marker.label, marker.label) for marker in recording.markers)
+    read = Counter(label for label, _ in pairs)
+    if read - trials:
+        raise ValueError(f"{recording.name}: more readouts than trials, {read} of {trials}")
+    pairs += [(label, "") for label in (trials - read).elements()]
+    truth, words = zip(*pairs, strict=True)
+    return np.array(truth), np.array(words)
+
+
+def balanced(truth: np.ndarray, words: np.ndarray) -> float:
+    """Mean over items of the share that was named."""
+    return float(np.mean([(words[truth == item] == item).mean() for item in np.unique(truth)]))
+
+
+def tail(n_correct: int, n_trials: int, chance: float) -> float:
+    """Probability of at least this many correct answers by chance."""
+    return float(binomtest(n_correct, n_trials, chance, alternative="greater").pvalue)
+
+
+def offline(model: Path, recording: Recording) -> list[tuple[Any, ...]]:
+    """Decode the recording itself; gives its `facts`."""
+    fitted = load_model(model)
+    rules = MarkerRules(names=fitted.recipe["target"]["names"])
+    found = decode_recording(fitted, recording, recording.markers, rules)
+    return facts([readout_line(readout) for readout in found])
+
+
+def facts(readouts: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """What must not depend on the way that samples came: all but the wall clock."""
+    fields = ("seq", "index", "label", "word", "top", "abstained", "bits", "quality", "reasons")
+    return [tuple(line[field] for field in fields) for line in readouts]
+
+
+def pooled(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """All runs of a task together; chance is always naming the more frequent item of each run."""
+    tasks = {}
+    for task in dict.fromkeys(result["task"] for result in results):
+        runs = [result for result in results if result["task"] == task]
+        n_trials, n_correct = (sum(run[key] for run in runs) for key in ("n_trials", "correct"))
+        chance = sum(run["chance"] * run["n_trials"] for run in runs) / n_trials
+        tasks[task] = {
+            "n_trials": n_trials,
+            "cut": sum(run["cut"] for run in runs),
+            "correct": n_correct,
+            "accuracy": n_correct / n_trials,
+            "chance": chance,
+            "p": tail(n_correct, n_trials, chance),
+        }
+    return tasks
+
+
+def row(result: dict[str, Any]) -> str:
+    return (
+        f"{result['task']:<6} {result['file']:<30} {result['n_trials']:>6} "
+        f"{result['decoded']:>7} {result['accuracy']:>8.3f} {result['chance']:>6.3f} "
+        f"{result['p']:>7.1e} {result['balanced_accuracy']:>8.3f} "
+        f"{result['p_balanced']:>7.1e}  {'yes' if result['same_as_offline'] else 'NO'}"
+    )
+
+
+def report(tasks: dict[str, dict[str, Any]]) -> None:
+    for task, total in tasks.items():
+        print(
+            f"{task}: {total['correct']} of {total['n_trials']} trials right, "
+            f"{total['accuracy']:.3f} (chance {total['chance']:.3f}, p {total['p']:.1e}); "
+            f"{total['cut']} cut by the end of a recording"
+        )
+
+
+if __name__ == "__main__":
+    main()
