@@ -103,7 +103,7 @@ def run_demo(
         Takes each line of the account.
     """
     with tempfile.TemporaryDirectory(prefix="rt_decoder-demo-") as folder:
-        say(f"1. a participant hears {CALIBRATION_WORDS} of {n_vocabulary} words (simulated)")
+        say(f"1. a simulated participant hears {CALIBRATION_WORDS} words drawn from {n_vocabulary}")
         calibration = simulate_recording(
             n_words=CALIBRATION_WORDS, n_vocabulary=n_vocabulary, seed=seed, session=1
         )

@@ -102,6 +102,7 @@ def _channel_scale(recordings: Sequence[Recording], info: SignalInfo) -> np.ndar
         picks, gains = match_channels(recording.info, info)
         for start in range(0, len(recording.data), 65536):
             data = recording.data[start : start + 65537, picks]
+            data = np.where(np.isfinite(data), data, np.nan)
             total += np.nansum(np.abs(np.diff(data, axis=0)), axis=0) * gains
             n += len(data) - 1
     return total / max(1, n)

@@ -44,7 +44,10 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
     place = {item: i for i, item in enumerate(model.items)}
     known = np.array([label in place for label in labels])
     if not known.any():
-        raise ValueError("need labels of the model's vocabulary, got none of them")
+        raise ValueError(
+            "need events whose items are in the vocabulary, got none among "
+            f"{len(labels)}; calibrate with --vocabulary FILE or wordfreq:N"
+        )
     truth = np.array([place[label] for label in labels if label in place])
     cosines = similarity(model, X[known])
     log_prior = model.log_prior

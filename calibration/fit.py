@@ -99,7 +99,22 @@ def fit_model(
     if len(final):
         labels = [design.labels[i] for i in final]
         certificate["final"] = evaluate(model, X[final], labels)
-    return replace(model, certificate=certificate, versions=versions())
+    return replace(
+        model,
+        recipe=_without_folders(draft.recipe),
+        certificate=certificate,
+        versions=versions(),
+    )
+
+
+def _without_folders(recipe: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The recipe with files by name: where they lie is nobody's business."""
+    target = dict(recipe["target"])
+    for key in ("embedding", "vocabulary"):
+        path = Path(target[key]).expanduser()
+        if target[key] and (path.is_absolute() or path.exists()):
+            target[key] = path.name
+    return recipe | {"target": target}
 
 
 def _split_facts(

@@ -296,8 +296,8 @@ def _stream(recording: Any, markers: Any, name: str, speed: float, wait: float) 
     from rt_decoder.replay import replay as stream
 
     waiting = "; waiting for consumers" if wait else ""
-    show_lines(f"streaming {name!r} and '{name}-markers'{waiting}, Ctrl-C ends")
     with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
+        show_lines(f"streaming {name!r} and '{name}-markers'{waiting}, Ctrl-C ends")
         stream(
             recording, markers, name=name, source_id=f"{name}-{uuid4().hex[:12]}", speed=speed,
             wait_for_consumers=wait, should_stop=should_stop,

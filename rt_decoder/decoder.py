@@ -107,11 +107,9 @@ class Decoder:
 
     def restart(self) -> None:
         """The source came back: a new time line, old samples never joined to new ones."""
-        n_readouts, missed = self.pipeline.n_readouts, self.pipeline.missed[:]
         self.lost.extend((marker, "the stream was lost") for marker in self.align.waiting)
         self.align.reset()
         self.pipeline.restart()
-        self.pipeline.n_readouts, self.pipeline.missed = n_readouts, missed
 
     def warm_up(self) -> None:
         """Compile and touch everything before the first real sample."""

@@ -129,7 +129,7 @@ def system_summary() -> dict[str, Any]:
     import pylsl
     from numba.core.codegen import get_host_cpu_features
 
-    features = get_host_cpu_features().flatten()
+    features = get_host_cpu_features().split(",")
     wide = [name for name in ("avx2", "avx512f", "avx512vnni", "neon") if f"+{name}" in features]
     return versions() | {
         "liblsl": pylsl.library_version() / 100,

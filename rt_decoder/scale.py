@@ -34,7 +34,7 @@ class ScaleCheck:
         """Ratio (c,) of live to calibration once enough samples came, None before."""
         if self._last is not None:
             data = np.vstack((self._last, data))
-        steps = np.abs(np.diff(data, axis=0))
+        steps = np.abs(np.diff(np.where(np.isfinite(data), data, np.nan), axis=0))
         self._sum += np.nansum(steps, axis=0)
         self._n += len(steps)
         self._last = data[-1:].copy()

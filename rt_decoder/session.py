@@ -20,7 +20,7 @@ from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
 from rt_decoder.outlets import ReadoutOutlets
 from rt_decoder.scale import ScaleCheck
-from rt_decoder.signal import ModelMismatch, Readout, StreamLost
+from rt_decoder.signal import ModelMismatch, Readout, SignalInfo, StreamLost, match_channels
 from rt_decoder.sinks import JsonlLog, Recorder
 from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock
 
@@ -87,6 +87,8 @@ class Session:
         self.reopen = reopen
         self.reopen_markers = reopen_markers
         self.until_lost = until_lost
+        self._info = source.info  # decoder and record keep to it, whatever comes back after a loss
+        self._reorder: tuple[np.ndarray, np.ndarray] | None = None
         self._ended = False
         self.counts: Counter[str] = Counter()
         self.n_samples = 0
@@ -136,6 +138,9 @@ class Session:
 
     def _step(self) -> None:
         data, stamps, arrival = self.source.pull(PULL_TIMEOUT)
+        if self._reorder is not None:
+            picks, gains = self._reorder
+            data = data[:, picks] * gains
         self._take_markers()
         if len(stamps) == 0:
             self._watch()
@@ -248,12 +253,13 @@ class Session:
             source = self.reopen(1.0)
             if source is None:
                 continue
-            fresh = Decoder(self.model, source.info)  # raises ModelMismatch when it has changed
-            picks, gains = fresh.align.picks, fresh.align.gains
+            self._reorder = _same_layout(source.info, self._info)
+            try:
+                source.open()
+            except (StreamLost, TimeoutError):
+                continue
             self.source = source
-            self.decoder.align.picks, self.decoder.align.gains = picks, gains
             self.decoder.restart()
-            source.open()
             self._check_at = 0.0
             self._last_arrival = local_clock()
             self._stale = False
@@ -286,3 +292,20 @@ class Session:
 
     def _sinks(self) -> Sequence[JsonlLog | Recorder]:
         return [sink for sink in (self.log, self.recorder) if sink is not None]
+
+
+def _same_layout(have: SignalInfo, want: SignalInfo) -> tuple[np.ndarray, np.ndarray] | None:
+    """Columns and factors that take a stream that came back to what it was; None if it is.
+
+    Raises
+    ------
+    ModelMismatch
+        If its rate has changed, or a channel is missing.
+    """
+    if have.sfreq != want.sfreq:
+        raise ModelMismatch(
+            f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz: start anew"
+        )
+    if (have.ch_names, have.units) == (want.ch_names, want.units):
+        return None
+    return match_channels(have, want)

@@ -1,0 +1,111 @@
+"""From recordings and events to rows: through the live stages, each row with its own label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calibration.design import build_design, draft_model
+from calibration.events import Event, label_recording
+from rt_decoder.markers import MarkerRules
+from rt_decoder.pipeline import Pipeline
+from rt_decoder.signal import Chunk, Marker
+from rt_decoder.sources.events import EventRow
+from tests.small import CODES, small_recipe, small_recording
+
+ONE, TWO = small_recording(seconds=10.0), small_recording(seconds=8.0, session=2)
+RULES = MarkerRules()
+
+
+def design(*recordings, recipe=None, rules=RULES):
+    recipe = recipe or small_recipe()
+    draft = draft_model(recordings, recipe)
+    return build_design(draft, [label_recording(r, None, recipe, rules) for r in recordings])
+
+
+def test_rows_are_what_the_live_pipeline_sees() -> None:
+    found = design(ONE)
+    draft = draft_model([ONE], small_recipe())
+    pipeline = Pipeline(draft)
+    for marker in ONE.markers:
+        pipeline.mark(marker)
+    n, c = len(ONE.data), 8
+    chunk = Chunk(
+        ONE.data[:, :c], ONE.stamps, 0, np.zeros(n, np.uint16), np.zeros((n, c), np.uint16)
+    )
+    rows = [f.values.copy() for _, _, f in pipeline.push_features(chunk)]
+    assert found.X.tobytes() == np.stack(rows).tobytes()
+    assert found.labels == tuple(marker.label for marker in ONE.markers)
+    np.testing.assert_allclose(found.onsets, [m.time for m in ONE.markers], atol=1e-9)
+    assert found.n_dropped == 0
+
+
+def test_recordings_lie_far_apart_on_one_axis() -> None:
+    both = design(ONE, TWO)
+    n = len(ONE.markers)
+    assert both.run.tolist() == [0] * n + [1] * len(TWO.markers)
+    assert (np.diff(both.onsets) > 0).all()
+    assert both.onsets[n] - both.onsets[n - 1] > 3600
+    assert both.X[:n].tobytes() == design(ONE).X.tobytes()  # no state crosses
+
+
+def test_events_without_a_whole_window_are_dropped_and_counted() -> None:
+    outside = (Marker("first", 0.0, 0), *ONE.markers, Marker("last", 9.9, 2475))
+    recipe = small_recipe(features={"tmin": -0.1, "tmax": 0.7})
+    found = design(replace(ONE, markers=outside), recipe=recipe)
+    assert found.n_dropped == 2
+    assert found.labels == tuple(marker.label for marker in ONE.markers)
+
+
+def test_bad_windows_are_dropped() -> None:
+    data = ONE.data.copy()
+    at = ONE.markers[3].index
+    data[at : at + 150, 2] = np.inf
+    found = design(replace(ONE, data=data))
+    assert found.n_dropped >= 1
+    assert len(found.labels) + found.n_dropped == len(ONE.markers)
+
+
+def test_triggers_give_the_same_rows() -> None:
+    rules = MarkerRules(trigger="TRIG", names=CODES)
+    by_trigger, by_marker = design(ONE, rules=rules), design(ONE)
+    assert by_trigger.X.tobytes() == by_marker.X.tobytes()
+    assert by_trigger.labels == by_marker.labels
+
+
+def test_groups_and_contexts_follow_their_event() -> None:
+    recipe = small_recipe(fit={"groups": "sentence"}, target={"context": "text", "names": {}})
+    rows = [
+        EventRow(m.time, m.label, {"sentence": str(i // 4), "text": f"text {i // 4}"})
+        for i, m in enumerate(ONE.markers)
+    ]
+    labelled = label_recording(ONE, rows, recipe, RULES)
+    assert labelled.events[5] == Event("1", ("text 1", 1))
+    found = build_design(draft_model([ONE], recipe), [labelled])
+    assert found.groups == tuple(f"0/{i // 4}" for i in range(len(rows)))
+    assert found.contexts == tuple((f"text {i // 4}", i % 4) for i in range(len(rows)))
+
+
+def test_the_contract_holds_what_was_picked() -> None:
+    draft = draft_model([ONE], small_recipe(stream={"picks": ["Cz", "eog", "Cz"]}))
+    assert draft.info.ch_names == ("Cz", "VEOG", "HEOG")
+    data = ONE.data[:, [ONE.info.ch_names.index(n) for n in draft.info.ch_names]]
+    np.testing.assert_allclose(draft.channel_scale, np.abs(np.diff(data, axis=0)).mean(axis=0))
+    with pytest.raises(ValueError, match="need a channel C7, got Fz"):
+        draft_model([ONE], small_recipe(stream={"picks": ["C7"]}))
+
+
+def test_units_are_taken_to_si() -> None:
+    micro = replace(ONE, data=ONE.data * 1e6, info=replace(ONE.info, units=("uV",) * 12 + ("n/a",)))
+    one, other = draft_model([ONE], small_recipe()), draft_model([micro], small_recipe())
+    assert other.info.units == ("V",) * 8
+    np.testing.assert_allclose(other.channel_scale, one.channel_scale)
+
+
+def test_features_have_a_usable_default_width() -> None:
+    draft = draft_model([ONE], small_recipe())
+    assert draft.recipe["features"]["decim"] == 12  # 50 ms
+    power = draft_model([ONE], small_recipe(features={"kind": "bandpower", "tmax": 1.0}))
+    assert power.recipe["features"]["decim"] == 250  # the whole window

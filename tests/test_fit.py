@@ -1,0 +1,153 @@
+"""From a design to a certified map: what was planted is found, what was not is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from calibration.design import Design, draft_model
+from calibration.evaluate import similarity
+from calibration.fit import fit_model, hash_files
+from calibration.scores import cosine, rank_accuracy
+from calibration.splits import leave_group_out
+from rt_decoder.features import scale_features
+from rt_decoder.model import Model
+from tests.small import VECTORS, WORDS, fake_embedder, small_recipe, small_recording
+
+N, P = 240, 40
+RECORDING = small_recording(seconds=4.0)
+RNG = np.random.default_rng(5)
+MIX = RNG.standard_normal((VECTORS.shape[1], P))
+TRUTH = RNG.integers(0, len(WORDS), N)
+
+
+def design_of(noise: float, seed: int = 0, signal: float = 1.0) -> Design:
+    """Rows that are a linear function of the word's vector, in volts, plus noise."""
+    rng = np.random.default_rng(seed)
+    X = signal * VECTORS[TRUTH] @ MIX / 4 + noise * rng.standard_normal((N, P))
+    return Design(
+        (1e-6 * X).astype(np.float32), tuple(WORDS[i] for i in TRUTH), np.arange(N) * 0.7,
+        ("",) * N, None, np.zeros(N, int), 3,
+    )  # fmt: skip
+
+
+def fitted(design: Design, **fit: Any) -> Model:
+    recipe = small_recipe(fit={"n_permutations": 199, "purge": 1.5} | fit)
+    return fit_model(draft_model([RECORDING], recipe), design, embedder=fake_embedder)
+
+
+def final_rows(design: Design, n: int) -> np.ndarray:
+    return np.argsort(design.onsets)[-n:]
+
+
+@pytest.mark.parametrize("rank", [0, 6])
+def test_a_planted_map_is_found(rank: int) -> None:
+    design = design_of(noise=0.5)
+    model = fitted(design, rank=rank)
+    final = model.certificate["final"]
+    assert final["rank_accuracy"] > 0.95
+    assert final["top1"] > 0.7
+    assert final["p"] == 1 / 200
+    assert final["bits_per_word"] > 1.5
+    assert final["chance_rank_accuracy"] == 0.5
+    assert final["chance_top1"] == pytest.approx(1 / 12)
+    assert model.weights.shape == (P, rank or 16)
+    np.testing.assert_allclose(model.basis @ model.basis.T, np.eye(len(model.basis)), atol=1e-5)
+    X = scale_features(design.X, model.center, model.scale, 20.0)
+    predicted = (X @ model.weights + model.offset) @ model.basis
+    wanted = VECTORS[TRUTH] - model.target_mean
+    assert np.corrcoef(predicted.ravel(), wanted.ravel())[0, 1] > (0.9 if rank == 0 else 0.7)
+
+
+def test_nothing_planted_nothing_found() -> None:
+    finals = [fitted(design_of(1.0, seed, signal=0.0)).certificate["final"] for seed in range(6)]
+    assert 0.45 < np.mean([f["rank_accuracy"] for f in finals]) < 0.55
+    assert np.median([f["p"] for f in finals]) > 0.1
+    assert np.mean([f["bits_per_word"] for f in finals]) < 0.02
+
+
+def test_the_final_block_is_never_touched() -> None:
+    design = design_of(noise=1.0)
+    model = fitted(design)
+    n_final = model.certificate["split"]["n_final"]
+    rows = final_rows(design, n_final)
+    X, labels = design.X.copy(), np.array(design.labels)
+    X[rows] = 1e3 * RNG.standard_normal((n_final, P))
+    labels[rows] = np.roll(labels[rows], 5)
+    other = fitted(replace(design, X=X, labels=tuple(labels.tolist())))
+    for name in ("center", "scale", "weights", "offset", "basis", "target_mean", "vectors"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(model, name), name)
+    assert other.posterior == model.posterior
+    assert other.certificate["out_of_fold"] == model.certificate["out_of_fold"]
+    assert other.certificate["final"] != model.certificate["final"]
+
+
+def test_held_out_scores_are_those_of_plain_refitting() -> None:
+    """One group at a time, its neighbours purged, ridge by scikit-learn."""
+    design, alpha = design_of(noise=2.0), 30.0
+    model = fitted(design, alphas=[alpha], rank=0, n_blocks=5, final_block=0.0)
+    assert "final" not in model.certificate
+    X = scale_features(design.X, model.center, model.scale, 20.0).astype(float)
+    Y = VECTORS[TRUTH]
+    predicted = np.zeros_like(Y)
+    for train, test in leave_group_out(np.repeat(np.arange(5), N // 5), design.onsets, 1.5):
+        assert np.abs(design.onsets[train][:, None] - design.onsets[test]).min() > 1.5
+        refit = Ridge(alpha).fit(X[train], Y[train])
+        predicted[test] = refit.predict(X[test]) - Y[train].mean(0)
+    centred = np.stack([VECTORS[WORDS.index(item)] for item in model.items]) - Y.mean(0)
+    truth = np.array([model.items.index(label) for label in design.labels])
+    expected = rank_accuracy(cosine(predicted, centred), truth).mean()
+    assert model.certificate["out_of_fold"]["rank_accuracy"] == pytest.approx(expected, abs=1e-6)
+    whole = Ridge(alpha).fit(X, Y)
+    z = (X @ model.weights + model.offset) @ model.basis
+    np.testing.assert_allclose(z, whole.predict(X) - Y.mean(0), atol=2e-3)
+
+
+def test_similarity_is_the_live_readout_s() -> None:
+    design = design_of(noise=1.0)
+    model = fitted(design)
+    X = scale_features(design.X[:9], model.center, model.scale, 20.0)
+    z = (X @ model.weights + model.offset) @ model.basis
+    expected = z @ model.vectors.T / np.linalg.norm(z, axis=1, keepdims=True)
+    np.testing.assert_allclose(similarity(model, X), expected, atol=1e-5)
+
+
+def test_groups_stay_together_and_the_certificate_says_so() -> None:
+    design = design_of(noise=1.0)
+    groups = tuple(f"0/s{i // 8}" for i in range(N))
+    model = fitted(replace(design, groups=groups), groups="sentence")
+    split = model.certificate["split"]
+    assert split["held_out"] == "sentence"
+    assert split["n_final"] % 8 == 0
+    assert split["n_final"] == pytest.approx(0.2 * N, abs=8)
+    purged = N - split["n_train"] - split["n_final"]
+    assert purged == 2  # two words lie within 1.5 s before the final block
+    assert split["n_dropped"] == 3
+
+
+def test_the_same_data_give_the_same_model() -> None:
+    one, two = fitted(design_of(1.0)), fitted(design_of(1.0))
+    np.testing.assert_array_equal(one.weights, two.weights)
+    assert one.certificate == two.certificate
+
+
+@pytest.mark.parametrize(
+    ("n", "labels", "why"),
+    [(9, WORDS * 20, "at least 10 events"), (N, ("axe",) * N, "of 2 items or more")],
+)
+def test_too_little_is_refused(n: int, labels: tuple[str, ...], why: str) -> None:
+    design = design_of(1.0)
+    small = Design(design.X[:n], labels[:n], design.onsets[:n], ("",) * n, None, design.run[:n], 0)
+    with pytest.raises(ValueError, match=why):
+        fitted(small)
+
+
+def test_hashes_are_of_the_content(tmp_path) -> None:
+    for name, content in (("a", b"1"), ("b", b"2"), ("c", b"1")):
+        (tmp_path / name).write_bytes(content)
+    a, b, c = hash_files([tmp_path / name for name in "abc"])
+    assert a == c != b

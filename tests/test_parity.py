@@ -1,0 +1,176 @@
+"""Law 3: one recording, the same readouts to the bit, whichever way it is decoded.
+
+The command lines run as a user runs them, each in a process of its own: `decode` with several
+cuts, `replay` over LSL into `run`, and `decode` of the session record that `run` wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from calibration.demo import save_recording
+from rt_decoder.model import save_model
+from rt_decoder.sources.recording import read_recording
+from tests.small import (
+    finish,
+    fit_small,
+    lines,
+    random_model,
+    readouts,
+    save_small,
+    small_recipe,
+    small_recording,
+    start,
+)
+
+pytestmark = pytest.mark.lsl
+
+SECONDS = 24.0
+MARKERS = ("--markers", "{name}-markers")
+BOTH = (*MARKERS, "--continuous")
+TRIGGER = ("--markers", "channel:TRIG")
+MUSE = ("--markers", "channel:Marker0")
+MICROVOLTS = ("--units", "microvolts")
+SSVEP = {
+    "stream": {"picks": ["eeg"], "line_freq": 60.0},
+    "filter": {"l_freq": 1.0, "h_freq": 0.0, "notch": False},
+    "features": {"kind": "bandpower", "tmin": 0.5, "tmax": 2.0, "bands": [[19, 21], [29, 31]]},
+    "target": {"names": {"1": "thirty", "2": "twenty"}},
+}
+
+
+class Case(NamedTuple):
+    """How a recording is decoded, live and from its file."""
+
+    recording: str
+    model: str
+    live: tuple[str, ...]  # options of `run`; {name} is the stream
+    offline: tuple[str, ...]  # options of `decode`
+    n_least: int  # readouts, so that nothing never equals nothing
+
+
+QUICK = Case("simulated.xdf", "small", MARKERS, (), 25)
+CASES = {
+    "trigger": Case("unmarked.xdf", "small", TRIGGER, TRIGGER, 25),
+    "continuous": Case("unmarked.xdf", "small", (), (), 2000),
+    "both kinds": Case("simulated.xdf", "small", BOTH, ("--continuous",), 2000),
+    "twice the rate": Case("simulated.xdf", "slow", MARKERS, (), 25),
+    "twice the rate, continuous": Case("unmarked.xdf", "slow", (), (), 2000),
+    "real": Case("real.csv", "real", MARKERS, MICROVOLTS, 10),
+    "real, trigger": Case("real_unmarked.xdf", "real", MUSE, MUSE, 10),
+    "real, both kinds": Case("real.csv", "real", BOTH, ("--continuous", *MICROVOLTS), 2000),
+}
+
+
+class Session:
+    """A replay into `run` with log and record: two processes."""
+
+    def __init__(self, case: Case, folder: Path) -> None:
+        name = f"parity-{uuid.uuid4().hex[:12]}"
+        self.case, self.model = case, folder / f"{case.model}.rtd.safetensors"
+        self.recording = folder / case.recording
+        self.log, self.record = folder / f"{name}.jsonl", folder / f"{name}.xdf"
+        units = MICROVOLTS if case.recording == "real.csv" else ()
+        self._sender = start("replay", self.recording, "--name", name, "--speed", "8", *units)
+        self._receiver = start(
+            "run", "--model", self.model, "--name", name,
+            *(option.format(name=name) for option in case.live),
+            "--log", self.log, "--record", self.record, "--outlet", name,
+            "--until-lost", "--timeout", "60", "--quiet", "--json",
+        )  # fmt: skip
+
+    def finish(self) -> None:
+        receiver, sender = finish(self._receiver), finish(self._sender)
+        assert (receiver.code, receiver.err) == (0, "")
+        assert (sender.code, sender.err) == (0, "")
+        footer = json.loads(receiver.out.splitlines()[-1])
+        assert footer["n_dropped"] == 0
+        assert footer["n_samples"] == len(read_file(self.recording).data)
+
+
+def read_file(path: Path):
+    return read_recording(path, units="microvolts" if path.suffix == ".csv" else None)
+
+
+class Decode:
+    """`decode` in a process of its own."""
+
+    def __init__(self, session: Session, path: Path, *options: str) -> None:
+        self._log = path.with_name(f"{uuid.uuid4().hex}.jsonl")
+        self._process = start(
+            "decode", path, "--model", session.model, "--jsonl", self._log, *options
+        )
+
+    def finish(self) -> Path:
+        ran = finish(self._process)
+        assert (ran.code, ran.err) == (0, "")
+        return self._log
+
+
+def check(session: Session) -> None:
+    """Same answers, and the same markers on the same samples, five ways."""
+    ways = {
+        f"--chunk {n}": Decode(session, session.recording, "--chunk", str(n), *session.case.offline)
+        for n in (1, 7, 64)
+    }
+    session.finish()
+    live = readouts(session.log)
+    assert len(live) >= session.case.n_least
+    ways["the session record"] = Decode(session, session.record)
+    for way, decode in ways.items():
+        log = decode.finish()
+        assert readouts(log) == live, f"{way} differs from live"
+        assert placed_markers(log) == placed_markers(session.log), way
+
+
+def placed_markers(log: Path) -> list[tuple[str, int]]:
+    return [(line["label"], line["index"]) for line in lines(log) if line["type"] == "marker"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording and the model fitted on another one of the same participant."""
+    folder = tmp_path_factory.mktemp("parity")
+    recording = small_recording(session=2, seconds=SECONDS)
+    save_recording(recording, folder / "simulated.xdf")
+    save_recording(replace(recording, markers=()), folder / "unmarked.xdf")
+    save_small(folder / "small.rtd.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checks(folder: Path, data_dir: Path) -> Iterator[dict[str, Future[None]]]:
+    """The cases, three at a time: each waits for its stream most of the time."""
+    slow = fit_small(small_recording(sfreq=125.0), small_recipe())
+    save_model(slow, folder / "slow.rtd.safetensors")
+    csv = data_dir / "muse" / "SSVEP" / "data_2017-09-14-21.20.04.csv"
+    with csv.open() as file:
+        (folder / "real.csv").write_text("".join(next(file) for _ in range(40 * 256)))
+    real = read_file(folder / "real.csv")
+    save_recording(replace(real, markers=()), folder / "real_unmarked.xdf")
+    model = random_model(real, small_recipe(**SSVEP), items=("thirty", "twenty"))
+    save_model(model, folder / "real.rtd.safetensors")
+    with ThreadPoolExecutor(3) as pool:
+        yield {
+            name: pool.submit(lambda case=case: check(Session(case, folder)))
+            for name, case in CASES.items()
+        }
+
+
+def test_every_way_gives_the_same_readouts(folder: Path) -> None:
+    check(Session(QUICK, folder))
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", CASES)
+def test_every_way_in_every_mode(checks: dict[str, Future[None]], name: str) -> None:
+    checks[name].result()

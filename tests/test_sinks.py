@@ -1,0 +1,175 @@
+"""The log and the session record: whole lines, counted drops, full disks, and back again."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rt_decoder.signal import Marker, Readout, SignalInfo
+from rt_decoder.sinks import JsonlLog, Recorder, readout_line
+from rt_decoder.sources.recording import read_recording
+from tests.lsl_loopback import wait_for
+from tests.small import lines
+
+INFO = SignalInfo(100.0, ("Cz", "TRIG"), ("eeg", "stim"), ("microvolts", "n/a"))
+
+
+def readout(seq: int = 0, **changes) -> Readout:
+    answer = Readout(
+        seq=seq, kind="event", label="Säge", index=7, onset=0.1, time=0.3, words=("axe", "bee"),
+        scores=(0.5, -0.25), probabilities=(0.75, 0.25), abstained=False, bits=0.1875,
+        quality=1.0, reasons=(), latency_ms=0.123456, late=False,
+    )  # fmt: skip
+    return answer._replace(**changes)
+
+
+class Blocked:
+    """Holds a log's writer until it is let go, as a disk that hangs does."""
+
+    def __init__(self, log: JsonlLog | Recorder) -> None:
+        self.gate, self.held = threading.Event(), threading.Event()
+        log._writer.put(self._hold)
+        wait_for(self.held.is_set)
+
+    def _hold(self) -> None:
+        self.held.set()
+        self.gate.wait(10.0)
+
+
+def test_a_readout_is_one_line_of_json(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = JsonlLog(path)
+    log.write({"type": "header"})
+    log.write(Marker("axe\n", 0.5, 50))
+    log.write(readout())
+    log.write(readout(1, latency_ms=math.nan, words=(), scores=(), probabilities=()))
+    log.close()
+    header, marker, first, second = lines(path)
+    assert header == {"type": "header"}
+    assert marker == {"type": "marker", "label": "axe\n", "time": 0.5, "index": 50}
+    assert first["top"] == [["axe", 0.5, 0.75], ["bee", -0.25, 0.25]]
+    assert (first["word"], first["label"], first["latency_ms"]) == ("axe", "Säge", 0.1235)
+    assert (second["word"], second["latency_ms"]) == ("", None)
+    assert first == json.loads(json.dumps(readout_line(readout())))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_disk_that_hangs_costs_counted_lines_and_no_time(tmp_path: Path) -> None:
+    log = JsonlLog(tmp_path / "log.jsonl", max_lines=10)
+    blocked = Blocked(log)
+    for seq in range(25):
+        log.write(readout(seq))  # returns at once, or this test hangs
+    assert log.n_dropped == 15
+    blocked.gate.set()
+    log.close()
+    assert [line["seq"] for line in lines(tmp_path / "log.jsonl")] == list(range(10))
+
+
+def test_offline_the_log_waits_for_the_disk(tmp_path: Path) -> None:
+    log = JsonlLog(tmp_path / "log.jsonl", max_lines=10, drop=False)
+    for seq in range(500):
+        log.write(readout(seq))
+    log.close()
+    assert log.n_dropped == 0
+    assert len(lines(tmp_path / "log.jsonl")) == 500
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_ends_the_log_and_nothing_else() -> None:
+    log = JsonlLog("/dev/full")
+    log.write(readout())
+    wait_for(lambda: log.error is not None)
+    for seq in range(5):
+        log.write(readout(seq))
+    log.close()
+    log.close()
+    assert log.n_dropped == 6
+    assert "space" in str(log.error)
+
+
+def fill(record: Recorder) -> tuple[np.ndarray, np.ndarray]:
+    """Three pulls of 4 samples, a marker and a restart between them."""
+    rng = np.random.default_rng(0)
+    data, stamps = rng.standard_normal((12, 2)), 50 + np.arange(12) / 100 + rng.normal(0, 1e-3, 12)
+    data[5, 0] = np.nan
+    record.decision(49.0, 0, decision="start", rules={"trigger": ""}, continuous=True)
+    for i, first in enumerate((0, 4, 8)):
+        rows = slice(first, first + 4)
+        record.pulled(data[rows], stamps[rows], 51.0 + i, 1e-3 * i)
+        data[rows] += 0.0  # the caller's memory may be used again at once
+        if i == 1:
+            record.marker(Marker("axe", stamps[2] + 1e-3), 52.5, 8)
+            record.decision(52.6, 8, decision="restart")
+    return data, stamps
+
+
+def test_a_record_gives_everything_back(tmp_path: Path) -> None:
+    path = tmp_path / "record.xdf"
+    record = Recorder(path, INFO, "amplifier", "stimuli")
+    data, stamps = fill(record)
+    record.close()
+    read = read_recording(path)
+    np.testing.assert_array_equal(read.data, data)
+    np.testing.assert_array_equal(read.stamps, stamps)
+    np.testing.assert_array_equal(read.correction, np.repeat([0.0, 1e-3, 2e-3], 4))
+    assert (read.info.ch_names, read.info.units) == (INFO.ch_names, INFO.units)
+    assert [(m.label, m.time) for m in read.markers] == [("axe", stamps[2] + 1e-3)]
+    np.testing.assert_array_equal(read.pulls[:, 0], [4, 4, 4])
+    np.testing.assert_array_equal(read.pulls[:, 1], [51.0, 52.0, 53.0])
+    decisions = [json.loads(text) for text in read.decisions]
+    assert [d["decision"] for d in decisions] == ["start", "marker", "restart"]
+    assert [d["index"] for d in decisions] == [0, 8, 8]
+    assert (record.n_dropped, record.error) == (0, None)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_memory_of_a_pull_may_be_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "record.xdf"
+    record = Recorder(path, INFO, "amplifier")
+    blocked = Blocked(record)
+    data, stamps = np.ones((4, 2)), np.arange(4) / 100
+    record.pulled(data, stamps, 1.0, 0.0)
+    data[:], stamps[:] = 9.0, 9.0
+    blocked.gate.set()
+    record.close()
+    read = read_recording(path)
+    assert (read.data == 1.0).all()
+    assert read.stamps[-1] == 0.03
+
+
+def test_a_record_that_cannot_keep_up_counts_what_it_drops(tmp_path: Path) -> None:
+    record = Recorder(tmp_path / "record.xdf", INFO, "amplifier", max_jobs=5)
+    blocked = Blocked(record)
+    for i in range(8):
+        record.pulled(np.zeros((1, 2)), np.array([i / 100]), float(i), 0.0)
+    assert record.n_dropped == 3
+    blocked.gate.set()
+    record.close()
+    assert len(read_recording(tmp_path / "record.xdf").data) == 5
+
+
+def test_a_full_disk_ends_the_record_and_keeps_what_is_there(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "record.xdf"
+    record = Recorder(path, INFO, "amplifier")
+    record.pulled(np.ones((4, 2)), np.arange(4) / 100, 1.0, 0.0)
+    wait_for(record._writer._jobs.empty)
+    full = OSError(28, "No space left on device")
+
+    def write(fd: int, block: bytes) -> int:
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        record.pulled(np.ones((4, 2)), 0.04 + np.arange(4) / 100, 2.0, 0.0)
+        wait_for(lambda: record.error is not None)
+    record.pulled(np.ones((4, 2)), 0.08 + np.arange(4) / 100, 3.0, 0.0)
+    record.close()
+    assert record.n_dropped == 2
+    assert len(read_recording(path).data) == 4
