@@ -135,6 +135,9 @@ def run(
     type_: Annotated[str, typer.Option("--type", help="Of the stream.")] = "",
     source_id: Annotated[str, typer.Option(help="Of the stream.")] = "",
     predicate: Annotated[str, typer.Option(help="Any LSL predicate.")] = "",
+    fieldtrip: Annotated[
+        str, typer.Option(help="HOST:PORT of a FieldTrip buffer; --markers is then an event type.")
+    ] = "",
     markers: Markers = "",
     mask: Mask = None,
     marker_offset: Offset = 0.0,
@@ -165,6 +168,7 @@ def run(
             "source_id": source_id or None,
             "predicate": predicate or None,
         },
+        fieldtrip=fieldtrip,
         markers=markers,
         mask=mask,
         marker_offset=marker_offset * 1e-3,
@@ -205,8 +209,8 @@ def decode(
     as_json: AsJson = False,
 ) -> None:
     """Decode a recording through the live pipeline, as fast as it goes."""
-    from rt_decoder.live import decode_file
     from rt_decoder.model import load_model
+    from rt_decoder.offline import decode_file
 
     fitted = _with_map(model, load_model(model))
     label = label or fitted.recipe["target"]["label"]

@@ -1,14 +1,11 @@
-"""What the commands `run` and `decode` do: sources, sinks and a session, put together.
-
-This is the only place that knows both the LSL sources and the files that readouts go to.
-"""
+"""What the command `run` does: sources, sinks and a session, put together."""
 
 from __future__ import annotations
 
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,21 +13,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import numpy as np
-
-from rt_decoder.decoder import Decoder, decode_recording, recorded_start
 from rt_decoder.describe import header_line
 from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
-from rt_decoder.signal import Marker, Readout
+from rt_decoder.signal import Readout
 from rt_decoder.sinks import JsonlLog, Recorder, Writer
 
 if TYPE_CHECKING:
     from rt_decoder.session import Session
-    from rt_decoder.sources.lsl import LslMarkers, LslSource
-    from rt_decoder.sources.recording import Recording
+    from rt_decoder.sources.streams import FieldTripStreams, LslStreams
 
-__all__ = ["LiveOptions", "decode_file", "readout_text", "run_live", "stop_on_signals"]
+__all__ = ["LiveOptions", "open_session", "readout_text", "run_live", "stop_on_signals"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,8 @@ class LiveOptions:
     """Options of a live session; times in s."""
 
     selection: dict[str, str | None] = field(default_factory=dict)  # name, type, source_id, ...
-    markers: str = ""  # a stream's name, or channel:NAME
+    fieldtrip: str = ""  # HOST:PORT of a buffer, in place of LSL
+    markers: str = ""  # a stream's name (FieldTrip: an event type, or all), or channel:NAME
     mask: int | None = None
     marker_offset: float = 0.0
     marker_wait: float = 2.0
@@ -110,29 +104,20 @@ def open_session(
     """
     from rt_decoder.outlets import ReadoutOutlets
     from rt_decoder.session import Session
-    from rt_decoder.sources.lsl import LslMarkers, LslSource, resolve
 
     for path in (options.log, options.record):
         if path is not None and not path.parent.is_dir():
             raise FileNotFoundError(f"need a folder {path.parent.name} for {path.name}, got none")
-
-    def source(timeout: float) -> LslSource:
-        stream = resolve(**options.selection, timeout=timeout)
-        return LslSource(stream, channels=options.channels, units=options.units)
-
-    trigger = options.markers.removeprefix("channel:")
-    if not options.markers.startswith("channel:"):
-        trigger = ""
+    trigger = ""
+    if options.markers.startswith("channel:"):
+        trigger = options.markers.removeprefix("channel:")
     rules = MarkerRules(
         trigger, model.recipe["target"]["names"], options.mask, options.marker_offset,
         options.marker_wait,
     )  # fmt: skip
-    markers: LslMarkers | None = None
-    if options.markers and not trigger:
-        markers = LslMarkers(resolve(name=options.markers, timeout=options.timeout))
-        stack.callback(markers.close)
-    live = source(options.timeout)
-    stack.callback(live.close)
+    streams = _streams(options, "" if trigger else options.markers)
+    markers = streams.markers()
+    live = streams.samples()
     continuous = not options.markers if options.continuous is None else options.continuous
     if say is not None:
         on_readout = _terminal(say, stack)
@@ -143,10 +128,11 @@ def open_session(
         rules=rules,
         continuous=continuous,
         on_readout=on_readout,
-        reopen=None if options.until_lost else _patient(source),
-        reopen_markers=_watcher(options.markers) if markers is not None else None,
+        reopen=None if options.until_lost else streams.reopen,
+        reopen_markers=None if markers is None else streams.reopen_markers,
         until_lost=options.until_lost,
     )
+    stack.callback(session.close)
     # only now: what was refused leaves no file behind
     header = header_line(model, live.name)
     if options.outlet:
@@ -165,6 +151,21 @@ def open_session(
     return session
 
 
+def _streams(options: LiveOptions, markers: str) -> LslStreams | FieldTripStreams:
+    from rt_decoder.sources.streams import FieldTripStreams, LslStreams
+
+    if not options.fieldtrip:
+        return LslStreams(
+            options.selection, markers, options.channels, options.units, options.timeout
+        )
+    if any(options.selection.values()):
+        raise ValueError("need --fieldtrip or the name of an LSL stream, got both")
+    kind = None if not markers else "" if markers == "all" else markers
+    return FieldTripStreams(
+        options.fieldtrip, kind, options.channels, options.units, options.timeout
+    )
+
+
 def _terminal(say: Callable[[str], None], stack: ExitStack) -> Callable[[Readout], None]:
     """Print readouts from another thread: a terminal that is held up holds nothing else up."""
     printer = Writer("terminal", max_jobs=256)
@@ -177,44 +178,6 @@ def _terminal(say: Callable[[str], None], stack: ExitStack) -> Callable[[Readout
     return tell
 
 
-def _patient(source: Callable[[float], LslSource]) -> Callable[[float], LslSource | None]:
-    """`source`, with None where the stream has not come back yet."""
-
-    def reopen(wait: float) -> LslSource | None:
-        try:
-            return source(wait)
-        except (LookupError, TimeoutError, ConnectionError):
-            return None
-
-    return reopen
-
-
-def _watcher(name: str) -> Callable[[], LslMarkers | None]:
-    """Look for a marker stream in the background; gives it once it is back."""
-    import pylsl
-
-    from rt_decoder.sources.lsl import LslMarkers
-
-    resolver: pylsl.ContinuousResolver | None = None
-
-    def reopen() -> LslMarkers | None:
-        nonlocal resolver
-        if resolver is None:
-            resolver = pylsl.ContinuousResolver("name", name, forget_after=2.0)
-        found = resolver.results()
-        if len(found) != 1:
-            return None
-        try:
-            markers = LslMarkers(found[0])
-            markers.open()
-        except (TimeoutError, ConnectionError):
-            return None
-        resolver = None
-        return markers
-
-    return reopen
-
-
 def readout_text(readout: Readout) -> str:
     """A readout as one line for the terminal."""
     if readout.abstained:
@@ -225,73 +188,3 @@ def readout_text(readout: Readout) -> str:
     truth = f"{readout.label:>16} -> " if readout.label else ""
     late = "  LATE" if readout.late else ""
     return f"{readout.seq:>5} {truth}{answer}  [{readout.latency_ms:.2f} ms]{late}"
-
-
-def decode_file(
-    model: Model,
-    recording: Recording,
-    markers: Sequence[Marker],
-    jsonl: Path,
-    *,
-    trigger: str = "",
-    mask: int | None = None,
-    marker_offset: float = 0.0,
-    continuous: bool | None = None,
-    chunk: int = 64,
-    progress: Callable[[float], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Decode a recording to a log; gives its footer.
-
-    A session record is decoded as its live session was, markers and all; options that are given
-    here come first.
-    """
-    names = model.recipe["target"]["names"]
-    rules = MarkerRules(trigger, names, mask, marker_offset)
-    start = recorded_start(recording)
-    if start is not None and rules == MarkerRules(names=names):
-        rules = MarkerRules(**start["rules"])
-        continuous = start["continuous"] if continuous is None else continuous
-    if continuous is None:
-        continuous = not markers and not rules.trigger
-    decoder = Decoder(model, recording.info, rules, continuous=continuous)
-    n_samples, n_lost = len(recording.stamps), 0
-    temporary = jsonl.with_name(f".{jsonl.name}.tmp")
-    log = JsonlLog(temporary, drop=False)
-    try:
-        log.write(header_line(model, recording.name))
-        for readout in decode_recording(model, recording, markers, chunk=chunk, decoder=decoder):
-            found, lost = decoder.take_markers()
-            _write_markers(log, found, lost)
-            n_lost += len(lost)
-            log.write(readout)
-            progress(min(1.0, readout.index / n_samples))
-        found, lost = decoder.take_markers()
-        _write_markers(log, found, lost)
-        n_lost += len(lost)
-        footer = {
-            "type": "footer",
-            "n_samples": n_samples,
-            "n_readouts": decoder.pipeline.n_readouts,
-            "counts": {"markers_lost": n_lost, "markers_waiting": decoder.n_waiting},
-            "stages_us": decoder.pipeline.stopwatch.summary_us(),
-        }
-        log.write(footer)
-        log.close()
-        if log.error is not None:
-            raise log.error
-        temporary.replace(jsonl)
-    finally:
-        log.close()
-        temporary.unlink(missing_ok=True)
-    return footer
-
-
-def _write_markers(
-    log: JsonlLog, found: Sequence[Marker], lost: Sequence[tuple[Marker, str]]
-) -> None:
-    for marker in found:
-        log.write(marker)
-    for marker, why in lost:
-        event = {"type": "event", "event": "marker_lost", "label": marker.label}
-        time = None if np.isnan(marker.time) else marker.time
-        log.write(event | {"time": time, "reason": why})

@@ -22,7 +22,8 @@ from rt_decoder.outlets import ReadoutOutlets
 from rt_decoder.scale import ScaleCheck
 from rt_decoder.signal import ModelMismatch, Readout, SignalInfo, StreamLost, match_channels
 from rt_decoder.sinks import JsonlLog, Recorder
-from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock
+from rt_decoder.sources import MarkerSource, SampleSource
+from rt_decoder.sources.lsl import local_clock
 
 __all__ = ["Session"]
 
@@ -38,9 +39,9 @@ class Session:
     ----------
     model : Model
         What was fitted.
-    source : LslSource
+    source : SampleSource
         The stream of samples.
-    markers : LslMarkers or None
+    markers : MarkerSource or None
         The stream of markers.
     rules : MarkerRules
         How markers become items.
@@ -62,17 +63,17 @@ class Session:
     def __init__(
         self,
         model: Model,
-        source: LslSource,
+        source: SampleSource,
         *,
-        markers: LslMarkers | None = None,
+        markers: MarkerSource | None = None,
         rules: MarkerRules = MarkerRules(),  # noqa: B008  (immutable)
         continuous: bool = False,
         log: JsonlLog | None = None,
         recorder: Recorder | None = None,
         outlets: ReadoutOutlets | None = None,
         on_readout: Callable[[Readout], None] | None = None,
-        reopen: Callable[[float], LslSource | None] | None = None,
-        reopen_markers: Callable[[], LslMarkers | None] | None = None,
+        reopen: Callable[[float], SampleSource | None] | None = None,
+        reopen_markers: Callable[[], MarkerSource | None] | None = None,
         until_lost: bool = False,
     ) -> None:
         self.model = model
@@ -253,7 +254,11 @@ class Session:
             source = self.reopen(1.0)
             if source is None:
                 continue
-            self._reorder = _same_layout(source.info, self._info)
+            try:
+                self._reorder = _same_layout(source.info, self._info)
+            except ModelMismatch:
+                source.close()
+                raise
             try:
                 source.open()
             except (StreamLost, TimeoutError):
@@ -274,6 +279,12 @@ class Session:
             self.log.write(line | details)
         if self.recorder is not None and event == "restart":
             self.recorder.decision(now, self.n_samples, decision=event, **details)
+
+    def close(self) -> None:
+        """Leave the streams."""
+        self.source.close()
+        if self.marker_source is not None:
+            self.marker_source.close()
 
     def footer(self) -> dict[str, Any]:
         """Counts and percentiles so far."""

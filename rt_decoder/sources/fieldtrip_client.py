@@ -66,7 +66,7 @@ class BufferClient(Client):
 
     def __init__(self, host: str, port: int, timeout: float) -> None:
         super().__init__()
-        self.name = f"{host}:{port}"
+        self.name = f"fieldtrip://{host}:{port}"
         self.timeout = timeout
         self._limit = 0
         self._status = 0
@@ -86,7 +86,7 @@ class BufferClient(Client):
         limit = 16 + shape[0] * shape[1] * kind.itemsize
         data = self._ask(limit, self.getData, [first, stop - 1])
         if data is not None and (data.shape != shape or data.dtype != kind):
-            raise self._give_up(f"need {shape} {kind}, got {data.shape} {data.dtype}")
+            raise self.lost(f"need {shape} {kind}, got {data.shape} {data.dtype}")
         return data
 
     def events(self, first: int, stop: int) -> list[Any]:
@@ -100,20 +100,21 @@ class BufferClient(Client):
             with suppress(OSError, AttributeError):  # the other thread may have closed it just now
                 sock.shutdown(socket.SHUT_RDWR)
 
+    def lost(self, why: str) -> StreamLost:
+        """Close the connection; the error to raise."""
+        self.disconnect()
+        return StreamLost(f"{self.name}: {why}")
+
     def _ask(self, limit: int, request: Callable[..., Any], *args: Any) -> Any:
         self._limit = limit
         try:
             return request(*args)
         except TimeoutError:
-            raise self._give_up(f"no answer within {self.timeout:g} s") from None
+            raise self.lost(f"no answer within {self.timeout:g} s") from None
         except _MALFORMED as error:
             if self._status == WAIT_ERR:
-                raise self._give_up("new measurement: the old one was flushed") from None
-            raise self._give_up(str(error)) from error
-
-    def _give_up(self, why: str) -> StreamLost:
-        self.disconnect()
-        return StreamLost(f"FieldTrip buffer {self.name}: {why}")
+                raise self.lost("new measurement: the old one was flushed") from None
+            raise self.lost(str(error)) from error
 
     # Of the base class, by its names: the only three methods that touch the socket.
 
@@ -123,7 +124,7 @@ class BufferClient(Client):
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.isConnected = True
 
-    def sendRaw(self, request: bytes) -> None:  # noqa: N802
+    def sendRaw(self, request: bytes) -> None:
         """Send a whole request."""
         if not self.isConnected:
             raise ConnectionError("the connection was closed")
@@ -131,7 +132,7 @@ class BufferClient(Client):
         self.sock.settimeout(self.timeout)
         self.sock.sendall(request)
 
-    def receiveResponse(self, minBytes: int = 0) -> tuple[int, int, bytes | None]:  # noqa: N802, N803, ARG002
+    def receiveResponse(self, minBytes: int = 0) -> tuple[int, int, bytes | None]:  # noqa: ARG002
         """Status, size and payload of a reply."""
         deadline = monotonic() + self.timeout
         version, status, size = struct.unpack("HHI", self._receive(8, deadline))

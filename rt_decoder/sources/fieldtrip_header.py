@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.signal import SignalInfo, unit_gain
-from rt_decoder.sources.channels import Declared, declared_info
+from rt_decoder.sources.channels import SI_UNIT, Declared, declared_info
 
 __all__ = ["header_info", "neuromag_channels"]
 
@@ -116,8 +116,9 @@ def neuromag_channels(chunk: bytes) -> tuple[list[Declared], np.ndarray]:
 
 
 def _declared(kind: int, unit: int, power: int, name: bytes) -> Declared:
-    si_unit = _UNITS.get(unit, "") if power == 0 else ""
     ch_type = _KINDS.get(kind, "misc")
-    if ch_type == "mag" and si_unit == "T/m":
+    if ch_type == "mag" and _UNITS.get(unit) == "T/m":
         ch_type = "grad"
+    # FIF gives triggers volts; as in recordings that MNE reads, what has no scale has no unit
+    si_unit = _UNITS.get(unit, "") if power == 0 and ch_type in SI_UNIT else ""
     return Declared(name.split(b"\0")[0].decode("latin-1"), ch_type, si_unit)

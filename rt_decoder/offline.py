@@ -1,0 +1,91 @@
+"""What the command `decode` does: a recording through the live pipeline, to a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rt_decoder.decoder import Decoder, decode_recording, recorded_start
+from rt_decoder.describe import header_line
+from rt_decoder.markers import MarkerRules
+from rt_decoder.model import Model
+from rt_decoder.signal import Marker
+from rt_decoder.sinks import JsonlLog
+
+if TYPE_CHECKING:
+    from rt_decoder.sources.recording import Recording
+
+__all__ = ["decode_file"]
+
+
+def decode_file(
+    model: Model,
+    recording: Recording,
+    markers: Sequence[Marker],
+    jsonl: Path,
+    *,
+    trigger: str = "",
+    mask: int | None = None,
+    marker_offset: float = 0.0,
+    continuous: bool | None = None,
+    chunk: int = 64,
+    progress: Callable[[float], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Decode a recording to a log; gives its footer.
+
+    A session record is decoded as its live session was, markers and all; options that are given
+    here come first.
+    """
+    names = model.recipe["target"]["names"]
+    rules = MarkerRules(trigger, names, mask, marker_offset)
+    start = recorded_start(recording)
+    if start is not None and rules == MarkerRules(names=names):
+        rules = MarkerRules(**start["rules"])
+        continuous = start["continuous"] if continuous is None else continuous
+    if continuous is None:
+        continuous = not markers and not rules.trigger
+    decoder = Decoder(model, recording.info, rules, continuous=continuous)
+    n_samples, n_lost = len(recording.stamps), 0
+    temporary = jsonl.with_name(f".{jsonl.name}.tmp")
+    log = JsonlLog(temporary, drop=False)
+    try:
+        log.write(header_line(model, recording.name))
+        for readout in decode_recording(model, recording, markers, chunk=chunk, decoder=decoder):
+            found, lost = decoder.take_markers()
+            _write_markers(log, found, lost)
+            n_lost += len(lost)
+            log.write(readout)
+            progress(min(1.0, readout.index / n_samples))
+        found, lost = decoder.take_markers()
+        _write_markers(log, found, lost)
+        n_lost += len(lost)
+        footer = {
+            "type": "footer",
+            "n_samples": n_samples,
+            "n_readouts": decoder.pipeline.n_readouts,
+            "counts": {"markers_lost": n_lost, "markers_waiting": decoder.n_waiting},
+            "stages_us": decoder.pipeline.stopwatch.summary_us(),
+        }
+        log.write(footer)
+        log.close()
+        if log.error is not None:
+            raise log.error
+        temporary.replace(jsonl)
+    finally:
+        log.close()
+        temporary.unlink(missing_ok=True)
+    return footer
+
+
+def _write_markers(
+    log: JsonlLog, found: Sequence[Marker], lost: Sequence[tuple[Marker, str]]
+) -> None:
+    for marker in found:
+        log.write(marker)
+    for marker, why in lost:
+        event = {"type": "event", "event": "marker_lost", "label": marker.label}
+        time = None if np.isnan(marker.time) else marker.time
+        log.write(event | {"time": time, "reason": why})
