@@ -8,12 +8,13 @@ the index of its nearest sample. It knows nothing of where samples come from.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
 from rt_decoder.markers import MarkerRules, TriggerReader
 from rt_decoder.signal import Chunk, Marker, ModelMismatch, SignalInfo, match_channels
-from rt_decoder.timebase import TimeBase
+from rt_decoder.timebase import Decision, TimeBase
 
 __all__ = ["Align", "rate_factor"]
 
@@ -82,12 +83,12 @@ class Align:
             self._trigger = TriggerReader(mask=rules.mask, names=self._names)
             self._trigger_column = have.ch_names.index(rules.trigger)
         self.timebase = TimeBase(have.sfreq, history + 1.0)
+        self.decisions: list[Decision] = []  # of the time base, until they are taken
         self._waiting: list[Marker] = []
         self._allocate(math.ceil(have.sfreq * 0.1))
 
     def _allocate(self, n: int) -> None:
         self._raw = np.zeros((n, len(self.picks)))
-        self._flags = np.zeros(n, np.uint16)
         self._channel_flags = np.zeros((n, len(self.picks)), np.uint16)
 
     def mark(self, marker: Marker) -> None:
@@ -95,21 +96,57 @@ class Align:
         label = self._names.get(marker.label, marker.label)
         self._waiting.append(Marker(label, marker.time + self.rules.offset))
 
-    def process(self, data: np.ndarray, stamps: np.ndarray) -> Chunk:
-        """Samples (n, c) as delivered, stamps (n,) s, to a chunk of the contract's channels."""
+    def process(
+        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
+    ) -> list[Chunk]:
+        """Samples as delivered to chunks of the contract's channels.
+
+        Parameters
+        ----------
+        data : array of shape (n, c)
+            As delivered.
+        stamps : array of shape (n,)
+            In s, on this machine's clock.
+        arrivals : array of shape (n,), float or None
+            When they came, in s, where that is known.
+
+        Returns
+        -------
+        list of Chunk
+            One, or one more for each gap that was decided among these samples.
+
+        Raises
+        ------
+        RateMismatch
+            If the stamps run at another rate than was declared.
+        """
         n = len(stamps)
+        if n == 0:
+            return []
         if n > len(self._raw):
             self._allocate(n)
         out = self._raw[:n]
         np.take(data, self.picks, axis=1, out=out)
         out *= self.gains
-        index = self.timebase.n_samples
-        times = self.timebase.update(stamps)
-        if self._trigger is not None:
-            for marker in self._trigger.process(data[:, self._trigger_column], times, index):
-                shifted = marker.index + self._offset_samples
-                self._waiting.append(Marker(marker.label, marker.time + self.rules.offset, shifted))
-        return Chunk(out, times, index, self._flags[:n], self._channel_flags[:n])
+        received = self.timebase.n_samples
+        times, index, flags, decisions = self.timebase.update(stamps, arrivals)
+        edges = [0, n]
+        if decisions:
+            self.decisions.extend(decisions)
+            jumps = [d.sample - received for d in decisions if d.kind == "gap"]
+            edges = sorted({0, n, *jumps})
+        chunks = []
+        for a, b in pairwise(edges):
+            chunk = Chunk(out[a:b], times[a:b], int(index[a]), flags[a:b], self._channel_flags[a:b])
+            if self._trigger is not None:
+                self._read_triggers(data[a:b, self._trigger_column], chunk)
+            chunks.append(chunk)
+        return chunks
+
+    def _read_triggers(self, codes: np.ndarray, chunk: Chunk) -> None:
+        for marker in self._trigger.process(codes, chunk.times, chunk.index):  # type: ignore[union-attr]
+            shifted = marker.index + self._offset_samples
+            self._waiting.append(Marker(marker.label, marker.time + self.rules.offset, shifted))
 
     def markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
         """Markers that the stream has reached, by index, and those that came too late.

@@ -19,6 +19,7 @@ from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
+from rt_decoder.timebase import Decision
 
 if TYPE_CHECKING:
     from rt_decoder.sources.recording import Recording
@@ -74,24 +75,41 @@ class Decoder:
         """Take a marker; its sample is found once the stream has reached its time."""
         self.align.mark(marker)
 
-    def push(self, data: np.ndarray, stamps: np.ndarray) -> list[Readout]:
-        """Readouts that samples (n, c) with corrected `stamps` (n,) make possible."""
-        return self.pipeline.push(self._aligned(data, stamps))
+    def push(
+        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
+    ) -> list[Readout]:
+        """Readouts that samples (n, c) with corrected `stamps` (n,) make possible.
+
+        `arrivals` says when they came, in s, where that is known: it tells lost samples from a
+        clock that was set.
+        """
+        readouts: list[Readout] = []
+        for chunk in self._aligned(data, stamps, arrivals):
+            readouts += self.pipeline.push(chunk)
+        return readouts
 
     def push_features(
-        self, data: np.ndarray, stamps: np.ndarray
+        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
     ) -> Iterator[tuple[str, Marker, Features]]:
         """Yield (kind, marker, features) of the windows that these samples complete."""
-        return self.pipeline.push_features(self._aligned(data, stamps))
+        for chunk in self._aligned(data, stamps, arrivals):
+            yield from self.pipeline.push_features(chunk)
 
-    def _aligned(self, data: np.ndarray, stamps: np.ndarray) -> Chunk:
-        chunk = self.align.process(data, stamps)
+    def _aligned(
+        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None
+    ) -> list[Chunk]:
+        chunks = self.align.process(data, stamps, arrivals)
         known, lost = self.align.markers()
         for marker in known:
             self.pipeline.mark(marker)
         self.found.extend(known)
         self.lost.extend(lost)
-        return chunk
+        return chunks
+
+    def take_decisions(self) -> list[Decision]:
+        """What the stamps turned out to mean since the last call."""
+        taken, self.align.decisions = self.align.decisions, []
+        return taken
 
     def take_markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
         """Markers found and markers lost, with reasons, since the last call."""
@@ -115,8 +133,9 @@ class Decoder:
         """Compile and touch everything before the first real sample."""
         self.pipeline.warm_up()
         n = 8
-        self.align.process(np.zeros((n, self._n_columns)), np.zeros(n))
+        self.align.process(np.zeros((n, self._n_columns)), np.zeros(n), 0.0)
         self.align.reset()
+        self.align.decisions.clear()
 
 
 def recorded_start(recording: Recording) -> dict[str, Any] | None:
@@ -155,11 +174,14 @@ def _steps(
 
 def _feed(
     decoder: Decoder, recording: Recording, markers: Sequence[Marker], chunk: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (data, corrected stamps), each after the markers that belong to it were marked."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Yield (data, corrected stamps, arrivals), each after the markers that belong to it."""
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
     stamps = recording.stamps + recording.correction
+    arrivals = None
+    if recording.pulls is not None:
+        arrivals = np.repeat(recording.pulls[:, 1], recording.pulls[:, 0].astype(int))
     steps = _steps(recording, markers, stamps)
     for low, high in pairwise(sorted({0, len(stamps), *steps})):
         for marker in steps.get(low, ()):
@@ -169,7 +191,8 @@ def _feed(
                 decoder.mark(marker)
         for start in range(low, high, chunk):
             stop = min(start + chunk, high)
-            yield recording.data[start:stop], stamps[start:stop]
+            came = None if arrivals is None else arrivals[start:stop]
+            yield recording.data[start:stop], stamps[start:stop], came
     for marker in filter(None, steps.get(len(stamps), ())):
         decoder.mark(marker)  # too late for any sample, and counted
 
@@ -194,8 +217,8 @@ def decode_recording(
         To read its counters afterwards; made here if None.
     """
     decoder = decoder or Decoder(model, recording.info, rules, continuous=continuous)
-    for data, stamps in _feed(decoder, recording, markers, chunk):
-        yield from decoder.push(data, stamps)
+    for samples in _feed(decoder, recording, markers, chunk):
+        yield from decoder.push(*samples)
 
 
 def features_of_recording(
@@ -209,9 +232,9 @@ def features_of_recording(
     """Yield (marker, features) of each event, through the same stages as a live stream."""
     decoder = Decoder(model, recording.info, rules)
     done = 0
-    for data, stamps in _feed(decoder, recording, markers, 1024):
-        for _, marker, features in decoder.push_features(data, stamps):
+    for samples in _feed(decoder, recording, markers, 1024):
+        for _, marker, features in decoder.push_features(*samples):
             yield marker, features._replace(values=features.values.copy())
-        done += len(stamps)
+        done += len(samples[0])
         if progress is not None:
             progress(done / len(recording.stamps))

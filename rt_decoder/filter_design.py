@@ -5,11 +5,12 @@ Runs once, at design time: `scipy.signal` is imported inside the functions that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["check_sos", "design_anti_alias", "design_sos", "group_delay"]
+__all__ = ["check_sos", "design_anti_alias", "design_sos", "group_delay", "settling_time"]
 
 
 def design_sos(
@@ -131,3 +132,28 @@ def group_delay(sos: np.ndarray, sfreq: float) -> float:
         above = np.where(np.abs(above) > 1e-12, above, 1e-12)
         delay += (z * (b1 + 2 * z * b2) / above - z * (a1 + 2 * z * a2) / below).real
     return float(np.median(delay[gain >= gain.max() / np.sqrt(2)]) / sfreq)
+
+
+def settling_time(sos: np.ndarray, sfreq: float, tolerance: float = 0.01) -> float:
+    """Time in s after which nothing is left of how the filter was primed.
+
+    The response to an impulse and that to a step then stay within `tolerance` of where they end,
+    relative to their largest value.
+    """
+    from scipy.signal import sosfilt
+
+    if len(sos) == 0:
+        return 0.0
+    sos = np.array(sos)  # scipy asks for memory it could write to
+    poles = np.array([np.roots(section[3:]) for section in sos]).ravel()
+    radius = min(float(np.abs(poles).max()), 1 - 1e-7)
+    if radius == 0.0:
+        return 0.0
+    n = int(min(math.log(tolerance * 1e-3) / math.log(radius) + 16, 600.0 * sfreq))
+    impulse = np.zeros(n)
+    impulse[0] = 1.0
+    last = 0
+    for response in (sosfilt(sos, impulse), sosfilt(sos, np.ones(n))):
+        away = np.abs(response - response[-1])
+        last = max(last, int(np.flatnonzero(away > tolerance * np.abs(response).max())[-1]) + 1)
+    return last / sfreq

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rt_decoder.filter_design import check_sos, design_anti_alias, design_sos, group_delay
+from rt_decoder.filter_design import (
+    check_sos,
+    design_anti_alias,
+    design_sos,
+    group_delay,
+    settling_time,
+)
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.samples import merge_flags, subtract_mean
 from rt_decoder.kernels.sos import bank_power, sos_filter, sos_prime
@@ -33,6 +39,8 @@ class SosFilter:
     ----------
     delay : float
         Group delay in s at the centre of the pass-band.
+    settling : float
+        Time in s until nothing is left of the priming.
 
     Raises
     ------
@@ -44,6 +52,7 @@ class SosFilter:
         self.info = info
         self.sos = check_sos(sos)
         self.delay = group_delay(self.sos, info.sfreq)
+        self.settling = settling_time(self.sos, info.sfreq)
         self._state = np.zeros((len(self.sos), 2, info.n_channels))
         self._data = Rows((info.n_channels,), np.float64)
         self._primed = False
@@ -83,6 +92,7 @@ class Reference:
     """
 
     delay = 0.0
+    settling = 0.0
 
     def __init__(self, info: SignalInfo, kind: str | Sequence[str] | None) -> None:
         self.info = info
@@ -166,6 +176,7 @@ class Decimator:
         self.factor = factor
         self._filter = SosFilter(info, design_anti_alias(factor))
         self.delay = self._filter.delay
+        self.settling = self._filter.settling
         c = info.n_channels
         self._data = Rows((c,), np.float64)
         self._times = Rows((), np.float64)
@@ -232,6 +243,7 @@ class FilterBank:
         self.sos = np.stack(designs)
         self.delays = tuple(group_delay(sos, info.sfreq) for sos in designs)
         self.delay = max(self.delays)
+        self.settling = max(settling_time(sos, info.sfreq) for sos in designs)
         n_bands, c = len(bands), info.n_channels
         self.info = SignalInfo(
             info.sfreq,

@@ -27,6 +27,7 @@ class Guard:
     """
 
     delay = 0.0
+    settling = 0.0
 
     def __init__(self, info: SignalInfo) -> None:
         self.info = info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from rt_decoder.describe import header_line
 from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
 from rt_decoder.signal import Marker
-from rt_decoder.sinks import JsonlLog
+from rt_decoder.sinks import JsonlLog, decision_details, event_line
 
 if TYPE_CHECKING:
     from rt_decoder.sources.recording import Recording
@@ -48,25 +49,22 @@ def decode_file(
     if continuous is None:
         continuous = not markers and not rules.trigger
     decoder = Decoder(model, recording.info, rules, continuous=continuous)
-    n_samples, n_lost = len(recording.stamps), 0
+    n_samples = len(recording.stamps)
+    counts: Counter[str] = Counter()
     temporary = jsonl.with_name(f".{jsonl.name}.tmp")
     log = JsonlLog(temporary, drop=False)
     try:
         log.write(header_line(model, recording.name))
         for readout in decode_recording(model, recording, markers, chunk=chunk, decoder=decoder):
-            found, lost = decoder.take_markers()
-            _write_markers(log, found, lost)
-            n_lost += len(lost)
+            counts += _write_events(log, decoder)
             log.write(readout)
             progress(min(1.0, readout.index / n_samples))
-        found, lost = decoder.take_markers()
-        _write_markers(log, found, lost)
-        n_lost += len(lost)
+        counts += _write_events(log, decoder)
         footer = {
             "type": "footer",
             "n_samples": n_samples,
             "n_readouts": decoder.pipeline.n_readouts,
-            "counts": {"markers_lost": n_lost, "markers_waiting": decoder.n_waiting},
+            "counts": dict(counts) | {"markers_waiting": decoder.n_waiting},
             "stages_us": decoder.pipeline.stopwatch.summary_us(),
         }
         log.write(footer)
@@ -80,12 +78,19 @@ def decode_file(
     return footer
 
 
-def _write_markers(
-    log: JsonlLog, found: Sequence[Marker], lost: Sequence[tuple[Marker, str]]
-) -> None:
+def _write_events(log: JsonlLog, decoder: Decoder) -> Counter[str]:
+    """Log what happened to markers and time since the last call; gives the counts."""
+    counts: Counter[str] = Counter()
+    found, lost = decoder.take_markers()
     for marker in found:
         log.write(marker)
     for marker, why in lost:
-        event = {"type": "event", "event": "marker_lost", "label": marker.label}
         time = None if np.isnan(marker.time) else marker.time
-        log.write(event | {"time": time, "reason": why})
+        log.write(event_line("marker_lost", time, {"label": marker.label, "reason": why}))
+    for decision in decoder.take_decisions():
+        log.write(event_line(decision.kind, decision.time, decision_details(decision)))
+        counts[decision.kind] += 1
+        counts["lost_samples"] += decision.n_lost
+    counts["markers"] += len(found)
+    counts["markers_lost"] += len(lost)
+    return counts

@@ -22,10 +22,13 @@ from rt_decoder.mapping import LinearMap
 from rt_decoder.model import Model
 from rt_decoder.readout import Posterior
 from rt_decoder.ring import Ring
-from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo, reason_names
+from rt_decoder.signal import Chunk, Features, Marker, Readout, Reason, SignalInfo, reason_names
 from rt_decoder.vocabulary import Vocabulary
 
 __all__ = ["Pipeline", "Stage"]
+
+
+_SETTLING = np.uint16(Reason.SETTLING)
 
 
 class Stage(Protocol):
@@ -36,6 +39,11 @@ class Stage(Protocol):
     @property
     def delay(self) -> float:
         """Time in s by which the output lags the input."""
+        ...
+
+    @property
+    def settling(self) -> float:
+        """Time in s after a reset until nothing is left of how the stage was primed."""
         ...
 
     def process(self, chunk: Chunk) -> Chunk:
@@ -132,6 +140,7 @@ class Pipeline:
         self.n_readouts = 0
         self._pending: list[Marker] = []
         self._hop_time = math.nan
+        self._settled = 0  # index from which samples are settled after a gap
         self.missed: list[tuple[Marker, str]] = []
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout, until the next
 
@@ -139,6 +148,11 @@ class Pipeline:
     def delay(self) -> float:
         """Algorithmic delay of the stages in s, the features' window not counted."""
         return sum(stage.delay for stage in self.stages.values())
+
+    @property
+    def settling(self) -> float:
+        """Time in s for which samples after a gap are flagged."""
+        return sum(stage.settling for stage in self.stages.values())
 
     @property
     def n_pending(self) -> int:
@@ -170,6 +184,8 @@ class Pipeline:
             for name, stage in self.stages.items():
                 hop = stage.process(hop)
                 self.stopwatch.lap(name)
+            if hop.index < self._settled:
+                hop.flags[: self._settled - hop.index] |= _SETTLING
             self.ring.write(hop.data, hop.flags)
             self.stopwatch.lap("ring")
             yield from self._due()
@@ -188,12 +204,25 @@ class Pipeline:
     def _hops(self, chunk: Chunk) -> Iterator[Chunk]:
         self.framer.push(chunk)
         for hop in self.framer.hops():
-            if self.framer.jumped:  # too long a gap to bridge: prime anew, span it with no window
-                for stage in self.stages.values():
-                    stage.reset()
-                self.ring.restart(hop.index // self.factor)
+            if self.framer.jumped:
+                self._bridge(hop.index // self.factor)
             self.stopwatch.start()
             yield hop
+
+    def _bridge(self, index: int) -> None:
+        """A gap too long to hold: prime the filters anew, and flag until they have settled.
+
+        The samples that never were stand in the ring as flagged zeros, so that a window over them
+        gives a readout that abstains, with the reason.
+        """
+        for stage in self.stages.values():
+            stage.reset()
+        self._settled = index + math.ceil(self.settling * self.model.info.sfreq)
+        n_lost = min(index - self.ring.next, self.ring.capacity - self.model.n_hop)
+        if n_lost < index - self.ring.next:
+            self.ring.restart(index - n_lost)
+        shape = (n_lost, self.ring.n_channels)
+        self.ring.write(np.zeros(shape), np.full(n_lost, Reason.GAP, np.uint16))
 
     def _due(self) -> Iterator[tuple[str, Marker, Features]]:
         while self._pending and self._pending[0].index + self._due_after <= self.ring.next:
@@ -276,6 +305,7 @@ class Pipeline:
         self.missed.extend((marker, "the stream was lost") for marker in self._pending)
         self._pending.clear()
         self._hop_time = math.nan
+        self._settled = 0
 
     def reset(self) -> None:
         """Back to the state before the first sample; statistics too."""

@@ -46,7 +46,7 @@ class Ring:
             raise ValueError(
                 f"need room for at least 1 sample of 1 channel, got {capacity} of {n_channels}"
             )
-        self.capacity = capacity
+        self.capacity, self.n_channels = capacity, n_channels
         self._data = np.zeros((2 * capacity, n_channels), dtype)
         self._flags = np.zeros(2 * capacity, np.uint16)
         # Windows are slices of these, so that no reader can write into the past.

@@ -21,7 +21,7 @@ from rt_decoder.model import Model
 from rt_decoder.outlets import ReadoutOutlets
 from rt_decoder.scale import ScaleCheck
 from rt_decoder.signal import ModelMismatch, Readout, SignalInfo, StreamLost, match_channels
-from rt_decoder.sinks import JsonlLog, Recorder
+from rt_decoder.sinks import JsonlLog, Recorder, decision_details, event_line
 from rt_decoder.sources import MarkerSource, SampleSource
 from rt_decoder.sources.lsl import local_clock
 
@@ -151,7 +151,7 @@ class Session:
             self._check_at = arrival + REFRESH
         if self.recorder is not None:
             self.recorder.pulled(data, stamps, arrival, self._correction)
-        readouts = self.decoder.push(data, stamps + self._correction)
+        readouts = self.decoder.push(data, stamps + self._correction, arrival)
         for readout in readouts:
             self._emit(readout)
         self._account(data, arrival)
@@ -165,6 +165,7 @@ class Session:
         self._last_arrival = arrival
         self.n_samples += len(data)
         self._report_markers()
+        self._report_decisions()
         if not self._scale.done:
             align = self.decoder.align
             ratio = self._scale.update(data[:, align.picks] * align.gains)
@@ -216,6 +217,12 @@ class Session:
         for marker, why in lost:
             self.counts["markers_lost"] += 1
             self._event("marker_lost", label=marker.label, time=marker.time, reason=why)
+
+    def _report_decisions(self) -> None:
+        for decision in self.decoder.take_decisions():
+            self.counts[decision.kind] += 1
+            self.counts["lost_samples"] += decision.n_lost
+            self._event(decision.kind, **decision_details(decision))
 
     def _watch(self) -> None:
         limit = max(0.2, 3 * self.model.n_hop / self.model.info.sfreq, 3 * self._interval)
@@ -275,8 +282,7 @@ class Session:
     def _event(self, event: str, **details: Any) -> None:
         now = local_clock()
         if self.log is not None:
-            line = {"type": "event", "event": event, "time": now, "index": self.n_samples}
-            self.log.write(line | details)
+            self.log.write(event_line(event, now, {"index": self.n_samples} | details))
         if self.recorder is not None and event == "restart":
             self.recorder.decision(now, self.n_samples, decision=event, **details)
 

@@ -18,9 +18,18 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.signal import Marker, Readout, SignalInfo
+from rt_decoder.timebase import Decision
 from rt_decoder.xdf_writer import XdfWriter
 
-__all__ = ["JsonlLog", "Recorder", "Writer", "marker_line", "readout_line"]
+__all__ = [
+    "JsonlLog",
+    "Recorder",
+    "Writer",
+    "decision_details",
+    "event_line",
+    "marker_line",
+    "readout_line",
+]
 
 
 def _number(value: float, digits: int) -> float | None:
@@ -56,6 +65,22 @@ def marker_line(marker: Marker) -> dict[str, Any]:
         "label": marker.label,
         "time": _number(marker.time, 6),
         "index": marker.index,
+    }
+
+
+def event_line(event: str, time: float | None, details: dict[str, Any]) -> dict[str, Any]:
+    """Something that the operator should know, as the log writes it; `details` come first."""
+    return {"type": "event", "event": event, "time": time} | details
+
+
+def decision_details(decision: Decision) -> dict[str, Any]:
+    """What the time base decided, as the log writes it."""
+    return {
+        "sample": decision.sample,
+        "index": decision.index,
+        "n_lost": decision.n_lost,
+        "change": decision.change,
+        "shift_ms": round(1e3 * decision.shift, 3),
     }
 
 

@@ -469,21 +469,24 @@ def test_a_session_goes_through_a_new_measurement():
         stack = ExitStack()
         session = open_session(model, options, stack, on_readout=lambda r: seen.append(r.seq))
         state = {"n": 0}
+        start = time.monotonic()
 
         def drive() -> bool:
-            """A block at each look: the loop's own pace."""
+            """A block at each look for which it is time: stamps come from arrivals."""
             n = state["n"]
+            if time.monotonic() < start + n / 250.0:
+                return False
             state["n"] += 25
-            if n == 2000:
+            if n == 750:
                 begin(250.0, order)
-            elif n == 4000:
+            elif n == 1500:
                 begin(500.0 * 1.5, order)
-            elif n < 4000:
-                picks = np.arange(len(names)) if n < 2000 else order
+            elif n < 1500:
+                picks = np.arange(len(names)) if n < 750 else order
                 server.put_data(rows[n : n + 25][:, picks])
-                if n % 250 == 0:
-                    server.put_event("word", f"word{n // 250 % 12}")
-            return n > 6000
+                if n % 100 == 0:
+                    server.put_event("word", f"word{n // 100 % 12}")
+            return n > 3000
 
         try:
             with pytest.raises(ModelMismatch, match="250 Hz, got 750"):

@@ -187,19 +187,64 @@ def test_bad_samples_lower_quality_and_say_why() -> None:
     assert bad.reasons == ("quality", "nonfinite")
 
 
-def test_a_long_gap_breaks_windows_and_resets_the_stages() -> None:
+def test_windows_over_a_long_gap_abstain_and_the_stages_are_reset() -> None:
+    model = random_model(RECORDING, small_recipe())
+    pieces = list(cut(chunk_of(DATA, 250.0), [600, 700]))
+    pipeline = Pipeline(model)
+    settled = 700 + int(np.ceil(pipeline.settling * 250.0))
+    onsets = (300, 550, 705, settled)
+    for onset in onsets:
+        pipeline.mark(Marker(str(onset), onset / 250, onset))
+    before, over, settling, after = [*pipeline.push(pieces[0]), *pipeline.push(pieces[2])]
+    assert not pipeline.missed
+    assert (before.quality, after.quality) == (1.0, 1.0)
+    assert over.abstained
+    assert over.reasons == ("quality", "gap", "settling")
+    n_bad = min(550 + pipeline.window.last, settled) - 600
+    assert over.quality == pytest.approx(1 - n_bad / pipeline.window.n_samples)
+    assert settling.abstained
+    assert settling.reasons == ("quality", "settling")
+    ring = stages(model, DATA[700:])
+    expected = oracle(model, ring, settled - 700)[[model.items.index(w) for w in after.words]]
+    np.testing.assert_allclose(after.scores, expected, atol=2e-5)
+
+
+def test_a_gap_longer_than_the_ring_is_counted() -> None:
+    model = random_model(RECORDING, small_recipe())
+    pipeline = Pipeline(model, marker_wait=0.5)
+    first, second = cut(chunk_of(DATA, 250.0), [600])
+    pipeline.mark(Marker("gone", 0.0, 590))
+    pipeline.push(first)
+    pipeline.push(second._replace(index=5000))
+    assert [marker.label for marker, _ in pipeline.missed] == ["gone"]
+    assert pipeline.ring.next > 5000
+
+
+def test_an_offset_leaves_nothing_behind_a_gap() -> None:
+    """20 mV that come with a 300 ms gap change less than 5 uV from 50 ms after it on."""
+    model = random_model(RECORDING, small_recipe())
+    outputs = []
+    for offset in (0.0, 20e-3):
+        pipeline = Pipeline(model, marker_wait=60.0)
+        before, _, after = cut(chunk_of(DATA + offset, 250.0), [600, 675])
+        list(pipeline.push_features(before._replace(data=before.data - offset)))
+        list(pipeline.push_features(after))
+        outputs.append(pipeline.ring.window(688, pipeline.ring.next)[0].copy())
+    np.testing.assert_array_less(np.abs(outputs[1] - outputs[0]), 5e-6)
+
+
+def test_after_settling_the_output_is_that_without_a_gap() -> None:
     model = random_model(RECORDING, small_recipe())
     whole = chunk_of(DATA, 250.0)
-    pieces = list(cut(whole, [600, 700]))
-    pipeline = Pipeline(model)
-    for onset in (300, 550, 900):
-        pipeline.mark(Marker(str(onset), onset / 250, onset))
-    answers = [*pipeline.push(pieces[0]), *pipeline.push(pieces[2])]
-    assert [a.label for a in answers] == ["300", "900"]
-    assert [marker.label for marker, _ in pipeline.missed] == ["550"]
-    ring = stages(model, DATA[700:])
-    expected = oracle(model, ring, 200)[[model.items.index(w) for w in answers[1].words]]
-    np.testing.assert_allclose(answers[1].scores, expected, atol=2e-5)
+    pieces = list(cut(whole, [600, 675]))
+    outputs = []
+    for parts in ([whole], [pieces[0], pieces[2]]):
+        pipeline = Pipeline(model, marker_wait=60.0)
+        for part in parts:
+            list(pipeline.push_features(part))
+        settled = 675 + int(np.ceil(pipeline.settling * 250.0))
+        outputs.append(pipeline.ring.window(settled, pipeline.ring.next)[0].copy())
+    np.testing.assert_array_less(np.abs(outputs[1] - outputs[0]), 5e-6)
 
 
 @pytest.mark.parametrize("tmax", [-0.1, 0.8])

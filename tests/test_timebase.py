@@ -1,111 +1,492 @@
-"""The clock line: smooth, causal, the same however it is cut; and the sample nearest to a time."""
+"""The time base: what it makes of jitter, losses, stalls and clocks that are set."""
 
 from __future__ import annotations
+
+import math
+import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.timebase import TimeBase
+from rt_decoder.kernels import clock
+from rt_decoder.signal import ModelMismatch, Reason
+from rt_decoder.timebase import Decision, RateMismatch, TimeBase
 
 SFREQ = 250.0
 
 
-def stamps_of(kind: str, n: int = 5000) -> tuple[np.ndarray, np.ndarray]:
-    """When samples were taken, and the stamps that they carry."""
-    rng = np.random.default_rng(7)
-    true = 1e5 + np.arange(n) / SFREQ
-    if kind == "regular":
-        return true, true
-    if kind == "jitter":
-        return true, true + rng.normal(0, 0.001, n)
-    if kind == "delays":  # never early, often late
-        return true, true + rng.exponential(0.002, n)
-    if kind == "bursts":  # ten together, stamped at their arrival
-        return true, np.repeat(true[9::10], 10)
-    drifting = 1e5 + np.arange(n) / (SFREQ * 1.0002)
-    return drifting, drifting + rng.normal(0, 0.001, n)
+def taken(seconds: float, sfreq: float = SFREQ) -> np.ndarray:
+    return np.arange(int(seconds * sfreq)) / sfreq
 
 
-def run(stamps: np.ndarray, cuts=()) -> tuple[TimeBase, np.ndarray]:
-    timebase = TimeBase(SFREQ, history=30.0)
-    parts = np.split(stamps, sorted(cuts))
-    return timebase, np.concatenate([timebase.update(part).copy() for part in parts])
+def jitter(t: np.ndarray, sigma: float, seed: int = 0, sfreq: float = SFREQ) -> np.ndarray:
+    return t + sigma / sfreq * np.random.default_rng(seed).standard_normal(len(t))
 
 
-@pytest.mark.parametrize(
-    ("kind", "error"), [("regular", 1e-9), ("jitter", 5e-4), ("delays", 3e-3), ("drift", 5e-4)]
-)
-def test_times_are_those_of_the_samples(kind: str, error: float) -> None:
-    true, stamps = stamps_of(kind)
-    _, times = run(stamps)
-    settled = slice(500, None)
-    assert np.abs(times - true)[settled].max() < error
-    assert np.abs(np.diff(times) - 1 / SFREQ)[settled].max() < 1e-3
+def lose(t: np.ndarray, at: float, n_lost: int) -> np.ndarray:
+    first = int(np.searchsorted(t, at))
+    return np.delete(t, np.s_[first : first + n_lost])
 
 
-def test_bursts_become_a_line() -> None:
-    true, stamps = stamps_of("bursts")
-    _, times = run(stamps)
-    lag = (times - true)[1000:]
-    assert np.ptp(lag) < 0.2 / SFREQ  # all but the constant delay of a burst is gone
+def arrivals_of(t: np.ndarray, seed: int = 1) -> np.ndarray:
+    """Polled every 30 ms, after 10 ms and some on the way, on another clock."""
+    late = np.random.default_rng(seed).exponential(0.003, len(t))
+    return np.ceil((t + 0.01 + late) / 0.03) * 0.03 + 1e4
 
 
-@pytest.mark.parametrize("kind", ["regular", "jitter", "delays", "bursts", "drift"])
-def test_time_never_runs_back(kind: str) -> None:
-    stamps = stamps_of(kind)[1].copy()
-    stamps[2000:] -= 0.05  # the sender's clock was set back
-    _, times = run(stamps)
+def update(stamps, arrivals=None, sfreq=SFREQ, cuts=()):
+    """Times, index, flags and decisions of a stream that comes in chunks."""
+    timebase = TimeBase(sfreq, history=2.0)
+    parts, decisions = [], []
+    for start, stop in pairwise([0, *cuts, len(stamps)]):
+        seen = None if arrivals is None else arrivals[start:stop]
+        timed = timebase.update(stamps[start:stop], seen)
+        parts.append([array.copy() for array in timed[:3]])
+        decisions += timed.decisions
+    return *(np.concatenate(arrays) for arrays in zip(*parts, strict=True)), decisions
+
+
+def kinds(decisions: list[Decision]) -> list[str]:
+    return [decision.kind for decision in decisions]
+
+
+def eventful(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps and arrivals of a stream to which much happens."""
+    rng = np.random.default_rng(seed)
+    t = lose(lose(taken(24), 4, 30), 8, 3)
+    stamps = jitter(t, rng.choice([0.0, 0.3, 1.0]), seed)
+    pushed = np.minimum(np.arange(len(t)) // 8 * 8 + 7, len(t) - 1)
+    stamps = np.where((t > 12) & (t < 14), stamps[pushed], stamps)
+    stamps[(t > 16) & (t < 16.2)] = stamps[np.searchsorted(t, 16.2)]
+    stamps[t > 18] += 0.5
+    stamps[t > 21] -= 0.7
+    stamps[rng.integers(0, len(t), 5)] = math.nan
+    return stamps, arrivals_of(t, seed)
+
+
+# --- laws
+
+
+@pytest.mark.parametrize("seed", range(4))
+@given(cuts=st.lists(st.integers(0, 5900), max_size=40).map(sorted))
+@settings(max_examples=15, deadline=None)
+def test_cuts_change_no_bit(seed, cuts):
+    stamps, arrivals = eventful(seed)
+    whole, cut = update(stamps, arrivals), update(stamps, arrivals, cuts=cuts)
+    assert len(whole[3]) >= 3
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_one_sample_at_a_time():
+    stamps, arrivals = eventful(0)
+    whole, cut = update(stamps, arrivals), update(stamps, arrivals, cuts=range(1, len(stamps)))
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("at", [1, 1003, 4200, 5000])
+def test_causal(at):
+    stamps, arrivals = eventful(1)
+    other = stamps.copy()
+    other[at:] += 0.05 * np.random.default_rng(0).random(len(stamps) - at)
+    for one, two in zip(update(stamps, arrivals)[:3], update(other, arrivals)[:3], strict=True):
+        np.testing.assert_array_equal(one[:at], two[:at])
+
+
+def test_reset_forgets_and_input_is_untouched():
+    stamps, arrivals = eventful(2)
+    kept = stamps.copy(), arrivals.copy()
+    timebase = TimeBase(SFREQ, history=2.0)
+    first = [array.copy() for array in timebase.update(stamps, arrivals)[:3]]
+    timebase.reset()
+    assert timebase.n_samples == 0
+    assert timebase.newest == -math.inf
+    for one, two in zip(first, timebase.update(stamps, arrivals)[:3], strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(stamps, kept[0])
+    np.testing.assert_array_equal(arrivals, kept[1])
+
+
+def test_empty_chunk_and_shifted_clock():
+    stamps = np.round(jitter(lose(taken(12), 6, 50), 0.5), 9)
+    assert len(TimeBase(SFREQ, 1.0).update(stamps[:0]).times) == 0
+    one, two = update(stamps), update(stamps + 2.0**16)
+    np.testing.assert_allclose(one[0], two[0] - 2.0**16, atol=1e-6)
+    np.testing.assert_array_equal(one[1], two[1])
+
+
+def test_allocates_nothing_once_warm():
+    stamps = jitter(taken(8), 0.5)
+    timebase = TimeBase(SFREQ, history=1.0)
+    timebase.update(stamps[:1000], 0.0)
+    chunks = [stamps[start : start + 5] for start in range(1000, 1900, 5)]
+    tracemalloc.start()
+    for chunk in chunks:
+        timebase.update(chunk, 0.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4096
+
+
+# --- what the line does
+
+
+@pytest.mark.parametrize(("sigma", "bound"), [(0.0, 1e-9), (0.3, 0.05), (1.0, 0.15), (3.0, 0.3)])
+@pytest.mark.parametrize("sfreq", [250.0, 1000.0])
+def test_jitter_is_smoothed_and_loses_nothing(sigma, bound, sfreq):
+    t = taken(60, sfreq)
+    times, index, _, decisions = update(jitter(t, sigma, sfreq=sfreq), sfreq=sfreq)
+    error = np.abs(times - t)[int(10 * sfreq) :] * sfreq
+    assert np.percentile(error, 99) <= bound
+    np.testing.assert_array_equal(index, np.arange(len(t)))
+    assert not decisions
+
+
+def test_is_the_least_squares_line_at_first():
+    t = taken(4) * 1.0005
+    stamps = jitter(t, 1.0)
+    timebase = TimeBase(SFREQ, history=1.0)
+    times = timebase.update(stamps).times
+    n = np.arange(len(t))
+    fitted = np.polyval(np.polyfit(n, stamps, 1), n[-1])
+    assert abs(times[-1] - fitted) * SFREQ < 0.1
+
+
+@pytest.mark.parametrize("length", [10, 32])
+@pytest.mark.parametrize("sfreq", [100.0, 250.0])
+def test_bursts_are_stamped_by_their_newest_sample(length, sfreq):
+    t = taken(120, sfreq)
+    pushed = np.minimum(np.arange(len(t)) // length * length + length - 1, len(t) - 1)
+    times, _, flags, decisions = update(t[pushed], sfreq=sfreq)
+    late = np.s_[int(20 * sfreq) :]
+    assert np.abs(times - t)[late].max() * sfreq < 0.15
+    assert not decisions
+    assert not flags[late].any()
+    assert (flags[: 4 * length] == Reason.HELD).all()  # nothing is known yet
     assert (np.diff(times) > 0).all()
 
 
-@given(st.lists(st.integers(0, 600), max_size=8), st.sampled_from(["jitter", "bursts"]))
-@settings(max_examples=25, deadline=None)
-def test_cuts_change_nothing(cuts: list[int], kind: str) -> None:
-    stamps = stamps_of(kind, 600)[1]
-    assert run(stamps, cuts)[1].tobytes() == run(stamps)[1].tobytes()
+@pytest.mark.parametrize("what", ["duplicate", "reversed", "stalls", "rate", "drift"])
+@pytest.mark.parametrize("sigma", [0.0, 0.3, 1.0])
+def test_no_gap_where_nothing_is_lost(what, sigma):
+    t = taken(300)
+    rng = np.random.default_rng(5)
+    if what == "rate":
+        t = t * 1.001
+    elif what == "drift":
+        t = t + 2e-4 * t * t / 600
+    stamps = jitter(t, sigma)
+    picks = np.flatnonzero(rng.random(len(t) - 1) < 0.01) + 1
+    if what == "duplicate":
+        stamps[picks] = stamps[picks - 1]
+    elif what == "reversed":
+        stamps[picks], stamps[picks - 1] = stamps[picks - 1], stamps[picks].copy()
+    elif what == "stalls":
+        for start in np.cumsum(rng.exponential(5.0, 50)):
+            stall = (t >= start) & (t < start + 0.05)
+            stamps[stall] += start + 0.05 - t[stall]
+    times, index, _, decisions = update(stamps)
+    assert not decisions
+    np.testing.assert_array_equal(index, np.arange(len(t)))
+    assert np.percentile(np.abs(times - t)[500:] * SFREQ, 99) < 0.15
 
 
-def test_the_past_does_not_know_the_future() -> None:
-    stamps = stamps_of("jitter")[1]
-    other = stamps.copy()
-    other[1000:] += 0.3
-    assert run(stamps)[1][:1000].tobytes() == run(other)[1][:1000].tobytes()
+def test_drift_is_followed():
+    t = taken(300, 1000.0)
+    t = t + 2e-4 * 300 / (2 * np.pi) * np.sin(2 * np.pi * t / 300)
+    times = update(jitter(t, 0.3, sfreq=1000.0), sfreq=1000.0)[0]
+    assert np.abs(times - t)[2000:].max() * 1000 < 0.4
 
 
-def test_reset_forgets() -> None:
-    timebase, _ = run(stamps_of("drift")[1])
-    timebase.reset()
-    assert timebase.n_samples == 0
-    assert timebase.newest == -np.inf
-    stamps = stamps_of("jitter")[1]
-    assert timebase.update(stamps).tobytes() == run(stamps)[1].tobytes()
+def test_a_busy_sender_loses_nothing():
+    t = taken(60)
+    late = (np.random.default_rng(3).random(len(t)) < 0.6) & (t > 20) & (t < 25)
+    times, index, _, decisions = update(jitter(t, 0.3) + late * 8 / SFREQ)
+    assert "gap" not in kinds(decisions)
+    np.testing.assert_array_equal(index, np.arange(len(t)))
+    assert np.abs(times - t)[int(30 * SFREQ) :].max() * SFREQ < 1
 
 
-@given(st.floats(-0.001, 11.9), st.sampled_from(["regular", "jitter", "bursts"]))
-@settings(max_examples=60, deadline=None)
-def test_the_nearest_sample(seconds: float, kind: str) -> None:
-    timebase, times = run(stamps_of(kind, 3000)[1])
-    time = times[0] + seconds
-    index = timebase.index_of(time)
-    if time > times[-1]:
-        assert index is None
-    else:
-        assert abs(times[index] - time) == np.abs(times - time).min()
+def test_a_loss_miscounted_by_one_is_not_kept():
+    off = []
+    for seed in range(40):
+        t = lose(taken(30), 20, 100)
+        times, _, _, decisions = update(jitter(t, 3.0, seed))
+        if decisions[0].n_lost != 100:
+            off.append(np.abs(times - t)[int(22 * SFREQ) :].max() * SFREQ)
+    assert off
+    assert max(off) < 0.7
 
 
-def test_what_is_not_there_is_refused() -> None:
+# --- losses
+
+
+@pytest.mark.parametrize("n_lost", [10, 100, 1000, 5000])
+@pytest.mark.parametrize("sigma", [0.0, 0.3, 1.0, 3.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_is_found_within_a_second(n_lost, sigma, seed):
+    t = lose(taken(25 + n_lost / SFREQ), 20, n_lost)
+    at = int(20 * SFREQ)
+    times, index, flags, decisions = update(jitter(t, sigma, seed))
+    (gap,) = decisions
+    assert gap.kind == "gap"
+    assert abs(gap.n_lost - n_lost) <= (1 if sigma == 3 else 0)
+    assert at < gap.sample <= at + SFREQ
+    assert abs(gap.change - at) <= 4 * sigma
+    assert gap.shift == 0
+    assert (gap.index, gap.time) == (index[gap.sample], times[gap.sample])
+    steps = np.diff(index)
+    assert steps[gap.sample - 1] == gap.n_lost + 1
+    assert (np.delete(steps, gap.sample - 1) == 1).all()
+    assert flags[gap.sample] == Reason.GAP
+    assert (np.delete(flags, gap.sample) & Reason.GAP == 0).all()
+    assert (flags[at + 20 : gap.sample] == Reason.HELD).all()
+    error = np.abs(times - t)[at + int(2 * SFREQ) :] * SFREQ
+    assert error.max() < 0.6
+
+
+def test_small_losses_are_found_where_the_jitter_allows():
+    for sigma, n_lost in ((0.0, 1), (0.3, 1), (1.0, 3), (3.0, 6)):
+        decisions = update(jitter(lose(taken(40), 20, n_lost), sigma))[3]
+        assert [decision.n_lost for decision in decisions] == [n_lost]
+
+
+def test_many_losses():
+    t = taken(60)
+    for at in range(50, 5, -5):
+        t = lose(t, at, 40)
+    times, _, _, decisions = update(jitter(t, 0.3))
+    assert [decision.n_lost for decision in decisions] == [40] * 9
+    assert np.abs(times - t)[-250:].max() * SFREQ < 0.2
+
+
+def test_loss_soon_after_the_start():
+    t = lose(taken(20), 1.0, 200)
+    times, *_ = update(jitter(t, 0.3))
+    assert np.abs(times - t)[int(5 * SFREQ) :].max() * SFREQ < 1
+
+
+# --- stalls, clocks that are set, wrong rates
+
+
+def test_a_late_stretch_that_ends_is_revoked():
+    t = taken(40)
+    stamps = jitter(t, 0.3)
+    stamps[(t >= 20) & (t < 22)] += 0.2
+    times, index, _, decisions = update(stamps)
+    assert kinds(decisions) == ["gap", "revoked"]
+    gap, revoked = decisions
+    assert gap.n_lost == -revoked.n_lost == 50
+    assert revoked.shift == pytest.approx(-0.2, abs=0.5 / SFREQ)
+    assert (np.diff(index) >= 1).all()
+    assert index[-1] == len(t) - 1 + 50
+    assert np.abs(times - t)[int(23 * SFREQ) :].max() * SFREQ < 0.2
+
+
+@pytest.mark.parametrize("step", [0.5, 0.05, -0.05, -0.5, -1000.0])
+@pytest.mark.parametrize("sigma", [0.0, 1.0])
+def test_clock_step_is_told_from_loss_by_arrivals(step, sigma):
+    t = taken(40)
+    true = t + np.where(t >= 20, step, 0.0)
+    times, index, _, decisions = update(jitter(true, sigma), arrivals_of(t))
+    assert kinds(decisions) == ["reset"]
+    assert decisions[0].n_lost == 0
+    assert decisions[0].shift == pytest.approx(step, abs=1 / SFREQ)
+    np.testing.assert_array_equal(index, np.arange(len(t)))
+    assert np.abs(times - true)[int(22 * SFREQ) :].max() * SFREQ < 0.3
+
+
+def test_loss_with_arrivals_stays_a_loss():
+    t = lose(taken(40), 20, 125)
+    assert kinds(update(jitter(t, 0.3), arrivals_of(t))[3]) == ["gap"]
+    assert kinds(update(jitter(taken(40) + (taken(40) >= 20) * 0.5, 0.3))[3]) == ["gap"]
+
+
+@pytest.mark.parametrize("measured", [92.0, 98.5, 102.0, 110.0])
+def test_wrong_rate_is_an_error_of_its_own(measured):
+    stamps = jitter(taken(60, measured), 0.5)
+    with pytest.raises(RateMismatch, match=f"declared 100 Hz, got {measured:g}") as caught:
+        update(stamps, sfreq=100.0)
+    assert caught.value.declared == 100.0
+    assert caught.value.measured == pytest.approx(measured, rel=0.005)
+    assert isinstance(caught.value, ModelMismatch)
+    assert not update(stamps[:400], sfreq=100.0)[3]
+
+
+@pytest.mark.parametrize("measured", [230.0, 247.0, 255.0])
+def test_a_rate_that_changes_is_seen(measured):
+    t = np.concatenate((taken(30), 30 + taken(30, measured)))
+    with pytest.raises(RateMismatch) as caught:
+        update(jitter(t, 0.3))
+    off = caught.value.measured / SFREQ - 1  # a median over before and after
+    assert abs(off) > 0.01
+    assert off * (measured - SFREQ) > 0
+
+
+def test_a_lossy_stream_is_no_wrong_rate():
+    t = taken(120)
+    t = t[t % 2 > 0.1]
+    times, _, _, decisions = update(jitter(t, 0.3))
+    assert 59 <= kinds(decisions).count("gap") == len(decisions) <= 60
+    assert np.abs(times - t)[-50:].max() * SFREQ < 0.2
+
+
+def test_wrong_rate_is_seen_at_the_same_sample_however_cut():
+    stamps = jitter(taken(60, 92.0), 0.5)
+
+    def seen(n: int) -> int:
+        timebase = TimeBase(100.0, history=1.0)
+        for start in range(0, len(stamps), n):
+            try:
+                timebase.update(stamps[start : start + n])
+            except RateMismatch:
+                return start
+        raise AssertionError
+
+    one = seen(1)
+    assert seen(7) == one // 7 * 7
+
+
+def test_stamps_that_are_not_numbers_are_guessed_and_flagged():
+    t = taken(10)
+    stamps = t.copy()
+    stamps[[0, 1000, 1001]] = math.nan, math.inf, math.nan
+    times, _, flags, decisions = update(stamps)
+    assert not decisions
+    assert np.isnan(times[0])
+    assert np.abs(times - t)[1:].max() < 1e-9
+    assert (flags[[0, 1000, 1001]] == Reason.HELD).all()
+
+
+@given(
+    steps=st.lists(st.floats(-10, 10, width=16), min_size=1, max_size=300), seed=st.integers(0, 9)
+)
+@settings(max_examples=40, deadline=None)
+def test_whatever_the_stamps_times_are_finite_and_the_index_grows(steps, seed):
+    stamps = np.cumsum(np.concatenate((np.repeat(steps, 3), jitter(taken(2), 1.0, seed))))
+    try:
+        times, index, _, _ = update(stamps)
+    except RateMismatch:
+        return
+    assert np.isfinite(times).all()
+    assert (np.diff(index) >= 1).all()
+
+
+# --- markers
+
+
+def test_markers_find_their_nearest_sample():
     timebase = TimeBase(SFREQ, history=2.0)
-    stamps = stamps_of("regular", 1000)[1]
-    timebase.update(stamps)
-    assert timebase.index_of(stamps[-1] + 1e-6) is None
+    timebase.update(100.0 + taken(8))
+    newest = timebase.newest
+    assert timebase.index_of(newest) == timebase.n_samples - 1
+    assert timebase.index_of(newest + 1e-6) is None
+    for index in (1600, 1601, 1999):
+        for off in (-0.4, 0.0, 0.4):
+            assert timebase.index_of(100 + (index + off) / SFREQ) in (index, None)
     with pytest.raises(LookupError, match="too long ago"):
-        timebase.index_of(stamps[400])
-    assert timebase.index_of(stamps[501]) == 501
-    short = TimeBase(SFREQ, history=10.0)
-    short.update(stamps)
+        timebase.index_of(101.0)
+
+
+def test_markers_at_and_before_the_start():
+    timebase = TimeBase(SFREQ, history=2.0)
+    assert timebase.index_of(0.0) is None
+    timebase.update(5 + taken(1))
+    assert timebase.index_of(5 - 0.4 / SFREQ) == 0
     with pytest.raises(LookupError, match="before the first sample"):
-        short.index_of(stamps[0] - 0.01)
-    assert short.index_of(stamps[0] - 0.4 / SFREQ) == 0
-    assert TimeBase(SFREQ, 1.0).index_of(0.0) is None
+        timebase.index_of(4.9)
+
+
+def test_marker_among_lost_samples_keeps_its_place():
+    timebase = TimeBase(SFREQ, history=10.0)
+    t = lose(taken(20), 15, 250)  # 15 s to 16 s
+    gap = timebase.update(t).decisions[0]
+    assert timebase.index_of(17.0) == 17 * SFREQ
+    before = timebase.index_of(gap.time - 0.3)
+    assert gap.index - gap.n_lost <= before < gap.index
+    assert before == round((gap.time - 0.3) * SFREQ)
+
+
+@pytest.mark.parametrize("step", [0.5, -0.5, -1000.0])
+def test_markers_across_a_clock_step(step):
+    t = taken(30)
+    stamps = t + np.where(t >= 20, step, 0.0)
+    timebase = TimeBase(SFREQ, history=15.0)
+    asked = {18.0: 4500, 25.0 + step: 6250}
+    early, answers = [18.0, 25.0 + step], {}
+    for start in range(0, len(t), 50):
+        timebase.update(stamps[start : start + 50], arrivals_of(t)[start : start + 50])
+        for time in early:
+            if time not in answers and start > 5300 * (time != 18.0):
+                index = timebase.index_of(time)
+                if index is not None:
+                    answers[time] = index
+    assert answers == asked
+    assert {time: timebase.index_of(time) for time in asked} == asked
+    if step > 0:
+        with pytest.raises(LookupError, match="clock jumped"):
+            timebase.index_of(20.9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [((0.0, 1.0), "rate"), ((math.nan, 1.0), "rate"), ((1.0, -1.0), "history")],
+)
+def test_bad_arguments(arguments, what):
+    with pytest.raises(ValueError, match=what):
+        TimeBase(*arguments)
+
+
+def test_flags_are_those_of_signal():
+    assert (clock.FLAG_GAP, clock.FLAG_HELD) == (Reason.GAP, Reason.HELD)
+
+
+# --- real streams and long ones
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    "name", ["muse/N170/data_2017-09-13-15.30.01.csv", "muse/SSVEP/data_2017-09-14-21.22.51.csv"]
+)
+def test_muse_with_samples_deleted(data_dir, name):
+    table = np.genfromtxt(data_dir / name, delimiter=",", names=True)
+    stamps = table["timestamps"]
+    whole = update(stamps, sfreq=256.0)
+    assert not whole[3]
+    at = len(stamps) // 2
+    left = np.delete(np.arange(len(stamps)), np.s_[at : at + 100])
+    times, index, _, decisions = update(stamps[left], sfreq=256.0)
+    assert kinds(decisions) == ["gap"]
+    assert abs(decisions[0].n_lost - 100) <= 1
+    later = np.s_[at + 512 :]
+    assert np.percentile(np.abs(times - whole[0][left])[later] * 256, 99) < 0.5
+    assert np.abs(index - left)[later].max() <= 1
+
+
+@pytest.mark.realdata
+def test_clock_resets_runs_at_another_rate(data_dir):
+    pyxdf = pytest.importorskip("pyxdf")
+    streams, _ = pyxdf.load_xdf(
+        data_dir / "xdf/xdf_example_files/clock_resets.xdf",
+        synchronize_clocks=False,
+        dejitter_timestamps=False,
+        verbose=False,
+    )
+    stream = max(streams, key=lambda stream: len(stream["time_stamps"]))
+    sfreq = float(stream["info"]["nominal_srate"][0])
+    with pytest.raises(RateMismatch, match="declared 100 Hz, got 9"):
+        update(np.asarray(stream["time_stamps"]), sfreq=sfreq)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 3.0])
+def test_an_hour_of_jitter(sigma):
+    t = taken(3600)
+    times, _, _, decisions = update(jitter(t, sigma))
+    assert not decisions
+    settled = np.s_[int((10 if sigma == 3 else 1) * SFREQ) :]
+    assert np.percentile(np.abs(times - t)[settled] * SFREQ, 99) <= 0.15

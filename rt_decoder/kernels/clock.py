@@ -1,0 +1,407 @@
+"""The clock line of the time base: stamps in, smooth times and lost samples out.
+
+One sample after the other, so that no chunking changes a bit. Residuals (how late a stamp is
+against the line) are in samples. A push group is a run of samples that one push of the sender
+stamped: its earliest residual is the one least delayed. Statistics are over groups.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["CODES", "N_SCALES", "RING", "advance", "clock_state"]
+
+N_STATE = 39
+# Places in the state vector.
+(
+    # the line: time(i) = LEVEL + PERIOD * (i - AT), relative to ORIGIN; what came last
+    ORIGIN, LEVEL, PERIOD, AT, P0, P1, P2, LAST_STAMP, LAST_TIME, COUNT, INDEX,
+    # the open group: kind 0 one sample, 1 spaced by a period, 2 stamped at once; count of its first
+    # sample; least delay of arrival; its earliest residual, its place and stamp
+    GROUP_SIZE, GROUP_KIND, GROUP_FIRST, GROUP_DELAY, GROUP_MIN, GROUP_AT, GROUP_STAMP,
+    # groups closed, of them in the ring; mean |residual| of groups, of samples; far off in a row
+    GROUPS, FILLED, SPREAD, SPREAD_ALL, OUTSIDE,
+    # the open question: sign of the shift (0 none), count of its first sample, groups since, delay
+    # before it; the last gap: count, samples lost; count at the last answer
+    SIGN, CHANGE, SINCE, DELAY_BEFORE, LAST_GAP, LAST_LOST, LAST_SHIFT,
+    # what the last call decided: code, samples lost, s that the line moved
+    DECIDED, LOST, SHIFT,
+    # the block of a second: sums of stamps less nominal time and of indices, number of groups, first
+    # index; blocks done; rate in Hz
+    RATE_LATE, RATE_PLACE, RATE_N, RATE_AT, RATE_BLOCKS, RATE,
+) = range(N_STATE)  # fmt: skip
+
+CODES = ("", "gap", "revoked", "reset", "rate")
+NONE, GAP, REVOKED, RESET, RATE_OFF = range(5)
+FLAG_GAP, FLAG_HELD = 16, 32  # signal.Reason
+
+MEMORY, SHORTEST, LONGEST = 900.0, 8.0, 30.0  # groups by square of spread; s
+RING, SMALLEST, N_SCALES = 512, 4, 7  # groups remembered; scales are 4, 8, ... 256 groups
+B25, V25, B75, V75, BLOCKS = range(5)  # of a scale: usual quartiles and how far they stray
+LASTS, GIVE_UP = 0.5, 2.0  # s that stamps must be late; that a shift may be undecided
+RATE_VARIANCE = 0.005**2  # of a rate not known yet
+WARM_UP = 2.0  # s before small shifts are looked for
+REMEMBER = 10.0  # s that a gap can be revoked
+MAX_GROUP, MAX_TOGETHER, MAX_SPACED = 32, 0.1, 0.064  # samples; s stamped at once; s spaced
+N_RATES = 15  # blocks of a second that the rate is the median of
+
+
+def clock_state(sfreq: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """State, ring, scales and rates of a clock that has seen nothing, for a nominal rate in Hz."""
+    state = np.zeros(N_STATE)
+    state[[ORIGIN, DELAY_BEFORE]] = np.nan
+    state[PERIOD] = 1.0 / sfreq
+    state[P0], state[P2] = 1.0, RATE_VARIANCE  # in that of one group's residual
+    state[SPREAD], state[SPREAD_ALL] = 2.0, 0.25
+    state[[LAST_GAP, LAST_SHIFT, LAST_TIME]] = -np.inf
+    return state, np.zeros((RING, 3)), np.zeros((N_SCALES, 5)), np.zeros((3, RING))
+
+
+@njit(cache=True, nogil=True)
+def _gate(spread: float, floor: float, sfreq: float) -> float:
+    return min(max(0.25 * sfreq, 1.5 * MAX_GROUP), max(floor, 6.0 * spread))
+
+
+@njit(cache=True, nogil=True)
+def _select(work: np.ndarray, n: int, k: int) -> float:
+    """The k-th smallest of the first n values, which it reorders."""
+    low, high = 0, n - 1
+    while low < high:
+        pivot = work[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while work[i] < pivot:
+                i += 1
+            while work[j] > pivot:
+                j -= 1
+            if i <= j:
+                work[i], work[j] = work[j], work[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            break
+    return work[k]
+
+
+@njit(cache=True, nogil=True)
+def _quartile(ring: np.ndarray, newest: int, n: int, sign: float, work: np.ndarray) -> float:
+    """Lower (sign 1) or upper (sign -1) quartile of n residuals up to group `newest`."""
+    for k in range(n):
+        work[k] = ring[(newest - k) % RING, 0]
+    return _select(work, n, n // 4 if sign > 0 else n - 1 - n // 4)
+
+
+@njit(cache=True, nogil=True)
+def _scale_of(n: int) -> int:
+    j = 0
+    while j < N_SCALES - 1 and (SMALLEST << (j + 1)) <= n:
+        j += 1
+    return j
+
+
+@njit(cache=True, nogil=True)
+def _threshold(scales: np.ndarray, j: int, sign: float, sfreq: float) -> float:
+    # 32 / n covers the exponential tails that a few groups cannot average out
+    stray = scales[j, V25] if sign > 0 else scales[j, V75]
+    return _gate((1.0 + 32.0 / (6 * SMALLEST << j)) * stray, 0.6, sfreq)
+
+
+@njit(cache=True, nogil=True)
+def _ask(state: np.ndarray, ring: np.ndarray, sign: float, excess: float, base: float) -> None:
+    """Ask whether the line is off by sign * excess; the change is where that sums best."""
+    newest, filled = int(state[GROUPS]) - 1, int(state[FILLED])
+    total, best, since = 0.0, -np.inf, 1
+    for k in range(min(filled, RING // 2)):
+        total += sign * (ring[(newest - k) % RING, 0] - base) - 0.5 * excess
+        if total > best:
+            best, since = total, k + 1
+    state[SIGN], state[SINCE] = sign, since
+    state[CHANGE] = ring[(newest - since + 1) % RING, 1]
+    before = np.inf
+    for k in range(since, filled):
+        before = min(before, ring[(newest - k) % RING, 2])
+    state[DELAY_BEFORE] = before
+
+
+@njit(cache=True, nogil=True)
+def _watch(
+    state: np.ndarray, ring: np.ndarray, scales: np.ndarray, work: np.ndarray, sfreq: float
+) -> None:
+    """Look for a shift on every scale that is due, and learn what is usual there."""
+    groups = int(state[GROUPS])
+    for j in range(N_SCALES):
+        n = SMALLEST << j
+        if groups % (n // 4) or state[FILLED] < n:
+            return
+        row = scales[j]
+        low = _quartile(ring, groups - 1, n, 1.0, work) - row[B25]
+        high = _quartile(ring, groups - 1, n, -1.0, work) - row[B75]
+        if row[BLOCKS] >= 8 and state[COUNT] > WARM_UP * sfreq:
+            up = _threshold(scales, j, 1.0, sfreq)
+            down = _threshold(scales, j, -1.0, sfreq)
+            # A false alarm widens the scale: what happens often is usual.
+            if low > up:
+                row[V25] += (min(low, 2.0 * up) - row[V25]) / 64.0
+                _ask(state, ring, 1.0, low, row[B25])
+                return
+            if -high > down:
+                row[V75] += (min(-high, 2.0 * down) - row[V75]) / 64.0
+                _ask(state, ring, -1.0, -high, row[B75])
+                return
+        if groups % n == 0:
+            row[BLOCKS] += 1.0
+            share = 1.0 / min(row[BLOCKS], 32.0)
+            if row[BLOCKS] > 1.0:
+                row[V25] += (abs(low) - row[V25]) * share
+                row[V75] += (abs(high) - row[V75]) * share
+            row[B25] += low * share
+            row[B75] += high * share
+
+
+@njit(cache=True, nogil=True)
+def _is_step(state: np.ndarray, ring: np.ndarray, shift: float) -> bool:
+    """Whether arrivals say that the sender's clock jumped ahead: it leaves them where they were."""
+    after = np.inf
+    for k in range(int(min(state[SINCE], RING))):
+        after = min(after, ring[(int(state[GROUPS]) - 1 - k) % RING, 2])
+    early = (state[DELAY_BEFORE] - after) / (shift * state[PERIOD])  # nan without arrivals
+    return 0.5 < early < 1.5
+
+
+@njit(cache=True, nogil=True)
+def _settle(state: np.ndarray, n: int, flat: bool, sfreq: float) -> None:
+    """Close the question; a shift is known as well as n groups tell."""
+    state[P0] = max(state[P0], 1.0 / n)
+    # A slope, or one shift after the other, is a rate that has changed: learn it anew.
+    if not flat or state[COUNT] - state[LAST_SHIFT] < 3.0 * sfreq:
+        state[P0], state[P1], state[P2] = 1.0, 0.0, RATE_VARIANCE
+    state[LAST_SHIFT] = state[COUNT]
+    state[SIGN], state[FILLED], state[OUTSIDE] = 0.0, 0.0, 0.0
+
+
+@njit(cache=True, nogil=True)
+def _decide(state: np.ndarray, shift: float, gap: bool, sfreq: float) -> None:
+    """Jump the index over lost samples, or move the line."""
+    lost = round(shift)
+    if gap:
+        state[DECIDED], state[LOST], state[SHIFT] = GAP, lost, 0.0
+        state[INDEX] += lost
+        state[LAST_GAP], state[LAST_LOST] = state[COUNT], lost
+        return
+    state[DECIDED], state[LOST], state[SHIFT] = RESET, 0.0, shift * state[PERIOD]
+    recent = state[COUNT] - state[LAST_GAP] < REMEMBER * sfreq
+    if recent and 0.5 < -shift / state[LAST_LOST] < 1.5:
+        state[DECIDED], state[LOST] = REVOKED, lost
+    state[LAST_GAP] = -np.inf
+    state[LEVEL] += state[SHIFT]
+    state[LAST_TIME] = -np.inf
+
+
+@njit(cache=True, nogil=True)
+def _judge(
+    state: np.ndarray, ring: np.ndarray, scales: np.ndarray, work: np.ndarray, sfreq: float
+) -> None:
+    """Answer the open question once the shift has lasted and is flat, or has gone."""
+    state[SINCE] += 1.0
+    since, sign, newest = int(state[SINCE]), state[SIGN], int(state[GROUPS]) - 1
+    if since < SMALLEST or since % 4:
+        return
+    n = min(since, RING // 2)
+    half = n // 2
+    j, j_half = _scale_of(n), _scale_of(half)
+    column = B25 if sign > 0 else B75
+    shift = _quartile(ring, newest, n, sign, work) - scales[j, column]
+    new = _quartile(ring, newest, half, sign, work) - scales[j_half, column]
+    old = _quartile(ring, newest - half, half, sign, work) - scales[j_half, column]
+    lasted = state[COUNT] - state[CHANGE]
+    if sign * new < 0.5 * _threshold(scales, j, sign, sfreq):
+        state[SIGN], state[FILLED], state[OUTSIDE] = 0.0, 0.0, 0.0  # it was late and has drained
+        return
+    # Nothing makes stamps early but the clock: that only takes averaging the jitter.
+    need = LASTS if sign > 0 else min(LASTS, max(8.0, 46.0 * state[SPREAD] ** 2) / sfreq)
+    flat = abs(new - old) <= _threshold(scales, j_half, sign, sfreq)
+    if lasted < (need if flat else GIVE_UP) * sfreq:
+        return
+    other = _quartile(ring, newest, n, -sign, work) - scales[j, B75 if sign > 0 else B25]
+    if abs(other - shift) < 0.5 * _threshold(scales, j, sign, sfreq):
+        shift = 0.5 * (shift + other)  # both quartiles know it better than one
+    if abs(shift) > max(0.5, state[SPREAD]):  # within the jitter it is left to the line
+        _decide(state, shift, flat and shift > 0 and not _is_step(state, ring, shift), sfreq)
+    _settle(state, n, flat, sfreq)
+
+
+@njit(cache=True, nogil=True)
+def _fit(state: np.ndarray, sfreq: float) -> None:
+    """Move the line towards the open group's earliest residual, if that is not far off."""
+    if state[GROUPS] == 1.0:  # the first group starts the line
+        state[LEVEL] += state[GROUP_MIN] * state[PERIOD]
+        state[GROUP_MIN] = 0.0
+    residual = state[GROUP_MIN]
+    gate = _gate(state[SPREAD], 0.6, sfreq)
+    # A group much smaller than usual is rather a stray stamp than a push: it weighs less.
+    weight = min(1.0, state[GROUP_SIZE] * state[GROUPS] / state[COUNT])
+    share = weight * max(1.0 / 32.0, 1.0 / (3.0 + state[GROUPS]))
+    state[SPREAD] += (min(abs(residual), 0.5 * gate) - state[SPREAD]) * share
+    if abs(residual) > gate:
+        state[OUTSIDE] += 1.0
+        return
+    state[OUTSIDE] = 0.0
+    d = state[GROUP_AT] - state[AT]
+    # As much of the past as averages the jitter to .05 sample: no more, for the rate may drift.
+    memory = MEMORY * state[SPREAD] ** 2 * state[COUNT] / state[GROUPS]
+    decay = np.exp(d / min(max(memory, SHORTEST * sfreq), LONGEST * sfreq))
+    p0 = (state[P0] + 2.0 * d * state[P1] + d * d * state[P2]) * decay
+    p1 = (state[P1] + d * state[P2]) * decay
+    p2 = state[P2] * decay
+    k0, k1 = p0 / (1.0 / weight + p0), p1 / (1.0 / weight + p0)
+    tau = state[PERIOD]
+    state[LEVEL] += tau * d + k0 * residual * tau
+    state[PERIOD] = min(max(tau + k1 * residual * tau, 0.85 / sfreq), 1.15 / sfreq)
+    state[AT] = state[GROUP_AT]
+    state[P2] = p2 - k1 * p1
+    state[P0] = p0 * (1.0 - k0)
+    state[P1] = p1 * (1.0 - k0)
+
+
+@njit(cache=True, nogil=True)
+def _rate(state: np.ndarray, rates: np.ndarray, sfreq: float) -> None:
+    """Compare seconds of stamps with the nominal rate; decided losses do not count."""
+    if state[INDEX] - state[RATE_AT] >= sfreq and state[RATE_N] > 0.0:
+        block = int(state[RATE_BLOCKS])
+        rates[0, block % RING] = state[RATE_LATE] / state[RATE_N]
+        rates[1, block % RING] = state[RATE_PLACE] / state[RATE_N]
+        n = min(block, N_RATES)
+        for k in range(n):
+            new, old = (block - k) % RING, (block - k - 1) % RING
+            rates[2, k] = (rates[0, new] - rates[0, old]) / (rates[1, new] - rates[1, old])
+        # The median stands losses and clock steps, the mean is exact without them.
+        mean = 0.0 if n == 0 else np.mean(rates[2, :n])
+        off = 0.0 if n == 0 else _select(rates[2], n, n // 2)
+        state[RATE] = sfreq / (1.0 + off)
+        if n >= N_RATES // 3 and min(abs(off), max(mean * np.sign(off), 0.0)) > 0.01 * N_RATES / n:
+            state[DECIDED] = RATE_OFF
+        state[RATE_BLOCKS] += 1.0
+        state[RATE_AT] = state[INDEX]
+        state[RATE_LATE], state[RATE_PLACE], state[RATE_N] = 0.0, 0.0, 0.0
+    if state[SIGN] == 0.0:
+        state[RATE_LATE] += state[GROUP_STAMP] * sfreq - state[GROUP_AT]
+        state[RATE_PLACE] += state[GROUP_AT]
+        state[RATE_N] += 1.0
+
+
+@njit(cache=True, nogil=True)
+def _close(
+    state: np.ndarray, ring: np.ndarray, scales: np.ndarray, rates: np.ndarray, sfreq: float
+) -> None:
+    """Take the open group into the statistics and the line."""
+    slot = int(state[GROUPS]) % RING
+    ring[slot, 0], ring[slot, 1] = state[GROUP_MIN], state[GROUP_FIRST]
+    ring[slot, 2] = state[GROUP_DELAY]
+    state[GROUPS] += 1.0
+    state[FILLED] = min(state[FILLED] + 1.0, RING)
+    if state[SIGN] == 0.0:
+        _watch(state, ring, scales, rates[2], sfreq)
+        if state[SIGN] == 0.0:
+            _fit(state, sfreq)
+            if state[OUTSIDE] >= 16.0:
+                sign = 1.0 if state[GROUP_MIN] > 0 else -1.0
+                _ask(state, ring, sign, abs(state[GROUP_MIN]), 0.0)
+    else:
+        _judge(state, ring, scales, rates[2], sfreq)
+    _rate(state, rates, sfreq)
+
+
+@njit(cache=True, nogil=True)
+def _joins(state: np.ndarray, step: float, sfreq: float) -> bool:
+    """Whether a stamp `step` s after the last one belongs to the open group."""
+    size, kind = state[GROUP_SIZE], state[GROUP_KIND]
+    if size == 0.0:
+        return False
+    if abs(step - 1.0 / sfreq) < min(1e-6, 0.01 / sfreq):
+        joins = kind != 2.0 and size < min(MAX_GROUP, MAX_SPACED * sfreq)
+        kind = 1.0
+    else:
+        joins = kind != 1.0 and 0.0 <= step < 0.2 * state[PERIOD]
+        joins = joins and size < max(MAX_GROUP, MAX_TOGETHER * sfreq)
+        kind = 2.0
+    if joins:
+        state[GROUP_KIND] = kind
+    return joins
+
+
+@njit(cache=True, nogil=True)
+def _late(state: np.ndarray, elapsed: float) -> float:
+    """Residual of a stamp in samples."""
+    return (elapsed - state[LEVEL]) / state[PERIOD] - (state[INDEX] - state[AT])
+
+
+@njit(cache=True, nogil=True)
+def advance(
+    stamps: np.ndarray,
+    arrivals: np.ndarray,
+    start: int,
+    sfreq: float,
+    state: np.ndarray,
+    ring: np.ndarray,
+    scales: np.ndarray,
+    rates: np.ndarray,
+    times: np.ndarray,
+    index: np.ndarray,
+    flags: np.ndarray,
+) -> int:
+    """Time, index and flags of samples from `start` on, up to and with the one that decides.
+
+    Returns
+    -------
+    int
+        The sample to go on with; ``state[DECIDED]`` is the place in `CODES` of what was decided.
+    """
+    state[DECIDED] = NONE
+    for i in range(start, stamps.shape[0]):
+        stamp = stamps[i]
+        if np.isnan(state[ORIGIN]) and np.isfinite(stamp):
+            state[ORIGIN] = stamp
+            state[AT], state[LAST_TIME] = state[INDEX], -np.inf
+        if np.isfinite(stamp):
+            elapsed = stamp - state[ORIGIN]
+            joins = _joins(state, elapsed - state[LAST_STAMP], sfreq)
+            if not joins and state[GROUP_SIZE] > 0.0:
+                _close(state, ring, scales, rates, sfreq)
+            late = _late(state, elapsed)
+            delay = arrivals[i] - stamp
+            if not np.isfinite(delay):
+                delay = np.inf
+            if not joins:
+                state[GROUP_SIZE], state[GROUP_KIND] = 0.0, 0.0
+                state[GROUP_MIN], state[GROUP_DELAY] = np.inf, np.inf
+                state[GROUP_FIRST] = state[COUNT]
+            state[GROUP_SIZE] += 1.0
+            state[GROUP_DELAY] = min(state[GROUP_DELAY], delay)
+            if late < state[GROUP_MIN]:
+                state[GROUP_MIN], state[GROUP_AT] = late, state[INDEX]
+                state[GROUP_STAMP] = elapsed
+            state[LAST_STAMP] = elapsed
+            gate = _gate(state[SPREAD_ALL], 1.5, sfreq)
+            held = state[SIGN] != 0.0 or abs(late) > gate or state[GROUPS] < SMALLEST
+            if state[SIGN] == 0.0:
+                state[SPREAD_ALL] += (min(abs(late), 0.5 * gate) - state[SPREAD_ALL]) / 64.0
+        else:
+            held = True
+        time = state[LEVEL] + state[PERIOD] * (state[INDEX] - state[AT])
+        # a correction of the line never makes time run backwards; a new epoch may
+        time = max(time, state[LAST_TIME] + 0.01 * state[PERIOD])
+        state[LAST_TIME] = time
+        times[i] = state[ORIGIN] + time
+        index[i] = int(state[INDEX])
+        decided = int(state[DECIDED])
+        flags[i] = FLAG_GAP if decided == GAP else FLAG_HELD if held or decided else 0
+        state[COUNT] += 1.0
+        state[INDEX] += 1.0
+        if decided:
+            return i + 1
+    return stamps.shape[0]
