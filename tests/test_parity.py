@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from calibration.demo import save_recording
 from rt_decoder.model import save_model
-from rt_decoder.sources.recording import read_recording
+from rt_decoder.sources.recording import Recording, read_recording
 from tests.small import (
     finish,
     fit_small,
@@ -55,6 +56,7 @@ class Case(NamedTuple):
     live: tuple[str, ...]  # options of `run`; {name} is the stream
     offline: tuple[str, ...]  # options of `decode`
     n_least: int  # readouts, so that nothing never equals nothing
+    speed: str = "8"
 
 
 QUICK = Case("simulated.xdf", "small", MARKERS, (), 25)
@@ -64,6 +66,8 @@ CASES = {
     "both kinds": Case("simulated.xdf", "small", BOTH, ("--continuous",), 2000),
     "twice the rate": Case("simulated.xdf", "slow", MARKERS, (), 25),
     "twice the rate, continuous": Case("unmarked.xdf", "slow", (), (), 2000),
+    # at its own speed: faster, a loss arrives too early and is taken for a clock that was set
+    "lost samples": Case("holes.xdf", "small", BOTH, ("--continuous",), 2000, "1"),
     "real": Case("real.csv", "real", MARKERS, MICROVOLTS, 10),
     "real, trigger": Case("real_unmarked.xdf", "real", MUSE, MUSE, 10),
     "real, both kinds": Case("real.csv", "real", BOTH, ("--continuous", *MICROVOLTS), 2000),
@@ -79,7 +83,9 @@ class Session:
         self.recording = folder / case.recording
         self.log, self.record = folder / f"{name}.jsonl", folder / f"{name}.xdf"
         units = MICROVOLTS if case.recording == "real.csv" else ()
-        self._sender = start("replay", self.recording, "--name", name, "--speed", "8", *units)
+        self._sender = start(
+            "replay", self.recording, "--name", name, "--speed", case.speed, *units
+        )
         self._receiver = start(
             "run", "--model", self.model, "--name", name,
             *(option.format(name=name) for option in case.live),
@@ -89,8 +95,8 @@ class Session:
 
     def finish(self) -> None:
         receiver, sender = finish(self._receiver), finish(self._sender)
-        assert (receiver.code, receiver.err) == (0, "")
-        assert (sender.code, sender.err) == (0, "")
+        assert (receiver.code, receiver.err) == (0, ""), receiver.err
+        assert (sender.code, sender.err) == (0, ""), sender.err
         footer = json.loads(receiver.out.splitlines()[-1])
         assert footer["n_dropped"] == 0
         assert footer["n_samples"] == len(read_file(self.recording).data)
@@ -129,6 +135,14 @@ def check(session: Session) -> None:
         log = decode.finish()
         assert readouts(log) == live, f"{way} differs from live"
         assert placed_markers(log) == placed_markers(session.log), way
+        assert gaps(log) == gaps(session.log), way
+    if session.case.recording == "holes.xdf":
+        assert [n for _, _, n in gaps(session.log)] == pytest.approx([50, 300], abs=1)
+
+
+def gaps(log: Path) -> list[tuple[int, int, int]]:
+    found = [line for line in lines(log) if line.get("event") == "gap"]
+    return [(line["sample"], line["index"], line["n_lost"]) for line in found]
 
 
 def placed_markers(log: Path) -> list[tuple[str, int]]:
@@ -143,7 +157,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_recording(recording, folder / "simulated.xdf")
     save_recording(replace(recording, markers=()), folder / "unmarked.xdf")
     save_small(folder / "small.rtd.safetensors")
+    save_recording(with_holes(recording), folder / "holes.xdf")
     return folder
+
+
+def with_holes(recording: Recording) -> Recording:
+    """0.2 s and 1.2 s lost, stamps as they were."""
+    kept = np.delete(np.arange(len(recording.data)), [*range(1500, 1550), *range(3500, 3800)])
+    markers = tuple(marker for marker in recording.markers if marker.index in kept)
+    data, stamps = recording.data[kept], recording.stamps[kept]
+    return replace(recording, data=data, stamps=stamps, markers=markers)
 
 
 @pytest.fixture(scope="module")

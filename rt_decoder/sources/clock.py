@@ -42,10 +42,10 @@ def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.n
 
 
 def measured_sfreq(stamps: np.ndarray, nominal: float) -> float:
-    """Rate in Hz at which the stamps run: the median over windows of 10 s.
+    """Rate in Hz at which the stamps run: the median over all windows of 3 s.
 
-    Lost samples and single clock jumps touch few windows, so they do not count.
+    Lost samples and clock jumps touch few windows, and jitter averages out, so they do not count.
     """
     n = len(stamps)
-    window = int(np.clip(round(10 * nominal), 1, max(1, n // 2)))
+    window = int(np.clip(round(3 * nominal), 1, max(1, n // 2)))
     return window / float(np.median(stamps[window:] - stamps[:-window]))

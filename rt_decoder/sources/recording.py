@@ -189,9 +189,8 @@ def _check_clock(recording: Recording) -> None:
     if len(stamps) < 3:
         return
     measured = measured_sfreq(stamps, sfreq)
-    window = min(10.0, len(stamps) / 2 / sfreq)
-    # 20 ms: what the jitter of a stamp can do to a window in a short recording
-    if not abs(sfreq / measured - 1) <= 0.01 + 0.02 / window:
+    # 20 ms: what the jitter of a stamp can do to a short recording
+    if not abs(sfreq / measured - 1) <= 0.01 + 0.02 * sfreq / len(stamps):
         raise ValueError(
             f"{name}: need stamps at the declared {sfreq:g} Hz, got {measured:.4g} Hz: "
             "declared wrongly, or many samples are lost"
