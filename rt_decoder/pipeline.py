@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -55,6 +56,34 @@ class Stage(Protocol):
         ...
 
 
+def _stages(model: Model, fast: SignalInfo, factor: int) -> dict[str, Stage]:
+    """The stages up to the ring, in flow order."""
+    info, features = model.info, model.recipe["features"]
+    stages: dict[str, Stage] = {"guard": Guard(fast)}
+    if factor > 1:
+        stages["decimate"] = Decimator(fast, factor)
+    stages["filter"] = SosFilter(info, model.sos)
+    stages["reference"] = Reference(info, model.recipe["stream"]["reference"])
+    if features["kind"] == "bandpower":
+        stages["bank"] = FilterBank(info, features["bands"], features["band_order"])
+    return stages
+
+
+def _window(model: Model, info: SignalInfo) -> FeatureWindow:
+    features = model.recipe["features"]
+    return FeatureWindow(
+        info,
+        features["kind"],
+        features["tmin"],
+        features["tmax"],
+        decim=features["decim"],
+        baseline=tuple(features["baseline"]) or None,
+        center=model.center if len(model.center) else None,
+        scale=model.scale if len(model.scale) else None,
+        clamp=features["clamp"],
+    )
+
+
 class Pipeline:
     """Decode a stream with a model.
 
@@ -89,34 +118,12 @@ class Pipeline:
         self.n_top = min(int(recipe["readout"]["top"]), max(1, len(model.items)))
         self._clock = clock
 
-        # in flow order
-        fast = info
-        if factor > 1:
-            fast = SignalInfo(
-                info.sfreq * factor, info.ch_names, info.ch_types, info.units, info.positions
-            )
+        fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
         self.framer = Framer(fast, model.n_hop * factor)
-        self.stages: dict[str, Stage] = {"guard": Guard(fast)}
-        if factor > 1:
-            self.stages["decimate"] = Decimator(fast, factor)
-        self.stages["filter"] = SosFilter(info, model.sos)
-        self.stages["reference"] = Reference(info, recipe["stream"]["reference"])
-        features = recipe["features"]
-        if features["kind"] == "bandpower":
-            self.stages["bank"] = FilterBank(info, features["bands"], features["band_order"])
+        self.stages = _stages(model, fast, factor)
         out = list(self.stages.values())[-1].info
-        self.window = FeatureWindow(
-            out,
-            features["kind"],
-            features["tmin"],
-            features["tmax"],
-            decim=features["decim"],
-            baseline=tuple(features["baseline"]) or None,
-            center=model.center if len(model.center) else None,
-            scale=model.scale if len(model.scale) else None,
-            clamp=features["clamp"],
-        )
+        self.window = _window(model, out)
         span = self.window.last - min(self.window.first, 0)
         # a window before its onset waits for it: when the marker came may not tell
         self._due_after = max(self.window.last, 2)

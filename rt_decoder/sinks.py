@@ -85,7 +85,15 @@ def decision_details(decision: Decision) -> dict[str, Any]:
 
 
 class Writer:
-    """A thread that runs jobs from a bounded queue; a full queue drops and counts."""
+    """A thread that runs jobs from a bounded queue; a full queue drops and counts.
+
+    Attributes
+    ----------
+    n_dropped : int
+        Jobs that were never done.
+    error : OSError or None
+        What ended the work, if anything did.
+    """
 
     def __init__(self, name: str, max_jobs: int, drop: bool = True) -> None:
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(max_jobs)
@@ -123,7 +131,7 @@ class Writer:
             self._thread.join()
 
 
-class JsonlLog:
+class JsonlLog(Writer):
     """An append-only log of JSON lines, readable by its owner only.
 
     Parameters
@@ -140,21 +148,11 @@ class JsonlLog:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         self._file = os.fdopen(handle, "wb", buffering=0)
         self.name = Path(path).name
-        self._writer = Writer(f"log {self.name}", max_lines, drop)
-
-    @property
-    def n_dropped(self) -> int:
-        """Lines that never reached the file."""
-        return self._writer.n_dropped
-
-    @property
-    def error(self) -> OSError | None:
-        """What ended the writing, if anything did."""
-        return self._writer.error
+        super().__init__(f"log {self.name}", max_lines, drop)
 
     def write(self, line: dict[str, Any] | Readout | Marker) -> None:
         """Queue one line; encoding happens in the writer's thread."""
-        self._writer.put(lambda: self._encode(line))
+        self.put(lambda: self._encode(line))
 
     def _encode(self, line: dict[str, Any] | Readout | Marker) -> None:
         if isinstance(line, Readout):
@@ -166,11 +164,11 @@ class JsonlLog:
 
     def close(self) -> None:
         """Write what waits, then close."""
-        self._writer.close()
+        super().close()
         self._file.close()
 
 
-class Recorder:
+class Recorder(Writer):
     """The session record: an XDF file of raw samples, stamps, arrivals, corrections and markers.
 
     Every lab's XDF tools read it; `rt-decoder decode` gives from it the readouts of the live run.
@@ -200,18 +198,8 @@ class Recorder:
         add(self.MARKERS, name=markers or f"{name}-markers", type="Markers")
         add(self.ARRIVALS, name="rt_decoder-arrivals", type="Arrivals", n_channels=3)
         add(self.DECISIONS, name="rt_decoder-decisions", type="Decisions")
-        self._writer = Writer(f"record {Path(path).name}", max_jobs)
+        super().__init__(f"record {Path(path).name}", max_jobs)
         self._last_correction = math.nan
-
-    @property
-    def n_dropped(self) -> int:
-        """Chunks that never reached the file."""
-        return self._writer.n_dropped
-
-    @property
-    def error(self) -> OSError | None:
-        """What ended the writing, if anything did."""
-        return self._writer.error
 
     def pulled(
         self, data: np.ndarray, stamps: np.ndarray, arrival: float, correction: float
@@ -227,21 +215,21 @@ class Recorder:
                 self._file.write_clock_offset(self.DATA, arrival, correction)
                 self._last_correction = correction
 
-        self._writer.put(job)
+        self.put(job)
 
     def marker(self, marker: Marker, arrival: float, index: int) -> None:
         """Record a marker at its corrected time, and before which sample it arrived."""
         row, stamp = [marker.label], np.array([marker.time])
-        self._writer.put(lambda: self._file.write_samples(self.MARKERS, row, stamp))
+        self.put(lambda: self._file.write_samples(self.MARKERS, row, stamp))
         self.decision(arrival, index, decision="marker", label=marker.label, time=marker.time)
 
     def decision(self, time: float, index: int, /, **what: Any) -> None:
         """Record a decision that hung on the wall clock, with its sample index."""
         row = [json.dumps({"index": index, **what}, ensure_ascii=False)]
         stamp = np.array([time])
-        self._writer.put(lambda: self._file.write_samples(self.DECISIONS, row, stamp))
+        self.put(lambda: self._file.write_samples(self.DECISIONS, row, stamp))
 
     def close(self) -> None:
         """Write what waits and the footers, then close."""
-        self._writer.close()
+        super().close()
         self._file.close()

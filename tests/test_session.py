@@ -247,6 +247,7 @@ def test_a_marker_stream_may_go_and_come_back(model, amplifier, source_id) -> No
         stack.callback(running.stop)
         wait_for(lambda: outlet.have_consumers() and amplifier.outlet.have_consumers())
         outlet.push_sample(["1"], amplifier.time(100))
+        running.counts("markers_received", 1)
         amplifier.send(0, 400)
         running.counts("readouts", 1)
         outlet = None
@@ -256,6 +257,7 @@ def test_a_marker_stream_may_go_and_come_back(model, amplifier, source_id) -> No
         outlet = marker_outlet(name, f"{name}-again")
         wait_for(outlet.have_consumers, 20.0)
         outlet.push_sample(["2"], amplifier.time(1000))
+        running.counts("markers_received", 2)
         amplifier.send(900, 1400)
         running.counts("readouts", 2)
     assert [(a.label, a.index) for a in running.answers] == [("word0", 100), ("word1", 1000)]

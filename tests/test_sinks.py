@@ -35,7 +35,7 @@ class Blocked:
 
     def __init__(self, log: JsonlLog | Recorder) -> None:
         self.gate, self.held = threading.Event(), threading.Event()
-        log._writer.put(self._hold)
+        log.put(self._hold)
         wait_for(self.held.is_set)
 
     def _hold(self) -> None:
@@ -159,7 +159,7 @@ def test_a_full_disk_ends_the_record_and_keeps_what_is_there(tmp_path: Path, mon
     path = tmp_path / "record.xdf"
     record = Recorder(path, INFO, "amplifier")
     record.pulled(np.ones((4, 2)), np.arange(4) / 100, 1.0, 0.0)
-    wait_for(record._writer._jobs.empty)
+    wait_for(record._jobs.empty)
     full = OSError(28, "No space left on device")
 
     def write(fd: int, block: bytes) -> int:
