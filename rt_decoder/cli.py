@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that ``--help`` costs nothin
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -14,6 +15,7 @@ from rt_decoder.console import app_of, progress_bar, run_app, show_json, show_li
 
 if TYPE_CHECKING:
     from rt_decoder.model import Model
+    from rt_decoder.replay import Replayed
 
 __all__ = ["main"]
 
@@ -122,10 +124,31 @@ def replay(
     units: Units = "",
     stream: Stream = "",
     markers: Markers = "",
+    faults: Annotated[str, typer.Option(help="What goes wrong, such as loss=0.1s@10.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the faults.", min=0)] = 0,
+    faults_log: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="JSON of the faults injected; default the last line."),
+    ] = None,
 ) -> None:
     """Stream a recording as if it were live, once consumers have connected."""
+    from rt_decoder.faults import parse_faults
+
+    try:
+        wrong = parse_faults(faults) if faults else ()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if faults_log is not None and not wrong:
+        raise typer.BadParameter("need --faults with --faults-log, got none")
     read, found = _read(recording, events, label, channels, units, stream, markers)
-    _stream(read, found, name, speed, wait)
+    sent = _stream(read, found, name, speed, wait, faults=wrong, seed=seed)
+    if not wrong:
+        return
+    account = sent._asdict() | {"type": "faults", "spec": faults, "seed": seed}
+    if faults_log is None:
+        show_json(account)
+    else:
+        faults_log.write_text(json.dumps(account) + "\n", encoding="utf-8")
 
 
 @app.command()
@@ -293,7 +316,9 @@ def _read(
     return recording, markers_from_events(read_events(events, column=label or None), recording)
 
 
-def _stream(recording: Any, markers: Any, name: str, speed: float, wait: float) -> None:
+def _stream(
+    recording: Any, markers: Any, name: str, speed: float, wait: float, **faults: Any
+) -> Replayed:
     from uuid import uuid4
 
     from rt_decoder.live import stop_on_signals
@@ -302,10 +327,10 @@ def _stream(recording: Any, markers: Any, name: str, speed: float, wait: float) 
     waiting = "; waiting for consumers" if wait else ""
     with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
         show_lines(f"streaming {name!r} and '{name}-markers'{waiting}, Ctrl-C ends")
-        stream(
+        return stream(
             recording, markers, name=name, source_id=f"{name}-{uuid4().hex[:12]}", speed=speed,
             wait_for_consumers=wait, should_stop=should_stop,
-            progress=lambda n_samples: progress(n_samples / len(recording.data)),
+            progress=lambda n_samples: progress(n_samples / len(recording.data)), **faults,
         )  # fmt: skip
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pylsl
 
+from rt_decoder.faults import Fault
+from rt_decoder.faulty_replay import FaultySender
 from rt_decoder.outlets import data_outlet, marker_outlet
 from rt_decoder.signal import Marker
 from rt_decoder.sources.recording import Recording
@@ -26,6 +28,7 @@ class Replayed(NamedTuple):
     n_markers: int
     n_outside: int  # markers before the first sample or after the last, not sent
     start: float  # s on the LSL clock, stamp of the first sample
+    faults: tuple[dict[str, Any], ...] = ()  # what was injected; see `FaultySender.injected`
 
 
 def replay(
@@ -39,6 +42,8 @@ def replay(
     loop: bool = False,
     wait_for_consumers: float = 30.0,
     linger: float = 2.0,
+    faults: Sequence[Fault] = (),
+    seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] | None = None,
 ) -> Replayed:
@@ -72,6 +77,11 @@ def replay(
         sent after it has connected. 0 starts at once, as an amplifier does.
     linger : float
         How long, in s, consumers may still read after the last sample before the streams close.
+    faults : sequence of Fault
+        What is to go wrong, from `parse_faults`. The data then come from other processes, and
+        a marker comes at its own time, whether its sample does or not.
+    seed : int
+        Of the faults.
     should_stop : callable
         Asked at least twenty times a second.
     progress : callable
@@ -82,19 +92,29 @@ def replay(
     TimeoutError
         If nobody reads the data stream within `wait_for_consumers`.
     ValueError
-        If `speed` or `chunk` is not above 0, or the recording is empty.
+        If `speed` or `chunk` is not above 0, the recording is empty, or a fault does not fit it.
     """
     if not 0 < speed < np.inf:
         raise ValueError(f"need a speed above 0, got {speed}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"need at least 1 sample a push, got {chunk}")
     plan, n_outside = _plan(recording, recording.markers if markers is None else markers)
-    outlets = (
-        data_outlet(name, recording.info, source_id),
-        marker_outlet(f"{name}-markers", f"{source_id}-markers"),
-    )
-    wanted = outlets if len(plan.rows) else outlets[:1]
-    _wait_for_consumers(wanted, wait_for_consumers, should_stop)
+    marks = marker_outlet(f"{name}-markers", f"{source_id}-markers")
+    if faults:
+        if loop:
+            raise ValueError("need a loop or faults, got both")
+        with FaultySender(
+            name, source_id, recording.info, plan.data, plan.since, markers=marks, rows=plan.rows,
+            labels=plan.labels, faults=faults, chunk=chunk, seed=seed,
+        ) as sender:  # fmt: skip
+            _wait_for_consumers(name, _wanted(sender, marks, plan), wait_for_consumers, should_stop)
+            start = sender.run(speed, should_stop, progress)
+            _linger(sender, linger, should_stop)
+            return Replayed(
+                sender.n_samples, sender.n_markers, n_outside, start, tuple(sender.injected())
+            )
+    outlets = (data_outlet(name, recording.info, source_id), marks)
+    _wait_for_consumers(name, _wanted(*outlets, plan), wait_for_consumers, should_stop)
     start, n_samples, n_markers = pylsl.local_clock(), 0, 0
     for lap in count() if loop else range(1):
         shift = lap * plan.duration  # s of recorded time
@@ -105,9 +125,7 @@ def replay(
                 progress(n_samples)
         if should_stop():
             break
-    end = time.monotonic() + linger
-    while time.monotonic() < end and not should_stop() and outlets[0].have_consumers():
-        time.sleep(_POLL_S)
+    _linger(outlets[0], linger, should_stop)
     return Replayed(n_samples, n_markers, n_outside, start)
 
 
@@ -149,8 +167,24 @@ def _plan(recording: Recording, markers: Sequence[Marker]) -> tuple[_Plan, int]:
     return plan, n_outside
 
 
+class _Read(Protocol):
+    """An outlet, or what stands for one."""
+
+    def have_consumers(self) -> bool: ...
+
+
+def _wanted(data: _Read, marks: _Read, plan: _Plan) -> list[_Read]:
+    return [data, marks] if len(plan.rows) else [data]
+
+
+def _linger(data: _Read, seconds: float, should_stop: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not should_stop() and data.have_consumers():
+        time.sleep(_POLL_S)
+
+
 def _wait_for_consumers(
-    wanted: Sequence[pylsl.StreamOutlet], seconds: float, should_stop: Callable[[], bool]
+    name: str, wanted: Sequence[_Read], seconds: float, should_stop: Callable[[], bool]
 ) -> None:
     """Return once all are read, or time is up and at least the first, the data, is read."""
     end = time.monotonic() + seconds
@@ -158,10 +192,7 @@ def _wait_for_consumers(
         if time.monotonic() >= end:
             if seconds == 0 or wanted[0].have_consumers():
                 return
-            raise TimeoutError(
-                f"need a consumer of stream {wanted[0].get_info().name()!r}, "
-                f"got none in {seconds:g} s"
-            )
+            raise TimeoutError(f"need a consumer of stream {name!r}, got none in {seconds:g} s")
         time.sleep(0.001)
 
 

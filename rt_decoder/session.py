@@ -99,7 +99,7 @@ class Session:
         self._interval = 0.0
         self._stale = False
         self._markers_gone = False
-        self._scale = ScaleCheck(model.channel_scale, round(CHECK_SECONDS * source.info.sfreq))
+        self._scale = self._scale_check()
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
         """Decode until `should_stop()`; gives the footer that also ends the log.
@@ -232,6 +232,9 @@ class Session:
             self.counts["stale"] += 1
             self._event("stale", silent_s=round(silent, 3))
 
+    def _scale_check(self) -> ScaleCheck:
+        return ScaleCheck(self.model.channel_scale, round(CHECK_SECONDS * self.source.info.sfreq))
+
     def _judge_scale(self, ratio: np.ndarray) -> None:
         names = self.model.info.ch_names
         off = [
@@ -272,6 +275,7 @@ class Session:
                 continue
             self.source = source
             self.decoder.restart()
+            self._scale = self._scale_check()
             self._check_at = 0.0
             self._last_arrival = local_clock()
             self._stale = False
@@ -317,12 +321,23 @@ def _same_layout(have: SignalInfo, want: SignalInfo) -> tuple[np.ndarray, np.nda
     Raises
     ------
     ModelMismatch
-        If its rate has changed, or a channel is missing.
+        If its rate or a unit has changed, or a channel is missing.
     """
     if have.sfreq != want.sfreq:
         raise ModelMismatch(
             f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz: start anew"
         )
-    if (have.ch_names, have.units) == (want.ch_names, want.units):
+    units = dict(zip(have.ch_names, have.units, strict=True))
+    changed = [
+        f"{name} in {units[name]} instead of {unit}"
+        for name, unit in zip(want.ch_names, want.units, strict=True)
+        if units.get(name, unit) != unit
+    ]
+    if changed:
+        raise ModelMismatch(
+            f"need the stream back in its units, got {', '.join(changed[:4])}"
+            f"{' and more' if len(changed) > 4 else ''}: start anew"
+        )
+    if have.ch_names == want.ch_names:
         return None
     return match_channels(have, want)

@@ -309,6 +309,7 @@ def test_a_stream_that_comes_back_permuted_is_put_in_order(
         wait_for(outlet.have_consumers)
         for label, row in events:  # the second one's window will never be whole
             outlet.push_sample([label], first.time(row))
+        running.counts("markers_received", len(events))
     first.send(0, 600)
     running.has(600)
     first.close()
@@ -317,6 +318,7 @@ def test_a_stream_that_comes_back_permuted_is_put_in_order(
     wait_for(second.outlet.have_consumers, 20.0)
     if not trigger:
         outlet.push_sample(["4"], second.time(300))
+        running.counts("markers_received", len(events) + 1)
     second.send(0, 1200)
     running.has(1800)
     footer = running.stop()
@@ -364,7 +366,7 @@ def decoded(model: Model, path: Path, chunk: int = 7) -> list[tuple[Any, ...]]:
     [
         (replace(RECORDING.info, sfreq=500.0), "500 Hz"),
         (RECORDING.info.pick(range(3, 13)), "Fz, Cz, Pz"),
-        (replace(RECORDING.info, units=("T", *RECORDING.info.units[1:])), "channel Fz"),
+        (replace(RECORDING.info, units=("T", *RECORDING.info.units[1:])), "Fz in T instead of V"),
     ],
 )
 def test_a_stream_that_comes_back_changed_is_refused(

@@ -1,0 +1,267 @@
+"""One case of `scripts/faults.py`: a session on a stream with a fault, and what became of it.
+
+The session decodes at markers, each named after the row of its sample. Taps on the pipeline tell
+of every sample which row it was, the index and time it was given, whether it was flagged, and
+whether it had the values that were recorded; against that each readout's window is judged.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))
+
+from rt_decoder.decoder import Decoder, decode_recording, recorded_start  # noqa: E402
+from rt_decoder.fault_plan import schedule  # noqa: E402
+from rt_decoder.faults import Fault, parse_faults  # noqa: E402
+from rt_decoder.markers import MarkerRules  # noqa: E402
+from rt_decoder.model import Model  # noqa: E402
+from rt_decoder.replay import Replayed, replay  # noqa: E402
+from rt_decoder.session import Session  # noqa: E402
+from rt_decoder.signal import Chunk, Marker, ModelMismatch, Readout, StreamLost  # noqa: E402
+from rt_decoder.sinks import JsonlLog, Recorder  # noqa: E402
+from rt_decoder.sources.lsl import local_clock  # noqa: E402
+from rt_decoder.sources.recording import Recording, read_recording  # noqa: E402
+from rt_decoder.sources.streams import LslStreams  # noqa: E402
+from tests.small import lines, random_model, small_recipe, small_recording, timeless  # noqa: E402
+
+SETTLED_S = 2.0  # after a fault, or the start, the time of a sample has to be right again
+ROW = "TRIG"  # the channel that holds the number of the sample
+
+
+def make_recording(sfreq: float, seconds: float) -> Recording:
+    """A simulated participant; a marker every 0.4 s, named after its row."""
+    recording = small_recording(seconds=seconds, sfreq=sfreq)
+    data = recording.data.copy()
+    n = len(data)
+    data[:, recording.info.ch_names.index(ROW)] = np.arange(n)
+    rows = range(round(sfreq), n, round(0.4 * sfreq))
+    markers = tuple(Marker(str(row), row / sfreq, row) for row in rows)
+    return replace(recording, data=data, markers=markers)
+
+
+class Tap:
+    """What went through a session's pipeline; also stands before its source."""
+
+    def __init__(self, session: Session) -> None:
+        self.model = session.model
+        self.epoch = 0  # the index starts anew at each restart
+        self.rows: list[int] = []
+        self.samples: list[tuple[int, int, float, float, np.ndarray]] = []
+        self.flagged: dict[tuple[int, int], bool] = {}
+        self.readouts: list[tuple[int, Readout]] = []
+        session.on_readout = lambda readout: self.readouts.append((self.epoch, readout))
+        pipeline, ring = session.decoder.pipeline, session.decoder.pipeline.ring
+        push, restart, write = pipeline.push, pipeline.restart, ring.write
+
+        def tapped_push(chunk: Chunk) -> list[Readout]:
+            now = local_clock()
+            for i, values in enumerate(chunk.data.copy()):
+                place = (self.epoch, chunk.index + i)
+                self.flagged[place] = bool(chunk.flags[i])
+                self.samples.append((*place, float(chunk.times[i]), now, values))
+            return push(chunk)
+
+        def tapped_restart() -> None:
+            self.epoch += 1
+            restart()
+
+        def tapped_write(data: np.ndarray, flags: np.ndarray) -> None:
+            for i, flag in enumerate(flags):  # what the stages added
+                self.flagged[self.epoch, ring.next + i] = bool(flag)
+            write(data, flags)
+
+        pipeline.push = tapped_push  # type: ignore[method-assign]
+        pipeline.restart = tapped_restart  # type: ignore[method-assign]
+        ring.write = tapped_write  # type: ignore[method-assign]
+        self.window = (pipeline.window.first, pipeline.window.last)
+
+
+class TappedSource:
+    """A source that tells the tap which rows it delivered."""
+
+    def __init__(self, source: Any, rows: list[int]) -> None:
+        self._source, self._rows = source, rows
+        self._column = source.info.ch_names.index(ROW)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def pull(self, timeout: float) -> Any:
+        pulled = self._source.pull(timeout)
+        self._rows += pulled.data[:, self._column].astype(int).tolist()
+        return pulled
+
+
+def run_case(spec: str, sfreq: float, chunk: int | None, seconds: float, folder: Path) -> dict:
+    """Stream, decode, measure; what happened as one JSON object."""
+    recording = make_recording(sfreq, seconds)
+    model = random_model(recording, small_recipe())
+    faults = parse_faults(spec)
+    source_id = f"faults-{uuid.uuid4().hex}"
+    sent: list[Replayed] = []
+    over = threading.Event()
+    sender = threading.Thread(
+        target=lambda: sent.append(
+            replay(
+                recording, name=source_id, source_id=source_id, chunk=chunk, faults=faults,
+                seed=1, linger=1.0, should_stop=over.is_set,
+            )
+        )
+    )  # fmt: skip
+    sender.start()
+    try:
+        last = len(recording.stamps) - 1
+        tap, error, footer, error_at = _decode(model, source_id, sender, last, folder)
+    finally:
+        over.set()
+        sender.join()
+    fault = faults[0]
+    begin, end = _when(sent[0], fault)
+    log = [line for line in lines(folder / "log.jsonl") if line["type"] == "event"]
+    samples = _samples(tap, recording, sent[0], faults, chunk)
+    return {
+        "injected": sent[0].faults,
+        "events": [line | {"after_s": round(line["time"] - begin, 3)} for line in log],
+        "error": error,
+        "error_after_s": round(error_at - begin, 3) if error else None,
+        "reasons": sorted({reason for _, readout in tap.readouts for reason in readout.reasons}),
+        "max_stamp_error_samples": _stamp_error(samples, begin, end, sfreq),
+        "recovery_s": _recovery(samples, end, sfreq),
+        "n_readouts": len(tap.readouts),
+        "bad_readouts": sum(_is_bad(tap, samples, *one) for one in tap.readouts),
+        "same_from_record": _same_from_record(model, tap, folder),
+        "footer": footer.get("counts", {}),
+        "left_behind": left_behind(source_id),
+    }
+
+
+def _decode(
+    model: Model, source_id: str, sender: threading.Thread, last: int, folder: Path
+) -> tuple[Tap, str, dict, float]:
+    streams = LslStreams({"source_id": source_id}, f"{source_id}-markers", timeout=60.0)
+    source, markers = streams.samples(), streams.markers()
+    log, record = JsonlLog(folder / "log.jsonl"), Recorder(
+        folder / "record.xdf", source.info, source.name, f"{source_id}-markers"
+    )  # fmt: skip
+    session = Session(model, source, markers=markers, log=log, recorder=record)
+    tap = Tap(session)
+    session.source = TappedSource(source, tap.rows)
+
+    def reopen(wait: float) -> TappedSource | None:
+        found = streams.reopen(wait)
+        return None if found is None else TappedSource(found, tap.rows)
+
+    session.reopen = reopen
+    error, footer = "", {}
+    try:
+        footer = session.run(lambda: tap.rows[-1:] == [last] or not sender.is_alive())
+    except (ModelMismatch, StreamLost) as refused:
+        error = f"{type(refused).__name__}: {refused}"
+    finally:
+        ended = local_clock()
+        session.close()
+        log.close()
+        record.close()
+    return tap, error, footer, ended
+
+
+def _when(sent: Replayed, fault: Fault) -> tuple[float, float]:
+    """LSL times of begin and end; what lasts began and ended at the start, as far as that goes."""
+    told = next(one for one in sent.faults if one["fault"] == fault.kind)
+    return told["time"], told["time"] if told["until"] is None else told["until"]
+
+
+def _samples(
+    tap: Tap, recording: Recording, sent: Replayed, faults: tuple[Fault, ...], chunk: int | None
+) -> dict[str, np.ndarray]:
+    """Each sample that reached the pipeline: row, place, error in s, arrival, flagged, right."""
+    if len(tap.rows) < len(tap.samples):
+        raise ValueError(f"{len(tap.rows)} samples pulled, {len(tap.samples)} in the pipeline")
+    rows = np.array(tap.rows[: len(tap.samples)], np.int64)
+    clock = schedule(recording.stamps - recording.stamps[0], faults, chunk=chunk, seed=1).clock
+    epoch, index, times, arrival = np.array([sample[:4] for sample in tap.samples]).T
+    values = np.array([sample[4] for sample in tap.samples])
+    picks = [recording.info.ch_names.index(name) for name in tap.model.info.ch_names]
+    right = np.isclose(values, recording.data[rows][:, picks], rtol=1e-9, atol=0).all(axis=1)
+    places = list(zip(epoch.astype(int).tolist(), index.astype(int).tolist(), strict=True))
+    return {
+        "row": rows,
+        "place": np.array(places),
+        "error": times - (sent.start + clock[rows]),
+        "arrival": arrival,
+        "flagged": np.array([tap.flagged[place] for place in places]),
+        "right": right,
+    }
+
+
+def _stamp_error(samples: dict, begin: float, end: float, sfreq: float) -> float | None:
+    """Of samples that are not flagged, from `SETTLED_S` after the fault; None if there are none."""
+    late = samples["arrival"] >= max(begin, end) + SETTLED_S
+    errors = np.abs(samples["error"])[late & ~samples["flagged"]] * sfreq
+    return round(float(errors.max()), 3) if len(errors) else None
+
+
+def _recovery(samples: dict, end: float, sfreq: float) -> float | None:
+    """From the fault's end to the sample from which on all is right and unflagged; None if never."""
+    good = samples["right"] & ~samples["flagged"] & (np.abs(samples["error"]) * sfreq <= 1)
+    bad = np.flatnonzero(~good)
+    first = bad[-1] + 1 if len(bad) else 0
+    arrival = samples["arrival"]
+    if first >= len(arrival) or arrival[-1] < end:
+        return None
+    first = max(first, int(np.searchsorted(arrival, end)))
+    return round(float(arrival[min(first, len(arrival) - 1)] - end), 3)
+
+
+def _is_bad(tap: Tap, samples: dict, epoch: int, readout: Readout) -> bool:
+    """Whether a word was named over more bad data than were flagged.
+
+    Bad is what is not there, has other values than were recorded, or is more than one sample from
+    where the marker says.
+    """
+    if readout.abstained:
+        return False
+    first, last = tap.window
+    onset = int(readout.label)
+    place, here = samples["place"], samples["place"][:, 0] == epoch
+    offset = place[:, 1] - readout.index
+    inside = here & (offset >= first) & (offset < last)
+    off = np.abs(samples["row"] - onset - offset) > 1
+    n_good = int(np.sum(inside & samples["right"] & ~off))
+    n = last - first
+    return n - n_good > round((1 - readout.quality) * n)
+
+
+def _same_from_record(model: Model, tap: Tap, folder: Path) -> bool:
+    """Whether the session record decodes to the readouts of the session."""
+    record = read_recording(folder / "record.xdf")
+    started = recorded_start(record)
+    if started is None:
+        return False
+    decoder = Decoder(
+        model, record.info, MarkerRules(**started["rules"]), continuous=started["continuous"]
+    )
+    again = decode_recording(model, record, record.markers, chunk=7, decoder=decoder)
+    return timeless(list(again)) == timeless([readout for _, readout in tap.readouts])
+
+
+def left_behind(source_id: str) -> list[int]:
+    """Processes of the outlet that are still there; none can be seen but on Linux."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if source_id.encode() in line:
+            found.append(int(path.parent.name))
+    return found
