@@ -391,6 +391,7 @@ def reading(source_id: str) -> Iterator[Callable[..., Reader]]:
     assert processes_of(source_id) == []
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 def test_what_was_planned_arrives(reading: Callable[..., Reader]) -> None:
     spec = "loss=0.1s@0.5,stall=0.4s@1,step=+0.5s@2,jitter=1ms"
@@ -412,6 +413,7 @@ def test_what_was_planned_arrives(reading: Callable[..., Reader]) -> None:
     assert told["step"]["time"] == result.start + 2
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 def test_the_dead_come_back(reading: Callable[..., Reader]) -> None:
     reader = reading("kill=0.5s@0.6,permute@2", seconds=4.5)
@@ -433,6 +435,7 @@ def test_the_dead_come_back(reading: Callable[..., Reader]) -> None:
     assert len(reader.marks) == result.n_markers == 11
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot stop a process")
 def test_a_stopped_process_goes_on(reading: Callable[..., Reader]) -> None:
@@ -447,6 +450,7 @@ def test_a_stopped_process_goes_on(reading: Callable[..., Reader]) -> None:
     assert quiet[1] == pytest.approx(hang["time"], abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 @pytest.mark.parametrize("spec", ["hang=60s@0.2", "kill=60s@0.2"])
 def test_a_stop_leaves_no_process(

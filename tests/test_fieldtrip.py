@@ -449,6 +449,7 @@ def test_a_header_that_changed_before_open_is_refused(server):
     assert not source._reader._client.isConnected  # a session tries again with a new source
 
 
+@pytest.mark.slow
 def test_a_session_goes_through_a_new_measurement():
     """Same contract, channels permuted: decoded by name. Another contract: refused."""
     recording = small_recording(seconds=20.0)

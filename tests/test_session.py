@@ -383,6 +383,7 @@ def test_a_stream_that_comes_back_changed_is_refused(
     del other
 
 
+@pytest.mark.slow
 def test_a_stop_is_heard_while_the_stream_is_away(amplifier, run, source_id: str) -> None:
     running = run(amplifier, reopen=back(source_id))
     amplifier.send(0, 100)
