@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -88,7 +89,8 @@ class FaultySender:
         self._actual: dict[int, dict[str, float]] = {}  # what happened to the process, when
         self._lives: list[OutletProcess] = []
         values = corrupt(data, since, info, faults)
-        try:
+        with ExitStack() as unfinished:
+            unfinished.callback(self.close)  # whatever stops this, no process stays behind
             for number, life in enumerate(born):
                 mine = plan.life == number
                 chosen = values[np.ix_(plan.rows[mine], life.picks)]
@@ -97,9 +99,7 @@ class FaultySender:
                         name, source_id, life.info, chosen, plan.due[mine], plan.stamps[mine]
                     )
                 )
-        except BaseException:
-            self.close()
-            raise
+            unfinished.pop_all()
         self._living, *self._unborn = self._lives
         self._away = False  # between a death and the return
         self._living.open()
