@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 __all__ = [
+    "CORRECTED",
     "Chunk",
     "Features",
     "Marker",
@@ -37,7 +38,11 @@ class ModelMismatch(ValueError):
 
 
 class Reason(IntFlag):
-    """Why a sample is not to be trusted; 0 is a good sample."""
+    """What happened to a sample; 0 is a good sample that nothing touched.
+
+    The bits of `CORRECTED` say which stage took an artifact out: such a sample is good. Any other
+    bit says why a sample is not to be trusted.
+    """
 
     NONFINITE = 1
     FLAT = 2
@@ -51,10 +56,17 @@ class Reason(IntFlag):
     BAD_CHANNEL = 512
     REFERENCE_LOST = 1024
     AMPLITUDE = 2048
+    REPAIRED = 4096
+    EYE = 8192
+    HEARTBEAT = 16384
+    REGRESSED = 32768
+
+
+CORRECTED = Reason.REPAIRED | Reason.EYE | Reason.HEARTBEAT | Reason.REGRESSED
 
 
 def reason_names(bits: int) -> tuple[str, ...]:
-    """Lower-case names of the reason bits that are set.
+    """Lower-case names of the reason bits that are set, corrections included.
 
     >>> reason_names(Reason.GAP | Reason.SETTLING)
     ('gap', 'settling')
