@@ -109,13 +109,14 @@ def keep_local(outlet: pylsl.StreamOutlet) -> bool:
 
 def _own_sockets() -> list[socket.socket]:
     """Copies of this process's internet sockets, to be closed."""
-    found = []
-    for path in list(Path("/proc/self/fd").iterdir()):  # first: copies are entries too
+    found: dict[str, socket.socket] = {}
+    for path in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # closed by now
-            if path.readlink().name.startswith("socket:"):
-                sock = socket.socket(fileno=os.dup(int(path.name)))
-                if sock.family in (socket.AF_INET, socket.AF_INET6):
-                    found.append(sock)
-                else:
-                    sock.close()
-    return found
+            name = path.readlink().name  # a copy may have taken the number of what was closed
+            if name.startswith("socket:") and name not in found:
+                found[name] = socket.socket(fileno=os.dup(int(path.name)))
+    internet = (socket.AF_INET, socket.AF_INET6)
+    for sock in found.values():
+        if sock.family not in internet:
+            sock.close()
+    return [sock for sock in found.values() if sock.family in internet]
