@@ -1,12 +1,11 @@
 """Write XDF 1.0 files (https://github.com/sccn/xdf/wiki/Specifications) as the samples come.
 
-Session records are such files. Every chunk is appended whole by one call to the system, so a
-process that is killed leaves at most its last chunk torn. Knows nothing of what the streams mean.
+Session records are such files. Every chunk is handed to the system at once and whole, so a process
+that is killed leaves at most its last chunk torn. Knows nothing of what the streams mean.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rt_decoder.append_file import AppendFile
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["BOUNDARY", "XdfWriter"]
@@ -71,13 +71,14 @@ class XdfWriter:
     """
 
     def __init__(self, path: str | Path) -> None:
-        Path(path).unlink(missing_ok=True)  # a new file, so that the mode is ours
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        self._fd: int | None = os.open(path, flags, 0o600)
-        self._size = 0
+        self._file = AppendFile(path)
         self._streams: dict[int, _Stream] = {}
         self._next_boundary = time.monotonic() + BOUNDARY_EVERY
-        self._write(b"XDF:" + _chunk(_FILE_HEADER, _xml({"version": "1.0"})))
+        try:
+            self._file.append(b"XDF:" + _chunk(_FILE_HEADER, _xml({"version": "1.0"})))
+        except OSError:
+            self._file.close()
+            raise
 
     def __enter__(self) -> XdfWriter:
         """Nothing to do: the file is open."""
@@ -196,9 +197,13 @@ class XdfWriter:
         self._stream(stream_id)
         self._put(_CLOCK_OFFSET, stream_id, struct.pack("<dd", collection_time, offset))
 
+    def sync(self) -> None:
+        """Wait until everything is on the disk."""
+        self._file.sync()
+
     def close(self) -> None:
         """Write the footers, hand everything to the disk and close."""
-        if self._fd is None:
+        if not self._file.is_open:
             return
         try:
             for stream_id, stream in self._streams.items():
@@ -208,10 +213,8 @@ class XdfWriter:
                     "sample_count": str(stream.count),
                 }
                 self._put(_STREAM_FOOTER, stream_id, _xml(footer))
-            os.fsync(self._fd)
         finally:
-            os.close(self._fd)
-            self._fd = None
+            self._file.close()
 
     def _stream(self, stream_id: int) -> _Stream:
         if stream_id not in self._streams:
@@ -221,20 +224,8 @@ class XdfWriter:
     def _put(self, tag: int, stream_id: int, content: bytes) -> None:
         if time.monotonic() >= self._next_boundary:
             self._next_boundary = time.monotonic() + BOUNDARY_EVERY
-            self._write(_chunk(_BOUNDARY, BOUNDARY))
-        self._write(_chunk(tag, struct.pack("<I", stream_id) + content))
-
-    def _write(self, block: bytes) -> None:
-        if self._fd is None:
-            raise ValueError("need an open file, got one that was closed")
-        try:
-            written = os.write(self._fd, block)
-            while written < len(block):  # only where space or a quota ends; then this raises
-                written += os.write(self._fd, block[written:])
-        except OSError:
-            os.ftruncate(self._fd, self._size)  # back to the last whole chunk
-            raise
-        self._size += len(block)
+            self._file.append(_chunk(_BOUNDARY, BOUNDARY))
+        self._file.append(_chunk(tag, struct.pack("<I", stream_id) + content))
 
 
 def _chunk(tag: int, content: bytes) -> bytes:

@@ -167,7 +167,7 @@ def test_a_full_disk_leaves_whole_chunks(tmp_path, monkeypatch):
         return write(fd, block[:999])
 
     with monkeypatch.context() as patch:
-        patch.setattr(xdf_writer.os, "write", half_then_full)
+        patch.setattr(os, "write", half_then_full)
         with pytest.raises(OSError, match="No space left"):
             xdf.write_samples(1, data[:50], stamps_of(50))
     xdf.write_samples(1, data[:10], stamps_of(10))  # space came back
