@@ -1,25 +1,23 @@
-"""Where readouts go: a log of JSON lines and a session record.
+"""Where readouts go: the session log, and what its lines look like.
 
-Neither can delay the decoder. Lines and samples are handed to a writer thread through a bounded
-queue; what does not fit is dropped and counted. (LSL outlets are in `outlets`.)
+It cannot delay the decoder: lines are handed to a writer thread through a bounded queue, and what
+does not fit is dropped and counted. (The session record is in `recorder`, LSL outlets are in
+`outlets`, a log is read by `session_log`.)
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import queue
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rt_decoder.signal import Marker, Readout, SignalInfo
+from rt_decoder.append_file import AppendFile
+from rt_decoder.recorder import Recorder
+from rt_decoder.session_log import part_header, part_path, remove_parts
+from rt_decoder.signal import Marker, Readout
 from rt_decoder.timebase import Decision
-from rt_decoder.xdf_writer import XdfWriter
+from rt_decoder.writer import Writer
 
 __all__ = [
     "JsonlLog",
@@ -84,70 +82,45 @@ def decision_details(decision: Decision) -> dict[str, Any]:
     }
 
 
-class Writer:
-    """A thread that runs jobs from a bounded queue; a full queue drops and counts.
-
-    Attributes
-    ----------
-    n_dropped : int
-        Jobs that were never done.
-    error : OSError or None
-        What ended the work, if anything did.
-    """
-
-    def __init__(self, name: str, max_jobs: int, drop: bool = True) -> None:
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(max_jobs)
-        self._block = not drop
-        self.n_dropped = 0
-        self.error: OSError | None = None
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
-
-    def put(self, job: Callable[[], None]) -> None:
-        """Queue a job, or count it as dropped."""
-        if self.error is not None:
-            self.n_dropped += 1
-            return
-        try:
-            self._jobs.put(job, block=self._block)
-        except queue.Full:
-            self.n_dropped += 1
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if self.error is not None:
-                self.n_dropped += 1
-                continue
-            try:
-                job()
-            except OSError as error:  # a full disk ends writing, never decoding
-                self.error = error
-                self.n_dropped += 1
-
-    def close(self) -> None:
-        """Run what waits, then end."""
-        if self._thread.is_alive():
-            self._jobs.put(None)
-            self._thread.join()
-
-
 class JsonlLog(Writer):
     """An append-only log of JSON lines, readable by its owner only.
+
+    Each line goes to the system in one piece as soon as the thread comes to it, and to the disk
+    within a second: a process that is killed leaves whole lines and at most one torn at the end,
+    which `session_log.read_log` drops. A full disk ends the log after a whole line.
 
     Parameters
     ----------
     path : path-like
-        Replaced if it exists.
+        Replaced if it exists, with all its parts.
     max_lines : int
         Lines that may wait for the disk; more are dropped and counted.
     drop : bool
         False waits for the disk instead: offline, where nothing is in a hurry.
+    max_bytes : int
+        Size above which the log goes on in a new part (see `session_log`); 0 never. Two lines are
+        in each part, however long.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made, or another file has the name of its next part.
     """
 
-    def __init__(self, path: str | Path, max_lines: int = 8192, drop: bool = True) -> None:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        self._file = os.fdopen(handle, "wb", buffering=0)
-        self.name = Path(path).name
+    def __init__(
+        self,
+        path: str | Path,
+        max_lines: int = 8192,
+        drop: bool = True,
+        max_bytes: int = 64 << 20,
+    ) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+        remove_parts(self.path)
+        self._file = AppendFile(self.path)
+        self._max_bytes = max_bytes
+        self._header: dict[str, Any] = {}
+        self._n_lines = self._part = 0  # of this part; its number
         super().__init__(f"log {self.name}", max_lines, drop)
 
     def write(self, line: dict[str, Any] | Readout | Marker) -> None:
@@ -159,77 +132,29 @@ class JsonlLog(Writer):
             line = readout_line(line)
         elif isinstance(line, Marker):
             line = marker_line(line)
-        text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-        self._file.write(text.encode() + b"\n")  # one write a line: whole or absent
+        block = _encoded(line)
+        if self._part == 0 and self._n_lines == 0 and line.get("type") == "header":
+            self._header = line
+        full = self._max_bytes and self._file.size + len(block) > self._max_bytes
+        if full and self._n_lines > 1:  # something beside the header is in this part
+            self._begin_part()
+        self._file.append(block)
+        self._n_lines += 1
 
-    def close(self) -> None:
-        """Write what waits, then close."""
-        super().close()
+    def _begin_part(self) -> None:
+        self._file.close()
+        self._part += 1
+        self._file = AppendFile(part_path(self.path, self._part), replace=False)
+        self._file.append(_encoded(part_header(self._header, self._part)))
+        self._n_lines = 1
+
+    def _sync(self) -> None:
+        self._file.sync()
+
+    def _finish(self) -> None:
         self._file.close()
 
 
-class Recorder(Writer):
-    """The session record: an XDF file of raw samples, stamps, arrivals, corrections and markers.
-
-    Every lab's XDF tools read it; `rt-decoder decode` gives from it the readouts of the live run.
-
-    Parameters
-    ----------
-    path : path-like
-        Replaced if it exists.
-    info : SignalInfo
-        The stream as declared, all channels.
-    name : str
-        Name of the stream.
-    markers : str
-        Name of the marker stream; ``<name>-markers`` if empty.
-    max_jobs : int
-        Chunks that may wait for the disk.
-    """
-
-    DATA, MARKERS, ARRIVALS, DECISIONS = 1, 2, 3, 4
-
-    def __init__(
-        self, path: str | Path, info: SignalInfo, name: str, markers: str = "", max_jobs: int = 8192
-    ) -> None:
-        self._file = XdfWriter(path)
-        add = self._file.add_stream
-        add(self.DATA, name=name, type="EEG", info=info)
-        add(self.MARKERS, name=markers or f"{name}-markers", type="Markers")
-        add(self.ARRIVALS, name="rt_decoder-arrivals", type="Arrivals", n_channels=3)
-        add(self.DECISIONS, name="rt_decoder-decisions", type="Decisions")
-        super().__init__(f"record {Path(path).name}", max_jobs)
-        self._last_correction = math.nan
-
-    def pulled(
-        self, data: np.ndarray, stamps: np.ndarray, arrival: float, correction: float
-    ) -> None:
-        """Record one pull: samples (n, c) as delivered, raw stamps (n,) s."""
-        data, stamps = data.copy(), stamps.copy()
-
-        def job() -> None:
-            self._file.write_samples(self.DATA, data, stamps)
-            row = np.array([[len(stamps), arrival, correction]])
-            self._file.write_samples(self.ARRIVALS, row, np.array([arrival]))
-            if correction != self._last_correction:
-                self._file.write_clock_offset(self.DATA, arrival, correction)
-                self._last_correction = correction
-
-        self.put(job)
-
-    def marker(self, marker: Marker, arrival: float, index: int) -> None:
-        """Record a marker at its corrected time, and before which sample it arrived."""
-        row, stamp = [marker.label], np.array([marker.time])
-        self.put(lambda: self._file.write_samples(self.MARKERS, row, stamp))
-        self.decision(arrival, index, decision="marker", label=marker.label, time=marker.time)
-
-    def decision(self, time: float, index: int, /, **what: Any) -> None:
-        """Record a decision that hung on the wall clock, with its sample index."""
-        row = [json.dumps({"index": index, **what}, ensure_ascii=False)]
-        stamp = np.array([time])
-        self.put(lambda: self._file.write_samples(self.DECISIONS, row, stamp))
-
-    def close(self) -> None:
-        """Write what waits and the footers, then close."""
-        super().close()
-        self._file.close()
+def _encoded(line: dict[str, Any]) -> bytes:
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="backslashreplace") + b"\n"  # JSON's own way to write half a pair

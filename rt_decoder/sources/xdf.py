@@ -17,11 +17,17 @@ from rt_decoder.sources.clock import nearest_samples
 from rt_decoder.sources.recording import Recording, channel_markers, check_recording
 from rt_decoder.sources.xdf_streams import XdfStream, load_streams
 
-__all__ = ["ARRIVALS", "DECISIONS", "read_xdf"]
+__all__ = ["ARRIVALS", "DECISIONS", "REFERENCE", "read_xdf", "reference_arrivals"]
 
 # An XDF file with a stream of the first name is a session record.
 ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clock correction
 DECISIONS = "rt_decoder-decisions"  # JSON text
+REFERENCE = "Reference"  # type of further streams in a session record, on clocks of their own
+
+
+def reference_arrivals(name: str) -> str:
+    """Stream with the pulls of a reference: as `ARRIVALS`, and the main stream's row before it."""
+    return f"{ARRIVALS}:{name}"
 
 
 def read_xdf(
@@ -51,7 +57,9 @@ def read_xdf(
         name=path.name,
     )
     by_name = {stream.name: stream for stream in streams}
-    if ARRIVALS in by_name:
+    if data.type == REFERENCE and reference_arrivals(data.name) in by_name:
+        recording = _with_session(recording, by_name[reference_arrivals(data.name)], None)
+    elif ARRIVALS in by_name:
         recording = _with_session(recording, by_name[ARRIVALS], by_name.get(DECISIONS))
     check_recording(recording)
     if markers is not None and markers.startswith("channel:"):
@@ -76,6 +84,7 @@ def _listing(streams: Sequence[XdfStream]) -> str:
 
 def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) -> XdfStream:
     """Choose the one stream of numbers at a regular rate that holds samples."""
+    is_session = any(stream.name == ARRIVALS for stream in streams)
     usable = [
         stream
         for stream in streams
@@ -83,6 +92,7 @@ def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) ->
         and stream.sfreq > 0
         and len(stream.stamps)
         and (not _speaks_of_events(stream) if wanted is None else _matches(stream, wanted))
+        and not (wanted is None and is_session and stream.type == REFERENCE)
     ]
     if len(usable) == 1:
         return usable[0]

@@ -1,0 +1,134 @@
+"""A thread that does slow work for the hot loop, which never waits for it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from time import monotonic, sleep
+
+__all__ = ["Writer"]
+
+SYNC_EVERY = 1.0  # s; what a power cut may cost
+MAX_WAITING = 64 << 20  # bytes
+CLOSE_TIMEOUT = 30.0  # s; a disk that hangs for longer keeps nobody from leaving
+
+
+class Writer:
+    """Run jobs from a bounded queue in a thread of its own; what does not fit is dropped.
+
+    `put` takes no lock that the thread could hold, so it costs the same whatever the disk does.
+    The queue is bounded in jobs and in bytes. Subclasses say what `_sync` and `_finish` do; both
+    run in the thread.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread.
+    max_jobs : int
+        How many may wait.
+    drop : bool
+        False waits for room instead: offline, where nothing is in a hurry.
+
+    Attributes
+    ----------
+    error : Exception or None
+        What ended the work, if anything did: the disk was full, a line could not be written.
+    """
+
+    def __init__(self, name: str, max_jobs: int, drop: bool = True) -> None:
+        # SimpleQueue: `put` of queue.Queue shares a lock with a thread that may be preempted
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], int] | None] = queue.SimpleQueue()
+        self._max_jobs = max_jobs
+        self._drop = drop
+        # each of the counts is written by one thread only
+        self._bytes_put = self._bytes_done = 0
+        self._n_refused = self._n_failed = 0
+        self._due: float | None = None  # when what was written must be on the disk
+        self._closed = self._told = False
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def n_dropped(self) -> int:
+        """Jobs that were never done."""
+        return self._n_refused + self._n_failed
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no job will be done any more: it was closed, or an error ended the work."""
+        return self._closed or self.error is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for the next job."""
+        return (
+            self._jobs.qsize() >= self._max_jobs
+            or self._bytes_put - self._bytes_done >= MAX_WAITING
+        )
+
+    def put(self, job: Callable[[], None], n_bytes: int = 0) -> bool:
+        """Queue a job that holds `n_bytes` of memory, or count it as dropped and give False."""
+        while not self._drop and not self.has_ended and self.is_full:
+            sleep(1e-3)
+        if self.has_ended or self.is_full:
+            self._n_refused += 1
+            return False
+        self._bytes_put += n_bytes
+        self._jobs.put((job, n_bytes))
+        return True
+
+    def take_error(self) -> Exception | None:
+        """What ended the work, once; None before and ever after."""
+        if self.error is None or self._told:
+            return None
+        self._told = True
+        return self.error
+
+    def _work(self) -> None:
+        while True:
+            left = None if self._due is None else self._due - monotonic()
+            try:
+                entry = self._jobs.get(timeout=left) if left is None or left > 0 else ()
+            except queue.Empty:
+                entry = ()
+            if entry is None:
+                break
+            self._try(*entry)
+        try:
+            self._finish()
+        except OSError as error:
+            self.error = self.error or error
+
+    def _try(self, job: Callable[[], None] | None = None, n_bytes: int = 0) -> None:
+        """Do a job, or without one make sure of what was written."""
+        if self.error is None:
+            try:
+                if job is None:
+                    self._sync()
+                else:
+                    job()
+            except (OSError, ValueError, TypeError) as error:  # ends writing, never decoding
+                self.error = error
+        self._n_failed += job is not None and self.error is not None
+        self._bytes_done += n_bytes
+        if job is None or self.error is not None:
+            self._due = None
+        elif self._due is None:
+            self._due = monotonic() + SYNC_EVERY
+
+    def _sync(self) -> None:
+        """Hand to the disk what was written; called at most `SYNC_EVERY` after it was."""
+
+    def _finish(self) -> None:
+        """Close what was opened, also after an error."""
+
+    def close(self) -> None:
+        """Do what waits, then end."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+        self._thread.join(CLOSE_TIMEOUT if self._drop else None)
+        if self._thread.is_alive() and self.error is None:
+            self.error = TimeoutError(f"{self._thread.name}: the disk hangs")
