@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["EYES", "HEAD_RADIUS", "MONTAGE", "Cap", "electrodes", "potential"]
+__all__ = [
+    "EYES",
+    "HEAD_RADIUS",
+    "MONTAGE",
+    "Cap",
+    "electrodes",
+    "eye_gains",
+    "potential",
+    "reshape",
+]
 
 HEAD_RADIUS = 0.095  # m
 EYES = HEAD_RADIUS * np.array([[-0.33, 0.85, -0.55], [0.33, 0.85, -0.55]])
@@ -136,18 +145,42 @@ class Cap:
         EEG electrodes, see `electrodes`.
     references : bool
         Adds bipolar VEOG and HEOG next to the eyes, and ECG and RESP away from the head.
+    head : int
+        Which head: 0 is the sphere; any other number another shape on which the cap sits tilted,
+        see `reshape`.
+
+    Attributes
+    ----------
+    ch_names, ch_types, units : tuple of str
+    positions : array of shape (n_channels, 3)
+    n_data : int
+        How many channels see the brain; the references follow them.
+    scale : array of shape (n_channels,)
+        What a channel shows, in its own unit, of a source that is worth 1 V.
     """
 
-    def __init__(self, n_channels: int, references: bool) -> None:
+    def __init__(self, n_channels: int, references: bool, head: int = 0) -> None:
         self.ch_names, self.positions = electrodes(n_channels)
+        self.positions = reshape(self.positions, head)
         self.ch_types: tuple[str, ...] = ("eeg",) * n_channels
-        self.references = references
+        self.units: tuple[str, ...] = ("V",) * n_channels
+        self.scale = np.ones(n_channels)
+        self.head = head
+        self._full = reshape(electrodes(len(MONTAGE))[1], head)
+        self._finish(references)
+
+    def _finish(self, references: bool) -> None:
+        self.n_data, self.references = len(self.ch_names), references
         if references:
             self.ch_names += ("VEOG", "HEOG", "ECG", "RESP")
             self.ch_types += ("eog", "eog", "ecg", "resp")
+            self.units += ("V",) * 4
             self.positions = np.vstack([self.positions, np.full((4, 3), np.nan)])
-        self._n_eeg = n_channels
-        self._full = electrodes(len(MONTAGE))[1]
+            self.scale = np.append(self.scale, np.ones(4))
+
+    def full(self) -> Cap:
+        """The full cap on the same head, without references."""
+        return Cap(len(MONTAGE), references=False, head=self.head)
 
     def maps(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
         """Topography of each dipole, of unit RMS; shape (n_dipoles, n_channels)."""
@@ -159,10 +192,36 @@ class Cap:
         size = np.abs(potential(self._full, dipoles, moments).sum(0)).max()
         return self._gains(dipoles, moments).sum(0) / size
 
+    def seen(self, dipole: np.ndarray) -> np.ndarray:
+        """Moment (3,) of a source at this place (3,) that these sensors see well: outwards."""
+        return dipole
+
     def _gains(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
-        gains = potential(self.positions[: self._n_eeg], dipoles, moments)
-        if not self.references:
-            return gains
-        above, below, left, right = potential(_EOG, dipoles, moments).T
-        apart = np.zeros((len(dipoles), 2))  # ECG and RESP see nothing of the head
-        return np.column_stack([gains, above - below, right - left, apart])
+        gains = potential(self.positions[: self.n_data], dipoles, moments)
+        return np.column_stack([gains, eye_gains(dipoles, moments)]) if self.references else gains
+
+
+def reshape(positions: np.ndarray, head: int) -> np.ndarray:
+    """Positions (n, 3) as they sit on another head; unchanged for head 0.
+
+    The sphere is stretched by up to 8 % along each axis, and turned by up to 8 degrees: no cap
+    sits straight.
+    """
+    if head == 0:
+        return positions
+    rng = np.random.default_rng([head, 95])
+    stretched = positions * (1.0 + rng.uniform(-0.08, 0.08, 3))
+    for axis, angle in enumerate(np.deg2rad(rng.uniform(-8.0, 8.0, 3))):
+        turn = np.eye(3)
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        turn[[i, j], [i, j]] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        stretched = stretched @ turn.T
+    return stretched
+
+
+def eye_gains(dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """What VEOG, HEOG, ECG and RESP see of each dipole, (n_dipoles, 4); the last two nothing."""
+    above, below, left, right = potential(_EOG, dipoles, moments).T
+    apart = np.zeros((len(dipoles), 2))
+    return np.column_stack([above - below, right - left, apart])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rt_decoder.head import HEAD_RADIUS, MONTAGE, Cap
+from rt_decoder.head import HEAD_RADIUS, Cap
 from rt_decoder.simulated_waves import shaped_noise
 
 __all__ = ["RESPONSE", "Brain"]
@@ -34,27 +34,38 @@ class Brain:
         See `rt_decoder.simulator.Participant`.
     rng : numpy.random.Generator
         What is drawn from it depends neither on the cap nor on the rate.
+    size : float
+        Factor on everything but the sensors' noise.
     """
 
     def __init__(
-        self, vectors: np.ndarray, cap: Cap, sfreq: float, snr: float, rng: np.random.Generator
+        self,
+        vectors: np.ndarray,
+        cap: Cap,
+        sfreq: float,
+        snr: float,
+        rng: np.random.Generator,
+        size: float = 1.0,
     ) -> None:
-        self._sfreq = sfreq
+        self._sfreq, self._size = sfreq, size
         latent = rng.standard_normal((vectors.shape[1], _N_SOURCES))
         # one more source answers every item alike
         dipoles = _dipoles(rng, _N_SOURCES + 1)
         self._kernels = _kernels(rng, _N_SOURCES + 1, sfreq)
         self._maps = cap.maps(*dipoles)
         self._mean = vectors.mean(0)
-        full = Cap(len(MONTAGE), references=False).maps(*dipoles)
+        everywhere = cap.full()
+        full = everywhere.maps(*dipoles) / everywhere.scale
         rms = _response_rms((vectors - self._mean) @ latent, full[:-1], self._kernels[:-1])
-        self._latent = latent * (snr * _BACKGROUND / rms)
+        self._latent = latent * (size * snr * _BACKGROUND / rms)
         self._item_sizes = self._sizes(vectors)
         background = cap.maps(*_dipoles(rng, _N_BACKGROUND)) / np.sqrt(_N_BACKGROUND)
         # the same covariance from no more noises than channels
         _, s, vt = np.linalg.svd(background, full_matrices=False)
-        self._background = _BACKGROUND * s[:, None] * vt
-        self._alpha = np.stack([cap.joint_map(d[None], d[None]) for d in _OCCIPITAL]) * _ALPHA
+        self._background = size * _BACKGROUND * s[:, None] * vt
+        self._noise = _SENSOR * cap.scale
+        self._alpha = np.stack([cap.joint_map(d[None], cap.seen(d)[None]) for d in _OCCIPITAL])
+        self._alpha *= size * _ALPHA
         self._alpha_freq = rng.uniform(9.0, 11.0)
 
     def evoked(self, vector: np.ndarray) -> np.ndarray:
@@ -77,7 +88,7 @@ class Brain:
 
         noise = shaped_noise(rng, n, self._sfreq, shape, _BAND, len(self._background))
         sensors = rng.standard_normal((n, self._background.shape[1]))
-        return noise @ self._background + _SENSOR * sensors
+        return noise @ self._background + self._noise * sensors
 
     def alpha(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Alpha rhythm of both hemispheres, waxing and waning, (n, n_channels) V."""
@@ -90,7 +101,7 @@ class Brain:
     def _sizes(self, vectors: np.ndarray) -> np.ndarray:
         """How strongly each source answers, V; (..., n_sources)."""
         sizes = (np.asarray(vectors, np.float64) - self._mean) @ self._latent
-        return np.concatenate([sizes, np.full((*sizes.shape[:-1], 1), _COMMON)], -1)
+        return np.concatenate([sizes, np.full((*sizes.shape[:-1], 1), self._size * _COMMON)], -1)
 
 
 def _response_rms(sizes: np.ndarray, maps: np.ndarray, kernels: np.ndarray) -> float:

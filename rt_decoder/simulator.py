@@ -12,25 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rt_decoder import simulated_waves as waves
-from rt_decoder.head import EYES, HEAD_RADIUS, Cap
+from rt_decoder.head import Cap
+from rt_decoder.helmet import Helmet
 from rt_decoder.signal import Marker, SignalInfo
+from rt_decoder.simulated_artifacts import ARTIFACTS, CLEANING, Disturbance, Scene
 from rt_decoder.simulated_brain import RESPONSE, Brain
 
-__all__ = ["ARTIFACTS", "Participant", "Simulation"]
+__all__ = ["ARTIFACTS", "CLEANING", "Participant", "Scene", "Simulation"]
 
-ARTIFACTS = ("blink", "saccade", "heart", "breath", "muscle", "line")
 _TAIL = 0.2  # s recorded after the last response
-_UV = 1e-6
-_BLINK, _SACCADE, _HEART, _PULSE, _BREATH, _MUSCLE, _LINE = (
-    size * _UV for size in (160, 50, 12, 8, 15, 30, 5)
-)
-# places (n, 3) and moments (n, 3) of what disturbs, in m
-_CHEST = np.array([[0.02, 0.0, -0.30]]), np.array([[-0.5, 0.2, -1.0]])
-_NECK = np.array([[0.0, -0.05, -0.20]]), np.array([[0.0, 0.3, 1.0]])
-_JAWS = HEAD_RADIUS * np.array([[-0.55, 0.2, -0.3], [0.55, 0.2, -0.3]])  # pointing outwards
-_ARTERIES = _JAWS, _JAWS
-_REFERENCE = 1e-3  # V of an R wave at ECG and of a breath at RESP
+_BRAIN = ("evoked", "background", "alpha")
+_KINDS = {"eeg": Cap, "meg": Helmet}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +78,15 @@ class Participant:
         Mains frequency in Hz.
     seed : int
         Same seed, same person.
+    kind : str
+        "eeg", or "meg": magnetometers and planar gradiometers in a helmet, `n_channels` of them
+        (a multiple of 3, 306 in a full helmet). 1 V of the sizes above is worth 40 nT there.
+    head : int
+        Which geometry; 0 is a sphere with the cap set straight.
+    brain : float
+        Factor on the size of everything the brain does.
+    scene : Scene
+        How the artifacts behave.
 
     Examples
     --------
@@ -107,6 +108,10 @@ class Participant:
         references: bool = False,
         line_freq: float = 50.0,
         seed: int = 0,
+        kind: str = "eeg",
+        head: int = 0,
+        brain: float = 1.0,
+        scene: Scene = Scene(),  # noqa: B008  (immutable)
     ) -> None:
         self.items = tuple(items)
         vectors = np.asarray(vectors, np.float64)
@@ -115,14 +120,12 @@ class Participant:
             raise ValueError(f"need an snr of at least 0, got {snr}")
         self.artifacts = _severities(artifacts)
         self.line_freq, self.seed = line_freq, seed
-        self._cap = Cap(n_channels, references)
-        names = self._cap.ch_names
-        self.info = SignalInfo(
-            sfreq, names, self._cap.ch_types, ("V",) * len(names), self._cap.positions
-        )
-        self._brain = Brain(vectors, self._cap, sfreq, snr, np.random.default_rng(seed))
-        mains = np.random.default_rng([seed, 1])
-        self._mains = mains.normal(0.0, 0.5**0.5, (self.info.n_channels, 2)).T
+        if kind not in _KINDS or not (np.isfinite(brain) and brain > 0):
+            raise ValueError(f"need kind 'eeg' or 'meg' and brain above 0, got {kind!r}, {brain}")
+        self._cap = cap = _KINDS[kind](n_channels, references, head)
+        self.info = SignalInfo(sfreq, cap.ch_names, cap.ch_types, cap.units, cap.positions)
+        self._brain = Brain(vectors, cap, sfreq, snr, np.random.default_rng(seed), brain)
+        self._disturbance = Disturbance(cap, sfreq, line_freq, scene, seed)
 
     def evoked(self, vector: np.ndarray) -> np.ndarray:
         """Noise-free response to an item of this vector, (n_samples, n_channels) V from onset."""
@@ -138,6 +141,7 @@ class Participant:
         prior: np.ndarray | None = None,
         seed: int = 0,
         components: bool = True,
+        cues: Sequence[tuple[str, float, float]] = (),
     ) -> Simulation:
         """Record the participant reading words drawn at random.
 
@@ -157,13 +161,16 @@ class Participant:
             Same seed, same recording; artifacts do not change the brain's part of it.
         components : bool
             Keep every component; False needs a tenth of the memory.
+        cues : sequence of (str, float, float)
+            Instructions "blink", "saccade" or "rest" from one time to another in s. Within those
+            times the eyes do this alone, and each instruction is an event "cue/blink" and so on.
 
         Raises
         ------
         ValueError
             If not exactly one of `n_words` and `duration` is given, or no word fits.
         """
-        streams = iter(np.random.SeedSequence([self.seed, seed]).spawn(3 + len(ARTIFACTS)))
+        streams = iter(np.random.SeedSequence([self.seed, seed]).spawn(4 + len(ARTIFACTS)))
         rng = np.random.default_rng(next(streams))
         onsets, n = self._schedule(rng, n_words, duration, soa, lead_in)
         drawn = rng.choice(len(self.items), len(onsets), p=prior)
@@ -171,9 +178,11 @@ class Participant:
             Marker(self.items[item], onset / self.info.sfreq, onset)
             for item, onset in zip(drawn.tolist(), onsets.tolist(), strict=True)
         )
+        events, allowed = self._instructed(events, cues, n)
         data = np.zeros((n, self.info.n_channels))
         kept = {}
-        for name, part in self._parts(streams, n, onsets, drawn):
+        for name, part in self._parts(streams, n, onsets, drawn, allowed):
+            part = self._at_references(name, part)
             data += part
             if components:
                 kept[name] = part
@@ -216,40 +225,52 @@ class Participant:
         n: int,
         onsets: np.ndarray,
         drawn: np.ndarray,
+        allowed: dict[str, np.ndarray],
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield every component, (n, n_channels), each from a random stream of its own."""
         yield "evoked", self._brain.answers(n, onsets, drawn)
         yield "background", self._brain.background(np.random.default_rng(next(streams)), n)
         yield "alpha", self._brain.alpha(np.random.default_rng(next(streams)), n)
-        for name, stream in zip(ARTIFACTS, streams, strict=True):
-            severity = self.artifacts.get(name, 0.0)
+        for name in ARTIFACTS:
+            severity, stream = self.artifacts.get(name, 0.0), next(streams)
             if severity:
-                yield name, severity * self._artifact(name, np.random.default_rng(stream), n)
+                yield name, severity * self._disturbance.artifact(name, stream, n, allowed)
+        if self._disturbance.scene.pop_every:
+            yield "pop", self._disturbance.pops(next(streams), n)
 
-    def _artifact(self, name: str, rng: np.random.Generator, n: int) -> np.ndarray:
-        """One artifact at its usual size, (n, n_channels) V."""
-        sfreq, at = self.info.sfreq, self._cap.joint_map
-        if name == "blink":
-            up = np.tile([0.0, 0.5, 1.0], (2, 1))
-            return np.outer(waves.blinks(rng, n, sfreq), _BLINK * at(EYES, up))
-        if name == "saccade":
-            right = np.tile([1.0, 0.0, 0.0], (2, 1))
-            return np.outer(waves.gaze(rng, n, sfreq), _SACCADE * at(EYES, right))
-        if name == "heart":
-            ecg, pulse = waves.heart(rng, n, sfreq)
-            ecg_map = _HEART * at(*_CHEST) + self._wire("ECG")
-            return np.outer(ecg, ecg_map) + np.outer(pulse, _PULSE * at(*_ARTERIES))
-        if name == "breath":
-            breath_map = _BREATH * at(*_NECK) + self._wire("RESP")
-            return np.outer(waves.breathing(rng, n, sfreq), breath_map)
-        if name == "muscle":
-            jaws = np.stack([at(jaw[None], jaw[None]) for jaw in _JAWS])
-            return waves.muscle(rng, n, sfreq) @ (_MUSCLE * jaws)
-        return waves.line(rng, n, sfreq, self.line_freq) @ (_LINE * self._mains)
+    def _instructed(
+        self, events: tuple[Marker, ...], cues: Sequence[tuple[str, float, float]], n: int
+    ) -> tuple[tuple[Marker, ...], dict[str, np.ndarray]]:
+        """Events with the cues among them, and where eyes may do what."""
+        allowed = {name: np.ones(n, bool) for name in ("blink", "saccade") if cues}
+        marks = []
+        for what, start, stop in cues:
+            if what not in ("blink", "saccade", "rest") or not 0 <= start < stop:
+                raise ValueError(
+                    "need cues (blink, saccade or rest, start, stop) with 0 <= start < stop, "
+                    f"got {(what, start, stop)}"
+                )
+            first, last = (round(time * self.info.sfreq) for time in (start, stop))
+            for name, where in allowed.items():
+                where[first:last] = name == what
+            marks.append(Marker(f"cue/{what}", first / self.info.sfreq, first))
+        return tuple(sorted((*events, *marks), key=lambda marker: marker.index)), allowed
 
-    def _wire(self, ch_name: str) -> np.ndarray:
-        """Map of the sensor that picks this artifact up directly, if it is recorded."""
-        return _REFERENCE * np.array([name == ch_name for name in self.info.ch_names])
+    def _at_references(self, name: str, part: np.ndarray) -> np.ndarray:
+        """`part` with the leak and the lag of the scene in its reference channels."""
+        scene, first = self._disturbance.scene, self._cap.n_data
+        if not self._cap.references or (scene.leak is None and not scene.lag):
+            return part
+        if scene.leak is not None and name in _BRAIN:
+            scale = self._cap.scale[:first]
+            usual = np.sqrt(np.mean((part[:, :first] / scale) ** 2))
+            eyes = part[:, first : first + 2]
+            eyes *= scene.leak * usual / np.sqrt(np.mean(eyes**2, 0)).clip(1e-30)
+        if scene.lag:
+            t = np.arange(len(part)) / self.info.sfreq
+            for column in range(first, part.shape[1]):
+                part[:, column] = np.interp(t - scene.lag, t, part[:, column])
+        return part
 
 
 def _check_vocabulary(vectors: np.ndarray, items: tuple[str, ...]) -> None:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import welch
 
-from rt_decoder.head import HEAD_RADIUS, MONTAGE, electrodes
-from rt_decoder.simulator import ARTIFACTS, Participant
+from rt_decoder.head import HEAD_RADIUS, MONTAGE, Cap, electrodes
+from rt_decoder.helmet import Helmet, field
+from rt_decoder.simulator import ARTIFACTS, CLEANING, Participant, Scene
 
 ITEMS = tuple(f"word{i}" for i in range(40))
 VECTORS = np.random.default_rng(7).standard_normal((40, 12)) + 3.0
@@ -321,3 +322,164 @@ def test_bad_vocabulary(vectors, items, message):
 def test_bad_session(options, message):
     with pytest.raises(ValueError, match=message):
         participant().simulate(**options)
+
+
+def scene(options, **more):
+    return participant(n_channels=64, references=True, scene=Scene(**options), **more)
+
+
+def test_topographies_drift_as_far_as_they_may_and_no_further():
+    still, drifting = (
+        scene({"drift": size}).simulate(duration=300.0, seed=1).components for size in (0.0, 0.15)
+    )
+    for name in ("blink", "saccade", "heart", "breath"):
+        changed = drifting[name][:, :64] - still[name][:, :64]
+        # of every sample: the norm of the change over that of the usual topography
+        usual = np.linalg.norm(still[name][:, :64], axis=1)
+        active = usual > 0.2 * usual.max()
+        change = np.linalg.norm(changed[active], axis=1) / usual[active]
+        assert change.max() < 0.3, name
+        assert 0.05 < np.sqrt(np.mean(change**2)) < 0.15, name
+        np.testing.assert_array_equal(drifting[name][:, 64:], still[name][:, 64:])
+
+
+def test_a_lead_on_the_chest_is_no_multiple_of_the_field():
+    for own_lead in (False, True):
+        heart = scene({"own_lead": own_lead}).simulate(duration=60.0).components["heart"]
+        ecg, eeg = heart[:, 66], heart[:, :64] - heart[:, :64].mean(0)
+        fit = np.outer(ecg, ecg @ eeg / (ecg @ ecg))
+        unexplained = np.mean((eeg - fit) ** 2) / np.mean(eeg**2)
+        assert unexplained > (0.3 if own_lead else 0.05)  # the pulse is what remains without it
+        assert ecg.max() == pytest.approx(1e-3, rel=0.05)
+
+
+@pytest.mark.parametrize("leak", [0.0, 0.9])
+def test_brain_leaks_into_eye_channels(leak):
+    recording = scene({"leak": leak}).simulate(duration=30.0)
+    part = recording.components["background"]
+    ratio = part[:, 64:66].std(0) / np.sqrt(np.mean(part[:, :64] ** 2))
+    np.testing.assert_allclose(ratio, leak, atol=0.01)
+
+
+def test_references_lag():
+    still, late = (scene({"lag": lag}).simulate(duration=30.0).data for lag in (0.0, 0.008))
+    np.testing.assert_array_equal(still[:, :64], late[:, :64])
+    np.testing.assert_allclose(late[2:, 64:], still[:-2, 64:], rtol=0, atol=1e-12)
+
+
+def test_electrodes_pop():
+    recording = scene({"pop_every": 10.0}).simulate(duration=120.0)
+    pops = recording.components["pop"]
+    assert not pops[:, 64:].any()
+    jumps = np.abs(np.diff(pops, axis=0)) > 250 * UV
+    assert 4 <= np.count_nonzero(jumps) <= 25
+    assert (np.count_nonzero(jumps, axis=1) <= 1).all()
+    np.testing.assert_array_equal(sum(recording.components.values()), recording.data)
+
+
+def test_eyes_do_as_they_are_told():
+    cues = [("rest", 10.0, 20.0), ("blink", 20.0, 30.0), ("saccade", 30.0, 40.0)]
+    recording = scene({}).simulate(duration=60.0, cues=cues)
+    told = [(m.label, m.time) for m in recording.events if m.label.startswith("cue/")]
+    assert told == [("cue/rest", 10.0), ("cue/blink", 20.0), ("cue/saccade", 30.0)]
+    blink, saccade = (recording.components[name][:, 36] for name in ("blink", "saccade"))
+    gaze = recording.components["saccade"][:, column("F7")]
+    rest, blinking, looking = (slice(250 * t, 250 * (t + 9)) for t in (11, 21, 31))
+    assert not blink[rest].any()
+    assert not gaze[rest].any()
+    assert blink[blinking].max() > 100 * UV
+    assert not gaze[blinking].any()
+    assert not blink[looking].any()
+    assert np.ptp(gaze[looking]) > 40 * UV
+    assert np.abs(saccade).max() < UV  # midline
+    with pytest.raises(ValueError, match="need cues"):
+        scene({}).simulate(duration=60.0, cues=[("wink", 1.0, 2.0)])
+
+
+def test_heads_differ():
+    maps = []
+    for head in (0, 1, 2):
+        person = participant(n_channels=64, head=head)
+        radius = np.linalg.norm(person.info.positions, axis=1) / HEAD_RADIUS
+        assert (radius.std() > 0.005) == (head > 0)
+        assert 0.9 < radius.min() <= radius.max() < 1.1
+        blink = person.simulate(duration=30.0).components["blink"]
+        maps.append(blink[np.abs(blink[:, 8]).argmax()])
+        assert 130 * UV < np.abs(maps[-1]).max() < 260 * UV
+    assert np.corrcoef(maps[0], maps[1])[0, 1] < 0.999
+
+
+def test_brain_may_be_smaller():
+    usual, small = (participant(brain=size).simulate(n_words=10) for size in (1.0, 0.5))
+    for name in ("evoked", "alpha"):
+        np.testing.assert_allclose(small.components[name], 0.5 * usual.components[name])
+    np.testing.assert_array_equal(small.components["blink"], usual.components["blink"])
+
+
+def test_helmet():
+    person = participant(n_channels=306, kind="meg", references=True, scene=CLEANING, head=1)
+    assert person.info.ch_types[:3] == ("grad", "grad", "mag")
+    assert person.info.units[:3] == ("T/m", "T/m", "T")
+    assert person.info.ch_types.count("grad") == 2 * person.info.ch_types.count("mag") == 204
+    recording = person.simulate(duration=20.0)
+    assert np.isfinite(recording.data).all()
+    mag, grad = (np.array(person.info.ch_types) == kind for kind in ("mag", "grad"))
+    background = recording.components["background"]
+    assert 100e-15 < np.sqrt(np.mean(background[:, mag] ** 2)) < 1000e-15
+    assert 1e-12 < np.sqrt(np.mean(background[:, grad] ** 2)) < 30e-12
+    for name in (*BRAIN, *ARTIFACTS):
+        part = recording.components[name]
+        assert (part[:, mag].std(0) > 0).any(), name
+    peak = np.abs(recording.components["blink"][:, mag]).max()
+    assert 4e-12 < peak < 12e-12
+    assert np.abs(recording.components["blink"][:, -4]).max() > 100 * UV  # VEOG in volts
+    with pytest.raises(ValueError, match="threes"):
+        participant(n_channels=10, kind="meg")
+    with pytest.raises(ValueError, match="'eeg' or 'meg'"):
+        participant(kind="ecog")
+
+
+def test_field_of_dipoles():
+    rng = np.random.default_rng(0)
+    sites = rng.standard_normal((20, 3))
+    sites *= 0.12 / np.linalg.norm(sites, axis=1, keepdims=True)
+    dipole, moment = np.array([[0.02, -0.03, 0.05]]), rng.standard_normal((1, 3))
+    # currents in the sphere add nothing to the field's radial part
+    radial = np.sum(field(sites, dipole, moment)[0] * sites, 1)
+    away = sites - dipole
+    free = np.cross(moment, away) / np.linalg.norm(away, axis=1, keepdims=True) ** 3
+    np.testing.assert_allclose(radial, np.sum(free * sites, 1), rtol=1e-9)
+    # a radial dipole is silent
+    assert np.abs(field(sites, dipole, dipole)).max() < 1e-12 * np.abs(free).max()
+    # and there is no source outside: the divergence is zero
+    step = 1e-5
+    divergence = sum(
+        (field(sites + step * e, dipole, moment) - field(sites - step * e, dipole, moment))[0, :, k]
+        for k, e in enumerate(np.eye(3))
+    ) / (2 * step)
+    assert np.abs(divergence).max() < 1e-5 * np.abs(free).max() / 0.1
+
+
+def test_a_full_cap_is_the_same_head():
+    for kind in (Cap, Helmet):
+        cap = kind(30, references=True, head=2)
+        assert cap.full().head == 2
+        assert not cap.full().references
+        assert cap.n_data == 30
+        assert len(cap.scale) == len(cap.ch_names) == 34
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"drift": 1.0}, "drift"),
+        ({"blink_every": 1.0}, "blink_every"),
+        ({"pop_every": 1.0}, "pop_every"),
+        ({"leak": -0.1}, "leak"),
+        ({"lag": -0.1}, "lag"),
+        ({"eye_depth": 1.0}, "eye_depth"),
+    ],
+)
+def test_bad_scene(options, message):
+    with pytest.raises(ValueError, match=message):
+        Scene(**options)
