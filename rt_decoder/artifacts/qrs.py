@@ -1,0 +1,140 @@
+"""Heartbeats as they come, from an ECG or from any linear combination of channels.
+
+What is done about them is known in `heartbeat` only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rt_decoder.kernels.memory import Rows
+from rt_decoder.kernels.qrs import N_LEVELS, qrs_detect, qrs_layout, qrs_state
+from rt_decoder.signal import Chunk, Reason, SignalInfo
+
+__all__ = ["REFRACTORY", "Beats", "QrsDetector", "find_beats"]
+
+REFRACTORY = 0.2  # s: of two R peaks closer than this the later one was right
+# a QRS may well look like a jump or a rail, and pauses between are flat: these are no loss
+_BLINDING = Reason.NONFINITE | Reason.GAP | Reason.HELD | Reason.BAD_CHANNEL | Reason.REFERENCE_LOST
+
+
+class Beats(NamedTuple):
+    """Heartbeats of a recording, as absolute sample indices."""
+
+    peaks: np.ndarray  # (n,) int64, of the R peaks
+    decided: np.ndarray  # (n,) int64, the samples that decided them
+
+
+class QrsDetector:
+    """Finds R peaks some 35 ms after they came, and broad ectopic beats some 140 ms after.
+
+    Polarity and gain of the source do not matter and may change; without `levels` the first 2 s
+    are used to learn them and give no beats. Works behind a causal band-pass too, whose delay the
+    peaks then share.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal.
+    weights : array of shape (n_channels,)
+        The source is their combination of the channels: one 1 and zeros for an ECG channel.
+    levels : array of shape (7,) or None
+        What a detector had learned in calibration, its `levels`, for the same `weights`.
+
+    Raises
+    ------
+    ValueError
+        If `weights` or `levels` have another shape or are not finite, or all weights are 0.
+
+    References
+    ----------
+    Pan & Tompkins (1985), IEEE Trans. Biomed. Eng. 32:230, doi:10.1109/TBME.1985.325532
+    """
+
+    def __init__(
+        self, info: SignalInfo, weights: np.ndarray, levels: np.ndarray | None = None
+    ) -> None:
+        self.info = info
+        self._picks, self._weights = source_picks(info, weights)
+        self._start = check_levels(levels)
+        self._layout = qrs_layout(info.sfreq, int(_BLINDING), int(Reason.REPAIRED))
+        self._peaks = Rows((), np.int64)
+        self.reset()
+
+    @property
+    def levels(self) -> np.ndarray:
+        """What has been learned by now, of shape (7,)."""
+        return self._state[1][:N_LEVELS].copy()
+
+    def process(self, chunk: Chunk) -> np.ndarray:
+        """Absolute index of the R peak that each sample decided, (n,) int64, or -1."""
+        peaks = self._peaks.take(len(chunk.data))
+        qrs_detect(
+            chunk.data,
+            chunk.flags,
+            chunk.channel_flags,
+            chunk.index,
+            self._picks,
+            self._weights,
+            self._layout,
+            *self._state,
+            peaks,
+        )
+        return peaks
+
+    def reset(self) -> None:
+        """Forget all but the calibrated levels."""
+        self._state = qrs_state(self.info.sfreq, self._start)
+
+
+def source_picks(info: SignalInfo, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Channels that make up the source and their weights, whose sizes add up to 1."""
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != (info.n_channels,) or not np.isfinite(weights).all() or not weights.any():
+        raise ValueError(
+            f"need {info.n_channels} finite weights of the heartbeat's source, one a channel and "
+            f"not all 0, got shape {weights.shape}"
+        )
+    picks = np.flatnonzero(weights)
+    return picks, weights[picks] / np.abs(weights).sum()
+
+
+def check_levels(levels: np.ndarray | None) -> np.ndarray | None:
+    """Copy of calibrated levels."""
+    if levels is None:
+        return None
+    levels = np.array(levels, np.float64)
+    if levels.shape != (N_LEVELS,) or not np.isfinite(levels).all():
+        raise ValueError(f"need {N_LEVELS} finite levels of a QrsDetector, got {levels.shape}")
+    return levels
+
+
+def find_beats(
+    data: np.ndarray,
+    info: SignalInfo,
+    weights: np.ndarray,
+    bad: np.ndarray | None = None,
+    levels: np.ndarray | None = None,
+) -> tuple[Beats, np.ndarray]:
+    """Run a `QrsDetector` over a recording (n, c), and give the levels it ends with.
+
+    Samples of `bad` (n,) count as held. Without `levels` it runs twice, so that the first two
+    seconds are not lost.
+    """
+    n, c = data.shape
+    flags = np.zeros(n, np.uint16)
+    if bad is not None:
+        flags[bad] = Reason.HELD
+    chunk = Chunk(data, np.arange(n) / info.sfreq, 0, flags, np.zeros((n, c), np.uint16))
+    if levels is None:
+        first = QrsDetector(info, weights)
+        first.process(chunk)
+        levels = first.levels
+    detector = QrsDetector(info, weights, levels)
+    found = detector.process(chunk)
+    decided = np.flatnonzero(found >= 0)
+    peaks = found[decided]
+    last = np.diff(peaks, append=n + info.sfreq) > round(REFRACTORY * info.sfreq)
+    return Beats(peaks[last], decided[last]), detector.levels

@@ -1,0 +1,276 @@
+"""Causal detection of QRS complexes, a sample at a time, in the manner of Pan and Tompkins.
+
+The wave is smoothed by a short mean and differenced twice over `_LAG`, which keeps what is as
+narrow as a QRS (10 to 30 Hz) and drops baseline, T waves, 50 and 60 Hz; it delays by half its
+length only. Running levels of beats and of noise set the threshold; it falls while a beat is
+overdue, which takes the place of their search back, of no use live. Their refractory time and a
+higher threshold during the T wave are kept.
+
+References
+----------
+Pan & Tompkins (1985), IEEE Trans. Biomed. Eng. 32:230, doi:10.1109/TBME.1985.325532
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = ["N_LEVELS", "qrs_detect", "qrs_layout", "qrs_state"]
+
+# times in s, and their places in the layout
+_SECONDS = (0.0167, 0.02, 0.2, 0.36, 0.06, 2.0, 1.0, 1.0, 0.1, 0.03, 0.06, 0.065, 0.42)
+_MEAN, _LAG = 0, 1  # of the sharp look: zeros at 60 and 50 Hz
+_REFRACTORY, _T_WAVE = 2, 3  # no beat, only a large one
+_PATIENCE = 4  # for a lobe of the usual polarity
+_LEARN, _NOISE_TIME = 5, 6
+_HALVING = 7  # of the threshold while a beat is overdue
+_AUDIT = 8  # after this a beat is judged by all that was seen of it
+# a broad beat, such as a ventricular one, is too slow for that: a second, slower look
+_B_MEAN, _B_LAG, _B_WAIT, _B_AFTER = 9, 10, 11, 12
+_BLINDING, _HEALING = 13, 14  # reason bits
+
+_RING = 512  # samples of history; a power of two
+_SHARE, _T_SHARE, _LEAST_SHARE = 0.4, 0.5, 0.06  # of the beat level
+_NOISE_FACTOR = 5.0  # of the mean size of noise: 4 standard deviations of a normal one
+_OVERDUE = 1.4  # intervals
+_AGAIN = 1.5  # so much larger a peak within the refractory time moves the beat
+_FALLEN = 0.7  # of its height: the peak is over
+_NOTCH = 0.6  # of the beat level: a smaller peak may be a notch of a broad beat
+_BROAD_SHARE, _BROAD_T, _BROAD_NOISE = 0.5, 1.4, 3.5  # of the broad levels
+_BROAD_OTHER = 1.2  # a lobe of the other sign has to be so much larger to be the beat
+
+# the state's integers, and its numbers, of which the first are what a detector has learned
+_COUNT, _LAST, _START, _AT, _OTHER_AT, _BLIND, _LEARNED, _AUDITED = range(8)
+_B_START, _B_AT, _T_SEEN = 8, 9, 10
+N_LEVELS = 7
+_BEAT, _NOISE, _INTERVAL, _POLARITY, _B_BEAT, _B_T, _B_NOISE = range(N_LEVELS)
+_TOP, _OTHER, _SIZE, _UP, _DOWN, _UPS, _DOWNS, _B_TOP, _B_MAX, _T_MAX = range(N_LEVELS, 17)
+
+
+def qrs_layout(sfreq: float, blinding: int, healing: int) -> np.ndarray:
+    """The detector's times in samples, then the bits that blind it and those that heal a channel."""
+    times = [max(round(s * sfreq), 1) for s in _SECONDS]
+    return np.array([*times, blinding, healing], np.int64)
+
+
+def qrs_state(sfreq: float, levels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Integers (11,), numbers (17,), history (5, n) of a new detector; without `levels` it learns."""
+    integers = np.zeros(11, np.int64)
+    # as if the last beat's T wave were just over: the first beat is neither barred nor overdue
+    integers[_LAST] = -round(_SECONDS[_B_AFTER] * sfreq)
+    integers[_B_AT] = -round(_SECONDS[_REFRACTORY] * sfreq) - 1
+    integers[[_START, _B_START]] = -1
+    integers[[_AUDITED, _T_SEEN]] = 1
+    numbers = np.zeros(17)
+    numbers[_INTERVAL], numbers[_POLARITY] = sfreq, 1.0
+    if levels is not None:
+        numbers[:N_LEVELS] = levels
+        integers[_LEARNED] = 1
+        numbers[_UPS if levels[_POLARITY] > 0 else _DOWNS] = levels[_BEAT]
+    return integers, numbers, np.zeros((5, _RING))
+
+
+@njit(cache=True, nogil=True)
+def qrs_detect(
+    x: np.ndarray,
+    flags: np.ndarray,
+    channel_flags: np.ndarray,
+    index: int,
+    picks: np.ndarray,
+    weights: np.ndarray,
+    layout: np.ndarray,
+    integers: np.ndarray,
+    numbers: np.ndarray,
+    history: np.ndarray,
+    beats: np.ndarray,
+) -> None:
+    """Write into `beats` (n,) the absolute index of the R peak decided at each sample, or -1.
+
+    The source is ``x[:, picks] @ weights`` with absolute weights that add up to 1. A sample is not
+    looked at if it, or channels that hold a quarter of the weights, are blinded. A peak less than
+    the refractory time after the last one stands in its place.
+    """
+    for t in range(len(x)):
+        value, lost = 0.0, 0.0
+        for k in range(len(picks)):
+            value += weights[k] * x[t, picks[k]]
+            bits = channel_flags[t, picks[k]]
+            if bits & layout[_BLINDING] and not bits & layout[_HEALING]:
+                lost += abs(weights[k])
+        count = integers[_COUNT]
+        integers[_COUNT] += 1
+        if count == 0:
+            history[:] = value
+        history[0, count & (_RING - 1)] = value
+        h = _sharpen(history[0], history[1:3], count, layout[_MEAN], layout[_LAG])
+        g = _sharpen(history[0], history[3:5], count, layout[_B_MEAN], layout[_B_LAG])
+        if flags[t] & layout[_BLINDING] or lost > 0.25:
+            # what the filters hold is worthless until it has passed
+            integers[_BLIND] = count + layout[_B_MEAN] + 2 * layout[_B_LAG]
+        beats[t] = -1
+        if count < integers[_BLIND]:
+            integers[_START] = integers[_B_START] = -1
+            integers[_AUDITED] = integers[_T_SEEN] = 1
+        elif integers[_LEARNED] == 0:
+            _learn(h, g, count, layout, integers, numbers)
+        else:
+            back = _look(h, count, layout, integers, numbers)
+            broad = _look_broad(g, count, layout, integers, numbers)
+            back = broad if back < 0 else back
+            if back >= 0:
+                beats[t] = index + t - back
+
+
+@njit(cache=True, nogil=True)
+def _sharpen(raw: np.ndarray, smooth: np.ndarray, count: int, n_mean: int, lag: int) -> float:
+    """Mean of `raw` over `n_mean` samples, then minus its second difference over `lag`."""
+    at = count & (_RING - 1)
+    if count & 63:
+        total = smooth[1, (count - 1) & (_RING - 1)] + raw[at] - raw[(count - n_mean) & (_RING - 1)]
+    else:  # now and then from the start, or rounding would add up
+        total = 0.0
+        for k in range(n_mean):
+            total += raw[(count - k) & (_RING - 1)]
+    smooth[1, at], smooth[0, at] = total, total / n_mean
+    middle = smooth[0, (count - lag) & (_RING - 1)]
+    return 2.0 * middle - smooth[0, at] - smooth[0, (count - 2 * lag) & (_RING - 1)]
+
+
+@njit(cache=True, nogil=True)
+def _learn(
+    h: float, g: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
+) -> None:
+    """Take the levels from the first two seconds."""
+    numbers[_UPS] = max(numbers[_UPS], h)
+    numbers[_DOWNS] = max(numbers[_DOWNS], -h)
+    numbers[_B_BEAT] = max(numbers[_B_BEAT], abs(g))
+    integers[_AT] += 1
+    numbers[_NOISE] += (abs(h) - numbers[_NOISE]) / integers[_AT]
+    if integers[_AT] >= layout[_LEARN]:
+        numbers[_POLARITY] = 1.0 if numbers[_UPS] >= numbers[_DOWNS] else -1.0
+        numbers[_BEAT] = max(numbers[_UPS], numbers[_DOWNS])
+        numbers[_NOISE] = min(numbers[_NOISE], 0.1 * numbers[_BEAT])
+        numbers[_B_T], numbers[_B_NOISE] = numbers[_B_BEAT], 0.05 * numbers[_B_BEAT]
+        integers[_LAST] = count
+        integers[_LEARNED] = 1
+
+
+@njit(cache=True, nogil=True)
+def _look(
+    h: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
+) -> int:
+    """Samples since an R peak that this sample decides, or -1."""
+    since = count - integers[_LAST]
+    size = abs(h)
+    if integers[_AUDITED] == 0:
+        numbers[_UP] = max(numbers[_UP], h)
+        numbers[_DOWN] = max(numbers[_DOWN], -h)
+        if since >= layout[_AUDIT]:
+            _audit(integers, numbers)
+    threshold = _threshold(since, layout, numbers)
+    if integers[_START] < 0:
+        if size <= threshold:
+            if since > layout[_AUDIT]:
+                numbers[_NOISE] += (size - numbers[_NOISE]) / layout[_NOISE_TIME]
+            return -1
+        integers[_START] = count
+        numbers[_TOP] = numbers[_OTHER] = 0.0
+    signed = h * numbers[_POLARITY]
+    if signed > numbers[_TOP]:
+        numbers[_TOP], integers[_AT] = signed, count
+    if -signed > numbers[_OTHER]:
+        numbers[_OTHER], integers[_OTHER_AT] = -signed, count
+    if numbers[_TOP] > threshold:
+        if signed > _FALLEN * numbers[_TOP]:
+            return -1
+        at, height = integers[_AT], numbers[_TOP]
+    elif count - integers[_START] >= layout[_PATIENCE]:
+        at, height = integers[_OTHER_AT], numbers[_OTHER]
+    else:
+        return -1
+    integers[_START] = -1
+    if since > layout[_REFRACTORY]:
+        gap = min(max(since, 0.5 * numbers[_INTERVAL]), 1.5 * numbers[_INTERVAL])
+        numbers[_INTERVAL] += 0.125 * (gap - numbers[_INTERVAL])
+    integers[_LAST], integers[_AUDITED], integers[_T_SEEN] = at, 0, 0
+    numbers[_B_MAX] = numbers[_T_MAX] = 0.0
+    numbers[_SIZE] = height
+    numbers[_UP] = numbers[_TOP] if numbers[_POLARITY] > 0 else numbers[_OTHER]
+    numbers[_DOWN] = numbers[_OTHER] if numbers[_POLARITY] > 0 else numbers[_TOP]
+    return count - at + layout[_LAG] + (layout[_MEAN] - 1) // 2
+
+
+@njit(cache=True, nogil=True)
+def _threshold(since: int, layout: np.ndarray, numbers: np.ndarray) -> float:
+    """What a peak has to exceed `since` samples after the last beat."""
+    if since <= layout[_REFRACTORY]:
+        return _AGAIN * max(numbers[_SIZE], _SHARE * numbers[_BEAT])
+    share = _T_SHARE if since < layout[_T_WAVE] else _SHARE
+    overdue = since - _OVERDUE * numbers[_INTERVAL]
+    if overdue > 0:
+        share = max(share * math.exp2(-overdue / layout[_HALVING]), _LEAST_SHARE)
+    return max(share * numbers[_BEAT], _NOISE_FACTOR * numbers[_NOISE])
+
+
+@njit(cache=True, nogil=True)
+def _audit(integers: np.ndarray, numbers: np.ndarray) -> None:
+    """Move the levels towards the last beat, of which all has been seen by now."""
+    integers[_AUDITED] = 1
+    size = max(numbers[_UP], numbers[_DOWN])
+    sudden = size < _SHARE * numbers[_BEAT] or size > 2.0 * numbers[_BEAT]
+    weight = 0.4 if sudden else 0.125
+    numbers[_BEAT] += weight * (min(size, 2.0 * numbers[_BEAT]) - numbers[_BEAT])
+    numbers[_B_BEAT] += weight * (min(numbers[_B_MAX], 2.0 * numbers[_B_BEAT]) - numbers[_B_BEAT])
+    numbers[_UPS] += 0.25 * (numbers[_UP] - numbers[_UPS])
+    numbers[_DOWNS] += 0.25 * (numbers[_DOWN] - numbers[_DOWNS])
+    ahead, behind = (_UPS, _DOWNS) if numbers[_POLARITY] > 0 else (_DOWNS, _UPS)
+    if numbers[behind] > 1.3 * numbers[ahead]:
+        numbers[_POLARITY] = -numbers[_POLARITY]
+
+
+@njit(cache=True, nogil=True)
+def _look_broad(
+    g: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
+) -> int:
+    """As `_look`, for beats that the sharper look cannot see."""
+    since, size = count - integers[_LAST], abs(g)
+    if integers[_AUDITED] == 0:
+        numbers[_B_MAX] = max(numbers[_B_MAX], size)
+    if integers[_T_SEEN] == 0:
+        if since >= layout[_B_AFTER]:
+            integers[_T_SEEN] = 1
+            numbers[_B_T] += 0.125 * (min(numbers[_T_MAX], numbers[_B_BEAT]) - numbers[_B_T])
+        elif since > layout[_AUDIT] + layout[_PATIENCE]:
+            numbers[_T_MAX] = max(numbers[_T_MAX], size)
+    if integers[_B_START] < 0:
+        threshold = max(_BROAD_SHARE * numbers[_B_BEAT], _BROAD_T * numbers[_B_T])
+        rests = count - integers[_B_AT] <= layout[_REFRACTORY]
+        if rests or size <= max(threshold, _BROAD_NOISE * numbers[_B_NOISE]):
+            if since > layout[_B_AFTER]:
+                numbers[_B_NOISE] += (
+                    min(size, 0.3 * numbers[_B_BEAT]) - numbers[_B_NOISE]
+                ) / layout[_NOISE_TIME]
+            return -1
+        integers[_B_START] = count
+        numbers[_B_TOP] = 0.0
+    same_side = g * numbers[_B_TOP] > 0.0
+    if size > (1.0 if same_side else _BROAD_OTHER) * abs(numbers[_B_TOP]):
+        numbers[_B_TOP], integers[_B_AT] = g, count
+    if count - integers[_B_AT] < layout[_B_WAIT]:
+        return -1
+    integers[_B_START] = -1
+    later = layout[_B_LAG] + (layout[_B_MEAN] - 1) // 2 - layout[_LAG] - (layout[_MEAN] - 1) // 2
+    at = integers[_B_AT] - later  # where the sharper look would have seen this beat
+    apart = at - integers[_LAST]
+    if apart <= layout[_REFRACTORY]:
+        # the sharper look has it already; on a broad beat it may have met a mere notch
+        if abs(apart) < layout[_LAG] or numbers[_SIZE] > _NOTCH * numbers[_BEAT]:
+            return -1
+    elif apart < layout[_B_AFTER] - layout[_PATIENCE]:
+        return -1
+    integers[_LAST], integers[_START], integers[_T_SEEN] = at, -1, 1
+    numbers[_SIZE] = numbers[_BEAT]
+    return count - at + layout[_LAG] + (layout[_MEAN] - 1) // 2
