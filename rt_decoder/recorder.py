@@ -129,6 +129,9 @@ class Recorder(Writer):
 
     def marker(self, marker: Marker, arrival: float, index: int) -> None:
         """Record a marker at its corrected time, and before which sample it arrived."""
+        if not math.isfinite(marker.time):  # it points at no sample, live or in the record
+            self.decision(arrival, index, decision="marker_without_time", label=marker.label)
+            return
         what = {"decision": "marker", "label": marker.label, "time": marker.time}
         told = self._decision(arrival, index - self._n_missing, what)
 
