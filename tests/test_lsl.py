@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 from rt_decoder.loopback import configure_loopback
 from rt_decoder.outlets import ReadoutOutlets, data_outlet, marker_outlet
 from rt_decoder.signal import Readout, SignalInfo, StreamLost
+from rt_decoder.sources.joined import JoinedSource
 from rt_decoder.sources.lsl import (
     LslMarkers,
     LslSource,
@@ -25,6 +28,7 @@ from rt_decoder.sources.lsl import (
     local_clock,
     resolve,
 )
+from rt_decoder.sources.streams import LslStreams, ReferenceChoice, parse_reference
 from tests.lsl_loopback import wait_for
 
 pytestmark = pytest.mark.lsl
@@ -356,6 +360,249 @@ def test_a_killed_sender_is_noticed_and_its_reader_ends_well(source_id: str) -> 
     finally:
         sender.kill()
         sender.wait()
+
+
+# --- a connection that is half open
+
+
+def sending(source_id: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", KILLED, source_id], cwd=REPO)
+
+
+def test_a_silent_stream_is_replaced_only_by_another_outlet(source_id: str) -> None:
+    """SIGSTOP looks like a pulled cable: connected, and silent."""
+    streams = LslStreams({"source_id": source_id}, units="uV", timeout=20.0)
+    senders = [sending(source_id)]
+    try:
+        source = streams.samples()
+        source.open()
+        wait_for(lambda: source.pull(0.5).stamps.size)
+        os.kill(senders[0].pid, signal.SIGSTOP)
+        wait_for(lambda: not source.pull(0.3).stamps.size)
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:  # it hangs, and nothing else is there
+            asked = time.perf_counter()
+            assert streams.replacement() is None
+            assert time.perf_counter() - asked < 0.2  # 0.3 ms; never a wait for the network
+            time.sleep(0.02)
+        os.kill(senders[0].pid, signal.SIGCONT)
+        wait_for(lambda: source.pull(0.5).stamps.size)  # it goes on, by the same connection
+        for _ in range(25):
+            assert streams.replacement() is None
+            source.pull(0.02)
+        streams.stop_looking()
+        os.kill(senders[0].pid, signal.SIGSTOP)
+        senders.append(sending(source_id))
+        found = wait_for(streams.replacement, 20.0)
+        assert found.source_id() == source_id
+        assert found.uid() != source.uid
+        again = streams.reopen(1.0)
+        assert again is not None
+        assert again.uid == found.uid()
+        again.open()
+        wait_for(lambda: again.pull(0.5).stamps.size)
+        with pytest.raises(StreamLost):  # the old connection is closed
+            source.pull(0.0)
+        os.kill(senders[0].pid, signal.SIGCONT)  # one that wakes up later is the other one now
+        assert wait_for(streams.replacement, 20.0).uid() == source.uid
+    finally:
+        for sender in senders:
+            sender.kill()
+            sender.wait()
+
+
+@pytest.mark.slow
+def test_another_stream_is_no_replacement(source_id: str) -> None:
+    """Whatever is selected: a replacement has the name of what it replaces."""
+    outlet = data_outlet(source_id, INFO, source_id)
+    streams = LslStreams({"predicate": f"starts-with(source_id,'{source_id}')"})
+    source = streams.samples()
+    source.open()
+    other = data_outlet(f"{source_id}-other", INFO, f"{source_id}-other")
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        assert streams.replacement() is None
+        time.sleep(0.02)
+    del other
+    twins = [data_outlet(source_id, INFO, f"{source_id}-{i}") for i in range(2)]
+    end = time.monotonic() + 2.0
+    while time.monotonic() < end:  # which of two cannot be known
+        assert streams.replacement() is None
+        time.sleep(0.02)
+    twins.pop()
+    assert wait_for(streams.replacement).uid() != source.uid
+    del outlet
+
+
+# --- references on streams of their own
+
+BELT = SignalInfo(100.0, ("RESP", "SYNC"), ("resp", "stim"), ("n/a", "n/a"))
+
+
+class Belt:
+    """An outlet of `BELT` that a test feeds: RESP is the time since `start` in s."""
+
+    def __init__(self, source_id: str, info: SignalInfo = BELT) -> None:
+        self.info = info
+        self.outlet: pylsl.StreamOutlet | None = data_outlet(f"{source_id}-belt", info, source_id)
+
+    def send(self, start: float, first: float, stop: float) -> None:
+        assert self.outlet is not None
+        times = np.arange(np.ceil(first * 100), np.ceil(stop * 100)) / 100
+        values = {"RESP": times, "SYNC": np.floor(times)}
+        data = np.column_stack([values.get(name, times) for name in self.info.ch_names])
+        self.outlet.push_chunk(data, (start + times).tolist())
+
+
+def joined_streams(source_id: str, **kwargs) -> tuple[pylsl.StreamOutlet, Belt, LslStreams]:
+    outlet, belt = data_outlet(source_id, INFO, source_id), Belt(f"{source_id}-r")
+    choice = ReferenceChoice(f"{source_id}-r-belt", **kwargs)
+    return outlet, belt, LslStreams({"source_id": source_id}, references=(choice,))
+
+
+def pull_joined(source, outlet, start: float, first: int, stop: int) -> np.ndarray:
+    """Send main samples and take them back, joined."""
+    numbers = np.arange(first, stop, dtype=float)
+    outlet.push_chunk(np.tile(numbers[:, None], 3), (start + numbers / 250).tolist())
+    got: list[np.ndarray] = []
+
+    def enough() -> bool:
+        got.append(source.pull(0.2)[0].copy())
+        return sum(map(len, got)) >= stop - first
+
+    wait_for(enough)
+    data = np.concatenate(got)
+    np.testing.assert_array_equal(data[:, 0], numbers)
+    return data
+
+
+def test_a_reference_joins_and_may_go_and_come_back(source_id: str) -> None:
+    outlet, belt, streams = joined_streams(source_id, delay=0.1)
+    source = streams.samples()
+    assert isinstance(source, JoinedSource)
+    assert source.info.ch_names == (*INFO.ch_names, "RESP", "SYNC")
+    assert source.info.units[-2:] == ("n/a", "n/a")
+    source.open()
+    (reference,) = source.references
+    wait_for(lambda: outlet.have_consumers() and belt.outlet.have_consumers())
+    start = local_clock()
+    waits = reference._source._inlet
+    belt.send(start, 0.0, 4.0)
+    wait_for(lambda: waits.ask("samples_available") == 400)
+    data = pull_joined(source, outlet, start, 0, 1000)
+    asked = np.arange(1000) / 250 - 0.1
+    known = asked > 1e-6
+    np.testing.assert_array_equal(np.isnan(data[:, 3]), ~known & (asked < -1e-6))
+    np.testing.assert_allclose(data[known, 3], asked[known], atol=1e-4)
+    sharp = known & (np.abs(asked - np.rint(asked)) > 1e-3)
+    np.testing.assert_array_equal(data[sharp, 4], np.floor(asked[sharp]))
+    assert source.take_events() == []
+
+    belt.outlet = None
+    row = 1000
+
+    def told() -> list[str]:
+        """Main samples flow on; what is said of the reference meanwhile."""
+        nonlocal row
+        pull_joined(source, outlet, start, row, row + 25)
+        row += 25
+        return [event for event, _ in source.take_events()]
+
+    assert "reference_lost" in wait_for(told)
+    wrong = replace(BELT, units=("volts", "n/a"), ch_types=("eog", "stim"))
+    belt = Belt(f"{source_id}-r", wrong)
+    assert "reference_refused" in wait_for(told)
+    belt = Belt(f"{source_id}-r", BELT.pick([1, 0]))  # the other one is destroyed only then
+    assert "reference_returned" in wait_for(told, 20.0)
+    wait_for(belt.outlet.have_consumers)
+    since = row / 250 - 1
+    belt.send(start, since, since + 3)
+    wait_for(lambda: reference._source._inlet.ask("samples_available") == 300)
+    data = pull_joined(source, outlet, start, row, row + 250)
+    asked = np.arange(row, row + 250) / 250 - 0.1
+    np.testing.assert_allclose(data[:, 3], asked, atol=1e-4)
+    source.close()
+    with pytest.raises(StreamLost):
+        source.pull(0.0)
+
+
+def test_a_main_stream_that_comes_back_keeps_its_references(source_id: str) -> None:
+    outlet, belt, streams = joined_streams(source_id)
+    source = streams.samples()
+    source.open()
+    (reference,) = source.references
+    wait_for(lambda: outlet.have_consumers() and belt.outlet.have_consumers())
+    del outlet
+    with pytest.raises(StreamLost):
+        wait_for(lambda: source.pull(0.05)[1].size)
+    start = local_clock()
+    belt.send(start - 3.0, 0.0, 5.0)
+    wait_for(lambda: reference._source._inlet.ask("samples_available") == 500)
+    assert streams.reopen(0.2) is None
+    outlet = data_outlet(source_id, INFO, source_id)
+    again = wait_for(lambda: streams.reopen(1.0))
+    assert again.references == source.references
+    again.open()
+    wait_for(outlet.have_consumers)
+    data = pull_joined(again, outlet, start, 0, 250)
+    np.testing.assert_allclose(data[:, 3], np.arange(250) / 250 - 0.04 + 3.0, atol=1e-4)
+    again.close()
+
+
+@pytest.mark.slow
+def test_a_silent_reference_is_replaced(source_id: str) -> None:
+    script = KILLED.replace('"killed", "EEG"', '"belt-" + sys.argv[1], "Respiration"')
+    senders = [subprocess.Popen([sys.executable, "-c", script, source_id], cwd=REPO)]
+    outlet = data_outlet(f"{source_id}-main", INFO, f"{source_id}-main")
+    choice = ReferenceChoice(f"belt-{source_id}")
+    streams = LslStreams({"name": f"{source_id}-main"}, references=(choice,), timeout=20.0)
+    try:
+        source = streams.samples()
+        source.open()
+        wait_for(outlet.have_consumers)
+        told: list[str] = []
+
+        def heard(event: str) -> bool:
+            outlet.push_sample([0.0] * 3, local_clock())
+            source.pull(0.1)
+            told.extend(event for event, _ in source.take_events())
+            time.sleep(0.004)
+            return event in told
+
+        wait_for(lambda: heard("") or source.references[0]._seen > 0)
+        os.kill(senders[0].pid, signal.SIGSTOP)
+        wait_for(lambda: heard("reference_stale"))
+        senders.append(subprocess.Popen([sys.executable, "-c", script, source_id], cwd=REPO))
+        wait_for(lambda: heard("reference_returned"), 20.0)
+        assert told[-3:] == ["reference_stale", "reference_lost", "reference_returned"]
+        source.close()
+    finally:
+        for sender in senders:
+            sender.kill()
+            sender.wait()
+
+
+def test_references_that_cannot_be_joined(source_id: str) -> None:
+    outlet = data_outlet(source_id, INFO, source_id)
+    same = data_outlet(f"{source_id}-2", INFO, f"{source_id}-2")
+    twice = (ReferenceChoice("belt"), ReferenceChoice("belt", 0.1))
+    with pytest.raises(ValueError, match="need each reference once, got belt, belt"):
+        LslStreams({"source_id": source_id}, references=twice)
+    streams = LslStreams({"source_id": source_id}, references=(ReferenceChoice(f"{source_id}-2"),))
+    with pytest.raises(ValueError, match="need channel names that differ between streams, got Cz"):
+        streams.samples()
+    absent = LslStreams(
+        {"source_id": source_id}, references=(ReferenceChoice("absent"),), timeout=0.3
+    )
+    with pytest.raises(LookupError, match="need a stream with name='absent'"):
+        absent.samples()
+    del outlet, same
+
+
+@pytest.mark.parametrize("text", ["", "=40", "belt=", "belt=-1", "belt=fast", "belt=6000", "b=nan"])
+def test_a_bad_reference_option_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="need --reference NAME or NAME=DELAY_MS with 0 to 5000"):
+        parse_reference(text)
 
 
 # --- what goes out

@@ -90,8 +90,9 @@ class LslSource:
     ----------
     info : SignalInfo
         As declared by the stream, or by hand.
-    name, source_id, format : str
-        Of the stream; `format` is LSL's name of its number format.
+    name, type, source_id, uid, format : str
+        Of the stream; `uid` is that of this one outlet, and `format` is LSL's name of its number
+        format.
 
     Raises
     ------
@@ -111,7 +112,8 @@ class LslSource:
         units: str | None = None,
         timeout: float = 5.0,
     ) -> None:
-        self.name, self.source_id = stream.name(), stream.source_id()
+        self.name, self.type, self.uid = stream.name(), stream.type(), stream.uid()
+        self.source_id = stream.source_id()
         sfreq = stream.nominal_srate()
         if stream.channel_format() not in FORMATS:
             raise ValueError(f"need numbers as data, got stream {self.name!r} of text")

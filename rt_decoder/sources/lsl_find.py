@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import pylsl
 
 from rt_decoder.sources.channels import Declared
 
-__all__ = ["FORMATS", "StreamSummary", "declared_channels", "find_streams", "resolve"]
+__all__ = [
+    "FORMATS",
+    "StreamSummary",
+    "declared_channels",
+    "find_streams",
+    "other_than",
+    "resolve",
+    "selection_query",
+]
 
 # LSL's names of its numeric formats; text is not among them
 FORMATS = {
@@ -20,6 +28,7 @@ FORMATS = {
     pylsl.cf_int8: "int8",
     pylsl.cf_int64: "int64",
 }
+_ANY_DATA = "nominal_srate>0 and channel_format!='string'"
 # liblsl asks by multicast, then half a second later by unicast: all have answered after this
 _ANSWER_S = 1.0
 
@@ -82,12 +91,8 @@ def resolve(
     LookupError
         If no stream matches, or several; the message lists what there is.
     """
-    wanted = {"name": name, "type": type, "source_id": source_id}
-    conditions = [f"{key}={_quoted(value)}" for key, value in wanted.items() if value is not None]
-    if predicate is not None:
-        conditions.append(f"({predicate})")
-    wish = f"a stream with {' and '.join(conditions)}" if conditions else "a stream of data"
-    query = " and ".join(conditions or ["nominal_srate>0", "channel_format!='string'"])
+    query = selection_query(name, type, source_id, predicate)
+    wish = "a stream of data" if query == _ANY_DATA else f"a stream with {query}"
     found = pylsl.resolve_bypred(query, 1, timeout)
     if not found:
         there = pylsl.resolve_streams(_ANSWER_S)
@@ -103,6 +108,25 @@ def resolve(
             f"need just {wish}, got {len(found)}: {_listing(found)}; {_what_separates(found)}"
         )
     return found[0]
+
+
+def selection_query(
+    name: str | None = None,
+    type: str | None = None,  # noqa: A002 - LSL's own word
+    source_id: str | None = None,
+    predicate: str | None = None,
+) -> str:
+    """XPath 1.0 condition of a selection; see `resolve`."""
+    wanted = {"name": name, "type": type, "source_id": source_id}
+    conditions = [f"{key}={_quoted(value)}" for key, value in wanted.items() if value is not None]
+    if predicate is not None:
+        conditions.append(f"({predicate})")
+    return " and ".join(conditions or [_ANY_DATA])
+
+
+def other_than(uids: Collection[str]) -> str:
+    """XPath 1.0 condition that leaves out the outlets of `uids`; "true()" for none."""
+    return " and ".join(f"uid!={_quoted(uid)}" for uid in sorted(uids)) or "true()"
 
 
 def declared_channels(info: pylsl.StreamInfo, *, by_hand: bool = False) -> list[Declared]:

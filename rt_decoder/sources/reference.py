@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,13 +14,28 @@ from rt_decoder.sources import SampleSource
 from rt_decoder.sources.line import Line
 from rt_decoder.timebase import RateMismatch
 
-__all__ = ["Reference", "same_channels"]
+__all__ = ["Reference", "Search", "same_channels"]
 
 SHORTEST_DELAY = 0.04  # s that a reference may be on its way, unless it is declared
 LONGEST_DELAY = 5.0
+REPLACE = 2.0  # s of silence after which another outlet may take its place
 REPORT = 10.0  # s between two reports of late samples
 AHEAD = 1.0  # s that a reference may be ahead of what the main stream has sent
 KEPT = 2.0  # s of samples that stay in the ring at least
+
+
+class Search(Protocol):
+    """What finds a stream again."""
+
+    def __call__(self, gone: bool) -> SampleSource | None:
+        """At once: the source to go on with, open, or None; ValueError says what was refused.
+
+        `gone` says that the connection broke; otherwise the stream is just silent.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the search."""
 
 
 class Reference:
@@ -37,16 +51,15 @@ class Reference:
     limit : float or None
         Longest step between samples, in s, that is bridged: a longer one is a dropout. If None,
         50 ms or three sampling intervals.
-    again : callable or None
-        Gives at once the source that takes the place of a lost one, open; None while there is
-        none. ValueError says why what came back is refused.
+    again : Search or None
+        Finds what takes the place of a stream that was lost or is silent.
 
     Attributes
     ----------
     name, info : str, SignalInfo
         Of the stream, whatever comes back after a loss.
     state : str
-        ``open``, ``lost`` or ``refused``.
+        ``new``, ``open``, ``lost``, ``refused`` or ``closed``.
     events : list of (str, dict)
         What happened, until it is taken.
 
@@ -70,7 +83,7 @@ class Reference:
         *,
         delay: float | None = None,
         limit: float | None = None,
-        again: Callable[[], SampleSource | None] | None = None,
+        again: Search | None = None,
     ) -> None:
         self.name, self.info, self.state = source.name, source.info, "new"
         step = 1.0 / source.info.sfreq
@@ -128,7 +141,7 @@ class Reference:
 
     def fill(self, main: Line, out: np.ndarray, column: int, arrival: float) -> None:
         """Write the values at the times of `main` into `out` (n, ...) from `column` on."""
-        if self.state == "lost":
+        if self.state == "lost" or (self._stale and arrival - self._seen > REPLACE):
             self._find(arrival)
         n, at, more = len(out), 0, self.state == "open"
         needed, latest = False, max(arrival, float(main.stamps[-1])) + AHEAD
@@ -179,7 +192,7 @@ class Reference:
         if self._again is None:
             return
         try:
-            source = self._again()
+            source = self._again(self.state == "lost")
         except ValueError as error:
             self._tell("refused", reason=str(error))
             return
@@ -191,6 +204,9 @@ class Reference:
             source.close()
             self._tell("refused", reason=str(error))
             return
+        if self.state == "open":
+            self._gone("lost", StreamLost(f"stream {self.name!r} is silent and was started anew"))
+            self._source.close()
         self._source, self.state = source, "open"
         self._seen, self._stale = arrival, False
         self._tell("returned")
@@ -241,9 +257,10 @@ class Reference:
 
     def close(self) -> None:
         """Leave the stream."""
+        if self._again is not None:
+            self._again.close()
         self._source.close()
-        if self.state != "new":
-            self.state = "closed"
+        self.state = "closed"
 
 
 def same_channels(have: SignalInfo, want: SignalInfo) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Open the streams of a live session, and open them again after a loss.
+"""Open the streams of a live session, and open them again after a loss or a long silence.
 
 A session asks its `LslStreams` or `FieldTripStreams` for samples and markers; it does not know
 which of the two it has.
@@ -6,18 +6,59 @@ which of the two it has.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
 
 import pylsl
 
 from rt_decoder.sources.fieldtrip import FieldTripSource
 from rt_decoder.sources.fieldtrip_events import FieldTripMarkers
+from rt_decoder.sources.joined import JoinedSource
 from rt_decoder.sources.lsl import LslMarkers, LslSource, resolve
+from rt_decoder.sources.lsl_find import other_than, selection_query
+from rt_decoder.sources.lsl_search import StreamSearch
+from rt_decoder.sources.reference import LONGEST_DELAY, Reference
 
-__all__ = ["FieldTripStreams", "LslStreams"]
+__all__ = ["FieldTripStreams", "LslStreams", "ReferenceChoice", "parse_reference"]
 
+_ANSWER_S = 1.0  # in which every outlet has answered
 _NOT_YET = (LookupError, TimeoutError, ConnectionError)
+
+
+class ReferenceChoice(NamedTuple):
+    """A stream whose channels are joined to the main one as references."""
+
+    name: str
+    delay: float | None = None  # s; None: see `reference.Reference`
+
+
+def parse_reference(text: str) -> ReferenceChoice:
+    """Read ``NAME`` or ``NAME=DELAY_MS``, as ``--reference`` takes it.
+
+    Raises
+    ------
+    ValueError
+        If there is no name, or what follows the last ``=`` is no number of ms in 0 to 5000.
+
+    Examples
+    --------
+    >>> parse_reference("belt"), parse_reference("polar ecg=120")
+    (ReferenceChoice(name='belt', delay=None), ReferenceChoice(name='polar ecg', delay=0.12))
+    """
+    name, equals, delay_ms = text.rpartition("=") if "=" in text else (text, "", "")
+    try:
+        delay = float(delay_ms) / 1e3 if equals else None
+    except ValueError:
+        delay = math.nan
+    if not name.strip() or not (delay is None or 0.0 <= delay <= LONGEST_DELAY):
+        raise ValueError(
+            f"need --reference NAME or NAME=DELAY_MS with 0 to {1e3 * LONGEST_DELAY:g} ms, "
+            f"got {text!r}"
+        )
+    return ReferenceChoice(name.strip(), delay)
 
 
 @dataclass
@@ -34,6 +75,8 @@ class LslStreams:
         By hand.
     timeout : float
         For finding streams, in s.
+    references : tuple of ReferenceChoice
+        Streams that are joined to the samples; see `joined.JoinedSource`.
     """
 
     selection: dict[str, str | None]
@@ -41,12 +84,36 @@ class LslStreams:
     channels: Path | None = None
     units: str | None = None
     timeout: float = 10.0
+    references: tuple[ReferenceChoice, ...] = ()
     _resolver: pylsl.ContinuousResolver | None = field(default=None, init=False)
+    _main: LslSource | None = field(default=None, init=False)
+    _joined: list[Reference] = field(default_factory=list, init=False)
+    _rivals: pylsl.ContinuousResolver | None = field(default=None, init=False)
+    _replacement: pylsl.StreamInfo | None = field(default=None, init=False)
+    _seen_uids: set[str] = field(default_factory=set, init=False)
+    _seen_since: float = field(default=0.0, init=False)
 
-    def samples(self, timeout: float | None = None) -> LslSource:
-        """The stream of samples; LookupError if not exactly one matches."""
-        stream = resolve(**self.selection, timeout=self.timeout if timeout is None else timeout)
-        return LslSource(stream, channels=self.channels, units=self.units)
+    def __post_init__(self) -> None:
+        names = [choice.name for choice in self.references]
+        if len(set(names)) < len(names):
+            raise ValueError(f"need each reference once, got {', '.join(names)}")
+
+    def samples(self, timeout: float | None = None) -> LslSource | JoinedSource:
+        """The stream of samples, with its references; LookupError if not exactly one matches."""
+        wait = self.timeout if timeout is None else timeout
+        return self._source(resolve(**self.selection, timeout=wait))
+
+    def _source(self, stream: pylsl.StreamInfo) -> LslSource | JoinedSource:
+        self._main = LslSource(stream, channels=self.channels, units=self.units)
+        if not self.references:
+            return self._main
+        if not self._joined:
+            self._joined = [self._reference(*choice) for choice in self.references]
+        return JoinedSource(self._main, self._joined)
+
+    def _reference(self, name: str, delay: float | None) -> Reference:
+        source = LslSource(resolve(name=name, timeout=self.timeout))
+        return Reference(source, delay=delay, again=StreamSearch(source))
 
     def markers(self) -> LslMarkers | None:
         """The stream of markers, or None where none is wanted."""
@@ -54,12 +121,53 @@ class LslStreams:
             return None
         return LslMarkers(resolve(name=self.marker_name, timeout=self.timeout))
 
-    def reopen(self, wait: float) -> LslSource | None:
-        """The stream of samples once it is back; None if it is not within `wait` s."""
+    def reopen(self, wait: float) -> LslSource | JoinedSource | None:
+        """The stream of samples once it is back; None if it is not within `wait` s.
+
+        References that are open stay open. After a `replacement` it is that one.
+        """
+        self.stop_looking()
+        stream, self._replacement = self._replacement, None
         try:
-            return self.samples(wait)
+            if stream is None:
+                return self.samples(wait)
+            if self._main is not None:
+                self._main.close()  # its connection is half open: nobody else would end it
+            return self._source(stream)
         except _NOT_YET:
             return None
+
+    def replacement(self) -> pylsl.StreamInfo | None:
+        """Another outlet of the stream that is connected, or None; at once.
+
+        A connection whose far end has vanished (a pulled cable, a crashed amplifier behind a
+        switch) stays silent for ever. To be asked while the stream is silent: liblsl then looks in
+        the background for an outlet of the same selection, name and type with a uid of its own.
+        One that merely hangs keeps its uid. Once there is one, `reopen` will open it.
+        """
+        if self._main is None:
+            return None
+        if self._rivals is None:
+            conditions = (
+                selection_query(**self.selection),
+                selection_query(self._main.name, self._main.type),
+                other_than([self._main.uid]),
+            )
+            self._rivals = pylsl.ContinuousResolver(pred=" and ".join(conditions), forget_after=2.0)
+        found = self._rivals.results()
+        uids = {stream.uid() for stream in found}
+        if uids != self._seen_uids:
+            self._seen_uids, self._seen_since = uids, monotonic()
+        # of several, which one is meant cannot be known: give a second one the time to answer too
+        if len(found) != 1 or monotonic() - self._seen_since < _ANSWER_S:
+            return None
+        self._replacement = found[0]
+        return found[0]
+
+    def stop_looking(self) -> None:
+        """The stream goes on, or is lost: look for no replacement."""
+        self._rivals = None
+        self._seen_uids = set()
 
     def reopen_markers(self) -> LslMarkers | None:
         """The stream of markers once it is back; looks in the background and does not wait."""
@@ -121,6 +229,12 @@ class FieldTripStreams:
             return self.samples(wait)
         except _NOT_YET:
             return None
+
+    def replacement(self) -> None:
+        """None: a buffer is asked, and one that does not answer is lost."""
+
+    def stop_looking(self) -> None:
+        """Nothing to do; see `replacement`."""
 
     def reopen_markers(self) -> FieldTripMarkers | None:
         """The events of the buffer that is there now."""
