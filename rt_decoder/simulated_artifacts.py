@@ -28,7 +28,8 @@ _JAWS = HEAD_RADIUS * np.array([[-0.55, 0.2, -0.3], [0.55, 0.2, -0.3]])  # point
 _UP = np.tile([0.0, 0.5, 1.0], (2, 1))
 _RIGHT = np.tile([1.0, 0.0, 0.0], (2, 1))
 _REFERENCE = 1e-3  # V of an R wave at ECG and of a breath at RESP
-_DRIFT_EVERY = 60.0  # s between the knots of a drift
+_ASKED_EVERY = 1.8  # s between blinks on request
+_SWING = 180.0, 360.0  # s that a drift takes to and fro
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class Scene:
     Attributes
     ----------
     drift : float
-        Largest change of a topography over minutes, relative to its norm: half of it turns the
-        source, half changes each channel by itself. Blinks, gaze, heart and breath drift, each in
-        its own time; reference channels do not.
+        How far a topography swings to and fro over minutes, as a share of its norm: by turning
+        the source, and as much again by each channel on its own; together their RMS is `drift`.
+        Blinks, gaze, heart and breath drift, reference channels do not.
     own_lead : bool
         The ECG channel is a lead on the chest: P, Q, R, S and T in other proportions than in the
         field, where the T wave points elsewhere than the QRS complex. Otherwise ECG is a multiple
@@ -131,17 +132,26 @@ class Disturbance:
     ) -> np.ndarray:
         """One artifact at its usual size, (n, n_channels) V (T, T/m).
 
-        `cues` tells for "blink" and "saccade" at which samples, (n,) bool, they may happen.
+        `cues` says of each sample, (n,), whether a "blink" or "saccade" may not be (0), may be
+        (1) or is asked for (2).
         """
         rng, sfreq, scene = np.random.default_rng(stream), self._sfreq, self.scene
         allowed = (cues or {}).get(name)
         drift = _Drift(self, name, stream, n)
         eyes = (1.0 - scene.eye_depth) * EYES
         if name == "blink":
-            course = waves.blinks(rng, n, sfreq, scene.blink_every, allowed)
+            free = None if allowed is None else allowed == 1
+            course = waves.blinks(rng, n, sfreq, scene.blink_every, free)
+            if allowed is not None:
+                course += waves.blinks(rng, n, sfreq, _ASKED_EVERY, allowed == 2)
             return drift.spread(course, _BLINK, eyes, _UP)
         if name == "saccade":
-            return drift.spread(waves.gaze(rng, n, sfreq, allowed), _SACCADE, eyes, _RIGHT)
+            return drift.spread(
+                waves.gaze(rng, n, sfreq, None if allowed is None else allowed > 0),
+                _SACCADE,
+                eyes,
+                _RIGHT,
+            )
         if name == "heart":
             return self._heart(rng, n, drift)
         if name == "breath":
@@ -222,7 +232,6 @@ class _Drift:
 
 
 def _curve(rng: np.random.Generator, n: int, sfreq: float) -> np.ndarray:
-    """Slow random curve of shape (n,) within -1 to 1."""
-    n_knots = int(n / sfreq / _DRIFT_EVERY) + 2
-    knots = np.arange(n_knots) * _DRIFT_EVERY
-    return np.interp(np.arange(n) / sfreq, knots, rng.uniform(-1.0, 1.0, n_knots))
+    """Slow swing of shape (n,) between -1 and 1."""
+    period = rng.uniform(*_SWING)
+    return np.sin(2 * np.pi * (np.arange(n) / (sfreq * period) + rng.random()))

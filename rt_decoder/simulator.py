@@ -163,7 +163,8 @@ class Participant:
             Keep every component; False needs a tenth of the memory.
         cues : sequence of (str, float, float)
             Instructions "blink", "saccade" or "rest" from one time to another in s. Within those
-            times the eyes do this alone, and each instruction is an event "cue/blink" and so on.
+            times the eyes do this alone, blinking faster than they would by themselves, and each
+            instruction is an event "cue/blink" and so on.
 
         Raises
         ------
@@ -241,8 +242,8 @@ class Participant:
     def _instructed(
         self, events: tuple[Marker, ...], cues: Sequence[tuple[str, float, float]], n: int
     ) -> tuple[tuple[Marker, ...], dict[str, np.ndarray]]:
-        """Events with the cues among them, and where eyes may do what."""
-        allowed = {name: np.ones(n, bool) for name in ("blink", "saccade") if cues}
+        """Events with the cues among them; where eyes may not, may, are told to: 0, 1, 2."""
+        allowed = {name: np.ones(n, np.int8) for name in ("blink", "saccade") if cues}
         marks = []
         for what, start, stop in cues:
             if what not in ("blink", "saccade", "rest") or not 0 <= start < stop:
@@ -252,7 +253,7 @@ class Participant:
                 )
             first, last = (round(time * self.info.sfreq) for time in (start, stop))
             for name, where in allowed.items():
-                where[first:last] = name == what
+                where[first:last] = 2 if name == what else 0
             marks.append(Marker(f"cue/{what}", first / self.info.sfreq, first))
         return tuple(sorted((*events, *marks), key=lambda marker: marker.index)), allowed
 
