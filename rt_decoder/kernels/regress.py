@@ -1,0 +1,275 @@
+"""Recursive least squares on references that all data channels share: SIMD across channels.
+
+One inverse correlation P of k regressors serves all c channels: k^2 + 2kc operations a sample.
+Each sample is computed alone and slow limits act on a grid of the absolute index, so how a stream
+is cut into calls cannot change a bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["regress"]
+
+# signal.Reason: NONFINITE, FLAT, RAIL, GAP, HELD, SETTLING, BAD_CHANNEL, REFERENCE_LOST. Not JUMP
+# and AMPLITUDE: an R wave is a jump, and `LIMIT` knows the reference better.
+UNUSABLE = 1 | 2 | 4 | 16 | 32 | 64 | 512 | 1024
+UNTRUSTED = 4095  # every bit of signal.Reason that is not in signal.CORRECTED
+REGRESSED = 32768
+
+# elements of `constants`
+FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY = 0, 1, 2, 3, 4, 5
+# columns of `references`: fixed, then state
+COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH = 0, 1, 2, 3, 4, 5, 6
+POWER, HOLD, GATE, AGE, PLACE, ENERGY = 7, 8, 9, 10, 11, 12
+# rows of `weights`: live, calibrated, lowest and highest allowed
+LIVE, CALIBRATED, LOW, HIGH = 0, 1, 2, 3
+# rows of `channels`: largest error that teaches, subtraction that counts; then scratch
+CLIP, NOTABLE, PREDICTED, ERROR = 0, 1, 2, 3
+# rows of `regressors`, all scratch: at work, how much a lesson is worth, those that may learn (the
+# others 0), P times the latter
+NOW, WORTH, LEARNING, GAINED = 0, 1, 2, 3
+
+_GRID = 16  # lessons between two pulls of leakage and box
+_SHUT, _OPEN = 1e-3, 0.999  # a gate beyond is taken as shut or open: it gets there in finite time
+
+
+@njit(cache=True, nogil=True)
+def regress(
+    x: np.ndarray,
+    flags: np.ndarray,
+    channel_flags: np.ndarray,
+    index: int,
+    constants: np.ndarray,
+    taps: np.ndarray,
+    ring: np.ndarray,
+    references: np.ndarray,
+    inverse: np.ndarray,
+    weights: np.ndarray,
+    channels: np.ndarray,
+    regressors: np.ndarray,
+) -> None:
+    """Subtract what the references explain from `x` (n, all channels), in place; then learn.
+
+    `taps` (k, 2) holds the reference and the lag in samples of each regressor, `ring` (length, r)
+    the past of the references, `inverse` (2, k, k) P live and calibrated; `constants`,
+    `references` (r, 13), `weights` (4, k, c), `channels` (4, c) and `regressors` (4, k) hold what
+    the names at the top of this file say. `flags` (n,) get `REGRESSED` where more than `NOTABLE`
+    went out of a channel.
+    """
+    live = weights[LIVE]
+    n_channels = live.shape[1]
+    every = int(constants[EVERY])
+    for t in range(len(x)):
+        row = x[t, :n_channels]
+        _listen(x[t], channel_flags[t], constants, ring, references)
+        n_learning = _look_back(taps, ring, references, regressors)
+        if _subtract(row, live, channels, regressors[NOW]):
+            flags[t] |= REGRESSED
+        if (index + t) % every or n_learning == 0 or flags[t] & UNTRUSTED:
+            continue
+        if n_learning < len(taps):
+            _set_apart(inverse[0], regressors[WORTH])
+        if not _is_known(inverse, taps, references, regressors):
+            continue
+        _learn(row, channel_flags[t], constants[FORGET], inverse[0], live, channels, regressors)
+        _cap_trace(inverse[0], taps, references)
+        if (index + t) // every % _GRID == 0:
+            _pull(weights, regressors[WORTH], constants[LEAK])
+
+
+@njit(cache=True, nogil=True)
+def _listen(
+    row: np.ndarray,
+    channel_flags: np.ndarray,
+    constants: np.ndarray,
+    ring: np.ndarray,
+    references: np.ndarray,
+) -> None:
+    """Take the newest value of each reference; judge it; move its gate."""
+    for r in range(len(references)):
+        state = references[r]
+        column = int(state[COLUMN])
+        value = row[column]
+        bad = channel_flags[column] & UNUSABLE != 0 or abs(value) > state[LIMIT]
+        value = min(max(value, -state[LIMIT]), state[LIMIT])
+        if bad:
+            state[HOLD] = state[HOLDOFF]
+        else:
+            state[HOLD] = max(state[HOLD] - 1.0, 0.0)
+            state[POWER] += constants[POWER_RATE] * (value * value - state[POWER])
+        if state[HOLD] > 0.0:
+            state[GATE] -= constants[CLOSE] * state[GATE]
+            if state[GATE] < _SHUT:
+                state[GATE] = 0.0
+        else:
+            state[GATE] += constants[OPEN] * (1.0 - state[GATE])
+            if state[GATE] > _OPEN:
+                state[GATE] = 1.0
+        value *= state[GAIN]
+        if state[AGE] == 0.0:
+            ring[:, r] = value
+        place = int(state[PLACE]) + 1
+        if place == len(ring):
+            place = 0
+        ring[place, r] = value
+        state[PLACE] = place
+        state[AGE] += 1.0
+
+
+@njit(cache=True, nogil=True)
+def _look_back(
+    taps: np.ndarray,
+    ring: np.ndarray,
+    references: np.ndarray,
+    regressors: np.ndarray,
+) -> int:
+    """Fill the regressors; how many of them may learn from this sample."""
+    n_learning = 0
+    for j in range(len(taps)):
+        r = taps[j, 0]
+        place = int(references[r, PLACE]) - taps[j, 1]
+        if place < 0:
+            place += len(ring)
+        value = references[r, GATE] * ring[place, r]
+        state = references[r]
+        learns = state[GATE] == 1.0 and state[POWER] >= state[FLOOR] and state[AGE] >= len(ring)
+        regressors[NOW, j] = value
+        regressors[WORTH, j] = min(state[POWER] * state[GAIN] ** 2, 1.0) if learns else 0.0
+        regressors[LEARNING, j] = value if learns else 0.0
+        n_learning += learns
+    return n_learning
+
+
+@njit(cache=True, nogil=True)
+def _subtract(row: np.ndarray, live: np.ndarray, channels: np.ndarray, now: np.ndarray) -> int:
+    """Take ``live.T @ now`` out of `row` (c,); in how many channels that was notable."""
+    n_channels = len(row)
+    predicted, notable = channels[PREDICTED, :n_channels], channels[NOTABLE, :n_channels]
+    predicted[:] = 0.0
+    n_triples = len(now) - len(now) % 3
+    for j in range(0, n_triples, 3):  # three rows a pass: fewer loads and stores of the sum
+        z0, z1, z2 = now[j], now[j + 1], now[j + 2]
+        w0, w1, w2 = live[j, :n_channels], live[j + 1, :n_channels], live[j + 2, :n_channels]
+        for k in range(n_channels):
+            predicted[k] = ((predicted[k] + z0 * w0[k]) + z1 * w1[k]) + z2 * w2[k]
+    for j in range(n_triples, len(now)):
+        z0, w0 = now[j], live[j, :n_channels]
+        for k in range(n_channels):
+            predicted[k] += z0 * w0[k]
+    n_notable = 0
+    for k in range(n_channels):
+        row[k] -= predicted[k]
+        n_notable += abs(predicted[k]) > notable[k]
+    return n_notable
+
+
+@njit(cache=True, nogil=True)
+def _set_apart(p: np.ndarray, worth: np.ndarray) -> None:
+    """Take references that may not learn out of P: 0 between them and those that do.
+
+    Then their own blocks and weights stay as they are, whatever the others learn.
+    """
+    for i in range(len(worth)):
+        for j in range(len(worth)):
+            if (worth[i] > 0.0) != (worth[j] > 0.0):
+                p[i, j] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def _is_known(
+    inverse: np.ndarray, taps: np.ndarray, references: np.ndarray, regressors: np.ndarray
+) -> bool:
+    """Has each reference been seen to move like this? Fills `GAINED` too.
+
+    One that stops half-way, unflagged, contradicts itself as far as its taps reach: in directions
+    that it never takes the little that was known would be unlearned at once.
+    """
+    p, z, v = inverse[0], regressors[LEARNING], regressors[GAINED]
+    n_taps = len(z)
+    v[:] = 0.0
+    for j in range(n_taps):  # P is symmetric: rows in place of columns
+        zj = z[j]
+        for i in range(n_taps):
+            v[i] += p[j, i] * zj
+    references[:, ENERGY] = 0.0
+    for i in range(n_taps):
+        references[taps[i, 0], ENERGY] += v[i] * z[i]
+    total = 0.0
+    known = True
+    for r in range(len(references)):
+        total += references[r, ENERGY]
+        known &= references[r, ENERGY] <= references[r, REACH]
+    if not total >= 0.0:  # rounding has cost P its definiteness, or a NaN came: begin again
+        p[:] = inverse[1]
+        return False
+    return known
+
+
+@njit(cache=True, nogil=True)
+def _learn(
+    row: np.ndarray,
+    channel_flags: np.ndarray,
+    forget: float,
+    p: np.ndarray,
+    live: np.ndarray,
+    channels: np.ndarray,
+    regressors: np.ndarray,
+) -> None:
+    """One step of recursive least squares on the error `row` (c,), clipped a channel."""
+    z, v = regressors[LEARNING], regressors[GAINED]
+    n_taps, n_channels = len(z), len(row)
+    energy = 0.0
+    for i in range(n_taps):
+        energy += v[i] * z[i]
+    gain = 1.0 / (forget + energy)
+    remembered = 1.0 / forget
+    for i in range(n_taps):
+        if regressors[WORTH, i] == 0.0:
+            continue
+        for j in range(n_taps):
+            p[i, j] = (p[i, j] - gain * (v[i] * v[j])) * remembered
+    error, clip = channels[ERROR, :n_channels], channels[CLIP, :n_channels]
+    for k in range(n_channels):
+        e = min(max(row[k], -clip[k]), clip[k])
+        error[k] = 0.0 if channel_flags[k] & UNTRUSTED else e
+    for j in range(n_taps):
+        step, w = gain * v[j], live[j, :n_channels]
+        for k in range(n_channels):
+            w[k] += step * error[k]
+
+
+@njit(cache=True, nogil=True)
+def _cap_trace(p: np.ndarray, taps: np.ndarray, references: np.ndarray) -> None:
+    """Keep the trace of each reference's block of P bounded; P stays symmetric and definite."""
+    for r in range(len(references)):
+        trace = 0.0
+        for i in range(len(taps)):
+            if taps[i, 0] == r:
+                trace += p[i, i]
+        if trace > references[r, MOST_TRACE]:
+            shrink = np.sqrt(references[r, MOST_TRACE] / trace)
+            for i in range(len(taps)):
+                for j in range(len(taps)):
+                    if taps[i, 0] == r:
+                        p[i, j] *= shrink
+                    if taps[j, 0] == r:
+                        p[i, j] *= shrink
+
+
+@njit(cache=True, nogil=True)
+def _pull(weights: np.ndarray, worth: np.ndarray, leak: float) -> None:
+    """Keep weights that learn in their box, and let them leak towards calibration.
+
+    They leak as fast as they are taught: a reference that goes quiet keeps its weights.
+    """
+    n_channels = weights.shape[2]
+    for j in range(len(worth)):
+        if worth[j] > 0.0:
+            live, calibrated = weights[LIVE, j, :n_channels], weights[CALIBRATED, j, :n_channels]
+            low, high = weights[LOW, j, :n_channels], weights[HIGH, j, :n_channels]
+            share = leak * worth[j]
+            for k in range(n_channels):
+                w = live[k] + share * (calibrated[k] - live[k])
+                live[k] = min(max(w, low[k]), high[k])
