@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -62,6 +63,8 @@ def read_xdf(
     elif ARRIVALS in by_name:
         recording = _with_session(recording, by_name[ARRIVALS], by_name.get(DECISIONS))
     check_recording(recording)
+    if recording.pulls is not None:
+        _tell_what_is_missing(recording, data.is_closed)
     if markers is not None and markers.startswith("channel:"):
         return replace(
             recording, markers=channel_markers(recording, markers.removeprefix("channel:"))
@@ -194,3 +197,25 @@ def _with_session(
         pulls=pulls,
         decisions=() if decisions is None else tuple(decisions.values[:, 0]),
     )
+
+
+def _tell_what_is_missing(recording: Recording, is_closed: bool) -> None:
+    """Warn where a session record ends early or has holes of its own."""
+    if not is_closed:
+        seconds = len(recording.stamps) / recording.info.sfreq
+        warnings.warn(
+            f"{recording.name} was not closed: its session was killed or its disk was full; "
+            f"what is there ends after {seconds:.1f} s of samples",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    decisions = map(json.loads, recording.decisions)
+    holes = [decision for decision in decisions if decision["decision"] == "dropped"]
+    if holes:
+        warnings.warn(
+            f"{recording.name}: {sum(hole['n_jobs'] for hole in holes)} entries with "
+            f"{sum(hole['n_samples'] for hole in holes)} samples were dropped, the disk could not "
+            f"keep up; it decodes as the session did only up to sample {holes[0]['index']}",
+            RuntimeWarning,
+            stacklevel=4,
+        )

@@ -33,6 +33,7 @@ class XdfStream(NamedTuple):
     stamps: np.ndarray  # (n,) s, raw
     clock: np.ndarray  # (k, 2) s: when measured, on the stream's clock; offset to the recorder's
     declared: tuple[Declared, ...]  # one a channel, or none
+    is_closed: bool = True  # has a footer, so the recorder came to its end
 
     @property
     def is_text(self) -> bool:
@@ -147,6 +148,7 @@ def _stream(entry: dict[str, Any]) -> XdfStream:
         entry["time_stamps"],
         clock.T,
         tuple(declared),
+        "footer" in entry,
     )
 
 
