@@ -57,8 +57,8 @@ class QrsDetector:
         self, info: SignalInfo, weights: np.ndarray, levels: np.ndarray | None = None
     ) -> None:
         self.info = info
-        self._picks, self._weights = source_picks(info, weights)
-        self._start = check_levels(levels)
+        self._source = _source_picks(info, weights)
+        self._start = _check_levels(levels)
         self._layout = qrs_layout(info.sfreq, int(_BLINDING), int(Reason.REPAIRED))
         self._peaks = Rows((), np.int64)
         self.reset()
@@ -76,8 +76,7 @@ class QrsDetector:
             chunk.flags,
             chunk.channel_flags,
             chunk.index,
-            self._picks,
-            self._weights,
+            self._source,
             self._layout,
             *self._state,
             peaks,
@@ -89,7 +88,7 @@ class QrsDetector:
         self._state = qrs_state(self.info.sfreq, self._start)
 
 
-def source_picks(info: SignalInfo, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _source_picks(info: SignalInfo, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Channels that make up the source and their weights, whose sizes add up to 1."""
     weights = np.asarray(weights, np.float64)
     if weights.shape != (info.n_channels,) or not np.isfinite(weights).all() or not weights.any():
@@ -101,7 +100,7 @@ def source_picks(info: SignalInfo, weights: np.ndarray) -> tuple[np.ndarray, np.
     return picks, weights[picks] / np.abs(weights).sum()
 
 
-def check_levels(levels: np.ndarray | None) -> np.ndarray | None:
+def _check_levels(levels: np.ndarray | None) -> np.ndarray | None:
     """Copy of calibrated levels."""
     if levels is None:
         return None

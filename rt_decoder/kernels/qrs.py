@@ -32,6 +32,7 @@ _AUDIT = 8  # after this a beat is judged by all that was seen of it
 _B_MEAN, _B_LAG, _B_WAIT, _B_AFTER = 9, 10, 11, 12
 _BLINDING, _HEALING = 13, 14  # reason bits
 
+_LOST = 0.25  # of the source's weights: with more on blinded channels it is not looked at
 _RING = 512  # samples of history; a power of two
 _SHARE, _T_SHARE, _LEAST_SHARE = 0.4, 0.5, 0.06  # of the beat level
 _NOISE_FACTOR = 5.0  # of the mean size of noise: 4 standard deviations of a normal one
@@ -45,6 +46,7 @@ _BROAD_OTHER = 1.2  # a lobe of the other sign has to be so much larger to be th
 # the state's integers, and its numbers, of which the first are what a detector has learned
 _COUNT, _LAST, _START, _AT, _OTHER_AT, _BLIND, _LEARNED, _AUDITED = range(8)
 _B_START, _B_AT, _T_SEEN = 8, 9, 10
+_N_INTEGERS, _N_NUMBERS, _N_HISTORIES = 11, 17, 5
 N_LEVELS = 7
 _BEAT, _NOISE, _INTERVAL, _POLARITY, _B_BEAT, _B_T, _B_NOISE = range(N_LEVELS)
 _TOP, _OTHER, _SIZE, _UP, _DOWN, _UPS, _DOWNS, _B_TOP, _B_MAX, _T_MAX = range(N_LEVELS, 17)
@@ -56,21 +58,21 @@ def qrs_layout(sfreq: float, blinding: int, healing: int) -> np.ndarray:
     return np.array([*times, blinding, healing], np.int64)
 
 
-def qrs_state(sfreq: float, levels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Integers (11,), numbers (17,), history (5, n) of a new detector; without `levels` it learns."""
-    integers = np.zeros(11, np.int64)
+def qrs_state(sfreq: float, levels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """State of a new detector: integers and numbers, the levels first; without `levels` it learns."""
+    integers = np.zeros(_N_INTEGERS, np.int64)
     # as if the last beat's T wave were just over: the first beat is neither barred nor overdue
     integers[_LAST] = -round(_SECONDS[_B_AFTER] * sfreq)
     integers[_B_AT] = -round(_SECONDS[_REFRACTORY] * sfreq) - 1
     integers[[_START, _B_START]] = -1
     integers[[_AUDITED, _T_SEEN]] = 1
-    numbers = np.zeros(17)
+    numbers = np.zeros(_N_NUMBERS + _N_HISTORIES * _RING)
     numbers[_INTERVAL], numbers[_POLARITY] = sfreq, 1.0
     if levels is not None:
         numbers[:N_LEVELS] = levels
         integers[_LEARNED] = 1
         numbers[_UPS if levels[_POLARITY] > 0 else _DOWNS] = levels[_BEAT]
-    return integers, numbers, np.zeros((5, _RING))
+    return integers, numbers
 
 
 @njit(cache=True, nogil=True)
@@ -79,12 +81,10 @@ def qrs_detect(
     flags: np.ndarray,
     channel_flags: np.ndarray,
     index: int,
-    picks: np.ndarray,
-    weights: np.ndarray,
+    source: tuple[np.ndarray, np.ndarray],
     layout: np.ndarray,
     integers: np.ndarray,
     numbers: np.ndarray,
-    history: np.ndarray,
     beats: np.ndarray,
 ) -> None:
     """Write into `beats` (n,) the absolute index of the R peak decided at each sample, or -1.
@@ -93,6 +93,8 @@ def qrs_detect(
     looked at if it, or channels that hold a quarter of the weights, are blinded. A peak less than
     the refractory time after the last one stands in its place.
     """
+    picks, weights = source
+    history = numbers[_N_NUMBERS:].reshape(_N_HISTORIES, _RING)
     for t in range(len(x)):
         value, lost = 0.0, 0.0
         for k in range(len(picks)):
@@ -105,9 +107,9 @@ def qrs_detect(
         if count == 0:
             history[:] = value
         history[0, count & (_RING - 1)] = value
-        h = _sharpen(history[0], history[1:3], count, layout[_MEAN], layout[_LAG])
-        g = _sharpen(history[0], history[3:5], count, layout[_B_MEAN], layout[_B_LAG])
-        if flags[t] & layout[_BLINDING] or lost > 0.25:
+        h = _sharpen(history, 1, count, layout[_MEAN], layout[_LAG])
+        g = _sharpen(history, 3, count, layout[_B_MEAN], layout[_B_LAG])
+        if flags[t] & layout[_BLINDING] or lost > _LOST:
             # what the filters hold is worthless until it has passed
             integers[_BLIND] = count + layout[_B_MEAN] + 2 * layout[_B_LAG]
         beats[t] = -1
@@ -125,18 +127,23 @@ def qrs_detect(
 
 
 @njit(cache=True, nogil=True)
-def _sharpen(raw: np.ndarray, smooth: np.ndarray, count: int, n_mean: int, lag: int) -> float:
-    """Mean of `raw` over `n_mean` samples, then minus its second difference over `lag`."""
+def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -> float:
+    """Mean of `history[0]` over `n_mean` samples, then minus its second difference over `lag`.
+
+    The mean's history is `row`, that of the sum the row after it.
+    """
     at = count & (_RING - 1)
     if count & 63:
-        total = smooth[1, (count - 1) & (_RING - 1)] + raw[at] - raw[(count - n_mean) & (_RING - 1)]
+        total = history[row + 1, (count - 1) & (_RING - 1)]
+        total += history[0, at] - history[0, (count - n_mean) & (_RING - 1)]
     else:  # now and then from the start, or rounding would add up
         total = 0.0
         for k in range(n_mean):
-            total += raw[(count - k) & (_RING - 1)]
-    smooth[1, at], smooth[0, at] = total, total / n_mean
-    middle = smooth[0, (count - lag) & (_RING - 1)]
-    return 2.0 * middle - smooth[0, at] - smooth[0, (count - 2 * lag) & (_RING - 1)]
+            total += history[0, (count - k) & (_RING - 1)]
+    mean = total / n_mean
+    history[row + 1, at], history[row, at] = total, mean
+    middle = history[row, (count - lag) & (_RING - 1)]
+    return 2.0 * middle - mean - history[row, (count - 2 * lag) & (_RING - 1)]
 
 
 @njit(cache=True, nogil=True)

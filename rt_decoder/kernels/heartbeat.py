@@ -1,0 +1,180 @@
+"""Subtract what follows every heartbeat, a sample at a time, and learn it from the same sample.
+
+A few components ``z = filters @ x`` carry the artifact; each has a course after the R peak, and
+``x - maps.T @ (courses after every recent beat)`` comes out. Courses of beats closer together than
+they are long add up. A course moves by a small share of what it left over, which for beats far
+apart is an exponential average over beats, and with overlap still converges on the true course.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["heartbeat_subtract"]
+
+_LARGEST = 3.0  # standard deviations of a component that can still move its course
+_LOST = 0.25  # of the filters' weights: with more on flagged channels nothing is learned
+# rows of the state
+_BASELINE, _Z, _AMOUNT = range(3)
+# columns of the beats; their row 0 holds what does not change
+_PEAK, _DECIDED, _END = range(3)
+_STOPS, _MARK, _REFRACTORY = range(3)
+_FOREVER = 1 << 62
+
+
+@njit(cache=True, nogil=True)
+def heartbeat_subtract(
+    x: np.ndarray,
+    flags: np.ndarray,
+    channel_flags: np.ndarray,
+    index: int,
+    peaks: np.ndarray,
+    space: np.ndarray,
+    courses: np.ndarray,
+    rise: np.ndarray,
+    state: np.ndarray,
+    beats: np.ndarray,
+    out: np.ndarray,
+    out_flags: np.ndarray,
+) -> None:
+    """Take the template out of the first channels of `x` (n, c) into `out`.
+
+    Parameters
+    ----------
+    peaks : array of shape (n,)
+        Absolute index of the R peak that a sample decided, or -1.
+    space : array of shape (2 * rank + 2, n_data)
+        Maps and filters of the components, each channel's share of the filters' weights, and a row
+        of room.
+    courses : array of shape (n_template, rank + 2)
+        Of the components after the R peak, the weight at each sample and whether it is worth a
+        flag; the first are changed.
+    rise : array of shape (n_rise,)
+        Weight in the samples after the decision; its reverse ends a beat that was mistaken.
+    state : array of shape (3, rank + 3)
+        Slow mean of each component, the samples it has seen, the share of a beat that goes into a
+        course and that of a sample which goes into the mean; two rows of room. Changed.
+    beats : array of shape (1 + n_beats, 3)
+        Reasons that stop learning, mark of this stage, refractory time in samples; then R peak,
+        decision and end of recent beats, in turn. Changed.
+    """
+    n_data = space.shape[1]
+    rank = space.shape[0] // 2 - 1
+    amount = state[_AMOUNT]
+    for t in range(len(x)):
+        now = index + t
+        out_flags[t] = flags[t]
+        if peaks[t] >= 0:
+            _begin(peaks[t], now, beats)
+        if _sum(now, courses, rise, beats, amount):
+            out_flags[t] |= beats[0, _MARK]
+        row, clean = x[t], out[t]
+        for k in range(x.shape[1]):
+            clean[k] = row[k]
+        for r in range(rank):
+            if amount[r] != 0.0:
+                size, topography = amount[r], space[r, :n_data]
+                for k in range(n_data):
+                    clean[k] -= size * topography[k]
+        if not flags[t] & beats[0, _STOPS] and _project(
+            row, channel_flags[t], space, beats[0, _STOPS], state[_Z]
+        ):
+            _learn(now, courses, rise, state, beats)
+
+
+@njit(cache=True, nogil=True)
+def _begin(peak: int, now: int, beats: np.ndarray) -> None:
+    """Put a beat in the place of the oldest; end the one before if this stands in its place."""
+    last, oldest = 1, 1
+    for b in range(2, len(beats)):
+        if beats[b, _DECIDED] > beats[last, _DECIDED]:
+            last = b
+        if beats[b, _DECIDED] < beats[oldest, _DECIDED]:
+            oldest = b
+    if peak - beats[last, _PEAK] <= beats[0, _REFRACTORY]:
+        beats[last, _END] = now
+    beats[oldest, _PEAK], beats[oldest, _DECIDED], beats[oldest, _END] = peak, now, _FOREVER
+
+
+@njit(cache=True, nogil=True)
+def _project(
+    row: np.ndarray, row_flags: np.ndarray, space: np.ndarray, stops: int, z: np.ndarray
+) -> bool:
+    """Components of one sample, without flagged channels; false if these weigh too much."""
+    rank, n_data = space.shape[0] // 2 - 1, space.shape[1]
+    n_bad = 0
+    for k in range(n_data):
+        n_bad += (row_flags[k] & stops) != 0
+    lost = 0.0
+    products = space[2 * rank + 1, :n_data]
+    for r in range(rank):
+        weights = space[rank + r, :n_data]
+        for k in range(n_data):
+            products[k] = weights[k] * row[k]
+        n = n_data
+        while n > 1:  # in halves: a plain sum waits for every addition and does not vectorize
+            half = (n + 1) // 2
+            upper = products[half:n]
+            for k in range(n - half):
+                products[k] += upper[k]
+            n = half
+        z[r] = products[0]
+    if n_bad > 0:
+        for k in range(n_data):
+            if row_flags[k] & stops:
+                lost += space[2 * rank, k]
+                for r in range(rank):
+                    z[r] -= space[rank + r, k] * row[k]
+    return lost <= _LOST
+
+
+@njit(cache=True, nogil=True)
+def _sum(
+    now: int, courses: np.ndarray, rise: np.ndarray, beats: np.ndarray, amount: np.ndarray
+) -> bool:
+    """Add up the courses after all recent beats; true if any is worth a flag."""
+    rank = courses.shape[1] - 2
+    amount[:] = 0.0
+    marked = False
+    for b in range(1, len(beats)):
+        at = now - beats[b, _PEAK]
+        if at < len(courses):
+            weight = courses[at, rank] * _weight(now, beats[b, _DECIDED], beats[b, _END], rise)
+            for r in range(rank):
+                amount[r] += weight * courses[at, r]
+            marked |= weight > 0.0 and courses[at, rank + 1] > 0.0
+    return marked
+
+
+@njit(cache=True, nogil=True)
+def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
+    """Of a beat in time: up after its decision, down after its end."""
+    weight = rise[now - decided] if now - decided < len(rise) else 1.0
+    if now >= end:
+        left = len(rise) - 1 - (now - end)
+        weight = min(weight, rise[left]) if left >= 0 else 0.0
+    return weight
+
+
+@njit(cache=True, nogil=True)
+def _learn(
+    now: int, courses: np.ndarray, rise: np.ndarray, state: np.ndarray, beats: np.ndarray
+) -> None:
+    """Move the courses towards what this sample shows of them, and the baseline."""
+    rank = courses.shape[1] - 2
+    state[_BASELINE, rank] += 1.0
+    # a plain mean at first
+    share = max(state[_BASELINE, rank + 2], 1.0 / state[_BASELINE, rank])
+    rate = state[_BASELINE, rank + 1]
+    for r in range(rank):
+        left = state[_Z, r] - state[_AMOUNT, r] - state[_BASELINE, r]
+        state[_BASELINE, r] += share * left
+        state[_Z, r] = min(max(left, -_LARGEST), _LARGEST)
+    for b in range(1, len(beats)):
+        at = now - beats[b, _PEAK]
+        if at < len(courses) and now < beats[b, _END]:
+            weight = courses[at, rank] * _weight(now, beats[b, _DECIDED], beats[b, _END], rise)
+            for r in range(rank):
+                # what the weights held back is no error
+                courses[at, r] += rate * (state[_Z, r] - (1.0 - weight) * courses[at, r])
