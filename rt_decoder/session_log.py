@@ -86,21 +86,9 @@ def log_parts(path: str | Path) -> list[Path]:
 
 
 def remove_parts(path: str | Path) -> None:
-    """Remove the later parts of an earlier log, so that a new one may begin.
-
-    Raises
-    ------
-    FileExistsError
-        If a file that is no part of a log has the name that the next part would have.
-    """
-    path = Path(path)
-    for _, part in sorted(_later_parts(path).items(), reverse=True):
+    """Remove the later parts of an earlier log; files that only have such names stay."""
+    for _, part in sorted(_later_parts(Path(path)).items(), reverse=True):
         part.unlink()
-    if part_path(path, 1).exists():
-        raise FileExistsError(
-            f"need {part_path(path, 1).name} for the log's next part, got a file that is none; "
-            "give the log another name"
-        )
 
 
 def part_path(path: Path, part: int) -> Path:

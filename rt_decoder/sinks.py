@@ -117,6 +117,12 @@ class JsonlLog(Writer):
         self.path = Path(path)
         self.name = self.path.name
         remove_parts(self.path)
+        next_part = part_path(self.path, 1)
+        if max_bytes and next_part.exists():
+            raise FileExistsError(
+                f"need the name {next_part.name} for the log's next part, got a file that is "
+                "none; give the log another name"
+            )
         self._file = AppendFile(self.path)
         self._max_bytes = max_bytes
         self._header: dict[str, Any] = {}

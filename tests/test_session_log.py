@@ -110,11 +110,10 @@ def test_a_file_that_is_no_part_is_never_removed(tmp_path: Path, number: int) ->
     write_log(other, seqs(3))
     content = other.read_bytes()
     if number == 1:
-        with pytest.raises(FileExistsError, match=r"need run\.1\.jsonl .*another name"):
+        with pytest.raises(FileExistsError, match=r"need the name run\.1\.jsonl .*another name"):
             JsonlLog(path)
-    else:
-        write_log(path, seqs(3))
-        assert list(read_log(path).lines) == seqs(3)
+    write_log(path, seqs(3))  # without later parts
+    assert list(read_log(path).lines) == seqs(3)
     assert other.read_bytes() == content
 
 
