@@ -85,7 +85,10 @@ def read_channel_table(path: str | Path) -> dict[str, ChannelRow]:
         If the header or a row is wrong.
     """
     path = Path(path)
-    lines = [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").split("\n")]
+    try:
+        lines = [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").split("\n")]
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name}: need a text file in UTF-8") from None
     columns = [cell.strip().lower().replace(" ", "_") for cell in lines[0].split("\t")]
     if "stream_name" not in columns or not set(columns) <= set(_TABLE_COLUMNS):
         raise ValueError(

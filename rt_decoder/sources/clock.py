@@ -48,4 +48,5 @@ def measured_sfreq(stamps: np.ndarray, nominal: float) -> float:
     """
     n = len(stamps)
     window = int(np.clip(round(3 * nominal), 1, max(1, n // 2)))
-    return window / float(np.median(stamps[window:] - stamps[:-window]))
+    taken = float(np.median(stamps[window:] - stamps[:-window]))
+    return window / taken if taken else float("inf")

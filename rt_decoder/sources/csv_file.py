@@ -11,7 +11,13 @@ import numpy as np
 
 from rt_decoder.sources.channels import Declared, declared_info
 from rt_decoder.sources.clock import measured_sfreq
-from rt_decoder.sources.recording import Recording, channel_markers, check_recording
+from rt_decoder.sources.recording import (
+    MAX_SFREQ,
+    Recording,
+    channel_markers,
+    check_recording,
+)
+from rt_decoder.sources.session_record import LATEST
 
 __all__ = ["read_csv"]
 
@@ -61,7 +67,10 @@ def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path.name}: need a text file in UTF-8") from None
-    header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
+    try:
+        header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
+    except csv.Error as error:
+        raise ValueError(f"{path.name}: need a header of column names: {error}") from None
     rows = [line for line in lines[1:] if line.strip()]
     if not rows:
         raise ValueError(f"{path.name}: need samples, got none")
@@ -77,10 +86,13 @@ def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _rate(path: Path, stamps: np.ndarray) -> float:
-    span = stamps[-1] - stamps[0]
-    if not (np.isfinite(stamps).all() and span > 0):
+    with np.errstate(all="ignore"):
+        span = stamps[-1] - stamps[0]
+    if not ((np.abs(stamps) < LATEST).all() and span > 1e-9):
         raise ValueError(f"{path.name}: need finite timestamps that advance")
     measured = measured_sfreq(stamps, (len(stamps) - 1) / span)
+    if not 0 < measured <= MAX_SFREQ:
+        raise ValueError(f"{path.name}: need finite timestamps that advance, got {measured:g} Hz")
     common = min(_RATES, key=lambda rate: abs(rate - measured))
     for rate in (common, round(measured)):
         if rate > 0 and abs(measured / rate - 1) <= 0.005:

@@ -12,6 +12,7 @@ import numpy as np
 from rt_decoder.signal import Marker
 from rt_decoder.sources.clock import nearest_samples
 from rt_decoder.sources.recording import Recording
+from rt_decoder.sources.session_record import LATEST
 
 __all__ = ["EventRow", "markers_from_events", "read_events"]
 
@@ -85,7 +86,7 @@ def _row(place: str, line: str, columns: Sequence[str], label_column: str) -> Ev
         onset = float(row["onset"])
     except ValueError:
         onset = math.nan
-    if not math.isfinite(onset):
+    if not abs(onset) < LATEST:
         raise ValueError(f"{place}: need an onset in s, got {row['onset']!r}")
     if not row[label_column]:
         raise ValueError(f"{place}: need a {label_column}, got an empty cell (n/a for no event)")

@@ -6,8 +6,10 @@ XDF and CSV have modules of their own; all else is read by MNE.
 
 from __future__ import annotations
 
+import configparser
 import struct
 import warnings
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,13 @@ from rt_decoder.markers import trigger_markers
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sources.channels import SI_UNIT, Declared, declared_info
 from rt_decoder.sources.clock import measured_sfreq
+from rt_decoder.sources.session_record import LATEST
 
-__all__ = ["Recording", "channel_markers", "check_recording", "read_recording"]
+__all__ = ["Recording", "channel_markers", "check_recording", "first_line", "read_recording"]
+
+MIN_SFREQ, MAX_SFREQ = 1e-3, 1e6
+EXPANSION = 128  # of a file in memory; a few fast channels among slow ones need much of it
+SPARE_BYTES = 64 << 20
 
 # What readers of damaged files raise; each message goes on to the user.
 DAMAGE = (
@@ -30,10 +37,12 @@ DAMAGE = (
     TypeError,
     AttributeError,
     AssertionError,
-    OverflowError,
+    ArithmeticError,
     MemoryError,
     SyntaxError,  # XML
     struct.error,
+    zlib.error,
+    configparser.Error,
 )
 
 
@@ -166,8 +175,14 @@ def check_recording(recording: Recording) -> None:
     name, stamps, data = recording.name, recording.stamps, recording.data
     if not len(stamps):
         raise ValueError(f"{name}: need samples, got none")
-    if not np.isfinite(stamps).all():
-        raise ValueError(f"{name}: need finite time stamps, got {stamps[~np.isfinite(stamps)][0]}")
+    odd = ~(np.abs(stamps) < LATEST)
+    if odd.any():
+        raise ValueError(f"{name}: need finite time stamps in s, got {stamps[odd][0]}")
+    if not MIN_SFREQ <= recording.info.sfreq <= MAX_SFREQ:
+        raise ValueError(
+            f"{name}: need a rate from {MIN_SFREQ:g} to {MAX_SFREQ:g} Hz, "
+            f"got {recording.info.sfreq:g} Hz"
+        )
     if recording.pulls is not None:
         return
     bad = ~np.isfinite(data)
@@ -233,7 +248,8 @@ def _read_mne(
             recording, markers=channel_markers(recording, markers.removeprefix("channel:"))
         )
     # onsets count from the measurement's start, the first sample is at first_time
-    rows = np.rint((raw.annotations.onset - raw.first_time) * sfreq).astype(int)
+    rows = np.rint((raw.annotations.onset - raw.first_time) * sfreq)
+    rows = np.where(np.abs(rows) < LATEST, rows, -1).astype(int)
     found = [
         Marker(str(label), float(stamps[row]), int(row))
         for row, label in zip(rows, raw.annotations.description, strict=True)
@@ -259,10 +275,31 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray]:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("default")
             raw = mne.io.read_raw(path, preload=False, verbose="warning")
+            _check_size(raw, path)
             values = raw.get_data(verbose="warning")
     except (*DAMAGE, OSError) as error:
-        raise OSError(f"cannot read {path.name}: {error}") from error
+        raise OSError(f"cannot read {path.name}: {first_line(error)}") from error
     for warning in told:  # where reading failed, the error says enough
         if not str(warning.message).startswith("This filename"):  # MNE's own conventions
             warnings.warn(warning.message, stacklevel=5)
     return raw, values
+
+
+def _check_size(raw: Any, path: Path) -> None:
+    """Refuse a header that declares far more than its files can hold, before memory is taken."""
+    files = [Path(name) for name in raw.filenames if name is not None]
+    n_bytes = sum(file.stat().st_size for file in files if file.is_file())
+    if any(file.suffix == ".gz" for file in files):
+        n_bytes *= 1032  # what deflate can do at most
+    declared = 8 * raw.n_times * len(raw.ch_names)
+    if path.is_file() and declared > SPARE_BYTES + EXPANSION * n_bytes:
+        raise OSError(
+            f"its header declares {raw.n_times} samples of {len(raw.ch_names)} channels, and there "
+            f"are {n_bytes} bytes"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

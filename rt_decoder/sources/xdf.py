@@ -16,6 +16,7 @@ from rt_decoder.signal import Marker
 from rt_decoder.sources.channels import Declared, declared_info
 from rt_decoder.sources.clock import nearest_samples
 from rt_decoder.sources.recording import Recording, channel_markers, check_recording
+from rt_decoder.sources.session_record import LATEST, checked_decisions, checked_pulls
 from rt_decoder.sources.xdf_streams import XdfStream, load_streams
 
 __all__ = ["ARRIVALS", "DECISIONS", "REFERENCE", "read_xdf", "reference_arrivals"]
@@ -149,6 +150,8 @@ def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[
     for stream in streams:
         markers = _stream_markers(stream)
         times = np.array([marker.time for marker in markers])
+        if not (np.abs(times) < LATEST).all():
+            raise ValueError(f"{recording.name}: need markers with times in s, got others")
         times += _clock_offset(stream, times)
         rows = nearest_samples(recording.times, times, recording.info.sfreq)
         for marker, time, row in zip(markers, times.tolist(), rows.tolist(), strict=True):
@@ -184,7 +187,7 @@ def _with_session(
     recording: Recording, arrivals: XdfStream, decisions: XdfStream | None
 ) -> Recording:
     """Add arrivals and decisions; samples whose pull was not written any more are left out."""
-    pulls = np.asarray(arrivals.values, np.float64)
+    pulls = checked_pulls(recording.name, arrivals.values)
     ends = np.cumsum(pulls[:, 0]).astype(np.int64)
     n_pulls = int(np.searchsorted(ends, len(recording.stamps), side="right"))
     n = int(ends[n_pulls - 1]) if n_pulls else 0
@@ -195,7 +198,9 @@ def _with_session(
         stamps=recording.stamps[:n],
         correction=np.repeat(pulls[:, 2], pulls[:, 0].astype(np.int64)),
         pulls=pulls,
-        decisions=() if decisions is None else tuple(decisions.values[:, 0]),
+        decisions=()
+        if decisions is None
+        else checked_decisions(recording.name, decisions.values[:, 0].tolist()),
     )
 
 

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rt_decoder.sources.channels import Declared
-from rt_decoder.sources.recording import DAMAGE
+from rt_decoder.sources.recording import DAMAGE, first_line
+from rt_decoder.sources.session_record import LATEST
+from rt_decoder.sources.xdf_chunks import ChunkCheck
 from rt_decoder.xdf_writer import BOUNDARY
 
 __all__ = ["XdfStream", "load_streams"]
@@ -68,19 +70,18 @@ def load_streams(path: Path) -> list[XdfStream]:
     logger = logging.getLogger(pyxdf.load_xdf.__module__)
     logger.addHandler(errors)
     try:
-        found, _ = pyxdf.load_xdf(
-            _whole_chunks(path),
-            synchronize_clocks=False,
-            dejitter_timestamps=False,
-            verbose=False,
-        )
+        whole = _whole_chunks(path)
+        with np.errstate(all="ignore"):  # pyxdf divides by durations of 0
+            found, _ = pyxdf.load_xdf(
+                whole, synchronize_clocks=False, dejitter_timestamps=False, verbose=False
+            )
         streams = [_stream(entry) for entry in found]
     except DAMAGE as error:
-        raise OSError(f"cannot read {path.name}: {error}") from error
+        raise OSError(f"cannot read {path.name}: {first_line(error)}") from error
     finally:
         logger.removeHandler(errors)
     if errors.messages:  # pyxdf skips what it cannot read, and goes on
-        raise OSError(f"{path.name} is damaged: {errors.messages[0]}")
+        raise OSError(f"{path.name} is damaged: {errors.messages[0].splitlines()[0]}")
     return streams
 
 
@@ -103,7 +104,7 @@ def _whole_chunks(path: Path) -> str | io.BytesIO:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content[:4] != b"XDF:":
             raise OSError(f"{path.name} is no XDF file: it does not begin with XDF:")
-        position = 4
+        position, chunks = 4, ChunkCheck(content)
         while position < size:
             n_bytes = content[position]
             start = position + 1 + n_bytes
@@ -112,6 +113,10 @@ def _whole_chunks(path: Path) -> str | io.BytesIO:
                 raise OSError(f"{path.name} is damaged at byte {position}")
             if start + length > size:
                 break
+            try:
+                chunks.check(start, start + length)
+            except (ValueError, SyntaxError) as error:  # SyntaxError: XML
+                raise OSError(f"{path.name} is damaged at byte {position}: {error}") from None
             position = start + length
         if position == size:
             return str(path)
@@ -131,6 +136,8 @@ def _stream(entry: dict[str, Any]) -> XdfStream:
     is_text = _text(info, "channel_format") == "string"
     values = np.asarray(entry["time_series"], object if is_text else None)
     clock = np.array([entry["clock_times"], entry["clock_values"]], float)
+    if not (np.abs(clock) < LATEST).all():
+        raise ValueError("need clock offsets in s, got others")
     desc = _child(info, "desc")
     nodes = _child(desc, "channels").get("channel", [])
     declared = [
