@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 __all__ = ["VectorCache", "default_cache_dir"]
@@ -68,9 +69,7 @@ class VectorCache:
                     continue
             except OSError:  # removed or locked by another program: computed again
                 continue
-            shard = load(content)
-            for key, vector in zip(shard["keys"], shard["vectors"], strict=True):
-                name = key.tobytes().hex()
+            for name, vector in _vectors(content).items():
                 if name in wanted:
                     found[name] = vector
         return found
@@ -96,3 +95,16 @@ class VectorCache:
                 RuntimeWarning,
                 stacklevel=3,
             )
+
+
+def _vectors(content: bytes) -> dict[str, np.ndarray]:
+    """Vectors of a shard by key; none of what another program has put there."""
+    try:
+        shard = load(content)
+        keys, vectors = shard["keys"], shard["vectors"]
+    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError):
+        return {}
+    fits = keys.ndim == 2 and vectors.ndim == 2 and len(keys) == len(vectors)
+    if not fits or keys.dtype != np.uint8 or vectors.dtype != np.float32:
+        return {}
+    return {key.tobytes().hex(): vector for key, vector in zip(keys, vectors, strict=True)}
