@@ -84,7 +84,7 @@ class Align:
             self._trigger_column = have.ch_names.index(rules.trigger)
         self.timebase = TimeBase(have.sfreq, history + 1.0)
         self.decisions: list[Decision] = []  # of the time base, until they are taken
-        self._waiting: list[Marker] = []
+        self._waiting: list[tuple[Marker, int]] = []  # with the count of samples when it came
         self._allocate(math.ceil(have.sfreq * 0.1))
 
     def _allocate(self, n: int) -> None:
@@ -94,7 +94,8 @@ class Align:
     def mark(self, marker: Marker) -> None:
         """Take a marker whose time is known and whose sample is not."""
         label = self._names.get(marker.label, marker.label)
-        self._waiting.append(Marker(label, marker.time + self.rules.offset))
+        moved = Marker(label, marker.time + self.rules.offset)
+        self._waiting.append((moved, self.timebase.n_samples))
 
     def process(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
@@ -146,7 +147,8 @@ class Align:
     def _read_triggers(self, codes: np.ndarray, chunk: Chunk) -> None:
         for marker in self._trigger.process(codes, chunk.times, chunk.index):  # type: ignore[union-attr]
             shifted = marker.index + self._offset_samples
-            self._waiting.append(Marker(marker.label, marker.time + self.rules.offset, shifted))
+            moved = Marker(marker.label, marker.time + self.rules.offset, shifted)
+            self._waiting.append((moved, shifted))
 
     def markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
         """Markers that the stream has reached, by index, and those that came too late.
@@ -161,17 +163,17 @@ class Align:
         if not self._waiting:
             return [], []
         known, lost, waiting = [], [], []
-        for marker in self._waiting:
+        for marker, came in self._waiting:
             if marker.index >= 0:
                 known.append(marker)
                 continue
             try:
-                index = self.timebase.index_of(marker.time)
+                index = self.timebase.index_of(marker.time, came)
             except LookupError as error:
                 lost.append((marker, str(error)))
                 continue
             if index is None:
-                waiting.append(marker)
+                waiting.append((marker, came))
             else:
                 known.append(marker._replace(index=index))
         self._waiting = waiting
@@ -181,7 +183,7 @@ class Align:
     @property
     def waiting(self) -> tuple[Marker, ...]:
         """Markers whose sample has not come yet."""
-        return tuple(self._waiting)
+        return tuple(marker for marker, _ in self._waiting)
 
     def reset(self) -> None:
         """Forget the time line and the markers that wait; the index starts at 0."""

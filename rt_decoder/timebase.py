@@ -20,6 +20,7 @@ import numpy as np
 from rt_decoder.kernels import clock
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import ModelMismatch
+from rt_decoder.timeline import Timeline
 
 __all__ = ["Decision", "RateMismatch", "TimeBase", "TimedSamples"]
 
@@ -101,9 +102,7 @@ class TimeBase:
         if not (math.isfinite(history) and history >= 0):
             raise ValueError(f"need a history of 0 s or more, got {history}")
         self.sfreq = float(sfreq)
-        size = max(2, math.ceil(history * sfreq))
-        self._kept_times = np.zeros(size)
-        self._kept_index = np.zeros(size, np.int64)
+        self._timeline = Timeline(max(2, math.ceil(history * sfreq)), self.sfreq)
         self._times = Rows((), np.float64)
         self._index = Rows((), np.int64)
         self._flags = Rows((), np.uint16)
@@ -114,8 +113,12 @@ class TimeBase:
     def reset(self) -> None:
         """Forget the line; the index starts at 0 again."""
         self._clock = clock.clock_state(self.sfreq)
-        self._epochs = [0]  # counts of samples received before each epoch that is still kept
-        self.n_samples = 0
+        self._timeline.reset()
+
+    @property
+    def n_samples(self) -> int:
+        """Samples received since the start."""
+        return self._timeline.n_samples
 
     def update(
         self, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
@@ -153,13 +156,14 @@ class TimeBase:
                 raise RateMismatch(float(state[clock.RATE]), self.sfreq)
             if kind:
                 decisions.append(self._decision(kind, start - 1, times, index))
-        self._keep(times, index)
+        self._timeline.keep(times, index, flags)
         return TimedSamples(times, index, flags, decisions)
 
     def _decision(self, kind: str, at: int, times: np.ndarray, index: np.ndarray) -> Decision:
         state, sample = self._clock[0], self.n_samples + at
         if kind != "gap":
-            self._epochs.append(sample)
+            shift = float(state[clock.SHIFT])
+            self._timeline.begin_epoch(int(state[clock.CHANGE]), sample, shift)
         return Decision(
             kind,
             sample,
@@ -170,39 +174,27 @@ class TimeBase:
             float(times[at]),
         )
 
-    def _keep(self, times: np.ndarray, index: np.ndarray) -> None:
-        n, size = len(times), len(self._kept_times)
-        first = max(0, n - size)
-        start = (self.n_samples + first) % size
-        head = min(n - first, size - start)
-        for kept, new in ((self._kept_times, times), (self._kept_index, index)):
-            kept[start : start + head] = new[first : first + head]
-            kept[: n - first - head] = new[first + head :]
-        self.n_samples += n
-        while len(self._epochs) > 1 and self._epochs[1] <= self.n_samples - size:
-            del self._epochs[0]
-
     @property
     def newest(self) -> float:
         """Time of the newest sample; -inf before the first."""
-        if self.n_samples == 0:
-            return -math.inf
-        return self._time(self.n_samples - 1)
+        return self._timeline.newest
 
-    def _time(self, sample: int) -> float:
-        return float(self._kept_times[sample % len(self._kept_times)])
-
-    def index_of(self, time: float) -> int | None:
+    def index_of(self, time: float, came: int = 0) -> int | None:
         """Absolute index of the sample nearest to `time`, which may be a lost one.
 
-        Where the clock was set back, two samples may have had this time: it is the one that was
-        received first, whenever this is asked.
+        Parameters
+        ----------
+        time : float
+            In s, on the stamps' clock.
+        came : int
+            How many samples had been received when the marker came. Where the clock was set back, two
+            samples may have had this time: it is the one nearer to the arrival.
 
         Returns
         -------
         int or None
-            None while the stream has not reached `time`, so that the answer never depends on
-            when it was asked for.
+            None while the stream has not reached `time`, and while the newest samples are HELD: the
+            answer never depends on when it was asked for.
 
         Raises
         ------
@@ -210,30 +202,4 @@ class TimeBase:
             If `time` lies before the first sample, further back than the history kept, or where
             the clock jumped.
         """
-        oldest = max(0, self.n_samples - len(self._kept_times))
-        starts = [max(oldest, start) for start in self._epochs]
-        for start, stop in zip(starts, [*starts[1:], self.n_samples], strict=True):
-            if start < stop and self._time(start) <= time <= self._time(stop - 1):
-                return self._nearest(time, start, stop - 1)
-        if time > self.newest:
-            return None
-        begins = self._time(starts[0])
-        if time >= begins:
-            raise LookupError(f"marker at {time:.3f} s, where the clock jumped")
-        if oldest == 0 and begins - time <= 0.5 / self.sfreq:
-            return 0
-        when = "before the first sample" if oldest == 0 else "too long ago"
-        raise LookupError(f"marker {begins - time:.3f} s {when}")
-
-    def _nearest(self, time: float, low: int, high: int) -> int:
-        while high - low > 1:  # _time(low) <= time <= _time(high)
-            middle = (low + high) // 2
-            if self._time(middle) <= time:
-                low = middle
-            else:
-                high = middle
-        first, last = (int(self._kept_index[k % len(self._kept_index)]) for k in (low, high))
-        before, span = time - self._time(low), self._time(high) - self._time(low)
-        if last - first <= 1:
-            return first if before <= span - before else last
-        return first + math.floor(before / span * (last - first) + 0.5)
+        return self._timeline.index_of(time, came)

@@ -429,7 +429,37 @@ def test_markers_across_a_clock_step(step):
     assert {time: timebase.index_of(time) for time in asked} == asked
     if step > 0:
         with pytest.raises(LookupError, match="clock jumped"):
-            timebase.index_of(20.9)
+            timebase.index_of(20.25)
+
+
+@pytest.mark.parametrize("step", [0.5, -0.5, 0.1])
+def test_markers_stamped_by_a_clock_that_was_set_find_their_sample(step):
+    rng = np.random.default_rng(0)
+    t = taken(24)
+    stamps = t + np.where(t >= 20, step, 0.0) + rng.normal(0, 2e-4, len(t))
+    places = np.arange(4800, 5400, 3)  # each marker comes with its sample, stamped by the same clock
+    found = {}
+    for size in (1, 13, 50):
+        timebase, answers, waiting = TimeBase(SFREQ, history=5.0), {}, []
+        for start in range(0, len(t), size):
+            stop = min(start + size, len(t))
+            for place in places[(places >= start) & (places < stop)]:
+                # as in a session record: a marker comes before its sample, at any place in a pull
+                timebase.update(stamps[start:place], arrivals_of(t)[start:place])
+                waiting.append((int(place), timebase.n_samples))
+                start = int(place)
+            timebase.update(stamps[start:stop], arrivals_of(t)[start:stop])
+            for place, came in list(waiting):
+                time = t[place] + (step if place >= 5000 else 0.0)
+                index = timebase.index_of(time, came)
+                if index is not None:
+                    answers[place] = index
+                    waiting.remove((place, came))
+        assert not waiting
+        found[size] = answers
+    assert found[1] == found[13] == found[50]
+    off = np.abs([index - place for place, index in found[1].items()])
+    assert off.max() <= 1
 
 
 @pytest.mark.parametrize(
