@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Design", "build_design", "contract", "draft_model"]
 
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
+# The largest credible step between samples, in units of the 99.9th percentile of calibration's:
+# far above muscle and R waves, far below a rail.
+JUMP = 8.0
 RUN_GAP = 3600.0  # s between recordings on the common time axis: no purge reaches across
 
 
@@ -86,6 +89,7 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
         recipe=recipe.to_dict(),
         sos=_sos(info.sfreq, recipe),
         channel_scale=_channel_scale(recordings, info),
+        channel_jump=_channel_jump(recordings, info),
     )
 
 
@@ -106,6 +110,20 @@ def _channel_scale(recordings: Sequence[Recording], info: SignalInfo) -> np.ndar
             total += np.nansum(np.abs(np.diff(data, axis=0)), axis=0) * gains
             n += len(data) - 1
     return total / max(1, n)
+
+
+def _channel_jump(recordings: Sequence[Recording], info: SignalInfo) -> np.ndarray:
+    """Largest credible step (c,); inf as the largest float where a channel never moved."""
+    steps = np.zeros(info.n_channels)
+    for recording in recordings:
+        picks, gains = match_channels(recording.info, info)
+        for k, (pick, gain) in enumerate(zip(picks, gains, strict=True)):
+            values = recording.data[:, pick]
+            moved = np.abs(np.diff(np.where(np.isfinite(values), values, np.nan)))
+            moved = moved[np.isfinite(moved)]
+            if len(moved):
+                steps[k] = max(steps[k], gain * float(np.percentile(moved, 99.9)))
+    return np.where(steps > 0, JUMP * steps, np.finfo(float).max)
 
 
 def build_design(

@@ -15,12 +15,13 @@ from rt_decoder.kernels.window import (
     scale_clamp,
     subtract_rows,
 )
-from rt_decoder.signal import Features, SignalInfo
+from rt_decoder.signal import CORRECTED, NOTHING, Features, SignalInfo
 
 __all__ = ["FeatureWindow", "robust_scale", "scale_features"]
 
 # (1e-20 V)^2 or (1e-20 T)^2: five decades below 1 fT, so only a dead channel ever reaches it.
 _POWER_FLOOR = 1e-40
+_CORRECTED = int(CORRECTED)
 
 
 class FeatureWindow:
@@ -142,8 +143,10 @@ class FeatureWindow:
                 log_bins(self._base, _POWER_FLOOR)
             subtract_rows(self._bins, self._base)
         scale_clamp(self._bins.reshape(-1), self.center, self.scale, self.clamp, self._values)
-        n_good, reasons = good_and_reasons(flags)
-        return Features(self._values, time, n_good / self.n_samples, reasons)
+        n_good, bits, *n_corrected = good_and_reasons(flags)
+        n = self.n_samples
+        corrected = tuple(count / n for count in n_corrected) if bits & _CORRECTED else NOTHING
+        return Features(self._values, time, n_good / n, bits & ~_CORRECTED, corrected)
 
 
 def _span(sfreq: float, tmin: float, tmax: float) -> tuple[int, int]:

@@ -1,53 +1,89 @@
-"""First stage: what is not a number goes no further.
+"""First stage: what cannot be a sample of the body goes no further.
 
-One NaN in a recursive filter stays for ever, so this stage comes before every filter.
+One NaN in a recursive filter stays for ever, and a rail of 100 mV rings for seconds, so this stage
+comes before every filter. It judges each channel alone; what single channels mean for the whole
+sample is decided at the end of the path.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from rt_decoder.kernels.guard import AMPLITUDE, FLAT, JUMP, N_LIMITS, guard_samples, guard_state
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.kernels.samples import hold_finite
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import Chunk, SignalInfo
 
-__all__ = ["Guard"]
+__all__ = ["MAX_HOLD_S", "Guard"]
+
+MAX_HOLD_S = 0.05  # longest stretch that is bridged by holding the last value alone
+# What no sensor of the kind ever shows, in SI units: beyond electrode offsets and earth's field.
+_IMPOSSIBLE = {"V": 1.0, "T": 1e-4, "T/m": 1e-3}
+# These may well stand still: a slow belt, a button.
+_MAY_BE_FLAT = ("resp", "misc", "stim")
 
 
 class Guard:
-    """Holds the last finite value of a channel where its sample is NaN or infinite.
+    """Holds a channel's last value where its sample cannot be one, and says why.
 
-    Such a sample is flagged `Reason.NONFINITE` in `channel_flags`, and the whole sample in `flags`.
-    Before its first finite value a channel is 0.
+    The reasons go to `channel_flags`: NONFINITE (NaN or infinite), AMPLITUDE (beyond what a sensor of
+    that unit shows), JUMP (further from the last good value than `jump`), RAIL (so far away, and
+    not moving), FLAT (the very same value for 50 ms). Before its first good value a channel is 0.
+
+    A channel that was held for up to 50 ms goes on where it is. After longer it goes on from the
+    value it was held at: the difference is subtracted from then on, as an offset that the
+    high-pass would remove over seconds, and SETTLING is flagged for `settling`. A jump to a new
+    level that lives is taken like that after 50 ms.
 
     Parameters
     ----------
     info : SignalInfo
         Of the signal; unchanged by the stage.
+    jump : array of shape (c,) or None
+        Largest credible difference from the last good sample, SI; None does not look for jumps.
+    settling : float
+        How long the filters behind the guard need after a hold, in s.
+
+    Raises
+    ------
+    ValueError
+        If `jump` has another shape or holds a value that is not above 0.
     """
 
     delay = 0.0
-    settling = 0.0
 
-    def __init__(self, info: SignalInfo) -> None:
+    def __init__(
+        self, info: SignalInfo, jump: np.ndarray | None = None, settling: float = 0.0
+    ) -> None:
         self.info = info
+        self.settling = 0.0  # of the stage itself: nothing is left of a reset
         c = info.n_channels
-        self._last = np.zeros(c)
+        self._limits = np.full((N_LIMITS, c), np.inf)
+        if jump is not None:
+            jump = np.asarray(jump, np.float64)
+            if jump.shape != (c,) or not (jump > 0).all():
+                raise ValueError(f"need jump of {c} values above 0, got shape {jump.shape}")
+            self._limits[JUMP] = jump
+        self._n_hold = int(MAX_HOLD_S * info.sfreq + 1e-9)
+        for k, (kind, unit) in enumerate(zip(info.ch_types, info.units, strict=True)):
+            self._limits[AMPLITUDE, k] = _IMPOSSIBLE.get(unit, np.finfo(float).max)
+            if kind not in _MAY_BE_FLAT:
+                self._limits[FLAT, k] = max(5, self._n_hold + 1)
+        self._n_settle = math.ceil(settling * info.sfreq - 1e-9)
+        self._state = guard_state(c)
         self._data = Rows((c,), np.float64)
-        self._flags = Rows((), np.uint16)
         self._channel_flags = Rows((c,), np.uint16)
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Copy of `chunk` in which every value is finite."""
+        """Copy of `chunk` in which every value is credible."""
         n = len(chunk.data)
-        data, flags = self._data.take(n), self._flags.take(n)
-        channel_flags = self._channel_flags.take(n)
+        data, channel_flags = self._data.take(n), self._channel_flags.take(n)
         data[:] = chunk.data
-        flags[:] = chunk.flags
         channel_flags[:] = chunk.channel_flags
-        hold_finite(data, self._last, flags, channel_flags, int(Reason.NONFINITE))
-        return Chunk(data, chunk.times, chunk.index, flags, channel_flags)
+        guard_samples(data, self._state, self._limits, channel_flags, self._n_hold, self._n_settle)
+        return chunk._replace(data=data, channel_flags=channel_flags)
 
     def reset(self) -> None:
         """Forget the values held."""
-        self._last[:] = 0.0
+        self._state[:] = guard_state(self.info.n_channels)

@@ -18,6 +18,8 @@ from rt_decoder.features import FeatureWindow
 from rt_decoder.filters import Decimator, FilterBank, Reference, SosFilter
 from rt_decoder.framing import Framer
 from rt_decoder.guard import Guard
+from rt_decoder.kernels.memory import Rows
+from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Histogram, Stopwatch
 from rt_decoder.mapping import LinearMap
 from rt_decoder.model import Model
@@ -59,14 +61,17 @@ class Stage(Protocol):
 def _stages(model: Model, fast: SignalInfo, factor: int) -> dict[str, Stage]:
     """The stages up to the ring, in flow order."""
     info, features = model.info, model.recipe["features"]
-    stages: dict[str, Stage] = {"guard": Guard(fast)}
+    stages: dict[str, Stage] = {}
     if factor > 1:
         stages["decimate"] = Decimator(fast, factor)
     stages["filter"] = SosFilter(info, model.sos)
     stages["reference"] = Reference(info, model.recipe["stream"]["reference"])
     if features["kind"] == "bandpower":
-        stages["bank"] = FilterBank(info, features["bands"], features["band_order"])
-    return stages
+        picked = info.pick(range(model.n_picks))
+        stages["bank"] = FilterBank(picked, features["bands"], features["band_order"])
+    jump = model.channel_jump if model.channel_jump.size else None
+    settling = sum(stage.settling for stage in stages.values())
+    return {"guard": Guard(fast, jump, settling), **stages}
 
 
 def _window(model: Model, info: SignalInfo) -> FeatureWindow:
@@ -123,6 +128,10 @@ class Pipeline:
         self.framer = Framer(fast, model.n_hop * factor)
         self.stages = _stages(model, fast, factor)
         out = list(self.stages.values())[-1].info
+        self.n_picks = model.n_picks
+        if "bank" not in self.stages:
+            out = info.pick(range(self.n_picks))
+        self._flags = Rows((), np.uint16)
         self.window = _window(model, out)
         span = self.window.last - min(self.window.first, 0)
         # a window before its onset waits for it: when the marker came may not tell
@@ -191,9 +200,11 @@ class Pipeline:
             for name, stage in self.stages.items():
                 hop = stage.process(hop)
                 self.stopwatch.lap(name)
+            flags = self._flags.take(len(hop.flags))
+            join_channels(hop.flags, hop.channel_flags, self.n_picks, flags)
             if hop.index < self._settled:
-                hop.flags[: self._settled - hop.index] |= _SETTLING
-            self.ring.write(hop.data, hop.flags)
+                flags[: self._settled - hop.index] |= _SETTLING
+            self.ring.write(hop.data[:, : self.ring.n_channels], flags)
             self.stopwatch.lap("ring")
             yield from self._due()
 
@@ -280,6 +291,7 @@ class Pipeline:
             reasons=answer.reasons + reason_names(features.reasons),
             latency_ms=latency_ms,
             late=late,
+            corrected=features.corrected,
         )
         self.stopwatch.lap("readout")
         self.n_readouts += 1

@@ -15,6 +15,7 @@ import numpy as np
 
 __all__ = [
     "CORRECTED",
+    "NOTHING",
     "Chunk",
     "Features",
     "Marker",
@@ -63,6 +64,7 @@ class Reason(IntFlag):
 
 
 CORRECTED = Reason.REPAIRED | Reason.EYE | Reason.HEARTBEAT | Reason.REGRESSED
+NOTHING = (0.0,) * len(CORRECTED)
 
 
 def reason_names(bits: int) -> tuple[str, ...]:
@@ -205,6 +207,7 @@ class Features(NamedTuple):
     time: float  # s, of the newest sample in the window
     good: float  # share of unflagged samples, in [0, 1]
     reasons: int = 0  # reason bits of the flagged ones
+    corrected: tuple[float, ...] = NOTHING  # share that each stage of `CORRECTED` corrected
 
 
 class Readout(NamedTuple):
@@ -225,6 +228,7 @@ class Readout(NamedTuple):
     reasons: tuple[str, ...]
     latency_ms: float  # newest sample used to emission; NaN offline
     late: bool
+    corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
 
 
 def match_channels(have: SignalInfo, want: SignalInfo) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from typing import Any
 from rt_decoder.append_file import AppendFile
 from rt_decoder.recorder import Recorder
 from rt_decoder.session_log import part_header, part_path, remove_parts
-from rt_decoder.signal import Marker, Readout
+from rt_decoder.signal import CORRECTED, Marker, Readout, reason_names
 from rt_decoder.timebase import Decision
 from rt_decoder.writer import Writer
 
@@ -51,6 +51,11 @@ def readout_line(readout: Readout) -> dict[str, Any]:
         "bits": readout.bits,
         "quality": readout.quality,
         "reasons": list(readout.reasons),
+        "corrected": {
+            name: round(share, 4)
+            for name, share in zip(reason_names(CORRECTED), readout.corrected, strict=True)
+            if share
+        },
         "latency_ms": _number(readout.latency_ms, 4),
         "late": readout.late,
     }

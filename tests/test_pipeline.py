@@ -172,19 +172,19 @@ def test_windows_that_were_never_whole_are_missed_and_told() -> None:
 def test_bad_samples_lower_quality_and_say_why() -> None:
     model = random_model(RECORDING, small_recipe())
     dirty = DATA.copy()
-    dirty[530:550, 3] = np.nan
+    dirty[530:540, 3] = np.nan
     pipeline = Pipeline(model)
     window = pipeline.window
     markers = [Marker(str(i), i / 250, i) for i in (500, 600)]
     bad, good = decode(pipeline, markers, chunk_of(dirty, 250.0))
-    assert bad.quality == pytest.approx(1 - 20 / window.n_samples)
+    assert bad.quality == pytest.approx(1 - 10 / window.n_samples)
     assert bad.reasons == ("nonfinite",)
     assert (good.quality, good.reasons) == (1.0, ())
     dirty[530:600, 3] = np.nan
     pipeline.reset()
     bad, _ = decode(pipeline, markers, chunk_of(dirty, 250.0))
     assert bad.abstained
-    assert bad.reasons == ("quality", "nonfinite")
+    assert bad.reasons == ("quality", "nonfinite", "settling")
 
 
 def test_windows_over_a_long_gap_abstain_and_the_stages_are_reset() -> None:

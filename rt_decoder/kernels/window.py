@@ -1,4 +1,4 @@
-"""Kernels that turn a window of samples into features."""
+"""Kernels that turn a window of samples into features, and flags of channels into flags of samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["bin_means", "good_and_reasons", "log_bins", "scale_clamp", "subtract_rows"]
+__all__ = [
+    "bin_means",
+    "good_and_reasons",
+    "join_channels",
+    "log_bins",
+    "scale_clamp",
+    "subtract_rows",
+]
+
+R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 4096, 8192, 16384, 32768  # signal.Reason
+R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED  # signal.CORRECTED
 
 
 @njit(cache=True, nogil=True)
@@ -55,10 +65,43 @@ def scale_clamp(
 
 
 @njit(cache=True, nogil=True)
-def good_and_reasons(flags: np.ndarray) -> tuple[int, int]:
-    """Count the samples without a flag, and join the reasons of the others."""
-    n_good, reasons = 0, 0
+def join_channels(
+    flags: np.ndarray, channel_flags: np.ndarray, n_picks: int, out: np.ndarray
+) -> None:
+    """Write `flags` (n,) joined with those of the first `n_picks` channels to `out` (n,).
+
+    What was repaired in a channel does not spoil the sample; that something was is kept.
+    """
     for t in range(len(flags)):
-        n_good += flags[t] == 0
-        reasons |= flags[t]
-    return n_good, reasons
+        any_channel = np.uint16(0)
+        for k in range(n_picks):
+            any_channel |= channel_flags[t, k]
+        joined = flags[t]
+        if any_channel:
+            for k in range(n_picks):
+                of_channel = channel_flags[t, k]
+                if of_channel & R_REPAIRED:
+                    of_channel = np.uint16(R_REPAIRED)
+                joined |= of_channel
+        out[t] = joined
+
+
+@njit(cache=True, nogil=True)
+def good_and_reasons(flags: np.ndarray) -> tuple[int, int, int, int, int, int]:
+    """Count the good samples, join the bits of all, and count those that each stage corrected.
+
+    Returns
+    -------
+    n_good, bits, n_repaired, n_eye, n_heartbeat, n_regressed : int
+    """
+    n_good, bits = 0, 0
+    n_repaired, n_eye, n_heartbeat, n_regressed = 0, 0, 0, 0
+    for t in range(len(flags)):
+        flag = int(flags[t])
+        n_good += flag & ~R_CORRECTED == 0
+        bits |= flag
+        n_repaired += flag & R_REPAIRED != 0
+        n_eye += flag & R_EYE != 0
+        n_heartbeat += flag & R_HEARTBEAT != 0
+        n_regressed += flag & R_REGRESSED != 0
+    return n_good, bits, n_repaired, n_eye, n_heartbeat, n_regressed
