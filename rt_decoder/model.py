@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.model_check import check_settings
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["FORMAT_VERSION", "Model", "ModelCorrupt", "load_model", "save_model"]
@@ -23,6 +24,8 @@ __all__ = ["FORMAT_VERSION", "Model", "ModelCorrupt", "load_model", "save_model"
 FORMAT_VERSION = 1
 _KEY = "rt_decoder"
 MAX_BYTES = 8 << 30
+# what a hostile file makes of the code that unpacks it
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class ModelCorrupt(ValueError):
@@ -191,14 +194,18 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             if _KEY not in metadata:
                 raise ModelCorrupt(f"{path.name} is a safetensors file but no rt_decoder model")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OverflowError, KeyError, UnicodeDecodeError) as error:
+    except ModelCorrupt:
+        raise
+    except (SafetensorError, *_DAMAGE) as error:
         raise ModelCorrupt(f"{path.name} is no whole model file: {error}") from None
     text = metadata[_KEY]
     try:
         head = json.loads(text)
         version = int(head["format_version"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except _DAMAGE:
         raise ModelCorrupt(f"the header of {path.name} cannot be read") from None
+    if version < 1:
+        raise ModelCorrupt(f"the header of {path.name} cannot be read")
     if version > FORMAT_VERSION:
         raise ModelCorrupt(
             f"{path.name} has format {version}, newer than the {FORMAT_VERSION} read here; "
@@ -209,7 +216,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     try:
         model = _unpack(head, tensors)
         check_model(model)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        check_settings(
+            model.info, model.recipe, model.items, model.posterior, model.certificate,
+            model.versions,
+        )  # fmt: skip
+    except _DAMAGE as error:
         raise ModelCorrupt(f"{path.name} is incomplete or inconsistent: {error}") from None
     return model
 
