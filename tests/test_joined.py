@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rt_decoder.signal import SignalInfo, StreamLost
+from rt_decoder.decoder import decode_recording
+from rt_decoder.outlets import data_outlet
+from rt_decoder.session import Session
+from rt_decoder.signal import Readout, SignalInfo, StreamLost
+from rt_decoder.sinks import Recorder
 from rt_decoder.sources.joined import JoinedSource
+from rt_decoder.sources.lsl import local_clock
+from rt_decoder.sources.recording import read_recording
 from rt_decoder.sources.reference import Reference, same_channels
+from rt_decoder.sources.streams import LslStreams, ReferenceChoice
+from tests.lsl_loopback import wait_for
+from tests.small import random_model, small_recipe, small_recording, timeless
 
 MAIN = SignalInfo(250.0, ("Cz", "Pz"), ("eeg", "eeg"), ("microvolts", "microvolts"))
 OFFSET = -3.25e5  # s: the reference's clock was started at another time
@@ -333,7 +345,8 @@ class Returning:
     def __init__(self, clock: Clock, wait: float, *sources: Any) -> None:
         self.clock, self.wait, self.sources, self.since = clock, wait, list(sources), np.nan
 
-    def __call__(self) -> Any:
+    def __call__(self, gone: bool) -> Any:
+        self.gone = gone
         if np.isnan(self.since):
             self.since = self.clock.now
         if self.clock.now - self.since < self.wait or not self.sources:
@@ -342,6 +355,9 @@ class Returning:
         if isinstance(found, ValueError):
             raise found
         return found
+
+    def close(self) -> None:
+        self.wait = np.inf
 
 
 def test_a_lost_reference_is_missing_until_it_is_back() -> None:
@@ -457,3 +473,79 @@ def test_what_comes_back_is_compared() -> None:
         same_channels(want.pick([0]), want)
     with pytest.raises(ValueError, match="need R0 back in n/a, got volts"):
         same_channels(replace(want, units=("volts", "n/a")), want)
+
+
+# --- law 3: the record of a joined session
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_a_record_decodes_to_what_was_read_out_live(source_id: str, tmp_path: Path) -> None:
+    """Two outlets on clocks of their own; the reference falters, is lost, and is back."""
+    recording = small_recording(seconds=14.0)
+    belt = SignalInfo(100.0, ("BELT",), ("resp",), ("n/a",))
+    info = recording.info
+    joined_info = SignalInfo(
+        info.sfreq, (*info.ch_names, "BELT"), (*info.ch_types, "resp"), (*info.units, "n/a")
+    )
+    values = np.sin(np.arange(len(recording.data)) / 200)[:, None]
+    known = replace(recording, data=np.hstack((recording.data, values)), info=joined_info)
+    model = random_model(known, small_recipe(stream={"picks": ["eeg", "BELT"]}))
+
+    outlets: dict[str, Any] = {
+        "main": data_outlet(source_id, info, source_id),
+        "belt": data_outlet(f"{source_id}-belt", belt, f"{source_id}-b"),
+    }
+    streams = LslStreams(
+        {"source_id": source_id}, references=(ReferenceChoice(f"{source_id}-belt", 0.05),)
+    )
+    source = streams.samples()
+    assert isinstance(source, JoinedSource)
+    path = tmp_path / "record.xdf"
+    record = Recorder(path, source.info, source.name, "")
+    answers: list[Readout] = []
+    session = Session(
+        model, source, continuous=True, recorder=record, on_readout=answers.append
+    )  # fmt: skip
+    stop = threading.Event()
+    thread = threading.Thread(target=session.run, args=(stop.is_set,))
+    thread.start()
+    try:
+        wait_for(lambda: outlets["main"].have_consumers() and outlets["belt"].have_consumers())
+        start, events, sent = local_clock(), [], 0
+        for row in range(0, 3400, 20):
+            second = row / 250
+            if second == 7.04:
+                outlets["belt"] = None
+            if second == 8.0:
+                outlets["belt"] = data_outlet(f"{source_id}-belt", belt, f"{source_id}-b2")
+            stop_belt = round((second + 0.08) * 100)
+            times = np.arange(sent, stop_belt) / 100
+            sent = stop_belt
+            times = times[(times < 4.0) | (times >= 4.3)]
+            if outlets["belt"] is not None and len(times):
+                outlets["belt"].push_chunk(np.sin(times)[:, None], (start + times).tolist())
+            while local_clock() < start + second + 0.08:  # as fast as life: the search needs it
+                time.sleep(0.002)
+            stamps = (start + np.arange(row, row + 20) / 250).tolist()
+            outlets["main"].push_chunk(np.ascontiguousarray(recording.data[row : row + 20]), stamps)
+            events += source.take_events()
+        wait_for(lambda: session.n_samples == 3400)
+        events += source.take_events()
+    finally:
+        stop.set()
+        thread.join(10.0)
+        session.close()
+        record.close()
+    assert len(answers) > 1000
+    told = {event for event, _ in events}
+    assert told >= {"reference_lost", "reference_returned"}
+    back = read_recording(path)
+    assert back.info.ch_names == joined_info.ch_names
+    missing = np.isnan(back.data[:, -1])
+    assert 0.3 * 250 < missing[900:1300].sum() < 0.5 * 250
+    assert 0.8 * 250 < missing[1600:].sum() < 8 * 250
+    assert not missing[3350:].any()
+    for chunk in (1, 64):
+        again = list(decode_recording(model, back, (), chunk=chunk, continuous=True))
+        assert timeless(again) == timeless(answers)
