@@ -1,0 +1,156 @@
+"""Figures of merit of a cleaning method, each defined once and the same for all methods.
+
+Arrays are (n_samples, n_channels) of data channels, after the filters that all methods share. Where
+powers are pooled over channels each is first divided by `scale`, the clean signal's RMS over all
+channels of its type, so that magnetometers and gradiometers weigh alike. How a signal was cleaned
+is not known here.
+
+Definitions
+-----------
+clean
+    The simulated brain alone (evoked, background, alpha) through the filters.
+CC
+    Pearson's correlation of output and clean in each channel, mean over channels.
+RRMSE
+    RMS of output minus clean over RMS of clean in each channel, mean over channels.
+attenuation of an artifact, dB
+    What the artifact leaves in the output is the output minus the output of the same fitted method,
+    started afresh, on the same recording without this artifact (in the references, too). Its
+    power over the power that the artifact has before cleaning. It holds for methods that adapt and
+    gate, and counts brain signal that goes only because of the artifact as a remainder of it.
+distortion
+    RMS of output minus input over RMS of input, pooled, on a recording without any artifact.
+gain of an injected response
+    The mean over onsets of (output with minus output without the response), regressed on the mean
+    of the response itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+__all__ = [
+    "attenuation_db",
+    "correlation",
+    "distortion",
+    "event_average",
+    "injected_gain",
+    "locked_db",
+    "qrs_score",
+    "reference_correlation",
+    "relative_error",
+    "surrogate_maximum",
+]
+
+
+def correlation(clean: np.ndarray, output: np.ndarray) -> float:
+    """CC."""
+    a, b = clean - clean.mean(0), output - output.mean(0)
+    return float(np.mean(np.sum(a * b, 0) / np.sqrt(np.sum(a**2, 0) * np.sum(b**2, 0))))
+
+
+def relative_error(clean: np.ndarray, output: np.ndarray) -> float:
+    """RRMSE."""
+    return float(np.mean(np.sqrt(np.mean((output - clean) ** 2, 0) / np.mean(clean**2, 0))))
+
+
+def attenuation_db(before: np.ndarray, after: np.ndarray, scale: np.ndarray) -> float:
+    """Attenuation in dB, positive where less is left; at most 100."""
+    return float(-10 * np.log10(max(_power(after, scale) / _power(before, scale), 1e-10)))
+
+
+def locked_db(before: np.ndarray, residual: np.ndarray, scale: np.ndarray) -> float:
+    """Attenuation in dB of what still follows the artifact's own time courses.
+
+    `residual` (output minus clean) is regressed on the principal components of the artifact that
+    hold 99.9 % of its power, within the samples where it is active (above a tenth of its RMS).
+    It does not see what a gate or an adaptive weight leaves in another shape: `attenuation_db` does.
+    """
+    a, e = before / scale, residual / scale
+    size = np.sqrt(np.mean(a**2, 1))
+    active = size > 0.1 * np.sqrt(np.mean(size**2))
+    w, v = np.linalg.eigh(a[active].T @ a[active])
+    n = 1 + int(np.searchsorted(np.cumsum(w[::-1]) / w.sum(), 0.999))
+    courses = a[active] @ v[:, ::-1][:, :n]
+    fit = courses @ np.linalg.lstsq(courses, e[active], rcond=None)[0]
+    return float(-10 * np.log10(max(np.sum(fit**2) / np.sum(a[active] ** 2), 1e-10)))
+
+
+def distortion(before: np.ndarray, after: np.ndarray, scale: np.ndarray) -> float:
+    """Relative RMS error without any artifact."""
+    return float(np.sqrt(_power(after - before, scale) / _power(before, scale)))
+
+
+def injected_gain(
+    response: np.ndarray,
+    difference: np.ndarray,
+    onsets: Sequence[int],
+    length: int,
+    scale: np.ndarray,
+) -> float:
+    """Gain of the response averaged over onsets, `difference` is output with minus without."""
+    true = event_average(response, onsets, 0, length) / scale
+    found = event_average(difference, onsets, 0, length) / scale
+    return float(np.sum(true * found) / np.sum(true**2))
+
+
+def event_average(data: np.ndarray, onsets: Sequence[int], start: int, stop: int) -> np.ndarray:
+    """Mean of ``data[onset + start : onset + stop]`` over the onsets that fit, (m, c)."""
+    fits = [k for k in onsets if k + start >= 0 and k + stop <= len(data)]
+    if not fits:
+        raise ValueError("need at least one onset whose window lies inside the data")
+    out = np.zeros((stop - start, data.shape[1]))
+    for k in fits:
+        out += data[k + start : k + stop]
+    return out / len(fits)
+
+
+def surrogate_maximum(
+    data: np.ndarray,
+    n_onsets: int,
+    start: int,
+    stop: int,
+    rng: np.random.Generator,
+    measure: Callable[[np.ndarray], float],
+    n_surrogates: int = 50,
+) -> float:
+    """Largest `measure` of averages over as many onsets drawn at random."""
+    found = []
+    for _ in range(n_surrogates):
+        onsets = rng.integers(max(-start, 0), len(data) - max(stop, 0), n_onsets)
+        found.append(measure(event_average(data, onsets.tolist(), start, stop)))
+    return float(max(found))
+
+
+def reference_correlation(data: np.ndarray, references: np.ndarray) -> float:
+    """Mean over channels of |correlation| with a reference; of several, the largest mean."""
+    a = data - data.mean(0)
+    a = a / np.sqrt(np.sum(a**2, 0))
+    b = references - references.mean(0)
+    b = b / np.sqrt(np.sum(b**2, 0))
+    return float(np.abs(a.T @ b).mean(0).max())
+
+
+def qrs_score(
+    truth: np.ndarray, found: np.ndarray, tolerance: float
+) -> tuple[float, float, np.ndarray]:
+    """Sensitivity, positive predictive value, and found minus true time of each match.
+
+    Each true beat takes the nearest beat found that no other has taken, within `tolerance`.
+    """
+    taken = np.zeros(len(found), bool)
+    offsets = []
+    for beat in truth:
+        away = np.abs(found - beat) + np.where(taken, np.inf, 0.0)
+        if len(found) and away.min() <= tolerance:
+            k = int(away.argmin())
+            taken[k] = True
+            offsets.append(found[k] - beat)
+    n = len(offsets)
+    return n / max(len(truth), 1), n / max(len(found), 1), np.array(offsets, float)
+
+
+def _power(data: np.ndarray, scale: np.ndarray) -> float:
+    return float(np.mean((data / scale) ** 2))
