@@ -19,7 +19,7 @@ _LOST = 0.25  # of the filters' weights: with more on flagged channels nothing i
 _BASELINE, _Z, _AMOUNT = range(3)
 # columns of the beats; their row 0 holds what does not change
 _PEAK, _DECIDED, _END = range(3)
-_STOPS, _MARK, _REFRACTORY = range(3)
+_STOPS, _MARK, _REFRACTORY, _STRIDE = range(4)
 _FOREVER = 1 << 62
 
 
@@ -55,9 +55,10 @@ def heartbeat_subtract(
     state : array of shape (3, rank + 3)
         Slow mean of each component, the samples it has seen, the share of a beat that goes into a
         course and that of a sample which goes into the mean; two rows of room. Changed.
-    beats : array of shape (1 + n_beats, 3)
-        Reasons that stop learning, mark of this stage, refractory time in samples; then R peak,
-        decision and end of recent beats, in turn. Changed.
+    beats : array of shape (1 + n_beats, 4)
+        Reasons that stop learning, mark of this stage, refractory time in samples, and of how many
+        samples, on the grid of the absolute index, one is learned from; then R peak, decision and
+        end of recent beats, in turn. Changed.
     """
     n_data = space.shape[1]
     rank = space.shape[0] // 2 - 1
@@ -77,9 +78,9 @@ def heartbeat_subtract(
                 size, topography = amount[r], space[r, :n_data]
                 for k in range(n_data):
                     clean[k] -= size * topography[k]
-        if not flags[t] & beats[0, _STOPS] and _project(
-            row, channel_flags[t], space, beats[0, _STOPS], state[_Z]
-        ):
+        if now % beats[0, _STRIDE] or flags[t] & beats[0, _STOPS]:
+            continue
+        if _project(row, channel_flags[t], space, beats[0, _STOPS], state[_Z]):
             _learn(now, courses, rise, state, beats)
 
 
@@ -161,8 +162,11 @@ def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
 def _learn(
     now: int, courses: np.ndarray, rise: np.ndarray, state: np.ndarray, beats: np.ndarray
 ) -> None:
-    """Move the courses towards what this sample shows of them, and the baseline."""
-    rank = courses.shape[1] - 2
+    """Move the courses towards what this sample shows of them, and the baseline.
+
+    The sample speaks for the `_STRIDE` samples around it, or each would learn from few beats.
+    """
+    rank, stride = courses.shape[1] - 2, beats[0, _STRIDE]
     state[_BASELINE, rank] += 1.0
     # a plain mean at first
     share = max(state[_BASELINE, rank + 2], 1.0 / state[_BASELINE, rank])
@@ -175,6 +179,9 @@ def _learn(
         at = now - beats[b, _PEAK]
         if at < len(courses) and now < beats[b, _END]:
             weight = courses[at, rank] * _weight(now, beats[b, _DECIDED], beats[b, _END], rise)
-            for r in range(rank):
-                # what the weights held back is no error
-                courses[at, r] += rate * (state[_Z, r] - (1.0 - weight) * courses[at, r])
+            first = max(at - stride // 2, 0)
+            for near in range(first, min(at - stride // 2 + stride, len(courses))):
+                for r in range(rank):
+                    # what the weights held back is no error
+                    held_back = (1.0 - weight) * courses[near, r]
+                    courses[near, r] += rate * (state[_Z, r] - held_back)
