@@ -22,6 +22,7 @@ from rt_decoder.sources.lsl import local_clock
 from rt_decoder.sources.recording import read_recording
 from rt_decoder.sources.reference import Reference, same_channels
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice
+from tests.contract import allocated
 from tests.lsl_loopback import wait_for
 from tests.small import random_model, small_recipe, small_recording, timeless
 
@@ -308,6 +309,52 @@ def test_nothing_is_joined_before_there_is_a_sample() -> None:
 
 
 # --- the main stream's side
+
+
+def test_a_pull_allocates_no_array_once_warm() -> None:
+    """Hops of 32 samples of 64 channels: 16 KiB each; a reference of 4 channels at 250 Hz."""
+    clock = Clock()
+    info = SignalInfo(1000.0, tuple(f"E{i}" for i in range(64)), ("eeg",) * 64, ("V",) * 64)
+    blocks = [
+        (info, np.arange(32) / 1000, np.ones((32, 64))),
+        (reference_info(250.0, *("resp",) * 4), np.arange(8) / 250, np.ones((8, 4))),
+    ]
+
+    class Endless:
+        def __init__(self, info: SignalInfo, times: np.ndarray, data: np.ndarray) -> None:
+            self.name, self.info, self._data = "endless", info, data
+            self._times, self._none, self._n_given = times, (data[:0], times[:0]), 0
+
+        def pull(self, timeout: float) -> tuple[np.ndarray, np.ndarray, float]:
+            if self._n_given == n_blocks:
+                return *self._none, clock.now
+            self._n_given += 1
+            self._times += 0.032
+            return self._data, self._times, clock.now
+
+        def open(self, timeout: float = 5.0) -> None: ...
+
+        def correction(self, timeout: float = 5.0) -> float:
+            return 0.0
+
+        def close(self) -> None: ...
+
+    main, source = (Endless(*block) for block in blocks)
+    joined = JoinedSource(main, [Reference(source)])
+    joined.open()
+
+    n_blocks = 0
+
+    def step() -> None:
+        nonlocal n_blocks
+        n_blocks += 1
+        clock.now += 0.032
+        data, _, _ = joined.pull(0.0)
+        assert data[0, 64] == 1.0 or n_blocks < 4
+
+    stays, peak = allocated(step, 1000)
+    assert stays < 512
+    assert peak < 2048
 
 
 def test_main_samples_are_untouched_and_memory_is_kept() -> None:

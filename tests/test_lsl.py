@@ -569,7 +569,7 @@ def test_a_silent_reference_is_replaced(source_id: str) -> None:
             time.sleep(0.004)
             return event in told
 
-        wait_for(lambda: heard("") or source.references[0]._seen > 0)
+        wait_for(lambda: heard("") or source.references[0]._state[0] > 0)
         os.kill(senders[0].pid, signal.SIGSTOP)
         wait_for(lambda: heard("reference_stale"))
         senders.append(subprocess.Popen([sys.executable, "-c", script, source_id], cwd=REPO))

@@ -109,11 +109,7 @@ class JoinedSource:
         `reference_stale`, `reference_live_again`, `reference_late`, `reference_lost`,
         `reference_returned`, `reference_refused`; details name the stream.
         """
-        events = []
-        for reference in self.references:
-            events += reference.events
-            reference.events = []
-        return events
+        return [event for reference in self.references for event in reference.watch.take_events()]
 
     def close(self) -> None:
         """Leave all streams."""

@@ -12,6 +12,7 @@ from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import ModelMismatch, SignalInfo, StreamLost
 from rt_decoder.sources import SampleSource
 from rt_decoder.sources.line import Line
+from rt_decoder.sources.reference_watch import ReferenceWatch
 from rt_decoder.timebase import RateMismatch
 
 __all__ = ["Reference", "Search", "same_channels"]
@@ -19,7 +20,6 @@ __all__ = ["Reference", "Search", "same_channels"]
 SHORTEST_DELAY = 0.04  # s that a reference may be on its way, unless it is declared
 LONGEST_DELAY = 5.0
 REPLACE = 2.0  # s of silence after which another outlet may take its place
-REPORT = 10.0  # s between two reports of late samples
 AHEAD = 1.0  # s that a reference may be ahead of what the main stream has sent
 KEPT = 2.0  # s of samples that stay in the ring at least
 
@@ -60,8 +60,8 @@ class Reference:
         Of the stream, whatever comes back after a loss.
     state : str
         ``new``, ``open``, ``lost``, ``refused`` or ``closed``.
-    events : list of (str, dict)
-        What happened, until it is taken.
+    watch : ReferenceWatch
+        Its events.
 
     Raises
     ------
@@ -99,15 +99,13 @@ class Reference:
                 f"need a limit above a sampling interval of {1e3 * step:g} ms for reference "
                 f"{self.name!r}, got {1e3 * self.limit:g} ms"
             )
-        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.watch = ReferenceWatch(source.name, self.delay)
         self._source, self._again = source, again
         self._picks = np.arange(source.info.n_channels)
         self._hold = np.array([ch_type == "stim" for ch_type in source.info.ch_types])
         self._line = Line(source.info.sfreq)
         self._data = Rows((source.info.n_channels,), np.float64)
         self._waiting = self._data.take(0)
-        self._seen, self._interval, self._stale = -math.inf, 0.0, False
-        self._told_late, self._told_at = 0, -math.inf
         self._main_sfreq = math.nan
 
     def follow(self, sfreq: float) -> None:
@@ -141,16 +139,17 @@ class Reference:
 
     def fill(self, main: Line, out: np.ndarray, column: int, arrival: float) -> None:
         """Write the values at the times of `main` into `out` (n, ...) from `column` on."""
-        if self.state == "lost" or (self._stale and arrival - self._seen > REPLACE):
+        silent = self.watch.stale and self.watch.silent(arrival) > REPLACE
+        if self.state == "lost" or (self.state == "open" and silent):
             self._find(arrival)
         n, at, more = len(out), 0, self.state == "open"
         needed, latest = False, max(arrival, float(main.stamps[-1])) + AHEAD
         while (at := self._look_up(main, out, column, at, latest, more)) < n:
             needed, more = True, self._read()
             if more:
-                self._arrived(arrival)
+                self.watch.arrived(arrival)
         if self.state == "open":
-            self._watch(arrival, needed and not more)
+            self.watch.look(arrival, needed and not more, self.n_late)
 
     def _look_up(
         self, main: Line, out: np.ndarray, column: int, start: int, latest: float, more: bool
@@ -186,7 +185,7 @@ class Reference:
         self._waiting = self._data.take(0)
         self._line = Line(self.info.sfreq)
         self._state[NEXT] = 0.0
-        self._tell(state, reason=str(error))
+        self.watch.tell(state, reason=str(error))
 
     def _find(self, arrival: float) -> None:
         if self._again is None:
@@ -194,7 +193,7 @@ class Reference:
         try:
             source = self._again(self.state == "lost")
         except ValueError as error:
-            self._tell("refused", reason=str(error))
+            self.watch.tell("refused", reason=str(error))
             return
         if source is None:
             return
@@ -202,37 +201,14 @@ class Reference:
             self._picks = same_channels(source.info, self.info)
         except ModelMismatch as error:
             source.close()
-            self._tell("refused", reason=str(error))
+            self.watch.tell("refused", reason=str(error))
             return
         if self.state == "open":
             self._gone("lost", StreamLost(f"stream {self.name!r} is silent and was started anew"))
             self._source.close()
         self._source, self.state = source, "open"
-        self._seen, self._stale = arrival, False
-        self._tell("returned")
-
-    def _arrived(self, arrival: float) -> None:
-        if self._stale:
-            self._stale = False
-            self._tell("live_again", silent_s=round(arrival - self._seen, 3))
-        elif self._seen > -math.inf:
-            self._interval += (arrival - self._seen - self._interval) / 16
-        self._seen = arrival
-
-    def _watch(self, arrival: float, empty: bool) -> None:
-        if not empty or self._seen == -math.inf:
-            self._seen = arrival
-        silent = arrival - self._seen
-        if silent > max(0.2, 3.0 * self._interval) and not self._stale:
-            self._stale = True
-            self._tell("stale", silent_s=round(silent, 3))
-        if self.n_late > self._told_late and arrival - self._told_at >= REPORT:
-            self._tell("late", n_samples=self.n_late - self._told_late)
-            self._told_late, self._told_at = self.n_late, arrival
-
-    def _tell(self, event: str, **details: Any) -> None:
-        about = {"stream": self.name, "delay_ms": round(1e3 * self.delay, 3)}
-        self.events.append((f"reference_{event}", about | details))
+        self.watch.restart(arrival)
+        self.watch.tell("returned")
 
     @property
     def n_missing(self) -> int:
