@@ -1,0 +1,73 @@
+"""What the operator must know of a reference stream: silence, loss, return, late samples."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["ReferenceWatch"]
+
+REPORT = 10.0  # s between two reports of late samples
+
+
+class ReferenceWatch:
+    """Turns what happens to a reference into events; times are arrivals in s.
+
+    Parameters
+    ----------
+    stream : str
+        Its name.
+    delay : float
+        What was declared for it, in s.
+
+    Attributes
+    ----------
+    events : list of (str, dict)
+        What happened, until it is taken.
+    stale : bool
+        Whether nothing came for 200 ms or three observed packet intervals, whichever is longer.
+    """
+
+    def __init__(self, stream: str, delay: float) -> None:
+        self._about = {"stream": stream, "delay_ms": round(1e3 * delay, 3)}
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self._told_late, self._told_at = 0, -math.inf
+        self._interval = 0.0
+        self.restart(math.nan)
+
+    def restart(self, now: float) -> None:
+        """A connection begins; nan if its first look does."""
+        self._seen, self.stale = now, False
+
+    def arrived(self, now: float) -> None:
+        """Samples were there."""
+        if self.stale:
+            self.stale = False
+            self.tell("live_again", silent_s=round(now - self._seen, 3))
+        elif not math.isnan(self._seen):
+            self._interval += (now - self._seen - self._interval) / 16
+        self._seen = now
+
+    def silent(self, now: float) -> float:
+        """Seconds for which nothing came."""
+        return now - self._seen
+
+    def look(self, now: float, empty: bool, n_late: int) -> None:
+        """Judge a look at the stream; `empty` if it wanted samples and there were none."""
+        if not empty or math.isnan(self._seen):
+            self._seen = now
+        if not self.stale and self.silent(now) > max(0.2, 3.0 * self._interval):
+            self.stale = True
+            self.tell("stale", silent_s=round(self.silent(now), 3))
+        if n_late > self._told_late and now - self._told_at >= REPORT:
+            self.tell("late", n_samples=n_late - self._told_late)
+            self._told_late, self._told_at = n_late, now
+
+    def tell(self, event: str, **details: Any) -> None:
+        """Note an event, ``reference_`` before its name."""
+        self.events.append((f"reference_{event}", self._about | details))
+
+    def take_events(self) -> list[tuple[str, dict[str, Any]]]:
+        """What happened since the last call."""
+        taken, self.events = self.events, []
+        return taken
