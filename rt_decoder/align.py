@@ -8,7 +8,9 @@ the index of its nearest sample. It knows nothing of where samples come from.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from rt_decoder.markers import MarkerRules, TriggerReader
 from rt_decoder.signal import Chunk, Marker, ModelMismatch, SignalInfo, match_channels
 from rt_decoder.timebase import Decision, TimeBase
 
-__all__ = ["Align", "rate_factor"]
+__all__ = ["Align", "Layout", "rate_factor", "same_layout"]
 
 
 def rate_factor(have: float, want: float) -> int:
@@ -38,6 +40,52 @@ def rate_factor(have: float, want: float) -> int:
             f"need a sampling rate of {want:g} Hz or an integer multiple of it, got {have:g} Hz"
         )
     return factor
+
+
+class Layout(NamedTuple):
+    """How a stream that came back is brought to the channels that it had before."""
+
+    picks: np.ndarray  # (c,) int64 column of the stream for each channel; -1 where it is gone
+    gains: np.ndarray  # (c,)
+
+    def apply(self, data: np.ndarray) -> np.ndarray:
+        """Samples (n, c) in the old order; NaN in a channel that is gone."""
+        out = data[:, self.picks] * self.gains
+        out[:, self.picks < 0] = np.nan
+        return out
+
+
+def same_layout(have: SignalInfo, want: SignalInfo, needed: Collection[str]) -> Layout | None:
+    """How to take a stream that came back to what it was; None if it is the same.
+
+    Extra channels are ignored, and so is the lack of one that is not `needed`.
+
+    Raises
+    ------
+    ModelMismatch
+        If its rate or a unit has changed, or a needed channel is missing; every difference is told.
+    """
+    if have.sfreq != want.sfreq:
+        raise ModelMismatch(
+            f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz: start anew"
+        )
+    columns = {name: i for i, name in enumerate(have.ch_names)}
+    missing = [name for name in want.ch_names if name in needed and name not in columns]
+    changed = [
+        f"{name} in {have.units[columns[name]]} instead of {unit}"
+        for name, unit in zip(want.ch_names, want.units, strict=True)
+        if name in columns and have.units[columns[name]] != unit
+    ]
+    if missing or changed:
+        wrong = [f"no {name}" for name in missing] + changed
+        raise ModelMismatch(
+            f"need the stream back as it was, got {', '.join(wrong[:6])}"
+            f"{' and more' if len(wrong) > 6 else ''}: start anew"
+        )
+    if have.ch_names == want.ch_names:
+        return None
+    picks = np.array([columns.get(name, -1) for name in want.ch_names], np.int64)
+    return Layout(picks, np.ones(len(picks)))
 
 
 class Align:

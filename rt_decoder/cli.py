@@ -177,10 +177,22 @@ def run(
     timeout: Annotated[float, typer.Option(help="For finding streams, in s.")] = 10.0,
     seconds: Seconds = 0.0,
     until_lost: Annotated[bool, typer.Option(help="End when the stream ends.")] = False,
+    reference: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="NAME or NAME=DELAY_MS of a stream with ECG, belt, ...; repeatable."),
+    ] = None,
+    when_behind: Annotated[
+        str, typer.Option(help="'catch-up' decodes everything late, 'skip' drops what is old.")
+    ] = "catch-up",
+    max_behind: Annotated[
+        float, typer.Option(help="What may wait before it is old, in ms.", min=10.0)
+    ] = 500.0,
     quiet: Annotated[bool, typer.Option(help="Print no readouts.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Decode a live stream; readouts go to LSL outlets, to the log and to the terminal."""
+    if when_behind not in ("catch-up", "skip"):
+        raise typer.BadParameter(f"need --when-behind catch-up or skip, got {when_behind!r}")
     from rt_decoder.live import LiveOptions, run_live
     from rt_decoder.model import load_model
 
@@ -203,6 +215,9 @@ def run(
         channels=channels,
         units=units or None,
         timeout=timeout,
+        references=_references(reference or []),
+        skip=when_behind == "skip",
+        max_behind=max_behind * 1e-3,
         seconds=seconds,
         until_lost=until_lost,
     )
@@ -258,6 +273,36 @@ def decode(
 
 
 @app.command()
+def convert(
+    recording: Annotated[Path, typer.Argument(help="What MNE reads, XDF, CSV, session record.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Named .fif or .xdf.")],
+    channels: Channels = None,
+    units: Units = "",
+    stream: Stream = "",
+    markers: Markers = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write a recording or session record as FIF or XDF; mends one that a kill cut off."""
+    from rt_decoder.convert import convert as write
+
+    told = write(
+        recording, out, channels=channels, units=units or None, stream=stream or None,
+        markers=markers or None,
+    )  # fmt: skip
+    show_lines(
+        f"{told.n_samples} samples of {told.n_channels} channels and {told.n_markers} markers "
+        f"in {out.name}"
+    )
+    if told.n_breaks or told.n_markers_left_out:
+        show_lines(
+            f"time breaks in {told.n_breaks} places, {told.n_lost} samples lost; "
+            f"{told.n_markers_left_out} markers outside the samples left out"
+        )
+    if as_json:
+        show_json(told._asdict())
+
+
+@app.command()
 def inspect(
     model: Annotated[Path, typer.Argument(help="Model file.")], as_json: AsJson = False
 ) -> None:
@@ -292,6 +337,17 @@ def _calibration(module: str) -> Any:
         raise ImportError(
             f"need the calibration extra ({error.name or error}): pip install 'rt-decoder[calibration]'"
         ) from None
+
+
+def _references(texts: list[str]) -> Any:
+    if not texts:
+        return ()
+    from rt_decoder.sources.streams import parse_reference
+
+    try:
+        return tuple(parse_reference(text) for text in texts)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _with_map(path: Path, model: Model) -> Model:

@@ -95,6 +95,12 @@ class Decoder:
         for chunk in self._aligned(data, stamps, arrivals):
             yield from self.pipeline.push_features(chunk)
 
+    def skip(
+        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
+    ) -> None:
+        """Let samples pass that come too late to be decoded: to the pipeline they are lost."""
+        self._aligned(data, stamps, arrivals)
+
     def _aligned(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None
     ) -> list[Chunk]:
@@ -117,6 +123,12 @@ class Decoder:
         lost, self.lost = self.lost + self.pipeline.missed, []
         self.pipeline.missed = []
         return found, lost
+
+    @property
+    def needed(self) -> set[str]:
+        """Channels of the source that are in use."""
+        trigger = self.align.rules.trigger
+        return {*self.align.info.ch_names, *([trigger] if trigger else [])}
 
     @property
     def n_waiting(self) -> int:
@@ -172,10 +184,19 @@ def _steps(
     return steps
 
 
+def _skipped(recording: Recording) -> list[tuple[int, int]]:
+    """Stretches of rows that the live session let pass because it was behind."""
+    decisions = [json.loads(text) for text in recording.decisions]
+    return [(d["index"], d["index"] + d["n"]) for d in decisions if d["decision"] == "skip"]
+
+
 def _feed(
     decoder: Decoder, recording: Recording, markers: Sequence[Marker], chunk: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Yield (data, corrected stamps, arrivals), each after the markers that belong to it."""
+    """Yield (data, corrected stamps, arrivals), each after the markers that belong to it.
+
+    What a live session skipped is skipped here.
+    """
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
     stamps = recording.stamps + recording.correction
@@ -183,7 +204,9 @@ def _feed(
     if recording.pulls is not None:
         arrivals = np.repeat(recording.pulls[:, 1], recording.pulls[:, 0].astype(int))
     steps = _steps(recording, markers, stamps)
-    for low, high in pairwise(sorted({0, len(stamps), *steps})):
+    skipped = _skipped(recording)
+    edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}
+    for low, high in pairwise(sorted(edge for edge in edges if edge <= len(stamps))):
         for marker in steps.get(low, ()):
             if marker is None:
                 decoder.restart()
@@ -192,7 +215,11 @@ def _feed(
         for start in range(low, high, chunk):
             stop = min(start + chunk, high)
             came = None if arrivals is None else arrivals[start:stop]
-            yield recording.data[start:stop], stamps[start:stop], came
+            samples = recording.data[start:stop], stamps[start:stop], came
+            if any(first <= low < end for first, end in skipped):
+                decoder.skip(*samples)
+            else:
+                yield samples
     for marker in filter(None, steps.get(len(stamps), ())):
         decoder.mark(marker)  # too late for any sample, and counted
 

@@ -21,9 +21,16 @@ from rt_decoder.sinks import JsonlLog, Recorder, Writer
 
 if TYPE_CHECKING:
     from rt_decoder.session import Session
-    from rt_decoder.sources.streams import FieldTripStreams, LslStreams
+    from rt_decoder.sources.streams import FieldTripStreams, LslStreams, ReferenceChoice
 
-__all__ = ["LiveOptions", "open_session", "readout_text", "run_live", "stop_on_signals"]
+__all__ = [
+    "LiveOptions",
+    "event_text",
+    "open_session",
+    "readout_text",
+    "run_live",
+    "stop_on_signals",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,9 @@ class LiveOptions:
     channels: Path | None = None
     units: str | None = None
     timeout: float = 10.0
+    references: tuple[ReferenceChoice, ...] = ()  # streams joined to the samples
+    skip: bool = False  # when behind, drop to the newest hop instead of catching up
+    max_behind: float = 0.5
     seconds: float = 0.0
     until_lost: bool = False
 
@@ -119,8 +129,9 @@ def open_session(
     markers = streams.markers()
     live = streams.samples()
     continuous = not options.markers if options.continuous is None else options.continuous
+    on_event = None
     if say is not None:
-        on_readout = _terminal(say, stack)
+        on_readout, on_event = _terminal(say, stack)
     session = Session(
         model,
         live,
@@ -128,9 +139,11 @@ def open_session(
         rules=rules,
         continuous=continuous,
         on_readout=on_readout,
-        reopen=None if options.until_lost else streams.reopen,
-        reopen_markers=None if markers is None else streams.reopen_markers,
+        on_event=on_event,
+        streams=streams,
         until_lost=options.until_lost,
+        skip=options.skip,
+        max_behind=options.max_behind,
     )
     stack.callback(session.close)
     # only now: what was refused leaves no file behind
@@ -156,8 +169,11 @@ def _streams(options: LiveOptions, markers: str) -> LslStreams | FieldTripStream
 
     if not options.fieldtrip:
         return LslStreams(
-            options.selection, markers, options.channels, options.units, options.timeout
-        )
+            options.selection, markers, options.channels, options.units, options.timeout,
+            options.references,
+        )  # fmt: skip
+    if options.references:
+        raise ValueError("need --reference with LSL streams, got it with --fieldtrip")
     if any(options.selection.values()):
         raise ValueError("need --fieldtrip or the name of an LSL stream, got both")
     kind = None if not markers else "" if markers == "all" else markers
@@ -166,8 +182,10 @@ def _streams(options: LiveOptions, markers: str) -> LslStreams | FieldTripStream
     )
 
 
-def _terminal(say: Callable[[str], None], stack: ExitStack) -> Callable[[Readout], None]:
-    """Print readouts from another thread: a terminal that is held up holds nothing else up."""
+def _terminal(
+    say: Callable[[str], None], stack: ExitStack
+) -> tuple[Callable[[Readout], None], Callable[[dict[str, Any]], None]]:
+    """Print readouts and events from another thread: a terminal that is held up holds nothing up."""
     printer = Writer("terminal", max_jobs=256)
     stack.callback(printer.close)
 
@@ -175,7 +193,20 @@ def _terminal(say: Callable[[str], None], stack: ExitStack) -> Callable[[Readout
         if readout.kind == "event" or readout.seq % 50 == 0:
             printer.put(lambda: say(readout_text(readout)))
 
-    return tell
+    def warn(event: dict[str, Any]) -> None:
+        printer.put(lambda: say(event_text(event)))
+
+    return tell, warn
+
+
+def event_text(event: dict[str, Any]) -> str:
+    """An event as one line for the terminal."""
+    details = (
+        f"{name} {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in event.items()
+        if name not in ("type", "event", "time", "index")
+    )
+    return f"{event['event'].upper()} at sample {event['index']}  {'  '.join(details)}".rstrip()
 
 
 def readout_text(readout: Readout) -> str:

@@ -13,6 +13,7 @@ from rt_decoder.decoder import Decoder, decode_recording, recorded_start
 from rt_decoder.describe import header_line
 from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
+from rt_decoder.session_log import remove_parts
 from rt_decoder.signal import Marker
 from rt_decoder.sinks import JsonlLog, decision_details, event_line
 
@@ -52,7 +53,7 @@ def decode_file(
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()
     temporary = jsonl.with_name(f".{jsonl.name}.tmp")
-    log = JsonlLog(temporary, drop=False)
+    log = JsonlLog(temporary, drop=False, max_bytes=0)
     try:
         log.write(header_line(model, recording.name))
         for readout in decode_recording(model, recording, markers, chunk=chunk, decoder=decoder):
@@ -71,6 +72,7 @@ def decode_file(
         log.close()
         if log.error is not None:
             raise log.error
+        remove_parts(jsonl)  # of a session log that had this name
         temporary.replace(jsonl)
     finally:
         log.close()

@@ -9,24 +9,30 @@ with an exception that says why.
 from __future__ import annotations
 
 import gc
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from rt_decoder.align import Layout, same_layout
 from rt_decoder.decoder import Decoder
+from rt_decoder.latency import Histogram
 from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
 from rt_decoder.outlets import ReadoutOutlets
 from rt_decoder.scale import ScaleCheck
-from rt_decoder.signal import ModelMismatch, Readout, SignalInfo, StreamLost, match_channels
+from rt_decoder.signal import ModelMismatch, Readout, StreamLost
 from rt_decoder.sinks import JsonlLog, Recorder, decision_details, event_line
-from rt_decoder.sources import MarkerSource, SampleSource
+from rt_decoder.sources import MarkerSource, SampleSource, Streams
 from rt_decoder.sources.lsl import local_clock
+from rt_decoder.watchdog import State, Watchdog
 
 __all__ = ["Session"]
 
+SWITCH = 5e-4  # s
+REPLACED_AFTER = 2.0  # s of silence before another outlet is looked for
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 REFRESH = 1.0  # s between looks at the clock correction
 CHECK_SECONDS = 10.0
@@ -51,13 +57,17 @@ class Session:
         Where readouts, raw samples and answers go.
     on_readout : callable or None
         Called with each readout in the loop's thread: keep it short.
-    reopen : callable or None
-        Called with the seconds to wait after a loss; gives a new source, or None if the stream has
-        not come back. Without it a loss raises `StreamLost`.
-    reopen_markers : callable or None
-        The same for the marker stream, at once: decoding goes on meanwhile.
+    on_event : callable or None
+        Called with each event, as the log has it, in the loop's thread.
+    streams : Streams or None
+        Finds streams again after a loss. Without it a loss raises `StreamLost`.
     until_lost : bool
         A lost stream is a normal end.
+    skip : bool
+        What to do when more than `max_behind` s of samples wait: drop all but the newest hop of
+        them, which counts as a gap (True), or process everything and mark it late.
+    max_behind : float
+        In s.
     """
 
     def __init__(
@@ -72,9 +82,11 @@ class Session:
         recorder: Recorder | None = None,
         outlets: ReadoutOutlets | None = None,
         on_readout: Callable[[Readout], None] | None = None,
-        reopen: Callable[[float], SampleSource | None] | None = None,
-        reopen_markers: Callable[[], MarkerSource | None] | None = None,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+        streams: Streams | None = None,
         until_lost: bool = False,
+        skip: bool = False,
+        max_behind: float = 0.5,
     ) -> None:
         self.model = model
         self.source = source
@@ -85,19 +97,22 @@ class Session:
         self.recorder = recorder
         self.outlets = outlets
         self.on_readout = on_readout
-        self.reopen = reopen
-        self.reopen_markers = reopen_markers
+        self.on_event = on_event
+        self.streams = streams
         self.until_lost = until_lost
+        self.skip = skip
         self._info = source.info  # decoder and record keep to it, whatever comes back after a loss
-        self._reorder: tuple[np.ndarray, np.ndarray] | None = None
+        self._n_behind = max_behind * source.info.sfreq
+        self._layout: Layout | None = None
         self._ended = False
         self.counts: Counter[str] = Counter()
         self.n_samples = 0
         self._correction = 0.0
         self._check_at = 0.0
-        self._last_arrival = 0.0
-        self._interval = 0.0
-        self._stale = False
+        self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
+        self.backlog = Histogram()  # signal time that was waiting at each pull
+        # a source that joins others tells what became of them
+        self._take_source_events = getattr(source, "take_events", tuple)
         self._markers_gone = False
         self._scale = self._scale_check()
 
@@ -107,13 +122,15 @@ class Session:
         Raises
         ------
         StreamLost
-            If the stream is gone and there is no `reopen`.
+            If the stream is gone and there are no `streams` to find it again.
         ModelMismatch
             If a stream carries another scale than calibration, or came back changed.
         """
         self.decoder.warm_up()
         gc.collect()
         gc.freeze()  # what was imported and built is never scanned again while decoding
+        switching = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)  # a writer's thread gives way within that
         try:
             if self.marker_source is not None:
                 self.marker_source.open()  # first: a sender may wait for the samples' reader only
@@ -124,53 +141,110 @@ class Session:
                     local_clock(), 0, decision="start",
                     rules=self.rules._asdict(), continuous=self.decoder.pipeline.continuous,
                 )  # fmt: skip
-            self._last_arrival = local_clock()
+            self.watchdog.connected(local_clock())
             while not (self._ended or should_stop()):
                 try:
                     self._step()
+                    self._report_sinks()
                 except StreamLost as error:
                     self._lost(error, should_stop)
         finally:
             gc.unfreeze()
+            sys.setswitchinterval(switching)
+            self._report_sinks()
             footer = self.footer()
             if self.log is not None:
                 self.log.write(footer)
         return footer
 
     def _step(self) -> None:
-        data, stamps, arrival = self.source.pull(PULL_TIMEOUT)
-        if self._reorder is not None:
-            picks, gains = self._reorder
-            data = data[:, picks] * gains
+        data, stamps, arrival = self._pull(PULL_TIMEOUT)
         self._take_markers()
         if len(stamps) == 0:
-            self._watch()
-            return
-        if arrival >= self._check_at:
+            self._silence()
+        elif self.skip and len(stamps) > self._n_behind:
+            self._overrun(data, stamps, arrival)
+        else:
+            self._decode(data, stamps, arrival)
+
+    def _pull(self, timeout: float) -> tuple[np.ndarray, np.ndarray, float]:
+        data, stamps, arrival = self.source.pull(timeout)
+        if self._layout is not None:
+            data = self._layout.apply(data)
+        if len(stamps) and arrival >= self._check_at:
             self._correction = self.source.correction()
             self._check_at = arrival + REFRESH
+        return data, stamps, arrival
+
+    def _decode(self, data: np.ndarray, stamps: np.ndarray, arrival: float) -> None:
         if self.recorder is not None:
             self.recorder.pulled(data, stamps, arrival, self._correction)
-        readouts = self.decoder.push(data, stamps + self._correction, arrival)
-        for readout in readouts:
+        for readout in self.decoder.push(data, stamps + self._correction, arrival):
             self._emit(readout)
         self._account(data, arrival)
 
+    def _overrun(self, data: np.ndarray, stamps: np.ndarray, arrival: float) -> None:
+        """Too much was waiting: drop all but the newest hop of it, as if it had been lost."""
+        n_hop = self.model.n_hop * self.decoder.pipeline.factor
+        n_skipped, newest = 0, (data[:0], stamps[:0], arrival)
+        lost: StreamLost | None = None
+        while len(stamps) > n_hop:  # liblsl may hold minutes of them
+            old = len(stamps) - n_hop
+            n_skipped += self._skip(*newest) + self._skip(data[:old], stamps[:old], arrival)
+            newest = data[old:].copy(), stamps[old:].copy(), arrival
+            try:
+                data, stamps, arrival = self._pull(0.0)
+            except StreamLost as error:
+                data, stamps, lost = data[:0], stamps[:0], error
+        self.counts["overruns"] += 1
+        self.counts["skipped_samples"] += n_skipped
+        self._event("overrun", n_skipped=n_skipped)
+        self._decode(*newest)
+        if len(stamps):
+            self._decode(data, stamps, arrival)
+        if lost is not None:
+            raise lost
+
+    def _skip(self, data: np.ndarray, stamps: np.ndarray, arrival: float) -> int:
+        n = len(stamps)
+        if n:
+            if self.recorder is not None:
+                self.recorder.pulled(data, stamps, arrival, self._correction)
+                self.recorder.decision(arrival, self.n_samples, decision="skip", n=n)
+            self.decoder.skip(data, stamps + self._correction, arrival)
+            self._account(data, arrival)
+        return n
+
     def _account(self, data: np.ndarray, arrival: float) -> None:
         """Everything that can wait until the readouts are out."""
-        if self._stale:
-            self._stale = False
-            self._event("live_again", silent_s=round(arrival - self._last_arrival, 3))
-        self._interval += (arrival - self._last_arrival - self._interval) / 16
-        self._last_arrival = arrival
+        silent_s = self.watchdog.arrived(arrival)
+        if silent_s is not None:
+            self._event("live_again", silent_s=round(silent_s, 3))
+            if self.streams is not None:
+                self.streams.stop_looking()
         self.n_samples += len(data)
+        self.backlog.add(int(len(data) / self._info.sfreq * 1e9))
         self._report_markers()
         self._report_decisions()
+        for event, details in self._take_source_events():
+            self.counts[event] += 1
+            self._event(event, **details)
         if not self._scale.done:
             align = self.decoder.align
             ratio = self._scale.update(data[:, align.picks] * align.gains)
             if ratio is not None:
                 self._judge_scale(ratio)
+
+    def _silence(self) -> None:
+        """Nothing came: say when that makes the stream stale, and when another has its place."""
+        now = local_clock()
+        if self.watchdog.silent(now):
+            self.counts["stale"] += 1
+            self._event("stale", silent_s=round(now - self.watchdog.last, 3))
+        if self.streams is None or now - self.watchdog.last <= REPLACED_AFTER:
+            return
+        if self.watchdog.state is State.STALE and self.streams.replacement() is not None:
+            raise StreamLost(f"stream {self.source.name!r} is silent, and has been replaced")
 
     def _emit(self, readout: Readout) -> None:
         if self.outlets is not None:
@@ -202,8 +276,8 @@ class Session:
 
     def _find_markers(self) -> None:
         """A stimulus program often restarts between blocks: take its stream up again."""
-        if self._markers_gone and self.reopen_markers is not None:
-            self.marker_source = self.reopen_markers()
+        if self._markers_gone and self.streams is not None:
+            self.marker_source = self.streams.reopen_markers()
             if self.marker_source is not None:
                 self._markers_gone = False
                 self._event("markers_stream_returned", stream=self.marker_source.name)
@@ -224,13 +298,12 @@ class Session:
             self.counts["lost_samples"] += decision.n_lost
             self._event(decision.kind, **decision_details(decision))
 
-    def _watch(self) -> None:
-        limit = max(0.2, 3 * self.model.n_hop / self.model.info.sfreq, 3 * self._interval)
-        silent = local_clock() - self._last_arrival
-        if silent > limit and not self._stale:
-            self._stale = True
-            self.counts["stale"] += 1
-            self._event("stale", silent_s=round(silent, 3))
+    def _report_sinks(self) -> None:
+        """A full disk ends a log or record, never the session."""
+        for what, sink in (("log", self.log), ("record", self.recorder)):
+            if sink is not None and (error := sink.take_error()) is not None:
+                self.counts[f"{what}_ended"] += 1
+                self._event(f"{what}_ended", reason=str(error))
 
     def _scale_check(self) -> ScaleCheck:
         return ScaleCheck(self.model.channel_scale, round(CHECK_SECONDS * self.source.info.sfreq))
@@ -253,19 +326,20 @@ class Session:
         self._event("scale", channels=off)
 
     def _lost(self, error: StreamLost, should_stop: Callable[[], bool]) -> None:
+        self.watchdog.lost()
         self.counts["lost"] += 1
         self._event("lost", reason=str(error))
         if self.until_lost:
             self._ended = True
             return
-        if self.reopen is None:
+        if self.streams is None:
             raise error
         while not should_stop():
-            source = self.reopen(1.0)
+            source = self.streams.reopen(1.0)
             if source is None:
                 continue
             try:
-                self._reorder = _same_layout(source.info, self._info)
+                self._layout = same_layout(source.info, self._info, self.decoder.needed)
             except ModelMismatch:
                 source.close()
                 raise
@@ -274,21 +348,25 @@ class Session:
             except (StreamLost, TimeoutError):
                 continue
             self.source = source
+            self._take_source_events = getattr(source, "take_events", tuple)
             self.decoder.restart()
             self._scale = self._scale_check()
             self._check_at = 0.0
-            self._last_arrival = local_clock()
-            self._stale = False
+            self.watchdog.connected(local_clock())
             self.counts["returned"] += 1
-            self._event("restart", stream=source.name)
+            if self.recorder is not None:
+                self.recorder.decision(local_clock(), self.n_samples, decision="restart")
+            self._event("returned", stream=source.name)
             return
 
     def _event(self, event: str, **details: Any) -> None:
-        now = local_clock()
-        if self.log is not None:
-            self.log.write(event_line(event, now, {"index": self.n_samples} | details))
-        if self.recorder is not None and event == "restart":
-            self.recorder.decision(now, self.n_samples, decision=event, **details)
+        line = event_line(event, local_clock(), {"index": self.n_samples} | details)
+        if self.log is not None and not self.log.has_ended:
+            self.log.write(line)
+        elif self.recorder is not None:  # the log is full: let the record tell
+            self.recorder.decision(line["time"], self.n_samples, decision=event, **details)
+        if self.on_event is not None:
+            self.on_event(line)
 
     def close(self) -> None:
         """Leave the streams."""
@@ -308,36 +386,9 @@ class Session:
             "n_dropped": sum(sink.n_dropped for sink in self._sinks()),
             "errors": [str(sink.error) for sink in self._sinks() if sink.error is not None],
             "latency_ms": pipeline.latency.summary(1e6),
+            "backlog_ms": self.backlog.summary(1e6),
             "stages_us": pipeline.stopwatch.summary_us(),
         }
 
     def _sinks(self) -> Sequence[JsonlLog | Recorder]:
         return [sink for sink in (self.log, self.recorder) if sink is not None]
-
-
-def _same_layout(have: SignalInfo, want: SignalInfo) -> tuple[np.ndarray, np.ndarray] | None:
-    """Columns and factors that take a stream that came back to what it was; None if it is.
-
-    Raises
-    ------
-    ModelMismatch
-        If its rate or a unit has changed, or a channel is missing.
-    """
-    if have.sfreq != want.sfreq:
-        raise ModelMismatch(
-            f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz: start anew"
-        )
-    units = dict(zip(have.ch_names, have.units, strict=True))
-    changed = [
-        f"{name} in {units[name]} instead of {unit}"
-        for name, unit in zip(want.ch_names, want.units, strict=True)
-        if units.get(name, unit) != unit
-    ]
-    if changed:
-        raise ModelMismatch(
-            f"need the stream back in its units, got {', '.join(changed[:4])}"
-            f"{' and more' if len(changed) > 4 else ''}: start anew"
-        )
-    if have.ch_names == want.ch_names:
-        return None
-    return match_channels(have, want)

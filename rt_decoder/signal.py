@@ -7,6 +7,7 @@ where samples come from or where they go.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import NamedTuple
@@ -167,7 +168,7 @@ class SignalInfo:
         """Number of channels."""
         return len(self.ch_names)
 
-    def pick(self, picks: np.ndarray | list[int]) -> SignalInfo:
+    def pick(self, picks: np.ndarray | Sequence[int]) -> SignalInfo:
         """The same signal with the channels at `picks`, in that order."""
         positions = None if self.positions is None else self.positions[np.asarray(picks)]
         return SignalInfo(

@@ -101,6 +101,20 @@ class TappedSource:
         return pulled
 
 
+class TappedStreams:
+    """Streams whose samples come through a `TappedSource`, also after a loss."""
+
+    def __init__(self, streams: LslStreams, rows: list[int]) -> None:
+        self._streams, self._rows = streams, rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._streams, name)
+
+    def reopen(self, wait: float) -> TappedSource | None:
+        found = self._streams.reopen(wait)
+        return None if found is None else TappedSource(found, self._rows)
+
+
 def run_case(spec: str, sfreq: float, chunk: int | None, seconds: float, folder: Path) -> dict:
     """Stream, decode, measure; what happened as one JSON object."""
     recording = make_recording(sfreq, seconds)
@@ -156,11 +170,7 @@ def _decode(
     tap = Tap(session)
     session.source = TappedSource(source, tap.rows)
 
-    def reopen(wait: float) -> TappedSource | None:
-        found = streams.reopen(wait)
-        return None if found is None else TappedSource(found, tap.rows)
-
-    session.reopen = reopen
+    session.streams = TappedStreams(streams, tap.rows)
     error, footer = "", {}
     try:
         footer = session.run(lambda: tap.rows[-1:] == [last] or not sender.is_alive())

@@ -8,7 +8,7 @@ import numpy as np
 
 from rt_decoder.signal import Marker, SignalInfo
 
-__all__ = ["MarkerSource", "SampleSource"]
+__all__ = ["MarkerSource", "SampleSource", "Streams"]
 
 
 class SampleSource(Protocol):
@@ -46,3 +46,22 @@ class MarkerSource(Protocol):
 
     def close(self) -> None:
         """Leave the stream."""
+
+
+class Streams(Protocol):
+    """What a session asks of whoever opened its streams, after a loss or a long silence."""
+
+    def reopen(self, wait: float) -> SampleSource | None:
+        """The samples once they are back; None if they are not within `wait` s."""
+        ...
+
+    def reopen_markers(self) -> MarkerSource | None:
+        """The markers once they are back; at once."""
+        ...
+
+    def replacement(self) -> object | None:
+        """Another outlet that has taken the place of a silent one; at once."""
+        ...
+
+    def stop_looking(self) -> None:
+        """The stream goes on: look for no replacement."""

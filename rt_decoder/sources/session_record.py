@@ -73,6 +73,8 @@ def _is_decision(decision: Any) -> bool:
         return _are_rules(decision.get("rules")) and isinstance(decision.get("continuous"), bool)
     if kind == "marker":
         return isinstance(decision.get("label"), str) and _is_time(decision.get("time"))
+    if kind == "skip":
+        return _is_count(decision.get("n"))
     if kind == "dropped":
         return _is_count(decision.get("n_jobs")) and _is_count(decision.get("n_samples"))
     return isinstance(kind, str)
