@@ -1,8 +1,9 @@
 """Fit the eye stage: the spatial sources that are active when the eyes are, and little at rest.
 
 A generalized eigendecomposition of the covariance during eye activity against that at rest. When
-the eyes moved is found by `calibration.eye_events`. The first two thirds of the recording are
-fitted; every figure of the report but the counts is of the last third, through the live stage.
+the eyes moved is found by `calibration.eye_events`. The first two thirds of the recording (of each
+kind of cue, where there are cues) are fitted; `held_out` in the report is of the rest, through the
+live stage.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ __all__ = ["EyeFit", "EyeSpan", "fit_eye"]
 
 _MAX_RANK = 5
 _LEAST_EVENTS = 8
-_LEAST_REST = 2.0  # s
+_LEAST_REST = 2.0  # s, the same for eye activity
+_LEAST_ASKED = 10.0  # s of eye activity on request, where no single movements are found
 _TRAIN = 2 / 3
 _SHRINKAGE = 1e-3  # towards a multiple of the identity, at least
 _LEAST_RATIO = 2.5  # of variances: below it the gate of a source would hardly ever open
-_NULL_FACTOR = 1.5  # times the largest ratio found between rest and rest
 _N_NULL = 20
 _WINDOW = 0.3  # s, over which the size of a source is measured to find its size at rest
 _QUANTILE = 0.05
-_CALM, _ACTIVE, _MARGIN = 3.0, 6.0, 0.15  # rest scales, rest scales, s
+_CALM, _MARGIN = 3.0, 0.15  # scales at rest, s
+_STRONG = 0.5  # of what a source seldom exceeds
 _EPOCH = (-0.1, 0.6)  # s around a blink
 
 
@@ -74,13 +76,13 @@ def fit_eye(
     bad: np.ndarray,
     *,
     cued: Sequence[EyeSpan] | None = None,
-    threshold: float = 3.0,
+    threshold: float = 2.8,
     release_s: float = 0.3,
 ) -> EyeFit:
     """Find the eye sources of a calibration recording.
 
     The rank is the number of sources whose variance during eye activity is more than 2.5 times that
-    at rest, and more than 1.5 times the largest ratio between rest and rest: the pattern of eye
+    at rest, and more than the largest ratio between rest and rest: the pattern of eye
     activity is shifted in a circle over the recording, and what it then covers of the rest is
     compared with the rest of the rest (a shift over everything would find eye activity on both
     sides and prove nothing). At most 5.
@@ -119,17 +121,17 @@ def fit_eye(
         "eye_s": round(float(events.eye.sum() / info.sfreq), 2),
         "rest_s": round(float(events.rest.sum() / info.sfreq), 2),
     }
-    split = _split(events)
+    train = _train_part(events.phase)
     nothing = np.zeros((len(picks), 0))
-    if reason := _too_little(events, split, info.sfreq):
+    if reason := _too_little(events, train, info.sfreq):
         report |= {"rank": 0, "reason": reason}
         return EyeFit(nothing, nothing, np.zeros(0), threshold, release_s, report)
-    x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest)
-    sources = _fit_sources(x[:split], events.eye[:split], events.rest[:split], info.sfreq)
+    x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
+    sources = _fit_sources(x[train], events.eye[train], events.rest[train], info.sfreq)
     rank = sources.rank
     report |= {
         "rank": rank,
-        "rule": f"ratio > max({_LEAST_RATIO}, {_NULL_FACTOR} x null), at most {_MAX_RANK}",
+        "rule": f"ratio > max({_LEAST_RATIO}, null), at most {_MAX_RANK}",
         "ratios": np.round(sources.ratios[: _MAX_RANK + 1], 2).tolist(),
         "null": round(sources.null, 2),
     }
@@ -144,32 +146,32 @@ def fit_eye(
         )
         for r in range(len(sources.rest_scale) + 1)
     ]
-    report["held_out"] = [_held_out(fit, data, info, events, split, scales) for fit in fits[1:]]
+    report["held_out"] = [_held_out(fit, data, info, events, ~train, scales) for fit in fits[1:]]
     if rank == 0:
         report["reason"] = f"no source stands out: the largest ratio is {sources.ratios[0]:.2f}"
     return fits[rank]
 
 
-def _split(events: EyeEvents) -> int:
-    """First sample of the held-out part: two thirds of the events lie before it."""
-    at = np.sort(np.concatenate([events.blinks, events.saccades]))
-    n_train = int(_TRAIN * len(at))
-    if n_train == 0:
-        return round(_TRAIN * len(events.eye))
-    return int(at[n_train - 1] + at[n_train]) // 2
+def _train_part(phase: np.ndarray) -> np.ndarray:
+    """First two thirds of each phase, (n,) bool."""
+    train = np.zeros(len(phase), bool)
+    for kind in np.unique(phase):
+        at = np.flatnonzero(phase == kind)
+        train[at[: round(_TRAIN * len(at))]] = True
+    return train
 
 
-def _too_little(events: EyeEvents, split: int, sfreq: float) -> str:
+def _too_little(events: EyeEvents, train: np.ndarray, sfreq: float) -> str:
     """Why there is not enough to fit and to test, or an empty string."""
     n_events = len(events.blinks) + len(events.saccades)
-    if n_events < _LEAST_EVENTS and not (events.way == "cued" and events.eye.sum() > 10 * sfreq):
+    asked = np.sum(events.eye & np.isin(events.phase, (1, 2))) / sfreq
+    if n_events < _LEAST_EVENTS and asked < _LEAST_ASKED:
         return f"need {_LEAST_EVENTS} blinks and saccades, found {n_events}"
-    for name, rest, least in (
-        ("fit", events.rest[:split], _LEAST_REST),
-        ("test", events.rest[split:], _LEAST_REST / 4),
-    ):
-        if rest.sum() < least * sfreq:
-            return f"need {least:g} s of rest to {name}, found {rest.sum() / sfreq:.1f} s"
+    for name, part, least in (("fit", train, _LEAST_REST), ("test", ~train, _LEAST_REST / 4)):
+        for what, where in (("rest", events.rest), ("eye activity", events.eye)):
+            seconds = np.sum(where & part) / sfreq
+            if seconds < least:
+                return f"need {least:g} s of {what} to {name}, found {seconds:.1f} s"
     return ""
 
 
@@ -194,46 +196,61 @@ class _Sources:
 def _fit_sources(x: np.ndarray, eye: np.ndarray, rest: np.ndarray, sfreq: float) -> _Sources:
     """Sources of scaled channels `x` (n, c), fitted twice.
 
-    The sources see the eyes better than any channel does, so that the second fit knows better
-    where the eyes rest.
+    The sources see the eyes better than any channel does. So the second fit knows better where the
+    eyes rest, and takes the strongest moments of each source alike: a blink is brief, gaze is not.
     """
+    groups = [eye]
     for again in (True, False):
-        ratios, w, a = _gevd(x, eye, rest, sfreq)
-        null = _null_ratio(x, eye, rest, sfreq)
-        rank = min(int(np.sum(ratios > max(_LEAST_RATIO, _NULL_FACTOR * null))), _MAX_RANK)
+        ratios, w, a = _gevd(x, groups, rest, sfreq)
+        null = _null_ratio(x, np.any(groups, axis=0), rest, sfreq)
+        rank = min(int(np.sum(ratios > max(_LEAST_RATIO, null))), _MAX_RANK)
         scale = _rest_scale(x @ w, rest, sfreq, max(rank, 1))
         if again and rank:
-            sizes = np.abs(x @ w[:, :rank] / scale[:rank]).max(axis=1)
+            sizes = np.abs(x @ w[:, :rank] / scale[:rank])
             margin = 2 * round(_MARGIN * sfreq) + 1
-            calm = mean_around((sizes > _CALM).astype(float), margin) < 0.5 / margin
+            calm = mean_around((sizes.max(axis=1) > _CALM).astype(float), margin) < 0.5 / margin
             calm &= ~eye
             if calm.sum() >= _LEAST_REST * sfreq:
-                rest, eye = calm, eye | (sizes > _ACTIVE)
+                rest = calm
+                strong = np.maximum(_STRONG * np.quantile(sizes, 0.98, axis=0), 2 * _CALM)
+                strongest = [eye & group for group in (sizes > strong).T]
+                groups = [group for group in strongest if group.any()] or [eye]
     k = min(_MAX_RANK, x.shape[1])
     return _Sources(a[:, :k], w[:, :k], scale[:k], ratios, null, rank)
 
 
 def _gevd(
-    x: np.ndarray, eye: np.ndarray, rest: np.ndarray, sfreq: float
+    x: np.ndarray, groups: Sequence[np.ndarray], rest: np.ndarray, sfreq: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Variance ratios (c,), unmixing and mixing (c, c), largest ratio first."""
+    """Variance ratios (c,), unmixing and mixing (c, c), largest ratio first.
+
+    The variance is the mean over the groups of samples, against that at rest.
+    """
     c = x.shape[1]
-    at_rest = x[rest].T @ x[rest] / rest.sum()
+    at_rest = _power(x, rest)
     n_free = rest.sum() * min(1.0, 80.0 / sfreq)  # what a band of 40 Hz leaves independent
     shrinkage = min(max(_SHRINKAGE, 0.05 * c / n_free), 0.5)
     at_rest = (1 - shrinkage) * at_rest + shrinkage * np.trace(at_rest) / c * np.eye(c)
-    ratios, w = eigh(x[eye].T @ x[eye] / eye.sum(), at_rest)
+    active = np.mean([_power(x, group) for group in groups], axis=0)
+    ratios, w = eigh(active, at_rest)
     return ratios[::-1], w[:, ::-1], at_rest @ w[:, ::-1]
+
+
+def _power(x: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Mean outer product (c, c) of the samples of `x` at `where`."""
+    part = x[where]
+    return part.T @ part / len(part)
 
 
 def _null_ratio(x: np.ndarray, eye: np.ndarray, rest: np.ndarray, sfreq: float) -> float:
     """Largest ratio between rest and rest, over circular shifts of the eye activity."""
     found = [0.0]
+    least = 0.1 * min(eye.sum(), rest.sum())
     for shift in np.linspace(0, len(x), _N_NULL + 2)[1:-1].astype(int):
         covered = np.roll(eye, shift)
         inside, outside = rest & covered, rest & ~covered
-        if min(inside.sum(), outside.sum()) >= 0.25 * min(eye.sum(), rest.sum()):
-            found.append(float(_gevd(x, inside, outside, sfreq)[0][0]))
+        if min(inside.sum(), outside.sum()) >= least:
+            found.append(float(_gevd(x, [inside], outside, sfreq)[0][0]))
     return max(found)
 
 
@@ -254,7 +271,7 @@ def _rest_scale(sources: np.ndarray, rest: np.ndarray, sfreq: float, rank: int) 
     if alive.sum() < 4:
         return np.maximum(at_rest, 1e-300)
     ratio = np.median(quiet[others][alive] / sources[:, others][:, alive].std(axis=0))
-    return np.maximum(np.minimum(quiet / max(ratio, 1e-3), at_rest), 1e-300)
+    return np.maximum(np.minimum(quiet / max(ratio, 1e-3), 1.2 * at_rest), 1e-300)
 
 
 def _held_out(
@@ -262,20 +279,20 @@ def _held_out(
     data: np.ndarray,
     info: SignalInfo,
     events: EyeEvents,
-    split: int,
+    test: np.ndarray,
     scales: np.ndarray,
 ) -> dict[str, Any]:
     """What the sources do to the part that was not fitted, through the live stage."""
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
-    part, n = data[split:], len(data) - split
-    flags = np.zeros(n, np.uint16), np.zeros(data[split:].shape, np.uint16)
-    out = fit.stage(info).process(Chunk(part, np.arange(n) / info.sfreq, split, *flags))
-    x, y = part[:, picks] / scales, out.data[:, picks] / scales
+    n = len(data)
+    flags = np.zeros(n, np.uint16), np.zeros(data.shape, np.uint16)
+    out = fit.stage(info).process(Chunk(data, np.arange(n) / info.sfreq, 0, *flags))
+    x, y = data[:, picks] / scales, out.data[:, picks] / scales
     fixed = x - (x @ (scales[:, None] * fit.unmixing)) @ (fit.mixing / scales[:, None]).T
-    eye, rest = events.eye[split:], events.rest[split:]
+    eye, rest = events.eye & test, events.rest & test
     row: dict[str, Any] = {"rank": len(fit.rest_scale)}
     gain = np.sum(y[rest] * x[rest], axis=0) / np.sum(x[rest] ** 2, axis=0)
-    blinks = events.blinks[events.blinks >= split] - split
+    blinks = events.blinks[test[events.blinks]]
     floor = np.mean(x[rest] ** 2)
     for name, z in (("", y), ("ungated_", fixed)):
         row[name + "blink_db"] = _locked_db(x, z, blinks, info.sfreq)
@@ -284,7 +301,7 @@ def _held_out(
         row[name + "rest_distortion"] = round(float(_rms(z[rest] - x[rest]) / _rms(x[rest])), 4)
     row["rest_gain"] = [round(float(v), 4) for v in (gain.min(), np.median(gain), gain.max())]
     row["rest_open"] = round(float(np.mean(out.flags[rest] > 0)), 4)
-    row["open"] = round(float(np.mean(out.flags > 0)), 4)
+    row["open"] = round(float(np.mean(out.flags[test] > 0)), 4)
     return row
 
 

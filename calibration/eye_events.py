@@ -44,10 +44,11 @@ class EyeEvents(NamedTuple):
 
     way: str  # "cued", "eog", "frontal" or "blind"
     source: tuple[str, ...]  # channels that were looked at
-    blinks: np.ndarray  # (n_blinks,) samples, of the step that begins each, or start of its cue
+    blinks: np.ndarray  # (n_blinks,) samples, of the step that begins each
     saccades: np.ndarray  # (n_saccades,) the same
     eye: np.ndarray  # (n,) bool: the eyes are active
     rest: np.ndarray  # (n,) bool: they surely are not; neither is possible
+    phase: np.ndarray  # (n,) uint8: asked to blink (1), to look around (2), to rest (3), or nothing
 
 
 def find_eye_events(
@@ -58,8 +59,8 @@ def find_eye_events(
     Eye activity shows as a step, against robust measures of scale from the calm parts; two opposite
     steps within 0.4 s are a blink, a lone one a saccade. Looked at are the EOG channels and their
     differences, else the main components of frontal channels (by name, else by position), else the
-    whole-head component that blinks most plainly. Cued spans are taken as they are, and whatever is
-    found outside of them is kept out of rest.
+    whole-head component that blinks most plainly. Within cued spans the cue says what a movement
+    was, and which rest can be trusted.
 
     Parameters
     ----------
@@ -73,17 +74,22 @@ def find_eye_events(
     """
     way, source, traces = _traces(data, info, bad)
     blinks, saccades, eye, calm = _look(traces, info.sfreq, bad)
-    if cued:
-        n = len(data)
-        moved = _spans(n, [span for span in cued if span.kind != "rest"])
-        told = _spans(n, [span for span in cued if span.kind == "rest"])
-        starts = {
-            kind: np.array(sorted(s.start for s in cued if s.kind == kind), np.int64)
-            for kind in ("blink", "saccade")
-        }
-        calm = calm & ~moved & (told | (not told.any()))
-        way, blinks, saccades, eye = "cued", starts["blink"], starts["saccade"], moved
-    return EyeEvents(way, source, blinks, saccades, eye & ~bad, calm & ~eye & ~bad)
+    phase = np.zeros(len(data), np.uint8)
+    for number, kind in enumerate(("blink", "saccade", "rest"), 1):
+        phase[_spans(len(data), [span for span in cued or () if span.kind == kind])] = number
+    if phase.any():
+        way = "cued"
+        asked, told = (phase == 1) | (phase == 2), phase == 3
+        if not (eye & asked).any():  # nothing shows where it was looked for: trust the cue
+            eye = eye | asked
+        # what the eyes do is known where it was asked for
+        moves = np.sort(np.concatenate([blinks, saccades]))
+        blinks = np.union1d(blinks[phase[blinks] == 0], moves[phase[moves] == 1])
+        saccades = np.union1d(saccades[phase[saccades] == 0], moves[phase[moves] == 2])
+        calm = calm & ~asked
+        if np.sum(calm & told & ~eye & ~bad) >= _LEAST_REST * info.sfreq:
+            calm = calm & told
+    return EyeEvents(way, source, blinks, saccades, eye & ~bad, calm & ~eye & ~bad, phase)
 
 
 def _traces(

@@ -15,8 +15,10 @@ __all__ = ["DATA_TYPES", "EyeCorrection"]
 
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 _VISIBLE = 0.05  # of a gate: what is less is not worth a flag
-_FULL = 4 / 3  # times the threshold: the gate is fully open
-_HOLD = 1 / 3  # times the threshold: below it the gate closes
+# times the threshold
+_FULL = 4 / 3  # the gate is fully open
+_WIDE = 5 / 2  # so are those of all sources
+_HOLD = 1 / 3  # below it the gate closes
 
 
 class EyeCorrection:
@@ -26,12 +28,14 @@ class EyeCorrection:
     diagonal of p(t). With ``u = |W' x| / rest_scale``, the gate of a source
 
     - opens at once: ``smoothstep((u - threshold) / (threshold / 3))``;
+    - opens likewise, from 4/3 to 5/2 of the threshold, with the largest of all sources: what is left
+      of a blink by a topography that drifts is small in the other sources, and not to be seen there;
     - stays where it is while ``u > threshold / 3``, for the tails of blinks and gaze shifts;
     - else closes evenly over `release_s`.
 
-    The gate is a continuous function of the source, so that it adds no steps to the signal, and one
-    gate a source leaves the brain's share of the others alone. With no eye activity a sample passes
-    untouched, to the bit. References pass as they are. A sample is flagged `Reason.EYE` where a
+    The gates are continuous functions of the sources, so that they add no steps to the signal; weak
+    activity of one source leaves the brain's share of the others alone. With no eye activity a
+    sample passes untouched, to the bit. References pass as they are. A sample is flagged `Reason.EYE` where a
     gate is open by more than 5 %.
 
     The gate follows bad samples too: its memory is as short as `release_s`, nothing is learnt, and
@@ -71,7 +75,7 @@ class EyeCorrection:
         mixing: np.ndarray,
         unmixing: np.ndarray,
         rest_scale: np.ndarray,
-        threshold: float = 3.0,
+        threshold: float = 2.8,
         release_s: float = 0.3,
     ) -> None:
         picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
@@ -90,8 +94,8 @@ class EyeCorrection:
         self._mixing[:, picks] = (mixing * rest_scale).T
         self._unmixing[:, picks] = (unmixing / rest_scale).T
         step = 1.0 / (release_s * info.sfreq)
-        self._levels = np.array([threshold, _FULL * threshold, _HOLD * threshold, step])
-        self._gate = np.zeros(rank)
+        self._levels = np.array([1.0, _FULL, _WIDE, _HOLD, step / threshold]) * threshold
+        self._gate, self._sources = np.zeros(rank), np.zeros(rank)
         self._data = Rows((c,), np.float64)
         self._flags = Rows((), np.uint16)
 
@@ -106,6 +110,7 @@ class EyeCorrection:
             self._mixing,
             self._levels,
             self._gate,
+            self._sources,
             _VISIBLE,
             _EYE,
             data,

@@ -20,6 +20,7 @@ def subtract_gated(
     mixing: np.ndarray,
     levels: np.ndarray,
     gate: np.ndarray,
+    sources: np.ndarray,
     visible: float,
     reason: int,
     out: np.ndarray,
@@ -27,19 +28,18 @@ def subtract_gated(
 ) -> None:
     """Subtract gated sources from `x` (n, c) into `out` (n, c).
 
-    `unmixing` and `mixing` are (r, c); `levels` is (low, high, hold, step): the gate of a source
-    opens at once as its size passes from `low` to `high` and closes by `step` a sample while its
-    size is below `hold`. `gate` (r,) is the state. `out_flags` (n,) are `flags` with `reason` where
-    a gate is open further than `visible`.
+    `unmixing` and `mixing` are (r, c); `levels` is (low, high, wide, hold, step): the gate of a
+    source opens at once as its size passes from `low` to `high`, and closes by `step` a sample
+    while its size is below `hold`; a size from `high` to `wide` opens the gates of all. `gate` (r,)
+    is the state, `sources` (r,) scratch. `out_flags` (n,) are `flags` with `reason` where a gate is
+    open further than `visible`.
     """
     n, n_channels = x.shape
     n_eights = n_channels - n_channels % 8
-    low, high, hold, step = levels[0], levels[1], levels[2], levels[3]
+    low, high, wide, hold, step = levels[0], levels[1], levels[2], levels[3], levels[4]
     for t in range(n):
         row, clean = x[t], out[t]
-        for k in range(n_channels):
-            clean[k] = row[k]
-        is_open = False
+        largest = 0.0
         for j in range(len(gate)):
             w = unmixing[j]
             # eight sums side by side: a single one waits for each addition, 4 times slower
@@ -56,19 +56,32 @@ def subtract_gated(
             source = ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
             for k in range(n_eights, n_channels):
                 source += row[k] * w[k]
-            size = abs(source)
+            sources[j] = source
+            largest = max(largest, abs(source))
+        common = _smooth_step(largest, high, wide)
+        for k in range(n_channels):
+            clean[k] = row[k]
+        is_open = False
+        for j in range(len(gate)):
+            size = abs(sources[j])
             p = gate[j]
             if size < hold:
                 p = max(p - step, 0.0)
-            if size > low:
-                rise = min((size - low) / (high - low), 1.0)
-                p = max(p, rise * rise * (3.0 - 2.0 * rise))
+            p = max(p, max(common, _smooth_step(size, low, high)))
             gate[j] = p
             if p > 0.0:
-                share, column = p * source, mixing[j, :n_channels]
+                share, column = p * sources[j], mixing[j, :n_channels]
                 for k in range(n_channels):
                     clean[k] -= share * column[k]
                 is_open |= p > visible
         out_flags[t] = flags[t]
         if is_open:
             out_flags[t] |= reason
+
+
+@njit(cache=True, nogil=True)
+def _smooth_step(value: float, low: float, high: float) -> float:
+    if value <= low:
+        return 0.0
+    rise = min((value - low) / (high - low), 1.0)
+    return rise * rise * (3.0 - 2.0 * rise)

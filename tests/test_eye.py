@@ -1,0 +1,353 @@
+"""The eye stage against its equations, its fit on simulated persons, and real blinks."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+
+from calibration.eye import EyeSpan, fit_eye
+from calibration.eye_events import find_eye_events
+from rt_decoder.artifacts.eye import EyeCorrection
+from rt_decoder.filters import SosFilter, design_sos
+from rt_decoder.kernels.eye import subtract_gated
+from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.simulator import CLEANING, Participant, Scene
+from rt_decoder.sources.recording import read_recording
+from tests.contract import INFO, copy, make_chunk
+
+VECTORS = np.random.default_rng(0).standard_normal((6, 8))
+N_DATA = 5
+THRESHOLD, RELEASE = 3.0, 0.25
+BRAIN, EYES = ("evoked", "background", "alpha"), ("blink", "saccade")
+
+
+def sources(seed=0):
+    """Mixing and unmixing of two sources over the data channels of `INFO`, and their scales."""
+    rng = np.random.default_rng(seed)
+    unmixing = rng.standard_normal((N_DATA, 2))
+    mixing = np.linalg.pinv(unmixing).T
+    return mixing, unmixing, np.array([1e-5, 2e-5])
+
+
+def a_stage():
+    return EyeCorrection(INFO, *sources(), THRESHOLD, RELEASE)
+
+
+def a_chunk(data, info=INFO):
+    n, c = data.shape
+    flags = np.zeros(n, np.uint16), np.zeros((n, c), np.uint16)
+    return Chunk(data, np.arange(n) / info.sfreq, 0, *flags)
+
+
+def through(stage, data):
+    return copy(stage.process(a_chunk(data, stage.info)))
+
+
+def smooth_step(value, low, high):
+    rise = np.clip((value - low) / (high - low), 0.0, 1.0)
+    return rise * rise * (3 - 2 * rise)
+
+
+def oracle(data, mixing, unmixing, scale):
+    """The docstring of `EyeCorrection`, written with numpy."""
+    measured = data[:, :N_DATA] @ unmixing
+    gate, out = np.zeros(2), data.copy()
+    for t, source in enumerate(measured):
+        u = np.abs(source) / scale / THRESHOLD
+        gate = np.where(u < 1 / 3, np.maximum(gate - 1 / (RELEASE * INFO.sfreq), 0), gate)
+        gate = np.maximum(
+            gate, np.maximum(smooth_step(u, 1, 4 / 3), smooth_step(u.max(), 4 / 3, 2.5))
+        )
+        out[t, :N_DATA] -= mixing @ (gate * source)
+    return out
+
+
+def test_matches_its_equations():
+    chunk = make_chunk(800)
+    chunk.data[:] *= np.random.default_rng(1).choice([0.1, 1.0, 3.0], (20, 1)).repeat(40, axis=0)
+    want = oracle(chunk.data, *sources())
+    out = a_stage().process(chunk)
+    assert np.abs(want - chunk.data).max() > 1e-5
+    assert np.allclose(out.data, want, rtol=0, atol=1e-12 * np.abs(chunk.data).max())
+    plain = a_stage()
+    plain_out, flags = np.empty_like(chunk.data), np.empty_like(chunk.flags)
+    subtract_gated.py_func(
+        chunk.data, chunk.flags, plain._unmixing, plain._mixing, plain._levels, plain._gate,
+        plain._sources, 0.05, int(Reason.EYE), plain_out, flags,
+    )  # fmt: skip
+    assert np.allclose(plain_out, out.data, rtol=0, atol=1e-15)
+    assert np.array_equal(flags, out.flags)
+
+
+def test_without_eye_activity_nothing_changes():
+    chunk = make_chunk(500)
+    chunk.data[:] *= 1e-3
+    out = a_stage().process(chunk)
+    assert np.array_equal(out.data, chunk.data)
+    assert np.array_equal(out.flags, chunk.flags)
+
+
+def test_a_large_source_goes_and_is_flagged():
+    mixing, _, scale = sources()
+    data = np.zeros((400, 7))
+    wave = np.zeros(400)
+    wave[100:140] = 50 * scale[0] * np.hanning(40)
+    data[:, :N_DATA] = np.outer(wave, mixing[:, 0])
+    data[:, 5:] = 1e-4
+    out = through(a_stage(), data)
+    left = np.abs(out.data[:, :N_DATA]).max() / np.abs(data[:, :N_DATA]).max()
+    assert left < (THRESHOLD + 1) / 50
+    assert np.array_equal(out.data[:, 5:], data[:, 5:])  # references pass
+    flagged = np.flatnonzero(out.flags & Reason.EYE)
+    assert 100 < flagged[0] < 110
+    # closes over the release once the source is small, and not before
+    assert 135 <= flagged[-1] - 0.95 * RELEASE * INFO.sfreq <= 140
+
+
+def test_weak_gaze_leaves_the_other_source_alone():
+    mixing, _, scale = sources()
+    data = np.zeros((50, 7))
+    data[:, :N_DATA] = 1.335 * THRESHOLD * scale[0] * mixing[:, 0] + scale[1] * mixing[:, 1]
+    out = through(a_stage(), data).data[:, :N_DATA]
+    assert np.allclose(out, np.outer(np.ones(50), scale[1] * mixing[:, 1]), atol=3e-7)
+
+
+def test_no_steps_beyond_those_of_the_signal():
+    t = np.arange(2000) / INFO.sfreq
+    mixing, _, scale = sources()
+    wave = 8 * scale[0] * np.sin(2 * np.pi * 1.0 * t)
+    data = np.zeros((2000, 7))
+    data[:, :N_DATA] = np.outer(wave, mixing[:, 0])
+    out = through(a_stage(), data).data[:, 0]
+    # d(p s)/ds is at most 1 + s p', and p' at most 1.5 / (threshold / 3)
+    assert np.abs(np.diff(out)).max() < 6.5 * np.abs(np.diff(data[:, 0])).max()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mixing": np.ones((4, 2))}, "need mixing of shape"),
+        ({"unmixing": np.ones((5, 3))}, "need unmixing of shape"),
+        ({"rest_scale": np.array([1.0, 0.0])}, "rest_scale above 0"),
+        ({"mixing": np.full((5, 2), np.nan)}, "need finite"),
+        ({"threshold": 0.0}, "need threshold above 0"),
+        ({"release_s": np.nan}, "need release_s above 0"),
+    ],
+)
+def test_bad_arguments_are_refused(change, message):
+    mixing, unmixing, scale = sources()
+    good = {"mixing": mixing, "unmixing": unmixing, "rest_scale": scale}
+    with pytest.raises(ValueError, match=message):
+        EyeCorrection(INFO, **(good | change))
+
+
+@cache
+def recorded(person, session, seconds, *, scene=None, n_channels=32, kind="eeg", cues=()):
+    """Components of a session, each through the causal filter."""
+    participant = Participant(
+        VECTORS, [f"w{k}" for k in range(6)], n_channels=n_channels, references=True,
+        seed=person, kind=kind, scene=scene or Scene(),
+    )  # fmt: skip
+    simulation = participant.simulate(duration=seconds, seed=session, cues=cues)
+    sos = design_sos(simulation.info.sfreq, 0.5, 40.0)
+    parts = {}
+    for name, part in simulation.components.items():
+        parts[name] = through(SosFilter(simulation.info, sos), part).data
+    return simulation.info, parts
+
+
+def fitted(person, seconds=120.0, drop=(), **how):
+    info, parts = recorded(person, 1, seconds, **how)
+    picks = [k for k, kind in enumerate(info.ch_types) if kind not in drop]
+    data = sum(parts.values())[:, picks]
+    return fit_eye(data, info.pick(picks), np.zeros(len(data), bool))
+
+
+def judged(fit, info, parts, gain=1.0):
+    """dB of blink and gaze, relative error of eye and brain alone, distortion, gain of responses."""
+    n_data = len(fit.mixing)
+    picks = list(range(n_data))
+    clean = sum(parts[name] for name in BRAIN)[:, picks]
+    eyes = {name: gain * parts[name][:, picks] for name in EYES}
+    stage = fit.stage(info.pick(picks))
+    x = clean + sum(eyes.values())
+    y = through(stage, x).data
+    # the gates that the stage had, and what they let through of one part
+    gates = (x - y) @ np.linalg.pinv(fit.mixing).T / (x @ fit.unmixing)
+
+    def passed(part):
+        return part - (gates * (part @ fit.unmixing)) @ fit.mixing.T
+
+    out = {name: 20 * np.log10(rms(part) / rms(passed(part))) for name, part in eyes.items()}
+    evoked = parts["evoked"][:, picks]
+    out["gain"] = np.sum(passed(evoked) * evoked) / np.sum(evoked**2)
+    out["error"] = rms(y - clean) / rms(clean)
+    pairs = zip(y.T, clean.T, strict=True)
+    out["cc"] = np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs])
+    stage.reset()
+    out["distortion"] = rms(through(stage, clean).data - clean) / rms(clean)
+    return out
+
+
+def rms(x):
+    return np.sqrt(np.mean(x**2))
+
+
+@pytest.mark.parametrize("gain", [0.85, 1.0, 1.15])
+def test_another_session_is_cleaned(gain):
+    fit = fitted(0)
+    found = judged(fit, *recorded(0, 2, 60.0), gain)
+    assert found["blink"] > 20
+    assert found["error"] < 0.23  # with half the channels of the goal
+    assert found["cc"] > 0.95
+    assert found["distortion"] < 0.02
+    assert 0.95 < found["gain"] < 1.05
+    json.dumps(fit.report, allow_nan=False)
+
+
+def test_eyes_are_found_without_eog():
+    fit = fitted(1, drop=("eog",))
+    assert fit.report["way"] == "frontal"
+    assert judged(fit, *recorded(1, 2, 60.0))["blink"] > 18
+
+
+def test_counts_of_blinks_and_gaze():
+    info, parts = recorded(0, 1, 120.0)
+    data = sum(parts.values())
+    events = find_eye_events(data, info, np.zeros(len(data), bool))
+    lid = np.abs(parts["blink"][:, info.ch_names.index("VEOG")])
+    n_blinks = np.sum(np.diff((lid > 0.5 * lid.max()).astype(int)) == 1)  # lobes of each count too
+    assert 0.4 * n_blinks <= len(events.blinks) <= 1.3 * n_blinks
+    gaze = np.abs(parts["saccade"][:, info.ch_names.index("HEOG")])
+    assert rms(gaze[events.rest]) < 0.4 * rms(gaze)
+    assert not (events.eye & events.rest).any()
+
+
+def test_finds_nothing_where_eyes_do_not_move():
+    info, parts = recorded(0, 1, 120.0)
+    brain = sum(parts[name] for name in BRAIN)
+    fit = fit_eye(brain, info, np.zeros(len(brain), bool))
+    assert not fit.found
+    assert "found" in fit.report["reason"] or "stands out" in fit.report["reason"]
+    chunk = a_chunk(brain[:50], info)
+    assert np.array_equal(fit.stage(info).process(chunk).data, chunk.data)
+
+
+def test_too_short_is_refused_with_a_reason():
+    info, parts = recorded(0, 1, 120.0)
+    data = sum(parts.values())[:1500]
+    fit = fit_eye(data, info, np.zeros(len(data), bool))
+    assert not fit.found
+    assert fit.report["reason"].startswith("need")
+
+
+def test_bad_samples_take_no_part():
+    info, parts = recorded(0, 1, 120.0)
+    data, bad = sum(parts.values()), np.zeros(30_000, bool)
+    bad[5000:6000] = True
+    broken = data.copy()
+    broken[5100:5900] = 1e-2
+    a, b = (fit_eye(x, info, bad) for x in (data, broken))
+    assert a.report["n_blinks"] == pytest.approx(b.report["n_blinks"], abs=2)
+    turned = np.linalg.svd(np.linalg.qr(a.mixing)[0].T @ np.linalg.qr(b.mixing)[0])[1]
+    assert turned.min() > 0.98  # the same subspace
+
+
+def test_average_reference_and_scale():
+    info, parts = recorded(0, 1, 120.0)
+    data = sum(parts.values())
+    n = sum(kind == "eeg" for kind in info.ch_types)
+    data[:, :n] -= data[:, :n].mean(axis=1, keepdims=True)
+    bad = np.zeros(len(data), bool)
+    fit, double = (fit_eye(gain * data, info, bad) for gain in (1.0, 2.0))
+    assert np.abs(fit.mixing.sum(axis=0)).max() < 1e-6 * np.abs(fit.mixing).sum(axis=0).max()
+    a, b = (through(f.stage(info), g * data).data / g for f, g in ((fit, 1.0), (double, 2.0)))
+    assert np.allclose(a, b, rtol=0, atol=1e-6 * np.abs(a).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("person", [0, 1, 2])
+def test_goals_hold_for_several_people(person):
+    how = {"n_channels": 64}
+    found = judged(fitted(person, 300.0, **how), *recorded(person, 2, 120.0, **how))
+    assert found["blink"] > 23
+    assert found["error"] < 0.15
+    assert found["distortion"] < 0.02
+    assert 0.95 < found["gain"] < 1.05
+
+
+@pytest.mark.slow
+def test_cues_and_drifting_topographies():
+    cues = (("blink", 5.0, 35.0), ("saccade", 40.0, 70.0), ("rest", 75.0, 105.0))
+    info, parts = recorded(0, 1, 240.0, scene=CLEANING, n_channels=64, cues=cues)
+    data = sum(parts.values())
+    spans = [EyeSpan(round(a * 250), round(b * 250), kind) for kind, a, b in cues]
+    fit = fit_eye(data, info, np.zeros(len(data), bool), cued=spans)
+    assert fit.report["way"] == "cued"
+    found = judged(fit, *recorded(0, 2, 120.0, scene=CLEANING, n_channels=64))
+    assert found["blink"] > 15  # topographies swing by 15 % RMS, each channel on its own too
+    assert found["error"] < 0.25
+
+
+@pytest.mark.slow
+def test_blind_and_meg():
+    info, parts = recorded(0, 1, 120.0, n_channels=102, kind="meg")
+    n_data = sum(kind in {"mag", "grad"} for kind in info.ch_types)
+    data = sum(parts.values())[:, :n_data]
+    meg = info.pick(list(range(n_data)))
+    nowhere = SignalInfo(meg.sfreq, meg.ch_names, meg.ch_types, meg.units)
+    for layout, way in ((meg, "frontal"), (nowhere, "blind")):
+        fit = fit_eye(data, layout, np.zeros(len(data), bool))
+        assert fit.report["way"] == way
+        found = judged(fit, *recorded(0, 2, 60.0, n_channels=102, kind="meg"))
+        assert found["blink"] > 18
+        assert found["distortion"] < 0.02
+
+
+@pytest.mark.realdata
+def test_p300_is_kept_and_blinks_go(data_dir):
+    folder = data_dir / "eeglab_sample"
+    recording = read_recording(folder / "test_raw.set")
+    names = [line.split()[3] for line in (folder / "test_chans.locs").read_text().splitlines()]
+    order = np.argsort([name.startswith("EOG") for name in names], kind="stable")
+    types = ["eog" if names[k].startswith("EOG") else "eeg" for k in order]
+    sfreq = recording.info.sfreq
+    info = SignalInfo(sfreq, tuple(names[k] for k in order), tuple(types), ("V",) * 32)
+    data = through(SosFilter(info, design_sos(sfreq, 0.5, 40.0)), recording.data[:, order]).data
+    onsets = np.array([m.index for m in recording.markers if m.label == "square"])
+    assert len(onsets) == 80
+    blinks = np.flatnonzero(np.diff((data[:, info.ch_names.index("FPz")] > 1e-4).astype(int)) == 1)
+    for fit_info in (info, info.pick(list(range(30)))):
+        x = data[:, : fit_info.n_channels]
+        fit = fit_eye(x, fit_info, np.zeros(len(x), bool))
+        y = through(fit.stage(fit_info), x).data
+        before, after = (locked(v[:, info.ch_names.index("Pz")], onsets, sfreq) for v in (x, y))
+        assert after.max() == pytest.approx(before.max(), rel=0.1)
+        before, after = (locked(v[:, info.ch_names.index("FPz")], blinks, sfreq) for v in (x, y))
+        assert before.max() > 1e-4
+        assert np.abs(after).max() < 0.15 * before.max()
+
+
+@pytest.mark.realdata
+def test_a_few_seconds_of_blinks(data_dir):
+    lines = (data_dir / "pyriemann_blinks" / "blinks.txt").read_text().splitlines()
+    names = tuple(lines[0].split()[:19])
+    data = 1e-6 * np.array([[float(v) for v in line.split()[:19]] for line in lines[1:] if line])
+    info = SignalInfo(128.0, names, ("eeg",) * 19, ("V",) * 19)
+    data = through(SosFilter(info, design_sos(128.0, 0.5, 40.0)), data).data
+    fit = fit_eye(data, info, np.zeros(len(data), bool))
+    assert 15 <= fit.report["n_blinks"] + fit.report["n_saccades"] <= 21  # there are 19
+    gain = through(fit.stage(info), data).data.std(axis=0) / data.std(axis=0)
+    assert gain[:2].max() < 0.5  # FP1, FP2
+    assert gain[-2:] == pytest.approx(1.0, abs=0.05)  # O1, O2
+
+
+def locked(x, at, sfreq):
+    """Average around `at`, the 200 ms before as baseline."""
+    window = np.arange(round(-0.2 * sfreq), round(0.8 * sfreq))
+    at = at[(at + window[0] >= 0) & (at + window[-1] < len(x))]
+    mean = x[at[:, None] + window].mean(axis=0)
+    return mean - mean[window < 0].mean()
