@@ -99,6 +99,8 @@ class Align:
         The model's contract.
     rules : MarkerRules
         How markers become items.
+    optional : collection of str
+        Channels that may be missing; they are NaN then.
     history : float
         Seconds that a marker may be late.
 
@@ -113,10 +115,11 @@ class Align:
         have: SignalInfo,
         want: SignalInfo,
         rules: MarkerRules,
+        optional: Collection[str] = (),
         *,
         history: float,
     ) -> None:
-        self.picks, self.gains = match_channels(have, want)
+        self.picks, self.gains = match_channels(have, want, optional)
         self.info = SignalInfo(have.sfreq, want.ch_names, want.ch_types, want.units, want.positions)
         self.rules = rules
         self._names = rules.names or {}
@@ -175,8 +178,8 @@ class Align:
         if n > len(self._raw):
             self._allocate(n)
         out = self._raw[:n]
-        np.take(data, self.picks, axis=1, out=out)
-        out *= self.gains
+        np.take(data, self.picks, axis=1, out=out)  # -1 takes the last one
+        out *= self.gains  # NaN where an optional channel is missing
         received = self.timebase.n_samples
         times, index, flags, decisions = self.timebase.update(stamps, arrivals)
         edges = [0, n]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,13 @@ from rt_decoder.timebase import Decision
 if TYPE_CHECKING:
     from rt_decoder.sources.recording import Recording
 
-__all__ = ["Decoder", "decode_recording", "features_of_recording", "recorded_start"]
+__all__ = [
+    "Decoder",
+    "decode_recording",
+    "features_of_recording",
+    "hops_of_recording",
+    "recorded_start",
+]
 
 
 class Decoder:
@@ -42,6 +48,8 @@ class Decoder:
         Read out at every hop instead of at markers.
     clock : callable or None
         LSL clock for live latencies; None offline.
+    without : collection of str
+        Cleaning stages to leave out.
 
     Raises
     ------
@@ -57,6 +65,7 @@ class Decoder:
         *,
         continuous: bool = False,
         clock: Callable[[], float] | None = None,
+        without: Collection[str] = (),
     ) -> None:
         self._n_columns = have.n_channels
         self.pipeline = Pipeline(
@@ -65,9 +74,10 @@ class Decoder:
             continuous=continuous,
             marker_wait=rules.wait,
             clock=clock,
+            without=without,
         )
         window_s = self.pipeline.ring.capacity / model.info.sfreq
-        self.align = Align(have, model.info, rules, history=window_s + rules.wait)
+        self.align = Align(have, model.info, rules, model.optional, history=window_s + rules.wait)
         self.lost: list[tuple[Marker, str]] = []
         self.found: list[Marker] = []
 
@@ -94,6 +104,17 @@ class Decoder:
         """Yield (kind, marker, features) of the windows that these samples complete."""
         for chunk in self._aligned(data, stamps, arrivals):
             yield from self.pipeline.push_features(chunk)
+
+    def push_until(
+        self,
+        stage: str,
+        data: np.ndarray,
+        stamps: np.ndarray,
+        arrivals: np.ndarray | float | None = None,
+    ) -> Iterator[Chunk]:
+        """Yield hops as they leave a stage of the pipeline; their arrays are the stage's own."""
+        for chunk in self._aligned(data, stamps, arrivals):
+            yield from self.pipeline.run_until(stage, chunk)
 
     def skip(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
@@ -128,7 +149,8 @@ class Decoder:
     def needed(self) -> set[str]:
         """Channels of the source that are in use."""
         trigger = self.align.rules.trigger
-        return {*self.align.info.ch_names, *([trigger] if trigger else [])}
+        names = {*self.align.info.ch_names, *([trigger] if trigger else [])}
+        return names - self.pipeline.model.optional
 
     @property
     def n_waiting(self) -> int:
@@ -246,6 +268,14 @@ def decode_recording(
     decoder = decoder or Decoder(model, recording.info, rules, continuous=continuous)
     for samples in _feed(decoder, recording, markers, chunk):
         yield from decoder.push(*samples)
+
+
+def hops_of_recording(
+    decoder: Decoder, recording: Recording, markers: Sequence[Marker], stage: str
+) -> Iterator[Chunk]:
+    """Yield hops as they leave `stage`; their arrays are valid until the next one."""
+    for samples in _feed(decoder, recording, markers, 1024):
+        yield from decoder.push_until(stage, *samples)
 
 
 def features_of_recording(

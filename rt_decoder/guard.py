@@ -11,9 +11,17 @@ import math
 
 import numpy as np
 
-from rt_decoder.kernels.guard import AMPLITUDE, FLAT, JUMP, N_LIMITS, guard_samples, guard_state
+from rt_decoder.kernels.guard import (
+    AMPLITUDE,
+    FLAT,
+    JUMP,
+    LOST,
+    N_LIMITS,
+    guard_samples,
+    guard_state,
+)
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import Chunk, Reason, SignalInfo
 
 __all__ = ["MAX_HOLD_S", "Guard"]
 
@@ -22,12 +30,15 @@ MAX_HOLD_S = 0.05  # longest stretch that is bridged by holding the last value a
 _IMPOSSIBLE = {"V": 1.0, "T": 1e-4, "T/m": 1e-3}
 # These may well stand still: a slow belt, a button.
 _MAY_BE_FLAT = ("resp", "misc", "stim")
+# Their stream may drop out while the others go on; whoever joined them put NaN in their place.
+_REFERENCES = ("eog", "ecg", "resp", "emg", "misc")
 
 
 class Guard:
     """Holds a channel's last value where its sample cannot be one, and says why.
 
-    The reasons go to `channel_flags`: NONFINITE (NaN or infinite), AMPLITUDE (beyond what a sensor of
+    The reasons go to `channel_flags`: NONFINITE (NaN or infinite; REFERENCE_LOST in a channel that is
+    no data), AMPLITUDE (beyond what a sensor of
     that unit shows), JUMP (further from the last good value than `jump`), RAIL (so far away, and
     not moving), FLAT (the very same value for 50 ms). Before its first good value a channel is 0.
 
@@ -70,6 +81,8 @@ class Guard:
             self._limits[AMPLITUDE, k] = _IMPOSSIBLE.get(unit, np.finfo(float).max)
             if kind not in _MAY_BE_FLAT:
                 self._limits[FLAT, k] = max(5, self._n_hold + 1)
+            lost = Reason.REFERENCE_LOST if kind in _REFERENCES else Reason.NONFINITE
+            self._limits[LOST, k] = int(lost)
         self._n_settle = math.ceil(settling * info.sfreq - 1e-9)
         self._state = guard_state(c)
         self._data = Rows((c,), np.float64)

@@ -49,6 +49,9 @@ class Model:
     channel_scale : array of shape (c,)
         Mean absolute first difference of each channel in calibration, in SI units a sample;
         a live stream that is more than ten times off carries the wrong unit.
+    channel_jump : array of shape (c,)
+        Largest credible difference of a sample from the last good one, in SI units; empty looks for
+        no jumps.
     center, scale : arrays of shape (p,)
         Robust feature scaling from the training items.
     weights : array of shape (p, r), offset : array of shape (r,), basis : array of shape (r, D)
@@ -67,12 +70,17 @@ class Model:
         winner, else abstain), ``min_quality`` (least share of good samples, else abstain).
     certificate : dict
         How well it does, beside chance, on which split.
+    references : tuple of str
+        The last channels of `info`: wanted to clean the others, and no features.
+    cleaning : dict of str to dict
+        Fitted state of each cleaning stage by name: what its constructor takes.
     """
 
     info: SignalInfo
     recipe: dict[str, dict[str, Any]]
     sos: np.ndarray
     channel_scale: np.ndarray
+    channel_jump: np.ndarray = field(default_factory=lambda: np.zeros(0))
     center: np.ndarray = field(default_factory=lambda: np.zeros(0))
     scale: np.ndarray = field(default_factory=lambda: np.zeros(0))
     weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
@@ -84,12 +92,27 @@ class Model:
     log_prior: np.ndarray = field(default_factory=lambda: np.zeros(0))
     posterior: dict[str, float] = field(default_factory=dict)
     certificate: dict[str, Any] = field(default_factory=dict)
+    references: tuple[str, ...] = ()
+    cleaning: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_map(self) -> bool:
         """Whether the model names words; without a map it only cleans."""
         return self.weights.size > 0
+
+    @property
+    def n_picks(self) -> int:
+        """How many channels, the first of `info`, features are taken of."""
+        return self.info.n_channels - len(self.references)
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """References that no stage uses: a stream may lack them."""
+        used = set(self.cleaning.get("regressors", {}).get("names", ()))
+        source = self.cleaning.get("heartbeat", {}).get("source", ())
+        used |= {name for name, weight in zip(self.info.ch_names, source, strict=False) if weight}
+        return frozenset(self.references) - used
 
     @property
     def n_hop(self) -> int:
@@ -100,6 +123,7 @@ class Model:
 _TENSORS = (
     "sos",
     "channel_scale",
+    "channel_jump",
     "center",
     "scale",
     "weights",
@@ -109,7 +133,8 @@ _TENSORS = (
     "vectors",
     "log_prior",
 )
-_JSON = ("recipe", "items", "posterior", "certificate", "versions")
+_JSON = ("recipe", "items", "posterior", "certificate", "references", "versions")
+_CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
 
 
 def _digest(text: str, tensors: dict[str, np.ndarray]) -> str:
@@ -129,6 +154,14 @@ def _pack(model: Model) -> tuple[str, dict[str, np.ndarray]]:
     tensors = {name: np.ascontiguousarray(t) for name, t in tensors.items() if t.size}
     head = {name: getattr(model, name) for name in _JSON}
     head["format_version"] = FORMAT_VERSION
+    head["cleaning"] = {}
+    for stage, arguments in model.cleaning.items():
+        head["cleaning"][stage] = plain = {}
+        for name, value in arguments.items():
+            if isinstance(value, np.ndarray):
+                tensors[f"{_CLEANING}{stage}.{name}"] = np.ascontiguousarray(value)
+            else:
+                plain[name] = value
     head["info"] = {
         "sfreq": info.sfreq,
         "ch_names": info.ch_names,
@@ -236,6 +269,13 @@ def _unpack(head: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     )
     fields = {name: head[name] for name in _JSON}
     fields["items"] = tuple(fields["items"])
+    fields["references"] = tuple(fields["references"])
+    fields["cleaning"] = {stage: dict(plain) for stage, plain in head["cleaning"].items()}
+    for name, tensor in tensors.items():
+        if name.startswith(_CLEANING):
+            stage, argument = name.removeprefix(_CLEANING).split(".")
+            tensor.setflags(write=False)
+            fields["cleaning"][stage][argument] = tensor
     for name in _TENSORS:
         if name in tensors:
             tensors[name].setflags(write=False)
@@ -249,6 +289,7 @@ def check_model(model: Model) -> None:
     expected: dict[str, tuple[int, ...]] = {
         "sos": (len(model.sos), 6),
         "channel_scale": (c,),
+        "channel_jump": (c if model.channel_jump.size else 0,),
         "center": (len(model.center),),
         "scale": (len(model.center),),
     }
@@ -265,6 +306,15 @@ def check_model(model: Model) -> None:
         tensor = getattr(model, name)
         if np.shape(tensor) != shape:
             raise ValueError(f"need {name} of shape {shape}, got {np.shape(tensor)}")
-    for name in _TENSORS:
-        if not np.isfinite(getattr(model, name)).all():
+    tensors = {name: getattr(model, name) for name in _TENSORS}
+    for stage, arguments in model.cleaning.items():
+        tensors |= {
+            f"{stage}.{name}": value
+            for name, value in arguments.items()
+            if isinstance(value, np.ndarray)
+        }
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
             raise ValueError(f"need finite numbers in {name}")
+    if model.references != model.info.ch_names[model.n_picks :] or model.n_picks < 1:
+        raise ValueError("need the references as the last channels, and others before them")

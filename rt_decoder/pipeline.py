@@ -8,12 +8,17 @@ every hop (continuous).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
+from rt_decoder.artifacts.eye import EyeCorrection
+from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
+from rt_decoder.artifacts.projector import Projector
+from rt_decoder.artifacts.regressors import ReferenceRegression
+from rt_decoder.artifacts.repair import ChannelRepair
 from rt_decoder.features import FeatureWindow
 from rt_decoder.filters import Decimator, FilterBank, Reference, SosFilter
 from rt_decoder.framing import Framer
@@ -28,7 +33,7 @@ from rt_decoder.ring import Ring
 from rt_decoder.signal import Chunk, Features, Marker, Readout, Reason, SignalInfo, reason_names
 from rt_decoder.vocabulary import Vocabulary
 
-__all__ = ["Pipeline", "Stage"]
+__all__ = ["CLEANING", "Pipeline", "Stage"]
 
 
 _SETTLING = np.uint16(Reason.SETTLING)
@@ -58,14 +63,40 @@ class Stage(Protocol):
         ...
 
 
-def _stages(model: Model, fast: SignalInfo, factor: int) -> dict[str, Stage]:
+# cleaning stages by the name that they have in a model, in flow order before and after the filter
+_BEFORE: dict[str, Callable[..., Stage]] = {}
+_REPAIR: dict[str, Callable[..., Stage]] = {"repair": ChannelRepair}
+_AFTER: dict[str, Callable[..., Stage]] = {
+    "projector": Projector,
+    "eye": EyeCorrection,
+    "regressors": ReferenceRegression,
+    "heartbeat": HeartbeatTemplate,
+}
+CLEANING = (*_BEFORE, *_REPAIR, *_AFTER)
+
+
+def _stages(
+    model: Model, fast: SignalInfo, factor: int, without: Collection[str]
+) -> dict[str, Stage]:
     """The stages up to the ring, in flow order."""
     info, features = model.info, model.recipe["features"]
+
+    def cleaning(makers: dict[str, Callable[..., Stage]]) -> dict[str, Stage]:
+        fitted = {name: model.cleaning[name] for name in makers if name in model.cleaning}
+        return {
+            name: makers[name](info, **arguments)
+            for name, arguments in fitted.items()
+            if name not in without
+        }
+
     stages: dict[str, Stage] = {}
     if factor > 1:
         stages["decimate"] = Decimator(fast, factor)
+    stages |= cleaning(_BEFORE)
     stages["filter"] = SosFilter(info, model.sos)
+    stages |= cleaning(_REPAIR)
     stages["reference"] = Reference(info, model.recipe["stream"]["reference"])
+    stages |= cleaning(_AFTER)
     if features["kind"] == "bandpower":
         picked = info.pick(range(model.n_picks))
         stages["bank"] = FilterBank(picked, features["bands"], features["band_order"])
@@ -102,6 +133,8 @@ class Pipeline:
         Read out at every hop instead of at markers.
     marker_wait : float
         Seconds that a marker may arrive after its window is full.
+    without : collection of str
+        Cleaning stages to leave out, of `CLEANING`.
     clock : callable or None
         Gives the time in s on the clock of `Chunk.times`; None (offline) leaves latencies NaN.
     """
@@ -114,6 +147,7 @@ class Pipeline:
         continuous: bool = False,
         marker_wait: float = 2.0,
         clock: Callable[[], float] | None = None,
+        without: Collection[str] = (),
     ) -> None:
         recipe = model.recipe
         info = model.info
@@ -126,7 +160,7 @@ class Pipeline:
         fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
         self.framer = Framer(fast, model.n_hop * factor)
-        self.stages = _stages(model, fast, factor)
+        self.stages = _stages(model, fast, factor, without)
         out = list(self.stages.values())[-1].info
         self.n_picks = model.n_picks
         if "bank" not in self.stages:
@@ -158,6 +192,7 @@ class Pipeline:
         self._hop_time = math.nan
         self._settled = 0  # index from which samples are settled after a gap
         self.missed: list[tuple[Marker, str]] = []
+        self.on_clean: Callable[[Chunk], None] | None = None  # takes each hop once it is cleaned
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout, until the next
 
     @property
@@ -198,8 +233,12 @@ class Pipeline:
         for hop in self._hops(chunk):
             self._hop_time = hop.times[-1]
             for name, stage in self.stages.items():
+                if name == "bank" and self.on_clean is not None:
+                    self.on_clean(hop)
                 hop = stage.process(hop)
                 self.stopwatch.lap(name)
+            if self.on_clean is not None and "bank" not in self.stages:
+                self.on_clean(hop)
             flags = self._flags.take(len(hop.flags))
             join_channels(hop.flags, hop.channel_flags, self.n_picks, flags)
             if hop.index < self._settled:

@@ -7,7 +7,7 @@ where samples come from or where they go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import NamedTuple
@@ -232,15 +232,18 @@ class Readout(NamedTuple):
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
 
 
-def match_channels(have: SignalInfo, want: SignalInfo) -> tuple[np.ndarray, np.ndarray]:
+def match_channels(
+    have: SignalInfo, want: SignalInfo, optional: Collection[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the channels of `want` in `have`, by name, whatever their order.
 
     Returns
     -------
     picks : array of shape (n_want,), int64
-        Column of `have` for each channel of `want`; extra channels are ignored.
+        Column of `have` for each channel of `want`; extra channels are ignored. -1 where an
+        `optional` one is missing.
     gains : array of shape (n_want,), float64
-        Factor from the declared unit of `have` to that of `want`.
+        Factor from the declared unit of `have` to that of `want`; NaN where the channel is missing.
 
     Raises
     ------
@@ -248,15 +251,17 @@ def match_channels(have: SignalInfo, want: SignalInfo) -> tuple[np.ndarray, np.n
         If channels are missing (each is named) or a unit cannot be converted.
     """
     columns = {name: i for i, name in enumerate(have.ch_names)}
-    missing = [name for name in want.ch_names if name not in columns]
+    missing = [name for name in want.ch_names if name not in columns and name not in optional]
     if missing:
         raise ModelMismatch(
             f"need channel{'s' if len(missing) > 1 else ''} {', '.join(missing)}, "
             f"got {', '.join(have.ch_names)}; rename with --channels TSV"
         )
-    picks = np.array([columns[name] for name in want.ch_names], np.int64)
-    gains = np.ones(len(picks))
+    picks = np.array([columns.get(name, -1) for name in want.ch_names], np.int64)
+    gains = np.full(len(picks), np.nan)
     for i, (column, name, unit) in enumerate(zip(picks, want.ch_names, want.units, strict=True)):
+        if column < 0:
+            continue
         try:
             have_si, have_gain = unit_gain(have.units[column])
             want_si, want_gain = unit_gain(unit)

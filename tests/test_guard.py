@@ -37,7 +37,7 @@ def expected(values: np.ndarray, jump: float, may_be_flat: bool, n_settle: int):
         previous = x
         away = level is not None and abs(x - level) > jump
         if not math.isfinite(x):
-            reason = Reason.NONFINITE
+            reason = Reason.REFERENCE_LOST if may_be_flat else Reason.NONFINITE
         elif abs(x) > 1.0:
             reason = Reason.AMPLITUDE
         elif away and same >= 2:
@@ -96,7 +96,8 @@ def test_flags_that_were_there_stay():
     chunk = chunk_of(data)
     chunk.channel_flags[:] = Reason.JUMP
     out = Guard(INFO3).process(chunk)
-    assert (out.channel_flags == Reason.JUMP | Reason.NONFINITE).all()
+    assert (out.channel_flags[:, :2] == Reason.JUMP | Reason.NONFINITE).all()
+    assert (out.channel_flags[:, 2] == Reason.JUMP | Reason.REFERENCE_LOST).all()
     assert (out.data == 0.0).all()
 
 

@@ -67,6 +67,8 @@ def test_the_hash_sees_every_field(model: Model) -> None:
         "items": ("other", *model.items[1:]),
         "posterior": model.posterior | {"tau": 3.5},
         "certificate": {},
+        "references": ("ECG",),
+        "cleaning": {"eye": {"mixing": np.ones((2, 1)), "threshold": 3.0}},
         "versions": {"python": "4"},
     }
     for field in fields(Model):

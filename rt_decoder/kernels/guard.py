@@ -7,12 +7,12 @@ from numba import njit
 
 __all__ = ["N_LIMITS", "N_STATE", "guard_samples", "guard_state"]
 
-N_STATE, N_LIMITS = 7, 3
+N_STATE, N_LIMITS = 7, 4
 # rows of the state: last value taken and last value seen, as delivered; last value given out; what
 # is subtracted; samples seen since the value changed; samples held; samples still to settle
 PREVIOUS, SEEN, GIVEN, OFFSET, SAME, HELD, SETTLE = range(N_STATE)
-JUMP, AMPLITUDE, FLAT = range(N_LIMITS)  # rows of the limits
-R_NONFINITE, R_FLAT, R_RAIL, R_JUMP, R_SETTLING, R_AMPLITUDE = 1, 2, 4, 8, 64, 2048  # signal.Reason
+JUMP, AMPLITUDE, FLAT, LOST = range(N_LIMITS)  # rows of the limits; what NaN means
+R_FLAT, R_RAIL, R_JUMP, R_SETTLING, R_AMPLITUDE = 2, 4, 8, 64, 2048  # signal.Reason
 _LARGEST = np.finfo(np.float64).max
 _STUCK = 2  # samples without a change, far from where the channel was, that mean a rail
 
@@ -86,7 +86,7 @@ def guard_samples(
 def _reason(value: float, k: int, state: np.ndarray, limits: np.ndarray, n_hold: int) -> int:
     """Why a value is not to be taken; 0 if it is."""
     if not abs(value) <= _LARGEST:
-        return R_NONFINITE
+        return int(limits[LOST, k])
     if abs(value) > limits[AMPLITUDE, k]:
         return R_AMPLITUDE
     away = abs(value - state[PREVIOUS, k]) > limits[JUMP, k]  # false before the first value
