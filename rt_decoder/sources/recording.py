@@ -7,6 +7,7 @@ XDF and CSV have modules of their own; all else is read by MNE.
 from __future__ import annotations
 
 import configparser
+import re
 import struct
 import warnings
 import zlib
@@ -20,6 +21,7 @@ from rt_decoder.markers import trigger_markers
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sources.channels import SI_UNIT, Declared, declared_info
 from rt_decoder.sources.clock import measured_sfreq
+from rt_decoder.sources.fif_check import check_fif
 from rt_decoder.sources.session_record import LATEST
 
 __all__ = ["Recording", "channel_markers", "check_recording", "first_line", "read_recording"]
@@ -271,18 +273,33 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray]:
         raise ImportError(
             f"need mne to read {path.suffix} files: pip install 'rt-decoder[files]'"
         ) from None
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("default")
-            raw = mne.io.read_raw(path, preload=False, verbose="warning")
-            _check_size(raw, path)
-            values = raw.get_data(verbose="warning")
-    except (*DAMAGE, OSError) as error:
-        raise OSError(f"cannot read {path.name}: {first_line(error)}") from error
+    with _Reading(path), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        if path.name.lower().removesuffix(".gz").endswith(".fif"):
+            check_fif(path)
+        raw = mne.io.read_raw(path, preload=False, verbose="warning")
+        _check_size(raw, path)
+        values = raw.get_data(verbose="warning")
     for warning in told:  # where reading failed, the error says enough
-        if not str(warning.message).startswith("This filename"):  # MNE's own conventions
+        # neither MNE's own conventions nor numpy's complaints of damaged numbers
+        if not re.search("^This filename|encountered in", str(warning.message)):
             warnings.warn(warning.message, stacklevel=5)
     return raw, values
+
+
+class _Reading:
+    """Turn what MNE's readers raise into OSError; some raise bare ``Exception``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
+        """Raise OSError in place of what a damaged file causes."""
+        if kind is not None and (kind is Exception or issubclass(kind, (*DAMAGE, OSError))):
+            raise OSError(f"cannot read {self._path.name}: {first_line(error)}") from error
 
 
 def _check_size(raw: Any, path: Path) -> None:
