@@ -78,6 +78,7 @@ def fit_eye(
     cued: Sequence[EyeSpan] | None = None,
     threshold: float = 2.8,
     release_s: float = 0.3,
+    rank: int | None = None,
 ) -> EyeFit:
     """Find the eye sources of a calibration recording.
 
@@ -98,6 +99,9 @@ def fit_eye(
         When the person was told to blink, to look around or to rest.
     threshold, release_s : float
         Of the gates, see `EyeCorrection`.
+    rank : int or None
+        Overrules the rule. Sources that it does not vouch for get twice their scale at rest: they
+        open with the strong activity of others and hardly by themselves.
 
     Returns
     -------
@@ -127,10 +131,12 @@ def fit_eye(
         report |= {"rank": 0, "reason": reason}
         return EyeFit(nothing, nothing, np.zeros(0), threshold, release_s, report)
     x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
-    sources = _fit_sources(x[train], events.eye[train], events.rest[train], info.sfreq)
-    rank = sources.rank
+    most = min(max(_MAX_RANK, rank or 0), len(picks))
+    sources = _fit_sources(x[train], events.eye[train], events.rest[train], info.sfreq, most)
+    rank = sources.rank if rank is None else min(rank, most)
     report |= {
         "rank": rank,
+        "rank_by_rule": sources.rank,
         "rule": f"ratio > max({_LEAST_RATIO}, null), at most {_MAX_RANK}",
         "ratios": np.round(sources.ratios[: _MAX_RANK + 1], 2).tolist(),
         "null": round(sources.null, 2),
@@ -193,8 +199,10 @@ class _Sources:
     rank: int
 
 
-def _fit_sources(x: np.ndarray, eye: np.ndarray, rest: np.ndarray, sfreq: float) -> _Sources:
-    """Sources of scaled channels `x` (n, c), fitted twice.
+def _fit_sources(
+    x: np.ndarray, eye: np.ndarray, rest: np.ndarray, sfreq: float, most: int
+) -> _Sources:
+    """The first `most` sources of scaled channels `x` (n, c), fitted twice.
 
     The sources see the eyes better than any channel does. So the second fit knows better where the
     eyes rest, and takes the strongest moments of each source alike: a blink is brief, gaze is not.
@@ -215,8 +223,8 @@ def _fit_sources(x: np.ndarray, eye: np.ndarray, rest: np.ndarray, sfreq: float)
                 strong = np.maximum(_STRONG * np.quantile(sizes, 0.98, axis=0), 2 * _CALM)
                 strongest = [eye & group for group in (sizes > strong).T]
                 groups = [group for group in strongest if group.any()] or [eye]
-    k = min(_MAX_RANK, x.shape[1])
-    return _Sources(a[:, :k], w[:, :k], scale[:k], ratios, null, rank)
+    scale[rank:] *= 2
+    return _Sources(a[:, :most], w[:, :most], scale[:most], ratios, null, rank)
 
 
 def _gevd(

@@ -214,6 +214,17 @@ def test_eyes_are_found_without_eog():
     assert judged(fit, *recorded(1, 2, 60.0))["blink"] > 18
 
 
+def test_a_rank_can_be_asked_for():
+    info, parts = recorded(0, 1, 120.0)
+    data = sum(parts.values())
+    fit = fit_eye(data, info, np.zeros(len(data), bool), rank=6)
+    assert fit.mixing.shape == (32, 6)
+    assert fit.report["rank_by_rule"] == 2
+    assert [row["rank"] for row in fit.report["held_out"]] == [1, 2, 3, 4, 5, 6]
+    found = judged(fit, *recorded(0, 2, 60.0))
+    assert found["distortion"] < 0.02
+
+
 def test_counts_of_blinks_and_gaze():
     info, parts = recorded(0, 1, 120.0)
     data = sum(parts.values())
