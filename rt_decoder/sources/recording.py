@@ -231,10 +231,9 @@ def _read_mne(
         )
     if markers is not None and not markers.startswith("channel:"):
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
-    raw, values = _open_raw(path)
+    raw, values, types = _open_raw(path)
     sfreq = float(raw.info["sfreq"])
     stamps = (raw.first_samp + np.arange(raw.n_times)) / sfreq
-    types = raw.get_channel_types()
     info = declared_info(
         sfreq,
         [Declared(n, t, SI_UNIT.get(t, "n/a")) for n, t in zip(raw.ch_names, types, strict=True)],
@@ -260,8 +259,8 @@ def _read_mne(
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
 
 
-def _open_raw(path: Path) -> tuple[Any, np.ndarray]:
-    """MNE's raw object and its values, (n_channels, n_samples), SI."""
+def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
+    """MNE's raw object, its values, (n_channels, n_samples), SI, and its channel types."""
     if path.name.lower().removesuffix(".gz").endswith(("-epo.fif", "_epo.fif")):
         raise ValueError(
             f"{path.name}: need a continuous recording, got epochs: what lies between them, "
@@ -280,11 +279,12 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray]:
         raw = mne.io.read_raw(path, preload=False, verbose="warning")
         _check_size(raw, path)
         values = raw.get_data(verbose="warning")
+        types = raw.get_channel_types()
     for warning in told:  # where reading failed, the error says enough
         # neither MNE's own conventions nor numpy's complaints of damaged numbers
         if not re.search("^This filename|encountered in", str(warning.message)):
             warnings.warn(warning.message, stacklevel=5)
-    return raw, values
+    return raw, values, types
 
 
 class _Reading:
