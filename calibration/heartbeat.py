@@ -61,7 +61,13 @@ class HeartbeatFit:
 
 
 def fit_heartbeat(
-    data: np.ndarray, info: SignalInfo, bad: np.ndarray, *, n_beats: float = 50.0, seed: int = 0
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    onsets: np.ndarray | None = None,
+    *,
+    n_beats: float = 50.0,
+    seed: int = 0,
 ) -> HeartbeatFit:
     """Find the source of beats and the components of the template.
 
@@ -76,12 +82,14 @@ def fit_heartbeat(
         Data channels first.
     bad : array of shape (n,), bool
         Samples not to be trusted.
+    onsets : array of shape (n_events,) or None
+        Sample indices of stimuli, whose answers are not to be taken for heartbeats.
     n_beats : float
         Time constant that the live stage will have, for the figures.
     seed : int
         Of the random-locked means.
     """
-    source, reason = find_source(data, info, bad)
+    source, reason = find_source(data, info, bad, onsets)
     if source is None:
         return _nothing(info, {"rank": 0, "reason": reason})
     report: dict[str, Any] = {

@@ -16,7 +16,7 @@ from rt_decoder.signal import CORRECTED, Chunk, Reason, SignalInfo
 __all__ = ["HeartbeatTemplate"]
 
 _RISE, _FADE = 0.02, 0.1  # s: no step where a beat is decided and where the template ends
-_BASELINE = 2.0  # s
+_BASELINE = 1.5  # s
 _LEARNING_RATE = 250.0  # Hz: beats hold nothing that needs more samples to be learned
 _MARK = 0.1  # of the template's largest size: less is not worth a flag
 _N_BEATS = 6  # remembered: 0.8 s of template at 180 beats a minute are 3, mistakes included 6
@@ -89,7 +89,7 @@ class HeartbeatTemplate:
         self._stride = max(round(info.sfreq / _LEARNING_RATE), 1)
         self._rates = 1.0 / n_beats, self._stride / max(_BASELINE * info.sfreq, 1.0)
         self._courses, self._state = self._start.copy(), np.zeros((3, rank + 3))
-        self._beats = np.empty((1 + _N_BEATS, 4), np.int64)
+        self._beats = np.empty((1 + _N_BEATS, 5), np.int64)
         self._data = Rows((info.n_channels,), np.float64)
         self._flags = Rows((), np.uint16)
         self.reset()
@@ -128,7 +128,8 @@ class HeartbeatTemplate:
         self._state[0, -2:] = self._rates
         stops = 0xFFFF & ~int(CORRECTED)
         refractory = round(REFRACTORY * self.info.sfreq)
-        self._beats[0] = stops, int(Reason.HEARTBEAT), refractory, self._stride
+        marks = int(Reason.HEARTBEAT), int(Reason.REPAIRED)
+        self._beats[0] = stops, marks[0], refractory, self._stride, marks[1]
         self._beats[1:] = _NEVER
 
 

@@ -14,12 +14,12 @@ from numba import njit
 __all__ = ["heartbeat_subtract"]
 
 _LARGEST = 3.0  # standard deviations of a component that can still move its course
-_LOST = 0.25  # of the filters' weights: with more on flagged channels nothing is learned
+_LOST = 0.05  # of the filters' weights: with more on flagged channels nothing is learned
 # rows of the state
 _BASELINE, _Z, _AMOUNT = range(3)
 # columns of the beats; their row 0 holds what does not change
 _PEAK, _DECIDED, _END = range(3)
-_STOPS, _MARK, _REFRACTORY, _STRIDE = range(4)
+_STOPS, _MARK, _REFRACTORY, _STRIDE, _HEALS = range(5)
 _FOREVER = 1 << 62
 
 
@@ -55,10 +55,11 @@ def heartbeat_subtract(
     state : array of shape (3, rank + 3)
         Slow mean of each component, the samples it has seen, the share of a beat that goes into a
         course and that of a sample which goes into the mean; two rows of room. Changed.
-    beats : array of shape (1 + n_beats, 4)
-        Reasons that stop learning, mark of this stage, refractory time in samples, and of how many
-        samples, on the grid of the absolute index, one is learned from; then R peak, decision and
-        end of recent beats, in turn. Changed.
+    beats : array of shape (1 + n_beats, 5)
+        Reasons that stop learning, mark of this stage, refractory time in samples, of how many
+        samples, on the grid of the absolute index, one is learned from, and the reason that makes
+        a flagged channel good again; then R peak, decision and end of recent beats, in turn.
+        Changed.
     """
     n_data = space.shape[1]
     rank = space.shape[0] // 2 - 1
@@ -80,7 +81,7 @@ def heartbeat_subtract(
                     clean[k] -= size * topography[k]
         if now % beats[0, _STRIDE] or flags[t] & beats[0, _STOPS]:
             continue
-        if _project(row, channel_flags[t], space, beats[0, _STOPS], state[_Z]):
+        if _project(row, channel_flags[t], space, beats, state[_Z]):
             _learn(now, courses, rise, state, beats)
 
 
@@ -100,10 +101,11 @@ def _begin(peak: int, now: int, beats: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def _project(
-    row: np.ndarray, row_flags: np.ndarray, space: np.ndarray, stops: int, z: np.ndarray
+    row: np.ndarray, row_flags: np.ndarray, space: np.ndarray, beats: np.ndarray, z: np.ndarray
 ) -> bool:
     """Components of one sample, without flagged channels; false if these weigh too much."""
     rank, n_data = space.shape[0] // 2 - 1, space.shape[1]
+    stops, heals = beats[0, _STOPS], beats[0, _HEALS]
     n_bad = 0
     for k in range(n_data):
         n_bad += (row_flags[k] & stops) != 0
@@ -123,7 +125,7 @@ def _project(
         z[r] = products[0]
     if n_bad > 0:
         for k in range(n_data):
-            if row_flags[k] & stops:
+            if row_flags[k] & stops and not row_flags[k] & heals:
                 lost += space[2 * rank, k]
                 for r in range(rank):
                     z[r] -= space[rank + r, k] * row[k]
@@ -173,8 +175,13 @@ def _learn(
     rate = state[_BASELINE, rank + 1]
     for r in range(rank):
         left = state[_Z, r] - state[_AMOUNT, r] - state[_BASELINE, r]
-        state[_BASELINE, r] += share * left
+        # of all, artifact included: a mean of what is left could trade places with a course
+        state[_BASELINE, r] += share * (state[_Z, r] - state[_BASELINE, r])
         state[_Z, r] = min(max(left, -_LARGEST), _LARGEST)
+    n_active = 0
+    for b in range(1, len(beats)):
+        n_active += now - beats[b, _PEAK] < len(courses) and now < beats[b, _END]
+    rate /= max(n_active, 1)  # together they shall not move by more than is left
     for b in range(1, len(beats)):
         at = now - beats[b, _PEAK]
         if at < len(courses) and now < beats[b, _END]:
