@@ -29,6 +29,7 @@ _UP = np.tile([0.0, 0.5, 1.0], (2, 1))
 _RIGHT = np.tile([1.0, 0.0, 0.0], (2, 1))
 _REFERENCE = 1e-3  # V of an R wave at ECG and of a breath at RESP
 _ASKED_EVERY = 1.8  # s between blinks on request
+_SHARES = 0.8, 0.18**0.5, 0.18**0.5  # of a drift: gain, turn, single channels
 _SWING = 180.0, 360.0  # s that a drift takes to and fro
 
 
@@ -39,8 +40,9 @@ class Scene:
     Attributes
     ----------
     drift : float
-        How far a topography swings to and fro over minutes, as a share of its norm: by turning
-        the source, and as much again by each channel on its own; together their RMS is `drift`.
+        How far propagation to the data channels swings to and fro over minutes, RMS, as a share of
+        the topography's norm. Four fifths of it are a gain that all channels share; what remains
+        changes the topography, half by turning the source and half in each channel by itself.
         Blinks, gaze, heart and breath drift, reference channels do not.
     own_lead : bool
         The ECG channel is a lead on the chest: P, Q, R, S and T in other proportions than in the
@@ -198,7 +200,7 @@ class _Drift:
         self._cap, self._size = of._cap, of.scene.drift
         self._person = np.random.default_rng([of._seed, 2, ARTIFACTS.index(name)])
         session = np.random.default_rng(stream.spawn(1)[0])
-        self._curves = [_curve(session, n, of._sfreq) for _ in range(2)] if self._size else []
+        self._curves = [_curve(session, n, of._sfreq) for _ in _SHARES] if self._size else []
 
     def spread(
         self, course: np.ndarray, size: float, where: np.ndarray, moments: np.ndarray
@@ -208,27 +210,20 @@ class _Drift:
         out = np.outer(course, usual)
         if not self._size:
             return out
-        axis = self._person.standard_normal(3)
-        turned = self._cap.joint_map(where, np.cross(axis, moments))
+        n, scale = self._cap.n_data, self._cap.scale[: self._cap.n_data]
+        a = usual[:n] / scale
+        turned = self._cap.joint_map(where, np.cross(self._person.standard_normal(3), moments))
         single = usual * self._person.standard_normal(len(usual))
-        for change, curve in zip((turned, single), self._curves, strict=True):
-            out += np.outer(course * curve, self._scaled(change, usual))
+        changes = [a, *(_across(change[:n] / scale, a) for change in (turned, single))]
+        for change, share, curve in zip(changes, _SHARES, self._curves, strict=True):
+            most = 2**0.5 * share * self._size * np.linalg.norm(a) / np.linalg.norm(change)
+            out[:, :n] += np.outer(course * curve, most * change * scale)
         return out
 
-    def _scaled(self, change: np.ndarray, usual: np.ndarray) -> np.ndarray:
-        """`change` without its part along `usual`, of the norm that a drift asks for."""
-        w = 1.0 / self._cap.scale * (np.arange(len(usual)) < self._cap.n_data)
-        a, b = usual * w, change * w
-        b = b - a * (a @ b) / (a @ a)
-        return (
-            self._size
-            * 0.5**0.5
-            * np.linalg.norm(a)
-            / np.linalg.norm(b)
-            * b
-            / w.clip(1e-30)
-            * (w > 0)
-        )
+
+def _across(change: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """`change` (n,) without its part along `usual` (n,)."""
+    return change - usual * (usual @ change) / (usual @ usual)
 
 
 def _curve(rng: np.random.Generator, n: int, sfreq: float) -> np.ndarray:

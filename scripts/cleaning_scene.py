@@ -24,7 +24,7 @@ from rt_decoder.simulator import CLEANING, Participant, Scene, Simulation
 __all__ = ["BRAIN", "CUES", "Truth", "band", "cleaning_scene", "filtered", "n_data", "truth"]
 
 BRAIN = ("evoked", "background", "alpha")
-_BRAIN_SIZE = 0.48  # of the usual, which makes the severity that the goals were set on
+_BRAIN_SIZE = 0.5  # of the usual, which makes the severity that the goals were set on
 _VECTORS = np.random.default_rng(7).standard_normal((40, 12))
 _ITEMS = tuple(f"word{i}" for i in range(40))
 CUES = (("rest", 2.0, 22.0), ("blink", 22.0, 42.0), ("saccade", 42.0, 62.0))
