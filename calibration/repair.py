@@ -21,7 +21,7 @@ _NEIGHBORS = 8  # 12 would lower the error by a tenth and double the cost [measu
 _ALPHAS = (1e-3, 1e-2, 1e-1)  # of the variance of a channel
 _ROWS = 100_000  # samples that are enough
 _TOLERANCE = 0.5  # as in the stage
-_NOISE_S, _POWER_S = 1.0, 0.5  # as in the stage
+_NOISE_S, _POWER_S = 1.0, 0.3  # as in the stage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +142,11 @@ class _Group:
     """Channels of one type: (n, c) samples, which of them are good, positions, rate of samples."""
 
     def __init__(
-        self, x: np.ndarray, good: np.ndarray, positions: np.ndarray | None, sfreq: float
+        self,
+        x: np.ndarray,
+        good: np.ndarray,
+        positions: np.ndarray | None,
+        sfreq: float,
     ) -> None:
         self.x, self.good, self.sfreq = x, good.copy(), sfreq
         c = x.shape[1]
@@ -183,26 +187,29 @@ class _Group:
         train, test = np.split(rows, [2 * len(rows) // 3])
         moments, held_out, both = map(self._moments, (train, test, rows))
         usable = ~self.bad
+        if usable.sum() < _LEAST:
+            raise ValueError(
+                f"need {_LEAST} good channels of a type to predict one another, got "
+                f"{usable.sum()} of {len(usable)}; check the electrodes or leave repair out"
+            )
         k = min(k, int(usable.sum()) - 1)
         c = len(self.scale)
         self.neighbors, self.weights = np.zeros((c, k), np.int64), np.zeros((c, k))
         self.method = [""] * c
         self.held_out = {"explained": np.zeros(c), "error": np.zeros(c)}
         for i in np.flatnonzero(usable).tolist():
+            options = []  # name, picks, weights on the first part, weights on all
             picks = pick_neighbors(moments, i, usable, k, _ALPHAS[1])
-            options = [
-                (f"ridge {alpha:g}", picks, solve_ridge(moments, i, picks, alpha))
-                for alpha in _ALPHAS
-            ]
+            for alpha in _ALPHAS:
+                on_part, on_all = (solve_ridge(m, i, picks, alpha) for m in (moments, both))
+                options.append((f"ridge {alpha:g}", picks, on_part, on_all))
             if self.positions is not None:
                 near, spline = spline_weights(self.positions, i, usable, k)
-                # weights of standardized channels
-                options.append(("spline", near, spline * self.scale[near] / self.scale[i]))
-            errors = [_error(held_out, i, picks, weights) for _, picks, weights in options]
+                spline = spline * self.scale[near] / self.scale[i]  # of standardized channels
+                options.append(("spline", near, spline, spline))
+            errors = [_error(held_out, i, picks, on_part) for _, picks, on_part, _ in options]
             best = int(np.argmin(errors))
-            self.method[i], picks, weights = options[best]
-            if best < len(_ALPHAS):
-                weights = solve_ridge(both, i, picks, _ALPHAS[best])
+            self.method[i], picks, _, weights = options[best]
             self.neighbors[i] = picks
             self.weights[i] = weights * self.scale[i] / self.scale[picks]
             self.held_out["explained"][i] = 1.0 - errors[best] / held_out[i, i]
@@ -272,26 +279,25 @@ class _Group:
         """Residual, its mean square, share of the power of a dead channel, mean square, largest."""
         r = self._residual()
         p = self.x - r
-        beyond = np.abs(r) - _TOLERANCE * np.abs(p)
+        tolerance = _TOLERANCE * np.abs(p)
         sigma = np.median(np.abs(r[self.good]), axis=0) / 0.6745
-        common, rare = np.quantile(beyond[self.good], [0.995, 0.9999], axis=0)
-        noise = _running(r**2, self.good, _NOISE_S * self.sfreq)
+        beyond = (np.abs(r) - tolerance)[self.good]
+        common, rare = np.quantile(beyond, [0.995, 0.9999], axis=0)
+        usual = np.mean(self.x[self.good] ** 2, axis=0)
+        least = 0.5 * np.sqrt(usual) + 1e-6 * np.max(self.scale)  # however well it is predicted
+        limit = np.maximum.reduce([6.0 * sigma, 2.5 * common, 1.3 * rare, least])
+        share = (r / (limit + tolerance)) ** 2
+        noise = _running(share, self.good, _NOISE_S * self.sfreq)
         power = _running(self.x**2, self.good, _POWER_S * self.sfreq)
         expected = _running(p**2, self.good, _POWER_S * self.sfreq)
-        usual = np.mean(self.x[self.good] ** 2, axis=0)
-        share = np.quantile(power / np.maximum(np.minimum(expected, usual), 1e-60), 0.001, axis=0)
-        floor = 1e-6 * np.max(self.scale)  # a model that predicts perfectly has no limit
+        weakest = np.quantile(power / (np.minimum(expected, usual) + 1e-60), 0.001, axis=0)
         limits = np.stack(
             [
-                np.maximum.reduce([6.0 * sigma, 2.5 * common, 1.3 * rare, sigma * 0 + floor]),
-                np.maximum.reduce(
-                    [
-                        9.0 * np.mean(r[self.good] ** 2, axis=0),
-                        2.0 * np.quantile(noise, 0.999, axis=0),
-                        sigma * 0 + floor**2,
-                    ]
+                limit,
+                np.maximum(
+                    9.0 * np.mean(share[self.good], axis=0), 2.0 * np.quantile(noise, 0.999, axis=0)
                 ),
-                np.minimum(0.04, 0.2 * share),
+                np.minimum(0.04, 0.2 * weakest),
                 usual,
                 np.maximum(4.0 * np.abs(self.x[self.good]).max(axis=0), 20.0 * np.sqrt(usual)),
             ]

@@ -16,7 +16,7 @@ from rt_decoder.signal import Chunk, SignalInfo
 
 __all__ = ["ChannelRepair"]
 
-_NOISE_S, _POWER_S = 1.0, 0.5  # time constants of the running mean squares
+_NOISE_S, _POWER_S = 1.0, 0.3  # time constants of the running mean squares
 _ENVELOPE_S, _RELEASE_S = 0.1, 0.25  # decay of an episode; least time from replaced to trusted
 _TOLERANCE = 0.5  # of the prediction: a large event that neighbours share is no pop
 _TOO_MANY = 0.25  # of the channels; with more of them bad the sample is
@@ -34,9 +34,9 @@ class ChannelRepair:
       decides, not the amplitude, and the tolerance grows with the prediction, so a blink that
       neighbours share is none. The channel furthest beyond its limit is suspected first and the
       residuals of the others corrected before they are judged: a pop does not spoil its neighbours.
-    - **noise**: the running mean square of the residual (1 s) far above calibration. Line noise
+    - **noise**: the running mean square of the residual's share of its limit (1 s) far above calibration. Line noise
       that the filters left in one channel is such a residual, too.
-    - a **dead** channel: running power (0.5 s) far below both its prediction's and its own usual.
+    - a **dead** channel: running power (0.3 s) far below both its prediction's and its own usual.
     - a reason of the guard in `channel_flags`, or a value far beyond any in calibration; distrust
       then lasts until the residual is small.
 
@@ -58,9 +58,9 @@ class ChannelRepair:
     weights : array of shape (3, c, k)
         Regression on all neighbours together; on each alone; its share in the mean of those, >= 0.
     limits : array of shape (5, c)
-        Residual where distrust begins, its mean square where noise does, share of the usual power
-        that a dead channel is below, mean square in calibration, largest credible value; SI units and
-        their squares.
+        Residual where distrust begins (SI); mean square of the residual, as a share of that plus
+        tolerance, where noise does; share of the usual power that a dead channel is below; mean
+        square in calibration (SI squared); largest credible value (SI).
     bad : array of shape (c,), bool
         Channels bad in calibration already: always replaced, not counted.
 
@@ -71,10 +71,8 @@ class ChannelRepair:
 
     References
     ----------
-    .. [1] Kobler et al. (2019), corneo-retinal-dipole and eyelid-related eye artifacts can be
-       corrected offline and online in EEG and MEG, doi:10.1016/j.neuroimage.2020.117000 (soft
-       repair of pops and drifts)
-    .. [2] Perrin et al. (1989), spherical splines, doi:10.1016/0013-4694(89)90180-6
+    .. [1] Kobler et al. (2019), HEAR to remove pops and drifts, doi:10.48550/arXiv.1907.12354
+       (replacing variance-flagged electrodes softly; here by residual and regression)
     """
 
     delay = 0.0

@@ -17,7 +17,7 @@ N_STATE, N_LIMITS, N_SETTINGS = 7, 7, 8
 # rows of the state: running mean squares of residual, value and prediction; share that is replaced;
 # envelope of the residual and worst suspicion of this episode; suspicion from the mean squares
 NOISE, POWER, PREDICTED, Q, ENVELOPE, WORST, SLOW = range(N_STATE)
-# rows of the limits: residual, its mean square, share of the power that a dead channel is below,
+# rows of the limits: residual, mean square of its share of that, share of the power that a dead channel is below,
 # mean square in calibration, largest value, always bad (0 or 1), and watched at all (0 or 1)
 LIMIT, NOISY, FLAT, USUAL, LARGEST, ALWAYS, WATCHED = range(N_LIMITS)
 # settings: samples between updates of the running means, what share a new square has in those of
@@ -30,7 +30,7 @@ FULL = 1.5  # times the limit at which a channel is not trusted at all
 LEAVE, STAY = 0.4, 0.8  # times the limit below which an episode ends, above which it lasts
 R_BAD, R_REPAIRED, CORRECTED = 512, 4096, 4096 | 8192 | 16384 | 32768  # signal.Reason
 _LOOK = 8  # samples between looks at the running means, on the grid of the absolute index
-_CAP = 4.0  # times its limit that one squared residual counts at most
+_CAP = 2.5  # times its limit that one square counts at most: one blink is no noise
 _TINY = 1e-60  # keeps the running means of a dead channel from becoming subnormal
 
 
@@ -189,8 +189,11 @@ def _search(
             r = residual[k]
             u = abs(r) / (limit[k] + tolerance * abs(x[k] - r))
             if u > 1.0 and _ramp(u, 1.0, FULL) > q[k] + 0.01:
-                # One of usual size that differs is rather predicted from a bad one.
-                blame = u * min(max(x[k] * x[k] / (16.0 * limits[USUAL, k] + _TINY), 0.25), 1.0)
+                # One of usual size that differs is rather predicted from a bad one: from one that
+                # is far too large, or has been weak for a while.
+                blame = u * min(max(x[k] * x[k] / (16.0 * limits[USUAL, k] + _TINY), 0.5), 1.0)
+                if state[POWER, k] < 0.25 * min(state[PREDICTED, k], limits[USUAL, k]):
+                    blame = 2.0 * u
                 if blame > most:
                     worst, most, doubt = k, blame, _ramp(u, 1.0, FULL)
         if worst < 0 or (state[ENVELOPE, worst] == 0.0 and n_active >= settings[MOST]):
@@ -247,20 +250,32 @@ def _release(
 
 
 @njit(cache=True, nogil=True)
+def _weigh(x: np.ndarray, residual: np.ndarray, settings: np.ndarray, state: np.ndarray) -> None:
+    """Update the running mean squares of values and of predictions from untouched neighbours.
+
+    Were those taken that are corrected, a dead channel could hide behind neighbours that are
+    suspected in its place.
+    """
+    b, c = settings[A_POWER], len(x)
+    power, expected = state[POWER, :c], state[PREDICTED, :c]
+    for k in range(c):
+        p = x[k] - residual[k]
+        power[k] += b * (x[k] * x[k] - power[k]) + _TINY
+        expected[k] += b * (p * p - expected[k]) + _TINY
+
+
+@njit(cache=True, nogil=True)
 def _follow(
     x: np.ndarray, residual: np.ndarray, limits: np.ndarray, settings: np.ndarray, state: np.ndarray
 ) -> None:
-    """Update the running mean squares; the residual's only outside of an episode."""
-    a, b, c = settings[A_NOISE], settings[A_POWER], len(x)
-    noise, power, expected = state[NOISE, :c], state[POWER, :c], state[PREDICTED, :c]
-    worst, noisy = state[WORST, :c], limits[NOISY, :c]
+    """Update the running mean square of the residual's share of its limit, outside of episodes."""
+    c, tolerance = len(x), settings[TOLERANCE]
+    noise, worst = state[NOISE, :c], state[WORST, :c]
+    noisy, limit = limits[NOISY, :c], limits[LIMIT, :c]
     for k in range(c):
-        r = residual[k]
-        p = x[k] - r
-        share = a if worst[k] == 0.0 else 0.0
+        r = residual[k] / (limit[k] + tolerance * abs(x[k] - residual[k]))
+        share = settings[A_NOISE] if worst[k] == 0.0 else 0.0
         noise[k] += share * (min(r * r, _CAP * noisy[k]) - noise[k]) + _TINY
-        power[k] += b * (x[k] * x[k] - power[k]) + _TINY
-        expected[k] += b * (p * p - expected[k]) + _TINY
 
 
 @njit(cache=True, nogil=True)
@@ -277,7 +292,7 @@ def _look(limits: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: i
         doubt = 0.0
         if limits[WATCHED, k] > 0.0:
             floor = limits[FLAT, k] * min(state[PREDICTED, k], limits[USUAL, k])
-            doubt = _ramp(state[NOISE, k], limits[NOISY, k], 2.0 * limits[NOISY, k])
+            doubt = _ramp(state[NOISE, k], limits[NOISY, k], 1.5 * limits[NOISY, k])
             doubt = max(doubt, 1.0 - _ramp(state[POWER, k], floor, 2.0 * floor + _TINY))
         state[SLOW, k] = doubt
         if doubt > 0.0 and state[ENVELOPE, k] == 0.0:
@@ -366,6 +381,8 @@ def repair(
                 r = residual[k]
                 n_beyond += abs(r) > limit[k] + tolerance * abs(row[k] - r)
             due = flags[t] & ~CORRECTED == 0 and (index + t) % every == 0
+            if due:
+                _weigh(row, residual, settings, state)
             if n_beyond > 0 or any_bits & ~CORRECTED:
                 n_active, n_bad = _mend(row, bits, due, active, n_active, neighbors, weights,
                                         links, limits, settings, state, residual, rest)  # fmt: skip

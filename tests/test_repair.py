@@ -1,0 +1,378 @@
+"""Bad channels on simulated heads, with the truth known, and on real EEG; the kernel's own laws."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import pytest
+
+from calibration.neighbors import pick_neighbors, solve_ridge, spline_weights
+from calibration.repair import fit_repair, no_repair
+from rt_decoder.artifacts.repair import ChannelRepair
+from rt_decoder.filters import SosFilter, design_sos
+from rt_decoder.guard import Guard
+from rt_decoder.signal import Reason, SignalInfo
+from rt_decoder.simulator import Participant
+from tests.contract import Case as Laws
+from tests.contract import check_causal, check_cut_invariant, copy, make_chunk, run
+
+SFREQ = 250.0
+SOS = design_sos(SFREQ, 0.5, 40.0, 4, notch=(50.0,))
+NO_NOTCH = design_sos(SFREQ, 0.5, 70.0, 4)
+SETTLED = slice(500, None)
+
+
+def as_chunk(data, info):
+    chunk = make_chunk(len(data), index=0, info=info)
+    chunk.flags[:] = chunk.channel_flags[:] = 0
+    return chunk._replace(data=data)
+
+
+def filtered(data, info, sos=SOS):
+    return SosFilter(info, sos).process(as_chunk(data, info)).data.copy()
+
+
+def simulate(n_channels, seconds, session, artifacts=1.0):
+    vectors = np.random.default_rng(0).standard_normal((6, 4))
+    person = Participant(
+        vectors, list("abcdef"), n_channels=n_channels, sfreq=SFREQ, artifacts=artifacts, seed=1
+    )
+    recording = person.simulate(duration=seconds, seed=session, components=False)
+    return recording.data, recording.info
+
+
+class Head:
+    """A cap, its fit on one session, and another session, raw and filtered."""
+
+    def __init__(self, n_channels):
+        data, self.info = simulate(n_channels, 100.0, 0)
+        self.calibration = filtered(data, self.info)
+        self.fit = fit_repair(self.calibration, self.info, np.arange(len(data)) < 500)
+        self.raw = simulate(n_channels, 40.0, 1)[0]
+        self.clean = filtered(self.raw, self.info)
+
+    @cached_property
+    def fit_without_notch(self):
+        data = filtered(simulate(self.info.n_channels, 60.0, 0)[0], self.info, NO_NOTCH)
+        return fit_repair(data, self.info, np.arange(len(data)) < 500)
+
+    def repair(self, data, fit=None):
+        stage = ChannelRepair(self.info, **(fit or self.fit).arguments)
+        return copy(stage.process(as_chunk(data, self.info)))
+
+
+@pytest.fixture(scope="module")
+def heads():
+    return {n: Head(n) for n in (16, 32, 64)}
+
+
+def repaired(chunk):
+    return (chunk.channel_flags & Reason.REPAIRED) > 0
+
+
+def decibels(dirty, out, clean):
+    return 10.0 * np.log10(np.mean((dirty - clean) ** 2) / np.mean((out - clean) ** 2))
+
+
+@pytest.mark.parametrize("n", [16, 32, 64])
+def test_clean_data_pass_untouched(heads, n):
+    head = heads[n]
+    out = head.repair(head.clean)
+    assert repaired(out)[SETTLED].mean() < 1e-3
+    error = np.sqrt(np.mean((out.data - head.clean)[SETTLED] ** 2))
+    assert error <= 0.005 * np.sqrt(np.mean(head.clean[SETTLED] ** 2))
+    assert not (out.flags & Reason.BAD_CHANNEL).any()
+
+
+@pytest.mark.parametrize(("n", "least"), [(16, 20.0), (32, 25.0), (64, 33.0)])
+def test_pops_are_attenuated_at_once(heads, n, least):
+    head = heads[n]
+    data, rng = head.raw.copy(), np.random.default_rng(2)
+    pops = [(int(SFREQ * at), int(rng.integers(n))) for at in range(4, 38, 4)]
+    for start, k in pops:
+        age = np.arange(len(data) - start) / SFREQ
+        data[start:, k] += rng.choice([-1, 1]) * 500e-6 * np.exp(-age / 5.0)
+    dirty = filtered(data, head.info)
+    out = head.repair(dirty)
+    gains = []
+    for start, k in pops:
+        span = slice(start, start + 300)
+        gains.append(decibels(dirty[span, k], out.data[span, k], head.clean[span, k]))
+        assert repaired(out)[start : start + 3, k].any(), "later than 12 ms"
+        others = np.arange(n) != k
+        spread = (out.data - head.clean)[span][:, others]
+        assert np.sqrt(np.mean(spread**2)) < 0.6e-6
+    assert np.mean(gains) >= least + 2.0
+    assert min(gains) >= least
+
+
+FAULTS = {
+    "dead": lambda x, rng: 0.3e-6 * rng.standard_normal(x.shape),
+    "flat": lambda x, rng: np.full_like(x, 3e-5),
+    "rail": lambda x, rng: np.full_like(x, 5e-3),
+    "line": lambda x, rng: x + 80e-6 * np.sin(np.arange(len(x)) * 2 * np.pi * 50 / SFREQ),
+    "noisy": lambda x, rng: x + 40e-6 * rng.standard_normal(x.shape),
+}
+
+
+@pytest.mark.parametrize("n_bad", [1, pytest.param(5, marks=pytest.mark.slow), 12])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_channels_are_replaced_by_what_neighbors_predict(heads, fault, n_bad):
+    head, rng = heads[64], np.random.default_rng(n_bad)
+    bad = rng.choice(64, n_bad, replace=False)
+    span = slice(2500, 6250)
+    data = head.raw.copy()
+    for k in bad:
+        data[span, k] = FAULTS[fault](data[span, k], rng)
+    sos, fit = SOS, head.fit
+    if fault == "line":  # with a notch there is nothing to repair
+        sos, fit = NO_NOTCH, head.fit_without_notch
+    out = head.repair(filtered(data, head.info, sos), fit)
+    clean = filtered(head.raw, head.info, sos)
+    late = slice(span.start + 1000, span.stop)
+    for k in bad:
+        assert repaired(out)[late, k].mean() > 0.95
+        assert np.corrcoef(out.data[late, k], clean[late, k])[0, 1] > 0.9
+    good = np.setdiff1d(np.arange(64), bad)
+    # a channel is known to be dead after a second; till then neighbours may be taken for it
+    assert repaired(out)[SETTLED][:, good].mean() < (0.005 if fault in ("dead", "flat") else 0.002)
+    assert not (out.flags & Reason.BAD_CHANNEL).any()
+
+
+def test_a_notch_leaves_nothing_to_repair(heads):
+    head = heads[32]
+    data = head.raw.copy()
+    data[2500:, 7] = FAULTS["line"](data[2500:, 7], None)
+    assert repaired(head.repair(filtered(data, head.info)))[2750:, 7].mean() == 0.0
+
+
+def test_too_many_bad_channels_flag_the_sample(heads):
+    head = heads[32]
+    data = head.raw.copy()
+    data[2500:7500, :10] = 5e-3
+    out = head.repair(filtered(data, head.info))
+    flagged = (out.flags & Reason.BAD_CHANNEL) > 0
+    assert flagged[2500:2600].mean() > 0.9
+    assert not flagged[500:2500].any()
+    few = head.raw.copy()
+    few[2500:7500, :5] = 5e-3
+    assert not (head.repair(filtered(few, head.info)).flags & Reason.BAD_CHANNEL).any()
+
+
+@pytest.mark.parametrize("n", [16, 32, 64])
+def test_blinks_are_no_pops(heads, n):
+    head = heads[n]
+    data = filtered(simulate(n, 40.0, 2, {"blink": 1.5, "saccade": 1.5})[0], head.info)
+    out = head.repair(data)
+    assert np.abs(data).max() > 150e-6
+    assert repaired(out)[SETTLED].mean() < 1e-3
+    front = [k for k, name in enumerate(head.info.ch_names) if name.startswith(("Fp", "AF"))]
+    assert np.abs(out.data - data)[SETTLED][:, front].max() < 20e-6
+
+
+def test_a_pop_during_blinks_is_found(heads):
+    head = heads[32]
+    data = simulate(32, 40.0, 2, {"blink": 1.0})[0]
+    clean = filtered(data, head.info)
+    k = head.info.ch_names.index("Fp1")
+    data[5000:, k] += 500e-6
+    dirty = filtered(data, head.info)
+    out = head.repair(dirty)
+    span = slice(5000, 5300)
+    assert decibels(dirty[span, k], out.data[span, k], clean[span, k]) > 20.0
+
+
+def test_flagged_channels_are_replaced_until_they_agree_again(heads):
+    head = heads[32]
+    chunk = as_chunk(head.clean.copy(), head.info)
+    chunk.data[3000:3400, 4] += 100e-6 * np.exp(-np.arange(400) / 100.0)
+    chunk.channel_flags[3000:3010, 4] = Reason.RAIL
+    stage = ChannelRepair(head.info, **head.fit.arguments)
+    out = copy(stage.process(chunk))
+    assert (out.channel_flags[3000:3010, 4] & Reason.RAIL).all()
+    assert repaired(out)[3000:3150, 4].all()
+    assert not repaired(out)[3600:, 4].any()
+    error = np.abs(out.data - head.clean)[3000:3400, 4].max()
+    assert error < 30e-6
+
+
+def test_release_is_smooth(heads):
+    head = heads[32]
+    chunk = as_chunk(head.clean.copy(), head.info)
+    chunk.data[3000:3050, 4] += 300e-6
+    out = ChannelRepair(head.info, **head.fit.arguments).process(chunk)
+    share = (out.data - chunk.data)[3050:3200, 4]
+    steps = np.abs(np.diff(share))
+    own = np.abs(np.diff(head.clean[:, 4])).max() + head.fit.limits[0, 4] / (0.25 * SFREQ)
+    assert steps.max() < 2.0 * own
+
+
+@pytest.mark.parametrize("cuts", [[1], [24], [100, 101, 130, 148], list(range(7, 3000, 10))])
+def test_cut_invariant_while_things_go_wrong(heads, cuts):
+    head, rng = heads[16], np.random.default_rng(3)
+    chunk = as_chunk(head.clean[:3000].copy(), head.info)
+    chunk.channel_flags[rng.random(chunk.data.shape) < 0.002] = Reason.JUMP
+    chunk.flags[rng.random(3000) < 0.05] = Reason.HELD
+    for k, start in enumerate((20, 90, 147, 1000, 1003)):
+        chunk.data[start : start + 400, 3 * k] += 400e-6
+    laws = Laws(lambda info: ChannelRepair(head.info, **head.fit.arguments))
+    check_cut_invariant(laws, chunk, cuts)
+    out = run(laws.make(head.info), chunk)
+    assert repaired(out).any(axis=0).sum() >= 5
+
+
+def test_bad_calibration_channels_are_found_and_never_predict(heads):
+    head, rng = heads[32], np.random.default_rng(4)
+    data = head.calibration.copy()
+    data[:, 3] = 1e-9 * rng.standard_normal(len(data))
+    data[:, 8] = 200e-6 * rng.standard_normal(len(data))
+    data[:, 20] = filtered(10e-6 * rng.standard_normal((len(data), 32)), head.info)[:, 0]
+    names = np.array(head.info.ch_names)[[3, 8, 20]]
+    for info in (head.info, SignalInfo(SFREQ, head.info.ch_names, head.info.ch_types, ("V",) * 32)):
+        fit = fit_repair(data, info, np.arange(len(data)) < 500)
+        assert fit.report["bad"] == dict(
+            zip(names, ("flat", "noisy", "unlike its neighbours"), strict=True)
+        )
+        assert np.flatnonzero(fit.bad).tolist() == [3, 8, 20]
+        assert not np.isin(fit.neighbors, [3, 8, 20]).any()
+        out = ChannelRepair(info, **fit.arguments).process(as_chunk(head.clean.copy(), info))
+        assert repaired(out)[:, [3, 8, 20]].all()
+        assert not (out.flags & Reason.BAD_CHANNEL).any()
+        if info.positions is not None:
+            true, got = head.clean[SETTLED, 3], out.data[SETTLED, 3]
+            assert np.corrcoef(true, got)[0, 1] > 0.5
+
+
+def test_types_are_never_mixed_and_scale_apart():
+    rng = np.random.default_rng(5)
+    sources = rng.standard_normal((5000, 3))
+    types = ("mag",) * 6 + ("grad",) * 6 + ("eog", "eeg")
+    unit = np.r_[np.full(6, 1e-13), np.full(6, 1e-11), 1e-5, 1e-5]
+    data = (sources @ rng.standard_normal((3, 14)) + 0.2 * rng.standard_normal((5000, 14))) * unit
+    info = SignalInfo(
+        SFREQ, tuple(f"S{i}" for i in range(14)), types, ("T",) * 6 + ("T/m",) * 6 + ("V",) * 2
+    )
+    fit = fit_repair(data, info)
+    assert (fit.neighbors[:6] < 6).all()
+    assert ((fit.neighbors[6:12] >= 6) | (fit.neighbors[6:12] < 0)).all()
+    assert (fit.neighbors[12:] == -1).all()
+    assert fit.report["left"] == {"eeg": "fewer than 4 channels"}
+    scaled = fit_repair(data / unit, info)
+    assert np.allclose(scaled.limits[0, :12], fit.limits[0, :12] / unit[:12], rtol=1e-6)
+    dirty = as_chunk(data.copy(), info)
+    dirty.data[1000:1200, [2, 12, 13]] += 100 * unit[[2, 12, 13]]
+    out = ChannelRepair(info, **fit.arguments).process(dirty)
+    assert repaired(out)[1000:1200, 2].all()
+    assert np.array_equal(out.data[:, 12:], dirty.data[:, 12:])
+    assert np.abs(out.data[1000:1200, 2] - data[1000:1200, 2]).max() < 3e-13
+
+
+def test_guard_filter_repair_forget_a_rail(heads):
+    head = heads[32]
+    data = head.raw.copy()
+    data[2500:3500, 6] = 0.4  # V
+    guard, sos = Guard(head.info), SosFilter(head.info, SOS)
+    stage = ChannelRepair(head.info, **head.fit.arguments)
+    out = stage.process(sos.process(guard.process(as_chunk(data, head.info))))
+    error = np.abs(out.data - head.clean)
+    assert repaired(out)[2520:3500, 6].mean() > 0.9
+    assert error[6000:, 6].max() < 60e-6
+    assert error[SETTLED][:, np.arange(32) != 6].max() < 10e-6
+
+
+def test_causal_with_pops(heads):
+    head = heads[16]
+    laws = Laws(lambda info: ChannelRepair(head.info, **head.fit.arguments))
+    chunk = as_chunk(head.clean[:400].copy(), head.info)
+    chunk.data[100:, 2] += 300e-6
+    check_causal(laws, chunk, 211)
+
+
+def test_neighbors_and_ridge_are_least_squares():
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((4000, 6)) @ rng.standard_normal((6, 6))
+    moments = x.T @ x / len(x)
+    picks = pick_neighbors(moments, 2, np.ones(6, bool), 5, 1e-9)
+    assert sorted(picks) == [0, 1, 3, 4, 5]
+    weights = solve_ridge(moments, 2, picks, 0.0)
+    assert np.allclose(weights, np.linalg.lstsq(x[:, picks], x[:, 2], rcond=None)[0])
+    first = pick_neighbors(moments, 2, np.array([1, 1, 1, 0, 1, 1], bool), 1, 1e-9)[0]
+    corr = np.abs(np.corrcoef(x.T)[2])
+    corr[[2, 3]] = 0.0
+    assert first == np.argmax(moments[2] ** 2 / np.diag(moments) * (corr > 0))
+
+
+def test_spline_reproduces_constants_and_is_near_on_smooth_fields():
+    points = np.random.default_rng(7).standard_normal((40, 3))
+    points *= 0.09 / np.linalg.norm(points, axis=1, keepdims=True)
+    usable = np.ones(40, bool)
+    usable[3] = False
+    for k in (0, 3):
+        near, weights = spline_weights(points, k, usable, 8)
+        assert k not in near
+        assert 3 not in near
+        assert weights.sum() == pytest.approx(1.0)
+        assert points[near, 0] @ weights == pytest.approx(points[k, 0], abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"neighbors": np.zeros((5, 2), int)}, "need neighbors, weights, limits and bad of shapes"),
+        ({"neighbors": np.full((6, 2), 6)}, "from -1 to 5"),
+        ({"neighbors": np.full((6, 2), 5)}, "own type"),
+        ({"neighbors": np.tile(np.arange(6)[:, None], 2)}, "channel itself"),
+        ({"weights": np.full((3, 6, 2), np.nan)}, "finite"),
+        ({"limits": np.zeros((5, 6))}, "limits above 0"),
+        ({"bad": np.ones(6, bool)}, "neighbors for every channel that is bad"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    info = SignalInfo(SFREQ, tuple("abcdef"), ("eeg",) * 5 + ("eog",), ("V",) * 6)
+    neighbors = np.full((6, 2), -1)
+    neighbors[:5] = (np.arange(5)[:, None] + [1, 2]) % 5
+    arguments = {
+        "neighbors": neighbors,
+        "weights": np.ones((3, 6, 2)),
+        "limits": np.ones((5, 6)),
+        "bad": np.zeros(6, bool),
+    }
+    ChannelRepair(info, **arguments)
+    with pytest.raises(ValueError, match=message):
+        ChannelRepair(info, **(arguments | change))
+
+
+def test_fits_that_cannot_be_say_why(heads):
+    info = SignalInfo(SFREQ, ("a", "b", "c"), ("eeg", "eeg", "eog"), ("V",) * 3)
+    data = np.random.default_rng(8).standard_normal((3000, 3))
+    assert fit_repair(data, info) is None
+    assert "got 2 eeg" in no_repair(info.ch_types)
+    head = heads[16]
+    with pytest.raises(ValueError, match="need 10 s of good samples"):
+        fit_repair(head.calibration[:2000], head.info)
+    with pytest.raises(ValueError, match="need data of shape"):
+        fit_repair(data, head.info)
+    dead = head.calibration * (np.arange(16) < 3)
+    with pytest.raises(ValueError, match="constant, got more than half"):
+        fit_repair(dead, head.info)
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Subject05_2", "Subject33_1"])
+def test_real_eeg_is_hardly_touched(data_dir, name):
+    import mne
+
+    path = data_dir / "eegmat" / f"{name}.edf"
+    raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
+    raw.pick([ch for ch in raw.ch_names if ch.startswith("EEG") and "A2" not in ch])
+    n = len(raw.ch_names)
+    info = SignalInfo(raw.info["sfreq"], tuple(raw.ch_names), ("eeg",) * n, ("V",) * n)
+    sos = design_sos(info.sfreq, 0.5, 40.0, 4, notch=(50.0,))
+    data = filtered(np.ascontiguousarray(raw.get_data().T), info, sos)
+    half = len(data) // 2
+    fit = fit_repair(data[:half], info, np.arange(half) < 1000)
+    assert fit.report["bad"] == {}
+    out = ChannelRepair(info, **fit.arguments).process(as_chunk(data[half:], info))
+    assert repaired(out).mean() < 1e-3
