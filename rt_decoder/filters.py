@@ -85,6 +85,13 @@ class Reference:
         MNE does); names take the mean of those channels, for all of their type. Other channels
         are passed on.
 
+    Notes
+    -----
+    A channel with a reason in `channel_flags` that was not repaired is left out of the mean of
+    that sample; where all are, all are used. Leaving channel k out of n moves the mean by
+    ``(mean - x[k]) / (n - 1)``: of a sound channel that is far below its own amplitude, of a bad one
+    it is what would have spread to every channel.
+
     Raises
     ------
     ValueError
@@ -96,7 +103,9 @@ class Reference:
 
     def __init__(self, info: SignalInfo, kind: str | Sequence[str] | None) -> None:
         self.info = info
-        self._sources, self._targets = _reference_picks(info, kind)
+        self._sources, targets = _reference_picks(info, kind)
+        self._targets = np.zeros(info.n_channels)
+        self._targets[targets] = 1.0
         self._data = Rows((info.n_channels,), np.float64)
 
     def process(self, chunk: Chunk) -> Chunk:
@@ -105,7 +114,7 @@ class Reference:
             return chunk
         data = self._data.take(len(chunk.data))
         data[:] = chunk.data
-        subtract_mean(data, self._sources, self._targets)
+        subtract_mean(data, chunk.channel_flags, self._sources, self._targets)
         return chunk._replace(data=data)
 
     def reset(self) -> None:
