@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from rt_decoder.decoder import decode_recording
+from rt_decoder.kernels.join import join, join_state
 from rt_decoder.outlets import data_outlet
 from rt_decoder.session import Session
-from rt_decoder.signal import Readout, SignalInfo, StreamLost
+from rt_decoder.signal import Readout, Reason, SignalInfo, StreamLost
 from rt_decoder.sinks import Recorder
 from rt_decoder.sources.joined import JoinedSource
 from rt_decoder.sources.lsl import local_clock
@@ -163,7 +164,7 @@ def test_a_smooth_reference_is_interpolated_at_the_delay(sfreq: float) -> None:
     assert case.joined.take_events() == []
 
 
-@pytest.mark.parametrize("sfreq", [50.0, 100.0, 250.0, 1000.0])
+@pytest.mark.parametrize("sfreq", [pytest.param(50.0, marks=pytest.mark.slow), 100.0, 1000.0])
 def test_jitter_of_4_ms_is_smoothed_on_both_streams(sfreq: float) -> None:
     case = Case(sfreq, 40.0, jitter=0.004)
     got = case.run()[:, 0]
@@ -176,7 +177,7 @@ def test_jitter_of_4_ms_is_smoothed_on_both_streams(sfreq: float) -> None:
 
 
 @pytest.mark.parametrize("sfreq", [50.0, 100.0, 1000.0])
-@pytest.mark.parametrize("seconds", [0.3, 60.0])
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(60.0, marks=pytest.mark.slow)])
 def test_missing_exactly_where_it_dropped_out(sfreq: float, seconds: float) -> None:
     case = Case(sfreq, 20.0 + seconds, drop=(18.0, 18.0 + seconds))
     got = case.run()[:, 0]
@@ -196,7 +197,14 @@ def test_missing_exactly_where_it_dropped_out(sfreq: float, seconds: float) -> N
     assert case.reference.n_late == 0
 
 
-@pytest.mark.parametrize("ch_types", [("resp",), ("stim",), ("resp", "stim")])
+@pytest.mark.parametrize(
+    "ch_types",
+    [
+        pytest.param(("resp",), marks=pytest.mark.slow),
+        ("resp", "stim"),
+        pytest.param(("stim",), marks=pytest.mark.slow),
+    ],
+)
 def test_chunking_changes_no_bit(ch_types: tuple[str, ...]) -> None:
     """Whatever arrives in time gives the same columns, dropouts, jitter and averaging included."""
     columns = []
@@ -286,7 +294,7 @@ def test_a_nan_of_the_reference_stays_where_it_is() -> None:
     assert case.reference.n_missing == 0
 
 
-@pytest.mark.parametrize("jump", [5.0, -5.0])
+@pytest.mark.parametrize("jump", [5.0, -5.0, 0.5])
 def test_a_reference_clock_that_is_set_costs_a_second(jump: float) -> None:
     case = Case(100.0, 30.0)
     case.source._stamps[1500:] += jump  # at 24 s; the offset is measured anew at once
@@ -294,7 +302,7 @@ def test_a_reference_clock_that_is_set_costs_a_second(jump: float) -> None:
         -OFFSET - SKEW * case.clock.now - (jump if case.clock.now > 24.0 else 0.0)
     )
     got = case.run()[:, 0]
-    late = case.main_times > 26.0
+    late = case.main_times > 25.2
     assert not np.isnan(got[late]).any()
     error = np.abs(got - wave(case.main_times - case.reference.delay))[late]
     assert error.max() < 0.01
@@ -306,6 +314,53 @@ def test_nothing_is_joined_before_there_is_a_sample() -> None:
     asked = case.main_times - case.reference.delay
     np.testing.assert_array_equal(np.isnan(got), asked < case.times[0] - 1e-4)
     assert case.reference.n_late == 0
+
+
+def looked_up(times: np.ndarray, values: np.ndarray, asked: np.ndarray, *, span: int = 1):
+    """The kernel alone, on samples whose stamps count, with no delay."""
+    ring, state = np.zeros((64, 1)), join_state(True)
+    averaged = ring if span == 1 else ring.copy()
+    held = [np.full(len(x), Reason.HELD, np.uint16) for x in (asked, times)]
+    out = np.zeros((len(asked), 1))
+    done = join(
+        asked, asked, held[0], 0, False, 0.0, np.inf, values[:, None].copy(), times, times, held[1],
+        span, 0.05, np.array([False]), np.zeros((64, 2)), ring, averaged, state, out, 0,
+    )  # fmt: skip
+    assert done == len(asked)
+    return out[:, 0]
+
+
+def test_stamps_out_of_order_are_put_in_order() -> None:
+    times = np.array([0.0, 0.01, 0.008, 0.009, 0.02, 0.03])
+    values = np.arange(6.0)
+    asked = np.linspace(0.0, 0.03, 50)[:-1]
+    asked = asked[(asked < 0.0095) | (asked > 0.0105)]
+    ordered = np.maximum.accumulate(times)
+    np.testing.assert_allclose(
+        looked_up(times, values, asked), np.interp(asked, ordered, values), atol=1e-12
+    )
+
+
+def test_a_clock_that_was_set_back_starts_afresh() -> None:
+    """What is kept is of another time: it is never mixed with what comes."""
+    times = np.array([5.0, 5.01, 5.02, 1.0, 1.01, 1.02])
+    got = looked_up(times, np.arange(6.0), np.array([5.005, 5.03, 1.005, 1.015, 5.005]))
+    np.testing.assert_allclose(got, [0.5, np.nan, 3.5, 4.5, np.nan], atol=1e-9)
+
+
+def test_a_sample_asked_for_exactly_is_given_exactly() -> None:
+    """Also at the edge of a dropout, and beside a NaN."""
+    times = np.array([0.0, 0.01, 0.02, 0.5])
+    values = np.array([1.0, 2.0, np.nan, 4.0])
+    asked = np.array([0.0, 0.01, 0.02, 0.3, 0.5])
+    np.testing.assert_array_equal(looked_up(times, values, asked), [1.0, 2.0, np.nan, np.nan, 4.0])
+
+
+def test_an_average_never_reaches_across_a_dropout() -> None:
+    times = np.append(np.arange(20) / 1000, 1.0 + np.arange(20) / 1000)
+    values = np.repeat([0.0, 100.0], 20)
+    got = looked_up(times, values, np.append(times[1:17], times[21:37]), span=4)
+    np.testing.assert_array_equal(got, np.repeat([0.0, 100.0], 16))
 
 
 # --- the main stream's side
@@ -559,7 +614,7 @@ def test_a_record_decodes_to_what_was_read_out_live(source_id: str, tmp_path: Pa
     thread.start()
     try:
         wait_for(lambda: outlets["main"].have_consumers() and outlets["belt"].have_consumers())
-        start, events, sent = local_clock(), [], 0
+        start, sent = local_clock(), 0
         for row in range(0, 3400, 20):
             second = row / 250
             if second == 7.04:
@@ -576,17 +631,14 @@ def test_a_record_decodes_to_what_was_read_out_live(source_id: str, tmp_path: Pa
                 time.sleep(0.002)
             stamps = (start + np.arange(row, row + 20) / 250).tolist()
             outlets["main"].push_chunk(np.ascontiguousarray(recording.data[row : row + 20]), stamps)
-            events += source.take_events()
         wait_for(lambda: session.n_samples == 3400)
-        events += source.take_events()
     finally:
         stop.set()
         thread.join(10.0)
         session.close()
         record.close()
     assert len(answers) > 1000
-    told = {event for event, _ in events}
-    assert told >= {"reference_lost", "reference_returned"}
+    assert session.counts["reference_lost"] == session.counts["reference_returned"] == 1
     back = read_recording(path)
     assert back.info.ch_names == joined_info.ch_names
     missing = np.isnan(back.data[:, -1])

@@ -369,6 +369,7 @@ def sending(source_id: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", KILLED, source_id], cwd=REPO)
 
 
+@pytest.mark.slow
 def test_a_silent_stream_is_replaced_only_by_another_outlet(source_id: str) -> None:
     """SIGSTOP looks like a pulled cable: connected, and silent."""
     streams = LslStreams({"source_id": source_id}, units="uV", timeout=20.0)

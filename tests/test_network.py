@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -193,6 +194,42 @@ def test_a_cable_that_is_pulled_and_plugged_again(network: Network, tmp_path: Pa
     )  # fmt: skip
     assert decoded.code == 0, decoded.err
     assert readouts(offline) == readouts(log)
+
+
+def test_a_session_goes_on_with_another_amplifier(network: Network, tmp_path: Path) -> None:
+    """The power fails, and the same recording is sent by a computer that was started anew."""
+    recording = replace(small_recording(seconds=24.0), markers=())
+    save_recording(recording, tmp_path / "rec.xdf")
+    model, log = tmp_path / "model.rtd.safetensors", tmp_path / "log.jsonl"
+    save_model(random_model(recording, small_recipe()), model)
+    replay = command_line("replay", tmp_path / "rec.xdf", "--name", "net")
+    sender = network.start(network.amplifier, replay)
+    run = network.start(
+        network.reader,
+        command_line(
+            "run", "--model", model, "--name", "net", "--continuous", "--log", log,
+            "--timeout", "60", "--quiet",
+        ),
+    )  # fmt: skip
+    wait_for(lambda: n_readouts(log) > 300, 60.0)
+    started = len(events(log))
+    network.cable(plugged=False)
+    wait_for(lambda: events(log)[started:])
+    end(sender)
+    before = n_readouts(log)
+    network.power_off()
+    network.power_on()
+    network.start(network.amplifier, replay)
+    wait_for(lambda: "returned" in [e["event"] for e in events(log)], 60.0)
+    wait_for(lambda: n_readouts(log) > before + 300, 20.0)
+    run.send_signal(signal.SIGINT)
+    received = finish(run)
+    assert received.code == 0, received.err
+    written = lines(log)
+    kinds = [line.get("event", line["type"]) for line in written]
+    lost = kinds.index("lost")
+    assert "has been replaced" in written[lost]["reason"]
+    assert kinds[lost - 1 : lost + 2] == ["stale", "lost", "returned"]  # nothing decoded between
 
 
 SEND = """

@@ -168,9 +168,8 @@ def _look_up(
             out[c] = ring[held % size, c] if holds else np.nan
             missing |= not holds
         else:
-            # a weight of 0 must not let a NaN of the sample after through
             value = averaged[a, c]
-            out[c] = value if weight == 0.0 else value + weight * (averaged[b, c] - value)
+            out[c] = value + weight * (averaged[b, c] - value)
             missing |= np.isnan(weight)
     state[MISSING] += missing
     state[ASKED] = max(state[ASKED], time)
