@@ -19,7 +19,8 @@ DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 REFERENCE_TYPES = ("ecg", "resp", "emg", "misc", "eog")  # eog only where it is named
 _GRID = 16  # lessons a step of the leakage, as in the kernel
 _CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: gate of a lost reference, running power
-_AT_START = (0.0, 1.0, 0.0, 0.0, 0.0)  # of a reference: no hold, gate open, age, place, energy
+# state of a reference: no hold, gate open; age, place, energy and what smoothing remembers
+_AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class ReferenceRegression:
@@ -62,6 +63,10 @@ class ReferenceRegression:
         Nothing is learned from a sample at which ``z' inverse z``, summed over a reference's taps,
         is larger than this: they contradict each other as they never did in calibration. None
         for no bound.
+    smoothing : array of shape (r,) or None
+        Corner in Hz of two equal low-passes of first order, one after the other, that each
+        reference goes through before its past is kept: a noisy belt. `scale` is the RMS behind
+        them; 0 or None for none.
     time_constant : float
         Seconds in which the past loses all but 1/e of its say.
     leakage : float
@@ -116,9 +121,10 @@ class ReferenceRegression:
         limit: np.ndarray,
         spread: np.ndarray,
         reach: np.ndarray | None = None,
+        smoothing: np.ndarray | None = None,
         *,
         time_constant: float = 60.0,
-        leakage: float = 240.0,
+        leakage: float = 120.0,
         box: float = 1.0,
         clip: float = 5.0,
         most_trace: float = 2.0,
@@ -136,6 +142,7 @@ class ReferenceRegression:
         scale, limit = _checked(scale, (r,), "scale", 0.0), _checked(limit, (r,), "limit", 0.0)
         spread = _checked(spread, (n_data,), "spread", 0.0)
         reach = np.full(r, np.inf) if reach is None else _checked(reach, (r,), "reach", 0.0)
+        smoothing = np.zeros(r) if smoothing is None else _checked(smoothing, (r,), "smoothing")
         _check_settings(
             time_constant=time_constant,
             leakage=leakage,
@@ -155,8 +162,9 @@ class ReferenceRegression:
         pull = leakage / (_GRID * every)
         rates = 1.0 - np.exp(-1.0 / (sfreq * np.array([pull, _POWER, _CLOSE, _OPEN])))
         most = most_trace * (np.diag(inverse) @ np.eye(r)[taps[:, 0]])
+        smooth = np.where(smoothing > 0, 1.0 - np.exp(-2 * np.pi * smoothing / sfreq), 1.0)
         wait = np.ceil(holdoff * sfreq) + longest + 1.0
-        fixed = (columns, 1.0 / scale, limit, silent * scale**2, wait, most, reach)
+        fixed = (columns, 1.0 / scale, limit, silent * scale**2, wait, most, reach, smooth)
         state = (scale**2, *np.outer(_AT_START, np.ones(r)))
         half = box * _box_unit(weights, taps, r) if np.isfinite(box) else np.inf
         self._constants = np.array([forget, *rates, every])

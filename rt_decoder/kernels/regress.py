@@ -21,8 +21,8 @@ REGRESSED = 32768
 # elements of `constants`
 FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY = 0, 1, 2, 3, 4, 5
 # columns of `references`: fixed, then state
-COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH = 0, 1, 2, 3, 4, 5, 6
-POWER, HOLD, GATE, AGE, PLACE, ENERGY = 7, 8, 9, 10, 11, 12
+COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH = 0, 1, 2, 3, 4, 5, 6, 7
+POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE = 8, 9, 10, 11, 12, 13, 14, 15
 # rows of `weights`: live, calibrated, lowest and highest allowed
 LIVE, CALIBRATED, LOW, HIGH = 0, 1, 2, 3
 # rows of `channels`: largest error that teaches, subtraction that counts; then scratch
@@ -54,7 +54,7 @@ def regress(
 
     `taps` (k, 2) holds the reference and the lag in samples of each regressor, `ring` (length, r)
     the past of the references, `inverse` (2, k, k) P live and calibrated; `constants`,
-    `references` (r, 13), `weights` (4, k, c), `channels` (4, c) and `regressors` (4, k) hold what
+    `references` (r, 16), `weights` (4, k, c), `channels` (4, c) and `regressors` (4, k) hold what
     the names at the top of this file say. `flags` (n,) get `REGRESSED` where more than `NOTABLE`
     went out of a channel.
     """
@@ -94,6 +94,12 @@ def _listen(
         value = row[column]
         bad = channel_flags[column] & UNUSABLE != 0 or abs(value) > state[LIMIT]
         value = min(max(value, -state[LIMIT]), state[LIMIT])
+        if state[SMOOTH] < 1.0:
+            if state[AGE] == 0.0:
+                state[ONCE] = state[TWICE] = value
+            state[ONCE] += state[SMOOTH] * (value - state[ONCE])
+            state[TWICE] += state[SMOOTH] * (state[ONCE] - state[TWICE])
+            value = state[TWICE]
         if bad:
             state[HOLD] = state[HOLDOFF]
         else:
