@@ -24,7 +24,7 @@ Clean = Callable[[np.ndarray], np.ndarray]
 Fit = Callable[[np.ndarray, SignalInfo], Clean]
 
 
-def fit_none(data: np.ndarray, info: SignalInfo) -> Clean:
+def fit_none(_: np.ndarray, info: SignalInfo) -> Clean:
     """The input itself."""
     return lambda test: test[:, : n_data(info)].copy()
 
@@ -41,10 +41,8 @@ def fit_eog_regression(data: np.ndarray, info: SignalInfo) -> Clean:
     import mne
 
     c = n_data(info)
-    picks = sorted({k for k in info.ch_types[:c]})
-    names = {"eeg": "eeg", "mag": "mag", "grad": "grad"}
     model = mne.preprocessing.EOGRegression(
-        picks=[names[k] for k in picks], picks_artifact="eog", proj=False
+        picks=sorted(set(info.ch_types[:c])), picks_artifact="eog", proj=False
     ).fit(_raw(data, info))
     return lambda test: model.apply(_raw(test, info)).get_data()[:c].T
 

@@ -7,14 +7,10 @@ the chain makes of them is not known here.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rt_decoder.filter_design import design_sos
 from rt_decoder.kernels.sos import sos_filter, sos_prime

@@ -1,0 +1,145 @@
+"""Run every method on the scenes of one simulated person and measure it.
+
+Figures are defined in `cleaning_metrics`. The chain is `cleaning_chain.our_chain`; what only it has
+(flags, weights, a beat detector) is measured in `cleaning_laws`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from cleaning_chain import Chain, our_chain
+from cleaning_laws import chain_figures
+from cleaning_metrics import (
+    attenuation_db,
+    correlation,
+    distortion,
+    event_average,
+    injected_gain,
+    reference_correlation,
+    relative_error,
+)
+from cleaning_rivals import RIVALS, missing
+from cleaning_scene import CUES, Truth, cleaning_scene, filtered, n_data, truth
+
+from rt_decoder.signal import SignalInfo
+from rt_decoder.simulator import Simulation
+
+__all__ = ["OURS", "evaluate"]
+
+OURS = "this chain"
+ARTIFACTS = ("blink", "saccade", "heart", "breath")
+_SETTLE = 10.0  # s at the beginning of a test that do not count
+_SLOW, _SLOW_SECONDS = ("ASR (meegkit)",), 60.0
+_RESPONSE = 0.8  # s
+_POPS_EVERY = 12.0  # s
+
+Method = Callable[[np.ndarray], np.ndarray]  # raw (n, all channels) -> cleaned data channels
+
+
+def evaluate(seed: int, kind: str, *, slow: bool = True, seconds: float = 240.0) -> dict[str, Any]:
+    """All figures of one person: `severity`, `methods` (a dict each) and `chain`."""
+    calibration = cleaning_scene(seed, kind, session=1, seconds=300.0)
+    info = calibration.info
+    scenes = {
+        "test": cleaning_scene(seed, kind, session=2, seconds=seconds, pop_every=_POPS_EVERY),
+        "quiet": cleaning_scene(seed, kind, session=2, seconds=seconds, artifacts=0),
+        "cued": cleaning_scene(seed, kind, session=3, seconds=80.0, cued=True),
+    }
+    chain = our_chain(calibration.data, info, calibration.events)
+    methods = {OURS: measured(ours(chain), scenes)}
+    seen = filtered(calibration.data, info.sfreq)
+    for name, fit in RIVALS.items():
+        if missing(name) or (name in _SLOW and (not slow or kind == "meg")):
+            methods[name] = dict.fromkeys(methods[OURS])
+            continue
+        method = behind_filters(fit(seen, info), info)
+        methods[name] = measured(method, scenes, _SLOW_SECONDS if name in _SLOW else None)
+    return {
+        "severity": severity(scenes["test"]),
+        "methods": methods,
+        "chain": chain_figures(chain, scenes["test"]),
+    }
+
+
+def ours(chain: Chain) -> Method:
+    """The chain as a method: raw data in, cleaned data channels out, afresh each time."""
+    c = n_data(chain.info)
+    return lambda raw: chain.clean(raw).data[:, :c]
+
+
+def behind_filters(clean: Method, info: SignalInfo) -> Method:
+    """A rival behind the filters that the chain has, too."""
+    return lambda raw: clean(filtered(raw, info.sfreq))
+
+
+def without_pops(scene: Simulation) -> np.ndarray:
+    """Data of a scene without pops."""
+    return scene.data - scene.components["pop"]
+
+
+def severity(scene: Simulation) -> dict[str, float]:
+    """How bad the recording is before cleaning (pops left out), on average over channels."""
+    seen, rows = truth(scene), slice(round(_SETTLE * scene.info.sfreq), None)
+    mix = seen.mix - seen.parts["pop"]
+    return {
+        "CC": correlation(seen.clean[rows], mix[rows]),
+        "RRMSE": relative_error(seen.clean[rows], mix[rows]),
+    }
+
+
+def measured(
+    method: Method, scenes: dict[str, Simulation], seconds: float | None = None
+) -> dict[str, float]:
+    """Figures of one method over the scenes, of their first `seconds` if given."""
+    info = scenes["test"].info
+    stop = None if seconds is None else round(seconds * info.sfreq)
+    test = scenes["test"]
+    data, seen = without_pops(test)[:stop], _cut(truth(test), stop)
+    rows = slice(round(_SETTLE * info.sfreq), None)
+    output = method(data)
+    figures = {
+        "cc": correlation(seen.clean[rows], output[rows]),
+        "rrmse": relative_error(seen.clean[rows], output[rows]),
+    }
+
+    def left(name: str) -> np.ndarray:
+        return output - method(data - test.components[name][:stop])
+
+    for name in ARTIFACTS:
+        figures[f"{name}_db"] = attenuation_db(seen.parts[name][rows], left(name)[rows], seen.scale)
+    popped = method(test.data[:stop]) - output
+    figures["pop_db"] = attenuation_db(seen.parts["pop"][rows], popped[rows], seen.scale)
+    quiet = scenes["quiet"]
+    calm = filtered(quiet.data[:stop, : n_data(info)], info.sfreq)
+    figures["distortion"] = distortion(calm[rows], method(quiet.data[:stop])[rows], seen.scale)
+    onsets = [marker.index for marker in test.events if marker.index > rows.start]
+    length = round(_RESPONSE * info.sfreq)
+    figures["erp_gain"] = injected_gain(
+        seen.parts["evoked"], left("evoked"), onsets, length, seen.scale
+    )
+    figures["eog_correlation"] = _cued(method, scenes["cued"])
+    return figures
+
+
+def _cut(seen: Truth, stop: int | None) -> Truth:
+    parts = {name: part[:stop] for name, part in seen.parts.items()}
+    return Truth(seen.clean[:stop], seen.mix[:stop], parts, seen.scale)
+
+
+def _cued(method: Method, scene: Simulation) -> float:
+    """Correlation with EOG over cued blinks and saccades: the larger of VEOG and HEOG."""
+    info = scene.info
+    output = method(scene.data)
+    eog = [i for i, kind in enumerate(info.ch_types) if kind == "eog"]
+    references = filtered(scene.data[:, eog], info.sfreq)
+    rows = slice(*(round(CUES[k][j] * info.sfreq) for k, j in ((1, 1), (2, 2))))
+    return reference_correlation(output[rows], references[rows])
+
+
+def locked_size(data: np.ndarray, onsets: list[int], start: int, stop: int) -> float:
+    """Largest deflection of the mean around onsets, over channels, its own mean removed."""
+    mean = event_average(data, onsets, start, stop)
+    return float(np.abs(mean - mean.mean(0)).max())
