@@ -191,7 +191,7 @@ def _search(
             if u > 1.0 and _ramp(u, 1.0, FULL) > q[k] + 0.01:
                 # One of usual size that differs is rather predicted from a bad one: from one that
                 # is far too large, or has been weak for a while.
-                blame = u * min(max(x[k] * x[k] / (16.0 * limits[USUAL, k] + _TINY), 0.5), 1.0)
+                blame = u * min(max(x[k] * x[k] / (16.0 * limits[USUAL, k] + _TINY), 0.25), 1.0)
                 if state[POWER, k] < 0.25 * min(state[PREDICTED, k], limits[USUAL, k]):
                     blame = 2.0 * u
                 if blame > most:
