@@ -173,10 +173,12 @@ def _learn(
     # a plain mean at first
     share = max(state[_BASELINE, rank + 2], 1.0 / state[_BASELINE, rank])
     rate = state[_BASELINE, rank + 1]
+    found = share <= state[_BASELINE, rank + 2]  # the baseline has been; outliers move it little
     for r in range(rank):
         left = state[_Z, r] - state[_AMOUNT, r] - state[_BASELINE, r]
         # of all, artifact included: a mean of what is left could trade places with a course
-        state[_BASELINE, r] += share * (state[_Z, r] - state[_BASELINE, r])
+        off = state[_Z, r] - state[_BASELINE, r]
+        state[_BASELINE, r] += share * (min(max(off, -_LARGEST), _LARGEST) if found else off)
         state[_Z, r] = min(max(left, -_LARGEST), _LARGEST)
     n_active = 0
     for b in range(1, len(beats)):
