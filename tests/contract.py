@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
 from rt_decoder.filters import Decimator, FilterBank, Reference, SosFilter, design_sos
 from rt_decoder.framing import Framer
 from rt_decoder.guard import Guard
@@ -42,6 +43,16 @@ class FramedStage:
         return join(hops, chunk) if hops else part(chunk, 0, 0)
 
 
+def heartbeat(info: SignalInfo) -> HeartbeatTemplate:
+    """One that takes noise for broad beats every second, and remembers but the last of them."""
+    n = sum(kind == "eeg" for kind in info.ch_types)
+    maps = np.linalg.qr(np.random.default_rng(0).standard_normal((n, 2)))[0].T
+    courses = np.random.default_rng(1).standard_normal((round(0.8 * info.sfreq), 2))
+    source = np.arange(info.n_channels) == info.n_channels - 1
+    levels = np.array([1e-3, 1e-5, info.sfreq, 1.0, 1e-7, 1e-7, 1e-5])
+    return HeartbeatTemplate(info, source, 1e-6 * maps, 1e5 * maps, courses, levels, n_beats=1.0)
+
+
 class Case(NamedTuple):
     """How to make a stage, and what is special about it."""
 
@@ -63,6 +74,7 @@ STAGES: dict[str, Case] = {
     "no-filter": Case(lambda info: SosFilter(info, design_sos(info.sfreq))),
     "reference": Case(lambda info: Reference(info, "average")),
     "no-reference": Case(lambda info: Reference(info, None)),
+    "heartbeat": Case(heartbeat),
     "decimator": Case(lambda info: Decimator(info, 4)),
     "bank": Case(lambda info: FilterBank(info, ((8.0, 12.0), (20.0, 40.0)), 2), power=True),
 }
