@@ -1,11 +1,9 @@
-"""Keep LSL on this machine: no multicast, no IPv6, no other host.
+"""Keep LSL on this machine: nobody else finds a stream, reads it or asks its clock.
 
-For the demonstration, the tests and any session whose streams all live on one computer. It also
-works where multicast does not: in containers, behind VPNs, on locked-down networks.
-
-The configuration alone keeps the search for streams on this machine. The samples themselves and
-the clock are offered by liblsl (1.18) on all addresses whatever is configured: ``ListenAddress``
-is that of the search. `keep_local` shuts these two ports to other machines.
+liblsl (1.18) offers the samples and the clock of an outlet on all addresses, whatever is
+configured: ``ListenAddress`` is that of the search alone. So it takes two steps: a configuration,
+before liblsl is loaded, which lets the search listen on loopback only; and `keep_local` for each
+outlet. A configuration of the user's own decides instead, and nothing is shut then.
 """
 
 from __future__ import annotations
@@ -22,9 +20,10 @@ from xml.etree import ElementTree
 if TYPE_CHECKING:
     import pylsl
 
-__all__ = ["configure_loopback", "keep_local"]
+__all__ = ["configure_local", "configure_loopback", "keep_local"]
 
-_CONFIG = """\
+_PREFIX = "rt_decoder-lsl-"  # of files written here; processes started from here know it
+_LOOPBACK = """\
 [ports]
 IPv6 = disable
 PortRange = 128
@@ -45,10 +44,23 @@ TimeProbeInterval = 0.016
 [log]
 level = -3
 """
+_LOCAL = """\
+[ports]
+IPv6 = disable
+
+[multicast]
+ListenAddress = 127.0.0.1
+
+[lab]
+KnownPeers = {127.0.0.1}
+"""
 
 
 def configure_loopback() -> Path:
     """Point liblsl, in this process and those it starts, to a loopback-only configuration.
+
+    For the demonstration, the tests and any session whose streams all live on one computer. It
+    also works where multicast does not: in containers, behind VPNs, on locked-down networks.
 
     liblsl reads its configuration once, at the first stream, query or clock reading: call this
     before. It goes through the environment (``LSLAPICFG``) and not through
@@ -60,12 +72,33 @@ def configure_loopback() -> Path:
     path : Path
         The configuration file in force, removed at exit if it was written here.
     """
+    return _configure(_LOOPBACK)
+
+
+def configure_local() -> Path | None:
+    """Look for streams on the network as usual, but offer those of this process to no one else.
+
+    For programs that read an amplifier on another machine and whose answers are private. As
+    `configure_loopback`, and also a configuration where liblsl finds one by itself is kept.
+
+    Returns
+    -------
+    path : Path or None
+        The file that ``LSLAPICFG`` names; None if liblsl finds a configuration by itself.
+    """
+    found = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
+    if not os.environ.get("LSLAPICFG") and any(Path(p).expanduser().is_file() for p in found):
+        return None
+    return _configure(_LOCAL)
+
+
+def _configure(text: str) -> Path:
     chosen = os.environ.get("LSLAPICFG")
     if chosen:
         return Path(chosen)
-    handle, name = tempfile.mkstemp(prefix="rt_decoder-loopback-", suffix=".cfg")
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=".cfg")
     with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(_CONFIG)
+        file.write(text)
     os.environ["LSLAPICFG"] = name
     path = Path(name)
     atexit.register(path.unlink, missing_ok=True)
@@ -73,37 +106,33 @@ def configure_loopback() -> Path:
 
 
 def keep_local(outlet: pylsl.StreamOutlet) -> bool:
-    """Let only this machine reach an outlet's samples and its clock.
+    """Let only this machine reach an outlet, if the configuration in force is of this module.
 
-    Binds the two ports of the outlet to the loopback interface, where also what this machine sends
-    to its own network address passes. Call it right after the outlet was made. Other hosts can
-    still see the outlet's name and address, unless the search is kept here by
-    `configure_loopback`.
+    Binds the two ports of the outlet to the loopback interface; who has connected from elsewhere
+    is cut off. Call it right after the outlet was made. What comes through an address of this
+    machine on a network is refused as well; with these configurations nobody is told such a one.
 
     Returns
     -------
     bool
-        False where the system does not allow it (all but Linux from 5.7 on): there a firewall has
-        to keep others out.
+        Whether others are shut out. Not under a configuration of the user's own; nor where the
+        system does not allow it (all but Linux from 5.7 on): there it takes a firewall.
     """
     device = getattr(socket, "SO_BINDTODEVICE", None)
-    if device is None:
+    if device is None or not Path(os.environ.get("LSLAPICFG", "")).name.startswith(_PREFIX):
         return False
     info = ElementTree.fromstring(outlet.get_info().as_xml())  # noqa: S314  (our own)
     wanted = {
-        (kind, int(info.findtext(f"{version}{name}_port") or 0))
-        for version in ("v4", "v6")
-        for name, kind in (("data", socket.SOCK_STREAM), ("service", socket.SOCK_DGRAM))
+        (socket.SOCK_STREAM, int(info.findtext("v4data_port") or 0)),
+        (socket.SOCK_DGRAM, int(info.findtext("v4service_port") or 0)),
     }
-    wanted = {(kind, port) for kind, port in wanted if port}
     bound = set()
     for sock in _own_sockets():
-        with sock:
+        with sock, suppress(OSError):
             place = (sock.type, sock.getsockname()[1])
-            if place in wanted:  # whoever has connected already is cut off, unless from here
-                with suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, device, b"lo")
-                    bound.add(place)
+            if place in wanted:
+                sock.setsockopt(socket.SOL_SOCKET, device, b"lo")
+                bound.add(place)
     return bound == wanted
 
 

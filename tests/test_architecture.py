@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -268,35 +269,66 @@ def test_what_listens_elsewhere_would_be_found(text):
 
 SOCKETS = """\
 import json, socket, sys
-from rt_decoder.loopback import _own_sockets, configure_loopback, keep_local
-configure_loopback()
+from rt_decoder import loopback
+configure, keep = sys.argv[2].split()
+getattr(loopback, configure)()
 import pylsl
 outlet = pylsl.StreamOutlet(pylsl.StreamInfo("x", "EEG", 1, 100.0, "float32", sys.argv[1]))
-told = keep_local(outlet) if sys.argv[2] == "local" else None
+told = loopback.keep_local(outlet) if keep == "kept" else None
 found = []
-for sock in _own_sockets():
+for sock in loopback._own_sockets():
     device = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\\0")
     found.append((sock.type.name, *sock.getsockname()[:2], device.decode()))
 print(json.dumps([told, found]))
 """
 
 
-@pytest.mark.lsl
-@pytest.mark.skipif(sys.platform != "linux", reason="sockets are bound to a device on Linux only")
-@pytest.mark.parametrize("how", ["as liblsl does", "local"])
-def test_a_local_outlet_is_on_loopback_only(how, source_id):
+def sockets(source_id: str, how: str, environment: dict[str, str]) -> tuple[bool | None, list]:
+    """What `keep_local` said, and (type, address, port, device) of a process with an outlet."""
     ran = subprocess.run(
         [sys.executable, "-c", SOCKETS, source_id, how],
-        capture_output=True, text=True, check=True, cwd=REPO,
+        capture_output=True, text=True, check=True, cwd=REPO, env=environment,
     )  # fmt: skip
     told, found = json.loads(ran.stdout)
-    if told is False:
+    if how.endswith(" kept") and "LSLAPICFG" not in environment and not told:
         pytest.skip("this kernel does not let a program bind its sockets to a device")
     assert {kind for kind, *_ in found} == {"SOCK_STREAM", "SOCK_DGRAM"}
     assert len(found) >= 3  # samples, clock, search
-    reachable = [s for s in found if not s[1].startswith("127.") and s[3] != "lo"]
-    # liblsl's ListenAddress is that of the search; should this change, `keep_local` can go
-    assert len(reachable) == (0 if how == "local" else 2), found
+    return told, [one for one in found if not one[1].startswith("127.") and one[3] != "lo"]
+
+
+@pytest.fixture
+def unconfigured(tmp_path) -> dict[str, str]:
+    """Environment in which no LSL configuration is chosen, and none is found at home."""
+    return {k: v for k, v in os.environ.items() if k != "LSLAPICFG"} | {"HOME": str(tmp_path)}
+
+
+@pytest.mark.lsl
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets are bound to a device on Linux only")
+@pytest.mark.parametrize("configure", ["configure_loopback", "configure_local"])
+def test_a_local_outlet_is_on_loopback_only(configure, source_id, unconfigured):
+    told, reachable = sockets(source_id, f"{configure} kept", unconfigured)
+    assert told
+    assert reachable == []
+
+
+@pytest.mark.lsl
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets are bound to a device on Linux only")
+def test_liblsl_alone_listens_everywhere(source_id, unconfigured):
+    # its ListenAddress is that of the search; should this change, `keep_local` can go
+    _, reachable = sockets(source_id, "configure_loopback open", unconfigured)
+    assert {kind for kind, *_ in reachable} == {"SOCK_STREAM", "SOCK_DGRAM"}
+
+
+@pytest.mark.lsl
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets are bound to a device on Linux only")
+def test_a_configuration_of_the_users_own_decides(source_id, unconfigured, tmp_path):
+    own = tmp_path / "lab.cfg"
+    own.write_text("[ports]\nIPv6 = disable\n")
+    environment = unconfigured | {"LSLAPICFG": str(own)}
+    told, reachable = sockets(source_id, "configure_local kept", environment)
+    assert told is False
+    assert reachable
 
 
 def test_top_level_holds_what_the_design_says():
