@@ -1,0 +1,211 @@
+"""Kernels of the muscle gate: power above 25 Hz and slow excursions, judged over all channels.
+
+Every sample is computed alone, on a grid of the absolute index, so how a stream is cut into calls
+cannot change a bit. What is judged needs no more than single precision: channels come in units of
+their own noise, without the offset they began with.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = ["N_ROWS", "N_SETTINGS", "N_SOS", "N_STATUS", "gate_samples", "trace_samples"]
+
+N_SOS = 3
+# rows of the memory (N_ROWS, c), float32: factor to units of a channel's noise; offset; limit of
+# slow excursions, in these units; filter states; running power; slow mean; scratch
+GAIN, OFFSET, LIMIT, STATES = range(4)
+POWER, MEAN, WORK = range(STATES + 2 * N_SOS, STATES + 2 * N_SOS + 3)
+N_ROWS = WORK + 1
+# settings, float64: samples between those of the grid, on whose samples all times are counted;
+# channels that count, and how many of them, those of most power, do not; score that raises the flag,
+# that keeps it up, and for how long it stays after; the same for movement, in channels; share that
+# a new value has in the mean of the accelerometer, and how far from it is movement
+EVERY, N_USED, N_TRIM, ON, OFF, HOLD, MOVE_NEED, MOVE_HOLD, ACC_STEP, ACC_LIMIT = range(10)
+N_SETTINGS = 10
+# last row of the coefficients, float32: share that a new square has in the running power; its
+# largest value; share that a new value has in the slow mean; what keeps a power from vanishing
+POWER_STEP, CAP, MEAN_STEP, FLOOR = range(4)
+# status, float64: a sample was seen; time for which the flags stay up; mean of the accelerometer
+PRIMED, MUSCLE_LEFT, MOVE_LEFT, ACC_MEAN = range(4)
+N_STATUS = 4
+R_MUSCLE, R_MOVEMENT = 128, 256  # signal.Reason
+
+
+@njit(cache=True, nogil=True)
+def gate_samples(
+    x: np.ndarray,
+    flags: np.ndarray,
+    index: int,
+    coefs: np.ndarray,
+    memory: np.ndarray,
+    settings: np.ndarray,
+    status: np.ndarray,
+    acc: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write `flags` (n,) with the reasons of muscle and movement added to `out` (n,).
+
+    `x` (n, c) is only read. `acc` are the columns of an accelerometer's axes, if any.
+    """
+    every = int(settings[EVERY])
+    until = -index % every
+    for t in range(len(x)):
+        if until == 0:
+            until = every
+            row = x[t]
+            total, n_far = _measure(row, coefs, memory, status)
+            _judge_muscle(total, memory, settings, status)
+            _judge_movement(n_far, row, acc, settings, status)
+        until -= 1
+        bits = R_MUSCLE if status[MUSCLE_LEFT] > 0.0 else 0
+        if status[MOVE_LEFT] > 0.0:
+            bits |= R_MOVEMENT
+        out[t] = flags[t] | bits
+
+
+@njit(cache=True, nogil=True)
+def trace_samples(
+    x: np.ndarray,
+    stride: int,
+    coefs: np.ndarray,
+    memory: np.ndarray,
+    settings: np.ndarray,
+    status: np.ndarray,
+    scores: np.ndarray,
+    power: np.ndarray,
+    away: np.ndarray,
+) -> None:
+    """What the gate sees of `x` (n, c) from index 0 on, at every `stride`-th sample of its grid.
+
+    Writes `scores` (m,), and `power` and distance from the slow mean `away`, both (m, c) in units
+    of GAIN. For calibration.
+    """
+    every = int(settings[EVERY])
+    n = memory.shape[1]
+    gain, offset, mean = memory[GAIN, :n], memory[OFFSET, :n], memory[MEAN, :n]
+    for i in range(-(-len(x) // every)):
+        row = x[i * every]
+        total, _ = _measure(row, coefs, memory, status)
+        if i % stride == 0:
+            scores[i // stride] = _trimmed(total, memory, settings)
+            for k in range(n):
+                power[i // stride, k] = memory[POWER, k]
+                away[i // stride, k] = (row[k] - offset[k]) * gain[k] - mean[k]
+
+
+@njit(cache=True, nogil=True)
+def _measure(
+    row: np.ndarray, coefs: np.ndarray, memory: np.ndarray, status: np.ndarray
+) -> tuple[float, float]:
+    """Take one sample; sum of the running powers and count of channels far from their mean."""
+    n = memory.shape[1]
+    gain, offset, limit = memory[GAIN, :n], memory[OFFSET, :n], memory[LIMIT, :n]
+    if status[PRIMED] == 0.0:
+        status[PRIMED] = 1.0
+        status[ACC_MEAN] = -1.0
+        for k in range(n):
+            offset[k] = row[k]
+    power, mean, u = memory[POWER, :n], memory[MEAN, :n], memory[WORK, :n]
+    rest = coefs[N_SOS]
+    step, cap, slow, floor = rest[POWER_STEP], rest[CAP], rest[MEAN_STEP], rest[FLOOR]
+    n_far = np.int32(0)
+    # short loops over few arrays: LLVM gives up on vectors where it must tell many apart
+    for k in range(n):
+        u[k] = np.float32(row[k] - offset[k]) * gain[k]
+    for k in range(n):
+        away = u[k] - mean[k]
+        mean[k] += slow * away
+        n_far += np.int32(abs(away) > limit[k])
+    for s in range(N_SOS):
+        b0, b1, b2 = coefs[s, 0], coefs[s, 1], coefs[s, 2]
+        a1, a2 = coefs[s, 3], coefs[s, 4]
+        s0, s1 = memory[STATES + 2 * s, :n], memory[STATES + 2 * s + 1, :n]
+        for k in range(n):
+            y = b0 * u[k] + s0[k]
+            s0[k] = b1 * u[k] - a1 * y + s1[k]
+            s1[k] = b2 * u[k] - a2 * y
+            u[k] = y
+    for k in range(n):
+        power[k] += step * (min(u[k] * u[k], cap) - power[k]) + floor
+    return _sum(power), float(n_far)
+
+
+@njit(cache=True, nogil=True)
+def _sum(values: np.ndarray) -> float:
+    """Sum in a fixed order; eight chains of additions keep the processor busy."""
+    n_eights = len(values) // 8 * 8
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    e, f, g, h = 0.0, 0.0, 0.0, 0.0
+    for k in range(0, n_eights, 8):
+        a += values[k]
+        b += values[k + 1]
+        c += values[k + 2]
+        d += values[k + 3]
+        e += values[k + 4]
+        f += values[k + 5]
+        g += values[k + 6]
+        h += values[k + 7]
+    for k in range(n_eights, len(values)):
+        a += values[k]
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+
+@njit(cache=True, nogil=True)
+def _judge_muscle(
+    total: float, memory: np.ndarray, settings: np.ndarray, status: np.ndarray
+) -> None:
+    """Raise the flag at the score ON; drop it after HOLD samples of the grid below OFF."""
+    most = settings[N_USED] - settings[N_TRIM]
+    if total > settings[OFF] * most:
+        score = _trimmed(total, memory, settings)
+        if score > (settings[OFF] if status[MUSCLE_LEFT] > 0.0 else settings[ON]):
+            status[MUSCLE_LEFT] = settings[HOLD]
+            return
+    status[MUSCLE_LEFT] = max(status[MUSCLE_LEFT] - 1.0, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def _judge_movement(
+    n_far: float, row: np.ndarray, acc: np.ndarray, settings: np.ndarray, status: np.ndarray
+) -> None:
+    """Raise the flag while most channels are far off or the sensor is shaken, and after."""
+    moved = n_far >= settings[MOVE_NEED]
+    if len(acc):
+        square = 0.0
+        for k in acc:
+            square += row[k] * row[k]
+        size = math.sqrt(square)
+        if status[ACC_MEAN] < 0.0:
+            status[ACC_MEAN] = size
+        moved |= abs(size - status[ACC_MEAN]) > settings[ACC_LIMIT]
+        status[ACC_MEAN] += settings[ACC_STEP] * (size - status[ACC_MEAN])
+    if moved:
+        status[MOVE_LEFT] = settings[MOVE_HOLD]
+    else:
+        status[MOVE_LEFT] = max(status[MOVE_LEFT] - 1.0, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def _trimmed(total: float, memory: np.ndarray, settings: np.ndarray) -> float:
+    """Mean power over channels without the N_TRIM largest: a bad electrode is no muscle."""
+    power = memory[POWER]
+    n_trim = int(settings[N_TRIM])
+    below, left = math.inf, n_trim
+    while left > 0:
+        largest, count = -1.0, 0
+        for k in range(len(power)):
+            if power[k] < below:
+                if power[k] > largest:
+                    largest, count = float(power[k]), 1
+                elif power[k] == largest:
+                    count += 1
+        if count == 0:
+            break
+        taken = min(count, left)
+        total -= taken * largest
+        below, left = largest, left - taken
+    return total / (settings[N_USED] - n_trim)
