@@ -1,128 +1,118 @@
-"""The live cleaning stages over an array: the one place where the evaluation builds them.
+"""The live cleaning chain over an array: the one place where the evaluation builds it.
 
-Calibration fits each stage on the output of the one before, as the live pipeline does. Stages that
-are named in `without` are left out.
+Fitted by `calibration.artifacts` and run by the live pipeline, as `rt-calibrate cleaning` and
+`rt-decoder run` do; nothing is re-referenced, so that rivals see the same channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from cleaning_scene import band
+from cleaning_scene import H_FREQ, L_FREQ, LINE_FREQ, ORDER
 
-from calibration.eye import fit_eye
-from calibration.eye_events import EyeSpan
-from calibration.heartbeat import fit_heartbeat
-from calibration.regression import fit_regression
-from calibration.repair import fit_repair
-from rt_decoder.artifacts.repair import ChannelRepair
-from rt_decoder.filters import SosFilter
-from rt_decoder.guard import Guard
-from rt_decoder.signal import CORRECTED, Chunk, Marker, SignalInfo
+from calibration.artifacts import STAGES, fit_cleaning
+from calibration.design import draft_model
+from calibration.events import LabelledRecording
+from calibration.recipe import Recipe
+from rt_decoder.markers import MarkerRules
+from rt_decoder.model import Model
+from rt_decoder.pipeline import Pipeline
+from rt_decoder.signal import Chunk, Marker, SignalInfo
+from rt_decoder.sources.recording import Recording
 
-__all__ = ["STAGES", "Chain", "Cleaned", "as_chunk", "eye_spans", "our_chain"]
+__all__ = ["Chain", "Cleaned", "as_chunk", "our_chain"]
 
-STAGES = ("repair", "eye", "regressors", "heartbeat")
-_BLOCK = 2500  # samples at a time; how the stream is cut changes nothing
+_HOP_MS = 40.0  # how the stream is cut changes nothing, and longer hops are quicker
+_BLOCK = 2500  # samples at a time
 
 
 class Cleaned(NamedTuple):
     """What came out of the chain."""
 
     data: np.ndarray  # (n, c) all channels
-    flags: np.ndarray  # (n,)
+    flags: np.ndarray  # (n,) those of the whole sample, and those of its data channels
     channel_flags: np.ndarray  # (n, c)
 
 
 class Chain:
-    """Guard, filters and the fitted cleaning stages."""
+    """A cleaning model, and what its fit found.
 
-    def __init__(self, info: SignalInfo, stages: dict[str, Any], reports: dict[str, Any]) -> None:
-        self.info, self.stages, self.reports = info, stages, reports
+    Parameters
+    ----------
+    model : Model
+    reports : dict
+        By stage, from `fit_cleaning`.
+    without : sequence of str
+        Stages to leave out.
+    """
 
-    def reset(self) -> None:
+    def __init__(self, model: Model, reports: dict[str, Any], without: Sequence[str] = ()) -> None:
+        self.model, self.reports, self.without = model, reports, tuple(without)
+        self.info = model.info
+        self.restart()
+
+    def restart(self) -> None:
         """Back to calibration."""
-        for stage in self.stages.values():
-            stage.reset()
+        self.pipeline = Pipeline(self.model, without=self.without)
+        self.stages = self.pipeline.stages
+        self._hops: list[Chunk] = []
+        self.pipeline.on_clean = lambda hop: self._hops.append(_copied(hop))
 
-    def clean(self, data: np.ndarray, cuts: Sequence[int] = (), *, index: int = 0) -> Cleaned:
+    def clean(self, data: np.ndarray, cuts: Sequence[int] = ()) -> Cleaned:
         """Clean a recording (n, c) from the beginning; `cuts` are where chunks end."""
-        self.reset()
-        return _join(self.run(data, cuts, index=index))
+        self.restart()
+        return self.go_on(data, 0, cuts)
 
-    def run(self, data: np.ndarray, cuts: Sequence[int] = (), *, index: int = 0) -> Iterator[Chunk]:
-        """Yield chunks as they leave the last stage, copied; goes on where it was."""
-        ends = [*cuts] or list(range(_BLOCK, len(data), _BLOCK))
-        for first, stop in zip([0, *ends], [*ends, len(data)], strict=True):
-            yield self.process(as_chunk(data[first:stop], index + first, self.info.sfreq))
+    def go_on(self, data: np.ndarray, index: int, cuts: Sequence[int] = ()) -> Cleaned:
+        """Clean the samples (n, c) that begin at absolute `index`, a multiple of the hop.
 
-    def process(self, chunk: Chunk) -> Chunk:
-        """One chunk through all stages; its arrays are the caller's."""
-        for stage in self.stages.values():
-            chunk = stage.process(chunk)
-        return Chunk(
-            chunk.data.copy(), chunk.times, chunk.index, chunk.flags.copy(),
-            chunk.channel_flags.copy(),
-        )  # fmt: skip
+        What does not fill a hop at the end is cleaned before a repetition of the last sample.
+        """
+        n = len(data)
+        padded = np.concatenate([data, np.repeat(data[-1:], -n % self.model.n_hop, 0)])
+        ends = [*cuts] or [*range(_BLOCK, n, _BLOCK)]
+        for first, stop in zip([0, *ends], [*ends, len(padded)], strict=True):
+            chunk = as_chunk(padded[first:stop], index + first, self.info.sfreq)
+            for _ in self.pipeline.push_features(chunk):
+                pass
+        hops = self._hops[:]
+        self._hops.clear()
+        return Cleaned(
+            np.concatenate([hop.data for hop in hops])[:n],
+            np.concatenate([hop.flags for hop in hops])[:n],
+            np.concatenate([hop.channel_flags for hop in hops])[:n],
+        )
 
 
 def our_chain(
     data: np.ndarray,
     info: SignalInfo,
     markers: Sequence[Marker] = (),
-    without: Sequence[str] = (),
-    sos: np.ndarray | None = None,
+    *,
+    stages: Sequence[str] = tuple(STAGES),
+    **filters: float | bool,
 ) -> Chain:
-    """Fit the chain on a calibration recording (n, c), raw; `markers` may tell of cues."""
-    sos = band(info.sfreq) if sos is None else sos
-    stages: dict[str, Any] = {"guard": Guard(info), "filter": SosFilter(info, sos)}
-    reports: dict[str, Any] = {}
-    seen = _join(Chain(info, stages, {}).run(data))
-    settled = np.arange(len(data)) < round(stages["filter"].settling * info.sfreq)
-    spans = eye_spans(markers, info.sfreq)
-    for name in STAGES:
-        if name in without:
-            continue
-        bad = settled | ((seen.flags & ~np.uint16(CORRECTED)) != 0)
-        fit, stage = _fitted(name, seen, info, bad, spans)
-        if stage is None:
-            continue
-        stages[name] = stage
-        reports[name] = fit.report
-        seen = _join(
-            _copied(stage.process(_with_flags(seen, first, info.sfreq)))
-            for first in range(0, len(data), _BLOCK)
-        )
-    chain = Chain(info, stages, reports)
-    chain.reset()
-    return chain
+    """Fit the chain on a calibration recording (n, c), raw; `markers` are words and cues.
 
-
-def _fitted(
-    name: str, seen: Cleaned, info: SignalInfo, bad: np.ndarray, spans: list[EyeSpan]
-) -> tuple[Any, Any]:
-    """What calibration found for a stage, and the stage; None and None without one."""
-    if name == "repair":
-        found = fit_repair(seen.data, info, bad)
-        return found, None if found is None else ChannelRepair(info, **found.arguments)
-    if name == "eye":
-        found = fit_eye(seen.data, info, bad, cued=spans or None)
-    elif name == "regressors":
-        found = fit_regression(seen.data, info, bad)
-    else:
-        found = fit_heartbeat(seen.data, info, bad)
-    return found, found.stage(info)
-
-
-def eye_spans(markers: Sequence[Marker], sfreq: float) -> list[EyeSpan]:
-    """Cues of a scene as spans of 20 s."""
-    return [
-        EyeSpan(marker.index, marker.index + round(20.0 * sfreq), marker.label.split("/")[1])
-        for marker in markers
-        if marker.label.startswith("cue/")
-    ]
+    `filters` are keys of the recipe's ``[filter]`` that shall differ from the scenes'.
+    """
+    band = {"l_freq": L_FREQ, "h_freq": H_FREQ, "order": ORDER, "notch": True}
+    recipe = Recipe.from_dict(
+        {
+            "stream": {"reference": "none", "line_freq": LINE_FREQ, "hop_ms": _HOP_MS},
+            "filter": band | filters,
+            "clean": {"stages": list(stages)},
+        }
+    )
+    stamps = np.arange(len(data)) / info.sfreq
+    recording = Recording(data, stamps, info, tuple(markers), name="calibration")
+    session = LabelledRecording(recording, tuple(markers), (), MarkerRules())
+    model, reports = fit_cleaning(draft_model([recording], recipe), [session])
+    if model.info.ch_names != info.ch_names:
+        raise ValueError("need data channels first and references after them, all of known units")
+    return Chain(model, reports)
 
 
 def as_chunk(data: np.ndarray, index: int, sfreq: float) -> Chunk:
@@ -132,22 +122,7 @@ def as_chunk(data: np.ndarray, index: int, sfreq: float) -> Chunk:
     return Chunk(data, times, index, np.zeros(n, np.uint16), np.zeros((n, c), np.uint16))
 
 
-def _with_flags(seen: Cleaned, first: int, sfreq: float) -> Chunk:
-    rows = slice(first, first + _BLOCK)
-    chunk = as_chunk(seen.data[rows], first, sfreq)
-    return chunk._replace(flags=seen.flags[rows], channel_flags=seen.channel_flags[rows])
-
-
 def _copied(chunk: Chunk) -> Chunk:
     return chunk._replace(
         data=chunk.data.copy(), flags=chunk.flags.copy(), channel_flags=chunk.channel_flags.copy()
-    )
-
-
-def _join(chunks: Iterator[Chunk]) -> Cleaned:
-    parts = list(chunks)
-    return Cleaned(
-        np.concatenate([part.data for part in parts]),
-        np.concatenate([part.flags for part in parts]),
-        np.concatenate([part.channel_flags for part in parts]),
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from cleaning_chain import Chain, as_chunk
+from cleaning_chain import Chain, Cleaned, as_chunk
 from cleaning_metrics import qrs_score
 from cleaning_scene import filtered, n_data, truth
 
 from rt_decoder.artifacts.qrs import QrsDetector
+from rt_decoder.signal import Reason
 from rt_decoder.simulator import Simulation
 
 __all__ = ["chain_figures"]
 
 _DROP = 90.0, 150.0  # s: references are dead in between
-_GAP, _LOST, _OFFSET = 60.0, 1.0, 20e-3  # s, s lost, V
+_GAP, _LOST, _OFFSET, _CREEP = 60.0, 1.0, 20e-3, 0.05  # s, s lost, V, s
 
 
 def chain_figures(chain: Chain, scene: Simulation) -> dict[str, float | None]:
@@ -22,7 +23,7 @@ def chain_figures(chain: Chain, scene: Simulation) -> dict[str, float | None]:
     return {
         **beats(scene),
         **dropout(chain, scene, data),
-        "gap_offset_uv": gap_offset(chain, data),
+        **gap(chain, data),
         "cuts_differ": cuts_differ(chain, scene.data),
         "added_delay_ms": 1e3 * sum(chain.stages[k].delay for k in chain.stages if k != "filter"),
         "filter_delay_ms": 1e3 * chain.stages["filter"].delay,
@@ -62,10 +63,10 @@ def beats(scene: Simulation) -> dict[str, float | None]:
 def _rival_beats(
     seen: np.ndarray, scene: Simulation, true: np.ndarray, counts: slice
 ) -> dict[str, float | None]:
-    import mne
+    from mne.preprocessing.ecg import qrs_detector
 
     sfreq, ecg = scene.info.sfreq, scene.info.ch_types.index("ecg")
-    found = mne.preprocessing.ecg.qrs_detector(sfreq, seen[:, ecg], verbose="error")
+    found = qrs_detector(sfreq, seen[:, ecg], verbose="error")
     found = found[(found > counts.start) & (found < counts.stop)]
     sensitivity, ppv, _ = qrs_score(true, found, 0.05 * sfreq)
     name = "mne, offline"
@@ -91,13 +92,11 @@ def dropout(chain: Chain, scene: Simulation, data: np.ndarray) -> dict[str, floa
     first, stop = (round(t * sfreq) for t in _DROP)
     dead = data.copy()
     dead[first:stop, [i for i, k in enumerate(info.ch_types) if k in ("ecg", "resp")]] = 0.0
-    stage = chain.stages["regressors"]
-    chain.reset()
+    chain.restart()
     outputs, weights = [], []
-    for part in (dead[:first], dead[first:stop], dead[stop:]):
-        index = sum(len(output) for output in outputs)
-        outputs += [chunk.data[:, :c] for chunk in chain.run(part, index=index)]
-        weights.append(stage.weights)
+    for start, end in ((0, first), (first, stop), (stop, len(dead))):
+        outputs.append(chain.go_on(dead[start:end], start).data[:, :c])
+        weights.append(chain.stages["regressors"].weights)
     change = np.linalg.norm(weights[1] - weights[0]) / np.linalg.norm(weights[0])
     seen = truth(scene)
     rows = slice(stop + round(sfreq), stop + round(21.0 * sfreq))
@@ -107,27 +106,26 @@ def dropout(chain: Chain, scene: Simulation, data: np.ndarray) -> dict[str, floa
     return {"dropout_weights": float(change), "dropout_error": float(error)}
 
 
-def gap_offset(chain: Chain, data: np.ndarray) -> float:
-    """Largest difference in uV that 20 mV more after a gap make from 50 ms after it on.
+def gap(chain: Chain, data: np.ndarray) -> dict[str, float]:
+    """A second is lost, and the electrodes are 20 mV off when the stream goes on.
 
-    Only channels in V get the offset; those in T and T/m are passed on as they are.
+    `gap_offset_uv`: largest difference that these 20 mV make from 50 ms after the gap on. Channels
+    in T and T/m get no offset. `gap_settling`: share of the samples of the first 50 ms that are
+    flagged as not settled.
     """
+    n = round(_CREEP * chain.info.sfreq)
     plain, moved = (_after_gap(chain, data, offset) for offset in (0.0, _OFFSET))
-    rows = slice(round(0.05 * chain.info.sfreq), None)
-    return float(1e6 * np.abs(moved - plain)[rows].max())
+    away = np.abs(moved.data - plain.data)[n:, : n_data(chain.info)]
+    settling = (moved.flags[:n] & Reason.SETTLING) != 0
+    return {"gap_offset_uv": float(1e6 * away.max()), "gap_settling": float(settling.mean())}
 
 
-def _after_gap(chain: Chain, data: np.ndarray, offset: float) -> np.ndarray:
-    sfreq, c = chain.info.sfreq, n_data(chain.info)
-    first, resume = round(_GAP * sfreq), round((_GAP + _LOST) * sfreq)
-    chain.reset()
-    for _ in chain.run(data[:first]):
-        pass
-    chain.reset()  # as the pipeline does at a gap that is too long to hold
-    part = data[resume : resume + round(20.0 * sfreq)] + offset * (
-        np.array(chain.info.units) == "V"
-    )
-    return np.concatenate([chunk.data[:, :c] for chunk in chain.run(part, index=resume)])
+def _after_gap(chain: Chain, data: np.ndarray, offset: float) -> Cleaned:
+    sfreq = chain.info.sfreq
+    first, resume, stop = (round(t * sfreq) for t in (_GAP, _GAP + _LOST, _GAP + _LOST + 20.0))
+    chain.clean(data[:first])
+    volts = np.array(chain.info.units) == "V"
+    return chain.go_on(data[resume:stop] + offset * volts, resume)
 
 
 def cuts_differ(chain: Chain, data: np.ndarray) -> float:
