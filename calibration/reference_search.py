@@ -64,10 +64,15 @@ def lagged(reference: np.ndarray, lags: Sequence[int]) -> np.ndarray:
     return np.stack([reference[np.clip(np.arange(n) - lag, 0, n - 1)] for lag in lags], 1)
 
 
-def moments(z: np.ndarray, x: np.ndarray, good: np.ndarray) -> Moments:
-    """Mean products of `z` (n, k) and `x` (n, c) over `good` samples."""
-    z, x = z[good], x[good]
-    return Moments(z.T @ z / len(z), z.T @ x / len(z), np.mean(x**2, 0))
+def moments(
+    z: np.ndarray, x: np.ndarray, good: np.ndarray, xx: np.ndarray | None = None
+) -> Moments:
+    """Mean products of `z` (n, k) and `x` (n, c) over `good` samples; `xx` (c,) where known."""
+    n = np.sum(good)
+    if xx is None:
+        xx = np.einsum("tc,tc,t->c", x, x, good.astype(float)) / n
+    z = z * good[:, None]  # not x[good], a copy of the recording for each surrogate
+    return Moments(z.T @ z / n, z.T @ x / n, xx)
 
 
 def smoothed(reference: np.ndarray, corner: float, sfreq: float) -> np.ndarray:
@@ -108,12 +113,12 @@ def search(
     """Lag and taps of one reference, and whether it explains anything."""
     candidates = _candidates(kind, sfreq)
     n_train = round((1.0 - HELD_OUT) * len(x))
-    parts = slice(0, n_train), slice(n_train, None)
+    parts = [(p, moments(x[p, :1], x[p], ~bad[p]).xx) for p in (np.s_[:n_train], np.s_[n_train:])]
 
     def held_out(candidate: _Candidate, shift: int = 0) -> float:
         z = smoothed(reference, candidate.smoothing, sfreq)
         z = lagged(z / np.sqrt(np.mean(z[~bad] ** 2)), candidate.taps)
-        train, test = (moments(np.roll(z, shift, 0)[p], x[p], ~bad[p]) for p in parts)
+        train, test = (moments(np.roll(z, shift, 0)[p], x[p], ~bad[p], xx) for p, xx in parts)
         return test.explained(train.weights())
 
     scores = [held_out(candidate) for candidate in candidates]
@@ -199,7 +204,7 @@ def more_than_chance(z: np.ndarray, x: np.ndarray, good: np.ndarray, shifts: np.
     """Power of `x` (n, c) that a fit of `z` (n, k) explains, beyond what shifted `z` explain."""
 
     def power(z: np.ndarray) -> float:
-        products = moments(z, x, good)
+        products = moments(z, x, good, np.ones(x.shape[1]))  # of no use here
         return float(np.sum(products.weights() * products.zx))
 
     chance = [power(np.roll(z, shift, 0)) for shift in shifts.tolist()]
