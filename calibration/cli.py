@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -52,10 +53,11 @@ def _fit(
     **options: str | None,
 ) -> None:
     """Fit a model: design, choose, validate, certify, write."""
+    from calibration.artifacts import fit_cleaning
     from calibration.design import build_design, draft_model
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
-    from calibration.report import certificate_lines
+    from calibration.report import certificate_lines, cleaning_lines
     from rt_decoder.model import save_model
 
     settings = _recipe(recipe, options)
@@ -72,12 +74,19 @@ def _fit(
         markers=None if rules.trigger else markers or None,
     )
     draft = draft_model([one.recording for one in labelled], settings)
+    draft, cleaning = fit_cleaning(
+        draft, labelled, share=1.0 - settings.fit.final_block, mne_info=_fif(recordings),
+        say=show_lines,
+    )  # fmt: skip
     with progress_bar("running the live stages") as progress:
         design = build_design(draft, labelled, progress)
     model = fit_model(draft, design, data_hash=hash_files(recordings), say=show_lines)
+    model.certificate.update(cleaning=cleaning)
     model.certificate.update(subject=subject, session=session, marker_offset_ms=marker_offset)
     digest = save_model(model, output)
-    show_lines(*certificate_lines(model), f"wrote {output.name} ({digest[:12]})")
+    show_lines(
+        *cleaning_lines(cleaning), *certificate_lines(model), f"wrote {output.name} ({digest[:12]})"
+    )
     if as_json:
         show_json({"model": output.name, "hash": digest, "certificate": model.certificate})
 
@@ -86,6 +95,11 @@ def _check_folder(output: Path) -> None:
     """Refuse at once what could not be written in the end."""
     if not output.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {output.parent.name} to write to")
+
+
+def _fif(recordings: list[Path]) -> Path | None:
+    """The first recording that MNE's projections can be read from."""
+    return next((path for path in recordings if path.suffix == ".fif"), None)
 
 
 def _recipe(path: Path | None, options: dict[str, str | None]) -> Recipe:
@@ -106,8 +120,60 @@ def _rules(names: dict[str, str], markers: str, offset_ms: float) -> MarkerRules
     return MarkerRules(trigger=trigger, names=names, offset=offset_ms * 1e-3)
 
 
-def _with_recipe_options(function: Any) -> Any:
-    """Give `function` one option for each key of the recipe."""
+def _cleaning(
+    recordings: list[Path],
+    output: Path,
+    events: list[Path] | None,
+    recipe: Path | None,
+    channels: Path | None,
+    units: str,
+    stream: str,
+    markers: str,
+    marker_offset: float,
+    subject: str,
+    session: str,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Fit the cleaning chain alone: a model that cleans and names no words."""
+    from dataclasses import replace
+
+    from calibration.artifacts import fit_cleaning
+    from calibration.design import draft_model
+    from calibration.events import load_unlabelled
+    from calibration.fit import hash_files
+    from calibration.report import cleaning_lines
+    from rt_decoder.describe import versions
+    from rt_decoder.model import save_model
+
+    settings = _recipe(recipe, options)
+    _check_folder(output)
+    loaded = load_unlabelled(
+        recordings,
+        events or [],
+        _rules({}, markers, marker_offset),
+        channels=channels,
+        units=units or None,
+        stream=stream or None,
+        markers=None if markers.startswith("channel:") else markers or None,
+    )
+    draft = draft_model([one.recording for one in loaded], settings)
+    model, found = fit_cleaning(draft, loaded, mne_info=_fif(recordings), say=show_lines)
+    certificate = {
+        "cleaning": found,
+        "data_hash": hash_files(recordings),
+        "subject": subject,
+        "session": session,
+    }
+    model = replace(model, certificate=certificate, versions=versions())
+    digest = save_model(model, output)
+    show_lines(*cleaning_lines(found), f"wrote {output.name} ({digest[:12]})")
+    if as_json:
+        show_json({"model": output.name, "hash": digest, "cleaning": found})
+
+
+def _with_recipe_options(function: Any, sections: Sequence[str] = ()) -> Any:
+    """Give `function` one option for each key of the recipe, or of some of its sections."""
 
     def option(name: str, about: str, default: Any) -> inspect.Parameter:
         shown = default if not isinstance(default, tuple) else list(default)
@@ -138,13 +204,18 @@ def _with_recipe_options(function: Any) -> Any:
             ("as_json", AsJson, False),
         )
     ]
-    keys = [option(n, about, default) for n, (_, default, about) in recipe_options().items()]
+    keys = [
+        option(name, about, default)
+        for name, (section, default, about) in recipe_options().items()
+        if not sections or section in sections
+    ]
     function.__signature__ = inspect.Signature([*fixed, *keys])
     function.__annotations__ = {p.name: p.annotation for p in [*fixed, *keys]}
     return function
 
 
 app.command("fit")(_with_recipe_options(_fit))
+app.command("cleaning")(_with_recipe_options(_cleaning, ("stream", "filter", "clean")))
 
 
 @app.command()

@@ -17,13 +17,14 @@ from calibration.recipe import Recipe
 from rt_decoder.decoder import features_of_recording
 from rt_decoder.filters import design_sos
 from rt_decoder.model import Model
-from rt_decoder.signal import CH_TYPES, SignalInfo, match_channels, unit_gain
+from rt_decoder.signal import CH_TYPES, SignalInfo, has_unit, match_channels, unit_gain
 
 if TYPE_CHECKING:
     from rt_decoder.sources.recording import Recording
 
 __all__ = ["Design", "build_design", "contract", "draft_model"]
 
+CUE = "cue/"  # such an event tells the person to blink, to look around or to rest
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 # The largest credible step between samples, in units of the 99.9th percentile of calibration's:
 # far above muscle and R waves, far below a rail.
@@ -56,14 +57,20 @@ def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
     picks: list[int] = []
     for pick in recipe.stream.picks:
         types = DATA_TYPES if pick == "data" else (pick,)
-        found = [i for i, name in enumerate(info.ch_names) if name == pick]
-        found = found or [i for i, ch_type in enumerate(info.ch_types) if ch_type in types]
+        found = _named(info, pick) or _typed(info, types)
         if not found and (pick in CH_TYPES or pick == "data"):
             raise ValueError(
                 f"need channels of type {', '.join(types)}, got {', '.join(set(info.ch_types))}"
             )
         if not found:
             raise ValueError(f"need a channel {pick}, got {', '.join(info.ch_names)}")
+        picks.extend(i for i in found if i not in picks)
+    picks.sort(key=lambda i: info.ch_types[i] not in DATA_TYPES)  # cleaning stages want them first
+    for pick in recipe.clean.references if recipe.clean.stages else ():
+        found = _named(info, pick) or _typed(info, (pick,))
+        if not found and pick not in CH_TYPES:
+            raise ValueError(f"need a reference {pick}, got {', '.join(info.ch_names)}")
+        found = [i for i in found if info.ch_names[i] == pick or has_unit(info.units[i])]
         picks.extend(i for i in found if i not in picks)
     picked = info.pick(picks)
     units = []
@@ -75,6 +82,25 @@ def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
     return replace(picked, units=tuple(units))
 
 
+def _named(info: SignalInfo, name: str) -> list[int]:
+    return [i for i, ch_name in enumerate(info.ch_names) if ch_name == name]
+
+
+def _typed(info: SignalInfo, types: Sequence[str]) -> list[int]:
+    return [i for i, ch_type in enumerate(info.ch_types) if ch_type in types]
+
+
+def _references(info: SignalInfo, recipe: Recipe) -> tuple[str, ...]:
+    """Those channels of the contract that no pick asked for."""
+    picks = recipe.stream.picks
+    types = {*picks, *(DATA_TYPES if "data" in picks else ())}
+    return tuple(
+        name
+        for name, ch_type in zip(info.ch_names, info.ch_types, strict=True)
+        if name not in picks and ch_type not in types
+    )
+
+
 def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
     """Model with stages and no map: what calibration runs over the recordings."""
     info = contract(recordings[0], recipe)
@@ -84,26 +110,32 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
         decim = n_window if features.kind == "bandpower" else max(1, round(0.05 * info.sfreq))
         features = replace(features, decim=max(1, decim))
     recipe = replace(recipe, features=features)
+    references = _references(info, recipe)
     return Model(
         info=info,
         recipe=recipe.to_dict(),
         sos=_sos(info.sfreq, recipe),
-        channel_scale=_channel_scale(recordings, info),
-        channel_jump=_channel_jump(recordings, info),
+        channel_scale=_channel_scale(recordings, info, references),
+        channel_jump=_channel_jump(recordings, info, references),
+        references=references,
     )
 
 
 def _sos(sfreq: float, recipe: Recipe) -> np.ndarray:
     design, line = recipe.filter, recipe.stream.line_freq
     edge = min(2 * design.h_freq if design.h_freq else np.inf, sfreq / 2 * 0.99)
-    notch = tuple(np.arange(line, edge, line)) if design.notch and line else ()
+    notched = design.notch and recipe.clean.line == "notch"
+    notch = tuple(np.arange(line, edge, line)) if notched and line else ()
     return design_sos(sfreq, design.l_freq or None, design.h_freq or None, design.order, notch)
 
 
-def _channel_scale(recordings: Sequence[Recording], info: SignalInfo) -> np.ndarray:
+def _channel_scale(
+    recordings: Sequence[Recording], info: SignalInfo, optional: Sequence[str]
+) -> np.ndarray:
     total, n = np.zeros(info.n_channels), 0
     for recording in recordings:
-        picks, gains = match_channels(recording.info, info)
+        picks, gains = match_channels(recording.info, info, optional)
+        gains = np.nan_to_num(gains)
         for start in range(0, len(recording.data), 65536):
             data = recording.data[start : start + 65537, picks]
             data = np.where(np.isfinite(data), data, np.nan)
@@ -112,16 +144,18 @@ def _channel_scale(recordings: Sequence[Recording], info: SignalInfo) -> np.ndar
     return total / max(1, n)
 
 
-def _channel_jump(recordings: Sequence[Recording], info: SignalInfo) -> np.ndarray:
+def _channel_jump(
+    recordings: Sequence[Recording], info: SignalInfo, optional: Sequence[str]
+) -> np.ndarray:
     """Largest credible step (c,); inf as the largest float where a channel never moved."""
     steps = np.zeros(info.n_channels)
     for recording in recordings:
-        picks, gains = match_channels(recording.info, info)
+        picks, gains = match_channels(recording.info, info, optional)
         for k, (pick, gain) in enumerate(zip(picks, gains, strict=True)):
             values = recording.data[:, pick]
             moved = np.abs(np.diff(np.where(np.isfinite(values), values, np.nan)))
             moved = moved[np.isfinite(moved)]
-            if len(moved):
+            if len(moved) and pick >= 0:
                 steps[k] = max(steps[k], gain * float(np.percentile(moved, 99.9)))
     return np.where(steps > 0, JUMP * steps, np.finfo(float).max)
 
@@ -157,10 +191,11 @@ def build_design(
                 progress((run + share) / len(sessions))
 
         origin = recording.stamps[0]
+        words = [marker for marker in session.markers if not marker.label.startswith(CUE)]
         events = session.by_marker()
         n_found = 0
         for marker, features in features_of_recording(
-            model, recording, session.markers, session.rules, progress=report
+            model, recording, words, session.rules, progress=report
         ):
             event = events.get((marker.label, marker.time), Event())
             n_found += 1
@@ -170,7 +205,7 @@ def build_design(
             rows.append(features.values)
             group = f"{run}/{event.group}" if event.group else ""
             kept.append((marker.label, base + marker.time - origin, group, event.context, run))
-        n_dropped += max(0, session.n_events - n_found)
+        n_dropped += max(0, len(words) - n_found)
         base += recording.stamps[-1] - origin + RUN_GAP
     if not rows:
         raise ValueError(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rt_decoder.sources.events import EventRow
     from rt_decoder.sources.recording import Recording
 
-__all__ = ["Event", "LabelledRecording", "label_recording", "load_labelled"]
+__all__ = ["Event", "LabelledRecording", "label_recording", "load_labelled", "load_unlabelled"]
 
 
 class Event(NamedTuple):
@@ -138,3 +138,39 @@ def load_labelled(
         rows = read_events(tables[i], column=recipe.target.label or None) if tables else None
         labelled.append(label_recording(recording, rows, recipe, rules))
     return labelled
+
+
+def load_unlabelled(
+    paths: Sequence[Path],
+    tables: Sequence[Path],
+    rules: MarkerRules,
+    *,
+    channels: Path | None = None,
+    units: str | None = None,
+    stream: str | None = None,
+    markers: str | None = None,
+) -> list[LabelledRecording]:
+    """Read recordings whose events, if there are any, only tell of cues and of what was shown.
+
+    Raises
+    ------
+    ValueError
+        If there are tables, and not one a recording.
+    """
+    from rt_decoder.sources.events import markers_from_events, read_events
+    from rt_decoder.sources.recording import read_recording
+
+    if tables and len(tables) != len(paths):
+        raise ValueError(
+            f"need one --events for each of {len(paths)} recordings, got {len(tables)}"
+        )
+    loaded = []
+    for i, path in enumerate(paths):
+        recording = read_recording(
+            path, channels=channels, units=units, stream=stream, markers=markers
+        )
+        found = recording.markers if not rules.trigger else ()
+        if tables:
+            found = tuple(markers_from_events(read_events(tables[i]), recording))
+        loaded.append(LabelledRecording(recording, found, tuple(Event() for _ in found), rules))
+    return loaded

@@ -61,6 +61,32 @@ class Filter:
 
 
 @dataclass(frozen=True)
+class Clean:
+    """What is taken out that is not brain, by which stages."""
+
+    stages: tuple = _key(
+        ("muscle", "repair", "eye", "regressors", "heartbeat"),
+        "cleaning stages to fit; those that a recording does not allow are left out",
+    )
+    references: tuple = _key(
+        ("eog", "ecg", "resp", "emg"), "channel types or names that tell of artifacts"
+    )
+    projections: tuple = _key(
+        ("ssp",),
+        "of a FIF recording, for MEG: 'ssp' its projections, 'sss' signal-space separation",
+    )
+    line: str = _key(
+        "notch", "'notch' or 'adaptive', which tracks the mains and keeps what lies beside it"
+    )
+
+    def __post_init__(self) -> None:
+        known = ("muscle", "repair", "eye", "regressors", "heartbeat")
+        _need(set(self.stages) <= set(known), f"stages among {', '.join(known)}", self.stages)
+        _need(set(self.projections) <= {"ssp", "sss"}, "projections ssp, sss", self.projections)
+        _need(self.line in ("notch", "adaptive"), "line notch or adaptive", self.line)
+
+
+@dataclass(frozen=True)
 class Features:
     """What is taken from the window after an onset."""
 
@@ -151,6 +177,7 @@ class Recipe:
 
     stream: Stream = field(default_factory=Stream)
     filter: Filter = field(default_factory=Filter)
+    clean: Clean = field(default_factory=Clean)
     features: Features = field(default_factory=Features)
     target: Target = field(default_factory=Target)
     fit: Fit = field(default_factory=Fit)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rt_decoder.model import Model
 
-__all__ = ["certificate_lines", "score_lines"]
+__all__ = ["certificate_lines", "cleaning_lines", "score_lines"]
 
 
 def _figure(value: float | None) -> str:
@@ -57,3 +57,64 @@ def certificate_lines(model: Model) -> list[str]:
     else:
         lines.append("no final block was locked: these figures are optimistic")
     return lines
+
+
+def cleaning_lines(found: dict[str, dict[str, Any]]) -> list[str]:
+    """What was fitted to clean, stage by stage, with the figures of the held-out part."""
+    lines = ["cleaning, held-out figures:"] if found else []
+    for stage, report in found.items():
+        if "left_out" in report:
+            lines.append(f"  {stage:<11} left out: {report['left_out'] or 'no reason given'}")
+        else:
+            lines.append(f"  {stage:<11} {_STAGES[stage](report)}")
+    return lines
+
+
+def _plain(report: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in report.items() if _is_plain(value))
+
+
+def _repair(report: dict[str, Any]) -> str:
+    explained = [channel["explained"] for channel in report["channels"].values()]
+    bad = ", ".join(f"{name} ({why})" for name, why in report["bad"].items())
+    middle = sorted(explained)[len(explained) // 2] if explained else None
+    return f"{len(explained)} channels, median variance predicted {_figure(middle)}" + (
+        f"; bad in calibration: {bad}" if bad else ""
+    )
+
+
+def _eye(report: dict[str, Any]) -> str:
+    held_out = report["held_out"][report["rank"] - 1]
+    return (
+        f"rank {report['rank']} ({report['rule']}; ratios {report['ratios']}, null "
+        f"{report['null']}), {report['n_blinks']} blinks and {report['n_saccades']} saccades by "
+        f"{report['way']}; " + ", ".join(f"{k} {v}" for k, v in held_out.items() if k != "rank")
+    )
+
+
+def _regressors(report: dict[str, Any]) -> str:
+    parts = []
+    for name, found in report["references"].items():
+        if not found["kept"]:
+            parts.append(f"{name} explains nothing")
+            continue
+        parts.append(
+            f"{name} lag {found['lag_ms']:.0f} ms, {-found['attenuation_db']:.1f} dB"
+            if "lag_ms" in found
+            else f"{name} {found['attenuation_db']:.1f} dB"
+        )
+    return "; ".join(parts) + f"; injected response kept {report['injected_gain']:.3f}"
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+_STAGES = {
+    "projector": _plain,
+    "muscle": _plain,
+    "repair": _repair,
+    "eye": _eye,
+    "regressors": _regressors,
+    "heartbeat": _plain,
+}

@@ -39,6 +39,9 @@ Wait = Annotated[
     float, typer.Option("--marker-wait", help="How late a marker may come, in ms.", min=0.0)
 ]
 Seconds = Annotated[float, typer.Option("--seconds", help="Stop after this time; 0 never.")]
+Without = Annotated[
+    str, typer.Option("--without", help="Cleaning stages to leave out, joined by commas; or all.")
+]
 Label = Annotated[str, typer.Option("--label", help="Events column; default word or trial_type.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
 
@@ -172,6 +175,10 @@ def run(
     log: Annotated[Optional[Path], typer.Option(help="JSON lines.")] = None,  # noqa: UP045
     record: Annotated[Optional[Path], typer.Option(help="Session record, XDF.")] = None,  # noqa: UP045
     outlet: Annotated[str, typer.Option(help="Stem of the outlets' names.")] = "rt_decoder",
+    clean_outlet: Annotated[
+        str, typer.Option(help="Name of a stream of the cleaned signal, with quality and reasons.")
+    ] = "",
+    without: Without = "",
     channels: Channels = None,
     units: Units = "",
     timeout: Annotated[float, typer.Option(help="For finding streams, in s.")] = 10.0,
@@ -196,6 +203,11 @@ def run(
     from rt_decoder.live import LiveOptions, run_live
     from rt_decoder.model import load_model
 
+    fitted = load_model(model)
+    if not fitted.has_map and not clean_outlet:
+        raise ValueError(
+            f"{model.name} has no map: it cleans, and names no words (--clean-outlet NAME)"
+        )
     options = LiveOptions(
         selection={
             "name": name or None,
@@ -211,7 +223,9 @@ def run(
         continuous=continuous,
         log=log,
         record=record,
-        outlet=outlet,
+        outlet=outlet if fitted.has_map else "",
+        clean_outlet=clean_outlet,
+        without=_without(without),
         channels=channels,
         units=units or None,
         timeout=timeout,
@@ -221,7 +235,7 @@ def run(
         seconds=seconds,
         until_lost=until_lost,
     )
-    footer = run_live(_with_map(model, load_model(model)), options, None if quiet else show_lines)
+    footer = run_live(fitted, options, None if quiet else show_lines)
     if as_json:
         show_json(footer)
 
@@ -244,6 +258,7 @@ def decode(
     channels: Channels = None,
     units: Units = "",
     stream: Stream = "",
+    without: Without = "",
     as_json: AsJson = False,
 ) -> None:
     """Decode a recording through the live pipeline, as fast as it goes."""
@@ -265,11 +280,40 @@ def decode(
             fitted, read, found, jsonl,
             trigger=markers.removeprefix("channel:") if trigger else "",
             mask=mask, marker_offset=marker_offset * 1e-3, continuous=continuous,
-            chunk=chunk, progress=progress,
+            without=_without(without), chunk=chunk, progress=progress,
         )  # fmt: skip
     show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
     if as_json:
         show_json(footer)
+
+
+@app.command()
+def clean(
+    recording: Annotated[Path, typer.Argument(help="What MNE reads, XDF, CSV, session record.")],
+    model: ModelFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Named .fif.")],
+    without: Without = "",
+    channels: Channels = None,
+    units: Units = "",
+    stream: Stream = "",
+    markers: Markers = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run the live cleaning chain over a recording and write all its channels."""
+    from rt_decoder.clean import clean_file
+    from rt_decoder.model import load_model
+
+    fitted = load_model(model)
+    read, _ = _read(recording, None, "", channels, units, stream, markers)
+    with progress_bar("cleaning") as progress:
+        told = clean_file(fitted, read, out, without=_without(without), progress=progress)
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in told["corrected"].items() if share)
+    show_lines(
+        f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
+        f"corrected: {shares or 'nothing'}; bad {told['bad']:.1%}",
+    )
+    if as_json:
+        show_json(told)
 
 
 @app.command()
@@ -337,6 +381,20 @@ def _calibration(module: str) -> Any:
         raise ImportError(
             f"need the calibration extra ({error.name or error}): pip install 'rt-decoder[calibration]'"
         ) from None
+
+
+def _without(text: str) -> tuple[str, ...]:
+    """Stages by name; a wrong one is refused."""
+    from rt_decoder.pipeline import CLEANING
+
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if names == ("all",):
+        return CLEANING
+    if unknown := set(names) - set(CLEANING):
+        raise typer.BadParameter(
+            f"need --without all or stages among {', '.join(CLEANING)}, got {', '.join(unknown)}"
+        )
+    return names
 
 
 def _references(texts: list[str]) -> Any:

@@ -7,9 +7,6 @@ or filled in: samples, and the order of everything, are as recorded.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rt_decoder.signal import unit_gain
+from rt_decoder.fif_writer import Span, replacing, write_fif
+from rt_decoder.signal import has_unit
 from rt_decoder.sources.recording import Recording, read_recording
 from rt_decoder.sources.xdf import ARRIVALS, DECISIONS
 from rt_decoder.timebase import TimeBase
@@ -92,32 +90,16 @@ def convert(
     write = _WRITERS.get(out.suffix.lower())
     if write is None:
         raise ValueError(f"need a file named {' or '.join(_WRITERS)}, got {out.name}")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"need a folder {out.parent.name} for {out.name}, got none")
     if out.exists() and out.samefile(recording):
         raise ValueError(f"need another file than the recording itself, got {out.name}")
     read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
     breaks, n_lost = _breaks(read)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        write(read, breaks, Path(folder, out.name))
-        # MNE splits files beyond 2 GB; they know each other by name, and the first goes last
-        for part in sorted(Path(folder).iterdir(), key=lambda part: part.name == out.name):
-            _settle(part)
-            part.replace(out.with_name(part.name))
+    with replacing(out) as path:
+        write(read, breaks, path)
     n_placed = sum(marker.index >= 0 for marker in read.markers)
     n, c = read.data.shape
     n_left_out = len(read.markers) - n_placed
     return Converted(n, c, n / read.info.sfreq, n_placed, n_left_out, n_lost, len(breaks))
-
-
-def _settle(path: Path) -> None:
-    """Make a file private and wait until it is on the disk."""
-    path.chmod(0o600)
-    handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _breaks(recording: Recording) -> tuple[list[_Break], int]:
@@ -147,54 +129,14 @@ def _breaks(recording: Recording) -> tuple[list[_Break], int]:
 
 
 def _write_fif(recording: Recording, breaks: list[_Break], path: Path) -> None:
-    """Write with MNE; its order (channels first) and its objects stay in this function."""
-    try:
-        import mne
-    except ImportError:
-        raise ImportError("need mne to write .fif files: pip install 'rt-decoder[files]'") from None
-    info, sfreq = recording.info, recording.info.sfreq
-    odd = [name for name in info.ch_names if not name.isascii()]
-    if odd:
-        raise ValueError(
-            f"need channel names in ASCII for FIF, got {', '.join(odd)}; "
-            "rename with --channels TSV, or write .xdf"
-        )
-    gains = np.array([unit_gain(unit)[1] for unit in info.units])
-    described = mne.create_info(list(info.ch_names), sfreq, list(info.ch_types), verbose="error")
-    if info.positions is not None:
-        for channel, position in zip(described["chs"], info.positions, strict=True):
-            channel["loc"][:3] = position
-    raw = mne.io.RawArray(
-        np.ascontiguousarray((recording.data * gains).T), described, verbose="error"
-    )
-    marked = [(marker.index, marker.label) for marker in recording.markers if marker.index >= 0]
-    marked += [(gap.row, f"EDGE {gap.what}") for gap in breaks]
-    rows, labels = np.array([row for row, _ in marked]), [label for _, label in marked]
-    _tell_what_fif_changes(path.name, rows, labels, sfreq)
-    raw.set_annotations(mne.Annotations(rows / sfreq, 0.0, labels))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This filename")  # MNE's own conventions
-        raw.save(path, fmt="double", verbose="error")
-
-
-def _tell_what_fif_changes(name: str, rows: np.ndarray, labels: list[str], sfreq: float) -> None:
-    told = []
-    moved = rows[np.rint((rows / sfreq).astype(np.float32).astype(float) * sfreq) != rows]
-    if len(moved):
-        told.append(
-            f"times of annotations in single precision, so {len(moved)} from "
-            f"{moved.min() / sfreq:.0f} s on are a sample off"
-        )
-    odd = [
-        label for label in labels if label.encode("latin-1", "replace").decode("latin-1") != label
-    ]
-    if odd:
-        code = odd[0].encode("latin-1", "xmlcharrefreplace").decode("latin-1")
-        told.append(f"labels in Latin-1, so that {odd[0]!r} is {code!r} there")
-    for what in told:
-        warnings.warn(
-            f"{name}: FIF keeps {what}; XDF keeps them as they are", RuntimeWarning, stacklevel=4
-        )
+    for name, unit in zip(recording.info.ch_names, recording.info.units, strict=True):
+        if not has_unit(unit):
+            raise ValueError(
+                f"channel {name}: need a known unit for FIF, got {unit!r}; --units UNIT"
+            )
+    spans = [Span(marker.index, marker.label) for marker in recording.markers if marker.index >= 0]
+    spans += [Span(gap.row, f"EDGE {gap.what}") for gap in breaks]
+    write_fif(path, recording.data, recording.info, spans)
 
 
 def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None:  # noqa: ARG001

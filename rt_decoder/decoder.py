@@ -32,6 +32,8 @@ __all__ = [
     "recorded_start",
 ]
 
+_PIECE = 0.5  # s of samples that are aligned at a time
+
 
 class Decoder:
     """Decode the samples and markers of one source.
@@ -78,6 +80,7 @@ class Decoder:
         )
         window_s = self.pipeline.ring.capacity / model.info.sfreq
         self.align = Align(have, model.info, rules, model.optional, history=window_s + rules.wait)
+        self._n_piece = max(1, round(_PIECE * have.sfreq))
         self.lost: list[tuple[Marker, str]] = []
         self.found: list[Marker] = []
 
@@ -120,18 +123,23 @@ class Decoder:
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
     ) -> None:
         """Let samples pass that come too late to be decoded: to the pipeline they are lost."""
-        self._aligned(data, stamps, arrivals)
+        for _ in self._aligned(data, stamps, arrivals):
+            pass
 
     def _aligned(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None
-    ) -> list[Chunk]:
-        chunks = self.align.process(data, stamps, arrivals)
-        known, lost = self.align.markers()
-        for marker in known:
-            self.pipeline.mark(marker)
-        self.found.extend(known)
-        self.lost.extend(lost)
-        return chunks
+    ) -> Iterator[Chunk]:
+        # In pieces: a marker must find its sample before that is forgotten.
+        for start in range(0, len(stamps), self._n_piece):
+            piece = slice(start, start + self._n_piece)
+            came = arrivals[piece] if isinstance(arrivals, np.ndarray) else arrivals
+            chunks = self.align.process(data[piece], stamps[piece], came)
+            known, lost = self.align.markers()
+            for marker in known:
+                self.pipeline.mark(marker)
+            self.found.extend(known)
+            self.lost.extend(lost)
+            yield from chunks
 
     def take_decisions(self) -> list[Decision]:
         """What the stamps turned out to mean since the last call."""

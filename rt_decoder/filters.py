@@ -217,6 +217,8 @@ class Decimator:
 class FilterBank:
     """Instantaneous power in several bands: causal Butterworth band-passes, squared.
 
+    Channels of a chunk beyond those of `info` (references) are left out.
+
     Parameters
     ----------
     info : SignalInfo
@@ -271,14 +273,15 @@ class FilterBank:
         """Compute the power (n, n_bands * n_channels) of each sample."""
         n = len(chunk.data)
         data, power = self._input.take(n), self._power.take(n)
-        data[:] = chunk.data
+        c = data.shape[1]
+        data[:] = chunk.data[:, :c]
         if n and not self._primed:
             for sos, state in zip(self.sos, self._state, strict=True):
                 sos_prime(data[0], sos, state)
             self._primed = True
         bank_power(data, self.sos, self._state, chunk.index, self._scratch.take(n), power)
         channel_flags = self._channel_flags.take(n)
-        channel_flags[:] = chunk.channel_flags[:, None, :]
+        channel_flags[:] = chunk.channel_flags[:, None, :c]
         flat = channel_flags.reshape(n, power.shape[1])
         return Chunk(power, chunk.times, chunk.index, chunk.flags, flat)
 

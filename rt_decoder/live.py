@@ -47,6 +47,8 @@ class LiveOptions:
     log: Path | None = None
     record: Path | None = None
     outlet: str = ""  # stem of the outlets' names; none if empty
+    clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
+    without: tuple[str, ...] = ()  # cleaning stages to leave out
     channels: Path | None = None
     units: str | None = None
     timeout: float = 10.0
@@ -128,7 +130,11 @@ def open_session(
     streams = _streams(options, "" if trigger else options.markers)
     markers = streams.markers()
     live = streams.samples()
-    continuous = not options.markers if options.continuous is None else options.continuous
+    continuous = (
+        (model.has_map and not options.markers)
+        if options.continuous is None
+        else options.continuous
+    )
     on_event = None
     if say is not None:
         on_readout, on_event = _terminal(say, stack)
@@ -143,6 +149,7 @@ def open_session(
         streams=streams,
         until_lost=options.until_lost,
         skip=options.skip,
+        without=options.without,
         max_behind=options.max_behind,
     )
     stack.callback(session.close)
@@ -153,6 +160,14 @@ def open_session(
         outlets = ReadoutOutlets(options.outlet, f"{options.outlet}-{uuid4().hex[:12]}", meta)
         session.outlets = outlets
         stack.callback(outlets.close)
+    if options.clean_outlet:
+        from rt_decoder.clean_outlet import CleanOutlet
+
+        pipeline = session.decoder.pipeline
+        picked = model.info.pick(range(model.n_picks))
+        cleaned = CleanOutlet(options.clean_outlet, picked, pipeline.delay)
+        stack.callback(cleaned.close)
+        pipeline.on_clean = cleaned.push
     if options.log is not None:
         session.log = JsonlLog(options.log)
         stack.callback(session.log.close)

@@ -306,15 +306,12 @@ def check_model(model: Model) -> None:
         tensor = getattr(model, name)
         if np.shape(tensor) != shape:
             raise ValueError(f"need {name} of shape {shape}, got {np.shape(tensor)}")
-    tensors = {name: getattr(model, name) for name in _TENSORS}
-    for stage, arguments in model.cleaning.items():
-        tensors |= {
-            f"{stage}.{name}": value
-            for name, value in arguments.items()
-            if isinstance(value, np.ndarray)
-        }
-    for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
+    for name in _TENSORS:
+        if not np.isfinite(getattr(model, name)).all():
             raise ValueError(f"need finite numbers in {name}")
+    for stage, arguments in model.cleaning.items():
+        for name, value in arguments.items():  # an infinite limit is none
+            if isinstance(value, np.ndarray) and np.isnan(value).any():
+                raise ValueError(f"need numbers in {name} of {stage}")
     if model.references != model.info.ch_names[model.n_picks :] or model.n_picks < 1:
         raise ValueError("need the references as the last channels, and others before them")

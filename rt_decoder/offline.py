@@ -33,6 +33,7 @@ def decode_file(
     mask: int | None = None,
     marker_offset: float = 0.0,
     continuous: bool | None = None,
+    without: Sequence[str] = (),
     chunk: int = 64,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -47,9 +48,10 @@ def decode_file(
     if start is not None and rules == MarkerRules(names=names):
         rules = MarkerRules(**start["rules"])
         continuous = start["continuous"] if continuous is None else continuous
+        without = without or tuple(start.get("without", ()))
     if continuous is None:
         continuous = not markers and not rules.trigger
-    decoder = Decoder(model, recording.info, rules, continuous=continuous)
+    decoder = Decoder(model, recording.info, rules, continuous=continuous, without=without)
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()
     temporary = jsonl.with_name(f".{jsonl.name}.tmp")

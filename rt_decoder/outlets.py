@@ -46,6 +46,7 @@ def data_outlet(
     *,
     chunk: int = 0,
     max_buffered: int = 360,
+    meta: Mapping[str, Mapping[str, str]] | None = None,
 ) -> pylsl.StreamOutlet:
     """Open an outlet for a signal.
 
@@ -64,6 +65,8 @@ def data_outlet(
         Samples that liblsl collects before it sends; 0 sends every push at once.
     max_buffered : int
         Seconds that are kept for a consumer that does not read; older samples are lost to it.
+    meta : mapping of str to mapping
+        Further groups of the description: name, then key and text.
     """
     common = Counter(info.ch_types).most_common(1)[0][0]
     stream = pylsl.StreamInfo(
@@ -76,6 +79,10 @@ def data_outlet(
     )
     types = [ch_type.upper() for ch_type in info.ch_types]
     _describe(stream, list(zip(info.ch_names, types, info.units, strict=True)))
+    for group, texts in (meta or {}).items():
+        node = stream.desc().append_child(group)
+        for key, text in texts.items():
+            node.append_child_value(key, text)
     return pylsl.StreamOutlet(stream, chunk, max_buffered)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from rt_decoder.artifacts.eye import EyeCorrection
 from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
+from rt_decoder.artifacts.muscle import MuscleGate
 from rt_decoder.artifacts.projector import Projector
 from rt_decoder.artifacts.regressors import ReferenceRegression
 from rt_decoder.artifacts.repair import ChannelRepair
@@ -64,7 +65,7 @@ class Stage(Protocol):
 
 
 # cleaning stages by the name that they have in a model, in flow order before and after the filter
-_BEFORE: dict[str, Callable[..., Stage]] = {}
+_BEFORE: dict[str, Callable[..., Stage]] = {"muscle": MuscleGate}
 _REPAIR: dict[str, Callable[..., Stage]] = {"repair": ChannelRepair}
 _AFTER: dict[str, Callable[..., Stage]] = {
     "projector": Projector,
@@ -153,6 +154,9 @@ class Pipeline:
         info = model.info
         self.model = model
         self.continuous = continuous
+        self.without = frozenset(without)
+        if unknown := self.without - set(CLEANING):
+            raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")
         self.budget_ms = float(recipe["readout"]["budget_ms"])
         self.n_top = min(int(recipe["readout"]["top"]), max(1, len(model.items)))
         self._clock = clock
@@ -232,13 +236,12 @@ class Pipeline:
         """
         for hop in self._hops(chunk):
             self._hop_time = hop.times[-1]
+            cleaned = hop
             for name, stage in self.stages.items():
-                if name == "bank" and self.on_clean is not None:
-                    self.on_clean(hop)
                 hop = stage.process(hop)
+                if name != "bank":
+                    cleaned = hop
                 self.stopwatch.lap(name)
-            if self.on_clean is not None and "bank" not in self.stages:
-                self.on_clean(hop)
             flags = self._flags.take(len(hop.flags))
             join_channels(hop.flags, hop.channel_flags, self.n_picks, flags)
             if hop.index < self._settled:
@@ -246,6 +249,8 @@ class Pipeline:
             self.ring.write(hop.data[:, : self.ring.n_channels], flags)
             self.stopwatch.lap("ring")
             yield from self._due()
+            if self.on_clean is not None:
+                self.on_clean(cleaned._replace(flags=flags))
 
     def run_until(self, name: str, chunk: Chunk) -> Iterator[Chunk]:
         """Yield hops as they leave the stage `name`; calibration fits the next stage on them."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,8 @@ class Session:
         them, which counts as a gap (True), or process everything and mark it late.
     max_behind : float
         In s.
+    without : collection of str
+        Cleaning stages to leave out.
     """
 
     def __init__(
@@ -87,12 +89,15 @@ class Session:
         until_lost: bool = False,
         skip: bool = False,
         max_behind: float = 0.5,
+        without: Collection[str] = (),
     ) -> None:
         self.model = model
         self.source = source
         self.marker_source = markers
         self.rules = rules
-        self.decoder = Decoder(model, source.info, rules, continuous=continuous, clock=local_clock)
+        self.decoder = Decoder(
+            model, source.info, rules, continuous=continuous, clock=local_clock, without=without
+        )
         self.log = log
         self.recorder = recorder
         self.outlets = outlets
@@ -140,6 +145,8 @@ class Session:
                 self.recorder.decision(
                     local_clock(), 0, decision="start",
                     rules=self.rules._asdict(), continuous=self.decoder.pipeline.continuous,
+                    without=sorted(self.decoder.pipeline.without),
+                    references=[one.describe() for one in self._references()],
                 )  # fmt: skip
             self.watchdog.connected(local_clock())
             while not (self._ended or should_stop()):
@@ -309,10 +316,11 @@ class Session:
         return ScaleCheck(self.model.channel_scale, round(CHECK_SECONDS * self.source.info.sfreq))
 
     def _judge_scale(self, ratio: np.ndarray) -> None:
-        names = self.model.info.ch_names
+        n = self.model.n_picks  # a reference may be missing, or rest
+        names = self.model.info.ch_names[:n]
         off = [
             f"{name} x{factor:.3g}"
-            for name, factor in zip(names, ratio, strict=True)
+            for name, factor in zip(names, ratio[:n], strict=True)
             if not 0.1 <= factor <= 10.0
         ]
         if not off:
@@ -382,13 +390,21 @@ class Session:
             "n_samples": self.n_samples,
             "n_readouts": pipeline.n_readouts,
             "n_late": pipeline.n_late,
-            "counts": dict(self.counts),
+            "counts": dict(self.counts) | {"markers_waiting": self.decoder.n_waiting},
+            "references": {
+                one.name: {"n_missing": one.n_missing, "n_late": one.n_late}
+                for one in self._references()
+            },
             "n_dropped": sum(sink.n_dropped for sink in self._sinks()),
             "errors": [str(sink.error) for sink in self._sinks() if sink.error is not None],
             "latency_ms": pipeline.latency.summary(1e6),
             "backlog_ms": self.backlog.summary(1e6),
             "stages_us": pipeline.stopwatch.summary_us(),
         }
+
+    def _references(self) -> Sequence[Any]:
+        """What is joined to the samples, if anything is."""
+        return getattr(self.source, "references", ())
 
     def _sinks(self) -> Sequence[JsonlLog | Recorder]:
         return [sink for sink in (self.log, self.recorder) if sink is not None]

@@ -25,6 +25,7 @@ __all__ = [
     "Reason",
     "SignalInfo",
     "StreamLost",
+    "has_unit",
     "match_channels",
     "reason_names",
     "unit_gain",
@@ -117,6 +118,15 @@ def unit_gain(unit: str) -> tuple[str, float]:
             "volts, millivolts, microvolts, tesla, femtotesla, T/m, fT/cm, n/a (--units UNIT)"
         )
     return known
+
+
+def has_unit(unit: str) -> bool:
+    """Whether `unit_gain` knows this unit.
+
+    >>> has_unit("uV"), has_unit("")
+    (True, False)
+    """
+    return unit.strip().lower() in _UNITS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -140,8 +140,10 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
     assert written[0]["type"] == "header"
     assert written[0]["model"] == fitted["hash"]
     assert written[-1] == footer
-    assert footer["n_readouts"] == scores["n"]
-    right = [line["label"] == line["word"] for line in written if line["type"] == "readout"]
+    readouts = [line for line in written if line["type"] == "readout"]
+    assert footer["n_readouts"] == len(readouts) == scores["n"] + scores["n_dropped"]
+    right = [line["label"] == line["word"] for line in readouts if "quality" not in line["reasons"]]
+    assert len(right) == scores["n"]
     assert np.mean(right) == pytest.approx(scores["posterior_top1"])
     assert_private(log, str(folder))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import os
 import stat
 from dataclasses import replace
@@ -248,7 +249,7 @@ def test_wrong_calls(tmp_path: Path, monkeypatch) -> None:
         convert(tmp_path / "a.xdf", tmp_path / "absent" / "b.fif")
     with pytest.raises(FileNotFoundError, match=r"no such file: none\.xdf"):
         convert(tmp_path / "none.xdf", tmp_path / "b.fif")
-    monkeypatch.setitem(__import__("sys").modules, "mne", None)
+    monkeypatch.setitem(sys.modules, "mne", None)
     with pytest.raises(ImportError, match=r"need mne to write"):
         convert(tmp_path / "a.xdf", tmp_path / "b.fif")
     assert json.dumps(convert(tmp_path / "a.xdf", tmp_path / "b.xdf")._asdict())

@@ -32,7 +32,7 @@ def test_a_recipe_goes_into_a_model_and_comes_back() -> None:
     [
         ({"filter": {"l_frq": 1.0}}, r"unknown key l_frq in \[filter\]; did you mean l_freq\?"),
         ({"filtre": {}}, r"unknown section \[filtre\]; did you mean filter\?"),
-        ({"xyz": {}}, "known are stream, filter, features, target, fit, readout"),
+        ({"xyz": {}}, "known are stream, filter, clean, features, target, fit, readout"),
         ({"fit": {"zzz": 1}}, "known are groups, n_blocks"),
         ({"filter": 3}, r"need a section \[filter\]"),
         ({"filter": {"order": 2.5}}, r"need int for order in \[filter\], got 2.5"),

@@ -386,7 +386,7 @@ def session(path, n_pulls=6, last_pull=True):
                 row = np.array([[10.0, T0 + 10 + k, 10.0 + k / 1000]])
                 xdf.write_samples(3, row, row[0, 1:2])
         xdf.write_clock_offset(1, T0, 99.0)  # what was in force counts, not what was measured
-        xdf.write_samples(4, ['{"decision": "stale"}'], np.array([T0]))
+        xdf.write_samples(4, ['{"index": 7, "decision": "stale"}'], np.array([T0]))
     return data
 
 
@@ -398,7 +398,7 @@ def test_session_record(tmp_path):
         recording.pulls, [[10.0, T0 + 10 + k, 10.0 + k / 1000] for k in range(6)]
     )
     np.testing.assert_array_equal(recording.correction, 10 + np.repeat(range(6), 10) / 1000)
-    assert recording.decisions == ('{"decision": "stale"}',)
+    assert recording.decisions == ('{"index": 7, "decision": "stale"}',)
     assert recording.markers == (
         Marker("early", T0 - 5.0, -1),
         Marker("axe", T0 + (0.5 + 10.0), 25),

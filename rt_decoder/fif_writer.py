@@ -1,0 +1,119 @@
+"""Write samples as a FIF file with MNE, whose order and objects stay in this module."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rt_decoder.signal import SignalInfo, has_unit, unit_gain
+
+__all__ = ["Span", "replacing", "write_fif"]
+
+
+class Span(NamedTuple):
+    """An annotation."""
+
+    row: int  # of its first sample
+    label: str
+    n: int = 0  # samples
+
+
+def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Span]) -> None:
+    """Write `data` (n, c), in declared units, as SI doubles with annotations.
+
+    FIF keeps times of annotations in single precision and labels in Latin-1; where that changes
+    something there is a RuntimeWarning.
+
+    Raises
+    ------
+    ImportError
+        If MNE is not installed.
+    ValueError
+        If a channel's name is not ASCII.
+    """
+    try:
+        import mne
+    except ImportError:
+        raise ImportError("need mne to write .fif files: pip install 'rt-decoder[files]'") from None
+    odd = [name for name in info.ch_names if not name.isascii()]
+    if odd:
+        raise ValueError(
+            f"need channel names in ASCII for FIF, got {', '.join(odd)}; "
+            "rename with --channels TSV, or write .xdf"
+        )
+    sfreq = info.sfreq
+    gains = np.array([unit_gain(unit)[1] if has_unit(unit) else 1.0 for unit in info.units])
+    described = mne.create_info(list(info.ch_names), sfreq, list(info.ch_types), verbose="error")
+    if info.positions is not None:
+        for channel, position in zip(described["chs"], info.positions, strict=True):
+            channel["loc"][:3] = position
+    raw = mne.io.RawArray(np.ascontiguousarray((data * gains).T), described, verbose="error")
+    rows, labels = np.array([span.row for span in spans]), [span.label for span in spans]
+    _tell_what_fif_changes(path.name, rows, labels, sfreq)
+    lengths = np.array([span.n for span in spans]) / sfreq
+    raw.set_annotations(mne.Annotations(rows / sfreq, lengths, labels))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This filename")  # MNE's own conventions
+        raw.save(path, fmt="double", verbose="error")
+
+
+def _tell_what_fif_changes(name: str, rows: np.ndarray, labels: list[str], sfreq: float) -> None:
+    told = []
+    moved = rows[np.rint((rows / sfreq).astype(np.float32).astype(float) * sfreq) != rows]
+    if len(moved):
+        told.append(
+            f"times of annotations in single precision, so {len(moved)} from "
+            f"{moved.min() / sfreq:.0f} s on are a sample off"
+        )
+    odd = [
+        label for label in labels if label.encode("latin-1", "replace").decode("latin-1") != label
+    ]
+    if odd:
+        code = odd[0].encode("latin-1", "xmlcharrefreplace").decode("latin-1")
+        told.append(f"labels in Latin-1, so that {odd[0]!r} is {code!r} there")
+    for what in told:
+        warnings.warn(
+            f"{name}: FIF keeps {what}; XDF keeps them as they are", RuntimeWarning, stacklevel=4
+        )
+
+
+class replacing:
+    """A path to write to that takes the place of `out`, private and on the disk, once it is whole.
+
+    MNE splits files beyond 2 GB: all parts are moved, the first one last.
+    """
+
+    def __init__(self, out: Path) -> None:
+        if not out.parent.is_dir():
+            raise FileNotFoundError(f"need a folder {out.parent.name} for {out.name}, got none")
+        self._out = out
+
+    def __enter__(self) -> Path:
+        out = self._out
+        self._folder = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-")
+        return Path(self._folder.name, out.name)
+
+    def __exit__(self, error: object, *_: object) -> None:
+        out, folder = self._out, Path(self._folder.name)
+        with self._folder:
+            if error is None:
+                # the parts know each other by name
+                for part in sorted(folder.iterdir(), key=lambda part: part.name == out.name):
+                    _settle(part)
+                    part.replace(out.with_name(part.name))
+
+
+def _settle(path: Path) -> None:
+    """Make a file private and wait until it is on the disk."""
+    path.chmod(0o600)
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
