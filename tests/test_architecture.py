@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,6 +115,7 @@ def parsed(text: str, path: Path = Path("example.py")) -> Source:
     return Source(path, nodes, names)
 
 
+@cache
 def sources() -> list[Source]:
     texts = [(path, path.read_text(encoding="utf-8")) for path in [*LIVE, *OFFLINE, *TESTS]]
     scripts = [(path, path.read_text(encoding="utf-8")) for path in SCRIPTS]

@@ -190,7 +190,7 @@ def test_a_damaged_model_is_corrupt(data: st.DataObject, folder: Path, model_byt
     assert model is None or content == model_bytes
 
 
-@fuzz(150)
+@fuzz(50)
 @given(data=st.data())
 def test_a_hostile_header_under_a_true_hash(
     data: st.DataObject, folder: Path, model_bytes: bytes
