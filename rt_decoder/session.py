@@ -12,6 +12,7 @@ import gc
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,7 @@ class Session:
                 self.marker_source.open()  # first: a sender may wait for the samples' reader only
             self.source.open()
             self._event("live", stream=self.source.name)
+            self._record_references()
             if self.recorder is not None:
                 self.recorder.decision(
                     local_clock(), 0, decision="start",
@@ -401,6 +403,20 @@ class Session:
             "backlog_ms": self.backlog.summary(1e6),
             "stages_us": pipeline.stopwatch.summary_us(),
         }
+
+    def _record_references(self) -> None:
+        """Keep the raw samples of what is joined beside the joined ones."""
+        if self.recorder is None:
+            return
+        for one in self._references():
+            self.recorder.add_reference(one.name, one.info)
+            one.on_read = partial(self._keep_reference, self.recorder, one.name)
+
+    def _keep_reference(
+        self, recorder: Recorder, name: str,
+        data: np.ndarray, stamps: np.ndarray, arrival: float, correction: float,
+    ) -> None:  # fmt: skip
+        recorder.pulled_reference(name, data, stamps, arrival, correction, self.n_samples)
 
     def _references(self) -> Sequence[Any]:
         """What is joined to the samples, if anything is."""

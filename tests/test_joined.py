@@ -648,3 +648,6 @@ def test_a_record_decodes_to_what_was_read_out_live(source_id: str, tmp_path: Pa
     for chunk in (1, 64):
         again = list(decode_recording(model, back, (), chunk=chunk, continuous=True))
         assert timeless(again) == timeless(answers)
+    raw = read_recording(path, stream=f"{source_id}-belt")  # what was read, as it came
+    assert raw.info.sfreq == 100.0
+    np.testing.assert_allclose(raw.data[:, 0], np.sin(raw.stamps - start), atol=1e-9)

@@ -25,12 +25,14 @@ class Line:
     times, stamps, flags : arrays of shape (n,)
         Of the samples of the last update, valid until the next. Where `flags` has `Reason.HELD`
         the stamp is to be used: the line does not know yet what it means.
+    correction : float
+        Seconds that were added to the raw stamps.
     """
 
     def __init__(self, sfreq: float) -> None:
         self._base = TimeBase(sfreq, history=0.0)
         self._stamps = Rows((), np.float64)
-        self._correction, self._check_at = 0.0, -math.inf
+        self.correction, self._check_at = 0.0, -math.inf
         self.times = self.stamps = np.empty(0)
         self.flags = np.empty(0, np.uint16)
 
@@ -38,10 +40,10 @@ class Line:
         """Place raw `stamps` (n,); RateMismatch where they run at another rate."""
         if arrival >= self._check_at:
             with contextlib.suppress(TimeoutError):  # the last one is good enough meanwhile
-                self._correction = source.correction(0.0)
+                self.correction = source.correction(0.0)
             self._check_at = arrival + REFRESH
         self.stamps = self._stamps.take(len(stamps))
-        np.add(stamps, self._correction, out=self.stamps)
+        np.add(stamps, self.correction, out=self.stamps)
         # No arrivals: they tell a loss from a clock that was set, and both are the same here.
         self.times, _, self.flags, _ = self._base.update(self.stamps)
 

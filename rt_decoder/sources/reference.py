@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,9 @@ class Search(Protocol):
         """End the search."""
 
 
+OnRead = Callable[[np.ndarray, np.ndarray, float, float], None]
+
+
 class Reference:
     """A reference stream that a `JoinedSource` looks up.
 
@@ -62,6 +66,8 @@ class Reference:
         ``new``, ``open``, ``lost``, ``refused`` or ``closed``.
     watch : ReferenceWatch
         Its events.
+    on_read : callable or None
+        Gets what is read, as it comes: samples (n, c), raw stamps (n,), time of arrival, correction.
 
     Raises
     ------
@@ -100,6 +106,7 @@ class Reference:
                 f"{self.name!r}, got {1e3 * self.limit:g} ms"
             )
         self.watch = ReferenceWatch(source.name, self.delay)
+        self.on_read: OnRead | None = None
         self._source, self._again = source, again
         self._picks = np.arange(source.info.n_channels)
         self._hold = np.array([ch_type == "stim" for ch_type in source.info.ch_types])
@@ -171,6 +178,8 @@ class Reference:
             np.take(data, self._picks, axis=1, out=self._waiting)
             self._state[NEXT] = 0.0
             self._line.update(self._source, stamps, arrived)
+            if self.on_read is not None:
+                self.on_read(self._waiting, stamps, arrived, self._line.correction)
         except StreamLost as error:
             self._gone("lost", error)
             return False
