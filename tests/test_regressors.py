@@ -148,6 +148,7 @@ def test_compiled_kernel_is_its_python_source(monkeypatch):
         "regress",
         "_listen",
         "_look_back",
+        "_may_learn",
         "_subtract",
         "_set_apart",
         "_learn",

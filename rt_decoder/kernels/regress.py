@@ -64,10 +64,13 @@ def regress(
     for t in range(len(x)):
         row = x[t, :n_channels]
         _listen(x[t], channel_flags[t], constants, ring, references)
-        n_learning = _look_back(taps, ring, references, regressors)
+        _look_back(taps, ring, references, regressors[NOW])
         if _subtract(row, live, channels, regressors[NOW]):
             flags[t] |= REGRESSED
-        if (index + t) % every or n_learning == 0 or flags[t] & UNTRUSTED:
+        if (index + t) % every or flags[t] & UNTRUSTED:
+            continue
+        n_learning = _may_learn(taps, len(ring), references, regressors)
+        if n_learning == 0:
             continue
         if n_learning < len(taps):
             _set_apart(inverse[0], regressors[WORTH])
@@ -125,25 +128,28 @@ def _listen(
 
 
 @njit(cache=True, nogil=True)
-def _look_back(
-    taps: np.ndarray,
-    ring: np.ndarray,
-    references: np.ndarray,
-    regressors: np.ndarray,
-) -> int:
-    """Fill the regressors; how many of them may learn from this sample."""
-    n_learning = 0
+def _look_back(taps: np.ndarray, ring: np.ndarray, references: np.ndarray, now: np.ndarray) -> None:
+    """Fill the regressors `now` (k,)."""
     for j in range(len(taps)):
         r = taps[j, 0]
         place = int(references[r, PLACE]) - taps[j, 1]
         if place < 0:
             place += len(ring)
-        value = references[r, GATE] * ring[place, r]
-        state = references[r]
-        learns = state[GATE] == 1.0 and state[POWER] >= state[FLOOR] and state[AGE] >= len(ring)
-        regressors[NOW, j] = value
-        regressors[WORTH, j] = min(state[POWER] * state[GAIN] ** 2, 1.0) if learns else 0.0
-        regressors[LEARNING, j] = value if learns else 0.0
+        now[j] = references[r, GATE] * ring[place, r]
+
+
+@njit(cache=True, nogil=True)
+def _may_learn(
+    taps: np.ndarray, n_past: int, references: np.ndarray, regressors: np.ndarray
+) -> int:
+    """Fill the regressors that may learn and their worth; how many these are."""
+    n_learning = 0
+    for j in range(len(taps)):
+        state = references[taps[j, 0]]
+        learns = state[GATE] == 1.0 and state[POWER] >= state[FLOOR] and state[AGE] >= n_past
+        share = state[POWER] * state[GAIN] * state[GAIN]
+        regressors[WORTH, j] = min(share, 1.0) if learns else 0.0
+        regressors[LEARNING, j] = regressors[NOW, j] if learns else 0.0
         n_learning += learns
     return n_learning
 
