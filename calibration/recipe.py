@@ -28,6 +28,10 @@ def _need(condition: bool, what: str, got: object) -> None:
         raise ValueError(f"need {what}, got {got!r}")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Stream:
     """Which channels, against which reference, in which steps."""
@@ -41,6 +45,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         _need(len(self.picks) > 0, "picks", self.picks)
+        _need(all(isinstance(pick, str) for pick in self.picks), "names as picks", self.picks)
         _need(0 < self.hop_ms <= 1000, "a hop_ms in (0, 1000]", self.hop_ms)
         _need(self.line_freq >= 0, "a line_freq of 0 or more", self.line_freq)
 
@@ -104,6 +109,7 @@ class Features:
         _need(self.tmax > self.tmin, f"tmax above tmin ({self.tmin})", self.tmax)
         _need(self.decim >= 0, "a decim of 0 or more", self.decim)
         _need(len(self.baseline) in (0, 2), "a baseline of two times", self.baseline)
+        _need(all(_is_number(t) for t in self.baseline), "times as baseline", self.baseline)
         _need(all(len(b) == 2 and 0 < b[0] < b[1] for b in self.bands), "bands", self.bands)
         _need(self.clamp > 0, "a clamp above 0", self.clamp)
 
@@ -126,6 +132,8 @@ class Target:
 
     def __post_init__(self) -> None:
         _need(self.pooling in ("mean", "last"), "pooling mean or last", self.pooling)
+        named = all(isinstance(name, str) for name in self.names.values())
+        _need(named, "texts as names", self.names)
 
 
 @dataclass(frozen=True)
@@ -250,16 +258,23 @@ def _typed(default: Any, value: Any, where: str) -> Any:
     """Value in the type of the default; whole numbers are numbers."""
     value = _frozen(value)
     if where.startswith("reference "):
+        texts = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"need 'average', 'none' or channel names for {where}, got {value!r}")
         return value
     if isinstance(default, tuple) and isinstance(value, str):
         value = tuple(part.strip() for part in value.split(","))
     if isinstance(default, bool):
         ok = isinstance(value, bool)
     elif isinstance(default, float):
-        ok = isinstance(value, int | float) and not isinstance(value, bool)
+        ok = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and not abs(value) >= 1e300
+        )
         value = float(value) if ok else value
     elif isinstance(default, int):
-        ok = isinstance(value, int) and not isinstance(value, bool)
+        ok = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31
     else:
         ok = isinstance(value, type(default))
     if not ok:
@@ -278,7 +293,7 @@ def read_recipe(path: str | Path) -> dict[str, dict[str, Any]]:
     path = Path(path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"recipe {path.name} is not TOML: {error}") from None
 
 
@@ -302,5 +317,5 @@ def parse_option(text: str) -> Any:
     """
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text

@@ -43,6 +43,9 @@ Without = Annotated[
     str, typer.Option("--without", help="Cleaning stages to leave out, joined by commas; or all.")
 ]
 Label = Annotated[str, typer.Option("--label", help="Events column; default word or trial_type.")]
+Network = Annotated[
+    bool, typer.Option("--network", help="Let other machines find and read the streams.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
 
 
@@ -99,8 +102,10 @@ def simulate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write an XDF file (and its events TSV) instead of streaming."),
     ] = None,
+    network: Network = False,
 ) -> None:
     """Stream a simulated participant who hears words, with markers; or save a recording."""
+    _keep_here(network)
     simulate_recording = _calibration("demo").simulate_recording
     if seconds <= 0:
         raise typer.BadParameter(f"need --seconds above 0, got {seconds:g}")
@@ -133,8 +138,10 @@ def replay(
         Optional[Path],  # noqa: UP045
         typer.Option(help="JSON of the faults injected; default the last line."),
     ] = None,
+    network: Network = False,
 ) -> None:
     """Stream a recording as if it were live, once consumers have connected."""
+    _keep_here(network)
     from rt_decoder.faults import parse_faults
 
     try:
@@ -194,10 +201,12 @@ def run(
     max_behind: Annotated[
         float, typer.Option(help="What may wait before it is old, in ms.", min=10.0)
     ] = 500.0,
+    network: Network = False,
     quiet: Annotated[bool, typer.Option(help="Print no readouts.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Decode a live stream; readouts go to LSL outlets, to the log and to the terminal."""
+    _keep_here(network)
     if when_behind not in ("catch-up", "skip"):
         raise typer.BadParameter(f"need --when-behind catch-up or skip, got {when_behind!r}")
     from rt_decoder.live import LiveOptions, run_live
@@ -369,6 +378,14 @@ def info(as_json: AsJson = False) -> None:
     show_lines(*(f"{key:<16} {value}" for key, value in summary.items()))
     if as_json:
         show_json(summary)
+
+
+def _keep_here(network: bool) -> None:
+    """Offer streams to this machine only, unless the network is asked for."""
+    from rt_decoder.loopback import configure_local
+
+    if not network:
+        configure_local()  # before liblsl is used
 
 
 def _calibration(module: str) -> Any:

@@ -13,6 +13,7 @@ from math import nan
 
 import pylsl
 
+from rt_decoder.loopback import keep_local
 from rt_decoder.signal import Readout, SignalInfo
 from rt_decoder.sinks import Writer, readout_line
 
@@ -36,6 +37,13 @@ def _describe(stream: pylsl.StreamInfo, channels: list[tuple[str, str, str]]) ->
         channel.append_child_value("label", label)
         channel.append_child_value("type", kind)
         channel.append_child_value("unit", unit)
+
+
+def _opened(stream: pylsl.StreamInfo, *buffers: int) -> pylsl.StreamOutlet:
+    """Outlet of `stream`; for this machine only, unless the network is asked for."""
+    outlet = pylsl.StreamOutlet(stream, *buffers)
+    keep_local(outlet)
+    return outlet
 
 
 def data_outlet(
@@ -83,14 +91,14 @@ def data_outlet(
         node = stream.desc().append_child(group)
         for key, text in texts.items():
             node.append_child_value(key, text)
-    return pylsl.StreamOutlet(stream, chunk, max_buffered)
+    return _opened(stream, chunk, max_buffered)
 
 
 def marker_outlet(name: str, source_id: str) -> pylsl.StreamOutlet:
     """Open an outlet for markers: one string a sample, at no regular rate."""
     stream = pylsl.StreamInfo(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", source_id)
     _describe(stream, [("marker", "Marker", "none")])
-    return pylsl.StreamOutlet(stream)
+    return _opened(stream)
 
 
 class ReadoutOutlets:
@@ -120,8 +128,8 @@ class ReadoutOutlets:
             node = stream.desc().append_child("decoder")
             for key, value in meta.items():
                 node.append_child_value(key, str(value))
-        self._scores = pylsl.StreamOutlet(scores)
-        self._readout = pylsl.StreamOutlet(readout)
+        self._scores = _opened(scores)
+        self._readout = _opened(readout)
         self._texts = Writer("readout texts", max_jobs=1024)
 
     def push(self, readout: Readout) -> None:
