@@ -9,22 +9,18 @@ reason in the report.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from calibration.design import CUE
-from calibration.eye import EyeSpan, fit_eye
+from calibration.eye import fit_eye
 from calibration.heartbeat import fit_heartbeat
 from calibration.muscle import fit_muscle
 from calibration.projectors import projector_from_info
 from calibration.regression import fit_regression
 from calibration.repair import fit_repair, no_repair
-from rt_decoder.decoder import Decoder, hops_of_recording
+from calibration.seen import Seen, collect, cues, onsets
 from rt_decoder.model import Model
-from rt_decoder.signal import CORRECTED, Marker
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -39,17 +35,6 @@ STAGES: dict[str, tuple[str, ...]] = {
     "regressors": ("eye", "projector", "reference"),
     "heartbeat": ("regressors", "eye", "projector", "reference"),
 }
-MAX_BYTES = 1 << 30  # of samples that a stage is fitted on
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """Recordings as they leave a stage, one after the other."""
-
-    data: np.ndarray  # (n, c)
-    bad: np.ndarray  # (n,) bool
-    rows: dict[tuple[int, int], int]  # (recording, absolute index of a hop's first sample) -> row
-    markers: list[tuple[int, Marker]]  # recording and marker, index found
 
 
 def fit_cleaning(
@@ -95,7 +80,7 @@ def fit_cleaning(
             model = replace(model, cleaning=model.cleaning | {"projector": projector.arguments})
             report["projector"] = projector.report
     for name in (name for name in STAGES if name in settings["stages"]):
-        seen = _collect(model, sessions, STAGES[name], share)
+        seen = collect(model, sessions, STAGES[name], share)
         try:
             arguments, report[name] = _FITS[name](seen, model)
         except ValueError as error:  # too short, too few channels: decode without it
@@ -104,6 +89,7 @@ def fit_cleaning(
         if arguments is None:
             report[name] = {"left_out": why}
         else:
+            report[name]["fitted_on_s"] = round(len(seen.data) / model.info.sfreq, 1)
             model = replace(model, cleaning=model.cleaning | {name: arguments})
         say(f"{name}: {'left out, ' + why if arguments is None else 'fitted'}")
     return model, report
@@ -115,29 +101,29 @@ def _arguments(fit: Any) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
-def _fit_muscle(seen: _Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def _fit_muscle(seen: Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     fit = fit_muscle(seen.data, model.info, seen.bad, model.recipe["stream"]["line_freq"])
     if fit is None:
         return None, {"reason": "too little signal above 20 Hz"}
     return _arguments(fit), fit.report
 
 
-def _fit_repair(seen: _Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def _fit_repair(seen: Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     fit = fit_repair(seen.data, model.info, seen.bad)
     if fit is None:
         return None, {"reason": no_repair(model.info.ch_types)}
     return _arguments(fit), fit.report
 
 
-def _fit_eye(seen: _Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    cued = _cues(seen, model) or None
+def _fit_eye(seen: Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    cued = cues(seen, model) or None
     fit = fit_eye(seen.data, model.info, seen.bad, cued=cued)
     return (_arguments(fit) if len(fit.rest_scale) else None), fit.report
 
 
-def _fit_regressors(seen: _Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def _fit_regressors(seen: Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     features = model.recipe["features"]
-    rows = _onsets(seen, model)
+    rows = onsets(seen, model)
     length = round(max(features["tmax"], 0.1) * model.info.sfreq)
     fit = fit_regression(
         seen.data, model.info, seen.bad, evoked=(rows, length) if len(rows) else None
@@ -147,84 +133,15 @@ def _fit_regressors(seen: _Seen, model: Model) -> tuple[dict[str, Any] | None, d
     return _arguments(fit), fit.report
 
 
-def _fit_heartbeat(seen: _Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    fit = fit_heartbeat(seen.data, model.info, seen.bad, _onsets(seen, model))
+def _fit_heartbeat(seen: Seen, model: Model) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    fit = fit_heartbeat(seen.data, model.info, seen.bad, onsets(seen, model))
     return (_arguments(fit) if len(fit.maps) else None), fit.report
 
 
-_FITS: dict[str, Callable[[_Seen, Model], tuple[dict[str, Any] | None, dict[str, Any]]]] = {
+_FITS: dict[str, Callable[[Seen, Model], tuple[dict[str, Any] | None, dict[str, Any]]]] = {
     "muscle": _fit_muscle,
     "repair": _fit_repair,
     "eye": _fit_eye,
     "regressors": _fit_regressors,
     "heartbeat": _fit_heartbeat,
 }
-
-
-def _collect(
-    model: Model, sessions: Sequence[LabelledRecording], stages: Sequence[str], share: float
-) -> _Seen:
-    """Run the recordings through the live path up to the first of `stages` that is there."""
-    seconds = sum(len(s.recording.stamps) / s.recording.info.sfreq for s in sessions)
-    room = min(MAX_BYTES // (8 * model.info.n_channels), share * seconds * model.info.sfreq)
-    data, bad, markers = [], [], []
-    rows: dict[tuple[int, int], int] = {}
-    n = 0
-    for run, session in enumerate(sessions):
-        decoder = Decoder(model, session.recording.info, session.rules)
-        stage = next(name for name in stages if name in decoder.pipeline.stages)
-        n_settle = round(decoder.pipeline.settling * model.info.sfreq)
-        settled = -1  # index from which nothing is left of how the filters were primed
-        for hop in hops_of_recording(decoder, session.recording, session.markers, stage):
-            settled = hop.index + n_settle if settled < 0 else settled
-            rows[run, hop.index] = n
-            data.append(hop.data.copy())
-            early = hop.index + np.arange(len(hop.data)) < settled
-            bad.append(((hop.flags & ~np.uint16(CORRECTED)) != 0) | early)
-            n += len(hop.data)
-            if n > room:
-                break
-        factor = decoder.pipeline.factor
-        markers += [
-            (run, marker._replace(index=marker.index // factor))
-            for marker in decoder.take_markers()[0]
-        ]
-        if n > room:
-            break
-    if n == 0:
-        raise ValueError("need recordings of at least one hop to fit the cleaning on, got none")
-    return _Seen(np.concatenate(data), np.concatenate(bad), rows, markers)
-
-
-def _row(seen: _Seen, run: int, marker: Marker, n_hop: int) -> int:
-    """Row of a marker's sample; -1 where it is not among them."""
-    first = marker.index - marker.index % n_hop
-    row = seen.rows.get((run, first), -1)
-    return -1 if row < 0 else row + marker.index - first
-
-
-def _onsets(seen: _Seen, model: Model) -> np.ndarray:
-    """Rows of the events that are no cues."""
-    rows = [
-        _row(seen, run, marker, model.n_hop)
-        for run, marker in seen.markers
-        if not marker.label.startswith(CUE)
-    ]
-    return np.array([row for row in rows if row >= 0], np.int64)
-
-
-def _cues(seen: _Seen, model: Model) -> list[EyeSpan]:
-    """Stretches that begin with a cue and last until the next event of the recording, 30 s at most."""
-    spans = []
-    longest = round(30.0 * model.info.sfreq)
-    for (run, marker), after in zip(seen.markers, [*seen.markers[1:], None], strict=True):
-        if not marker.label.startswith(CUE):
-            continue
-        row = _row(seen, run, marker, model.n_hop)
-        stop = row + longest
-        if after is not None and after[0] == run:
-            stop = min(stop, row + after[1].index - marker.index)
-        kind = marker.label.removeprefix(CUE)
-        if row >= 0 and kind in ("blink", "saccade", "rest"):
-            spans.append(EyeSpan(row, min(stop, len(seen.data)), kind))
-    return spans

@@ -58,6 +58,7 @@ def _fit(
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
     from calibration.report import certificate_lines, cleaning_lines
+    from calibration.seen import unlocked_share
     from rt_decoder.model import save_model
 
     settings = _recipe(recipe, options)
@@ -75,7 +76,7 @@ def _fit(
     )
     draft = draft_model([one.recording for one in labelled], settings)
     draft, cleaning = fit_cleaning(
-        draft, labelled, share=1.0 - settings.fit.final_block, mne_info=_fif(recordings),
+        draft, labelled, share=unlocked_share(labelled, settings.fit), mne_info=_fif(recordings),
         say=show_lines,
     )  # fmt: skip
     with progress_bar("running the live stages") as progress:
