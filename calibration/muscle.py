@@ -23,7 +23,7 @@ _SKIP_S = 3.0  # until the slow mean stands
 _QUIET = 0.4  # quantile that is clean even where 30 % are not: the median of the rest or near it
 _LOW = 0.05  # from this quantile to `_QUIET` are 1.39 standard deviations of a normal distribution
 _QUIET_TO_LOW = 1.392
-_ON, _OFF = (6.0, 1.7), (3.0, 1.3)  # standard deviations of the log score, and least ratio
+_ON, _OFF = (4.5, 1.7), (2.5, 1.3)  # standard deviations of the log score, and least ratio
 _DEAD = 0.02  # times the median scale of its type: not looked at
 # slow excursions: times their standard deviation at least and at most, times the largest seen
 _FAR_LEAST, _FAR_MOST, _FAR_SEEN = 8.0, 25.0, 1.5
@@ -139,8 +139,7 @@ def _fit(
     first = np.where(is_data, np.median(np.abs(np.diff(data, axis=0)), axis=0), 0.0)
     if not first.any():
         return None
-    no_limit = np.full(info.n_channels, np.inf)
-    gate = MuscleGate(info, first, no_limit, line_freq=line_freq)
+    gate = MuscleGate(info, first, np.zeros(len(first)), line_freq=line_freq)
     stride = max(1, int(info.sfreq / gate.every / _ROWS_A_SECOND))
     step = gate.every * stride
     good = ~bad[::step]
@@ -168,17 +167,16 @@ def _far(distance: np.ndarray, used: np.ndarray) -> np.ndarray:
     sigma = np.median(distance, axis=0) / 0.6745
     largest = _FAR_SEEN * np.quantile(distance, _LARGEST, axis=0)
     far = np.clip(largest, _FAR_LEAST * sigma, _FAR_MOST * sigma)
-    return np.where(used & (far > 0), far, np.inf)
+    return np.where(used, far, 0.0)
 
 
 def _acc_limit(data: np.ndarray, info: SignalInfo, bad: np.ndarray, axes: tuple[str, ...]) -> float:
     if not axes:
-        return float(np.inf)
+        return 0.0
     size = np.linalg.norm(data[:, [info.ch_names.index(name) for name in axes]], axis=1)[~bad]
     middle = float(np.median(size))
     sigma = float(np.median(np.abs(size - middle))) / 0.6745
-    limit = max(_ACC_NOISE * sigma, _ACC_SHARE * middle)
-    return limit if limit > 0 else float(np.inf)
+    return max(_ACC_NOISE * sigma, _ACC_SHARE * middle)
 
 
 def _describe(fit: MuscleFit, info: SignalInfo) -> dict[str, Any]:
@@ -223,5 +221,5 @@ def _held_out(gate: MuscleGate, data: np.ndarray, bad: np.ndarray) -> dict[str, 
         "seconds": round(float(seconds), 1),
         "muscle": round(float(np.mean(muscle[~bad])), 4) if seconds > 1e-6 else 0.0,
         "movement": round(float(np.mean((flags[~bad] & Reason.MOVEMENT) > 0)), 4),
-        "bursts": round(60.0 * starts / seconds, 1),
+        "bursts": round(float(60.0 * starts / seconds), 1),
     }

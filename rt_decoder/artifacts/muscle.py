@@ -62,7 +62,7 @@ class MuscleGate:
     scale : array of shape (c,)
         RMS above 25 Hz that is usual for a data channel, SI; 0 leaves it out.
     far : array of shape (c,)
-        Credible distance of a data channel from its slow mean, SI; inf leaves it out.
+        Credible distance of a data channel from its slow mean, SI; 0 leaves it out.
     on, off : float
         Mean power over channels, in units of the usual, that raises and keeps the flag.
     line_freq : float or None
@@ -70,7 +70,8 @@ class MuscleGate:
     accelerometer : sequence of str
         Names of its axes; may be none.
     acc_limit : float
-        Credible distance of the acceleration's size from its slow mean, in the unit of the axes.
+        Credible distance of the acceleration's size from its slow mean, in the unit of the axes; 0
+        does not look.
 
     Raises
     ------
@@ -91,7 +92,7 @@ class MuscleGate:
         *,
         line_freq: float | None = None,
         accelerometer: Sequence[str] = (),
-        acc_limit: float = math.inf,
+        acc_limit: float = 0.0,
     ) -> None:
         scale, far = np.asarray(scale, float), np.asarray(far, float)
         _check(info, scale, far, on, off, accelerometer, acc_limit)
@@ -104,9 +105,10 @@ class MuscleGate:
         self._memory = np.zeros((kernel.N_ROWS, info.n_channels), np.float32)
         self._memory[kernel.GAIN, used] = 1.0 / scale[used]
         self._memory[kernel.LIMIT] = np.inf
-        self._memory[kernel.LIMIT, used] = np.minimum(far[used] / scale[used], 1e30)
+        moves = used & (far > 0)
+        self._memory[kernel.LIMIT, moves] = far[moves] / scale[moves]
         self._coefs = _coefficients(rate, line_freq)
-        n_used, n_far = int(used.sum()), int((used & np.isfinite(far)).sum())
+        n_used, n_far = int(used.sum()), int(moves.sum())
         n_trim = max(1, round(_TRIM * n_used)) if n_used > 2 else 0
         self._settings = np.array(
             [
@@ -117,9 +119,9 @@ class MuscleGate:
                 off if self.band else np.inf,
                 math.ceil(_HOLD_S * rate),
                 max(1, math.ceil(_MOVE_NEED * n_far)),
-                math.ceil(_MOVE_HOLD_S * rate),
-                -math.expm1(-1.0 / (_MEAN_S * rate)),
-                acc_limit,
+                math.ceil(_MOVE_HOLD_S * rate / kernel.LOOK),
+                -math.expm1(-kernel.LOOK / (_MEAN_S * rate)),
+                acc_limit if acc_limit > 0 else np.inf,
             ]
         )
         self._status = np.zeros(kernel.N_STATUS)
@@ -191,7 +193,7 @@ def _coefficients(rate: float, line_freq: float | None) -> np.ndarray:
         sos = design_sos(rate, _L_FREQ, order=4, notch=notch, notch_q=_NOTCH_Q)
         out[kernel.N_SOS - len(sos) : -1] = sos[:, [0, 1, 2, 4, 5]]
     out[-1, kernel.POWER_STEP] = -math.expm1(-1.0 / (_POWER_S * rate))
-    out[-1, kernel.MEAN_STEP] = -math.expm1(-1.0 / (_MEAN_S * rate))
+    out[-1, kernel.MEAN_STEP] = -math.expm1(-kernel.LOOK / (_MEAN_S * rate))
     out[-1, [kernel.CAP, kernel.FLOOR]] = _CAP, _FLOOR
     return out
 
@@ -208,10 +210,9 @@ def _check(
     c = info.n_channels
     if scale.shape != (c,) or far.shape != (c,):
         raise ValueError(f"need scale and far of {c} values, got {scale.shape} and {far.shape}")
-    if not (np.isfinite(scale).all() and (scale >= 0).all()):
-        raise ValueError("need a finite scale of at least 0, got others; fit it again")
-    if not ((far > 0).all() and acc_limit > 0):
-        raise ValueError("need far and acc_limit above 0, got others; inf leaves a channel out")
+    for name, values in (("scale", scale), ("far", far), ("acc_limit", np.array(acc_limit))):
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            raise ValueError(f"need {name} finite and at least 0, got others; fit it again")
     if not (0 < off <= on < math.inf):
         raise ValueError(f"need 0 < off <= on, got off {off} and on {on}")
     unknown = sorted(set(accelerometer) - set(info.ch_names))

@@ -20,10 +20,12 @@ N_SOS = 3
 GAIN, OFFSET, LIMIT, STATES = range(4)
 POWER, MEAN, WORK = range(STATES + 2 * N_SOS, STATES + 2 * N_SOS + 3)
 N_ROWS = WORK + 1
-# settings, float64: samples between those of the grid, on whose samples all times are counted;
-# channels that count, and how many of them, those of most power, do not; score that raises the flag,
-# that keeps it up, and for how long it stays after; the same for movement, in channels; share that
-# a new value has in the mean of the accelerometer, and how far from it is movement
+LOOK = 4  # samples of the grid from one look for movement to the next
+# settings, float64: samples from one of the grid to the next, in which times are counted, those of
+# movement in looks; channels that count, and how many of them, those of most power, do not; score
+# that raises the flag, that keeps it up, and for how long it stays after; for movement the number
+# of channels and how long; share that a new value has in the mean of the accelerometer, and how far
+# from it is movement
 EVERY, N_USED, N_TRIM, ON, OFF, HOLD, MOVE_NEED, MOVE_HOLD, ACC_STEP, ACC_LIMIT = range(10)
 N_SETTINGS = 10
 # last row of the coefficients, float32: share that a new square has in the running power; its
@@ -57,9 +59,11 @@ def gate_samples(
         if until == 0:
             until = every
             row = x[t]
-            total, n_far = _measure(row, coefs, memory, status)
-            _judge_muscle(total, memory, settings, status)
-            _judge_movement(n_far, row, acc, settings, status)
+            _take(row, memory, status)
+            if (index + t) // every % LOOK == 0:
+                n_far = _count_far(coefs, memory)
+                _judge_movement(n_far, row, acc, settings, status)
+            _judge_muscle(_measure(coefs, memory), memory, settings, status)
         until -= 1
         bits = R_MUSCLE if status[MUSCLE_LEFT] > 0.0 else 0
         if status[MOVE_LEFT] > 0.0:
@@ -86,40 +90,59 @@ def trace_samples(
     """
     every = int(settings[EVERY])
     n = memory.shape[1]
-    gain, offset, mean = memory[GAIN, :n], memory[OFFSET, :n], memory[MEAN, :n]
+    u, mean = memory[WORK, :n], memory[MEAN, :n]
     for i in range(-(-len(x) // every)):
-        row = x[i * every]
-        total, _ = _measure(row, coefs, memory, status)
+        _take(x[i * every], memory, status)
+        if i % stride == 0:
+            for k in range(n):
+                away[i // stride, k] = u[k] - mean[k]
+        if i % LOOK == 0:
+            _count_far(coefs, memory)
+        total = _measure(coefs, memory)
         if i % stride == 0:
             scores[i // stride] = _trimmed(total, memory, settings)
             for k in range(n):
                 power[i // stride, k] = memory[POWER, k]
-                away[i // stride, k] = (row[k] - offset[k]) * gain[k] - mean[k]
+
+
+# short loops over few arrays: LLVM gives up on vectors where it must tell many apart
 
 
 @njit(cache=True, nogil=True)
-def _measure(
-    row: np.ndarray, coefs: np.ndarray, memory: np.ndarray, status: np.ndarray
-) -> tuple[float, float]:
-    """Take one sample; sum of the running powers and count of channels far from their mean."""
+def _take(row: np.ndarray, memory: np.ndarray, status: np.ndarray) -> None:
+    """One sample, in units of GAIN and without the offset it began with, to WORK."""
     n = memory.shape[1]
-    gain, offset, limit = memory[GAIN, :n], memory[OFFSET, :n], memory[LIMIT, :n]
+    gain, offset, u = memory[GAIN, :n], memory[OFFSET, :n], memory[WORK, :n]
     if status[PRIMED] == 0.0:
         status[PRIMED] = 1.0
         status[ACC_MEAN] = -1.0
         for k in range(n):
             offset[k] = row[k]
-    power, mean, u = memory[POWER, :n], memory[MEAN, :n], memory[WORK, :n]
-    rest = coefs[N_SOS]
-    step, cap, slow, floor = rest[POWER_STEP], rest[CAP], rest[MEAN_STEP], rest[FLOOR]
-    n_far = np.int32(0)
-    # short loops over few arrays: LLVM gives up on vectors where it must tell many apart
     for k in range(n):
         u[k] = np.float32(row[k] - offset[k]) * gain[k]
+
+
+@njit(cache=True, nogil=True)
+def _count_far(coefs: np.ndarray, memory: np.ndarray) -> float:
+    """How many channels are far from their slow mean, which then takes the sample in."""
+    n = memory.shape[1]
+    u, mean, limit = memory[WORK, :n], memory[MEAN, :n], memory[LIMIT, :n]
+    slow = coefs[N_SOS, MEAN_STEP]
+    n_far = np.int32(0)
     for k in range(n):
         away = u[k] - mean[k]
         mean[k] += slow * away
         n_far += np.int32(abs(away) > limit[k])
+    return float(n_far)
+
+
+@njit(cache=True, nogil=True)
+def _measure(coefs: np.ndarray, memory: np.ndarray) -> float:
+    """Filter WORK, in place, and sum up the running powers of all channels."""
+    n = memory.shape[1]
+    power, u = memory[POWER, :n], memory[WORK, :n]
+    rest = coefs[N_SOS]
+    step, cap, floor = rest[POWER_STEP], rest[CAP], rest[FLOOR]
     for s in range(N_SOS):
         b0, b1, b2 = coefs[s, 0], coefs[s, 1], coefs[s, 2]
         a1, a2 = coefs[s, 3], coefs[s, 4]
@@ -131,7 +154,7 @@ def _measure(
             u[k] = y
     for k in range(n):
         power[k] += step * (min(u[k] * u[k], cap) - power[k]) + floor
-    return _sum(power), float(n_far)
+    return _sum(power)
 
 
 @njit(cache=True, nogil=True)
@@ -192,20 +215,17 @@ def _judge_movement(
 @njit(cache=True, nogil=True)
 def _trimmed(total: float, memory: np.ndarray, settings: np.ndarray) -> float:
     """Mean power over channels without the N_TRIM largest: a bad electrode is no muscle."""
-    power = memory[POWER]
     n_trim = int(settings[N_TRIM])
-    below, left = math.inf, n_trim
-    while left > 0:
-        largest, count = -1.0, 0
-        for k in range(len(power)):
-            if power[k] < below:
-                if power[k] > largest:
-                    largest, count = float(power[k]), 1
-                elif power[k] == largest:
-                    count += 1
-        if count == 0:
-            break
-        taken = min(count, left)
-        total -= taken * largest
-        below, left = largest, left - taken
+    power, top = memory[POWER], memory[WORK]  # the first of WORK: the largest so far, falling
+    for i in range(n_trim):
+        top[i] = 0.0
+    for k in range(len(power)):
+        if n_trim and power[k] > top[n_trim - 1]:
+            i = n_trim - 1
+            while i > 0 and power[k] > top[i - 1]:
+                top[i] = top[i - 1]
+                i -= 1
+            top[i] = power[k]
+    for i in range(n_trim):
+        total -= top[i]
     return total / (settings[N_USED] - n_trim)
