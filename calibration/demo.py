@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from calibration.artifacts import fit_cleaning
 from calibration.design import build_design, draft_model
 from calibration.embeddings import embed
 from calibration.events import label_recording
 from calibration.fit import fit_model
 from calibration.nulls import permutation_p
 from calibration.recipe import Recipe
-from calibration.report import certificate_lines
+from calibration.report import certificate_lines, cleaning_lines
 from calibration.scores import rank_accuracy, summarize
 from calibration.vocabulary_words import frequent_words
 from rt_decoder.markers import MarkerRules
@@ -123,8 +124,11 @@ def _calibrate(recording: Recording, n_vocabulary: int, say: Callable[[str], Non
     recipe = Recipe.from_dict({"target": {"vocabulary": f"wordfreq:{n_vocabulary}"}})
     draft = draft_model([recording], recipe)
     labelled = label_recording(recording, None, recipe, MarkerRules())
+    share = 1.0 - recipe.fit.final_block
+    draft, cleaning = fit_cleaning(draft, [labelled], share=share)
     model = fit_model(draft, build_design(draft, [labelled]), say=lambda line: say(f"   {line}"))
-    for line in certificate_lines(model):
+    model.certificate.update(cleaning=cleaning)
+    for line in (*cleaning_lines(cleaning), *certificate_lines(model)):
         say(f"   {line}")
     return model
 
