@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rt_decoder.decoder import Decoder, hops_of_recording
+from rt_decoder.decoder import Decoder, decode_recording
 from rt_decoder.fif_writer import Span, replacing, write_fif
-from rt_decoder.kernels.window import join_channels
 from rt_decoder.model import Model
-from rt_decoder.signal import CORRECTED, SignalInfo, has_unit, reason_names, unit_gain
+from rt_decoder.signal import (
+    CORRECTED,
+    Chunk,
+    Reason,
+    SignalInfo,
+    has_unit,
+    reason_names,
+    unit_gain,
+)
 from rt_decoder.timebase import TimeBase
 
 if TYPE_CHECKING:
@@ -52,9 +59,8 @@ def clean_file(
     if out.suffix.lower() != ".fif":
         raise ValueError(f"need a file named .fif, got {out.name}")
     decoder = Decoder(model, recording.info, without=without)
-    last = [name for name in decoder.pipeline.stages if name != "bank"][-1]
     n = len(recording.stamps)
-    cleaned, flags = _run(decoder, recording, last, lambda done: progress(done / max(1, n)))
+    cleaned, flags = _run(decoder, recording, lambda done: progress(min(1.0, done / max(1, n))))
     if len(cleaned) == 0:
         raise ValueError(f"need at least a hop of samples, got {n} in {recording.name}")
     info, data = _with_others(model, recording, cleaned, decoder.pipeline.factor)
@@ -82,24 +88,29 @@ def clean_file(
 
 
 def _run(
-    decoder: Decoder, recording: Recording, last: str, done: Callable[[int], None]
+    decoder: Decoder, recording: Recording, done: Callable[[int], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Contract's channels on the grid of the absolute index, and the flags of the samples."""
-    hops, base, stop = [], 0, 0
-    for hop in hops_of_recording(decoder, recording, (), last):
+    hops: list[tuple[int, np.ndarray, np.ndarray]] = []
+    base = stop = 0
+
+    def keep(hop: Chunk) -> None:
+        nonlocal base, stop
         if base + hop.index < stop:  # the stream came back: a new time line after the old one
             base = stop
-        flags = np.empty(len(hop.flags), np.uint16)
-        join_channels(hop.flags, hop.channel_flags, decoder.pipeline.n_picks, flags)
-        hops.append((base + hop.index, hop.data.copy(), flags))
+        hops.append((base + hop.index, hop.data.copy(), hop.flags.copy()))
         stop = base + hop.index + len(hop.data)
         done(stop)
-    n, c = stop, decoder.pipeline.model.info.n_channels
-    data, all_flags = np.zeros((n, c)), np.full(n, 16, np.uint16)  # Reason.GAP where nothing came
-    for at, part, flags in hops:
+
+    decoder.pipeline.on_clean = keep
+    for _ in decode_recording(decoder.pipeline.model, recording, (), chunk=1024, decoder=decoder):
+        pass  # nobody asked for readouts
+    data = np.zeros((stop, decoder.pipeline.model.info.n_channels))
+    flags = np.full(stop, Reason.GAP, np.uint16)
+    for at, part, of_part in hops:
         data[at : at + len(part)] = part
-        all_flags[at : at + len(part)] = flags
-    return data, all_flags
+        flags[at : at + len(part)] = of_part
+    return data, flags
 
 
 def _index(recording: Recording) -> np.ndarray:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from rt_decoder.kernels.memory import Rows
 from rt_decoder.outlets import data_outlet, marker_outlet
 from rt_decoder.signal import CORRECTED, Chunk, SignalInfo, reason_names
 
@@ -43,22 +44,24 @@ class CleanOutlet:
         self._outlet = data_outlet(name, out, source_id, "float32", meta=meta)
         self._reasons = marker_outlet(f"{name}-reasons", f"{source_id}-reasons")
         self._gains = np.array(gains)
+        self._scaled = Rows((len(gains),), np.float64)
+        self._samples = Rows((len(gains) + 1,), np.float32)
         self._last = -1
 
     def push(self, chunk: Chunk) -> None:
         """Send a hop; `flags` joined over channels."""
         n, c = len(chunk.data), len(self._gains)
-        samples = np.empty((n, c + 1), np.float32)
-        samples[:, :c] = chunk.data[:, :c] * self._gains
-        samples[:, c] = (chunk.flags & _BAD) == 0
-        self._outlet.push_chunk(samples, chunk.times.tolist())
-        changed = np.flatnonzero(np.diff(chunk.flags.astype(int), prepend=self._last))
-        for t in changed.tolist():
-            bits = int(chunk.flags[t])
+        scaled, samples = self._scaled.take(n), self._samples.take(n)
+        np.multiply(chunk.data[:, :c], self._gains, out=scaled)
+        samples[:, :c] = scaled
+        stamps = chunk.times.tolist()
+        for t, bits in enumerate(chunk.flags.tolist()):
+            samples[t, c] = (bits & _BAD) == 0
             if bits != self._last:
                 reasons = ",".join(reason_names(bits)) or "good"
-                self._reasons.push_sample([reasons], float(chunk.times[t]))
+                self._reasons.push_sample([reasons], stamps[t])
                 self._last = bits
+        self._outlet.push_chunk(samples, stamps)
 
     def close(self) -> None:
         """Close both streams."""
