@@ -174,7 +174,7 @@ class Decoder:
     def warm_up(self) -> None:
         """Compile and touch everything before the first real sample."""
         self.pipeline.warm_up()
-        n = 8
+        n = self._n_piece  # memory for a backlog, too
         self.align.process(np.zeros((n, self._n_columns)), np.zeros(n), 0.0)
         self.align.reset()
         self.align.decisions.clear()

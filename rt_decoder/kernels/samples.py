@@ -1,40 +1,13 @@
-"""Kernels that look at one sample at a time: hold, re-reference, flags of decimated samples."""
+"""Kernels that look at one sample at a time: re-reference, flags of decimated samples."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-__all__ = ["hold_finite", "merge_flags", "subtract_mean"]
+__all__ = ["merge_flags", "subtract_mean"]
 
-_LARGEST = np.finfo(np.float64).max
 REPAIRED, CORRECTED = 4096, 4096 | 8192 | 16384 | 32768  # signal.Reason, signal.CORRECTED
-
-
-@njit(cache=True, nogil=True)
-def hold_finite(
-    x: np.ndarray, last: np.ndarray, flags: np.ndarray, channel_flags: np.ndarray, reason: int
-) -> None:
-    """Replace what is not finite in `x` (n, c), in place, by the channel's last finite value.
-
-    `last` (c,) is the state; `flags` (n,) and `channel_flags` (n, c) get `reason` where it applies.
-    """
-    n, n_channels = x.shape
-    for t in range(n):
-        row = x[t]
-        n_bad = 0
-        for k in range(n_channels):
-            n_bad += not abs(row[k]) <= _LARGEST  # counting vectorizes, isfinite does not
-        if n_bad == 0:
-            last[:] = row
-            continue
-        flags[t] |= reason
-        for k in range(n_channels):
-            if abs(row[k]) <= _LARGEST:
-                last[k] = row[k]
-            else:
-                row[k] = last[k]
-                channel_flags[t, k] |= reason
 
 
 @njit(cache=True, nogil=True)
