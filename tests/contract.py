@@ -14,6 +14,8 @@ import numpy as np
 
 from rt_decoder.artifacts.eye import EyeCorrection
 from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
+from rt_decoder.artifacts.line import LineCanceller
+from rt_decoder.artifacts.muscle import MuscleGate
 from rt_decoder.artifacts.projector import Projector
 from rt_decoder.artifacts.regressors import ReferenceRegression
 from rt_decoder.artifacts.repair import ChannelRepair
@@ -94,6 +96,17 @@ def heartbeat(info: SignalInfo) -> HeartbeatTemplate:
     return HeartbeatTemplate(info, source, 1e-6 * maps, 1e5 * maps, courses, levels, n_beats=1.0)
 
 
+def muscle(info: SignalInfo) -> MuscleGate:
+    """One that the noise of these laws makes change its mind now and then."""
+    scale, far = np.full(info.n_channels, 1e-5), np.full(info.n_channels, 1.6e-5)
+    return MuscleGate(info, scale, far, on=0.62, off=0.58, line_freq=50.0)
+
+
+def line(info: SignalInfo) -> LineCanceller:
+    """One that forgets within half a second."""
+    return LineCanceller(info, 50.0, harmonics=2, time_constant=0.5)
+
+
 class Case(NamedTuple):
     """How to make a stage, and what is special about it."""
 
@@ -107,6 +120,8 @@ class Case(NamedTuple):
 STAGES: dict[str, Case] = {
     "framer": Case(FramedStage, steady=False),
     "guard": Case(Guard),
+    "muscle": Case(muscle),
+    "line": Case(line),
     "low-pass": Case(lambda info: SosFilter(info, design_sos(info.sfreq, h_freq=30.0))),
     "band-pass": Case(
         lambda info: SosFilter(info, design_sos(info.sfreq, 1.0, 40.0, 4, notch=(50.0,))),
