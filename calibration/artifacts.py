@@ -8,6 +8,7 @@ reason in the report.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -69,10 +70,9 @@ def fit_cleaning(
     """
     model, report = draft, {}
     settings = draft.recipe["clean"]
-    if settings["line"] == "adaptive":
-        model = replace(
-            model, cleaning={"line": {"line_freq": draft.recipe["stream"]["line_freq"]}}
-        )
+    if settings["line"] == "adaptive" and draft.recipe["stream"]["line_freq"]:
+        arguments, report["line"] = _line(draft)
+        model = replace(model, cleaning={"line": arguments})
     if mne_info is not None and settings["projections"]:
         asked = {kind: kind in settings["projections"] for kind in ("ssp", "sss")}
         projector = projector_from_info(mne_info, draft.info, **asked)
@@ -93,6 +93,14 @@ def fit_cleaning(
             model = replace(model, cleaning=model.cleaning | {name: arguments})
         say(f"{name}: {'left out, ' + why if arguments is None else 'fitted'}")
     return model, report
+
+
+def _line(draft: Model) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Mains and the multiples that the band-pass would let through, as the notches would be."""
+    line, h_freq = draft.recipe["stream"]["line_freq"], draft.recipe["filter"]["h_freq"]
+    edge = min(2 * h_freq if h_freq else math.inf, 0.45 * draft.info.sfreq)
+    arguments = {"line_freq": line, "harmonics": max(1, math.ceil(edge / line) - 1)}
+    return arguments, dict(arguments)
 
 
 def _arguments(fit: Any) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def _is_plain(value: Any) -> bool:
 
 
 _STAGES = {
+    "line": _plain,
     "projector": _plain,
     "muscle": _plain,
     "repair": _repair,

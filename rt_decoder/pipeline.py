@@ -16,6 +16,7 @@ import numpy as np
 
 from rt_decoder.artifacts.eye import EyeCorrection
 from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
+from rt_decoder.artifacts.line import LineCanceller
 from rt_decoder.artifacts.muscle import MuscleGate
 from rt_decoder.artifacts.projector import Projector
 from rt_decoder.artifacts.regressors import ReferenceRegression
@@ -65,7 +66,7 @@ class Stage(Protocol):
 
 
 # cleaning stages by the name that they have in a model, in flow order before and after the filter
-_BEFORE: dict[str, Callable[..., Stage]] = {"muscle": MuscleGate}
+_BEFORE: dict[str, Callable[..., Stage]] = {"muscle": MuscleGate, "line": LineCanceller}
 _REPAIR: dict[str, Callable[..., Stage]] = {"repair": ChannelRepair}
 _AFTER: dict[str, Callable[..., Stage]] = {
     "projector": Projector,
