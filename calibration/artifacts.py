@@ -71,8 +71,8 @@ def fit_cleaning(
     model, report = draft, {}
     settings = draft.recipe["clean"]
     if settings["line"] == "adaptive" and draft.recipe["stream"]["line_freq"]:
-        arguments, report["line"] = _line(draft)
-        model = replace(model, cleaning={"line": arguments})
+        canceller, report["line"] = _line(draft)
+        model = replace(model, cleaning={"line": canceller})
     if mne_info is not None and settings["projections"]:
         asked = {kind: kind in settings["projections"] for kind in ("ssp", "sss")}
         projector = projector_from_info(mne_info, draft.info, **asked)
