@@ -1,0 +1,219 @@
+"""The cleaning chain as calibration fits it: from recordings to what a model holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calibration.artifacts import fit_cleaning
+from calibration.design import build_design
+from calibration.events import Event
+from calibration.recipe import Fit
+from calibration.seen import collect, cues, onsets, unlocked_share
+from rt_decoder.decoder import decode_recording
+from rt_decoder.model import Model, load_model, model_hash, save_model
+from rt_decoder.pipeline import CLEANING, Pipeline
+from rt_decoder.signal import Marker, ModelMismatch
+from rt_decoder.sources.recording import Recording
+from tests.cleaned import STAGES, drafted, fitted, labelled, scene, without_channels
+from tests.small import WORDS, timeless
+
+
+def decoded(model: Model, recording: Recording, **kwargs: Any) -> list[tuple[Any, ...]]:
+    return timeless(list(decode_recording(model, recording, recording.markers, **kwargs)))
+
+
+@pytest.fixture(scope="module")
+def test_scene() -> Recording:
+    return scene(session=2, seconds=12.0, cued=False)
+
+
+def test_every_stage_is_fitted_and_told() -> None:
+    model, report = fitted()
+    assert tuple(model.cleaning) == STAGES
+    assert tuple(report) == STAGES
+    for stage, found in report.items():
+        assert "left_out" not in found, stage
+        assert found["fitted_on_s"] == 60.0
+    json.dumps(report, allow_nan=False)  # what a certificate can hold
+    assert set(Pipeline(model).stages) == {"guard", "filter", "reference", *STAGES}
+
+
+def test_the_file_gives_the_same_model_and_the_same_answers(tmp_path: Path, test_scene) -> None:
+    model, report = fitted()
+    model = replace(model, certificate={"cleaning": report})
+    path = tmp_path / "m.rtd.safetensors"
+    digest = save_model(model, path)
+    loaded = load_model(path)
+    assert digest == model_hash(model) == model_hash(loaded)
+    assert loaded.certificate["cleaning"] == json.loads(json.dumps(report))
+    answers = decoded(model, test_scene)
+    assert len(answers) > 10
+    assert decoded(loaded, test_scene) == answers
+    assert decoded(loaded, test_scene) != decoded(replace(loaded, cleaning={}), test_scene)
+
+
+def test_a_reference_that_no_stage_uses_may_be_missing(test_scene) -> None:
+    """Eye channels teach the eye stage, which does without them live."""
+    model, _ = fitted()
+    assert model.optional == {"VEOG", "HEOG"}
+    lacking = without_channels(test_scene, "VEOG", "HEOG")
+    assert decoded(model, lacking) == decoded(model, test_scene)
+    with pytest.raises(ModelMismatch, match="need channel ECG"):
+        decoded(model, without_channels(test_scene, "ECG"))
+
+
+def test_what_is_left_out_says_why() -> None:
+    short = scene(session=3, seconds=6.0, cued=False)
+    model, report = fit_cleaning(drafted(short), [labelled(short)])
+    left_out = {name: found["left_out"] for name, found in report.items() if "left_out" in found}
+    assert set(model.cleaning) == set(STAGES) - set(left_out)
+    assert {"eye", "regressors", "heartbeat"} <= set(left_out)
+    assert "need" in left_out["eye"]
+    assert "20 s of good samples" in left_out["regressors"]
+    assert all(left_out.values())
+
+
+def test_without_references_the_chain_does_what_it_can() -> None:
+    bare = without_channels(scene(), "VEOG", "HEOG", "ECG", "RESP")
+    model, report = fit_cleaning(drafted(bare), [labelled(bare)])
+    assert model.references == ()
+    assert "no reference" in report["regressors"]["left_out"]
+    assert {"muscle", "repair", "eye"} <= set(model.cleaning)
+
+
+def test_only_the_stages_that_were_asked_for() -> None:
+    draft = drafted(scene(), ["repair"])
+    model, report = fit_cleaning(draft, [labelled(scene())])
+    assert list(model.cleaning) == list(report) == ["repair"]
+    same, nothing = fit_cleaning(drafted(scene(), []), [labelled(scene())])
+    assert same.cleaning == nothing == {}
+
+
+def test_what_comes_after_the_share_is_not_seen() -> None:
+    """Not a bit of the model depends on it, whatever it is."""
+    recording = scene()
+    draft = drafted(recording)
+    changed = recording.data.copy()
+    n_seen = round(0.6 * len(changed))
+    changed[n_seen:] = 1e-4 * np.random.default_rng(0).standard_normal(changed[n_seen:].shape)
+    kept = []
+    early = tuple(marker for marker in recording.markers if marker.index < n_seen)
+    for data, markers in ((recording.data, recording.markers), (changed, early)):
+        session = labelled(replace(recording, data=data, markers=markers))
+        kept.append(fit_cleaning(draft, [session], share=0.6))
+    assert model_hash(kept[0][0]) == model_hash(kept[1][0])
+    assert kept[0][1] == kept[1][1]
+    assert len(kept[0][0].cleaning) >= 4
+
+
+def test_cues_teach_the_eye_stage_and_are_no_words() -> None:
+    model, report = fitted()
+    recording = scene()
+    assert any(marker.label.startswith("cue/") for marker in recording.markers)
+    assert report["eye"]["way"] == "cued"
+    uncued = tuple(m for m in recording.markers if not m.label.startswith("cue/"))
+    session = labelled(replace(recording, markers=uncued))
+    _, without = fit_cleaning(drafted(recording, ["eye"]), [session])
+    assert without["eye"]["way"] != "cued"
+    design = build_design(model, [labelled(recording)])
+    assert set(design.labels) <= set(WORDS)
+    assert len(design.labels) + design.n_dropped == len(uncued)
+
+
+def test_cues_last_until_the_next_event() -> None:
+    recording = scene()
+    marks = [("cue/blink", 5.0), ("cue/rest", 9.0), ("word1", 12.0), ("cue/saccade", 20.0)]
+    marks += [("cue/unknown", 55.0)]
+    markers = tuple(Marker(label, time, round(250 * time)) for label, time in marks)
+    model = drafted(recording)
+    seen = collect(model, [labelled(replace(recording, markers=markers))], ("guard",), 1.0)
+    found = [(span.kind, span.start / 250, span.stop / 250) for span in cues(seen, model)]
+    assert found == [("blink", 5.0, 9.0), ("rest", 9.0, 12.0), ("saccade", 20.0, 50.0)]
+    np.testing.assert_array_equal(onsets(seen, model), [3000])
+
+
+def pulsed(sfreq: float, *, lost: slice = slice(0, 0), at: int = 0) -> Recording:
+    """A spike at each marker; some rows lost, or the stream lost and back from row `at` on."""
+    recording = scene(sfreq=sfreq)
+    rows = np.setdiff1d(np.arange(round(6 * sfreq), len(recording.data), round(1.7 * sfreq)), lost)
+    data = np.zeros(recording.data.shape)
+    data[:, :12] = 1e-6 * np.random.default_rng(0).standard_normal((len(data), 12))
+    data[rows, 0] = 5e-5
+    kept = np.delete(np.arange(len(data)), lost)
+    rows = rows[np.isin(rows, kept)]
+    markers = tuple(Marker("word1", row / sfreq) for row in rows.tolist())
+    decisions = (json.dumps({"decision": "restart", "index": at}),) if at else ()
+    return replace(
+        recording, data=data[kept], stamps=recording.stamps[kept], markers=markers,
+        decisions=decisions,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("recording", "stage", "late"),
+    [
+        (pulsed(250.0), "guard", 0),
+        (pulsed(250.0, lost=slice(5000, 5300)), "guard", 0),
+        (pulsed(250.0, at=6321), "guard", 0),
+        (pulsed(500.0), "decimate", 1),
+    ],
+    ids=["plain", "gap", "stream lost and back", "twice the rate"],
+)
+def test_events_are_found_where_their_samples_are(recording, stage, late) -> None:
+    """In what a stage is fitted on, whatever happened to the index."""
+    model = drafted(scene())
+    seen = collect(model, [labelled(recording)] * 2, (stage,), 1.0)
+    rows = onsets(seen, model)
+    assert len(rows) >= 2 * len(recording.markers) - 4  # a hop or two are lost at each seam
+    near = seen.data[rows[:, None] + np.arange(-6, 7), 0]
+    peak = np.argmax(np.abs(near), axis=1) - 6
+    assert np.abs(peak).max() <= late
+
+
+def test_what_has_not_settled_teaches_nothing() -> None:
+    recording = pulsed(250.0, lost=slice(5000, 5300))
+    model = drafted(scene())
+    seen = collect(model, [labelled(recording)], ("filter",), 1.0)
+    n_settle = round(250 * sum(s.settling for s in Pipeline(model).stages.values()))
+    indices = np.array([index for _, index in seen.rows])
+    (jump,) = np.flatnonzero(np.diff(indices) > 100)  # half a second later, when it was certain
+    ((back, _),) = seen.rows[0, indices[jump + 1]]
+    assert 0 < back - 5000 < 150
+    for start, stop in ((0, n_settle), (5000, back + n_settle)):
+        assert seen.bad[start + 2 : stop].all()
+        assert not seen.bad[stop + 5 :][:200].any()
+    assert not seen.bad[4700:5000].any()
+
+
+def test_the_share_ends_before_the_first_locked_event() -> None:
+    """Events that end early: a share of the samples would see the locked ones."""
+    recording = scene()
+    markers = tuple(Marker("word1", float(t), round(250 * t)) for t in np.arange(5, 25))
+    session = labelled(replace(recording, markers=markers))
+    fit = Fit(final_block=0.25, n_blocks=4, purge=2.0)
+    assert unlocked_share([session], fit) == pytest.approx((20.0 - 2.0) / 60.0)
+    assert unlocked_share([session], replace(fit, final_block=0.0)) == 1.0
+    assert unlocked_share([session, session], replace(fit, n_blocks=2)) == pytest.approx(
+        (60.0 + 15.0 - 2.0) / 120.0
+    )
+    grouped = replace(session, events=tuple(Event(str(k // 8)) for k in range(20)))
+    by_group = replace(fit, groups="sentence", purge=0.0)
+    assert unlocked_share([grouped], by_group) == pytest.approx((5.0 + 16.0) / 60.0)
+    trigger = replace(session, markers=(), events=())
+    assert unlocked_share([trigger], fit) == 0.75
+
+
+def test_nothing_to_fit_on_is_one_sentence() -> None:
+    recording = scene()
+    with pytest.raises(ValueError, match="at least one hop"):
+        fit_cleaning(drafted(recording), [labelled(recording)], share=0.0)
+
+
+def test_every_stage_has_its_place_in_the_pipeline() -> None:
+    assert set(STAGES) <= set(CLEANING)
