@@ -133,6 +133,24 @@ def test_harmonics():
     assert abs(left_db(out[-5000:], lines[1][-5000:])) < 0.5
 
 
+def test_a_multiple_tells_the_frequency_as_fast_as_the_mains_themselves():
+    found = []
+    for harmonic in (1, 2):
+        stage = LineCanceller(sensors(), 50.0, harmonics=2)
+        through(stage, 0.1 * eeg(4.0) + hum(np.full(1000, 50.1), harmonic=harmonic))
+        found.append(stage.frequency)
+    assert found[0] == pytest.approx(50.08, abs=0.01)
+    assert found[1] == pytest.approx(found[0], abs=0.005)
+
+
+def test_the_oscillator_keeps_its_length():
+    stage = LineCanceller(sensors(), 50.0)
+    through(stage, eeg(1.0))
+    stage._status[[kernel.COS, kernel.SIN]] *= 1.01
+    stage.process(a_chunk(eeg(1.0), 250))
+    assert np.linalg.norm(stage._status[[kernel.COS, kernel.SIN]]) == pytest.approx(1.0, abs=1e-12)
+
+
 def test_leaves_what_is_beside_the_line():
     t = np.arange(int(60 * SFREQ)) / SFREQ
     data, line = eeg(60.0), hum(np.full(len(t), 50.05))
