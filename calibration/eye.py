@@ -76,8 +76,8 @@ def fit_eye(
     bad: np.ndarray,
     *,
     cued: Sequence[EyeSpan] | None = None,
-    threshold: float = 2.8,
-    release_s: float = 0.3,
+    threshold: float = 4.0,
+    release_s: float = 0.4,
     rank: int | None = None,
 ) -> EyeFit:
     """Find the eye sources of a calibration recording.

@@ -60,7 +60,7 @@ def find_eye_events(
     steps within 0.4 s are a blink, a lone one a saccade. Looked at are the EOG channels and their
     differences, else the main components of frontal channels (by name, else by position), else the
     whole-head component that blinks most plainly. Within cued spans the cue says what a movement
-    was, and which rest can be trusted.
+    was.
 
     Parameters
     ----------
@@ -79,16 +79,16 @@ def find_eye_events(
         phase[_spans(len(data), [span for span in cued or () if span.kind == kind])] = number
     if phase.any():
         way = "cued"
-        asked, told = (phase == 1) | (phase == 2), phase == 3
+        asked = (phase == 1) | (phase == 2)
         if not (eye & asked).any():  # nothing shows where it was looked for: trust the cue
             eye = eye | asked
         # what the eyes do is known where it was asked for
         moves = np.sort(np.concatenate([blinks, saccades]))
         blinks = np.union1d(blinks[phase[blinks] == 0], moves[phase[moves] == 1])
         saccades = np.union1d(saccades[phase[saccades] == 0], moves[phase[moves] == 2])
+        # Told to rest or quiet by itself: the answers to words are in the one and not in the other,
+        # and a subspace fitted against the one alone would take them for eye activity.
         calm = calm & ~asked
-        if np.sum(calm & told & ~eye & ~bad) >= _LEAST_REST * info.sfreq:
-            calm = calm & told
     return EyeEvents(way, source, blinks, saccades, eye & ~bad, calm & ~eye & ~bad, phase)
 
 

@@ -16,9 +16,9 @@ __all__ = ["DATA_TYPES", "EyeCorrection"]
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 _VISIBLE = 0.05  # of a gate: what is less is not worth a flag
 # times the threshold
-_FULL = 4 / 3  # the gate is fully open
-_WIDE = 5 / 2  # so are those of all sources
-_HOLD = 1 / 3  # below it the gate closes
+_FULL = 1.1  # the gate is fully open
+_WIDE = 1.43  # so are those of all sources
+_HOLD = 1 / 4  # below it the gate closes
 
 
 class EyeCorrection:
@@ -27,10 +27,10 @@ class EyeCorrection:
     ``y = x - A p(t) W' x`` over the data channels, with a gate in [0, 1] for each source on the
     diagonal of p(t). With ``u = |W' x| / rest_scale``, the gate of a source
 
-    - opens at once: ``smoothstep((u - threshold) / (threshold / 3))``;
-    - opens likewise, from 4/3 to 5/2 of the threshold, with the largest of all sources: what is left
+    - opens at once: ``smoothstep((u - threshold) / (threshold / 10))``;
+    - opens likewise, from 1.1 to 1.43 of the threshold, with the largest of all sources: what is left
       of a blink by a topography that drifts is small in the other sources, and not to be seen there;
-    - stays where it is while ``u > threshold / 3``, for the tails of blinks and gaze shifts;
+    - stays where it is while ``u > threshold / 4``, for the tails of blinks and gaze shifts;
     - else closes evenly over `release_s`.
 
     The gates are continuous functions of the sources, so that they add no steps to the signal; weak
@@ -75,8 +75,8 @@ class EyeCorrection:
         mixing: np.ndarray,
         unmixing: np.ndarray,
         rest_scale: np.ndarray,
-        threshold: float = 2.8,
-        release_s: float = 0.3,
+        threshold: float = 4.0,
+        release_s: float = 0.4,
     ) -> None:
         picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
         mixing, unmixing = np.asarray(mixing, float), np.asarray(unmixing, float)
