@@ -43,8 +43,8 @@ def clean_file(
     Channels of the model are filtered, referenced and cleaned; the others are as recorded. Samples
     lie on the grid of the absolute index: where some were lost there are zeros, annotated
     ``BAD_gap``; other flagged stretches are ``BAD_...`` with their reasons. A recording at a
-    multiple of the model's rate is decimated and keeps the model's channels only. What does not
-    fill a hop at the end is left out.
+    multiple of the model's rate is decimated and keeps the model's channels only; its markers wait
+    for what the decimation delays. What does not fill a hop at the end is left out.
 
     Parameters
     ----------
@@ -65,12 +65,7 @@ def clean_file(
         raise ValueError(f"need at least a hop of samples, got {n} in {recording.name}")
     info, data = _with_others(model, recording, cleaned, decoder.pipeline.factor)
     spans = _spans(flags)
-    index = np.minimum(_index(recording), len(cleaned) * decoder.pipeline.factor - 1)
-    spans += [
-        Span(int(index[marker.index]) // decoder.pipeline.factor, marker.label)
-        for marker in recording.markers
-        if marker.index >= 0
-    ]
+    spans += _marked(decoder, recording, len(cleaned))
     with replacing(out) as path:
         write_fif(path, data, info, sorted(spans))
     bad = flags & ~np.uint16(CORRECTED)
@@ -149,6 +144,18 @@ def _with_others(
             gain = unit_gain(unit)[1] if has_unit(unit) else 1.0
             data[index[inside], column] = gain * recording.data[inside, column]
     return info, data
+
+
+def _marked(decoder: Decoder, recording: Recording, n: int) -> list[Span]:
+    """The recording's markers, where the pipeline places them; decimation delays the samples."""
+    pipeline, index, late = decoder.pipeline, _index(recording), 0.0
+    if pipeline.factor > 1:
+        late = pipeline.stages["decimate"].delay * pipeline.model.info.sfreq
+    return [
+        Span(min(round(int(index[marker.index]) / pipeline.factor + late), n - 1), marker.label)
+        for marker in recording.markers
+        if marker.index >= 0
+    ]
 
 
 def _spans(flags: np.ndarray) -> list[Span]:
