@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from cleaning_chain import Chain, Cleaned, as_chunk
-from cleaning_metrics import qrs_score
+from cleaning_metrics import peaks, qrs_score
 from cleaning_scene import filtered, n_data, truth
 
 from rt_decoder.artifacts.qrs import QrsDetector
@@ -38,19 +38,19 @@ def beats(scene: Simulation) -> dict[str, float | None]:
     """
     info, sfreq = scene.info, scene.info.sfreq
     ecg = info.ch_types.index("ecg")
-    true = r_waves(scene.components["heart"][:, ecg])
+    true = peaks(scene.components["heart"][:, ecg])
     weights = np.eye(info.n_channels)[ecg]
     seen = filtered(scene.data, sfreq)
     detector = QrsDetector(info, weights)
     found = detector.process(as_chunk(seen, 0, sfreq))
     decided = np.flatnonzero(found >= 0)
-    peaks = found[decided]
-    last = np.diff(peaks, append=len(seen) + sfreq) > round(0.2 * sfreq)
-    peaks, decided = peaks[last], decided[last]
+    at = found[decided]
+    last = np.diff(at, append=len(seen) + sfreq) > round(0.2 * sfreq)
+    at, decided = at[last], decided[last]
     counts = slice(round(3.0 * sfreq), len(seen) - round(sfreq))
-    inside = (peaks > counts.start) & (peaks < counts.stop)
+    inside = (at > counts.start) & (at < counts.stop)
     near = true[(true > counts.start) & (true < counts.stop)]
-    sensitivity, ppv, _ = qrs_score(near, peaks[inside], 0.05 * sfreq)
+    sensitivity, ppv, _ = qrs_score(near, at[inside], 0.05 * sfreq)
     _, _, late = qrs_score(near, decided[inside], 0.25 * sfreq)
     return {
         "qrs_sensitivity": 100 * sensitivity,
@@ -71,13 +71,6 @@ def _rival_beats(
     sensitivity, ppv, _ = qrs_score(true, found, 0.05 * sfreq)
     name = "mne, offline"
     return {f"qrs_sensitivity:{name}": 100 * sensitivity, f"qrs_ppv:{name}": 100 * ppv}
-
-
-def r_waves(ecg: np.ndarray) -> np.ndarray:
-    """Samples of the R waves of a noise-free lead."""
-    high = ecg > 0.7 * ecg.max()
-    top = high[1:-1] & (ecg[1:-1] >= ecg[:-2]) & (ecg[1:-1] > ecg[2:])
-    return np.flatnonzero(top) + 1
 
 
 def dropout(chain: Chain, scene: Simulation, data: np.ndarray) -> dict[str, float | None]:

@@ -20,6 +20,12 @@ attenuation of an artifact, dB
     gate, and counts brain signal that goes only because of the artifact as a remainder of it.
 distortion
     RMS of output minus input over RMS of input, pooled, on a recording without any artifact.
+r_locked, blink_locked
+    Largest deflection of the mean of output minus clean from 0.1 s before to 0.6 s after R waves or
+    the peaks of blinks, over channels, in units of `scale`.
+EOG correlation
+    Mean over channels of |correlation| of the output with an EOG channel, during cued blinks and
+    saccades; the larger one of VEOG and HEOG. The brain alone has some, for EOG sees it.
 gain of an injected response
     The mean over onsets of (output with minus output without the response), regressed on the mean
     of the response itself.
@@ -38,6 +44,7 @@ __all__ = [
     "event_average",
     "injected_gain",
     "locked_db",
+    "peaks",
     "qrs_score",
     "reference_correlation",
     "relative_error",
@@ -131,6 +138,13 @@ def reference_correlation(data: np.ndarray, references: np.ndarray) -> float:
     b = references - references.mean(0)
     b = b / np.sqrt(np.sum(b**2, 0))
     return float(np.abs(a.T @ b).mean(0).max())
+
+
+def peaks(course: np.ndarray) -> np.ndarray:
+    """Samples of the peaks of a noise-free course that reach 0.6 of its largest value."""
+    high = course > 0.6 * course.max()
+    top = high[1:-1] & (course[1:-1] >= course[:-2]) & (course[1:-1] > course[2:])
+    return np.flatnonzero(top) + 1
 
 
 def qrs_score(

@@ -18,6 +18,7 @@ from cleaning_metrics import (
     distortion,
     event_average,
     injected_gain,
+    peaks,
     reference_correlation,
     relative_error,
 )
@@ -58,7 +59,7 @@ def evaluate(seed: int, kind: str, *, slow: bool = True, seconds: float = 240.0)
         method = behind_filters(fit(seen, info), info)
         methods[name] = measured(method, scenes, _SLOW_SECONDS if name in _SLOW else None)
     return {
-        "severity": severity(scenes["test"]),
+        "severity": severity(scenes["test"]) | {"EOG": floor(scenes["cued"])},
         "methods": methods,
         "chain": chain_figures(chain, scenes["test"]),
     }
@@ -88,6 +89,11 @@ def severity(scene: Simulation) -> dict[str, float]:
         "CC": correlation(seen.clean[rows], mix[rows]),
         "RRMSE": relative_error(seen.clean[rows], mix[rows]),
     }
+
+
+def floor(scene: Simulation) -> float:
+    """Correlation with EOG that the brain has by itself, because EOG channels see it, too."""
+    return _cued(lambda _: truth(scene).clean, scene)
 
 
 def measured(
@@ -121,7 +127,19 @@ def measured(
         seen.parts["evoked"], left("evoked"), onsets, length, seen.scale
     )
     figures["eog_correlation"] = _cued(method, scenes["cued"])
+    error = (output - seen.clean)[rows] / seen.scale
+    for name, times in _happenings(test).items():
+        inside = [k - rows.start for k in times if k > rows.start]
+        figures[f"{name}_locked"] = _locked_size(error, inside, info.sfreq)
     return figures
+
+
+def _happenings(scene: Simulation) -> dict[str, np.ndarray]:
+    """Samples of R waves and of the peaks of blinks."""
+    info = scene.info
+    ecg = scene.components["heart"][:, info.ch_types.index("ecg")]
+    eog = scene.components["blink"][:, info.ch_types.index("eog")]
+    return {"r": peaks(ecg), "blink": peaks(np.abs(eog))}
 
 
 def _cut(seen: Truth, stop: int | None) -> Truth:
@@ -139,7 +157,7 @@ def _cued(method: Method, scene: Simulation) -> float:
     return reference_correlation(output[rows], references[rows])
 
 
-def locked_size(data: np.ndarray, onsets: list[int], start: int, stop: int) -> float:
-    """Largest deflection of the mean around onsets, over channels, its own mean removed."""
-    mean = event_average(data, onsets, start, stop)
-    return float(np.abs(mean - mean.mean(0)).max())
+def _locked_size(error: np.ndarray, onsets: list[int], sfreq: float) -> float:
+    """Largest deflection of the mean error from 0.1 s before to 0.6 s after the onsets."""
+    mean = event_average(error, onsets, round(-0.1 * sfreq), round(0.6 * sfreq))
+    return float(np.abs(mean).max())

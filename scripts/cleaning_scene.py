@@ -34,6 +34,7 @@ def cleaning_scene(
     session: int = 2,
     seconds: float = 240.0,
     cued: bool | None = None,
+    silent: bool = True,
     n_channels: int | None = None,
     sfreq: float = 250.0,
     artifacts: float | dict[str, float] = 1.0,
@@ -55,6 +56,9 @@ def cleaning_scene(
         Length.
     cued : bool or None
         Begin with `CUES`; None does in session 1.
+    silent : bool
+        No word comes during the cues, as in most laboratories. What rests then is not the brain that
+        answers words, which a fit must not take for an eye.
     artifacts : float or dict
         Severity, see `Participant`.
     scene, changes
@@ -79,7 +83,7 @@ def cleaning_scene(
         duration=seconds,
         seed=session,
         cues=CUES if with_cues else (),
-        lead_in=CUES[-1][2] + 2.0 if with_cues else 2.0,
+        lead_in=CUES[-1][2] + 2.0 if with_cues and silent else 2.0,
     )
 
 

@@ -113,6 +113,16 @@ def test_session_one_has_cues():
     recording = scenes.cleaning_scene(1, session=1, seconds=75.0, n_channels=8)
     labels = [marker.label for marker in recording.events if marker.label.startswith("cue/")]
     assert labels == ["cue/rest", "cue/blink", "cue/saccade"]
+    words = [m.time for m in recording.events if not m.label.startswith("cue/")]
+    assert min(words) > scenes.CUES[-1][2]
+    heard = scenes.cleaning_scene(1, session=1, seconds=75.0, n_channels=8, silent=False)
+    assert min(m.time for m in heard.events if not m.label.startswith("cue/")) == 2.0
+
+
+def test_peaks_of_a_course():
+    course = np.zeros(100)
+    course[[10, 40, 70]] = 1.0, 0.5, 0.9
+    assert metrics.peaks(course).tolist() == [10, 70]
 
 
 def test_rivals_leave_what_they_cannot_know_and_take_what_they_can(scene):
@@ -167,3 +177,18 @@ def test_severity_is_the_one_that_the_goals_were_set_on():
     cc, error = (np.mean([figures[name] for figures in found]) for name in ("CC", "RRMSE"))
     assert 0.57 < cc < 0.67
     assert 1.27 < error < 1.57
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_real_recordings(data_dir):
+    import cleaning_real as real
+
+    beats = real.qrs(data_dir / "neurokit", data_dir)
+    for name in ("neurokit 100 Hz", "neurokit 1000 Hz"):
+        assert beats[name]["missed"] + beats[name]["false"] <= 1, name
+        assert beats[name]["delay_ms"] <= 40
+    blinks = real.eeglab_blinks(data_dir / "eeglab_sample", data_dir)
+    assert 0.9 <= blinks["p300_all"]["ratio"] <= 1.1
+    before, after = blinks["FPz_blink_uv"]
+    assert after < 0.3 * before

