@@ -6,10 +6,10 @@ streams, marker columns, trigger channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from calibration.recipe import Recipe
 from rt_decoder.markers import MarkerRules
@@ -108,19 +108,44 @@ def load_labelled(
     tables: Sequence[Path],
     recipe: Recipe,
     rules: MarkerRules,
-    *,
-    channels: Path | None = None,
-    units: str | None = None,
-    stream: str | None = None,
-    markers: str | None = None,
+    **reading: Any,
 ) -> list[LabelledRecording]:
     """Read recordings and, in the same order, their events tables.
+
+    `reading` is for `read_recording`: channels, units, stream, markers.
 
     Raises
     ------
     ValueError
         If there are tables, and not one a recording.
     """
+    if tables and rules.trigger:
+        raise ValueError("need --events or --markers channel:NAME, got both")
+    return [
+        label_recording(recording, rows, recipe, rules)
+        for recording, rows in _read_all(paths, tables, recipe.target.label or None, reading)
+    ]
+
+
+def load_unlabelled(
+    paths: Sequence[Path], tables: Sequence[Path], rules: MarkerRules, **reading: Any
+) -> list[LabelledRecording]:
+    """Read recordings whose events, if there are any, only tell of cues and of what was shown."""
+    from rt_decoder.sources.events import markers_from_events
+
+    loaded = []
+    for recording, rows in _read_all(paths, tables, None, reading):
+        found = () if rules.trigger else recording.markers
+        if rows is not None:
+            found = tuple(markers_from_events(rows, recording))
+        loaded.append(LabelledRecording(recording, found, tuple(Event() for _ in found), rules))
+    return loaded
+
+
+def _read_all(
+    paths: Sequence[Path], tables: Sequence[Path], column: str | None, reading: dict[str, Any]
+) -> Iterator[tuple[Recording, Sequence[EventRow] | None]]:
+    """Each recording with the rows of its events table, None where there are no tables."""
     from rt_decoder.sources.events import read_events
     from rt_decoder.sources.recording import read_recording
 
@@ -128,49 +153,6 @@ def load_labelled(
         raise ValueError(
             f"need one --events for each of {len(paths)} recordings, got {len(tables)}"
         )
-    if tables and rules.trigger:
-        raise ValueError("need --events or --markers channel:NAME, got both")
-    labelled = []
     for i, path in enumerate(paths):
-        recording = read_recording(
-            path, channels=channels, units=units, stream=stream, markers=markers
-        )
-        rows = read_events(tables[i], column=recipe.target.label or None) if tables else None
-        labelled.append(label_recording(recording, rows, recipe, rules))
-    return labelled
-
-
-def load_unlabelled(
-    paths: Sequence[Path],
-    tables: Sequence[Path],
-    rules: MarkerRules,
-    *,
-    channels: Path | None = None,
-    units: str | None = None,
-    stream: str | None = None,
-    markers: str | None = None,
-) -> list[LabelledRecording]:
-    """Read recordings whose events, if there are any, only tell of cues and of what was shown.
-
-    Raises
-    ------
-    ValueError
-        If there are tables, and not one a recording.
-    """
-    from rt_decoder.sources.events import markers_from_events, read_events
-    from rt_decoder.sources.recording import read_recording
-
-    if tables and len(tables) != len(paths):
-        raise ValueError(
-            f"need one --events for each of {len(paths)} recordings, got {len(tables)}"
-        )
-    loaded = []
-    for i, path in enumerate(paths):
-        recording = read_recording(
-            path, channels=channels, units=units, stream=stream, markers=markers
-        )
-        found = recording.markers if not rules.trigger else ()
-        if tables:
-            found = tuple(markers_from_events(read_events(tables[i]), recording))
-        loaded.append(LabelledRecording(recording, found, tuple(Event() for _ in found), rules))
-    return loaded
+        recording = read_recording(path, **reading)
+        yield recording, read_events(tables[i], column=column) if tables else None
