@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STAGES", "fit_cleaning"]
 
+LEAST_S = 10.0  # of good samples, to fit a stage on
 # each stage that is fitted, and what it is fitted on: the output of the first of these that is there
 STAGES: dict[str, tuple[str, ...]] = {
     "muscle": ("decimate", "guard"),
@@ -81,7 +82,10 @@ def fit_cleaning(
             report["projector"] = projector.report
     for name in (name for name in STAGES if name in settings["stages"]):
         seen = collect(model, sessions, STAGES[name], share)
+        seconds = float(np.sum(~seen.bad)) / model.info.sfreq
         try:
+            if seconds < LEAST_S:
+                raise ValueError(f"need {LEAST_S:g} s of good samples, got {seconds:.1f} s")
             arguments, report[name] = _FITS[name](seen, model)
         except ValueError as error:  # too short, too few channels: decode without it
             arguments, report[name] = None, {"reason": str(error)}
