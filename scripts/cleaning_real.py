@@ -105,7 +105,7 @@ def _locked_to_beats(chain: Chain, recording: Recording) -> dict[str, Any]:
     def measure(mean: np.ndarray) -> float:
         return float(1e6 * np.abs(mean - mean.mean(0)).max())
 
-    figures: dict[str, Any] = {"n_beats": len(beats), "stages": list(chain.stages)}
+    figures: dict[str, Any] = {"n_beats": len(beats), **_stages(chain)}
     for name, x in (("before", before), ("after", after)):
         eeg = x[first:, :c]
         mean = event_average(eeg, (beats - first).tolist(), start, stop)
@@ -117,25 +117,28 @@ def _locked_to_beats(chain: Chain, recording: Recording) -> dict[str, Any]:
 def eeglab_blinks(folder: Path, _: Path) -> dict[str, Any]:
     """Blinks taken out of an attention task, and the P300 at Pz that must stay (within 10 %).
 
+    The first half fits, the second is measured.
     The P300 is the mean at 350 to 500 ms after a target against the 200 ms before it, over targets
     without a blink from 200 ms before to 600 ms after, where the eyes cannot have made it; the ratio
     of all targets is given, too.
     """
     recording = _eeglab(folder)
     info, c = recording.info, n_data(recording.info)
-    chain = our_chain(recording.data, info, recording.markers)
-    # so short a recording (238 s) is fitted as a whole
-    before, cleaned = _before(chain, recording.data), chain.clean(recording.data)
-    after = cleaned.data
+    half = len(recording.data) // 2
+    markers = [marker for marker in recording.markers if marker.index < half]
+    chain = our_chain(recording.data[:half], info, markers)
+    before, after = _before(chain, recording.data), chain.clean(recording.data).data
+    before, after = before[half:], after[half:]
     front, pz = info.ch_names.index("FPz"), info.ch_names.index("Pz")
     blinks = blink_peaks(before[:, front], info.sfreq)
     window = round(-0.3 * info.sfreq), round(0.5 * info.sfreq)
     sizes = _locked_sizes(before[:, :c], after[:, :c], blinks, window)
-    figures: dict[str, Any] = {"n_blinks": len(blinks), "stages": list(chain.stages)}
+    figures: dict[str, Any] = {"n_blinks": len(blinks), **_stages(chain)}
     figures |= {
         f"{name}_blink_uv": list(sizes[info.ch_names.index(name)]) for name in ("FPz", "Oz")
     }
-    targets = np.array([m.index for m in recording.markers if m.label == "square"])
+    targets = np.array([m.index - half for m in recording.markers if m.label == "square"])
+    targets = targets[targets > info.sfreq]
     near = np.abs(targets[:, None] + 0.2 * info.sfreq - blinks[None]).min(1)
     for name, onsets in (("all", targets), ("without_blink", targets[near > 0.4 * info.sfreq])):
         p300 = [_p300(x[:, pz : pz + 1], onsets, info.sfreq) for x in (before, after)]
@@ -193,7 +196,7 @@ def pyriemann_blinks(folder: Path, _: Path) -> dict[str, Any]:
     chain = our_chain(_UV * data, info, stages=("eye",))
     before, after = _before(chain, _UV * data), chain.clean(_UV * data).data
     blinks = blink_peaks(before[:, 0], info.sfreq)
-    figures: dict[str, Any] = {"n_blinks": len(blinks), "stages": list(chain.stages)}
+    figures: dict[str, Any] = {"n_blinks": len(blinks), **_stages(chain)}
     sizes = _locked_sizes(before, after, blinks, (-25, 38))
     for name in ("Fp1", "Fp2", "O1"):
         figures[f"{name}_blink_uv"] = list(sizes[names.index(name)])
@@ -241,7 +244,7 @@ def mixed(folder: Path, data: Path) -> dict[str, Any]:
     output = chain.clean(full[half:]).data[:, :c]
     rows = slice(round(10.0 * sfreq), None)
     scale = np.full(c, _before(chain, brain[half:])[rows, :c].std())
-    figures: dict[str, Any] = {"seconds": (n - half) / sfreq, "stages": list(chain.stages)}
+    figures: dict[str, Any] = {"seconds": (n - half) / sfreq, **_stages(chain)}
     for name, part in parts.items():
         left = output - chain.clean(full[half:] - part[half:]).data[:, :c]
         size = _before(chain, part[half:])[:, :c]
@@ -357,6 +360,12 @@ def blink_peaks(front: np.ndarray, sfreq: float) -> np.ndarray:
     y = np.abs(signal.sosfiltfilt(signal.butter(2, 10.0, fs=sfreq, output="sos"), front))
     high = max(3.0 * np.median(y), 0.4 * np.quantile(y, 0.995))
     return signal.find_peaks(y, height=high, distance=int(0.3 * sfreq))[0]
+
+
+def _stages(chain: Chain) -> dict[str, Any]:
+    """What the chain has, and why it lacks the rest."""
+    reasons = {k: v["left_out"] for k, v in chain.reports.items() if "left_out" in v}
+    return {"stages": " ".join(chain.model.cleaning), "left_out": reasons}
 
 
 def _before(chain: Chain, data: np.ndarray) -> np.ndarray:
