@@ -82,7 +82,7 @@ def fit_cleaning(
             report["projector"] = projector.report
     for name in (name for name in STAGES if name in settings["stages"]):
         seen = collect(model, sessions, STAGES[name], share)
-        seconds = float(np.sum(~seen.bad)) / model.info.sfreq
+        seconds = float((~seen.bad).sum()) / model.info.sfreq
         try:
             if seconds < LEAST_S:
                 raise ValueError(f"need {LEAST_S:g} s of good samples, got {seconds:.1f} s")
