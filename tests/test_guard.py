@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_holds_and_says_why_as_the_rules_say(data, cuts):
     guard = Guard(INFO3, JUMP, settling=0.07)
     chunk = chunk_of(data)
     edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         part = chunk._replace(
             data=data[a:b], flags=chunk.flags[a:b], channel_flags=chunk.channel_flags[a:b]
         )

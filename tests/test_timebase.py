@@ -437,7 +437,9 @@ def test_markers_stamped_by_a_clock_that_was_set_find_their_sample(step):
     rng = np.random.default_rng(0)
     t = taken(24)
     stamps = t + np.where(t >= 20, step, 0.0) + rng.normal(0, 2e-4, len(t))
-    places = np.arange(4800, 5400, 3)  # each marker comes with its sample, stamped by the same clock
+    places = np.arange(
+        4800, 5400, 3
+    )  # each marker comes with its sample, stamped by the same clock
     found = {}
     for size in (1, 13, 50):
         timebase, answers, waiting = TimeBase(SFREQ, history=5.0), {}, []
