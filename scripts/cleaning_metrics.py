@@ -13,6 +13,9 @@ CC
     Pearson's correlation of output and clean in each channel, mean over channels.
 RRMSE
     RMS of output minus clean over RMS of clean in each channel, mean over channels.
+in good samples
+    The same over those samples that the chain does not flag, for all methods: chewing and movement
+    are gated, not corrected.
 attenuation of an artifact, dB
     What the artifact leaves in the output is the output minus the output of the same fitted method,
     started afresh, on the same recording without this artifact (in the references, too). Its

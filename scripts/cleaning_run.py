@@ -25,7 +25,7 @@ from cleaning_metrics import (
 from cleaning_rivals import RIVALS, missing
 from cleaning_scene import CUES, Truth, cleaning_scene, filtered, n_data, truth
 
-from rt_decoder.signal import SignalInfo
+from rt_decoder.signal import CORRECTED, SignalInfo
 from rt_decoder.simulator import Simulation
 
 __all__ = ["OURS", "evaluate"]
@@ -50,19 +50,25 @@ def evaluate(seed: int, kind: str, *, slow: bool = True, seconds: float = 240.0)
         "cued": cleaning_scene(seed, kind, session=3, seconds=80.0, cued=True),
     }
     chain = our_chain(calibration.data, info, calibration.events)
-    methods = {OURS: measured(ours(chain), scenes)}
+    good = trusted(chain, scenes["test"])
+    methods = {OURS: measured(ours(chain), scenes, good)}
     seen = filtered(calibration.data, info.sfreq)
     for name, fit in RIVALS.items():
         if missing(name) or (name in _SLOW and (not slow or kind == "meg")):
             methods[name] = dict.fromkeys(methods[OURS])
             continue
         method = behind_filters(fit(seen, info), info)
-        methods[name] = measured(method, scenes, _SLOW_SECONDS if name in _SLOW else None)
+        methods[name] = measured(method, scenes, good, _SLOW_SECONDS if name in _SLOW else None)
     return {
-        "severity": severity(scenes["test"]) | {"EOG": floor(scenes["cued"])},
+        "severity": severity(scenes["test"], good) | {"EOG": floor(scenes["cued"])},
         "methods": methods,
         "chain": chain_figures(chain, scenes["test"]),
     }
+
+
+def trusted(chain: Chain, scene: Simulation) -> np.ndarray:
+    """Samples (n,) of a scene without pops that the chain calls good: no chewing, no movement."""
+    return (chain.clean(without_pops(scene)).flags & ~np.uint16(CORRECTED)) == 0
 
 
 def ours(chain: Chain) -> Method:
@@ -81,14 +87,15 @@ def without_pops(scene: Simulation) -> np.ndarray:
     return scene.data - scene.components["pop"]
 
 
-def severity(scene: Simulation) -> dict[str, float]:
+def severity(scene: Simulation, good: np.ndarray | None = None) -> dict[str, float]:
     """How bad the recording is before cleaning (pops left out), on average over channels."""
     seen, rows = truth(scene), slice(round(_SETTLE * scene.info.sfreq), None)
     mix = seen.mix - seen.parts["pop"]
+    share = {} if good is None else {"good samples": float(good[rows].mean())}
     return {
         "CC": correlation(seen.clean[rows], mix[rows]),
         "RRMSE": relative_error(seen.clean[rows], mix[rows]),
-    }
+    } | share
 
 
 def floor(scene: Simulation) -> float:
@@ -97,18 +104,27 @@ def floor(scene: Simulation) -> float:
 
 
 def measured(
-    method: Method, scenes: dict[str, Simulation], seconds: float | None = None
+    method: Method,
+    scenes: dict[str, Simulation],
+    good: np.ndarray,
+    seconds: float | None = None,
 ) -> dict[str, float]:
-    """Figures of one method over the scenes, of their first `seconds` if given."""
+    """Figures of one method over the scenes, of their first `seconds` if given.
+
+    `good` says for each sample of the test whether it counts for CC and RRMSE "in good samples".
+    """
     info = scenes["test"].info
     stop = None if seconds is None else round(seconds * info.sfreq)
     test = scenes["test"]
     data, seen = without_pops(test)[:stop], _cut(truth(test), stop)
     rows = slice(round(_SETTLE * info.sfreq), None)
     output = method(data)
+    kept = good[:stop][rows]
     figures = {
         "cc": correlation(seen.clean[rows], output[rows]),
         "rrmse": relative_error(seen.clean[rows], output[rows]),
+        "cc_good": correlation(seen.clean[rows][kept], output[rows][kept]),
+        "rrmse_good": relative_error(seen.clean[rows][kept], output[rows][kept]),
     }
 
     def left(name: str) -> np.ndarray:

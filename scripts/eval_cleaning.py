@@ -71,10 +71,10 @@ def mean_over(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def print_methods(title: str, methods: dict[str, dict[str, Any]]) -> None:
     columns = next(iter(methods.values()))
-    print(f"\n{title:<20}" + "".join(f"{name:>12}" for name in columns))
+    print(f"\n{title:<20}" + "".join(f"{name:>16}" for name in columns))
     for method, figures in methods.items():
         cells = ["-" if value is None else f"{value:.3f}" for value in figures.values()]
-        print(f"{method:<20}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
+        print(f"{method:<20}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
 
 
 def print_severity(severity: dict[str, float]) -> None:
