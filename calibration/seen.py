@@ -107,18 +107,17 @@ def onsets(seen: Seen, model: Model) -> np.ndarray:
 
 
 def cues(seen: Seen, model: Model) -> list[EyeSpan]:
-    """Stretches that begin with a cue and last until the next event of the recording, 30 s at most."""
+    """Stretches that begin with a cue and last until the next one, 20 s at most."""
     spans = []
-    longest = round(30.0 * model.info.sfreq)
-    for (run, marker), after in zip(seen.markers, [*seen.markers[1:], None], strict=True):
-        if not marker.label.startswith(CUE):
-            continue
+    longest = round(20.0 * model.info.sfreq)
+    told = [(run, marker) for run, marker in seen.markers if marker.label.startswith(CUE)]
+    for number, (run, marker) in enumerate(told):
         row = _row(seen, run, marker, model.n_hop)
-        stop = row + longest
-        if after is not None and after[0] == run:
-            stop = min(stop, row + after[1].index - marker.index)
+        stop = min(row + longest, len(seen.data))
+        for next_run, after in told[number + 1 : number + 2]:
+            if next_run == run:
+                stop = min(stop, row + after.index - marker.index)
         kind = marker.label.removeprefix(CUE)
-        stop = min(stop, len(seen.data))
         if 0 <= row < stop and kind in ("blink", "saccade", "rest"):
             spans.append(EyeSpan(row, stop, kind))
     return spans

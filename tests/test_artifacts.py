@@ -126,7 +126,7 @@ def test_cues_teach_the_eye_stage_and_are_no_words() -> None:
     assert len(design.labels) + design.n_dropped == len(uncued)
 
 
-def test_cues_last_until_the_next_event() -> None:
+def test_cues_last_until_the_next_cue() -> None:
     recording = scene()
     marks = [("cue/blink", 5.0), ("cue/rest", 9.0), ("word1", 12.0), ("cue/saccade", 20.0)]
     marks += [("cue/unknown", 55.0)]
@@ -134,7 +134,7 @@ def test_cues_last_until_the_next_event() -> None:
     model = drafted(recording)
     seen = collect(model, [labelled(replace(recording, markers=markers))], ("guard",), 1.0)
     found = [(span.kind, span.start / 250, span.stop / 250) for span in cues(seen, model)]
-    assert found == [("blink", 5.0, 9.0), ("rest", 9.0, 12.0), ("saccade", 20.0, 50.0)]
+    assert found == [("blink", 5.0, 9.0), ("rest", 9.0, 20.0), ("saccade", 20.0, 40.0)]
     np.testing.assert_array_equal(onsets(seen, model), [3000])
 
 
@@ -217,3 +217,9 @@ def test_nothing_to_fit_on_is_one_sentence() -> None:
 
 def test_every_stage_has_its_place_in_the_pipeline() -> None:
     assert set(STAGES) <= set(CLEANING)
+
+
+def test_without_events_the_eye_stage_is_fitted_all_the_same() -> None:
+    silent = replace(scene(), markers=())
+    model, report = fit_cleaning(drafted(silent), [labelled(silent)])
+    assert "eye" in model.cleaning, report["eye"]
