@@ -17,6 +17,7 @@ from rt_decoder.kernels.guard import (
     JUMP,
     LOST,
     N_LIMITS,
+    N_STATE,
     guard_samples,
     guard_state,
 )
@@ -25,6 +26,7 @@ from rt_decoder.signal import Chunk, Reason, SignalInfo
 
 __all__ = ["MAX_HOLD_S", "Guard"]
 
+_FLOAT = np.dtype(np.float64)
 MAX_HOLD_S = 0.05  # longest stretch that is bridged by holding the last value alone
 # What no sensor of the kind ever shows, in SI units: beyond electrode offsets and earth's field.
 _IMPOSSIBLE = {"V": 1.0, "T": 1e-4, "T/m": 1e-3}
@@ -70,32 +72,42 @@ class Guard:
         self.info = info
         self.settling = 0.0  # of the stage itself: nothing is left of a reset
         c = info.n_channels
-        self._limits = np.full((N_LIMITS, c), np.inf)
+        self._memory = np.vstack([guard_state(c), np.full((N_LIMITS, c), np.inf)])
+        self._state, limits = self._memory[:N_STATE], self._memory[N_STATE:]
         if jump is not None:
             jump = np.asarray(jump, np.float64)
             if jump.shape != (c,) or not (jump > 0).all():
                 raise ValueError(f"need jump of {c} values above 0, got shape {jump.shape}")
-            self._limits[JUMP] = jump
+            limits[JUMP] = jump
         self._n_hold = int(MAX_HOLD_S * info.sfreq + 1e-9)
         for k, (kind, unit) in enumerate(zip(info.ch_types, info.units, strict=True)):
-            self._limits[AMPLITUDE, k] = _IMPOSSIBLE.get(unit, np.finfo(float).max)
+            limits[AMPLITUDE, k] = _IMPOSSIBLE.get(unit, np.finfo(float).max)
             if kind not in _MAY_BE_FLAT:
-                self._limits[FLAT, k] = max(5, self._n_hold + 1)
+                limits[FLAT, k] = max(5, self._n_hold + 1)
             lost = Reason.REFERENCE_LOST if kind in _REFERENCES else Reason.NONFINITE
-            self._limits[LOST, k] = int(lost)
+            limits[LOST, k] = int(lost)
         self._n_settle = math.ceil(settling * info.sfreq - 1e-9)
-        self._state = guard_state(c)
         self._data = Rows((c,), np.float64)
         self._channel_flags = Rows((c,), np.uint16)
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Copy of `chunk` in which every value is credible."""
+        """Give `chunk` with credible values only; it comes back itself where all are."""
         n = len(chunk.data)
         data, channel_flags = self._data.take(n), self._channel_flags.take(n)
-        data[:] = chunk.data
-        channel_flags[:] = chunk.channel_flags
-        guard_samples(data, self._state, self._limits, channel_flags, self._n_hold, self._n_settle)
-        return chunk._replace(data=data, channel_flags=channel_flags)
+        changed = guard_samples(
+            chunk.data,
+            chunk.channel_flags,
+            self._memory,
+            self._n_hold,
+            self._n_settle,
+            data,
+            channel_flags,
+        )
+        if changed:
+            return Chunk(data, chunk.times, chunk.index, chunk.flags, channel_flags)
+        if chunk.data.dtype is _FLOAT:
+            return chunk
+        return chunk._replace(data=chunk.data.astype(_FLOAT))
 
     def reset(self) -> None:
         """Forget the values held."""

@@ -24,65 +24,169 @@ def guard_state(n_channels: int) -> np.ndarray:
     return state
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def guard_samples(
     x: np.ndarray,
-    state: np.ndarray,
-    limits: np.ndarray,
     channel_flags: np.ndarray,
+    memory: np.ndarray,
     n_hold: int,
     n_settle: int,
-) -> None:
-    """Hold what cannot be a sample in `x` (n, c), in place, and flag it in `channel_flags` (n, c).
+    out: np.ndarray,
+    out_flags: np.ndarray,
+) -> bool:
+    """Hold what cannot be a sample in `x` (n, c), and flag it in `channel_flags` (n, c).
 
-    A channel held for more than `n_hold` samples goes on from the value it was held at: the step
-    to its new level is subtracted from then on, and `n_settle` samples are flagged.
+    `memory` (N_STATE + N_LIMITS, c) holds state and limits. A channel held for more than `n_hold`
+    samples goes on from the value it was held at: the step to its new level is subtracted from then
+    on, and `n_settle` samples are flagged.
+
+    Returns
+    -------
+    changed : bool
+        Whether `out` and `out_flags` were written; else there was nothing to do, and what came in
+        is what goes out.
     """
-    n, n_channels = x.shape
-    previous, seen, given = state[PREVIOUS], state[SEEN], state[GIVEN]
-    offset, same = state[OFFSET], state[SAME]
-    jump, largest, flat = limits[JUMP], limits[AMPLITUDE], limits[FLAT]
-    n_active = 0
-    for k in range(n_channels):
-        n_active += state[HELD, k] > 0.0 or state[SETTLE, k] > 0.0
+    n, c = x.shape
+    state, limits = memory[:N_STATE], memory[N_STATE:]
+    offset = state[OFFSET, :c]
+    n_active, n_same, n_offset = _census(state)
+    # what goes out is contiguous
+    writes = n_offset > 0 or x.strides != out.strides
+    behind = False  # the state's last values are those of the sample before the last
     for t in range(n):
-        row = x[t]
-        n_odd = n_active
-        for k in range(n_channels):  # counting vectorizes, branching does not
-            value = row[k]
-            same[k] = same[k] + 1.0 if value == seen[k] else 0.0
-            seen[k] = value
-            n_odd += not (abs(value - previous[k]) <= jump[k] and abs(value) <= largest[k])
-            n_odd += same[k] >= flat[k]
-        if n_odd == 0:
-            for k in range(n_channels):
-                previous[k] = row[k]
-                row[k] -= offset[k]
-                given[k] = row[k]
-            continue
-        n_active = 0
-        for k in range(n_channels):
-            reason = _reason(row[k], k, state, limits, n_hold)
-            if reason:
-                state[HELD, k] += 1.0
-                row[k] = given[k]
-                channel_flags[t, k] |= reason
+        row = x[t, :c]
+        if n_active == 0:
+            # all were good: what was seen last is what was taken last
+            if behind:
+                n_odd, n_same = _compare(row, x[t - 1, :c], n_same, state, limits)
             else:
-                near = abs(row[k] - previous[k]) <= jump[k]  # false before the first value
-                if state[HELD, k] > (n_hold if near else 0):
-                    offset[k] = row[k] - given[k]
-                    state[SETTLE, k] = n_settle
-                state[HELD, k] = 0.0
-                previous[k] = row[k]
-                row[k] -= offset[k]
-                given[k] = row[k]
-                if state[SETTLE, k] > 0.0:
-                    state[SETTLE, k] -= 1.0
-                    channel_flags[t, k] |= R_SETTLING
-            n_active += state[HELD, k] > 0.0 or state[SETTLE, k] > 0.0
+                n_odd, n_same = _compare(row, state[SEEN, :c], n_same, state, limits)
+            if n_odd == 0:
+                behind = True
+                if writes:
+                    _pass_on(row, channel_flags[t], offset, out[t], out_flags[t])
+                continue
+            if behind:
+                _remember(x[t - 1], state)
+        else:
+            n_same, _ = _count_same(row, state[SEEN, :c], state[SAME], limits[FLAT])
+        behind = False
+        if not writes:
+            writes = True
+            for i in range(t):
+                _pass_on(x[i], channel_flags[i], offset, out[i], out_flags[i])
+        _pass_on(row, channel_flags[t], offset, out[t], out_flags[t])
+        n_active = _judge(row, state, limits, n_hold, n_settle, out[t], out_flags[t])
+    if behind:
+        _remember(x[n - 1], state)
+    return writes
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
+def _census(state: np.ndarray) -> tuple[int, int, int]:
+    """Number of channels that are held or settle, that stand still, that have an offset."""
+    c = state.shape[1]
+    held, settle = state[HELD, :c], state[SETTLE, :c]
+    same, offset = state[SAME, :c], state[OFFSET, :c]
+    n_active, n_same, n_offset = 0, 0, 0
+    for k in range(c):
+        n_active += (held[k] > 0.0) | (settle[k] > 0.0)
+        n_same += same[k] > 0.0
+        n_offset += offset[k] != 0.0
+    return n_active, n_same, n_offset
+
+
+# counting vectorizes, branching does not
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _compare(
+    row: np.ndarray, before: np.ndarray, n_same: int, state: np.ndarray, limits: np.ndarray
+) -> tuple[int, int]:
+    """Number of values that cannot be samples, and of channels that stand still."""
+    c = len(row)
+    jump, largest = limits[JUMP, :c], limits[AMPLITUDE, :c]
+    n_fine = 0
+    for k in range(c):
+        step = abs(row[k] - before[k])
+        n_fine += (step <= jump[k]) & (step > 0.0) & (abs(row[k]) <= largest[k])
+    if n_fine == c and n_same == 0:
+        return 0, 0
+    n_fine = 0
+    for k in range(c):
+        n_fine += (abs(row[k] - before[k]) <= jump[k]) & (abs(row[k]) <= largest[k])
+    n_same, n_flat = _count_same(row, before, state[SAME], limits[FLAT])
+    return c - n_fine + n_flat, n_same
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _count_same(
+    row: np.ndarray, before: np.ndarray, same: np.ndarray, flat: np.ndarray
+) -> tuple[int, int]:
+    """Count on where a value is the same as before; number of such, and for too long."""
+    n_same, n_flat = 0, 0
+    for k in range(len(row)):
+        same[k] = same[k] + 1.0 if row[k] == before[k] else 0.0
+        n_same += same[k] > 0.0
+        n_flat += same[k] >= flat[k]
+    return n_same, n_flat
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _pass_on(
+    row: np.ndarray, marks: np.ndarray, offset: np.ndarray, out: np.ndarray, out_marks: np.ndarray
+) -> None:
+    """A sample as it is, less the offsets."""
+    for k in range(len(row)):
+        out[k] = row[k] - offset[k]
+    for k in range(len(row)):
+        out_marks[k] = marks[k]
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _remember(row: np.ndarray, state: np.ndarray) -> None:
+    """Leave the state as a good sample does."""
+    for k in range(len(row)):
+        state[SEEN, k] = state[PREVIOUS, k] = row[k]
+        state[GIVEN, k] = row[k] - state[OFFSET, k]
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _judge(
+    row: np.ndarray,
+    state: np.ndarray,
+    limits: np.ndarray,
+    n_hold: int,
+    n_settle: int,
+    out: np.ndarray,
+    out_marks: np.ndarray,
+) -> int:
+    """Hold and flag channels of a sample one by one; number that are held or settle."""
+    previous, given, offset = state[PREVIOUS], state[GIVEN], state[OFFSET]
+    n_active = 0
+    for k in range(len(row)):
+        state[SEEN, k] = row[k]
+        reason = _reason(row[k], k, state, limits, n_hold)
+        if reason:
+            state[HELD, k] += 1.0
+            out[k] = given[k]
+            out_marks[k] |= reason
+        else:
+            near = abs(row[k] - previous[k]) <= limits[JUMP, k]  # false before the first value
+            if state[HELD, k] > (n_hold if near else 0):
+                offset[k] = row[k] - given[k]
+                state[SETTLE, k] = n_settle
+            state[HELD, k] = 0.0
+            previous[k] = row[k]
+            given[k] = out[k] = row[k] - offset[k]
+            if state[SETTLE, k] > 0.0:
+                state[SETTLE, k] -= 1.0
+                out_marks[k] |= R_SETTLING
+        n_active += state[HELD, k] > 0.0 or state[SETTLE, k] > 0.0
+    return n_active
+
+
+@njit(cache=True, nogil=True, _nrt=False)
 def _reason(value: float, k: int, state: np.ndarray, limits: np.ndarray, n_hold: int) -> int:
     """Why a value is not to be taken; 0 if it is."""
     if not abs(value) <= _LARGEST:

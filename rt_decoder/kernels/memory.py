@@ -22,13 +22,17 @@ class Rows:
     """
 
     def __init__(self, tail: tuple[int, ...], dtype: npt.DTypeLike, n_rows: int = 0) -> None:
-        self._array = np.empty((n_rows, *tail), dtype)
+        self._array = self._view = np.empty((n_rows, *tail), dtype)
+        self._n_view = n_rows
 
     def take(self, n_rows: int, keep: int = 0) -> np.ndarray:
         """View of the first `n_rows` rows; growing preserves the first `keep`, the rest is stale."""
+        if n_rows == self._n_view:  # hops are of one length: the view of the last one will do
+            return self._view
         have = len(self._array)
         if n_rows > have:
             grown = np.empty((max(n_rows, 2 * have), *self._array.shape[1:]), self._array.dtype)
             grown[:keep] = self._array[:keep]
             self._array = grown
-        return self._array[:n_rows]
+        self._n_view, self._view = n_rows, self._array[:n_rows]
+        return self._view
