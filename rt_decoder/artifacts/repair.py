@@ -93,7 +93,7 @@ class ChannelRepair:
         self._neighbors, self._weights = _padded(np.asarray(neighbors), np.asarray(weights))
         self._places = np.append(np.zeros(c + 1, np.int64), _links(self._neighbors, self._weights))
         self._memory = kernel.new_memory(c)
-        self._limits, self._state, _, settings = kernel.parts(self._memory, c)
+        self._limits, self._state, _, settings = kernel.parts.py_func(self._memory, c)
         self._limits[: len(limits)] = limits
         self._limits[:2, ~watched] = np.inf  # never suspected
         self._limits[2, ~watched] = 0.0

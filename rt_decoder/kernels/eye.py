@@ -12,7 +12,7 @@ from numba import njit
 __all__ = ["subtract_gated"]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def subtract_gated(
     x: np.ndarray,
     flags: np.ndarray,
@@ -79,7 +79,7 @@ def subtract_gated(
             out_flags[t] |= reason
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _smooth_step(value: float, low: float, high: float) -> float:
     if value <= low:
         return 0.0

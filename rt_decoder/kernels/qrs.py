@@ -75,7 +75,7 @@ def qrs_state(sfreq: float, levels: np.ndarray | None) -> tuple[np.ndarray, np.n
     return integers, numbers
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def qrs_detect(
     x: np.ndarray,
     flags: np.ndarray,
@@ -126,7 +126,7 @@ def qrs_detect(
                 beats[t] = index + t - back
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -> float:
     """Mean of `history[0]` over `n_mean` samples, then minus its second difference over `lag`.
 
@@ -146,7 +146,7 @@ def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -
     return 2.0 * middle - mean - history[row, (count - 2 * lag) & (_RING - 1)]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _learn(
     h: float, g: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> None:
@@ -165,7 +165,7 @@ def _learn(
         integers[_LEARNED] = 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _look(
     h: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> int:
@@ -210,7 +210,7 @@ def _look(
     return count - at + layout[_LAG] + (layout[_MEAN] - 1) // 2
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _threshold(since: int, layout: np.ndarray, numbers: np.ndarray) -> float:
     """What a peak has to exceed `since` samples after the last beat."""
     if since <= layout[_REFRACTORY]:
@@ -222,7 +222,7 @@ def _threshold(since: int, layout: np.ndarray, numbers: np.ndarray) -> float:
     return max(share * numbers[_BEAT], _NOISE_FACTOR * numbers[_NOISE])
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _audit(integers: np.ndarray, numbers: np.ndarray) -> None:
     """Move the levels towards the last beat, of which all has been seen by now."""
     integers[_AUDITED] = 1
@@ -238,7 +238,7 @@ def _audit(integers: np.ndarray, numbers: np.ndarray) -> None:
         numbers[_POLARITY] = -numbers[_POLARITY]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _look_broad(
     g: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> int:

@@ -34,7 +34,7 @@ _CAP = 2.5  # times its limit that one square counts at most: one blink is no no
 _TINY = 1e-60  # keeps the running means of a dead channel from becoming subnormal
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def parts(memory: np.ndarray, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Limits (N_LIMITS, c), state (N_STATE, c), scratch and settings in one array: fewer arguments."""
     a, b = N_LIMITS * c, (N_LIMITS + N_STATE) * c
@@ -48,14 +48,14 @@ def new_memory(n_channels: int) -> np.ndarray:
     return np.zeros((N_LIMITS + N_STATE) * n_channels + n_scratch + N_SETTINGS)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _ramp(value: float, low: float, high: float) -> float:
     """From 0 at `low` to 1 at `high` without corners."""
     s = min(max((value - low) / (high - low), 0.0), 1.0)
     return s * s * (3.0 - 2.0 * s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _residuals(
     x: np.ndarray,
     neighbors: np.ndarray,
@@ -91,7 +91,7 @@ def _residuals(
             out[t, k] = work[k, t]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _estimate(
     x: np.ndarray,
     active: np.ndarray,
@@ -109,7 +109,8 @@ def _estimate(
     take the place of bad ones, three times over: near the conditional mean if few are adjacent.
     """
     n_neighbors = neighbors.shape[1]
-    trusted[:] = x
+    for k in range(len(x)):
+        trusted[k] = x[k]
     if n_active > 1:
         for a in range(n_active):
             b = active[a]
@@ -132,7 +133,7 @@ def _estimate(
             trusted[b] = x[b] - q[b] * (x[b] - total)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _propagate(
     b: int, change: float, links: np.ndarray, regression: np.ndarray, residual: np.ndarray
 ) -> None:
@@ -143,7 +144,7 @@ def _propagate(
         residual[i] -= regression[i, j] * change
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _activate(b: int, state: np.ndarray, active: np.ndarray, n_active: int) -> int:
     """Put channel `b` on the list of suspects, which is in the order of channels."""
     at = n_active
@@ -155,7 +156,7 @@ def _activate(b: int, state: np.ndarray, active: np.ndarray, n_active: int) -> i
     return n_active + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _search(
     x: np.ndarray,
     active: np.ndarray,
@@ -206,7 +207,7 @@ def _search(
     return n_active
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _release(
     x: np.ndarray,
     bits: np.ndarray,
@@ -249,7 +250,7 @@ def _release(
     return stay, n_bad
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _weigh(x: np.ndarray, residual: np.ndarray, settings: np.ndarray, state: np.ndarray) -> None:
     """Update the running mean squares of values and of predictions from untouched neighbours.
 
@@ -264,7 +265,7 @@ def _weigh(x: np.ndarray, residual: np.ndarray, settings: np.ndarray, state: np.
         expected[k] += b * (p * p - expected[k]) + _TINY
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _follow(
     x: np.ndarray, residual: np.ndarray, limits: np.ndarray, settings: np.ndarray, state: np.ndarray
 ) -> None:
@@ -278,7 +279,7 @@ def _follow(
         noise[k] += share * (min(r * r, _CAP * noisy[k]) - noise[k]) + _TINY
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _look(limits: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: int) -> int:
     """Suspicion from the running means: too noisy, or far weaker than predicted and than usual."""
     n_odd = 0
@@ -300,7 +301,7 @@ def _look(limits: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: i
     return n_active
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _mend(
     x: np.ndarray,
     bits: np.ndarray,
@@ -319,7 +320,8 @@ def _mend(
     """Repair one sample, `x` (c,), in place; number of suspects that stay, and of bad ones."""
     c, q = len(x), state[Q]
     trusted, predicted, before = rest[:c], rest[c : 2 * c], rest[2 * c : 3 * c]
-    before[:] = q
+    for k in range(c):
+        before[k] = q[k]
     for k in range(c):
         odd = bits[k] & ~CORRECTED != 0 or abs(x[k]) > limits[LARGEST, k]
         if odd and limits[WATCHED, k] > 0.0:
@@ -339,7 +341,7 @@ def _mend(
     return _release(x, bits, active, n_active, limits, settings, state, predicted, before)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def repair(
     x: np.ndarray,
     flags: np.ndarray,

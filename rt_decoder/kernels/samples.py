@@ -10,7 +10,7 @@ __all__ = ["merge_flags", "subtract_mean"]
 REPAIRED, CORRECTED = 4096, 4096 | 8192 | 16384 | 32768  # signal.Reason, signal.CORRECTED
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _sum(row: np.ndarray, picks: np.ndarray) -> float:
     """Sum of `row` at `picks`; four chains of additions keep the processor busy."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
@@ -25,7 +25,7 @@ def _sum(row: np.ndarray, picks: np.ndarray) -> float:
     return (a + b) + (c + d)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _mean_of_good(row: np.ndarray, marks: np.ndarray, picks: np.ndarray) -> float:
     """Mean of `row` at the picks without a reason or repaired; of all if there is none."""
     total, n_good = 0.0, 0
@@ -38,7 +38,7 @@ def _mean_of_good(row: np.ndarray, marks: np.ndarray, picks: np.ndarray) -> floa
     return total / n_good
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def subtract_mean(
     x: np.ndarray, channel_flags: np.ndarray, sources: np.ndarray, targets: np.ndarray
 ) -> None:
@@ -61,7 +61,7 @@ def subtract_mean(
             row[k] -= targets[k] * mean
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def merge_flags(
     flags: np.ndarray, first: int, factor: int, carry: np.ndarray, out: np.ndarray
 ) -> None:

@@ -17,7 +17,7 @@ _FLUSH_EVERY = 64
 _TINY = 1e-200
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def sos_prime(x0: np.ndarray, sos: np.ndarray, state: np.ndarray) -> None:
     """Fill `state` (n_sections, 2, c) as if `x0` (c,) had come in for ever.
 
@@ -34,7 +34,7 @@ def sos_prime(x0: np.ndarray, sos: np.ndarray, state: np.ndarray) -> None:
             u = y
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def sos_filter(x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int) -> None:
     """Filter `x` (n, c) in place; `index` is the absolute index of its first sample."""
     n, n_channels = x.shape
@@ -55,7 +55,7 @@ def sos_filter(x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int) ->
                 row[k] = y
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def bank_power(
     x: np.ndarray,
     sos: np.ndarray,
@@ -80,7 +80,7 @@ def bank_power(
                 out[t, first + k] = scratch[t, k] * scratch[t, k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _flush(state: np.ndarray) -> None:
     for s in range(state.shape[0]):
         for d in range(2):
