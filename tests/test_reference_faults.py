@@ -1,0 +1,272 @@
+"""References that go wrong while every cleaning stage is on: what comes out stays sane, and is told.
+
+The truth is what the person's brain alone gives behind filters and reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from calibration.artifacts import fit_cleaning
+from rt_decoder.decoder import Decoder, decode_recording
+from rt_decoder.model import Model
+from rt_decoder.pipeline import Pipeline
+from rt_decoder.signal import Readout, Reason, SignalInfo
+from rt_decoder.simulator import CLEANING, Participant, Simulation
+from rt_decoder.sources.joined import JoinedSource
+from rt_decoder.sources.recording import Recording
+from rt_decoder.sources.reference import Reference
+from tests.cleaned import N_CHANNELS, SFREQ, STAGES, drafted, fitted, labelled, scene
+from tests.small import VECTORS, WORDS, timeless
+from tests.test_joined import OFFSET, SKEW, Clock, Fake, run
+
+GONE, BACK, END = 20.0, 80.0, 104.0  # s: the references are wrong for a minute
+NAMES = ("ECG", "RESP")
+
+
+@cache
+def heart_and_breath() -> Simulation:
+    participant = Participant(
+        VECTORS, WORDS, n_channels=N_CHANNELS, sfreq=SFREQ, references=True, scene=CLEANING,
+        artifacts={"heart": 2.0, "breath": 2.0},
+    )  # fmt: skip
+    return participant.simulate(duration=END, seed=5)
+
+
+class Cleaned(NamedTuple):
+    """What came out of the chain."""
+
+    data: np.ndarray  # (n, N_CHANNELS)
+    flags: np.ndarray  # (n,)
+    of_references: np.ndarray  # (n, 2) flags of ECG and RESP
+    weights: np.ndarray  # (n hops, taps, channels) of the regression
+    answers: list[Readout]
+
+
+def cleaned(
+    recording: Recording, model: Model, without: tuple[str, ...] = (), chunk: int = 1000
+) -> Cleaned:
+    decoder = Decoder(model, recording.info, without=without)
+    stage = decoder.pipeline.stages.get("regressors")
+    columns = [model.info.ch_names.index(name) for name in NAMES]
+    parts: list[tuple[np.ndarray, ...]] = []
+
+    def keep(hop) -> None:
+        weights = np.zeros((0, 0)) if stage is None else stage.weights
+        of_references = hop.channel_flags[:, columns]
+        parts.append((hop.data[:, :N_CHANNELS].copy(), hop.flags.copy(), of_references, weights))
+
+    decoder.pipeline.on_clean = keep
+    markers = recording.markers
+    answers = list(decode_recording(model, recording, markers, chunk=chunk, decoder=decoder))
+    data, flags, of_references, weights = zip(*parts, strict=True)
+    return Cleaned(
+        np.concatenate(data), np.concatenate(flags), np.concatenate(of_references),
+        np.stack(weights), answers,
+    )  # fmt: skip
+
+
+def recorded(data: np.ndarray) -> Recording:
+    simulation = heart_and_breath()
+    return Recording(data, np.arange(len(data)) / SFREQ, simulation.info, simulation.events)
+
+
+@cache
+def healthy() -> tuple[Cleaned, np.ndarray, np.ndarray]:
+    """The chain with good references; the truth; and what comes out without any cleaning."""
+    model, simulation = fitted()[0], heart_and_breath()
+    brain = sum(simulation.components[name] for name in ("evoked", "background", "alpha"))
+    truth = cleaned(recorded(np.asarray(brain)), model, STAGES).data
+    none = cleaned(recorded(simulation.data), model, STAGES).data
+    return cleaned(recorded(simulation.data), model), truth, none
+
+
+def error(data: np.ndarray, start: float, stop: float, truth: np.ndarray | None = None) -> float:
+    """RMS of what is not the brain, over that of the brain."""
+    truth = healthy()[1] if truth is None else truth
+    rows = slice(round(start * SFREQ), round(stop * SFREQ))
+    return float(np.sqrt(np.mean((data - truth)[rows] ** 2) / np.mean(truth[rows] ** 2)))
+
+
+def lost(x: np.ndarray) -> np.ndarray:
+    return np.full_like(x, np.nan)
+
+
+def rails(x: np.ndarray) -> np.ndarray:
+    return np.full_like(x, 0.3)
+
+
+def impossible(x: np.ndarray) -> np.ndarray:
+    return np.full_like(x, 5.0)
+
+
+def stands_still(x: np.ndarray) -> np.ndarray:
+    return np.full_like(x, x[0])
+
+
+def noise(x: np.ndarray) -> np.ndarray:
+    return 0.02 * np.random.default_rng(0).standard_normal(x.shape)
+
+
+def holes(x: np.ndarray) -> np.ndarray:
+    x[np.random.default_rng(0).random(x.shape) < 0.01] = np.nan
+    return x
+
+
+def inverts(x: np.ndarray) -> np.ndarray:
+    return -x
+
+
+def with_fault(fault: Callable[[np.ndarray], np.ndarray], names: tuple[str, ...]) -> Recording:
+    data = heart_and_breath().data.copy()
+    rows = slice(round(GONE * SFREQ), round(BACK * SFREQ))
+    for name in names:
+        column = heart_and_breath().info.ch_names.index(name)
+        data[rows, column] = fault(data[rows, column].copy())
+    return recorded(data)
+
+
+@cache
+def faulty(fault: Callable[[np.ndarray], np.ndarray], names: tuple[str, ...]) -> Cleaned:
+    return cleaned(with_fault(fault, names), fitted()[0])
+
+
+QUICK = ((lost, NAMES), (inverts, NAMES))
+ALL = [
+    (fault, names)
+    for fault in (lost, rails, impossible, stands_still, noise, holes, inverts)
+    for names in (("ECG",), ("RESP",), NAMES)
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "names"),
+    [
+        pytest.param(*case, id=f"{case[0].__name__}-{'+'.join(case[1])}",
+                     marks=[pytest.mark.slow] * (case not in QUICK))
+        for case in ALL
+    ],
+)  # fmt: skip
+def test_a_minute_without_sane_references(fault, names: tuple[str, ...]) -> None:
+    good, _, none = healthy()
+    bad = faulty(fault, names)
+    assert np.isfinite(bad.data).all()
+    before = round(GONE * SFREQ)
+    np.testing.assert_array_equal(bad.data[:before], good.data[:before])
+    # A second after it is back, nothing is left of it.
+    for stop in (BACK + 3.0, END):
+        assert error(bad.data, BACK + 1.0, stop) < 1.1 * error(good.data, BACK + 1.0, stop)
+    # Meanwhile cleaning is no worse than none; what is upside down can at most double an artifact.
+    worst = max(error(good.data, GONE, BACK), error(none, GONE, BACK))
+    assert error(bad.data, GONE, BACK) < (2.0 if fault is inverts else 1.1) * worst
+    # Weights never leave their box, and are where they were soon after.
+    calibrated = fitted()[0].cleaning["regressors"]["weights"]
+    largest = np.abs(calibrated).max()
+    assert np.abs(bad.weights - calibrated).max() <= 1.01 * np.abs(calibrated).max(1).sum()
+    assert np.abs(bad.weights).max() < 3.0 * largest
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (lost, Reason.REFERENCE_LOST),
+        pytest.param(rails, Reason.RAIL, marks=pytest.mark.slow),
+        pytest.param(impossible, Reason.AMPLITUDE, marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_wrong_is_flagged_and_corrects_nothing(fault, reason: Reason) -> None:
+    bad = faulty(fault, NAMES)
+    first, last = round(GONE * SFREQ), round(BACK * SFREQ)
+    assert (bad.of_references[first + 20 : last] & reason).all()
+    assert not (bad.of_references[round(5 * SFREQ) : first] & reason).any()
+    settled = last + round(SFREQ * Pipeline(fitted()[0]).settling) + 20
+    assert not bad.of_references[settled:].any()
+    middle = slice(first + 250, last)
+    assert not (bad.flags[middle] & Reason.REGRESSED).any()
+    assert (bad.flags[settled:] & Reason.REGRESSED).any()
+    # The brain's samples are as good as before: nobody is left without words for a lost belt.
+    assert np.mean(bad.flags[middle] & Reason.BAD_CHANNEL != 0) < 0.01
+    regressed = [a.corrected[-1] for a in bad.answers if first + 250 < a.index < last - 250]
+    assert len(regressed) > 50
+    assert max(regressed) == 0.0
+
+
+@pytest.mark.slow
+def test_no_cut_changes_a_bit_of_it() -> None:
+    recording = with_fault(holes, NAMES)
+    whole = cleaned(recording, fitted()[0])
+    for chunk in (1, 7):
+        again = cleaned(recording, fitted()[0], chunk=chunk)
+        np.testing.assert_array_equal(again.data, whole.data)
+        np.testing.assert_array_equal(again.weights, whole.weights)
+        assert timeless(again.answers) == timeless(whole.answers)
+
+
+# --- a reference on a stream and clock of its own
+
+
+def joined(
+    recording: Recording, fault: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    drop: tuple[float, float] = (0.0, 0.0),
+) -> Recording:  # fmt: skip
+    """The recording as a session keeps it that got ECG and RESP from another stream."""
+    info, clock = recording.info, Clock()
+    columns = [info.ch_names.index(name) for name in NAMES]
+    others = [k for k in range(info.n_channels) if k not in columns]
+    main = Fake(
+        info.pick(others), clock, 10.0 + recording.stamps, recording.data[:, others], name="main"
+    )
+    times = 9.9013 + np.arange(round((recording.stamps[-1] + 1.0) * 240)) / 240
+    values = np.stack(
+        [np.interp(times - 10.0, recording.stamps, recording.data[:, k]) for k in columns], 1
+    )
+    if fault is not None:
+        values = fault(times - 10.0, values)
+    kept = (times - 10.0 < drop[0]) | (times - 10.0 >= drop[1])
+    times, values = times[kept], values[kept]
+    own = SignalInfo(240.0, NAMES, ("ecg", "resp"), ("V", "V"))
+    belt = Fake(
+        own, clock, times, values, arrive=times + 0.002, offset=OFFSET, skew=SKEW, name="belt"
+    )
+    source = JoinedSource(main, [Reference(belt)])
+    source.open()
+    data, stamps = run(source, clock, np.arange(10.0, 10.0 + recording.stamps[-1] + 1.0, 0.05))
+    markers = tuple(m._replace(time=m.time + 10.0) for m in recording.markers)
+    return replace(recording, data=data, stamps=stamps, info=source.info, markers=markers)
+
+
+@pytest.mark.slow
+def test_a_reference_on_a_clock_of_its_own_that_drops_out_for_a_minute() -> None:
+    """Calibrated through the same two streams; the clocks differ by days and drift apart."""
+    calibration = joined(scene())
+    model, _ = fit_cleaning(drafted(calibration), [labelled(calibration)])
+    assert {"regressors", "eye"} <= set(model.cleaning)
+    truth, none = (
+        cleaned(joined(recorded(data)), model, STAGES).data
+        for data in (
+            sum(heart_and_breath().components[k] for k in ("evoked", "background", "alpha")),
+            heart_and_breath().data,
+        )
+    )
+    whole = joined(recorded(heart_and_breath().data))
+    holed = joined(recorded(heart_and_breath().data), drop=(GONE, BACK))
+    good, bad = cleaned(whole, model), cleaned(holed, model)
+    rows = slice(round((GONE + 0.2) * SFREQ), round((BACK - 0.2) * SFREQ))
+    assert np.isnan(holed.data[rows, -2:]).all()
+    assert (bad.of_references[rows] & Reason.REFERENCE_LOST).all()
+    assert np.isfinite(bad.data).all()
+    for stop in (BACK + 3.0, END - 1.0):
+        now, usual = (error(x.data, BACK + 1.0, stop, truth) for x in (bad, good))
+        assert now < 1.1 * usual
+    worst = max(error(x, GONE, BACK, truth) for x in (good.data, none))
+    assert error(bad.data, GONE, BACK, truth) < 1.1 * worst
+    for chunk in (1, 64):
+        again = cleaned(holed, model, chunk=chunk)
+        np.testing.assert_array_equal(again.data, bad.data)
+        assert timeless(again.answers) == timeless(bad.answers)
