@@ -6,13 +6,18 @@ cannot change a bit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 __all__ = ["subtract_gated"]
 
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
-@njit(cache=True, nogil=True, _nrt=False)
+
+@njit(**KERNEL)
 def subtract_gated(
     x: np.ndarray,
     flags: np.ndarray,
@@ -79,7 +84,7 @@ def subtract_gated(
             out_flags[t] |= reason
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _smooth_step(value: float, low: float, high: float) -> float:
     if value <= low:
         return 0.0

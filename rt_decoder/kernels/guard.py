@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 __all__ = ["N_LIMITS", "N_STATE", "guard_samples", "guard_state"]
+
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 N_STATE, N_LIMITS = 7, 4
 # rows of the state: last value taken and last value seen, as delivered; last value given out; what
@@ -24,7 +29,7 @@ def guard_state(n_channels: int) -> np.ndarray:
     return state
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def guard_samples(
     x: np.ndarray,
     channel_flags: np.ndarray,
@@ -82,7 +87,7 @@ def guard_samples(
     return writes
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _census(state: np.ndarray) -> tuple[int, int, int]:
     """Number of channels that are held or settle, that stand still, that have an offset."""
     c = state.shape[1]
@@ -99,7 +104,7 @@ def _census(state: np.ndarray) -> tuple[int, int, int]:
 # counting vectorizes, branching does not
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _compare(
     row: np.ndarray, before: np.ndarray, n_same: int, state: np.ndarray, limits: np.ndarray
 ) -> tuple[int, int]:
@@ -119,7 +124,7 @@ def _compare(
     return c - n_fine + n_flat, n_same
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _count_same(
     row: np.ndarray, before: np.ndarray, same: np.ndarray, flat: np.ndarray
 ) -> tuple[int, int]:
@@ -132,7 +137,7 @@ def _count_same(
     return n_same, n_flat
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _pass_on(
     row: np.ndarray, marks: np.ndarray, offset: np.ndarray, out: np.ndarray, out_marks: np.ndarray
 ) -> None:
@@ -143,7 +148,7 @@ def _pass_on(
         out_marks[k] = marks[k]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _remember(row: np.ndarray, state: np.ndarray) -> None:
     """Leave the state as a good sample does."""
     for k in range(len(row)):
@@ -151,7 +156,7 @@ def _remember(row: np.ndarray, state: np.ndarray) -> None:
         state[GIVEN, k] = row[k] - state[OFFSET, k]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _judge(
     row: np.ndarray,
     state: np.ndarray,
@@ -186,7 +191,7 @@ def _judge(
     return n_active
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _reason(value: float, k: int, state: np.ndarray, limits: np.ndarray, n_hold: int) -> int:
     """Why a value is not to be taken; 0 if it is."""
     if not abs(value) <= _LARGEST:

@@ -8,10 +8,15 @@ apart is an exponential average over beats, and with overlap still converges on 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 __all__ = ["heartbeat_subtract"]
+
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 _LARGEST = 3.0  # standard deviations of a component that can still move its course
 _LOST = 0.05  # of the filters' weights: with more on flagged channels nothing is learned
@@ -23,7 +28,7 @@ _STOPS, _MARK, _REFRACTORY, _STRIDE, _HEALS = range(5)
 _FOREVER = 1 << 62
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def heartbeat_subtract(
     x: np.ndarray,
     flags: np.ndarray,
@@ -85,7 +90,7 @@ def heartbeat_subtract(
             _learn(now, courses, rise, state, beats)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _begin(peak: int, now: int, beats: np.ndarray) -> None:
     """Put a beat in the place of the oldest; end the one before if this stands in its place."""
     last, oldest = 1, 1
@@ -99,7 +104,7 @@ def _begin(peak: int, now: int, beats: np.ndarray) -> None:
     beats[oldest, _PEAK], beats[oldest, _DECIDED], beats[oldest, _END] = peak, now, _FOREVER
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _project(
     row: np.ndarray, row_flags: np.ndarray, space: np.ndarray, beats: np.ndarray, z: np.ndarray
 ) -> bool:
@@ -132,7 +137,7 @@ def _project(
     return lost <= _LOST
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _sum(
     now: int, courses: np.ndarray, rise: np.ndarray, beats: np.ndarray, amount: np.ndarray
 ) -> bool:
@@ -150,7 +155,7 @@ def _sum(
     return marked
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
     """Of a beat in time: up after its decision, down after its end."""
     weight = rise[now - decided] if now - decided < len(rise) else 1.0
@@ -160,7 +165,7 @@ def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
     return weight
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _learn(
     now: int, courses: np.ndarray, rise: np.ndarray, state: np.ndarray, beats: np.ndarray
 ) -> None:

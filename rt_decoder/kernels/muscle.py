@@ -8,11 +8,15 @@ their own noise, without the offset they began with.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 __all__ = ["N_ROWS", "N_SETTINGS", "N_SOS", "N_STATUS", "gate_samples", "trace_samples"]
+
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 N_SOS = 3
 # rows of the memory (N_ROWS, c), float32: factor to units of a channel's noise; offset; limit of
@@ -37,7 +41,7 @@ N_STATUS = 4
 R_MUSCLE, R_MOVEMENT = 128, 256  # signal.Reason
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def gate_samples(
     x: np.ndarray,
     flags: np.ndarray,
@@ -71,7 +75,7 @@ def gate_samples(
         out[t] = flags[t] | bits
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def trace_samples(
     x: np.ndarray,
     stride: int,
@@ -108,7 +112,7 @@ def trace_samples(
 # short loops over few arrays: LLVM gives up on vectors where it must tell many apart
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _take(row: np.ndarray, memory: np.ndarray, status: np.ndarray) -> None:
     """One sample, in units of GAIN and without the offset it began with, to WORK."""
     n = memory.shape[1]
@@ -122,7 +126,7 @@ def _take(row: np.ndarray, memory: np.ndarray, status: np.ndarray) -> None:
         u[k] = np.float32(row[k] - offset[k]) * gain[k]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _count_far(coefs: np.ndarray, memory: np.ndarray) -> float:
     """How many channels are far from their slow mean, which then takes the sample in."""
     n = memory.shape[1]
@@ -136,7 +140,7 @@ def _count_far(coefs: np.ndarray, memory: np.ndarray) -> float:
     return float(n_far)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _measure(coefs: np.ndarray, memory: np.ndarray) -> float:
     """Filter WORK, in place, and sum up the running powers of all channels."""
     n = memory.shape[1]
@@ -157,7 +161,7 @@ def _measure(coefs: np.ndarray, memory: np.ndarray) -> float:
     return _sum(power)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _sum(values: np.ndarray) -> float:
     """Sum in a fixed order; eight chains of additions keep the processor busy."""
     n_eights = len(values) // 8 * 8
@@ -177,7 +181,7 @@ def _sum(values: np.ndarray) -> float:
     return ((a + b) + (c + d)) + ((e + f) + (g + h))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _judge_muscle(
     total: float, memory: np.ndarray, settings: np.ndarray, status: np.ndarray
 ) -> None:
@@ -191,7 +195,7 @@ def _judge_muscle(
     status[MUSCLE_LEFT] = max(status[MUSCLE_LEFT] - 1.0, 0.0)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _judge_movement(
     n_far: float, row: np.ndarray, acc: np.ndarray, settings: np.ndarray, status: np.ndarray
 ) -> None:
@@ -212,7 +216,7 @@ def _judge_movement(
         status[MOVE_LEFT] = max(status[MOVE_LEFT] - 1.0, 0.0)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _trimmed(total: float, memory: np.ndarray, settings: np.ndarray) -> float:
     """Mean power over channels without the N_TRIM largest: a bad electrode is no muscle."""
     n_trim = int(settings[N_TRIM])

@@ -14,11 +14,15 @@ Pan & Tompkins (1985), IEEE Trans. Biomed. Eng. 32:230, doi:10.1109/TBME.1985.32
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 __all__ = ["N_LEVELS", "qrs_detect", "qrs_layout", "qrs_state"]
+
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 # times in s, and their places in the layout
 _SECONDS = (0.0167, 0.02, 0.2, 0.36, 0.06, 2.0, 1.0, 1.0, 0.1, 0.03, 0.06, 0.065, 0.42)
@@ -75,7 +79,7 @@ def qrs_state(sfreq: float, levels: np.ndarray | None) -> tuple[np.ndarray, np.n
     return integers, numbers
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def qrs_detect(
     x: np.ndarray,
     flags: np.ndarray,
@@ -126,7 +130,7 @@ def qrs_detect(
                 beats[t] = index + t - back
 
 
-@njit(cache=True, nogil=True, _nrt=False, inline="always")
+@njit(**KERNEL, inline="always")
 def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -> float:
     """Mean of `history[0]` over `n_mean` samples, then minus its second difference over `lag`.
 
@@ -146,7 +150,7 @@ def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -
     return 2.0 * middle - mean - history[row, (count - 2 * lag) & (_RING - 1)]
 
 
-@njit(cache=True, nogil=True, _nrt=False, inline="always")
+@njit(**KERNEL, inline="always")
 def _learn(
     h: float, g: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> None:
@@ -165,7 +169,7 @@ def _learn(
         integers[_LEARNED] = 1
 
 
-@njit(cache=True, nogil=True, _nrt=False, inline="always")
+@njit(**KERNEL, inline="always")
 def _look(
     h: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> int:
@@ -210,7 +214,7 @@ def _look(
     return count - at + layout[_LAG] + (layout[_MEAN] - 1) // 2
 
 
-@njit(cache=True, nogil=True, _nrt=False, inline="always")
+@njit(**KERNEL, inline="always")
 def _threshold(since: int, layout: np.ndarray, numbers: np.ndarray) -> float:
     """What a peak has to exceed `since` samples after the last beat."""
     if since <= layout[_REFRACTORY]:
@@ -222,7 +226,7 @@ def _threshold(since: int, layout: np.ndarray, numbers: np.ndarray) -> float:
     return max(share * numbers[_BEAT], _NOISE_FACTOR * numbers[_NOISE])
 
 
-@njit(cache=True, nogil=True, _nrt=False, inline="always")
+@njit(**KERNEL, inline="always")
 def _audit(integers: np.ndarray, numbers: np.ndarray) -> None:
     """Move the levels towards the last beat, of which all has been seen by now."""
     integers[_AUDITED] = 1
@@ -238,7 +242,7 @@ def _audit(integers: np.ndarray, numbers: np.ndarray) -> None:
         numbers[_POLARITY] = -numbers[_POLARITY]
 
 
-@njit(cache=True, nogil=True, _nrt=False, inline="always")
+@njit(**KERNEL, inline="always")
 def _look_broad(
     g: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> int:

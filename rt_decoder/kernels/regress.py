@@ -7,10 +7,15 @@ is cut into calls cannot change a bit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 __all__ = ["regress"]
+
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 # signal.Reason: NONFINITE, FLAT, RAIL, GAP, HELD, SETTLING, BAD_CHANNEL, REFERENCE_LOST. Not JUMP
 # and AMPLITUDE: an R wave is a jump, and `LIMIT` knows the reference better.
@@ -35,7 +40,7 @@ _GRID = 16  # lessons between two pulls of leakage and box
 _SHUT, _OPEN = 1e-3, 0.999  # a gate beyond is taken as shut or open: it gets there in finite time
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def regress(
     x: np.ndarray,
     flags: np.ndarray,
@@ -82,7 +87,7 @@ def regress(
             _pull(weights, regressors[WORTH], constants[LEAK])
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _listen(
     row: np.ndarray,
     channel_flags: np.ndarray,
@@ -127,7 +132,7 @@ def _listen(
         state[AGE] += 1.0
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _look_back(taps: np.ndarray, ring: np.ndarray, references: np.ndarray, now: np.ndarray) -> None:
     """Fill the regressors `now` (k,)."""
     for j in range(len(taps)):
@@ -138,7 +143,7 @@ def _look_back(taps: np.ndarray, ring: np.ndarray, references: np.ndarray, now: 
         now[j] = references[r, GATE] * ring[place, r]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _may_learn(
     taps: np.ndarray, n_past: int, references: np.ndarray, regressors: np.ndarray
 ) -> int:
@@ -154,7 +159,7 @@ def _may_learn(
     return n_learning
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _subtract(row: np.ndarray, live: np.ndarray, channels: np.ndarray, now: np.ndarray) -> int:
     """Take ``live.T @ now`` out of `row` (c,); in how many channels that was notable."""
     n_channels = len(row)
@@ -177,7 +182,7 @@ def _subtract(row: np.ndarray, live: np.ndarray, channels: np.ndarray, now: np.n
     return n_notable
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _set_apart(p: np.ndarray, worth: np.ndarray) -> None:
     """Take references that may not learn out of P: 0 between them and those that do.
 
@@ -189,7 +194,7 @@ def _set_apart(p: np.ndarray, worth: np.ndarray) -> None:
                 p[i, j] = 0.0
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _is_known(
     inverse: np.ndarray, taps: np.ndarray, references: np.ndarray, regressors: np.ndarray
 ) -> bool:
@@ -221,7 +226,7 @@ def _is_known(
     return known
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _learn(
     row: np.ndarray,
     channel_flags: np.ndarray,
@@ -254,7 +259,7 @@ def _learn(
             w[k] += step * error[k]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _cap_trace(p: np.ndarray, taps: np.ndarray, references: np.ndarray) -> None:
     """Keep the trace of each reference's block of P bounded; P stays symmetric and definite."""
     for r in range(len(references)):
@@ -272,7 +277,7 @@ def _cap_trace(p: np.ndarray, taps: np.ndarray, references: np.ndarray) -> None:
                         p[i, j] *= shrink
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _pull(weights: np.ndarray, worth: np.ndarray, leak: float) -> None:
     """Keep weights that learn in their box, and let them leak towards calibration.
 

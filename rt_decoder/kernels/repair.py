@@ -7,10 +7,15 @@ through channel by channel, at a cost that grows with the number of channels tha
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 __all__ = ["new_memory", "parts", "repair"]
+
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 BLOCK = 24  # samples predicted at once; a power of two would crowd a few lines of the cache
 N_STATE, N_LIMITS, N_SETTINGS = 7, 7, 8
@@ -34,7 +39,7 @@ _CAP = 2.5  # times its limit that one square counts at most: one blink is no no
 _TINY = 1e-60  # keeps the running means of a dead channel from becoming subnormal
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def parts(memory: np.ndarray, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Limits (N_LIMITS, c), state (N_STATE, c), scratch and settings in one array: fewer arguments."""
     a, b = N_LIMITS * c, (N_LIMITS + N_STATE) * c
@@ -48,14 +53,14 @@ def new_memory(n_channels: int) -> np.ndarray:
     return np.zeros((N_LIMITS + N_STATE) * n_channels + n_scratch + N_SETTINGS)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _ramp(value: float, low: float, high: float) -> float:
     """From 0 at `low` to 1 at `high` without corners."""
     s = min(max((value - low) / (high - low), 0.0), 1.0)
     return s * s * (3.0 - 2.0 * s)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _residuals(
     x: np.ndarray,
     neighbors: np.ndarray,
@@ -91,7 +96,7 @@ def _residuals(
             out[t, k] = work[k, t]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _estimate(
     x: np.ndarray,
     active: np.ndarray,
@@ -133,7 +138,7 @@ def _estimate(
             trusted[b] = x[b] - q[b] * (x[b] - total)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _propagate(
     b: int, change: float, links: np.ndarray, regression: np.ndarray, residual: np.ndarray
 ) -> None:
@@ -144,7 +149,7 @@ def _propagate(
         residual[i] -= regression[i, j] * change
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _activate(b: int, state: np.ndarray, active: np.ndarray, n_active: int) -> int:
     """Put channel `b` on the list of suspects, which is in the order of channels."""
     at = n_active
@@ -156,7 +161,7 @@ def _activate(b: int, state: np.ndarray, active: np.ndarray, n_active: int) -> i
     return n_active + 1
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _search(
     x: np.ndarray,
     active: np.ndarray,
@@ -207,7 +212,7 @@ def _search(
     return n_active
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _release(
     x: np.ndarray,
     bits: np.ndarray,
@@ -250,7 +255,7 @@ def _release(
     return stay, n_bad
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _weigh(x: np.ndarray, residual: np.ndarray, settings: np.ndarray, state: np.ndarray) -> None:
     """Update the running mean squares of values and of predictions from untouched neighbours.
 
@@ -265,7 +270,7 @@ def _weigh(x: np.ndarray, residual: np.ndarray, settings: np.ndarray, state: np.
         expected[k] += b * (p * p - expected[k]) + _TINY
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _follow(
     x: np.ndarray, residual: np.ndarray, limits: np.ndarray, settings: np.ndarray, state: np.ndarray
 ) -> None:
@@ -279,7 +284,7 @@ def _follow(
         noise[k] += share * (min(r * r, _CAP * noisy[k]) - noise[k]) + _TINY
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _look(limits: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: int) -> int:
     """Suspicion from the running means: too noisy, or far weaker than predicted and than usual."""
     n_odd = 0
@@ -301,7 +306,7 @@ def _look(limits: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: i
     return n_active
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _mend(
     x: np.ndarray,
     bits: np.ndarray,
@@ -341,7 +346,7 @@ def _mend(
     return _release(x, bits, active, n_active, limits, settings, state, predicted, before)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def repair(
     x: np.ndarray,
     flags: np.ndarray,

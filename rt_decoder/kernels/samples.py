@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 __all__ = ["merge_flags", "subtract_mean"]
 
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+
 REPAIRED, CORRECTED = 4096, 4096 | 8192 | 16384 | 32768  # signal.Reason, signal.CORRECTED
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _sum(row: np.ndarray, picks: np.ndarray) -> float:
     """Sum of `row` at `picks`; four chains of additions keep the processor busy."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
@@ -25,7 +30,7 @@ def _sum(row: np.ndarray, picks: np.ndarray) -> float:
     return (a + b) + (c + d)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _mean_of_good(row: np.ndarray, marks: np.ndarray, picks: np.ndarray) -> float:
     """Mean of `row` at the picks without a reason or repaired; of all if there is none."""
     total, n_good = 0.0, 0
@@ -38,7 +43,7 @@ def _mean_of_good(row: np.ndarray, marks: np.ndarray, picks: np.ndarray) -> floa
     return total / n_good
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def subtract_mean(
     x: np.ndarray, channel_flags: np.ndarray, sources: np.ndarray, targets: np.ndarray
 ) -> None:
@@ -61,7 +66,7 @@ def subtract_mean(
             row[k] -= targets[k] * mean
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def merge_flags(
     flags: np.ndarray, first: int, factor: int, carry: np.ndarray, out: np.ndarray
 ) -> None:

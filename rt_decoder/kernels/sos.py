@@ -6,10 +6,15 @@ computed alone, so how a stream is cut into calls cannot change a bit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 __all__ = ["bank_power", "sos_filter", "sos_prime"]
+
+# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 # A channel that turns constant lets the states decay into subnormal numbers, which cost up to a
 # hundred times more on some processors. They are set to zero on the grid of the absolute index.
@@ -17,7 +22,7 @@ _FLUSH_EVERY = 64
 _TINY = 1e-200
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def sos_prime(x0: np.ndarray, sos: np.ndarray, state: np.ndarray) -> None:
     """Fill `state` (n_sections, 2, c) as if `x0` (c,) had come in for ever.
 
@@ -34,7 +39,7 @@ def sos_prime(x0: np.ndarray, sos: np.ndarray, state: np.ndarray) -> None:
             u = y
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def sos_filter(x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int) -> None:
     """Filter `x` (n, c) in place; `index` is the absolute index of its first sample."""
     n, n_channels = x.shape
@@ -55,7 +60,7 @@ def sos_filter(x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int) ->
                 row[k] = y
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def bank_power(
     x: np.ndarray,
     sos: np.ndarray,
@@ -80,7 +85,7 @@ def bank_power(
                 out[t, first + k] = scratch[t, k] * scratch[t, k]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**KERNEL)
 def _flush(state: np.ndarray) -> None:
     for s in range(state.shape[0]):
         for d in range(2):
