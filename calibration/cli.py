@@ -34,6 +34,10 @@ Markers = Annotated[
 ]
 Stream = Annotated[str, typer.Option("--stream", help="Data stream of an XDF file with several.")]
 Offset = Annotated[float, typer.Option("--marker-offset", help="Added to every marker, in ms.")]
+ReportFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--report", help="HTML file with figures, for people; private."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
 
 
@@ -49,6 +53,7 @@ def _fit(
     marker_offset: float,
     subject: str,
     session: str,
+    report: Path | None,
     as_json: bool,
     **options: str | None,
 ) -> None:
@@ -62,7 +67,7 @@ def _fit(
     from rt_decoder.model import save_model
 
     settings = _recipe(recipe, options)
-    _check_folder(output)
+    _check_folder(output, report)
     rules = _rules(settings.target.names, markers, marker_offset)
     labelled = load_labelled(
         recordings,
@@ -75,16 +80,17 @@ def _fit(
         markers=None if rules.trigger else markers or None,
     )
     draft = draft_model([one.recording for one in labelled], settings)
+    share = unlocked_share(labelled, settings.fit)
     draft, cleaning = fit_cleaning(
-        draft, labelled, share=unlocked_share(labelled, settings.fit), mne_info=_fif(recordings),
-        say=show_lines,
-    )  # fmt: skip
+        draft, labelled, share=share, mne_info=_fif(recordings), say=show_lines
+    )
     with progress_bar("running the live stages") as progress:
         design = build_design(draft, labelled, progress)
     model = fit_model(draft, design, data_hash=hash_files(recordings), say=show_lines)
     model.certificate.update(cleaning=cleaning)
     model.certificate.update(subject=subject, session=session, marker_offset_ms=marker_offset)
     digest = save_model(model, output)
+    _write_report(report, model, labelled, share)
     show_lines(
         *cleaning_lines(cleaning), *certificate_lines(model), f"wrote {output.name} ({digest[:12]})"
     )
@@ -92,10 +98,19 @@ def _fit(
         show_json({"model": output.name, "hash": digest, "certificate": model.certificate})
 
 
-def _check_folder(output: Path) -> None:
+def _check_folder(*outputs: Path | None) -> None:
     """Refuse at once what could not be written in the end."""
-    if not output.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {output.parent.name} to write to")
+    for output in filter(None, outputs):
+        if not output.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {output.parent.name} to write to")
+
+
+def _write_report(path: Path | None, model: Any, sessions: Any, share: float) -> None:
+    if path is not None:
+        from calibration.report_html import write_report
+
+        write_report(path, model, sessions, share=share)
+        show_lines(f"wrote {path.name}")
 
 
 def _fif(recordings: list[Path]) -> Path | None:
@@ -133,6 +148,7 @@ def _cleaning(
     marker_offset: float,
     subject: str,
     session: str,
+    report: Path | None,
     as_json: bool,
     **options: str | None,
 ) -> None:
@@ -148,7 +164,7 @@ def _cleaning(
     from rt_decoder.model import save_model
 
     settings = _recipe(recipe, options)
-    _check_folder(output)
+    _check_folder(output, report)
     loaded = load_unlabelled(
         recordings,
         events or [],
@@ -168,6 +184,7 @@ def _cleaning(
     }
     model = replace(model, certificate=certificate, versions=versions())
     digest = save_model(model, output)
+    _write_report(report, model, loaded, 1.0)
     show_lines(*cleaning_lines(found), f"wrote {output.name} ({digest[:12]})")
     if as_json:
         show_json({"model": output.name, "hash": digest, "cleaning": found})
@@ -202,6 +219,7 @@ def _with_recipe_options(function: Any, sections: Sequence[str] = ()) -> Any:
             ("marker_offset", Offset, 0.0),
             ("subject", Annotated[str, typer.Option(help="Code of the person, no name.")], ""),
             ("session", Annotated[str, typer.Option(help="Code of the session.")], ""),
+            ("report", ReportFile, None),
             ("as_json", AsJson, False),
         )
     ]

@@ -6,7 +6,9 @@ from typing import Any
 
 from rt_decoder.model import Model
 
-__all__ = ["certificate_lines", "cleaning_lines", "score_lines"]
+__all__ = ["SCORES", "certificate_lines", "cleaning_lines", "score_lines"]
+
+SCORES = ("top1", "top5", "top10", "mrr", "rank_accuracy", "two_vs_two")
 
 
 def _figure(value: float | None) -> str:
@@ -19,7 +21,7 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
         f"{where}: {scores['n']} events, {scores['n_items']} items",
         f"  {'':<14}{'micro':>8}{'macro':>8}{'chance':>8}{'prior':>8}",
     ]
-    for name in ("top1", "top5", "top10", "mrr", "rank_accuracy", "two_vs_two"):
+    for name in SCORES:
         if name not in scores:
             continue
         row = (scores[name], scores[f"macro_{name}"], scores[f"chance_{name}"])
@@ -74,6 +76,12 @@ def _plain(report: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in report.items() if _is_plain(value))
 
 
+def _muscle(report: dict[str, Any]) -> str:
+    held_out = report.get("held_out", {})
+    shares = [f"{held_out[what]:.1%} {what}" for what in ("muscle", "movement") if what in held_out]
+    return _plain(report) + (f"; flagged: {', '.join(shares)}" if shares else "")
+
+
 def _repair(report: dict[str, Any]) -> str:
     explained = [channel["explained"] for channel in report["channels"].values()]
     bad = ", ".join(f"{name} ({why})" for name, why in report["bad"].items())
@@ -98,11 +106,8 @@ def _regressors(report: dict[str, Any]) -> str:
         if not found["kept"]:
             parts.append(f"{name} explains nothing")
             continue
-        parts.append(
-            f"{name} lag {found['lag_ms']:.0f} ms, {-found['attenuation_db']:.1f} dB"
-            if "lag_ms" in found
-            else f"{name} {found['attenuation_db']:.1f} dB"
-        )
+        lag = f" at {found['lag_ms']:.0f} ms" if found.get("lag_ms") is not None else ""
+        parts.append(f"{name}{lag} attenuated by {found['attenuation_db']:.1f} dB")
     return "; ".join(parts) + f"; injected response kept {report['injected_gain']:.3f}"
 
 
@@ -113,7 +118,7 @@ def _is_plain(value: Any) -> bool:
 _STAGES = {
     "line": _plain,
     "projector": _plain,
-    "muscle": _plain,
+    "muscle": _muscle,
     "repair": _repair,
     "eye": _eye,
     "regressors": _regressors,

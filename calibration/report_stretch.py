@@ -1,0 +1,91 @@
+"""What a report looks at: some of a recording with cleaning and without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration.design import CUE
+from rt_decoder.decoder import Decoder, decode_recording
+from rt_decoder.model import Model
+from rt_decoder.pipeline import CLEANING
+from rt_decoder.signal import CORRECTED, Chunk, SignalInfo
+
+if TYPE_CHECKING:
+    from calibration.events import LabelledRecording
+
+__all__ = ["Stretch", "look"]
+
+SECONDS = 300.0  # at most
+LEAST_S = 30.0  # of what the cleaning has not seen, else what it has seen is shown
+MAX_BYTES = 1 << 28  # of samples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Some of a recording behind filters and reference, and the same cleaned.
+
+    Attributes
+    ----------
+    info : SignalInfo
+    before, after : arrays of shape (n, c)
+    flags : array of shape (n,), uint16
+        Of the cleaned samples.
+    events : array of int
+        Rows at which something was shown or said.
+    seen : bool
+        Whether the cleaning was fitted on it.
+    """
+
+    info: SignalInfo
+    before: np.ndarray
+    after: np.ndarray
+    flags: np.ndarray
+    events: np.ndarray
+    seen: bool
+
+    @property
+    def bad(self) -> np.ndarray:
+        """Samples not to be trusted, (n,) bool."""
+        return (self.flags & ~np.uint16(CORRECTED)) != 0
+
+
+def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0) -> Stretch:
+    """Run what comes after `share` of the samples (else the last third) with and without cleaning.
+
+    At most 5 minutes of the last recording.
+    """
+    last = sessions[-1]
+    n = len(last.recording.stamps)
+    total = sum(len(one.recording.stamps) for one in sessions)
+    start = max(0, round(share * total) - (total - n))
+    seen = n - start < LEAST_S * last.recording.info.sfreq
+    if seen:
+        start = n - n // 3
+    room = MAX_BYTES // (8 * last.recording.info.n_channels)
+    start = max(start, n - min(round(SECONDS * last.recording.info.sfreq), room))
+    recording = last.recording
+    correction = np.broadcast_to(recording.correction, (n,))[start:]
+    recording = replace(
+        recording, data=recording.data[start:], stamps=recording.stamps[start:], markers=(),
+        correction=correction, pulls=None, decisions=(),
+    )  # fmt: skip
+    runs = []
+    for without in (CLEANING, ()):
+        hops: list[Chunk] = []
+        decoder = Decoder(model, recording.info, without=without)
+        decoder.pipeline.on_clean = lambda hop, hops=hops: hops.append(
+            hop._replace(data=hop.data.copy(), times=hop.times.copy(), flags=hop.flags.copy())
+        )
+        for _ in decode_recording(model, recording, (), chunk=1024, decoder=decoder):
+            pass
+        runs.append([np.concatenate([hop[k] for hop in hops]) for k in (0, 1, 3)])
+    settled = round(decoder.pipeline.settling * model.info.sfreq)  # of all stages, the last run's
+    runs = [[array[settled:] for array in run] for run in runs]
+    (before, times, _), (after, _, flags) = runs
+    shown = [m.time for m in last.markers if not m.label.startswith(CUE)]
+    events = np.searchsorted(times, [t for t in shown if times[0] <= t <= times[-1]])
+    return Stretch(model.info, before, after, flags, events, seen)
