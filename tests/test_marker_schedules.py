@@ -97,7 +97,8 @@ def check(decoder: Decoder, seed: int) -> int:
         label = str(k)
         place = (time - true[0]) * SFREQ
         if label in read:
-            assert abs(read[label] - place) <= 1.01, "the wrong sample"
+            # the first stamp, which `place` counts from, has a jitter of its own
+            assert abs(read[label] - place) <= 2.0, "the wrong sample"
         # in time: whole window in the stream, and not later than its window by more than the wait
         complete = place >= 0.6 and place + LAST + N_HOP + 1 <= n
         in_time = n_received[k] <= place + LAST + WAIT * SFREQ - N_HOP
