@@ -17,9 +17,9 @@ __all__ = ["regress"]
 # Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
 KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
-# signal.Reason: NONFINITE, FLAT, RAIL, GAP, HELD, SETTLING, BAD_CHANNEL, REFERENCE_LOST and
-# AMPLITUDE. Not JUMP: an R wave is one, and `LIMIT` knows the reference better.
-UNUSABLE = 1 | 2 | 4 | 16 | 32 | 64 | 512 | 1024 | 2048
+# signal.Reason: NONFINITE, FLAT, RAIL, GAP, HELD, SETTLING, BAD_CHANNEL, REFERENCE_LOST. Not JUMP
+# and AMPLITUDE: an R wave is a jump, and `LIMIT` knows the reference better.
+UNUSABLE = 1 | 2 | 4 | 16 | 32 | 64 | 512 | 1024
 UNTRUSTED = 4095  # every bit of signal.Reason that is not in signal.CORRECTED
 REGRESSED = 32768
 
