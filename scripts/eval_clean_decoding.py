@@ -11,7 +11,8 @@ is both. The gate takes events away, from calibration as from the test: "correct
 somebody gains who turns everything on. Pairs are always scored on events that both answered.
 
 A difference is tested over people: sign flips (two-sided, all of them up to 12 people) and a 95 % t
-interval. "Not worse" means that the interval ends above -0.05 bit. A decoder is tested against
+interval. "Not worse" means that the whole interval lies above -0.05 bit, "better" that the mean is
+above 0 with p < .05, which 6 people reach only if all agree. A decoder is tested against
 chance with 999 permutations of the words within each person's test (one-sided).
 
     python scripts/eval_clean_decoding.py [--persons 6] [--jobs 2] [--json]
@@ -237,7 +238,7 @@ def report(result: dict[str, Any]) -> None:
         verdict = "" if row["holds"] is None else "yes" if row["holds"] else "NO"
         claim = f"{row['claim']}? {verdict}" if row["claim"] else ""
         print(
-            f"{name:<38}{row['bits']:>8.3f} {low:>7.3f} to {high:<6.3f}{row['p']:>7.3f} "
+            f"{name:<38}{row['bits']:>8.3f} {low:>7.3f} to {high:<6.3f}{row['p']:>7.4f} "
             f"{row['n_better']:>3} of {n}  {claim}"
         )
 
