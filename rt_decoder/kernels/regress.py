@@ -17,9 +17,11 @@ __all__ = ["regress"]
 # Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
 KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
-# signal.Reason: NONFINITE, FLAT, RAIL, GAP, HELD, SETTLING, BAD_CHANNEL, REFERENCE_LOST. Not JUMP
-# and AMPLITUDE: an R wave is a jump, and `LIMIT` knows the reference better.
-UNUSABLE = 1 | 2 | 4 | 16 | 32 | 64 | 512 | 1024
+# signal.Reason: NONFINITE, FLAT, RAIL, GAP, HELD, BAD_CHANNEL, REFERENCE_LOST and AMPLITUDE. Not
+# JUMP: an R wave is one, and `LIMIT` knows the reference better; only while a reference is held off
+# does one begin the holdoff anew. Not SETTLING: after the holdoff what is left is small.
+JUMP = 8
+UNUSABLE = 1 | 2 | 4 | 16 | 32 | 512 | 1024 | 2048
 UNTRUSTED = 4095  # every bit of signal.Reason that is not in signal.CORRECTED
 REGRESSED = 32768
 
@@ -100,7 +102,9 @@ def _listen(
         state = references[r]
         column = int(state[COLUMN])
         value = row[column]
-        bad = channel_flags[column] & UNUSABLE != 0 or abs(value) > state[LIMIT]
+        flag = channel_flags[column]
+        bad = flag & UNUSABLE != 0 or abs(value) > state[LIMIT]
+        bad = bad or (flag & JUMP != 0 and state[HOLD] > 0.0)
         value = min(max(value, -state[LIMIT]), state[LIMIT])
         if state[SMOOTH] < 1.0:
             if state[AGE] == 0.0:
