@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,18 +109,13 @@ def _run(
 
 def _index(recording: Recording) -> np.ndarray:
     """Absolute index of each row, as the live time base gives it; restarts go on after the last."""
-    n = len(recording.stamps)
-    stamps = recording.stamps + recording.correction
-    arrivals = np.full(n, np.nan)
-    if recording.pulls is not None:
-        arrivals = np.repeat(recording.pulls[:, 1], recording.pulls[:, 0].astype(int))
-    told = map(json.loads, recording.decisions)
-    returns = {what["index"] for what in told if what["decision"] == "restart"}
-    index, base = np.empty(n, np.int64), 0
-    for low, high in pairwise(sorted({0, n, *(row for row in returns if row < n)})):
-        part = TimeBase(recording.info.sfreq, 0.0).update(stamps[low:high], arrivals[low:high])
+    times, arrivals = recording.times, recording.arrivals
+    index, base = np.empty(len(times), np.int64), 0
+    for low, high in recording.stretches:
+        came = None if arrivals is None else arrivals[low:high]
+        part = TimeBase(recording.info.sfreq, 0.0).update(times[low:high], came)
         index[low:high] = base + part.index
-        base = int(index[high - 1]) + 1 if high > low else base
+        base = int(index[high - 1]) + 1
     return index
 
 

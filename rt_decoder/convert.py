@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,19 +103,15 @@ def convert(
 
 def _breaks(recording: Recording) -> tuple[list[_Break], int]:
     """Where time is not continuous, and how many samples were lost in all."""
-    n, times = len(recording.stamps), recording.times
-    arrivals = np.full(n, np.nan)
-    if recording.pulls is not None:
-        arrivals = np.repeat(recording.pulls[:, 1], recording.pulls[:, 0].astype(int))
-    told = map(json.loads, recording.decisions)
-    returns = {what["index"] for what in told if what["decision"] == "restart"}
-    returns = {row for row in returns if 0 < row < n}
-    breaks = [_Break(row, "stream came back") for row in returns]
+    times, arrivals = recording.times, recording.arrivals
+    breaks = [_Break(low, "stream came back") for low, _ in recording.stretches[1:]]
     n_lost = 0
-    for low, high in pairwise(sorted({0, n} | returns)):
+    for low, high in recording.stretches:
         timebase = TimeBase(recording.info.sfreq, 0.0)
         gaps: list[_Break] = []
-        for decision in timebase.update(times[low:high], arrivals[low:high]).decisions:
+        for decision in timebase.update(
+            times[low:high], None if arrivals is None else arrivals[low:high]
+        ).decisions:
             n_lost += decision.n_lost
             if decision.kind == "gap":
                 gaps.append(_Break(low + decision.change, f"{decision.n_lost} samples lost"))

@@ -229,10 +229,7 @@ def _feed(
     """
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
-    stamps = recording.stamps + recording.correction
-    arrivals = None
-    if recording.pulls is not None:
-        arrivals = np.repeat(recording.pulls[:, 1], recording.pulls[:, 0].astype(int))
+    stamps, arrivals = recording.times, recording.arrivals
     steps = _steps(recording, markers, stamps)
     skipped = _skipped(recording)
     edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}

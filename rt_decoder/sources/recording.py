@@ -7,11 +7,13 @@ XDF and CSV have modules of their own; all else is read by MNE.
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import struct
 import warnings
 import zlib
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,21 @@ class Recording:
     def times(self) -> np.ndarray:
         """Stamps plus correction, (n_samples,) s: the clock that markers are on."""
         return self.stamps + self.correction
+
+    @property
+    def arrivals(self) -> np.ndarray | None:
+        """When each sample arrived, (n_samples,) s; None but in session records."""
+        if self.pulls is None:
+            return None
+        return np.repeat(self.pulls[:, 1], self.pulls[:, 0].astype(int))
+
+    @property
+    def stretches(self) -> list[tuple[int, int]]:
+        """Rows from one loss of the stream to the next: each is on a time line of its own."""
+        told = map(json.loads, self.decisions)
+        n = len(self.stamps)
+        returns = {what["index"] for what in told if what["decision"] == "restart"}
+        return list(pairwise(sorted({0, n, *(row for row in returns if row < n)})))
 
 
 def read_recording(
