@@ -20,7 +20,7 @@ from calibration.muscle import fit_muscle
 from calibration.projectors import projector_from_info
 from calibration.regression import fit_regression
 from calibration.repair import fit_repair, no_repair
-from calibration.seen import Seen, collect, cues, onsets
+from calibration.seen import Seen, TooLittle, collect, cues, onsets
 from rt_decoder.model import Model
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def fit_cleaning(
         seconds = float((~seen.bad).sum()) / model.info.sfreq
         try:
             if seconds < LEAST_S:
-                raise ValueError(f"need {LEAST_S:g} s of good samples, got {seconds:.1f} s")
+                raise TooLittle(f"need {LEAST_S:g} s of good samples, got {seconds:.1f} s")
             arguments, report[name] = _FITS[name](seen, model)
-        except ValueError as error:  # too short, too few channels: decode without it
+        except TooLittle as error:
             arguments, report[name] = None, {"reason": str(error)}
         why = report[name].get("reason", "")
         if arguments is None:

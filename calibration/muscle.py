@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.seen import TooLittle
 from rt_decoder.artifacts.muscle import DATA_TYPES, MuscleGate, muscle_band
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 
@@ -114,7 +115,7 @@ def fit_muscle(
             f"got {data.shape} and {bad.shape}"
         )
     if np.sum(~bad) < 10.0 * info.sfreq:
-        raise ValueError(
+        raise TooLittle(
             f"need 10 s of good samples to learn what is usual, got {np.sum(~bad) / info.sfreq:.1f}"
         )
     fit = _fit(data, info, bad, line_freq)

@@ -24,6 +24,7 @@ from calibration.reference_search import (
     smoothed,
     without_evoked,
 )
+from calibration.seen import TooLittle
 from rt_decoder.artifacts.regressors import DATA_TYPES, ReferenceRegression
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 
@@ -131,7 +132,7 @@ def fit_regression(
             f"need data of shape ({len(bad)}, {info.n_channels}), got {np.shape(data)}"
         )
     if np.sum(~bad) < _SHORTEST * info.sfreq:
-        raise ValueError(
+        raise TooLittle(
             f"need {_SHORTEST:g} s of good samples to fit references, "
             f"got {np.sum(~bad) / info.sfreq:.1f} s"
         )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from calibration.neighbors import pick_neighbors, solve_ridge, spline_weights
+from calibration.seen import TooLittle
 
 __all__ = ["RepairFit", "fit_repair", "no_repair"]
 
@@ -91,7 +92,7 @@ def fit_repair(data: np.ndarray, info: Any, bad: np.ndarray | None = None) -> Re
             f"got {data.shape} and {good.shape}"
         )
     if good.sum() < 10.0 * info.sfreq:
-        raise ValueError(
+        raise TooLittle(
             f"need 10 s of good samples to learn what is usual, got {good.sum() / info.sfreq:.1f}"
         )
     if no_repair(info.ch_types):
@@ -158,7 +159,7 @@ class _Group:
         self.neighbors = np.zeros((c, 0), np.int64)
         self.weights = np.zeros((c, 0))
         if typical == 0.0:
-            raise ValueError("need channels that are not constant, got more than half that are")
+            raise TooLittle("need channels that are not constant, got more than half that are")
 
     @property
     def bad(self) -> np.ndarray:
@@ -188,7 +189,7 @@ class _Group:
         moments, held_out, both = map(self._moments, (train, test, rows))
         usable = ~self.bad
         if usable.sum() < _LEAST:
-            raise ValueError(
+            raise TooLittle(
                 f"need {_LEAST} good channels of a type to predict one another, got "
                 f"{usable.sum()} of {len(usable)}; check the electrodes or leave repair out"
             )

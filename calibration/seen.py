@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from calibration.events import LabelledRecording
     from calibration.recipe import Fit
 
-__all__ = ["Seen", "collect", "cues", "onsets", "unlocked_share"]
+__all__ = ["Seen", "TooLittle", "collect", "cues", "onsets", "unlocked_share"]
 
 MAX_BYTES = 1 << 30  # of samples that a stage is fitted on
+
+
+class TooLittle(ValueError):
+    """A recording does not hold what a stage is fitted on: the stage is left out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
