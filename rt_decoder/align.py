@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from rt_decoder.markers import MarkerRules, TriggerReader
 from rt_decoder.signal import Chunk, Marker, ModelMismatch, SignalInfo, match_channels
 from rt_decoder.timebase import Decision, TimeBase
 
-__all__ = ["Align", "Layout", "rate_factor", "same_layout"]
+__all__ = ["Align", "rate_factor", "same_layout"]
 
 
 def rate_factor(have: float, want: float) -> int:
@@ -42,23 +41,10 @@ def rate_factor(have: float, want: float) -> int:
     return factor
 
 
-class Layout(NamedTuple):
-    """How a stream that came back is brought to the channels that it had before."""
+def same_layout(have: SignalInfo, want: SignalInfo, needed: Collection[str]) -> np.ndarray | None:
+    """Columns (c,) int64 that take a stream that came back to what it was; None if it is the same.
 
-    picks: np.ndarray  # (c,) int64 column of the stream for each channel; -1 where it is gone
-    gains: np.ndarray  # (c,)
-
-    def apply(self, data: np.ndarray) -> np.ndarray:
-        """Samples (n, c) in the old order; NaN in a channel that is gone."""
-        out = data[:, self.picks] * self.gains
-        out[:, self.picks < 0] = np.nan
-        return out
-
-
-def same_layout(have: SignalInfo, want: SignalInfo, needed: Collection[str]) -> Layout | None:
-    """How to take a stream that came back to what it was; None if it is the same.
-
-    Extra channels are ignored, and so is the lack of one that is not `needed`.
+    Extra channels are ignored; -1 stands for one that is gone and not `needed`.
 
     Raises
     ------
@@ -84,8 +70,7 @@ def same_layout(have: SignalInfo, want: SignalInfo, needed: Collection[str]) -> 
         )
     if have.ch_names == want.ch_names:
         return None
-    picks = np.array([columns.get(name, -1) for name in want.ch_names], np.int64)
-    return Layout(picks, np.ones(len(picks)))
+    return np.array([columns.get(name, -1) for name in want.ch_names], np.int64)
 
 
 class Align:

@@ -312,6 +312,8 @@ def clean(
     from rt_decoder.clean import clean_file
     from rt_decoder.model import load_model
 
+    if out.exists() and out.samefile(recording):
+        raise ValueError(f"need another file than the recording itself, got {out.name}")
     fitted = load_model(model)
     read, _ = _read(recording, None, "", channels, units, stream, markers)
     with progress_bar("cleaning") as progress:

@@ -161,7 +161,14 @@ def open_session(
         session.outlets = outlets
         stack.callback(outlets.close)
     if options.clean_outlet:
-        _publish_cleaned(session, options.clean_outlet, stack)
+        from rt_decoder.clean_outlet import CleanOutlet
+
+        pipeline = session.decoder.pipeline
+        cleaned = CleanOutlet(
+            options.clean_outlet, model.info.pick(range(model.n_picks)), pipeline.delay
+        )
+        stack.callback(cleaned.close)
+        pipeline.on_clean = cleaned.push
     if options.log is not None:
         session.log = JsonlLog(options.log)
         stack.callback(session.log.close)
@@ -171,24 +178,6 @@ def open_session(
         session.recorder = Recorder(options.record, live.info, live.name, name)
         stack.callback(session.recorder.close)
     return session
-
-
-def _publish_cleaned(session: Session, name: str, stack: ExitStack) -> None:
-    """Offer the cleaned signal from when the session is live: what warms it up is no signal."""
-    from rt_decoder.clean_outlet import CleanOutlet
-
-    pipeline, tell = session.decoder.pipeline, session.on_event
-    picked = pipeline.model.info.pick(range(pipeline.model.n_picks))
-    cleaned = CleanOutlet(name, picked, pipeline.delay)
-    stack.callback(cleaned.close)
-
-    def begin(event: dict[str, Any]) -> None:
-        if event["event"] == "live":
-            pipeline.on_clean = cleaned.push
-        if tell is not None:
-            tell(event)
-
-    session.on_event = begin
 
 
 def _streams(options: LiveOptions, markers: str) -> LslStreams | FieldTripStreams:

@@ -353,11 +353,13 @@ class Pipeline:
         flags = np.zeros(length, np.uint16)
         channel_flags = np.zeros((length, info.n_channels), np.uint16)
         times = np.arange(length) / (info.sfreq * factor)
-        noise = np.random.default_rng(0).standard_normal((length, info.n_channels))
+        noise = 1e-6 * np.random.default_rng(0).standard_normal((length, info.n_channels))
+        on_clean, self.on_clean = self.on_clean, None  # noise is nobody's signal
         self.mark(Marker("", 0.0, -self.window.first * factor))
         for _, marker, features in self.push_features(Chunk(noise, times, 0, flags, channel_flags)):
             if self.map is not None:
                 self._read_out("event", marker, features)
+        self.on_clean = on_clean
         self.reset()
 
     def restart(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.align import Layout, same_layout
+from rt_decoder.align import same_layout
 from rt_decoder.decoder import Decoder
 from rt_decoder.latency import Histogram
 from rt_decoder.markers import MarkerRules
@@ -109,7 +109,7 @@ class Session:
         self.skip = skip
         self._info = source.info  # decoder and record keep to it, whatever comes back after a loss
         self._n_behind = max_behind * source.info.sfreq
-        self._layout: Layout | None = None
+        self._picks: np.ndarray | None = None  # that put a stream that came back in order
         self._ended = False
         self.counts: Counter[str] = Counter()
         self.n_samples = 0
@@ -178,8 +178,9 @@ class Session:
 
     def _pull(self, timeout: float) -> tuple[np.ndarray, np.ndarray, float]:
         data, stamps, arrival = self.source.pull(timeout)
-        if self._layout is not None:
-            data = self._layout.apply(data)
+        if self._picks is not None:
+            data = data[:, self._picks]
+            data[:, self._picks < 0] = np.nan  # not in use, and gone
         if len(stamps) and arrival >= self._check_at:
             self._correction = self.source.correction()
             self._check_at = arrival + REFRESH
@@ -349,7 +350,7 @@ class Session:
             if source is None:
                 continue
             try:
-                self._layout = same_layout(source.info, self._info, self.decoder.needed)
+                self._picks = same_layout(source.info, self._info, self.decoder.needed)
             except ModelMismatch:
                 source.close()
                 raise
@@ -373,7 +374,7 @@ class Session:
         line = event_line(event, local_clock(), {"index": self.n_samples} | details)
         if self.log is not None and not self.log.has_ended:
             self.log.write(line)
-        elif self.recorder is not None:  # the log is full: let the record tell
+        elif event == "log_ended" and self.recorder is not None:
             self.recorder.decision(line["time"], self.n_samples, decision=event, **details)
         if self.on_event is not None:
             self.on_event(line)
