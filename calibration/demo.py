@@ -25,6 +25,7 @@ from calibration.nulls import permutation_p
 from calibration.recipe import Recipe
 from calibration.report import certificate_lines, cleaning_lines
 from calibration.scores import rank_accuracy, summarize
+from calibration.seen import unlocked_share
 from calibration.vocabulary_words import frequent_words
 from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model, load_model, save_model
@@ -124,7 +125,7 @@ def _calibrate(recording: Recording, n_vocabulary: int, say: Callable[[str], Non
     recipe = Recipe.from_dict({"target": {"vocabulary": f"wordfreq:{n_vocabulary}"}})
     draft = draft_model([recording], recipe)
     labelled = label_recording(recording, None, recipe, MarkerRules())
-    share = 1.0 - recipe.fit.final_block
+    share = unlocked_share([labelled], recipe.fit)
     draft, cleaning = fit_cleaning(draft, [labelled], share=share)
     model = fit_model(draft, build_design(draft, [labelled]), say=lambda line: say(f"   {line}"))
     model.certificate.update(cleaning=cleaning)
