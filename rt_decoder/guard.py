@@ -39,10 +39,10 @@ _REFERENCES = ("eog", "ecg", "resp", "emg", "misc")
 class Guard:
     """Holds a channel's last value where its sample cannot be one, and says why.
 
-    The reasons go to `channel_flags`: NONFINITE (NaN or infinite; REFERENCE_LOST in a channel that is
-    no data), AMPLITUDE (beyond what a sensor of
-    that unit shows), JUMP (further from the last good value than `jump`), RAIL (so far away, and
-    not moving), FLAT (the very same value for 50 ms). Before its first good value a channel is 0.
+    The reasons go to `channel_flags`: NONFINITE (NaN or infinite; REFERENCE_LOST in a channel that
+    is no data), AMPLITUDE (beyond what a sensor of that unit shows), JUMP (further from the last
+    good value than `jump`), RAIL (so far away, and not moving), FLAT (the very same value for
+    50 ms). Before its first good value a channel is 0.
 
     A channel that was held for up to 50 ms goes on where it is. After longer it goes on from the
     value it was held at: the difference is subtracted from then on, as an offset that the

@@ -101,9 +101,6 @@ def _census(state: np.ndarray) -> tuple[int, int, int]:
     return n_active, n_same, n_offset
 
 
-# counting vectorizes, branching does not
-
-
 @njit(**KERNEL)
 def _compare(
     row: np.ndarray, before: np.ndarray, n_same: int, state: np.ndarray, limits: np.ndarray
@@ -111,7 +108,7 @@ def _compare(
     """Number of values that cannot be samples, and of channels that stand still."""
     c = len(row)
     jump, largest = limits[JUMP, :c], limits[AMPLITUDE, :c]
-    n_fine = 0
+    n_fine = 0  # counting vectorizes, branching does not
     for k in range(c):
         step = abs(row[k] - before[k])
         n_fine += (step <= jump[k]) & (step > 0.0) & (abs(row[k]) <= largest[k])
