@@ -273,7 +273,7 @@ def evaluate(
         markers=None if rules.trigger else markers or None,
     )
     with progress_bar("decoding") as progress:
-        design = build_design(fitted, labelled, progress)
+        design = build_design(fitted, labelled, progress).answered_only()
     scores = score(fitted, design.X, design.labels) | {"n_dropped": design.n_dropped}
     trained = set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", []))
     scores["trained_on"] = bool(trained)

@@ -17,7 +17,7 @@ from calibration.recipe import Recipe
 from rt_decoder.decoder import features_of_recording
 from rt_decoder.filters import design_sos
 from rt_decoder.model import Model
-from rt_decoder.signal import CH_TYPES, SignalInfo, has_unit, match_channels, unit_gain
+from rt_decoder.signal import CH_TYPES, Reason, SignalInfo, has_unit, match_channels, unit_gain
 
 if TYPE_CHECKING:
     from rt_decoder.sources.recording import Recording
@@ -42,7 +42,23 @@ class Design:
     groups: tuple[str, ...]
     contexts: tuple[tuple[str, int], ...] | None
     run: np.ndarray  # (n,) which recording
-    n_dropped: int  # events whose window was not whole, or not good enough
+    n_dropped: int  # events whose window was not whole, or not good enough to learn from
+    answered: np.ndarray  # (n,) bool: the live readout would answer; the others hold muscle
+
+    def answered_only(self) -> Design:
+        """The events that a live session would answer: what scores are about."""
+        keep = np.flatnonzero(self.answered)
+        return replace(
+            self,
+            X=self.X[keep],
+            labels=tuple(self.labels[i] for i in keep),
+            onsets=self.onsets[keep],
+            groups=tuple(self.groups[i] for i in keep),
+            contexts=None if self.contexts is None else tuple(self.contexts[i] for i in keep),
+            run=self.run[keep],
+            n_dropped=self.n_dropped + len(self.labels) - len(keep),
+            answered=self.answered[keep],
+        )
 
 
 def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
@@ -167,6 +183,9 @@ def build_design(
 ) -> Design:
     """Run the live stages over every recording and collect a row an event.
 
+    A window that is bad for its muscle activity alone is kept: the map learns from it all the same,
+    for the low-pass leaves little of muscle, and to leave a fifth of the words out costs more.
+
     Parameters
     ----------
     model : Model
@@ -199,19 +218,21 @@ def build_design(
         ):
             event = events.get((marker.label, marker.time), Event())
             n_found += 1
-            if features.good < min_quality:
+            answered = features.good >= min_quality
+            if not answered and features.reasons & ~int(Reason.MUSCLE):
                 n_dropped += 1
                 continue
             rows.append(features.values)
             group = f"{run}/{event.group}" if event.group else ""
-            kept.append((marker.label, base + marker.time - origin, group, event.context, run))
+            onset = base + marker.time - origin
+            kept.append((marker.label, onset, group, event.context, run, answered))
         n_dropped += max(0, len(words) - n_found)
         base += recording.stamps[-1] - origin + RUN_GAP
     if not rows:
         raise ValueError(
             f"need events with a whole window of good samples, got none of {n_dropped}"
         )
-    labels, onsets, groups, contexts, runs = zip(*kept, strict=True)
+    labels, onsets, groups, contexts, runs, answers = zip(*kept, strict=True)
     return Design(
         np.stack(rows),
         labels,
@@ -220,4 +241,5 @@ def build_design(
         None if contexts[0] is None else contexts,
         np.array(runs),
         n_dropped,
+        np.array(answers),
     )

@@ -79,6 +79,9 @@ def fit_model(
         )
     groups = _groups(design, recipe)
     train, final = _split(groups, design, recipe)
+    final = final[design.answered[final]]
+    if not design.answered[train].any():
+        raise ValueError("need events that a live session would answer, got none to train on")
     targets = make_targets(design, train, recipe, embedder)
     say(f"{n} events, {len(train)} train, {len(final)} locked, {len(targets.items)} items")
 
@@ -89,7 +92,7 @@ def fit_model(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say,
     )  # fmt: skip
-    model, inner = _fit_posterior(model, out_of_fold, targets, recipe)
+    model, inner = _fit_posterior(model, out_of_fold, targets, recipe, design.answered[train])
     certificate: dict[str, Any] = {
         "split": _split_facts(design, recipe, groups, train, final),
         "out_of_fold": inner,
@@ -124,6 +127,7 @@ def _split_facts(
         "n_events": len(design.labels),
         "n_dropped": design.n_dropped,
         "n_train": len(train),
+        "n_muscle": int(np.sum(~design.answered[train])),
         "n_final": len(final),
         "n_groups": len(set(groups[train].tolist())),
         "purge_s": recipe.fit.purge,
@@ -194,8 +198,14 @@ def _fit_map(
 
 
 def _fit_posterior(
-    model: Model, out_of_fold: np.ndarray, targets: Targets, recipe: Recipe
+    model: Model,
+    out_of_fold: np.ndarray,
+    targets: Targets,
+    recipe: Recipe,
+    answered: np.ndarray,
 ) -> tuple[Model, dict[str, float]]:
+    """Fit on what the live readout would answer, (n_train,) bool."""
+    out_of_fold, truth = out_of_fold[answered], targets.truth[answered]
     n_items = len(targets.items)
     counts = np.zeros(n_items)
     if recipe.readout.prior == "training":
@@ -205,12 +215,12 @@ def _fit_posterior(
         from calibration.vocabulary_words import word_log_prior
 
         log_prior = word_log_prior(targets.items)
-    fitted = fit_posterior(out_of_fold, targets.truth, log_prior)
+    fitted = fit_posterior(out_of_fold, truth, log_prior)
     posterior = log_posterior(out_of_fold, fitted.tau, log_prior)
     confidence = np.exp(posterior.max(axis=1))
-    correct = posterior.argmax(axis=1) == targets.truth
+    correct = posterior.argmax(axis=1) == truth
     abstention = fit_abstention(confidence, correct, recipe.readout.precision)
-    scores = summarize(out_of_fold, targets.truth, np.exp(log_prior))
+    scores = summarize(out_of_fold, truth, np.exp(log_prior))
     scores |= {
         "bits_per_word": fitted.bits_per_word,
         "calibration_error": fitted.ece,

@@ -52,7 +52,12 @@ def certificate_lines(model: Model) -> list[str]:
         f"purged by {split['purge_s']:g} s), {split['n_final']} locked, "
         f"{split['n_dropped']} dropped"
     ]
-    inner = certificate["out_of_fold"] | {"n": split["n_train"], "n_items": len(model.items)}
+    if split["n_muscle"]:
+        lines.append(
+            f"  {split['n_muscle']} of them hold muscle: they train the map, and are not scored"
+        )
+    n_scored = split["n_train"] - split["n_muscle"]
+    inner = certificate["out_of_fold"] | {"n": n_scored, "n_items": len(model.items)}
     lines += score_lines(inner, "held-out groups (penalty and posterior were chosen on them)")
     if "final" in certificate:
         lines += score_lines(certificate["final"], "locked final block")

@@ -133,7 +133,8 @@ def _certificate(model: Model) -> str:
     parts = [
         f"<p>{split['n_train']} events train ({split['n_groups']} groups, "
         f"{escape(split['held_out'])}, purged by {split['purge_s']:g} s), {split['n_final']} were "
-        f"locked away, {split['n_dropped']} dropped. {len(model.items)} items to choose among.</p>"
+        f"locked away, {split['n_dropped']} dropped; {split['n_muscle']} of those that train hold muscle "
+        f"and are not scored. {len(model.items)} items to choose among.</p>"
     ]
     for name, title in (
         ("final", "Locked final block, decoded once by the finished model"),

@@ -214,7 +214,7 @@ def _decode(
             share = unlocked_share([labelled], recipe.fit)
             draft, _ = fit_cleaning(draft, [labelled], share=share)
         model = _fitted(draft, build_design(draft, [labelled]), seed, setup)
-    design = build_design(draft, [unseen])
+    design = build_design(draft, [unseen]).answered_only()
     return _answers(model, design, len(test.markers)), draft.cleaning
 
 

@@ -6,16 +6,16 @@ usual and at twice the severity; none; EOG channels that see no brain; blinks lo
 a brain that tells no words apart ("silent"), with and without such blinks.
 
 "corrected" is the recipe's chain without the muscle gate, "gate only" is the gate alone, "cleaned"
-is both. The gate takes events away, from calibration as from the test: "corrected" is compared with
-"raw", and "cleaned" with "gate only", which learn from the same events. "cleaned" with "raw" is what
-somebody gains who turns everything on. Pairs are always scored on events that both answered.
+is both. The gate takes events away from the test, not from calibration, which learns from them all
+the same. "cleaned" with "raw" is what somebody gains who turns everything on; the other pairs tell
+which part of it does what. Pairs are always scored on events that both answered.
 
 A difference is tested over people: sign flips (two-sided, all of them up to 12 people) and a 95 % t
 interval. "Not worse" means that the whole interval lies above -0.05 bit, "better" that the mean is
 above 0 with p < .05, which 6 people reach only if all agree. A decoder is tested against
 chance with 999 permutations of the words within each person's test (one-sided).
 
-    python scripts/eval_clean_decoding.py [--persons 6] [--jobs 2] [--json]
+    python scripts/eval_clean_decoding.py [--persons 6] [--first 0] [--jobs 2] [--json]
 """
 
 from __future__ import annotations
@@ -78,24 +78,25 @@ PAIRS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--persons", type=int, default=6, help="at least 2; 6 can reach p = .03")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first person")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="people at a time")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     args = parser.parse_args()
     if args.persons < 2 or args.jobs < 1:
         parser.error(f"need 2 persons and 1 job or more, got {args.persons} and {args.jobs}")
-    result = evaluate(run(args.persons, Setup(), tuple(SCENES), args.jobs), Setup())
+    result = evaluate(run(range(args.first, args.first + args.persons), Setup(), tuple(SCENES), args.jobs), Setup())
     report(result)
     if args.json:
         print(json.dumps(result, allow_nan=False))
 
 
-def run(n_persons: int, setup: Setup, scenes: Sequence[str], jobs: int) -> People:
+def run(persons: range, setup: Setup, scenes: Sequence[str], jobs: int) -> People:
     """Every person, several at a time."""
     one = partial(_alone, setup=setup, scenes=tuple(scenes))
     if jobs == 1:
-        return [one(seed) for seed in range(n_persons)]
+        return [one(seed) for seed in persons]
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        return list(pool.map(one, range(n_persons)))
+        return list(pool.map(one, persons))
 
 
 def _alone(seed: int, setup: Setup, scenes: Sequence[str]) -> dict[str, dict[str, Decoded]]:

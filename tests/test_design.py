@@ -9,9 +9,10 @@ import pytest
 
 from calibration.design import build_design, draft_model
 from calibration.events import Event, label_recording
+from rt_decoder.decoder import features_of_recording
 from rt_decoder.markers import MarkerRules
 from rt_decoder.pipeline import Pipeline
-from rt_decoder.signal import Chunk, Marker
+from rt_decoder.signal import Chunk, Marker, Reason
 from rt_decoder.sources.events import EventRow
 from tests.small import CODES, small_recipe, small_recording
 
@@ -66,6 +67,28 @@ def test_bad_windows_are_dropped() -> None:
     found = design(replace(ONE, data=data))
     assert found.n_dropped >= 1
     assert len(found.labels) + found.n_dropped == len(ONE.markers)
+
+
+def test_windows_that_are_bad_for_muscle_alone_train_and_are_not_answered(monkeypatch) -> None:
+    plain = design(ONE)
+    assert plain.answered.all()
+    real = features_of_recording
+
+    def with_muscle(*arguments, **keywords):
+        for number, (marker, features) in enumerate(real(*arguments, **keywords)):
+            bits = {1: Reason.MUSCLE, 3: Reason.MUSCLE | Reason.RAIL}.get(number, 0)
+            yield marker, features._replace(good=0.5, reasons=int(bits)) if bits else features
+
+    monkeypatch.setattr("calibration.design.features_of_recording", with_muscle)
+    found = design(ONE)
+    assert found.n_dropped == plain.n_dropped + 1  # what was at its rail
+    assert np.flatnonzero(~found.answered).tolist() == [1]
+    np.testing.assert_array_equal(found.X[1], plain.X[1])
+    live = found.answered_only()
+    assert live.answered.all()
+    assert live.n_dropped == found.n_dropped + 1
+    assert live.labels == (*plain.labels[:1], *plain.labels[2:3], *plain.labels[4:])
+    np.testing.assert_array_equal(live.X, np.delete(plain.X, [1, 3], axis=0))
 
 
 def test_triggers_give_the_same_rows() -> None:

@@ -155,7 +155,7 @@ def test_too_few_people(monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_small_study():
     scenes = ("usual", "clean", "silent, locked")
-    people = judge.run(2, TINY, scenes, 1)
+    people = judge.run(range(2), TINY, scenes, 1)
     for person in people:
         assert set(person) == set(scenes)
         for scene, chains in person.items():

@@ -31,7 +31,7 @@ def design_of(noise: float, seed: int = 0, signal: float = 1.0) -> Design:
     X = signal * VECTORS[TRUTH] @ MIX / 4 + noise * rng.standard_normal((N, P))
     return Design(
         (1e-6 * X).astype(np.float32), tuple(WORDS[i] for i in TRUTH), np.arange(N) * 0.7,
-        ("",) * N, None, np.zeros(N, int), 3,
+        ("",) * N, None, np.zeros(N, int), 3, np.ones(N, bool),
     )  # fmt: skip
 
 
@@ -129,6 +129,25 @@ def test_groups_stay_together_and_the_certificate_says_so() -> None:
     assert split["n_dropped"] == 3
 
 
+def test_muscle_trains_the_map_and_nothing_else() -> None:
+    """Posterior and certificate are about what a live session would answer."""
+    design = design_of(noise=1.0)
+    muscle = np.arange(N) % 5 == 2
+    wild = replace(design, X=design.X.copy(), answered=~muscle)
+    model = fitted(wild)
+    split = model.certificate["split"]
+    assert split["n_muscle"] == muscle[: split["n_train"]].sum()
+    whole = fitted(design)
+    np.testing.assert_array_equal(model.weights, whole.weights)
+    assert model.certificate["final"]["n"] < whole.certificate["final"]["n"]
+    # what muscle did to a test item does not enter any score
+    last = np.flatnonzero(muscle)[-1]
+    wild.X[last] = 1.0
+    assert fitted(wild).certificate == model.certificate
+    with pytest.raises(ValueError, match="got none to train on"):
+        fitted(replace(design, answered=np.zeros(N, bool)))
+
+
 def test_the_same_data_give_the_same_model() -> None:
     one, two = fitted(design_of(1.0)), fitted(design_of(1.0))
     np.testing.assert_array_equal(one.weights, two.weights)
@@ -141,7 +160,10 @@ def test_the_same_data_give_the_same_model() -> None:
 )
 def test_too_little_is_refused(n: int, labels: tuple[str, ...], why: str) -> None:
     design = design_of(1.0)
-    small = Design(design.X[:n], labels[:n], design.onsets[:n], ("",) * n, None, design.run[:n], 0)
+    small = Design(
+        design.X[:n], labels[:n], design.onsets[:n], ("",) * n, None, design.run[:n], 0,
+        np.ones(n, bool),
+    )  # fmt: skip
     with pytest.raises(ValueError, match=why):
         fitted(small)
 
