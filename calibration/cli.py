@@ -74,10 +74,7 @@ def _fit(
         events or [],
         settings,
         rules,
-        channels=channels,
-        units=units or None,
-        stream=stream or None,
-        markers=None if rules.trigger else markers or None,
+        **_reading(channels, units, stream, markers),
     )
     draft = draft_model([one.recording for one in labelled], settings)
     share = unlocked_share(labelled, settings.fit)
@@ -131,6 +128,14 @@ def _recipe(path: Path | None, options: dict[str, str | None]) -> Recipe:
         raise typer.BadParameter(str(error)) from None
 
 
+def _reading(channels: Path | None, units: str, stream: str, markers: str) -> dict[str, Any]:
+    """How recordings are read; a trigger channel is read by the live stages."""
+    named = None if markers.startswith("channel:") else markers or None
+    return {
+        "channels": channels, "units": units or None, "stream": stream or None, "markers": named
+    }  # fmt: skip
+
+
 def _rules(names: dict[str, str], markers: str, offset_ms: float) -> MarkerRules:
     trigger = markers.removeprefix("channel:") if markers.startswith("channel:") else ""
     return MarkerRules(trigger=trigger, names=names, offset=offset_ms * 1e-3)
@@ -169,10 +174,7 @@ def _cleaning(
         recordings,
         events or [],
         _rules({}, markers, marker_offset),
-        channels=channels,
-        units=units or None,
-        stream=stream or None,
-        markers=None if markers.startswith("channel:") else markers or None,
+        **_reading(channels, units, stream, markers),
     )
     draft = draft_model([one.recording for one in loaded], settings)
     model, found = fit_cleaning(draft, loaded, mne_info=_fif(recordings), say=show_lines)
@@ -267,10 +269,7 @@ def evaluate(
         events or [],
         recipe,
         rules,
-        channels=channels,
-        units=units or None,
-        stream=stream or None,
-        markers=None if rules.trigger else markers or None,
+        **_reading(channels, units, stream, markers),
     )
     with progress_bar("decoding") as progress:
         design = build_design(fitted, labelled, progress).answered_only()

@@ -84,7 +84,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.persons < 2 or args.jobs < 1:
         parser.error(f"need 2 persons and 1 job or more, got {args.persons} and {args.jobs}")
-    result = evaluate(run(range(args.first, args.first + args.persons), Setup(), tuple(SCENES), args.jobs), Setup())
+    result = evaluate(
+        run(range(args.first, args.first + args.persons), Setup(), tuple(SCENES), args.jobs),
+        Setup(),
+    )
     report(result)
     if args.json:
         print(json.dumps(result, allow_nan=False))
