@@ -17,7 +17,7 @@ from rt_decoder.filter_design import (
     group_delay,
     settling_time,
 )
-from rt_decoder.kernels.memory import Rows
+from rt_decoder.kernels.memory import Rows, aligned, padded
 from rt_decoder.kernels.samples import merge_flags, subtract_mean
 from rt_decoder.kernels.sos import bank_power, sos_filter, sos_prime
 from rt_decoder.signal import Chunk, SignalInfo
@@ -53,7 +53,7 @@ class SosFilter:
         self.sos = check_sos(sos)
         self.delay = group_delay(self.sos, info.sfreq)
         self.settling = settling_time(self.sos, info.sfreq)
-        self._state = np.zeros((len(self.sos), 2, info.n_channels))
+        self._state = aligned((len(self.sos), 2, padded(info.n_channels)))
         self._data = Rows((info.n_channels,), np.float64)
         self._primed = False
 
@@ -263,7 +263,7 @@ class FilterBank:
             tuple(f"{unit}^2" for unit in info.units) * n_bands,
             None if info.positions is None else np.tile(info.positions, (n_bands, 1)),
         )
-        self._state = np.zeros((n_bands, self.sos.shape[1], 2, c))
+        self._state = aligned((n_bands, self.sos.shape[1], 2, padded(c)))
         self._input, self._scratch = Rows((c,), np.float64), Rows((c,), np.float64)
         self._power = Rows((n_bands * c,), np.float64)
         self._channel_flags = Rows((n_bands, c), np.uint16)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from rt_decoder.kernels import repair as kernel
-from rt_decoder.kernels.memory import Rows
+from rt_decoder.kernels.memory import Rows, aligned, padded
 from rt_decoder.signal import Chunk, SignalInfo
 
 __all__ = ["ChannelRepair"]
@@ -92,15 +92,16 @@ class ChannelRepair:
         watched = _check(info, np.asarray(neighbors), np.asarray(weights), limits, bad)
         self._neighbors, self._weights = _padded(np.asarray(neighbors), np.asarray(weights))
         self._places = np.append(np.zeros(c + 1, np.int64), _links(self._neighbors, self._weights))
-        self._memory = kernel.new_memory(c)
-        self._limits, self._state, _, settings = kernel.parts.py_func(self._memory, c)
+        self._memory = aligned((kernel.N_ROWS, padded(c)))
+        whole, state, _, settings = kernel.parts.py_func(self._memory)
+        self._limits, self._state = whole[:, :c], state[:, :c]
         self._limits[: len(limits)] = limits
         self._limits[:2, ~watched] = np.inf  # never suspected
         self._limits[2, ~watched] = 0.0
         self._limits[kernel.ALWAYS], self._limits[kernel.WATCHED] = bad, watched
         every = max(1, int(info.sfreq // 250))  # often enough for the mains
         n_good = int(np.sum(watched & ~bad))
-        settings[:] = (
+        settings[: kernel.N_SETTINGS] = (
             every,
             -math.expm1(-every / (_NOISE_S * info.sfreq)),
             -math.expm1(-every / (_POWER_S * info.sfreq)),
@@ -116,23 +117,25 @@ class ChannelRepair:
         self.reset()
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Repair `chunk`: bit-identical however the stream is cut."""
+        """Repair `chunk`, however it is cut; it comes back itself where nothing is suspect."""
         n = len(chunk.data)
         data, flags = self._data.take(n), self._flags.take(n)
         channel_flags = self._channel_flags.take(n)
-        data[:] = chunk.data
-        flags[:] = chunk.flags
-        channel_flags[:] = chunk.channel_flags
-        kernel.repair(
-            data,
-            flags,
-            channel_flags,
+        changed = kernel.repair(
+            chunk.data,
+            chunk.flags,
+            chunk.channel_flags,
             chunk.index,
             self._neighbors,
             self._weights,
             self._places,
             self._memory,
+            data,
+            flags,
+            channel_flags,
         )
+        if not changed:
+            return chunk
         return Chunk(data, chunk.times, chunk.index, flags, channel_flags)
 
     def reset(self) -> None:

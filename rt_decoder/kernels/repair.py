@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["new_memory", "parts", "repair"]
+__all__ = ["N_ROWS", "parts", "repair"]
 
 # Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
 KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 BLOCK = 24  # samples predicted at once; a power of two would crowd a few lines of the cache
 N_STATE, N_LIMITS, N_SETTINGS = 7, 7, 8
+_N_FIXED = N_LIMITS + N_STATE
+N_ROWS = _N_FIXED + 4 + 2 * BLOCK + 1  # of the memory, (N_ROWS, m) with m >= c and m >= N_SETTINGS
 # rows of the state: running mean squares of residual, value and prediction; share that is replaced;
 # envelope of the residual and worst suspicion of this episode; suspicion from the mean squares
 NOISE, POWER, PREDICTED, Q, ENVELOPE, WORST, SLOW = range(N_STATE)
@@ -40,17 +42,10 @@ _TINY = 1e-60  # keeps the running means of a dead channel from becoming subnorm
 
 
 @njit(**KERNEL)
-def parts(memory: np.ndarray, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Limits (N_LIMITS, c), state (N_STATE, c), scratch and settings in one array: fewer arguments."""
-    a, b = N_LIMITS * c, (N_LIMITS + N_STATE) * c
-    limits, state = memory[:a].reshape(N_LIMITS, c), memory[a:b].reshape(N_STATE, c)
-    return limits, state, memory[b:-N_SETTINGS], memory[-N_SETTINGS:]
-
-
-def new_memory(n_channels: int) -> np.ndarray:
-    """Memory for `repair`, all zero."""
-    n_scratch = 3 * (BLOCK + 1) * n_channels
-    return np.zeros((N_LIMITS + N_STATE) * n_channels + n_scratch + N_SETTINGS)
+def parts(memory: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Limits (N_LIMITS, m), state (N_STATE, m), scratch (-1, m), settings: fewer arguments."""
+    rows, settings = memory[:-1], memory[-1]
+    return rows[:N_LIMITS], rows[N_LIMITS:_N_FIXED], rows[_N_FIXED:], settings
 
 
 @njit(**KERNEL)
@@ -61,39 +56,90 @@ def _ramp(value: float, low: float, high: float) -> float:
 
 
 @njit(**KERNEL)
+def _turn(x: np.ndarray, stride: int, turned: np.ndarray) -> None:
+    """Put `x` (n, c) into `turned` (c * stride,), channel by channel."""
+    n, c = x.shape
+    step = np.uint64(stride)
+    for k in range(c):
+        to = np.uint64(k) * step
+        for t in range(np.uint64(n)):
+            turned[to + t] = x[t, k]
+
+
+@njit(**KERNEL)
 def _residuals(
-    x: np.ndarray,
+    n: int,
     neighbors: np.ndarray,
     regression: np.ndarray,
+    limit: np.ndarray,
+    tolerance: float,
     turned: np.ndarray,
     work: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """What each value of `x` (n, c) differs by from its prediction if all are trusted.
+) -> int:
+    """What `n` values of each channel differ by from their prediction if all are trusted.
 
-    `turned` and `work` (c, BLOCK) are scratch, `out` is (BLOCK, c). Eight neighbours at once over
-    whole vectors of time are three times as fast as a sample at a time [measured].
+    `turned` and `work` (c * BLOCK,), the result, are channel by channel. Returns how many are beyond
+    their limit; a few more may be counted. Eight neighbours at once over whole vectors of time are
+    three times as fast as a sample at a time [measured].
     """
-    n, c = x.shape
-    whole = (n + 7) // 8 * 8  # what is beyond n is old and not used
+    c, width = neighbors.shape
+    # what is beyond the samples is old and not used
+    whole = block = np.uint64(n)  # unsigned: an index that cannot be negative vectorizes
+    n_beyond = 0
     for k in range(c):
-        for t in range(n):
-            turned[k, t] = x[t, k]
-    for k in range(c):
-        own, left = turned[k], work[k]
-        for j in range(0, neighbors.shape[1], 8):  # the constructor pads to eights
-            a, b = neighbors[k, j : j + 8], regression[k, j : j + 8]
-            w0, w1, w2, w3, w4, w5, w6, w7 = b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]
-            x0, x1, x2, x3 = turned[a[0]], turned[a[1]], turned[a[2]], turned[a[3]]
-            x4, x5, x6, x7 = turned[a[4]], turned[a[5]], turned[a[6]], turned[a[7]]
+        to, most = np.uint64(k) * block, limit[k]
+        n_here = 0
+        for j in range(0, width, 8):  # the constructor pads to eights
+            w0, w1 = regression[k, j], regression[k, j + 1]
+            w2, w3 = regression[k, j + 2], regression[k, j + 3]
+            w4, w5 = regression[k, j + 4], regression[k, j + 5]
+            w6, w7 = regression[k, j + 6], regression[k, j + 7]
+            a, b = neighbors[k, j] * block, neighbors[k, j + 1] * block
+            d, e = neighbors[k, j + 2] * block, neighbors[k, j + 3] * block
+            f, g = neighbors[k, j + 4] * block, neighbors[k, j + 5] * block
+            h, i = neighbors[k, j + 6] * block, neighbors[k, j + 7] * block
+            n_here = 0  # with the last neighbours the residual is whole
             for t in range(whole):
-                first = (w0 * x0[t] + w1 * x1[t]) + (w2 * x2[t] + w3 * x3[t])
-                second = (w4 * x4[t] + w5 * x5[t]) + (w6 * x6[t] + w7 * x7[t])
-                left[t] = own[t] - (first + second)
-            own = left
-    for t in range(n):
-        for k in range(c):
-            out[t, k] = work[k, t]
+                x0, x1, x2, x3 = turned[a + t], turned[b + t], turned[d + t], turned[e + t]
+                x4, x5, x6, x7 = turned[f + t], turned[g + t], turned[h + t], turned[i + t]
+                first = (w0 * x0 + w1 * x1) + (w2 * x2 + w3 * x3)
+                second = (w4 * x4 + w5 * x5) + (w6 * x6 + w7 * x7)
+                own = turned[to + t]
+                r = (own if j == 0 else work[to + t]) - (first + second)
+                work[to + t] = r
+                n_here += abs(r) > most + tolerance * abs(own - r)
+        n_beyond += n_here
+    return n_beyond
+
+
+@njit(**KERNEL)
+def _any_reason(channel_flags: np.ndarray) -> int:
+    """Bits of all samples and channels that are no corrections."""
+    bits = np.uint16(0)
+    for t in range(len(channel_flags)):
+        for k in range(channel_flags.shape[1]):
+            bits |= channel_flags[t, k]
+    return int(bits) & ~CORRECTED
+
+
+@njit(**KERNEL)
+def _copy(
+    x: np.ndarray,
+    flags: np.ndarray,
+    channel_flags: np.ndarray,
+    start: int,
+    stop: int,
+    out: np.ndarray,
+    out_flags: np.ndarray,
+    out_channel_flags: np.ndarray,
+) -> None:
+    """Samples from `start` to `stop` as they are."""
+    for t in range(start, stop):
+        out_flags[t] = flags[t]
+        for k in range(x.shape[1]):
+            out[t, k] = x[t, k]
+        for k in range(x.shape[1]):
+            out_channel_flags[t, k] = channel_flags[t, k]
 
 
 @njit(**KERNEL)
@@ -356,45 +402,80 @@ def repair(
     weights: np.ndarray,
     places: np.ndarray,
     memory: np.ndarray,
-) -> None:
-    """Repair `x` (n, c) in place; `index` is the absolute index of its first sample.
+    out: np.ndarray,
+    out_flags: np.ndarray,
+    out_channel_flags: np.ndarray,
+) -> bool:
+    """Repair `x` (n, c); `index` is the absolute index of its first sample.
 
     `neighbors` (c, k) and `weights` (3, c, k) predict. `places` holds c + 1 places for the suspects
     and, last, their number, then whom each channel predicts: c + 1 bounds, and places in
     `neighbors`. `memory` holds limits, state, scratch and settings, see `parts`. `flags` (n,) and
     `channel_flags` (n, c) get the reasons.
+
+    Returns
+    -------
+    changed : bool
+        Whether samples and flags were written to the outputs; else nothing was suspect, and what
+        came in is what goes out.
     """
     n, c = x.shape
     active, links = places[: c + 1], places[c + 1 :]
-    limits, state, scratch, settings = parts(memory, c)
-    turned = scratch[: BLOCK * c].reshape(c, BLOCK)
-    work = scratch[BLOCK * c : 2 * BLOCK * c].reshape(c, BLOCK)
-    residuals = scratch[2 * BLOCK * c : 3 * BLOCK * c].reshape(BLOCK, c)
-    rest = scratch[3 * BLOCK * c :]
+    limits, state, scratch, settings = parts(memory)
+    residual, rest = scratch[0, :c], scratch[1:4].reshape(-1)
+    turned, work = scratch[4 : 4 + BLOCK].reshape(-1), scratch[4 + BLOCK :].reshape(-1)
     limit, tolerance = limits[LIMIT, :c], settings[TOLERANCE]
     every, n_active = int(settings[EVERY]), int(active[c])
+    until_due = (-index) % every
+    writes = False
     for start in range(0, n, BLOCK):
         stop = min(start + BLOCK, n)
-        _residuals(x[start:stop], neighbors, weights[REGRESSION], turned, work, residuals)
+        stride = (stop - start + 7) // 8 * 8
+        _turn(x[start:stop], stride, turned)
+        n_far = _residuals(stride, neighbors, weights[REGRESSION], limit, tolerance, turned, work)
+        n_odd = n_far + _any_reason(channel_flags[start:stop])
         for t in range(start, stop):
-            row, bits, residual = x[t, :c], channel_flags[t, :c], residuals[t - start, :c]
             if (index + t) % _LOOK == 0:
                 n_active = _look(limits, state, active, n_active)
-            any_bits = np.uint16(0)
-            for k in range(c):
-                any_bits |= bits[k]
-            n_beyond = n_active
-            for k in range(c):
-                r = residual[k]
-                n_beyond += abs(r) > limit[k] + tolerance * abs(row[k] - r)
-            due = flags[t] & ~CORRECTED == 0 and (index + t) % every == 0
+            is_due = until_due == 0
+            until_due = every - 1 if is_due else until_due - 1
+            due = is_due and flags[t] & ~CORRECTED == 0
+            odd = n_odd + n_active > 0
+            if due or odd:
+                for k in range(c):
+                    residual[k] = work[k * stride + t - start]
+            if odd and n_active == 0:
+                odd = _is_odd(x[t, :c], channel_flags[t, :c], limit, tolerance, residual)
             if due:
-                _weigh(row, residual, settings, state)
-            if n_beyond > 0 or any_bits & ~CORRECTED:
-                n_active, n_bad = _mend(row, bits, due, active, n_active, neighbors, weights,
-                                        links, limits, settings, state, residual, rest)  # fmt: skip
+                _weigh(x[t, :c], residual, settings, state)
+            if not odd and due:
+                _follow(x[t, :c], residual, limits, settings, state)
+            if odd and not writes:
+                _copy(x, flags, channel_flags, 0, t, out, out_flags, out_channel_flags)
+                writes = True
+            if writes:
+                _copy(x, flags, channel_flags, t, t + 1, out, out_flags, out_channel_flags)
+            if odd:
+                n_active, n_bad = _mend(out[t, :c], out_channel_flags[t, :c], due, active, n_active,
+                                        neighbors, weights, links, limits, settings, state,
+                                        residual, rest)  # fmt: skip
                 if n_bad > settings[TOO_MANY]:
-                    flags[t] |= R_BAD
-            elif due:
-                _follow(row, residual, limits, settings, state)
+                    out_flags[t] |= R_BAD
     active[c] = n_active
+    return writes
+
+
+@njit(**KERNEL)
+def _is_odd(
+    row: np.ndarray, bits: np.ndarray, limit: np.ndarray, tolerance: float, residual: np.ndarray
+) -> bool:
+    """Whether a channel of this sample is flagged or beyond its limit."""
+    c = len(row)
+    any_bits = np.uint16(0)
+    for k in range(c):
+        any_bits |= bits[k]
+    n_beyond = 0
+    for k in range(c):
+        r = residual[k]
+        n_beyond += abs(r) > limit[k] + tolerance * abs(row[k] - r)
+    return n_beyond > 0 or any_bits & ~CORRECTED != 0
