@@ -19,7 +19,7 @@ from rt_decoder.filter_design import (
 )
 from rt_decoder.kernels.memory import Rows, aligned, padded
 from rt_decoder.kernels.samples import merge_flags, subtract_mean
-from rt_decoder.kernels.sos import bank_power, sos_filter, sos_prime
+from rt_decoder.kernels.sos import bank_power, sos_filter_to, sos_prime
 from rt_decoder.signal import Chunk, SignalInfo
 
 __all__ = ["Decimator", "FilterBank", "Reference", "SosFilter", "design_sos"]
@@ -61,12 +61,12 @@ class SosFilter:
         """Filter `chunk`: bit-identical however the stream is cut."""
         n = len(chunk.data)
         data = self._data.take(n)
-        data[:] = chunk.data
         if n and not self._primed:
+            data[:] = chunk.data
             sos_prime(data[0], self.sos, self._state)
             self._primed = True
-        sos_filter(data, self.sos, self._state, chunk.index)
-        return chunk._replace(data=data)
+        sos_filter_to(chunk.data, self.sos, self._state, chunk.index, data)
+        return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
 
     def reset(self) -> None:
         """Prime again from the next sample."""
@@ -113,9 +113,8 @@ class Reference:
         if len(self._sources) == 0:
             return chunk
         data = self._data.take(len(chunk.data))
-        data[:] = chunk.data
-        subtract_mean(data, chunk.channel_flags, self._sources, self._targets)
-        return chunk._replace(data=data)
+        subtract_mean(chunk.data, chunk.channel_flags, self._sources, self._targets, data)
+        return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
 
     def reset(self) -> None:
         """Do nothing: a reference has no memory."""

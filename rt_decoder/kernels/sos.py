@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["bank_power", "sos_filter", "sos_prime"]
+__all__ = ["bank_power", "sos_filter", "sos_filter_to", "sos_prime"]
 
 # Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
 KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
@@ -58,6 +58,18 @@ def sos_filter(x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int) ->
                 s0[k] = b1 * u - a1 * y + s1[k]
                 s1[k] = b2 * u - a2 * y
                 row[k] = y
+
+
+@njit(**KERNEL)
+def sos_filter_to(
+    x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int, out: np.ndarray
+) -> None:
+    """As `sos_filter`, of `x` (n, c) into `out` (n, c)."""
+    n, n_channels = x.shape
+    for t in range(n):
+        for k in range(n_channels):
+            out[t, k] = x[t, k]
+    sos_filter(out, sos, state, index)
 
 
 @njit(**KERNEL)
