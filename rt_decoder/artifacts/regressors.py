@@ -73,9 +73,9 @@ class ReferenceRegression:
         Seconds in which weights fall back to calibration by 1/e if nothing is learned; inf for
         never.
     box : float
-        Weights stay within calibration plus or minus this share of the largest calibrated weight
-        of the same reference and channel (at least of a quarter of the reference's RMS weight).
-        inf for no box.
+        What the live weights take out of a channel differs in RMS by at most this share from what
+        the calibrated ones take out (or from a quarter of what these take out on average over
+        channels, if that is more). inf for no box.
     clip : float
         Errors teach as if they were at most this many `spread`: weights have a top speed.
     most_trace : float
@@ -92,6 +92,8 @@ class ReferenceRegression:
 
     Attributes
     ----------
+    names : tuple of str
+        References at work.
     weights : array of shape (k, c)
         As they are now.
     settling : float
@@ -134,6 +136,7 @@ class ReferenceRegression:
         max_rate: float = 250.0,
     ) -> None:
         self.info = info
+        self.names = tuple(names)
         columns = _reference_columns(info, names)
         n_data, r, taps = _n_data(info), len(columns), _checked_taps(taps, len(columns))
         k = len(taps)
@@ -158,6 +161,7 @@ class ReferenceRegression:
         longest = np.array([taps[taps[:, 0] == i, 1].max() for i in range(r)], np.int64)
         self.settling = int(longest.max(initial=0)) / sfreq
         forget = np.exp(-every / (time_constant * sfreq))
+        products = np.linalg.inv(inverse)
         inverse, reach = (1.0 - forget) * inverse, (1.0 - forget) * reach
         pull = leakage / (_GRID * every)
         rates = 1.0 - np.exp(-1.0 / (sfreq * np.array([pull, _POWER, _CLOSE, _OPEN])))
@@ -166,15 +170,20 @@ class ReferenceRegression:
         wait = np.ceil(holdoff * sfreq) + longest + 1.0
         fixed = (columns, 1.0 / scale, limit, silent * scale**2, wait, most, reach, smooth)
         state = (scale**2, *np.outer(_AT_START, np.ones(r)))
-        half = box * _box_unit(weights, taps, r) if np.isfinite(box) else np.inf
         self._constants = np.array([forget, *rates, every])
         self._taps = taps
         self._calibrated = (
             np.stack([*fixed, *state], 1),
             np.stack([inverse, inverse]),
-            np.stack([weights, weights, weights - half, weights + half]),
+            np.stack([weights, weights]),
         )
         self._live = tuple(array.copy() for array in self._calibrated)
+        self._own = np.eye(r)[taps[:, 0]].T  # (r, k)
+        self._products = products * (self._own.T @ self._own)  # 0 between references
+        self._taken = self._products @ weights / spread**2
+        taken = self._own @ (weights * (self._products @ weights))  # (r, c) powers
+        floor = np.mean(taken, axis=1, keepdims=True) / 16
+        self._most = box**2 * np.maximum(taken, floor) if np.isfinite(box) else taken + np.inf
         self._channels = np.stack([clip * spread, notable * spread, spread, spread])
         self._regressors = np.zeros((4, k))
         self._ring = np.zeros((int(longest.max(initial=0)) + 1, r))
@@ -189,6 +198,22 @@ class ReferenceRegression:
     def inverse(self) -> np.ndarray:
         """Inverse correlation P as it is now, (k, k)."""
         return self._live[1][0].copy()
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Whether each reference is good, and has been for `holdoff` s, (r,) bool."""
+        return self._live[0][:, kernel.HOLD] == 0.0
+
+    @property
+    def agreement(self) -> np.ndarray:
+        """How much of what each reference explained in calibration it explains now, (r,).
+
+        1 where weights are calibrated ones. A reference that was turned upside down goes towards
+        0 within a minute or so, as the box lets weights vanish and no more.
+        """
+        live, calibrated = self._live[2][kernel.LIVE], self._live[2][kernel.CALIBRATED]
+        now, then = (self._own @ np.sum(self._taken * weights, 1) for weights in (live, calibrated))
+        return now / np.maximum(then, 1e-300)
 
     def process(self, chunk: Chunk) -> Chunk:
         """Subtract what the references explain; it comes back itself where there are none."""
@@ -210,6 +235,8 @@ class ReferenceRegression:
             references,
             inverse,
             weights,
+            self._products,
+            self._most,
             self._channels,
             self._regressors,
         )
@@ -280,13 +307,3 @@ def _check_settings(**values: float) -> None:
             value == 0.0 and name not in ("box", "silent", "holdoff", "notable")
         ):
             raise ValueError(f"need {name} above {low:g}, got {value}")
-
-
-def _box_unit(weights: np.ndarray, taps: np.ndarray, n_references: int) -> np.ndarray:
-    """Half a box of 1, (k, c): largest weight of the same reference, with a floor."""
-    unit = np.empty_like(weights)
-    for r in range(n_references):
-        own = np.abs(weights[taps[:, 0] == r])
-        floor = 0.25 * np.sqrt(np.mean(own.max(0) ** 2))
-        unit[taps[:, 0] == r] = np.maximum(own.max(0), floor)
-    return unit

@@ -30,8 +30,8 @@ FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY = 0, 1, 2, 3, 4, 5
 # columns of `references`: fixed, then state
 COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH = 0, 1, 2, 3, 4, 5, 6, 7
 POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE = 8, 9, 10, 11, 12, 13, 14, 15
-# rows of `weights`: live, calibrated, lowest and highest allowed
-LIVE, CALIBRATED, LOW, HIGH = 0, 1, 2, 3
+# rows of `weights`
+LIVE, CALIBRATED = 0, 1
 # rows of `channels`: largest error that teaches, subtraction that counts; then scratch
 CLIP, NOTABLE, PREDICTED, ERROR = 0, 1, 2, 3
 # rows of `regressors`, all scratch: at work, how much a lesson is worth, those that may learn (the
@@ -54,6 +54,8 @@ def regress(
     references: np.ndarray,
     inverse: np.ndarray,
     weights: np.ndarray,
+    products: np.ndarray,
+    most: np.ndarray,
     channels: np.ndarray,
     regressors: np.ndarray,
 ) -> None:
@@ -61,8 +63,9 @@ def regress(
 
     `taps` (k, 2) holds the reference and the lag in samples of each regressor, `ring` (length, r)
     the past of the references, `inverse` (2, k, k) P live and calibrated; `constants`,
-    `references` (r, 16), `weights` (4, k, c), `channels` (4, c) and `regressors` (4, k) hold what
-    the names at the top of this file say. `flags` (n,) get `REGRESSED` where more than `NOTABLE`
+    `references` (r, 16), `weights` (2, k, c), `channels` (4, c) and `regressors` (4, k) hold what
+    the names at the top of this file say. `products` (k, k) are the regressors' mean products, and
+    `most` (r, c) is the power that may leave a channel by what weights differ from calibrated ones. `flags` (n,) get `REGRESSED` where more than `NOTABLE`
     went out of a channel.
     """
     live = weights[LIVE]
@@ -86,7 +89,9 @@ def regress(
         _learn(row, channel_flags[t], constants[FORGET], inverse[0], live, channels, regressors)
         _cap_trace(inverse[0], taps, references)
         if (index + t) // every % _GRID == 0:
-            _pull(weights, regressors[WORTH], constants[LEAK])
+            _leak(weights, regressors[WORTH], constants[LEAK])
+            for r in range(len(references)):
+                _bound(r, weights, taps, regressors[WORTH], products, most[r], channels[ERROR])
 
 
 @njit(**KERNEL)
@@ -282,8 +287,8 @@ def _cap_trace(p: np.ndarray, taps: np.ndarray, references: np.ndarray) -> None:
 
 
 @njit(**KERNEL)
-def _pull(weights: np.ndarray, worth: np.ndarray, leak: float) -> None:
-    """Keep weights that learn in their box, and let them leak towards calibration.
+def _leak(weights: np.ndarray, worth: np.ndarray, leak: float) -> None:
+    """Let weights that learn leak towards calibration.
 
     They leak as fast as they are taught: a reference that goes quiet keeps its weights.
     """
@@ -291,8 +296,41 @@ def _pull(weights: np.ndarray, worth: np.ndarray, leak: float) -> None:
     for j in range(len(worth)):
         if worth[j] > 0.0:
             live, calibrated = weights[LIVE, j, :n_channels], weights[CALIBRATED, j, :n_channels]
-            low, high = weights[LOW, j, :n_channels], weights[HIGH, j, :n_channels]
             share = leak * worth[j]
             for k in range(n_channels):
-                w = live[k] + share * (calibrated[k] - live[k])
-                live[k] = min(max(w, low[k]), high[k])
+                live[k] += share * (calibrated[k] - live[k])
+
+
+@njit(**KERNEL)
+def _bound(
+    r: int,
+    weights: np.ndarray,
+    taps: np.ndarray,
+    worth: np.ndarray,
+    products: np.ndarray,
+    most: np.ndarray,
+    power: np.ndarray,
+) -> None:
+    """Shrink what the weights of reference `r` differ by from calibration to at most `most` (c,).
+
+    All taps of a channel alike: they tell nearly the same, so that clipping one of them alone would
+    change their sum by as much as the others balance. `power` (c,) is scratch.
+    """
+    n_channels = weights.shape[2]
+    power[:] = 0.0
+    for i in range(len(taps)):
+        for j in range(len(taps)):
+            if taps[i, 0] == r and taps[j, 0] == r and worth[i] > 0.0:
+                live_i, live_j = weights[LIVE, i, :n_channels], weights[LIVE, j, :n_channels]
+                then_i = weights[CALIBRATED, i, :n_channels]
+                then_j = weights[CALIBRATED, j, :n_channels]
+                for k in range(n_channels):
+                    change = (live_i[k] - then_i[k]) * (live_j[k] - then_j[k])
+                    power[k] += products[i, j] * change
+    for k in range(n_channels):
+        if power[k] > most[k]:
+            share = np.sqrt(most[k] / power[k])
+            for j in range(len(taps)):
+                if taps[j, 0] == r:
+                    then = weights[CALIBRATED, j, k]
+                    weights[LIVE, j, k] = then + share * (weights[LIVE, j, k] - then)
