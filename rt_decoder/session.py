@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.align import same_layout
+from rt_decoder.artifacts.regressors import ReferenceRegression
 from rt_decoder.decoder import Decoder
 from rt_decoder.latency import Histogram
 from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
 from rt_decoder.outlets import ReadoutOutlets
+from rt_decoder.reference_check import ReferenceCheck
 from rt_decoder.scale import ScaleCheck
 from rt_decoder.signal import ModelMismatch, Readout, StreamLost
 from rt_decoder.sinks import JsonlLog, Recorder, decision_details, event_line
@@ -119,6 +121,10 @@ class Session:
         self.backlog = Histogram()  # signal time that was waiting at each pull
         # a source that joins others tells what became of them
         self._take_source_events = getattr(source, "take_events", tuple)
+        stage = self.decoder.pipeline.stages.get("regressors")
+        self._reference_check = ReferenceCheck(
+            stage if isinstance(stage, ReferenceRegression) else None
+        )
         self._markers_gone = False
         self._scale = self._scale_check()
 
@@ -236,7 +242,8 @@ class Session:
         self.backlog.add(int(len(data) / self._info.sfreq * 1e9))
         self._report_markers()
         self._report_decisions()
-        for event, details in self._take_source_events():
+        happened = (*self._take_source_events(), *self._reference_check.look(arrival))
+        for event, details in happened:
             self.counts[event] += 1
             self._event(event, **details)
         if not self._scale.done:

@@ -23,6 +23,7 @@ from rt_decoder.sinks import JsonlLog, Recorder
 from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock, resolve
 from rt_decoder.sources.recording import read_recording
 from rt_decoder.sources.streams import LslStreams
+from tests.cleaned import fitted, scene
 from tests.lsl_loopback import wait_for
 from tests.small import CODES, lines, random_model, small_recipe, small_recording, timeless
 
@@ -440,3 +441,31 @@ def test_a_record_obeys_when_a_marker_came(model, amplifier, stimuli, run, tmp_p
     assert events == [300, 200]
     for chunk in (1, 64, 1000):
         assert decoded(model, tmp_path / "record.xdf", chunk) == timeless(running.answers)
+
+
+def test_a_reference_that_rails_is_an_event_and_so_is_its_return(source_id: str) -> None:
+    recording = scene()
+    data = recording.data.copy()
+    column = recording.info.ch_names.index("ECG")
+    outlet: Any = data_outlet("amplifier", recording.info, source_id)
+    running = Running(Session(fitted()[0], LslSource(resolve(source_id=source_id)), rules=RULES))
+    wait_for(outlet.have_consumers)
+    start, row = local_clock(), 0
+
+    def send_until(event: str, rails: bool) -> None:
+        nonlocal row
+        end = row + 10 * 250
+        while running.session.counts[event] == 0 and row < end and not running.ended:
+            part = data[row : row + 10].copy()
+            if rails:
+                part[:, column] = 0.3
+            stamps = [start + (row + i) / 250.0 for i in range(10)]
+            wait_for(lambda at=stamps[-1]: local_clock() >= at)
+            outlet.push_chunk(part, stamps)
+            row += 10
+        running.counts(event)
+
+    send_until("reference_unusable", rails=True)
+    send_until("reference_usable", rails=False)
+    assert running.session.counts["reference_unusable"] == 1  # the belt is well
+    running.stop()
