@@ -91,14 +91,16 @@ def _last_of_each(n: int, size: int) -> np.ndarray:
 def corrupt(
     data: np.ndarray, since: np.ndarray, info: SignalInfo, faults: Sequence[Fault]
 ) -> np.ndarray:
-    """Copy of `data` (n, c) with what ``nan`` and ``rail`` make of it; trigger channels stay."""
+    """Copy of `data` (n, c) with what ``nan``, ``rail`` and ``invert`` make of it; trigger channels stay."""
     data = data.copy()
     analog = np.flatnonzero([ch_type != "stim" for ch_type in info.ch_types])
     rails = 10 * np.abs(data[:, analog]).max(axis=0, initial=0.0)
     for fault in faults:
-        if fault.kind in ("nan", "rail"):
+        if fault.kind in ("nan", "rail", "invert"):
             rows = np.flatnonzero((since >= fault.at) & (since < fault.end))
-            data[np.ix_(rows, analog)] = np.nan if fault.kind == "nan" else rails
+            part = np.ix_(rows, analog)
+            wrong = {"nan": np.nan, "rail": rails, "invert": -data[part]}
+            data[part] = wrong[fault.kind]
     return data
 
 

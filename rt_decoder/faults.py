@@ -15,7 +15,7 @@ __all__ = ["GRAMMAR", "Fault", "parse_faults"]
 
 GRAMMAR = (
     "NAME=AMOUNT@SECOND, joined by commas, such as loss=0.1s@10, stall=2s@20, step=+0.5s@30, "
-    "nan=50ms@50, rail=1s@55, kill=5s@60, hang=2s@70, silent=2s@75, permute@80, rate=500@85, "
+    "nan=50ms@50, rail=1s@55, invert=1s@58, kill=5s@60, hang=2s@70, silent=2s@75, permute@80, rate=500@85, "
     "unit@90, and for the whole stream jitter=4ms, burst=16, drift=200ppm"
 )
 
@@ -27,6 +27,7 @@ _KINDS: dict[str, tuple[dict[str, float] | None, bool]] = {
     "step": (_SECONDS, True),
     "nan": (_SECONDS, True),
     "rail": (_SECONDS, True),
+    "invert": (_SECONDS, True),
     "kill": (_SECONDS, True),
     "hang": (_SECONDS, True),
     "silent": (_SECONDS, True),
@@ -49,9 +50,9 @@ class Fault(NamedTuple):
 
     ``loss``, ``silent``: samples taken in that time are never delivered. ``stall``: delivered
     together at its end, with the stamps they had. ``hang``: the same because the sender's process
-    is stopped. ``nan``, ``rail``: what all but trigger channels hold in that time: not a number, or
-    ten times the largest magnitude of the channel. ``step``: from then on stamps are off by
-    `amount`; samples come as before. ``drift``: the clock of the stamps runs fast by that share.
+    is stopped. ``nan``, ``rail``, ``invert``: what all but trigger channels hold in that time: not a
+    number, ten times the largest magnitude of the channel, or their values upside down. ``step``:
+    from then on stamps are off by `amount`; samples come as before. ``drift``: the clock of the stamps runs fast by that share.
     ``jitter``: each stamp has a normal error with that standard deviation, the same for a burst;
     nothing is sent before the time that its error says. ``burst``: so many samples are sent
     together, when the last is due. ``kill``: the sender's process dies and comes back after

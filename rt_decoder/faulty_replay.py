@@ -121,18 +121,19 @@ class FaultySender:
 
     def run(
         self,
+        start: float,
         speed: float,
         should_stop: Callable[[], bool],
         progress: Callable[[int], None] | None = None,
-    ) -> float:
-        """Send everything; gives the LSL time of the start.
+    ) -> None:
+        """Send everything, the first sample at the LSL time `start`.
 
         Raises
         ------
         ChildProcessError
             If a process of the outlet ended by itself.
         """
-        self._start, self._speed = pylsl.local_clock(), speed
+        self._start, self._speed = start, speed
         self._lives[0].start(self._start, speed)
 
         def pause(seconds: float) -> None:
@@ -145,14 +146,13 @@ class FaultySender:
         for due, act in self._timeline():
             while (wait := self._start + due / speed - pylsl.local_clock()) > 0:
                 if should_stop():
-                    return self._start
+                    return
                 pause(wait)
             act()
         while not (self._lives[-1].done or should_stop()):
             pause(_POLL_S)
         if progress is not None:
             progress(self.n_samples)
-        return self._start
 
     def _timeline(self) -> list[tuple[float, Callable[[], None]]]:
         """What this process does and when, in s since the start."""

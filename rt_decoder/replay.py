@@ -41,6 +41,7 @@ def replay(
     chunk: int | None = None,
     loop: bool = False,
     wait_for_consumers: float = 30.0,
+    begin: Callable[[], float] = pylsl.local_clock,
     linger: float = 2.0,
     faults: Sequence[Fault] = (),
     seed: int = 0,
@@ -75,6 +76,8 @@ def replay(
         How long to wait, in s, before the first sample, until the data and, if there are any, the
         markers are read; after that the data alone will do. LSL gives a consumer only what is
         sent after it has connected. 0 starts at once, as an amplifier does.
+    begin : callable
+        Asked then for the LSL time of the first sample; replays of several streams agree on one.
     linger : float
         How long, in s, consumers may still read after the last sample before the streams close.
     faults : sequence of Fault
@@ -108,14 +111,15 @@ def replay(
             labels=plan.labels, faults=faults, chunk=chunk, seed=seed,
         ) as sender:  # fmt: skip
             _wait_for_consumers(name, _wanted(sender, marks, plan), wait_for_consumers, should_stop)
-            start = sender.run(speed, should_stop, progress)
+            start = begin()
+            sender.run(start, speed, should_stop, progress)
             _linger(sender, linger, should_stop)
             return Replayed(
                 sender.n_samples, sender.n_markers, n_outside, start, tuple(sender.injected())
             )
     outlets = (data_outlet(name, recording.info, source_id), marks)
     _wait_for_consumers(name, _wanted(*outlets, plan), wait_for_consumers, should_stop)
-    start, n_samples, n_markers = pylsl.local_clock(), 0, 0
+    start, n_samples, n_markers = begin(), 0, 0
     for lap in count() if loop else range(1):
         shift = lap * plan.duration  # s of recorded time
         for first, stop in _due(plan.due + shift, chunk, start, speed, should_stop):

@@ -238,14 +238,15 @@ INFO = SignalInfo(
 def test_values_go_bad_where_and_only_where_asked() -> None:
     data = np.random.default_rng(0).normal(size=(2000, 4))
     before = data.copy()
-    bad = corrupt(data, since(), INFO, parse_faults("nan=40ms@2,rail=1s@3,loss=1s@5"))
+    bad = corrupt(data, since(), INFO, parse_faults("nan=40ms@2,rail=1s@3,loss=1s@5,invert=1s@6"))
     np.testing.assert_array_equal(data, before)
     assert np.isnan(bad[500:510, :3]).all()
     np.testing.assert_array_equal(
         bad[750:1000, :3], np.tile(10 * abs(data[:, :3]).max(0), (250, 1))
     )
     np.testing.assert_array_equal(bad[:, 3], data[:, 3])
-    good = np.r_[0:500, 510:750, 1000:2000]
+    np.testing.assert_array_equal(bad[1500:1750, :3], -data[1500:1750, :3])
+    good = np.r_[0:500, 510:750, 1000:1500, 1750:2000]
     np.testing.assert_array_equal(bad[good], data[good])
 
 

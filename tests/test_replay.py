@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 
 from rt_decoder.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost
-from rt_decoder.sources.lsl import LslMarkers, LslSource, resolve
+from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock, resolve
 from rt_decoder.sources.recording import Recording, read_recording
 from tests.lsl_loopback import wait_for
 
@@ -258,3 +258,28 @@ def test_a_real_run_with_its_jitter(data_dir, source_id: str) -> None:
     np.testing.assert_allclose(np.diff(stamps), np.diff(recording.stamps), rtol=0, atol=1e-9)
     assert [m.time for m in reader.marks] == [stamps[m.index] for m in markers]
     assert sender.result is not None
+
+
+def test_two_replays_begin_together(source_id: str) -> None:
+    """As streams of one laboratory do: the second one waits for the readers of the first."""
+    recording = make_recording(100, 500.0)
+    began: list[float] = []
+    together = threading.Barrier(2, lambda: began.append(local_clock()), timeout=30.0)
+
+    def begin() -> float:
+        together.wait()
+        return began[0]
+
+    with ExitStack() as stack:
+        senders = [
+            stack.enter_context(sending(recording, f"{source_id}-{i}", begin=begin))
+            for i in range(2)
+        ]
+        readers = [Reader(f"{source_id}-{i}") for i in range(2)]
+        for reader in readers:
+            _, stamps = reader.until(len(recording.data))
+            assert stamps[0] == began[0]
+        for sender in senders:
+            sender.join(10.0)
+            assert sender.result is not None
+            assert sender.result.start == began[0]
