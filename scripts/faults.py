@@ -2,10 +2,12 @@
 """Inject every fault into a live stream, and tell what the session noticed and what it got wrong.
 
 Each fault happens at two sampling rates and in two chunkings, to a stream that another process
-sends over real LSL; a session decodes it at markers. A case fails if the fault went unnoticed
-(or, where it has to be tolerated, was taken for another), if two seconds later the time of a sample
-that is not flagged is off by more than one sample, if a word was named over bad data that were not
-flagged, if the session record decodes to other readouts, or if a process was left behind.
+sends over real LSL; a session cleans it with every stage and decodes it at markers. Faults of
+references happen to ECG and belt on another stream, at another rate and by another clock; decoding
+has to go on as if nothing had happened. A case fails if the fault went unnoticed (or, where it has
+to be tolerated, was taken for another), if two seconds later the time of a sample that is not
+flagged is off by more than one sample, if a word was named over bad data that were not flagged, if
+the session record decodes to other readouts, or if a process was left behind.
 
     python scripts/faults.py [--json] [--only loss,kill] [--jobs 4]
 """
@@ -42,6 +44,12 @@ class Case(NamedTuple):
     reasons: frozenset[str] = frozenset()  # one of them has to be in a readout
     refused: bool = False  # the session has to end with ModelMismatch
     tolerated: bool = False  # nothing of `FALSE` may be in the log
+    of: str = "stream"  # or "references"
+
+
+def of_references(spec: str, seconds: float, *events: str) -> Case:
+    """A fault of the references, which the stream must not suffer from."""
+    return Case(spec, seconds, frozenset(events), tolerated=True, of="references")
 
 
 CASES: dict[str, Case] = {
@@ -59,6 +67,13 @@ CASES: dict[str, Case] = {
     "jitter": Case("jitter=4ms", 10, tolerated=True),
     "burst": Case("burst=16", 10, tolerated=True),
     "drift": Case("drift=200ppm", 12, tolerated=True),
+    "reference-silent": of_references(
+        "silent=60s@5", 74, "reference_stale", "reference_live_again"
+    ),
+    "reference-kill": of_references("kill=3s@5", 16, "reference_lost", "reference_returned"),
+    "reference-nan": of_references("nan=2s@5", 14, "reference_unusable", "reference_usable"),
+    "reference-rail": of_references("rail=5s@5", 17, "reference_unusable", "reference_usable"),
+    "reference-invert": of_references("invert=60s@5", 69, "reference_changed"),
 }
 
 
@@ -94,10 +109,10 @@ def verdict(case: Case, seen: dict[str, Any]) -> tuple[list[str], list[str]]:
     return noticed, why
 
 
-def run(name: str, sfreq: float, chunk: int) -> dict[str, Any]:
+def run(name: str, sfreq: float, chunk: int, model: str) -> dict[str, Any]:
     """Run a case in a process of its own, and judge it."""
     command = [
-        sys.executable, __file__, "--case", json.dumps([name, sfreq, chunk])
+        sys.executable, __file__, "--case", json.dumps([name, sfreq, chunk, model])
     ]  # fmt: skip
     row: dict[str, Any] = {"fault": name, "sfreq": sfreq, "chunk": chunk}
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -132,7 +147,7 @@ def line(row: dict[str, Any]) -> str:
         return "-" if value is None else f"{value:g}"
 
     return (
-        f"{CASES[row['fault']].spec:<14}{row['sfreq']:>6g}{row['chunk']:>6}"
+        f"{row['fault']:<18}{CASES[row['fault']].spec:<14}{row['sfreq']:>6g}{row['chunk']:>6}"
         f"{number('max_stamp_error_samples'):>9}{number('recovery_s'):>10}"
         f"{number('bad_readouts'):>5}{number('n_readouts'):>5}  "
         f"{'; '.join(row['noticed']) or '-'}"
@@ -157,17 +172,8 @@ def main() -> None:
     names = args.only.split(",")
     if unknown := set(names) - set(CASES):
         parser.error(f"need faults among {', '.join(CASES)}, got {', '.join(sorted(unknown))}")
-    matrix = [(name, sfreq, chunk) for name in names for sfreq in SFREQS for chunk in CHUNKS]
-    print(f"{len(matrix)} cases, {args.jobs} at a time; stamp error in samples, from 2 s after")
-    print(
-        f"{'injected':<14}{'Hz':>6}{'chunk':>6}{'error':>9}{'recovery':>10}{'bad':>5}{'of':>5}"
-        "  noticed, s after the fault"
-    )
-    rows = []
-    with ThreadPoolExecutor(args.jobs) as pool:
-        for row in pool.map(lambda case: run(*case), matrix):
-            rows.append(row)
-            print(line(row), flush=True)
+    with tempfile.TemporaryDirectory(prefix="rt_decoder-faults-") as folder:
+        rows = run_all(names, args.jobs, Path(folder))
     n_failed = sum(bool(row["failed"]) for row in rows)
     print(f"{n_failed} of {len(rows)} cases failed")
     if args.json:
@@ -175,12 +181,41 @@ def main() -> None:
     sys.exit(1 if n_failed else 0)
 
 
-def one_case(name: str, sfreq: float, chunk: int) -> None:
+def run_all(names: list[str], n_jobs: int, folder: Path) -> list[dict[str, Any]]:
+    """Run the cases of the faults named, a line each."""
+    from faults_case import save_fitted
+
+    models = {}
+    for of, sfreq in sorted({(CASES[name].of, sfreq) for name in names for sfreq in SFREQS}):
+        print(f"fitting every cleaning stage, faults of {of}, {sfreq:g} Hz", flush=True)
+        models[of, sfreq] = folder / f"{of}-{sfreq:g}.rtd.safetensors"
+        save_fitted(of, sfreq, models[of, sfreq])
+    matrix = [
+        (name, sfreq, chunk, str(models[CASES[name].of, sfreq]))
+        for name in names for sfreq in SFREQS for chunk in CHUNKS
+    ]  # fmt: skip
+    print(f"{len(matrix)} cases, {n_jobs} at a time; stamp error in samples, from 2 s after")
+    print(
+        f"{'fault':<18}{'injected':<14}{'Hz':>6}{'chunk':>6}{'error':>9}{'recovery':>10}{'bad':>5}"
+        f"{'of':>5}  noticed, s after the fault"
+    )
+    rows = []
+    with ThreadPoolExecutor(n_jobs) as pool:
+        for row in pool.map(lambda case: run(*case), matrix):
+            rows.append(row)
+            print(line(row), flush=True)
+    return rows
+
+
+def one_case(name: str, sfreq: float, chunk: int, model: str) -> None:
     from faults_case import run_case
 
     case = CASES[name]
     with tempfile.TemporaryDirectory(prefix="rt_decoder-faults-") as folder:
-        seen = run_case(case.spec, sfreq, None if chunk == 1 else chunk, case.seconds, Path(folder))
+        seen = run_case(
+            case.spec, case.of, sfreq, None if chunk == 1 else chunk, case.seconds,
+            Path(model), Path(folder),
+        )  # fmt: skip
     print(json.dumps(seen, allow_nan=False))
 
 

@@ -1,6 +1,6 @@
-"""One case of `scripts/faults.py`: a session on a stream with a fault, and what became of it.
+"""One case of `scripts/faults.py`: a session on streams with a fault, and what became of it.
 
-The session decodes at markers, each named after the row of its sample. Taps on the pipeline tell
+The session cleans with every stage and decodes at markers, each named after the row of its sample. Taps on the pipeline tell
 of every sample which row it was, the index and time it was given, whether it was flagged, and
 whether it had the values that were recorded; against that each readout's window is judged.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,33 +20,97 @@ import numpy as np
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
+from calibration.artifacts import fit_cleaning  # noqa: E402
 from rt_decoder.decoder import Decoder, decode_recording, recorded_start  # noqa: E402
 from rt_decoder.fault_plan import schedule  # noqa: E402
 from rt_decoder.faults import Fault, parse_faults  # noqa: E402
 from rt_decoder.markers import MarkerRules  # noqa: E402
-from rt_decoder.model import Model  # noqa: E402
+from rt_decoder.model import Model, load_model, save_model  # noqa: E402
 from rt_decoder.replay import Replayed, replay  # noqa: E402
 from rt_decoder.session import Session  # noqa: E402
-from rt_decoder.signal import Chunk, Marker, ModelMismatch, Readout, StreamLost  # noqa: E402
+from rt_decoder.signal import (  # noqa: E402
+    CORRECTED,
+    Chunk,
+    Marker,
+    ModelMismatch,
+    Readout,
+    SignalInfo,
+    StreamLost,
+)
+from rt_decoder.simulator import CLEANING, Participant  # noqa: E402
 from rt_decoder.sinks import JsonlLog, Recorder  # noqa: E402
 from rt_decoder.sources.lsl import local_clock  # noqa: E402
 from rt_decoder.sources.recording import Recording, read_recording  # noqa: E402
-from rt_decoder.sources.streams import LslStreams  # noqa: E402
-from tests.small import lines, random_model, small_recipe, small_recording, timeless  # noqa: E402
+from rt_decoder.sources.streams import LslStreams, ReferenceChoice  # noqa: E402
+from tests.cleaned import CUES, N_CHANNELS, STAGES, drafted, labelled  # noqa: E402
+from tests.small import VECTORS, WORDS, lines, timeless  # noqa: E402
 
 SETTLED_S = 2.0  # after a fault, or the start, the time of a sample has to be right again
+SEVERITIES = {"blink": 1.0, "saccade": 1.0, "heart": 4.0, "breath": 4.0, "line": 1.0}
 ROW = "TRIG"  # the channel that holds the number of the sample
+REFERENCES = ("ECG", "RESP")
+LATE_S = 0.04  # by which references of another stream come late
+EVERY = {250.0: 2, 1000.0: 4}  # of the main stream's samples, one of such a stream
+CLOCKS = ("drift=20ppm", "drift=-100ppm")  # of the main stream and of its references
 
 
-def make_recording(sfreq: float, seconds: float) -> Recording:
-    """A simulated participant; a marker every 0.4 s, named after its row."""
-    recording = small_recording(seconds=seconds, sfreq=sfreq)
-    data = recording.data.copy()
-    n = len(data)
-    data[:, recording.info.ch_names.index(ROW)] = np.arange(n)
-    rows = range(round(sfreq), n, round(0.4 * sfreq))
-    markers = tuple(Marker(str(row), row / sfreq, row) for row in rows)
-    return replace(recording, data=data, markers=markers)
+def make_recording(sfreq: float, seconds: float, session: int = 2) -> Recording:
+    """A simulated participant; in session 2 with a marker every 0.4 s, named after its row.
+
+    Nobody chews: what is flagged shall be the fault's. Heart and breath are strong: references
+    shall matter.
+    """
+    participant = Participant(
+        VECTORS, WORDS, n_channels=N_CHANNELS, sfreq=sfreq, references=True, scene=CLEANING,
+        artifacts=SEVERITIES,
+    )  # fmt: skip
+    simulation = participant.simulate(
+        duration=seconds, seed=session, components=False, cues=CUES if session == 1 else ()
+    )
+    info, n = simulation.info, len(simulation.data)
+    markers = simulation.events
+    if session != 1:
+        rows = range(round(sfreq), n, round(0.4 * sfreq))
+        markers = tuple(Marker(str(row), row / sfreq, row) for row in rows)
+    info = SignalInfo(sfreq, (*info.ch_names, ROW), (*info.ch_types, "stim"), (*info.units, "n/a"))
+    data = np.column_stack([simulation.data, np.arange(n)])
+    return Recording(data, np.arange(n) / sfreq, info, markers, name=f"session-{session}")
+
+
+def with_late_references(recording: Recording) -> Recording:
+    """The recording as it is when its references come late, as those of another stream do."""
+    data, n_late = recording.data.copy(), round(LATE_S * recording.info.sfreq)
+    for name in REFERENCES:
+        column = data[:, recording.info.ch_names.index(name)]
+        column[n_late:] = column[:-n_late].copy()
+    return replace(recording, data=data)
+
+
+def apart(recording: Recording) -> tuple[Recording, Recording]:
+    """The recording without its references, and these as a stream of their own."""
+    info, every = recording.info, EVERY[recording.info.sfreq]
+    own = [info.ch_names.index(name) for name in REFERENCES]
+    others = [k for k in range(info.n_channels) if k not in own]
+    slower = replace(info.pick(own), sfreq=info.sfreq / every)
+    references = Recording(
+        recording.data[::every, own], recording.stamps[::every], slower, (), name="references"
+    )
+    return replace(recording, data=recording.data[:, others], info=info.pick(others)), references
+
+
+def save_fitted(of: str, sfreq: float, path: Path) -> None:
+    """Write a model with every cleaning stage, and a random map.
+
+    Where references are a stream of their own, an ECG comes too late to be regressed on, and what
+    is left of the heart is small; a belt does not.
+    """
+    recording, needed = make_recording(sfreq, 120.0, session=1), set(STAGES)
+    if of == "references":
+        recording, needed = with_late_references(recording), needed - {"heartbeat"}
+    model, reports = fit_cleaning(drafted(recording), [labelled(recording)])
+    if missing := needed - set(model.cleaning):
+        raise ValueError(f"need every stage, got none of {', '.join(missing)}: {reports}")
+    save_model(model, path)
 
 
 class Tap:
@@ -76,7 +141,7 @@ class Tap:
 
         def tapped_write(data: np.ndarray, flags: np.ndarray) -> None:
             for i, flag in enumerate(flags):  # what the stages added
-                self.flagged[self.epoch, ring.next + i] = bool(flag)
+                self.flagged[self.epoch, ring.next + i] = bool(flag & ~CORRECTED)
             write(data, flags)
 
         pipeline.push = tapped_push  # type: ignore[method-assign]
@@ -97,7 +162,7 @@ class TappedSource:
 
     def pull(self, timeout: float) -> Any:
         pulled = self._source.pull(timeout)
-        self._rows += pulled.data[:, self._column].astype(int).tolist()
+        self._rows += pulled[0][:, self._column].astype(int).tolist()
         return pulled
 
 
@@ -115,35 +180,84 @@ class TappedStreams:
         return None if found is None else TappedSource(found, self._rows)
 
 
-def run_case(spec: str, sfreq: float, chunk: int | None, seconds: float, folder: Path) -> dict:
-    """Stream, decode, measure; what happened as one JSON object."""
+class Senders:
+    """Replays of recordings, each with its own faults, that begin together."""
+
+    def __init__(self, *streams: tuple[Recording, str, tuple[Fault, ...], int | None]) -> None:
+        self._over = threading.Event()
+        self._begin = 0.0
+        together = threading.Barrier(len(streams), self._now, timeout=60.0)
+        self.sent: dict[str, Replayed] = {}
+        self._threads = [
+            threading.Thread(target=self._send, args=(*stream, together.wait)) for stream in streams
+        ]
+
+    def _now(self) -> None:
+        self._begin = local_clock()
+
+    def _send(
+        self, recording: Recording, source_id: str, faults: tuple[Fault, ...], chunk: int | None,
+        wait: Callable[[], int],
+    ) -> None:  # fmt: skip
+        def begin() -> float:
+            wait()
+            return self._begin
+
+        self.sent[source_id] = replay(
+            recording, name=source_id, source_id=source_id, chunk=chunk, faults=faults, seed=1,
+            begin=begin, linger=1.0, should_stop=self._over.is_set,
+        )  # fmt: skip
+
+    def __enter__(self) -> Senders:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def sending(self) -> bool:
+        """Whether the first stream still is."""
+        return self._threads[0].is_alive()
+
+
+def run_case(
+    spec: str, of: str, sfreq: float, chunk: int | None, seconds: float, model: Path, folder: Path
+) -> dict[str, Any]:
+    """Stream, decode, measure; what happened as one JSON object.
+
+    `of` says whether the faults are those of the "stream", which comes in chunks of `chunk`
+    samples, or of its "references" on another one, which must not come in chunks: they would come
+    too late.
+    """
     recording = make_recording(sfreq, seconds)
-    model = random_model(recording, small_recipe())
-    faults = parse_faults(spec)
+    fitted = load_model(model)
     source_id = f"faults-{uuid.uuid4().hex}"
-    sent: list[Replayed] = []
-    over = threading.Event()
-    sender = threading.Thread(
-        target=lambda: sent.append(
-            replay(
-                recording, name=source_id, source_id=source_id, chunk=chunk, faults=faults,
-                seed=1, linger=1.0, should_stop=over.is_set,
-            )
-        )
-    )  # fmt: skip
-    sender.start()
-    try:
+    if of == "stream":
+        faults = parse_faults(spec)
+        faulty, streams = source_id, [(recording, source_id, faults, chunk)]
+    else:
+        recording, references = apart(recording)
+        faults, faulty = parse_faults(CLOCKS[0]), f"{source_id}-references"
+        streams = [
+            (recording, source_id, faults, chunk),
+            (references, faulty, parse_faults(f"{spec},{CLOCKS[1]}"), None),
+        ]
+    with Senders(*streams) as senders:
         last = len(recording.stamps) - 1
-        tap, error, footer, error_at = _decode(model, source_id, sender, last, folder)
-    finally:
-        over.set()
-        sender.join()
-    fault = faults[0]
-    begin, end = _when(sent[0], fault)
+        wanted = LslStreams(
+            {"source_id": source_id}, f"{source_id}-markers", timeout=60.0,
+            references=(ReferenceChoice(faulty),) * (of != "stream"),
+        )  # fmt: skip
+        tap, error, footer, error_at = _decode(fitted, wanted, senders, last, folder)
+    begin, end = _when(senders.sent[faulty], parse_faults(spec)[0])
     log = [line for line in lines(folder / "log.jsonl") if line["type"] == "event"]
-    samples = _samples(tap, recording, sent[0], faults, chunk)
+    samples = _samples(tap, recording, senders.sent[source_id], faults, chunk)
     return {
-        "injected": sent[0].faults,
+        "injected": senders.sent[faulty].faults,
         "events": [line | {"after_s": round(line["time"] - begin, 3)} for line in log],
         "error": error,
         "error_after_s": round(error_at - begin, 3) if error else None,
@@ -152,28 +266,26 @@ def run_case(spec: str, sfreq: float, chunk: int | None, seconds: float, folder:
         "recovery_s": _recovery(samples, end, sfreq),
         "n_readouts": len(tap.readouts),
         "bad_readouts": sum(_is_bad(tap, samples, *one) for one in tap.readouts),
-        "same_from_record": _same_from_record(model, tap, folder),
+        "same_from_record": _same_from_record(fitted, tap, folder),
         "footer": footer.get("counts", {}),
         "left_behind": left_behind(source_id),
     }
 
 
 def _decode(
-    model: Model, source_id: str, sender: threading.Thread, last: int, folder: Path
+    model: Model, streams: LslStreams, senders: Senders, last: int, folder: Path
 ) -> tuple[Tap, str, dict, float]:
-    streams = LslStreams({"source_id": source_id}, f"{source_id}-markers", timeout=60.0)
     source, markers = streams.samples(), streams.markers()
     log, record = JsonlLog(folder / "log.jsonl"), Recorder(
-        folder / "record.xdf", source.info, source.name, f"{source_id}-markers"
+        folder / "record.xdf", source.info, source.name, streams.marker_name
     )  # fmt: skip
     session = Session(model, source, markers=markers, log=log, recorder=record)
     tap = Tap(session)
     session.source = TappedSource(source, tap.rows)
-
     session.streams = TappedStreams(streams, tap.rows)
     error, footer = "", {}
     try:
-        footer = session.run(lambda: tap.rows[-1:] == [last] or not sender.is_alive())
+        footer = session.run(lambda: tap.rows[-1:] == [last] or not senders.sending)
     except (ModelMismatch, StreamLost) as refused:
         error = f"{type(refused).__name__}: {refused}"
     finally:
@@ -200,8 +312,10 @@ def _samples(
     clock = schedule(recording.stamps - recording.stamps[0], faults, chunk=chunk, seed=1).clock
     epoch, index, times, arrival = np.array([sample[:4] for sample in tap.samples]).T
     values = np.array([sample[4] for sample in tap.samples])
-    picks = [recording.info.ch_names.index(name) for name in tap.model.info.ch_names]
-    right = np.isclose(values, recording.data[rows][:, picks], rtol=1e-9, atol=0).all(axis=1)
+    n = tap.model.n_picks  # what is decoded; references may come from elsewhere
+    picks = [recording.info.ch_names.index(name) for name in tap.model.info.ch_names[:n]]
+    same = np.isclose(values[:, :n], recording.data[rows][:, picks], rtol=1e-9, atol=0)
+    right = same.all(axis=1)
     places = list(zip(epoch.astype(int).tolist(), index.astype(int).tolist(), strict=True))
     return {
         "row": rows,
