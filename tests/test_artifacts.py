@@ -223,3 +223,18 @@ def test_without_events_the_eye_stage_is_fitted_all_the_same() -> None:
     silent = replace(scene(), markers=())
     model, report = fit_cleaning(drafted(silent), [labelled(silent)])
     assert "eye" in model.cleaning, report["eye"]
+
+
+def test_a_readout_says_what_was_wrong_with_the_channels(test_scene) -> None:
+    """A pop in one is repaired; rails in all spoil the sample, and the reason is not just "bad"."""
+    model, info = fitted()[0], test_scene.info
+    data = test_scene.data.copy()
+    eeg = [k for k, kind in enumerate(info.ch_types) if kind == "eeg"]
+    data[1000:1100, eeg[3]] = data[2000:2250, eeg] = 0.1
+    recording = replace(test_scene, data=data)
+    onsets = [Marker("", row / info.sfreq, row) for row in (950, 1950)]
+    one, every = decode_recording(model, recording, onsets)
+    assert one.corrected[0] > 0.3
+    assert one.reasons == ()
+    assert every.abstained
+    assert {"rail", "bad_channel"} <= set(every.reasons)

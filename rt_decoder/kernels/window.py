@@ -16,7 +16,7 @@ __all__ = [
     "subtract_rows",
 ]
 
-R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 4096, 8192, 16384, 32768  # signal.Reason
+R_BAD, R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 512, 4096, 8192, 16384, 32768  # signal.Reason
 R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED  # signal.CORRECTED
 
 
@@ -70,14 +70,17 @@ def join_channels(
 ) -> None:
     """Write `flags` (n,) joined with those of the first `n_picks` channels to `out` (n,).
 
-    What was repaired in a channel does not spoil the sample; that something was is kept.
+    What was repaired in a channel does not spoil the sample; that something was is kept. Where too
+    many were bad the sample is spoilt, and says all that was wrong with them.
     """
     for t in range(len(flags)):
         any_channel = np.uint16(0)
         for k in range(n_picks):
             any_channel |= channel_flags[t, k]
         joined = flags[t]
-        if any_channel:
+        if joined & R_BAD:
+            joined |= any_channel
+        elif any_channel:
             for k in range(n_picks):
                 of_channel = channel_flags[t, k]
                 if of_channel & R_REPAIRED:
