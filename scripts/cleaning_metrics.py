@@ -14,8 +14,8 @@ CC
 RRMSE
     RMS of output minus clean over RMS of clean in each channel, mean over channels.
 in good samples
-    The same over those samples that the chain does not flag, for all methods: chewing and movement
-    are gated, not corrected.
+    The same (CC, RRMSE, EOG correlation) over those samples that the chain does not flag, for all
+    methods: chewing and movement are gated, not corrected, and EOG electrodes see them, too.
 attenuation of an artifact, dB
     What the artifact leaves in the output is the output minus the output of the same fitted method,
     started afresh, on the same recording without this artifact (in the references, too). Its

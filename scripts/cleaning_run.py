@@ -50,7 +50,7 @@ def evaluate(seed: int, kind: str, *, slow: bool = True, seconds: float = 240.0)
         "cued": cleaning_scene(seed, kind, session=3, seconds=80.0, cued=True),
     }
     chain = our_chain(calibration.data, info, calibration.events)
-    good = trusted(chain, scenes["test"])
+    good = {name: trusted(chain, scenes[name]) for name in ("test", "cued")}
     methods = {OURS: measured(ours(chain), scenes, good)}
     seen = filtered(calibration.data, info.sfreq)
     for name, fit in RIVALS.items():
@@ -60,7 +60,7 @@ def evaluate(seed: int, kind: str, *, slow: bool = True, seconds: float = 240.0)
         method = behind_filters(fit(seen, info), info)
         methods[name] = measured(method, scenes, good, _SLOW_SECONDS if name in _SLOW else None)
     return {
-        "severity": severity(scenes["test"], good) | {"EOG": floor(scenes["cued"])},
+        "severity": severity(scenes["test"], good["test"]) | {"EOG": floor(scenes["cued"])},
         "methods": methods,
         "chain": chain_figures(chain, scenes["test"]),
     }
@@ -106,12 +106,13 @@ def floor(scene: Simulation) -> float:
 def measured(
     method: Method,
     scenes: dict[str, Simulation],
-    good: np.ndarray,
+    good: dict[str, np.ndarray],
     seconds: float | None = None,
 ) -> dict[str, float]:
     """Figures of one method over the scenes, of their first `seconds` if given.
 
-    `good` says for each sample of the test whether it counts for CC and RRMSE "in good samples".
+    `good` says for each sample of the test and of the cued scene whether it counts "in good
+    samples".
     """
     info = scenes["test"].info
     stop = None if seconds is None else round(seconds * info.sfreq)
@@ -119,7 +120,7 @@ def measured(
     data, seen = without_pops(test)[:stop], _cut(truth(test), stop)
     rows = slice(round(_SETTLE * info.sfreq), None)
     output = method(data)
-    kept = good[:stop][rows]
+    kept = good["test"][:stop][rows]
     figures = {
         "cc": correlation(seen.clean[rows], output[rows]),
         "rrmse": relative_error(seen.clean[rows], output[rows]),
@@ -143,6 +144,7 @@ def measured(
         seen.parts["evoked"], left("evoked"), onsets, length, seen.scale
     )
     figures["eog_correlation"] = _cued(method, scenes["cued"])
+    figures["eog_correlation_good"] = _cued(method, scenes["cued"], good["cued"])
     error = (output - seen.clean)[rows] / seen.scale
     for name, times in _happenings(test).items():
         inside = [k - rows.start for k in times if k > rows.start]
@@ -163,14 +165,15 @@ def _cut(seen: Truth, stop: int | None) -> Truth:
     return Truth(seen.clean[:stop], seen.mix[:stop], parts, seen.scale)
 
 
-def _cued(method: Method, scene: Simulation) -> float:
+def _cued(method: Method, scene: Simulation, good: np.ndarray | None = None) -> float:
     """Correlation with EOG over cued blinks and saccades: the larger of VEOG and HEOG."""
     info = scene.info
     output = method(scene.data)
     eog = [i for i, kind in enumerate(info.ch_types) if kind == "eog"]
     references = filtered(scene.data[:, eog], info.sfreq)
     rows = slice(*(round(CUES[k][j] * info.sfreq) for k, j in ((1, 1), (2, 2))))
-    return reference_correlation(output[rows], references[rows])
+    kept = slice(None) if good is None else good[rows]
+    return reference_correlation(output[rows][kept], references[rows][kept])
 
 
 def _locked_size(error: np.ndarray, onsets: list[int], sfreq: float) -> float:
