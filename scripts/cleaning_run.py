@@ -84,7 +84,7 @@ def behind_filters(clean: Method, info: SignalInfo) -> Method:
 
 def without_pops(scene: Simulation) -> np.ndarray:
     """Data of a scene without pops."""
-    return scene.data - scene.components["pop"]
+    return scene.data - scene.components.get("pop", 0.0)
 
 
 def severity(scene: Simulation, good: np.ndarray | None = None) -> dict[str, float]:

@@ -116,7 +116,7 @@ class EyeCorrection:
             data,
             flags,
         )
-        return chunk._replace(data=data, flags=flags)
+        return Chunk(data, chunk.times, chunk.index, flags, chunk.channel_flags)
 
     def reset(self) -> None:
         """Close the gates."""

@@ -118,7 +118,7 @@ class HeartbeatTemplate:
             data,
             flags,
         )
-        return chunk._replace(data=data, flags=flags)
+        return Chunk(data, chunk.times, chunk.index, flags, chunk.channel_flags)
 
     def reset(self) -> None:
         """Restore the calibrated template and levels; forget the beats."""

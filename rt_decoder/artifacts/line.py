@@ -143,7 +143,7 @@ class LineCanceller:
             self._status,
             data,
         )
-        return chunk._replace(data=data)
+        return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
 
     def reset(self) -> None:
         """Begin anew at the nominal frequency."""

@@ -142,7 +142,7 @@ class MuscleGate:
             self._acc,
             flags,
         )
-        return chunk._replace(flags=flags)
+        return Chunk(chunk.data, chunk.times, chunk.index, flags, chunk.channel_flags)
 
     def reset(self) -> None:
         """Begin anew at the level of the next sample, with the flags down."""

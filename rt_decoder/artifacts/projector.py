@@ -71,7 +71,7 @@ class Projector:
         data = self._data.take(len(chunk.data))
         data[:] = chunk.data
         project(data, self._n_data, self.kept, self._right, self._left, self._memory)
-        return chunk._replace(data=data)
+        return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
 
     def reset(self) -> None:
         """Do nothing: a matrix has no memory."""

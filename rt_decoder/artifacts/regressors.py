@@ -222,11 +222,9 @@ class ReferenceRegression:
         n = len(chunk.data)
         references, inverse, weights = self._live
         data, flags = self._data.take(n), self._flags.take(n)
-        data[:] = chunk.data
-        flags[:] = chunk.flags
         kernel.regress(
-            data,
-            flags,
+            chunk.data,
+            chunk.flags,
             chunk.channel_flags,
             chunk.index,
             self._constants,
@@ -239,6 +237,8 @@ class ReferenceRegression:
             self._most,
             self._channels,
             self._regressors,
+            data,
+            flags,
         )
         return Chunk(data, chunk.times, chunk.index, flags, chunk.channel_flags)
 

@@ -58,25 +58,29 @@ def regress(
     most: np.ndarray,
     channels: np.ndarray,
     regressors: np.ndarray,
+    out: np.ndarray,
+    out_flags: np.ndarray,
 ) -> None:
-    """Subtract what the references explain from `x` (n, all channels), in place; then learn.
+    """Subtract what the references explain from `x` (n, all channels) into `out`; then learn.
 
     `taps` (k, 2) holds the reference and the lag in samples of each regressor, `ring` (length, r)
     the past of the references, `inverse` (2, k, k) P live and calibrated; `constants`,
     `references` (r, 16), `weights` (2, k, c), `channels` (4, c) and `regressors` (4, k) hold what
     the names at the top of this file say. `products` (k, k) are the regressors' mean products, and
-    `most` (r, c) is the power that may leave a channel by what weights differ from calibrated ones. `flags` (n,) get `REGRESSED` where more than `NOTABLE`
-    went out of a channel.
+    `most` (r, c) is the power that may leave a channel by what weights differ from calibrated ones.
+    `out_flags` (n,) are `flags` with `REGRESSED` where more than `NOTABLE` went out of a channel.
     """
     live = weights[LIVE]
     n_channels = live.shape[1]
     every = int(constants[EVERY])
     for t in range(len(x)):
-        row = x[t, :n_channels]
+        row = out[t, :n_channels]
         _listen(x[t], channel_flags[t], constants, ring, references)
         _look_back(taps, ring, references, regressors[NOW])
-        if _subtract(row, live, channels, regressors[NOW]):
-            flags[t] |= REGRESSED
+        n_notable = _subtract(x[t], live, channels, regressors[NOW], out[t])
+        out_flags[t] = flags[t]
+        if n_notable > 0:
+            out_flags[t] |= REGRESSED
         if (index + t) % every or flags[t] & UNTRUSTED:
             continue
         n_learning = _may_learn(taps, len(ring), references, regressors)
@@ -169,9 +173,11 @@ def _may_learn(
 
 
 @njit(**KERNEL)
-def _subtract(row: np.ndarray, live: np.ndarray, channels: np.ndarray, now: np.ndarray) -> int:
-    """Take ``live.T @ now`` out of `row` (c,); in how many channels that was notable."""
-    n_channels = len(row)
+def _subtract(
+    row: np.ndarray, live: np.ndarray, channels: np.ndarray, now: np.ndarray, clean: np.ndarray
+) -> int:
+    """Take ``live.T @ now`` out of `row` into `clean`; in how many channels that was notable."""
+    n_channels = live.shape[1]
     predicted, notable = channels[PREDICTED, :n_channels], channels[NOTABLE, :n_channels]
     predicted[:] = 0.0
     n_triples = len(now) - len(now) % 3
@@ -186,8 +192,10 @@ def _subtract(row: np.ndarray, live: np.ndarray, channels: np.ndarray, now: np.n
             predicted[k] += z0 * w0[k]
     n_notable = 0
     for k in range(n_channels):
-        row[k] -= predicted[k]
+        clean[k] = row[k] - predicted[k]
         n_notable += abs(predicted[k]) > notable[k]
+    for k in range(n_channels, len(row)):
+        clean[k] = row[k]
     return n_notable
 
 
