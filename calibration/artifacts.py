@@ -14,8 +14,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from calibration.eye import fit_eye
 from calibration.heartbeat import fit_heartbeat
+from calibration.line import line_report
 from calibration.muscle import fit_muscle
 from calibration.projectors import projector_from_info
 from calibration.regression import fit_regression
@@ -72,8 +75,8 @@ def fit_cleaning(
     model, report = draft, {}
     settings = draft.recipe["clean"]
     if settings["line"] == "adaptive" and draft.recipe["stream"]["line_freq"]:
-        canceller, report["line"] = _line(draft)
-        model = replace(model, cleaning={"line": canceller})
+        model = replace(model, cleaning={"line": _line(draft)})
+        report["line"] = _told_of_line(model, sessions, share)
     if mne_info is not None and settings["projections"]:
         asked = {kind: kind in settings["projections"] for kind in ("ssp", "sss")}
         projector = projector_from_info(mne_info, draft.info, **asked)
@@ -99,12 +102,26 @@ def fit_cleaning(
     return model, report
 
 
-def _line(draft: Model) -> tuple[dict[str, Any], dict[str, Any]]:
+def _line(draft: Model) -> dict[str, Any]:
     """Mains and the multiples that the band-pass would let through, as the notches would be."""
     line, h_freq = draft.recipe["stream"]["line_freq"], draft.recipe["filter"]["h_freq"]
     edge = min(2 * h_freq if h_freq else math.inf, 0.45 * draft.info.sfreq)
-    arguments = {"line_freq": line, "harmonics": max(1, math.ceil(edge / line) - 1)}
-    return arguments, dict(arguments)
+    return {"line_freq": line, "harmonics": max(1, math.ceil(edge / line) - 1)}
+
+
+def _told_of_line(
+    model: Model, sessions: Sequence[LabelledRecording], share: float
+) -> dict[str, Any]:
+    """Frequencies that are cancelled, and what that does to channels of the first type."""
+    told = dict(model.cleaning["line"])
+    freqs = [told["line_freq"] * (k + 1) for k in range(told["harmonics"])]
+    kinds = np.array(model.info.ch_types[: model.n_picks])
+    before, after = (
+        collect(model, sessions, stages, share) for stages in (("decimate", "guard"), ("line",))
+    )
+    columns = np.flatnonzero(kinds == kinds[0])
+    data = before.data[:, columns], after.data[:, columns]
+    return told | line_report(*data, after.bad, model.info.sfreq, freqs)
 
 
 def _arguments(fit: Any) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from calibration.report_stages import stage_summary
 from rt_decoder.model import Model
 
 __all__ = ["SCORES", "certificate_lines", "cleaning_lines", "score_lines"]
@@ -116,13 +119,17 @@ def _regressors(report: dict[str, Any]) -> str:
     return "; ".join(parts) + f"; injected response kept {report['injected_gain']:.3f}"
 
 
+def _summary(stage: str, report: dict[str, Any]) -> str:
+    return "; ".join(part for part in stage_summary(stage, report) if part)
+
+
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
 
-_STAGES = {
-    "line": _plain,
-    "projector": _plain,
+_STAGES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "line": partial(_summary, "line"),
+    "projector": partial(_summary, "projector"),
     "muscle": _muscle,
     "repair": _repair,
     "eye": _eye,

@@ -9,8 +9,7 @@ __all__ = ["stage_summary"]
 
 def stage_summary(stage: str, found: dict[str, Any]) -> tuple[str, str, str]:
     """What was found, what is taken out and what is preserved, by a stage that was fitted."""
-    brief = _BRIEF.get(stage)
-    return brief(found) if brief else ("", "", "")
+    return _BRIEF[stage](found)
 
 
 def _db(value: float | None) -> str:
@@ -25,6 +24,20 @@ def _of_muscle(found: dict[str, Any]) -> tuple[str, str, str]:
     band = found.get("band_hz")
     seen = f"{band[0]:g} to {band[1]:g} Hz" if band else str(found.get("silent", ""))
     return seen, f"flagged: {', '.join(flagged)}" if flagged else "", "everything"
+
+
+def _of_line(found: dict[str, Any]) -> tuple[str, str, str]:
+    freqs = [found["line_freq"] * (k + 1) for k in range(found["harmonics"])]
+    what = f"{', '.join(f'{freq:g}' for freq in freqs)} Hz"
+    if "attenuation_db" not in found:
+        return what, _db(None), ""
+    taken = ", ".join(f"{value:.1f} dB" for value in found["attenuation_db"])
+    return what, taken, f"{min(found['preserved']):.1%} of the power 1 to 3 Hz away, at least"
+
+
+def _of_projector(found: dict[str, Any]) -> tuple[str, str, str]:
+    what = ", ".join([*found["ssp"], *(["signal-space separation"] if found["sss"] else [])])
+    return what, "", f"rank {found['rank']}"
 
 
 def _of_repair(found: dict[str, Any]) -> tuple[str, str, str]:
@@ -66,6 +79,8 @@ def _of_heartbeat(found: dict[str, Any]) -> tuple[str, str, str]:
 
 _BRIEF = {
     "muscle": _of_muscle,
+    "line": _of_line,
+    "projector": _of_projector,
     "repair": _of_repair,
     "eye": _of_eye,
     "regressors": _of_regressors,

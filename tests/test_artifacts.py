@@ -14,6 +14,7 @@ from calibration.artifacts import fit_cleaning
 from calibration.design import build_design
 from calibration.events import Event
 from calibration.recipe import Fit
+from calibration.report_stages import stage_summary
 from calibration.seen import collect, cues, onsets, unlocked_share
 from rt_decoder.decoder import decode_recording
 from rt_decoder.model import Model, load_model, model_hash, save_model
@@ -21,7 +22,7 @@ from rt_decoder.pipeline import CLEANING, Pipeline
 from rt_decoder.signal import Marker, ModelMismatch
 from rt_decoder.sources.recording import Recording
 from tests.cleaned import STAGES, drafted, fitted, labelled, scene, without_channels
-from tests.small import WORDS, timeless
+from tests.small import WORDS, random_model, small_recipe, timeless
 
 
 def decoded(model: Model, recording: Recording, **kwargs: Any) -> list[tuple[Any, ...]]:
@@ -238,3 +239,21 @@ def test_a_readout_says_what_was_wrong_with_the_channels(test_scene) -> None:
     assert one.reasons == ()
     assert every.abstained
     assert {"rail", "bad_channel"} <= set(every.reasons)
+
+
+def test_the_adaptive_canceller_is_fitted_by_nobody_and_judged_all_the_same() -> None:
+    """60 uV of mains are taken out, and the activity beside them is kept."""
+    recording = scene()
+    data = recording.data.copy()
+    seconds = np.arange(len(data)) / recording.info.sfreq
+    data[:, :12] += 60e-6 * np.sin(2 * np.pi * 50.03 * seconds)[:, None]
+    recipe = small_recipe(stream={"line_freq": 50.0}, clean={"stages": [], "line": "adaptive"})
+    recording = replace(recording, data=data)
+    _, report = fit_cleaning(random_model(recording, recipe), [labelled(recording)])
+    told = report["line"]
+    assert told["attenuation_db"][0] > 20.0
+    assert 0.9 < told["preserved"][0] < 1.1
+    what, taken, kept = stage_summary("line", told)
+    assert what.startswith("50")
+    assert f"{told['attenuation_db'][0]:.1f} dB" in taken
+    assert "%" in kept

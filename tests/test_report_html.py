@@ -22,7 +22,6 @@ from calibration.report_html import report_page, write_report
 from calibration.report_stages import stage_summary
 from calibration.report_stretch import look
 from rt_decoder.model import Model, model_hash
-from rt_decoder.pipeline import CLEANING
 from rt_decoder.sources.recording import Recording
 from tests.cleaned import STAGES, fitted, labelled, scene
 from tests.small import call, fake_embedder, fit_small, small_recipe, small_recording
@@ -152,10 +151,10 @@ def test_scores_stand_beside_chance_and_prior() -> None:
     assert "these figures are optimistic" in optimistic
 
 
-def test_every_stage_of_the_pipeline_has_a_summary() -> None:
-    for stage in CLEANING:
-        if stage not in STAGES:
-            assert stage_summary(stage, {}) == ("", "", "")
+def test_a_projector_says_where_it_is_from_and_what_it_leaves() -> None:
+    found = {"ssp": ["PCA-v1", "PCA-v2"], "sss": True, "rank": 60, "left": {}}
+    sources = "PCA-v1, PCA-v2, signal-space separation"
+    assert stage_summary("projector", found) == (sources, "", "rank 60")
 
 
 # --- the command lines
