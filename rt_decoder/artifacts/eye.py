@@ -90,12 +90,13 @@ class EyeCorrection:
         self.threshold, self.release_s = float(threshold), float(release_s)
         # over all channels, 0 at the references, in units of the scale at rest
         rank, c = len(rest_scale), info.n_channels
-        self._mixing, self._unmixing = np.zeros((rank, c)), np.zeros((rank, c))
+        fours = -(-rank // 4) * 4  # as the kernel takes them
+        self._mixing, self._unmixing = np.zeros((rank, c)), np.zeros((fours, c))
         self._mixing[:, picks] = (mixing * rest_scale).T
-        self._unmixing[:, picks] = (unmixing / rest_scale).T
+        self._unmixing[:rank, picks] = (unmixing / rest_scale).T
         step = 1.0 / (release_s * info.sfreq)
         self._levels = np.array([1.0, _FULL, _WIDE, _HOLD, step / threshold]) * threshold
-        self._gate, self._sources = np.zeros(rank), np.zeros(rank)
+        self._gate, self._sources = np.zeros(rank), np.zeros(fours)
         self._data = Rows((c,), np.float64)
         self._flags = Rows((), np.uint16)
 

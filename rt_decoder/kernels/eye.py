@@ -33,36 +33,41 @@ def subtract_gated(
 ) -> None:
     """Subtract gated sources from `x` (n, c) into `out` (n, c).
 
-    `unmixing` and `mixing` are (r, c); `levels` is (low, high, wide, hold, step): the gate of a
-    source opens at once as its size passes from `low` to `high`, and closes by `step` a sample
-    while its size is below `hold`; a size from `high` to `wide` opens the gates of all. `gate` (r,)
-    is the state, `sources` (r,) scratch. `out_flags` (n,) are `flags` with `reason` where a gate is
-    open further than `visible`.
+    `mixing` is (r, c), and so is `unmixing`, with rows of 0 up to a multiple of four; `levels` is
+    (low, high, wide, hold, step): the gate of a source opens at once as its size passes from `low`
+    to `high`, and closes by `step` a sample while its size is below `hold`; a size from `high` to
+    `wide` opens the gates of all. `gate` (r,) is the state; `sources`, as long as `unmixing`, is
+    scratch. `out_flags` (n,) are `flags` with `reason` where a gate is open further than `visible`.
     """
     n, n_channels = x.shape
-    n_eights = n_channels - n_channels % 8
+    n_fours = n_channels - n_channels % 4
     low, high, wide, hold, step = levels[0], levels[1], levels[2], levels[3], levels[4]
     for t in range(n):
         row, clean = x[t], out[t]
         largest = 0.0
-        for j in range(len(gate)):
-            w = unmixing[j]
-            # eight sums side by side: a single one waits for each addition, 4 times slower
-            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-            for k in range(0, n_eights, 8):
-                s0 += row[k] * w[k]
-                s1 += row[k + 1] * w[k + 1]
-                s2 += row[k + 2] * w[k + 2]
-                s3 += row[k + 3] * w[k + 3]
-                s4 += row[k + 4] * w[k + 4]
-                s5 += row[k + 5] * w[k + 5]
-                s6 += row[k + 6] * w[k + 6]
-                s7 += row[k + 7] * w[k + 7]
-            source = ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
-            for k in range(n_eights, n_channels):
-                source += row[k] * w[k]
-            sources[j] = source
-            largest = max(largest, abs(source))
+        for j in range(0, len(unmixing), 4):
+            w0, w1, w2, w3 = unmixing[j], unmixing[j + 1], unmixing[j + 2], unmixing[j + 3]
+            # Sixteen sums side by side, for a single one waits for each addition; four sources at
+            # once, for every value is then loaded once.
+            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = 0.0
+            d0 = d1 = d2 = d3 = e0 = e1 = e2 = e3 = 0.0
+            for k in range(0, n_fours, 4):
+                x0, x1, x2, x3 = row[k], row[k + 1], row[k + 2], row[k + 3]
+                a0, a1 = a0 + x0 * w0[k], a1 + x1 * w0[k + 1]
+                a2, a3 = a2 + x2 * w0[k + 2], a3 + x3 * w0[k + 3]
+                b0, b1 = b0 + x0 * w1[k], b1 + x1 * w1[k + 1]
+                b2, b3 = b2 + x2 * w1[k + 2], b3 + x3 * w1[k + 3]
+                d0, d1 = d0 + x0 * w2[k], d1 + x1 * w2[k + 1]
+                d2, d3 = d2 + x2 * w2[k + 2], d3 + x3 * w2[k + 3]
+                e0, e1 = e0 + x0 * w3[k], e1 + x1 * w3[k + 1]
+                e2, e3 = e2 + x2 * w3[k + 2], e3 + x3 * w3[k + 3]
+            a, b = (a0 + a2) + (a1 + a3), (b0 + b2) + (b1 + b3)
+            d, e = (d0 + d2) + (d1 + d3), (e0 + e2) + (e1 + e3)
+            for k in range(n_fours, n_channels):
+                a, b = a + row[k] * w0[k], b + row[k] * w1[k]
+                d, e = d + row[k] * w2[k], e + row[k] * w3[k]
+            sources[j], sources[j + 1], sources[j + 2], sources[j + 3] = a, b, d, e
+            largest = max(largest, max(max(abs(a), abs(b)), max(abs(d), abs(e))))
         common = _smooth_step(largest, high, wide)
         for k in range(n_channels):
             clean[k] = row[k]
