@@ -18,7 +18,7 @@ import numpy as np
 
 from calibration.eye import fit_eye
 from calibration.heartbeat import fit_heartbeat
-from calibration.line import line_report
+from calibration.line import line_report, spectrum
 from calibration.muscle import fit_muscle
 from calibration.projectors import projector_from_info
 from calibration.regression import fit_regression
@@ -115,13 +115,17 @@ def _told_of_line(
     """Frequencies that are cancelled, and what that does to channels of the first type."""
     told = dict(model.cleaning["line"])
     freqs = [told["line_freq"] * (k + 1) for k in range(told["harmonics"])]
-    kinds = np.array(model.info.ch_types[: model.n_picks])
-    before, after = (
-        collect(model, sessions, stages, share) for stages in (("decimate", "guard"), ("line",))
+    columns = np.flatnonzero(
+        np.array(model.info.ch_types[: model.n_picks]) == model.info.ch_types[0]
     )
-    columns = np.flatnonzero(kinds == kinds[0])
-    data = before.data[:, columns], after.data[:, columns]
-    return told | line_report(*data, after.bad, model.info.sfreq, freqs)
+    spectra = []
+    for stages in (("decimate", "guard"), ("line",)):
+        seen = collect(model, sessions, stages, share)
+        power = spectrum(seen.data[:, columns], seen.bad, model.info.sfreq)
+        if power is None:
+            return told
+        spectra.append(power)
+    return told | line_report(spectra[0], spectra[1], freqs)
 
 
 def _arguments(fit: Any) -> dict[str, Any]:

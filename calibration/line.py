@@ -10,60 +10,56 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["line_report"]
+__all__ = ["line_report", "spectrum"]
 
 _WINDOW = 4.0  # s: a quarter of a Hz apart
-_PEAK, _NEAR, _FAR = (
-    0.5,
-    1.0,
-    3.0,
-)  # Hz from the line: its peak; from here to there, its surroundings
+_PEAK = 0.5  # Hz from the line that its peak takes
+_NEAR, _FAR = 1.0, 3.0  # Hz from the line: its surroundings
+_LEAST = 2.0  # times the power of the surroundings: below it there are no mains
 
 
-def line_report(
-    before: np.ndarray, after: np.ndarray, bad: np.ndarray, sfreq: float, freqs: Sequence[float]
-) -> dict[str, Any]:
-    """Attenuation of mains and gain of its surroundings, pooled over data channels.
+def spectrum(x: np.ndarray, bad: np.ndarray, sfreq: float) -> np.ndarray | None:
+    """Mean power over channels of `x` (n, c) and windows of 4 s, every quarter of a Hz.
+
+    Windows with a sample that is `bad` (n,) are left out; None if none remains.
+    """
+    length = round(_WINDOW * sfreq)
+    window = np.hanning(length)[:, None]
+    powers = [
+        np.mean(np.abs(np.fft.rfft((part - part.mean(axis=0)) * window, axis=0)) ** 2, axis=1)
+        for start in range(0, len(x) - length + 1, length)
+        if not bad[start : start + length].any()
+        for part in (x[start : start + length],)
+    ]
+    return np.mean(powers, axis=0) if powers else None
+
+
+def line_report(before: np.ndarray, after: np.ndarray, freqs: Sequence[float]) -> dict[str, Any]:
+    """Attenuation of mains, and gain of what surrounds them.
 
     Parameters
     ----------
-    before, after : array of shape (n, c)
-        Data channels as they go into the stage and as they leave it, of one unit.
-    bad : array of shape (n,), bool
-        Samples to leave out: so is every window of 4 s with one of them.
-    sfreq : float
-        Hz.
+    before, after : array of shape (n_freqs,)
+        Of what goes into the stage and what leaves it, see `spectrum`.
     freqs : sequence of float
         Mains and the harmonics that are cancelled, in Hz.
 
     Returns
     -------
     dict
-        `attenuation_db` and `preserved` (gain of power from 1 to 3 Hz around), one a frequency;
-        empty where no window is good.
+        A value a frequency: `attenuation_db` of the peak, at least (it ends at the surroundings),
+        None where there are no mains; `preserved`, the gain of power 1 to 3 Hz away.
     """
-    length = round(_WINDOW * sfreq)
-    starts = range(0, len(before) - length + 1, length)
-    rows = [slice(k, k + length) for k in starts if not bad[k : k + length].any()]
-    if not rows:
-        return {}
-    spectra = [np.mean([_power(x[row]) for row in rows], axis=0) for x in (before, after)]
-    at = np.fft.rfftfreq(length, 1.0 / sfreq)
-    attenuation, preserved = [], []
+    at = np.arange(len(before)) / _WINDOW
+    attenuation: list[float | None] = []
+    preserved = []
     for freq in freqs:
         away = np.abs(at - freq)
         near, peak = (away >= _NEAR) & (away <= _FAR), away <= _PEAK
-        floors = [float(np.mean(power[near])) for power in spectra]
-        heights = [
-            max(float(np.mean(power[peak])) - floor, 1e-3 * floor)
-            for power, floor in zip(spectra, floors, strict=True)
-        ]
-        attenuation.append(round(10.0 * float(np.log10(heights[0] / heights[1])), 1))
-        preserved.append(round(floors[1] / floors[0], 3))
+        floor, kept = float(np.mean(before[near])), float(np.mean(after[near]))
+        height = float(np.mean(before[peak]))
+        left = max(float(np.mean(after[peak])), kept)
+        there = height > _LEAST * floor
+        attenuation.append(round(10.0 * float(np.log10(height / left)), 1) if there else None)
+        preserved.append(round(kept / floor, 3))
     return {"attenuation_db": attenuation, "preserved": preserved}
-
-
-def _power(x: np.ndarray) -> np.ndarray:
-    """Periodogram of (n, c), mean over channels."""
-    window = np.hanning(len(x))[:, None]
-    return np.asarray(np.mean(np.abs(np.fft.rfft((x - x.mean(axis=0)) * window, axis=0)) ** 2, 1))

@@ -120,7 +120,8 @@ def _regressors(report: dict[str, Any]) -> str:
 
 
 def _summary(stage: str, report: dict[str, Any]) -> str:
-    return "; ".join(part for part in stage_summary(stage, report) if part)
+    parts = zip(("", "taken out: ", "kept: "), stage_summary(stage, report), strict=True)
+    return "; ".join(label + part for label, part in parts if part)
 
 
 def _is_plain(value: Any) -> bool:

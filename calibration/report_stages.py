@@ -27,12 +27,15 @@ def _of_muscle(found: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _of_line(found: dict[str, Any]) -> tuple[str, str, str]:
-    freqs = [found["line_freq"] * (k + 1) for k in range(found["harmonics"])]
-    what = f"{', '.join(f'{freq:g}' for freq in freqs)} Hz"
+    freqs = [f"{found['line_freq'] * (k + 1):g} Hz" for k in range(found["harmonics"])]
     if "attenuation_db" not in found:
-        return what, _db(None), ""
-    taken = ", ".join(f"{value:.1f} dB" for value in found["attenuation_db"])
-    return what, taken, f"{min(found['preserved']):.1%} of the power 1 to 3 Hz away, at least"
+        return ", ".join(freqs), _db(None), ""
+    taken = ", ".join(
+        f"{freq} {'not there' if db is None else f'{db:.1f} dB, at least'}"
+        for freq, db in zip(freqs, found["attenuation_db"], strict=True)
+    )
+    kept = ", ".join(f"{share:.1%}" for share in found["preserved"])
+    return ", ".join(freqs), taken, f"{kept} of the power 1 to 3 Hz away"
 
 
 def _of_projector(found: dict[str, Any]) -> tuple[str, str, str]:

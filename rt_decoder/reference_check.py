@@ -1,19 +1,34 @@
-"""Does a reference still say what it said in calibration? Contacts come loose, belts get turned."""
+"""Whether references can be used, and whether they were turned upside down since calibration."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from rt_decoder.artifacts.regressors import ReferenceRegression
 
 __all__ = ["ReferenceCheck"]
 
-EVERY = 1.0  # s between two looks
-CHANGED, AS_BEFORE = 0.4, 0.6  # agreement below which one has changed, above which it is back
+EVERY = 0.2  # s between two looks; a bad sample shows for longer
+CHANGED, AS_BEFORE = 0.25, 0.5  # agreement below which one has changed, above which it is back
+PERSISTS = 25  # looks in a row that tell of a change
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was told of a reference."""
+
+    usable: bool = True
+    changed: bool = False
+    n_against: int = 0  # looks in a row that contradict `changed`
 
 
 class ReferenceCheck:
-    """Tells when a reference can no longer be used, has changed, and is as before again.
+    """Tells when a reference cannot be used, was turned upside down, and is as before again.
+
+    A reference that was turned upside down is known by its weights, which vanish while they are
+    learned anew: the sooner, the more of its artifact there is. One that has become weaker,
+    stronger or noisier is not noticed.
 
     Parameters
     ----------
@@ -23,33 +38,33 @@ class ReferenceCheck:
 
     def __init__(self, stage: ReferenceRegression | None) -> None:
         self._stage = stage
-        self._state = dict.fromkeys(() if stage is None else stage.names, "usable")
+        self._told = {name: _Told() for name in (() if stage is None else stage.names)}
         self._look_at = -float("inf")
 
     def look(self, now: float) -> list[tuple[str, dict[str, Any]]]:
         """What has happened to references at the time `now` in s: (event, details).
 
-        `reference_unusable` (it is flagged: lost, railed, flat), `reference_changed` (what it
-        explains now is little of what it explained in calibration, or upside down),
-        `reference_usable`; details name the channel and tell its `agreement`.
+        `reference_unusable` (it is flagged: lost, railed) and `reference_usable`;
+        `reference_changed` (less than a quarter of its calibrated weights is left, for 5 s) and
+        `reference_as_before` (more than half of them is back). Details name the channel and tell
+        its `agreement`.
         """
         if self._stage is None or now < self._look_at:
             return []
         self._look_at = now + EVERY
+        usable, agreement = self._stage.usable.tolist(), self._stage.agreement.tolist()
+        # a reset restores calibrated weights, whatever the reference is like
+        learned = self._stage.age > self._stage.time_constant
         found = []
-        agreement, usable = self._stage.agreement, self._stage.usable
-        for (name, was), agrees, good in zip(
-            self._state.items(), agreement.tolist(), usable.tolist(), strict=True
-        ):
-            if not good:
-                state = "unusable"
-            elif agrees < (AS_BEFORE if was == "changed" else CHANGED):
-                state = "changed"
-            else:
-                state = "usable"
-            if state != was:
-                self._state[name] = state
-                found.append(
-                    (f"reference_{state}", {"channel": name, "agreement": round(agrees, 2)})
-                )
+        for (name, told), good, agrees in zip(self._told.items(), usable, agreement, strict=True):
+            details = {"channel": name, "agreement": round(agrees, 2)}
+            if good != told.usable:
+                told.usable = good
+                found.append(("reference_usable" if good else "reference_unusable", details))
+            against = agrees > AS_BEFORE and learned if told.changed else agrees < CHANGED
+            told.n_against = told.n_against + 1 if against else 0
+            if told.n_against == PERSISTS:
+                told.changed, told.n_against = not told.changed, 0
+                event = "reference_changed" if told.changed else "reference_as_before"
+                found.append((event, details))
         return found

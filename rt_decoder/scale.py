@@ -12,8 +12,9 @@ _PIECES = 20
 class ScaleCheck:
     """Compare the first seconds of a stream with calibration: volts are not microvolts.
 
-    Of twenty pieces the median counts: a jump of all channels, as when the cap is plugged in, is
-    no scale.
+    They are judged in twenty pieces, of which the median counts: a jump of all channels, as when
+    the cap is plugged in, is no scale. A piece in which a channel stands still or is not there says
+    nothing of it.
 
     Parameters
     ----------
@@ -25,29 +26,30 @@ class ScaleCheck:
 
     def __init__(self, expected: np.ndarray, n_samples: int) -> None:
         self.expected = expected
-        self._left = n_samples
-        self._n_piece = n_samples // _PIECES
-        self._means: list[np.ma.MaskedArray] = []
-        self._steps: list[np.ndarray] = []  # of the present piece
+        self._n_samples = max(1, n_samples)
+        self._n = 0
+        self._sums = np.zeros((_PIECES, len(expected)))
+        self._counts = np.zeros((_PIECES, len(expected)))
         self._last: np.ndarray | None = None
 
     @property
     def done(self) -> bool:
         """Whether enough samples were seen."""
-        return self._left <= 0
+        return self._n >= self._n_samples
 
     def update(self, data: np.ndarray) -> np.ndarray | None:
-        """Ratio (c,) of live to calibration once enough samples came, None before."""
+        """Ratio (c,) of live to calibration once enough samples came, None before; 0 if unknown."""
         if self._last is not None:
             data = np.vstack((self._last, data))
         self._last = data[-1:].copy()
-        self._steps.append(np.abs(np.diff(data, axis=0)))
-        self._left -= len(data) - 1
-        if self.done or sum(map(len, self._steps)) >= self._n_piece:
-            piece = np.ma.masked_invalid(np.concatenate(self._steps))
-            self._means.append(piece.mean(axis=0))
-            self._steps.clear()
+        steps = np.abs(np.diff(np.where(np.isfinite(data), data, np.nan), axis=0))
+        steps = steps[: self._n_samples - self._n]
+        piece = (self._n + np.arange(len(steps))) * _PIECES // self._n_samples
+        np.add.at(self._sums, piece, np.nan_to_num(steps))
+        np.add.at(self._counts, piece, np.isfinite(steps))
+        self._n += len(steps)
         if not self.done:
             return None
-        usual = np.ma.median(np.ma.stack(self._means), axis=0).filled(0.0)
+        usual = np.ma.masked_equal(self._sums, 0.0) / np.maximum(self._counts, 1.0)
+        usual = np.ma.median(usual, axis=0).filled(0.0)
         return np.asarray(usual / np.maximum(self.expected, np.finfo(float).tiny))

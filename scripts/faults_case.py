@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import threading
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,8 @@ def apart(recording: Recording) -> tuple[Recording, Recording]:
 def save_fitted(of: str, sfreq: float, path: Path) -> None:
     """Write a model with every cleaning stage, and a random map.
 
-    Where references are a stream of their own, an ECG comes too late to be regressed on, and what
-    is left of the heart is small; a belt does not.
+    Where references are a stream of their own they come late: a belt hardly suffers, but of the
+    heart an ECG explains little then, and so little may be left that no template is found.
     """
     recording, needed = make_recording(sfreq, 120.0, session=1), set(STAGES)
     if of == "references":
@@ -186,27 +185,28 @@ class Senders:
     def __init__(self, *streams: tuple[Recording, str, tuple[Fault, ...], int | None]) -> None:
         self._over = threading.Event()
         self._begin = 0.0
-        together = threading.Barrier(len(streams), self._now, timeout=60.0)
+        self._together = threading.Barrier(len(streams), self._now, timeout=60.0)
         self.sent: dict[str, Replayed] = {}
-        self._threads = [
-            threading.Thread(target=self._send, args=(*stream, together.wait)) for stream in streams
-        ]
+        self._threads = [threading.Thread(target=self._send, args=stream) for stream in streams]
 
     def _now(self) -> None:
         self._begin = local_clock()
 
     def _send(
-        self, recording: Recording, source_id: str, faults: tuple[Fault, ...], chunk: int | None,
-        wait: Callable[[], int],
-    ) -> None:  # fmt: skip
-        def begin() -> float:
-            wait()
-            return self._begin
+        self, recording: Recording, source_id: str, faults: tuple[Fault, ...], chunk: int | None
+    ) -> None:
+        try:
+            self.sent[source_id] = replay(
+                recording, name=source_id, source_id=source_id, chunk=chunk, faults=faults, seed=1,
+                begin=self._start, linger=1.0, should_stop=self._over.is_set,
+            )  # fmt: skip
+        except BaseException:
+            self._together.abort()  # the others need not wait for this one
+            raise
 
-        self.sent[source_id] = replay(
-            recording, name=source_id, source_id=source_id, chunk=chunk, faults=faults, seed=1,
-            begin=begin, linger=1.0, should_stop=self._over.is_set,
-        )  # fmt: skip
+    def _start(self) -> float:
+        self._together.wait()
+        return self._begin
 
     def __enter__(self) -> Senders:
         for thread in self._threads:

@@ -222,17 +222,41 @@ def test_references_that_cannot_be_used_are_told(fault) -> None:
     for channel in NAMES:
         (gone, first), (back, second) = [one[:2] for one in told if one[2] == channel]
         assert (first, second) == ("reference_unusable", "reference_usable")
-        assert GONE <= gone < GONE + 1.1
+        assert GONE <= gone < GONE + 0.3
         assert BACK <= back < BACK + 2.5
+
+
+@pytest.mark.slow
+def test_a_short_fault_is_told_too() -> None:
+    data = heart_and_breath().data.copy()
+    columns = [heart_and_breath().info.ch_names.index(name) for name in NAMES]
+    data[5010:5020, columns] = np.nan
+    events = [event for _, event, _ in cleaned(recorded(data), model()).told]
+    assert sorted(events) == sorted(2 * ["reference_unusable", "reference_usable"])
+
+
+def first_change(told: list[tuple[float, str, str]], channel: str) -> float:
+    """When a reference was first told to have changed, in s."""
+    return next(t for t, event, name in told if (event, name) == ("reference_changed", channel))
 
 
 def test_references_that_were_turned_upside_down_are_told() -> None:
     """As soon as the weights have learned that little fits any more."""
     told = faulty(inverts, NAMES).told
     for channel in NAMES:
-        when, event, _ = next(one for one in told if one[2] == channel)
-        assert event == "reference_changed"
-        assert GONE + 5.0 < when < GONE + 45.0
+        assert GONE + 10.0 < first_change(told, channel) < BACK
+
+
+@pytest.mark.slow
+def test_a_reset_is_no_proof_that_a_reference_is_as_before() -> None:
+    """Weights are calibrated ones then, whatever the reference is like."""
+    whole = with_fault(inverts, ("RESP",))
+    kept = (whole.stamps < 72.0) | (whole.stamps >= 72.2)
+    markers = tuple(marker._replace(index=-1) for marker in whole.markers)
+    holed = replace(whole, data=whole.data[kept], stamps=whole.stamps[kept], markers=markers)
+    told = cleaned(holed, model()).told
+    assert first_change(told, "RESP") < 72.0
+    assert [event for _, event, _ in told] == ["reference_changed"]
 
 
 @pytest.mark.slow

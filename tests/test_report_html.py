@@ -17,11 +17,13 @@ import pytest
 
 from calibration import fit
 from calibration.demo import save_recording
+from calibration.report import cleaning_lines
 from calibration.report_figures import figures
 from calibration.report_html import report_page, write_report
 from calibration.report_stages import stage_summary
 from calibration.report_stretch import look
 from rt_decoder.model import Model, model_hash
+from rt_decoder.pipeline import CLEANING
 from rt_decoder.sources.recording import Recording
 from tests.cleaned import STAGES, fitted, labelled, scene
 from tests.small import call, fake_embedder, fit_small, small_recipe, small_recording
@@ -151,10 +153,18 @@ def test_scores_stand_beside_chance_and_prior() -> None:
     assert "these figures are optimistic" in optimistic
 
 
-def test_a_projector_says_where_it_is_from_and_what_it_leaves() -> None:
-    found = {"ssp": ["PCA-v1", "PCA-v2"], "sss": True, "rank": 60, "left": {}}
+def test_every_cleaning_stage_has_its_words() -> None:
+    line = {"line_freq": 50.0, "harmonics": 1, "attenuation_db": [30.0], "preserved": [0.99]}
+    projector = {"ssp": ["PCA-v1", "PCA-v2"], "sss": True, "rank": 60, "left": {}}
+    found = fitted()[1] | {"line": line, "projector": projector}
+    assert set(found) == set(CLEANING)
+    text = "\n".join(cleaning_lines(found))
+    for stage in CLEANING:
+        assert any(stage_summary(stage, found[stage]))
+        assert f"  {stage} " in text
+    assert "50 Hz; taken out: 50 Hz 30.0 dB, at least; kept: 99.0% of the power" in text
     sources = "PCA-v1, PCA-v2, signal-space separation"
-    assert stage_summary("projector", found) == (sources, "", "rank 60")
+    assert stage_summary("projector", found["projector"]) == (sources, "", "rank 60")
 
 
 # --- the command lines

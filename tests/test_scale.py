@@ -33,18 +33,27 @@ def test_the_ratio_is_that_of_the_units(chunk: int) -> None:
     np.testing.assert_allclose(ratio(1e6 * noise(), chunk), 1e6, rtol=0.1)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 100])
+@pytest.mark.parametrize("chunk", [1, 7, 100, 2600])
 def test_a_cap_that_is_plugged_in_is_no_scale(chunk: int) -> None:
     data = noise()
     data[400:] += 0.2
     data[700:750] = np.nan
+    data[800] = np.inf
     data[1200:] -= 0.3
     np.testing.assert_allclose(ratio(data, chunk), 1.0, atol=0.1)
+    np.testing.assert_allclose(ratio(data, chunk), ratio(data, 13), rtol=1e-9)
+
+
+def test_what_stands_still_at_first_says_nothing() -> None:
+    data = noise()
+    data[:1400] = 0.0
+    np.testing.assert_allclose(ratio(data, 50), 1.0, atol=0.1)
+    np.testing.assert_allclose(ratio(1e6 * data, 50), 1e6, rtol=0.1)
 
 
 def test_a_channel_that_is_not_there_has_no_scale() -> None:
     data = noise()
     data[:, 1] = np.nan
-    found = ratio(data, 50)
-    assert found[1] == 0.0
-    np.testing.assert_allclose(found[[0, 2]], 1.0, atol=0.1)
+    data[:, 2] = 1.0
+    np.testing.assert_array_equal(ratio(data, 50)[1:], 0.0)
+    np.testing.assert_allclose(ratio(data, 50)[0], 1.0, atol=0.1)

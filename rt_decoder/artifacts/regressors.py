@@ -73,9 +73,9 @@ class ReferenceRegression:
         Seconds in which weights fall back to calibration by 1/e if nothing is learned; inf for
         never.
     box : float
-        What the live weights take out of a channel differs in RMS by at most this share from what
-        the calibrated ones take out (or from a quarter of what these take out on average over
-        channels, if that is more). inf for no box.
+        With references as they were in calibration, what the live weights of each take out of a
+        channel differs in RMS by at most this share from what its calibrated ones take out (or
+        from a quarter of their RMS over channels, if that is more). inf for no box.
     clip : float
         Errors teach as if they were at most this many `spread`: weights have a top speed.
     most_trace : float
@@ -136,7 +136,7 @@ class ReferenceRegression:
         max_rate: float = 250.0,
     ) -> None:
         self.info = info
-        self.names = tuple(names)
+        self.names, self.time_constant = tuple(names), time_constant
         columns = _reference_columns(info, names)
         n_data, r, taps = _n_data(info), len(columns), _checked_taps(taps, len(columns))
         k = len(taps)
@@ -201,19 +201,25 @@ class ReferenceRegression:
 
     @property
     def usable(self) -> np.ndarray:
-        """Whether each reference is good, and has been for `holdoff` s, (r,) bool."""
+        """Whether each reference is good, and has been for `holdoff` s and its longest lag, (r,)."""
         return self._live[0][:, kernel.HOLD] == 0.0
 
     @property
     def agreement(self) -> np.ndarray:
-        """How much of what each reference explained in calibration it explains now, (r,).
+        """How much of the calibrated weights of each reference its live ones contain, (r,).
 
-        1 where weights are calibrated ones. A reference that was turned upside down goes towards
-        0 within a minute or so, as the box lets weights vanish and no more.
+        What both take out of the data, one projected on the other: 1 where weights are calibrated
+        ones. It goes towards 0 for a reference that was turned upside down, as a `box` of 1 lets
+        weights vanish and no more.
         """
         live, calibrated = self._live[2][kernel.LIVE], self._live[2][kernel.CALIBRATED]
         now, then = (self._own @ np.sum(self._taken * weights, 1) for weights in (live, calibrated))
-        return now / np.maximum(then, 1e-300)
+        return np.where(then > 0.0, now / np.maximum(then, 1e-300), 1.0)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last reset."""
+        return float(self._live[0][:, kernel.AGE].max(initial=0.0)) / self.info.sfreq
 
     def process(self, chunk: Chunk) -> Chunk:
         """Subtract what the references explain; it comes back itself where there are none."""
