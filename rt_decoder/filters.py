@@ -59,14 +59,14 @@ class SosFilter:
 
     def process(self, chunk: Chunk) -> Chunk:
         """Filter `chunk`: bit-identical however the stream is cut."""
-        n = len(chunk.data)
-        data = self._data.take(n)
-        if n and not self._primed:
-            data[:] = chunk.data
+        x, times, index, flags, channel_flags = chunk
+        data = self._data.take(len(x))
+        if len(x) and not self._primed:
+            data[:] = x
             sos_prime(data[0], self.sos, self._state)
             self._primed = True
-        sos_filter_to(chunk.data, self.sos, self._state, chunk.index, data)
-        return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
+        sos_filter_to(x, self.sos, self._state, index, data)
+        return Chunk(data, times, index, flags, channel_flags)
 
     def reset(self) -> None:
         """Prime again from the next sample."""
@@ -112,9 +112,10 @@ class Reference:
         """Re-reference `chunk`; it comes back itself where there is nothing to do."""
         if len(self._sources) == 0:
             return chunk
-        data = self._data.take(len(chunk.data))
-        subtract_mean(chunk.data, chunk.channel_flags, self._sources, self._targets, data)
-        return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
+        x, times, index, flags, channel_flags = chunk
+        data = self._data.take(len(x))
+        subtract_mean(x, channel_flags, self._sources, self._targets, data)
+        return Chunk(data, times, index, flags, channel_flags)
 
     def reset(self) -> None:
         """Do nothing: a reference has no memory."""

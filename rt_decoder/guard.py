@@ -92,22 +92,22 @@ class Guard:
 
     def process(self, chunk: Chunk) -> Chunk:
         """Give `chunk` with credible values only; it comes back itself where all are."""
-        n = len(chunk.data)
-        data, channel_flags = self._data.take(n), self._channel_flags.take(n)
+        x, times, index, flags, channel_flags = chunk
+        data, out_channel_flags = self._data.take(len(x)), self._channel_flags.take(len(x))
         changed = guard_samples(
-            chunk.data,
-            chunk.channel_flags,
+            x,
+            channel_flags,
             self._memory,
             self._n_hold,
             self._n_settle,
             data,
-            channel_flags,
+            out_channel_flags,
         )
         if changed:
-            return Chunk(data, chunk.times, chunk.index, chunk.flags, channel_flags)
-        if chunk.data.dtype is _FLOAT:
+            return Chunk(data, times, index, flags, out_channel_flags)
+        if x.dtype is _FLOAT:
             return chunk
-        return chunk._replace(data=chunk.data.astype(_FLOAT))
+        return chunk._replace(data=x.astype(_FLOAT))
 
     def reset(self) -> None:
         """Forget the values held."""

@@ -102,11 +102,11 @@ class EyeCorrection:
 
     def process(self, chunk: Chunk) -> Chunk:
         """Take the active eye sources out of `chunk`."""
-        n = len(chunk.data)
-        data, flags = self._data.take(n), self._flags.take(n)
+        x, times, index, flags, channel_flags = chunk
+        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
         subtract_gated(
-            chunk.data,
-            chunk.flags,
+            x,
+            flags,
             self._unmixing,
             self._mixing,
             self._levels,
@@ -115,9 +115,9 @@ class EyeCorrection:
             _VISIBLE,
             _EYE,
             data,
-            flags,
+            out_flags,
         )
-        return Chunk(data, chunk.times, chunk.index, flags, chunk.channel_flags)
+        return Chunk(data, times, index, out_flags, channel_flags)
 
     def reset(self) -> None:
         """Close the gates."""

@@ -102,13 +102,13 @@ class HeartbeatTemplate:
 
     def process(self, chunk: Chunk) -> Chunk:
         """Subtract the template after every beat, and learn from what is left."""
-        n = len(chunk.data)
-        data, flags = self._data.take(n), self._flags.take(n)
+        x, times, index, flags, channel_flags = chunk
+        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
         heartbeat_subtract(
-            chunk.data,
-            chunk.flags,
-            chunk.channel_flags,
-            chunk.index,
+            x,
+            flags,
+            channel_flags,
+            index,
             self._detector.process(chunk),
             self._space,
             self._courses,
@@ -116,9 +116,9 @@ class HeartbeatTemplate:
             self._state,
             self._beats,
             data,
-            flags,
+            out_flags,
         )
-        return Chunk(data, chunk.times, chunk.index, flags, chunk.channel_flags)
+        return Chunk(data, times, index, out_flags, channel_flags)
 
     def reset(self) -> None:
         """Restore the calibrated template and levels; forget the beats."""

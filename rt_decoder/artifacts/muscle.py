@@ -130,19 +130,20 @@ class MuscleGate:
 
     def process(self, chunk: Chunk) -> Chunk:
         """Flag `chunk`: bit-identical however the stream is cut."""
-        flags = self._flags.take(len(chunk.flags))
+        x, times, index, flags, channel_flags = chunk
+        out_flags = self._flags.take(len(x))
         kernel.gate_samples(
-            chunk.data,
-            chunk.flags,
-            chunk.index,
+            x,
+            flags,
+            index,
             self._coefs,
             self._memory,
             self._settings,
             self._status,
             self._acc,
-            flags,
+            out_flags,
         )
-        return Chunk(chunk.data, chunk.times, chunk.index, flags, chunk.channel_flags)
+        return Chunk(x, times, index, out_flags, channel_flags)
 
     def reset(self) -> None:
         """Begin anew at the level of the next sample, with the flags down."""

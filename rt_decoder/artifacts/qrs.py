@@ -70,12 +70,13 @@ class QrsDetector:
 
     def process(self, chunk: Chunk) -> np.ndarray:
         """Absolute index of the R peak that each sample decided, (n,) int64, or -1."""
-        peaks = self._peaks.take(len(chunk.data))
+        x, _, index, flags, channel_flags = chunk
+        peaks = self._peaks.take(len(x))
         qrs_detect(
-            chunk.data,
-            chunk.flags,
-            chunk.channel_flags,
-            chunk.index,
+            x,
+            flags,
+            channel_flags,
+            index,
             self._source,
             self._layout,
             *self._state,

@@ -225,14 +225,14 @@ class ReferenceRegression:
         """Subtract what the references explain; it comes back itself where there are none."""
         if len(self._taps) == 0:
             return chunk
-        n = len(chunk.data)
+        x, times, index, flags, channel_flags = chunk
         references, inverse, weights = self._live
-        data, flags = self._data.take(n), self._flags.take(n)
+        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
         kernel.regress(
-            chunk.data,
-            chunk.flags,
-            chunk.channel_flags,
-            chunk.index,
+            x,
+            flags,
+            channel_flags,
+            index,
             self._constants,
             self._taps,
             self._ring,
@@ -244,9 +244,9 @@ class ReferenceRegression:
             self._channels,
             self._regressors,
             data,
-            flags,
+            out_flags,
         )
-        return Chunk(data, chunk.times, chunk.index, flags, chunk.channel_flags)
+        return Chunk(data, times, index, out_flags, channel_flags)
 
     def reset(self) -> None:
         """Back to calibration."""

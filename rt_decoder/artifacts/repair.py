@@ -118,25 +118,23 @@ class ChannelRepair:
 
     def process(self, chunk: Chunk) -> Chunk:
         """Repair `chunk`, however it is cut; it comes back itself where nothing is suspect."""
-        n = len(chunk.data)
-        data, flags = self._data.take(n), self._flags.take(n)
-        channel_flags = self._channel_flags.take(n)
+        x, times, index, flags, channel_flags = chunk
+        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
+        out_channel_flags = self._channel_flags.take(len(x))
         changed = kernel.repair(
-            chunk.data,
-            chunk.flags,
-            chunk.channel_flags,
-            chunk.index,
+            x,
+            flags,
+            channel_flags,
+            index,
             self._neighbors,
             self._weights,
             self._places,
             self._memory,
             data,
-            flags,
-            channel_flags,
+            out_flags,
+            out_channel_flags,
         )
-        if not changed:
-            return chunk
-        return Chunk(data, chunk.times, chunk.index, flags, channel_flags)
+        return Chunk(data, times, index, out_flags, out_channel_flags) if changed else chunk
 
     def reset(self) -> None:
         """Trust every channel that was good in calibration."""
