@@ -96,6 +96,7 @@ def test_only_the_stages_that_were_asked_for() -> None:
     assert same.cleaning == nothing == {}
 
 
+@pytest.mark.slow
 def test_what_comes_after_the_share_is_not_seen() -> None:
     """Not a bit of the model depends on it, whatever it is."""
     recording = scene()

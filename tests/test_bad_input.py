@@ -277,6 +277,7 @@ def test_damaged_models_are_refused(name: str, refused: Callable[..., str]) -> N
     assert f"{name}.safetensors" in said
 
 
+@pytest.mark.slow
 def test_the_sentence_is_the_same_in_a_process_of_its_own(inputs: Path, tmp_path: Path) -> None:
     log, model = tmp_path / "log.jsonl", inputs / "model.safetensors"
     running = [

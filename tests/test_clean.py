@@ -357,6 +357,7 @@ class Consumer:
 
 
 @pytest.mark.lsl
+@pytest.mark.slow
 def test_the_cleaned_stream_is_what_clean_writes(
     source_id: str, recording: Recording, tmp_path: Path
 ) -> None:
@@ -419,6 +420,7 @@ def hop(data: np.ndarray, flags: np.ndarray, index: int = 0) -> Chunk:
 
 
 @pytest.mark.lsl
+@pytest.mark.slow
 def test_units_and_one_marker_a_change(source_id: str) -> None:
     info = SignalInfo(250.0, ("M1", "G1", "X"), ("mag", "grad", "misc"), ("T", "T/m", "n/a"))
     outlet = CleanOutlet(source_id, info, 0.0123)

@@ -148,6 +148,7 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
     assert_private(log, str(folder))
 
 
+@pytest.mark.slow
 def test_the_same_fit_writes_the_same_model(folder: Path, language_model, tmp_path, capsys) -> None:
     hashes = set()
     for name in ("a", "b"):

@@ -75,6 +75,7 @@ def done(folder):
     return run("--data", folder, *ARGS, RT_DECODER_CACHE="")
 
 
+@pytest.mark.slow
 def test_words_are_found_and_shuffled_ones_are_not(done):
     assert done.returncode == 0, done.stderr
     assert "chance of rank accuracy 0.500" in done.stdout
@@ -107,6 +108,7 @@ def test_the_same_seed_prints_the_same(folder, done):
         ("word 21", "need word numbers from 1 to 20"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_read_is_one_sentence(folder, tmp_path, change, reason):
     if change != "empty":
         for file in folder.iterdir():

@@ -509,6 +509,7 @@ def _state(process: str) -> str:
 
 @pytest.mark.lsl
 @pytest.mark.parametrize("to_file", [True, False])
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path, source_id: str, to_file: bool) -> None:
     save_recording(make_recording(6.0), tmp_path / "rec.xdf")
     log = tmp_path / "faults.json"

@@ -527,6 +527,7 @@ def test_a_reference_joins_and_may_go_and_come_back(source_id: str) -> None:
         source.pull(0.0)
 
 
+@pytest.mark.slow
 def test_a_main_stream_that_comes_back_keeps_its_references(source_id: str) -> None:
     outlet, belt, streams = joined_streams(source_id)
     source = streams.samples()
@@ -583,6 +584,7 @@ def test_a_silent_reference_is_replaced(source_id: str) -> None:
             sender.wait()
 
 
+@pytest.mark.slow
 def test_references_that_cannot_be_joined(source_id: str) -> None:
     outlet = data_outlet(source_id, INFO, source_id)
     same = data_outlet(f"{source_id}-2", INFO, f"{source_id}-2")

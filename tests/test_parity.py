@@ -188,6 +188,7 @@ def checks(folder: Path, data_dir: Path) -> Iterator[dict[str, Future[None]]]:
         }
 
 
+@pytest.mark.slow
 def test_every_way_gives_the_same_readouts(folder: Path) -> None:
     check(Session(QUICK, folder))
 

@@ -121,6 +121,7 @@ def test_everything_arrives_as_recorded(source_id: str, kwargs: dict, jitter: fl
         assert reader.arrivals[-1] - reader.arrivals[0] < 0.5 * (stamps[-1] - stamps[0])
 
 
+@pytest.mark.slow
 def test_sample_numbers_show_no_loss_and_no_duplicate(source_id: str) -> None:
     """Two seconds at 1 kHz, three streams at once that are pushed in chunks of 1, 10 and 37."""
     recording = make_recording(2000, 1000.0)
@@ -209,6 +210,7 @@ def test_a_marker_follows_its_sample_at_once(source_id: str, monkeypatch) -> Non
     assert pushed == [0, "w0", 1, "w1", 2, 3, "w2", "w3", 4, 5, "w4"]
 
 
+@pytest.mark.slow
 def test_a_loop_goes_on_in_time_and_ends_when_asked(source_id: str) -> None:
     recording = make_recording(50, 250.0)
     with sending(recording, source_id, loop=True) as sender:
@@ -222,6 +224,7 @@ def test_a_loop_goes_on_in_time_and_ends_when_asked(source_id: str) -> None:
     assert reader.marks[5].time == stamps[50]
 
 
+@pytest.mark.slow
 def test_it_lingers_until_all_is_read_then_closes(source_id: str) -> None:
     recording = make_recording(50, 500.0)
     with sending(recording, source_id, linger=0.5):
@@ -260,6 +263,7 @@ def test_a_real_run_with_its_jitter(data_dir, source_id: str) -> None:
     assert sender.result is not None
 
 
+@pytest.mark.slow
 def test_two_replays_begin_together(source_id: str) -> None:
     """As streams of one laboratory do: the second one waits for the readers of the first."""
     recording = make_recording(100, 500.0)

@@ -110,6 +110,7 @@ def test_nothing_is_fetched_run_or_told(page: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+@pytest.mark.slow
 def test_text_is_text() -> None:
     """A channel or a reason may be called anything."""
     model = model_with_report()
@@ -138,6 +139,7 @@ def test_a_model_that_cleans_nothing_and_knows_no_positions() -> None:
     assert len(pictures(page)) >= 2
 
 
+@pytest.mark.slow
 def test_scores_stand_beside_chance_and_prior() -> None:
     model = fit_small(small_recording(), small_recipe())
     page = report_page(model, look(model, [labelled(small_recording())], share=0.4))

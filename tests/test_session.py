@@ -232,6 +232,7 @@ def test_markers_that_cannot_be_decoded_are_counted(amplifier, stimuli, run, tmp
     assert [a.label for a in running.answers] == ["just in time"]
 
 
+@pytest.mark.slow
 def test_a_marker_stream_may_go_and_come_back(model, amplifier, source_id) -> None:
     """A stimulus program that is started anew between blocks; decoding goes on meanwhile."""
     name = f"{source_id}-stimuli"

@@ -328,6 +328,7 @@ def scene(options, **more):
     return participant(n_channels=64, references=True, scene=Scene(**options), **more)
 
 
+@pytest.mark.slow
 def test_propagation_drifts_as_far_as_it_should():
     still, drifting = (
         scene({"drift": size}).simulate(duration=360.0, seed=1).components for size in (0.0, 0.15)
