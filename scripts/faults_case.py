@@ -1,8 +1,9 @@
 """One case of `scripts/faults.py`: a session on streams with a fault, and what became of it.
 
-The session cleans with every stage and decodes at markers, each named after the row of its sample. Taps on the pipeline tell
-of every sample which row it was, the index and time it was given, whether it was flagged, and
-whether it had the values that were recorded; against that each readout's window is judged.
+The session cleans with every stage and decodes at markers, each named after the row of its sample.
+Taps on the pipeline tell of every sample which row it was, the index and time it was given, whether
+it was flagged, and whether it had the values that were recorded; against that each readout's window
+is judged.
 """
 
 from __future__ import annotations

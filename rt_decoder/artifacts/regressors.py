@@ -180,8 +180,9 @@ class ReferenceRegression:
         self._live = tuple(array.copy() for array in self._calibrated)
         self._own = np.eye(r)[taps[:, 0]].T  # (r, k)
         self._products = products * (self._own.T @ self._own)  # 0 between references
-        self._taken = self._products @ weights / spread**2
-        taken = self._own @ (weights * (self._products @ weights))  # (r, c) powers
+        shared = self._products @ weights
+        self._taken = shared / spread**2
+        taken = self._own @ (weights * shared)  # (r, c) powers
         floor = np.mean(taken, axis=1, keepdims=True) / 16
         self._most = box**2 * np.maximum(taken, floor) if np.isfinite(box) else taken + np.inf
         self._channels = np.stack([clip * spread, notable * spread, spread, spread])
