@@ -9,9 +9,9 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from calibration.recipe import Recipe, parse_option, read_recipe, recipe_options
-from rt_decoder.console import app_of, progress_bar, run_app, show_json, show_lines
-from rt_decoder.markers import MarkerRules
+from rt_decoder.commands.console import app_of, progress_bar, run_app, show_json, show_lines
+from rt_decoder.recipe import Recipe, parse_option, read_recipe, recipe_options
+from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["main"]
 
@@ -58,12 +58,12 @@ def _fit(
     **options: str | None,
 ) -> None:
     """Fit a model: design, choose, validate, certify, write."""
-    from calibration.artifacts import fit_cleaning
+    from calibration.cleaning.chain import fit_cleaning
+    from calibration.cleaning.seen import unlocked_share
     from calibration.design import build_design, draft_model
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
-    from calibration.report import certificate_lines, cleaning_lines
-    from calibration.seen import unlocked_share
+    from calibration.report.text import certificate_lines, cleaning_lines
     from rt_decoder.model import save_model
 
     settings = _recipe(recipe, options)
@@ -104,7 +104,7 @@ def _check_folder(*outputs: Path | None) -> None:
 
 def _write_report(path: Path | None, model: Any, sessions: Any, share: float) -> None:
     if path is not None:
-        from calibration.report_html import write_report
+        from calibration.report.html import write_report
 
         write_report(path, model, sessions, share=share)
         show_lines(f"wrote {path.name}")
@@ -160,12 +160,12 @@ def _cleaning(
     """Fit the cleaning chain alone: a model that cleans and names no words."""
     from dataclasses import replace
 
-    from calibration.artifacts import fit_cleaning
+    from calibration.cleaning.chain import fit_cleaning
     from calibration.design import draft_model
     from calibration.events import load_unlabelled
     from calibration.fit import hash_files
-    from calibration.report import cleaning_lines
-    from rt_decoder.describe import versions
+    from calibration.report.text import cleaning_lines
+    from rt_decoder.commands.describe import versions
     from rt_decoder.model import save_model
 
     settings = _recipe(recipe, options)
@@ -256,7 +256,7 @@ def evaluate(
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
     from calibration.fit import hash_files
-    from calibration.report import score_lines
+    from calibration.report.text import score_lines
     from rt_decoder.model import load_model
 
     fitted = load_model(model)
@@ -298,7 +298,7 @@ def embed(
 
     from safetensors.numpy import save
 
-    from calibration.embeddings import embed as vectors_of
+    from calibration.language.embeddings import embed as vectors_of
     from calibration.targets import vocabulary_items
 
     _check_folder(output)

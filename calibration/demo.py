@@ -16,23 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from calibration.artifacts import fit_cleaning
+from calibration.cleaning.chain import fit_cleaning
+from calibration.cleaning.seen import unlocked_share
 from calibration.design import build_design, draft_model
-from calibration.embeddings import embed
 from calibration.events import label_recording
 from calibration.fit import fit_model
+from calibration.language.embeddings import embed
+from calibration.language.words import frequent_words
 from calibration.nulls import permutation_p
-from calibration.recipe import Recipe
-from calibration.report import certificate_lines, cleaning_lines
+from calibration.report.text import certificate_lines, cleaning_lines
 from calibration.scores import rank_accuracy, summarize
-from calibration.seen import unlocked_share
-from calibration.vocabulary_words import frequent_words
-from rt_decoder.markers import MarkerRules
+from rt_decoder.files.recording import Recording
+from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.model import Model, load_model, save_model
+from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Readout
-from rt_decoder.simulator import Participant
-from rt_decoder.sources.recording import Recording
-from rt_decoder.xdf_writer import XdfWriter
+from rt_decoder.simulation.participant import Participant
+from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["run_demo", "save_recording", "simulate_recording"]
 
@@ -138,7 +138,7 @@ def _decode_live(
     model: Model, recording: Path, name: str, say: Callable[[str], None]
 ) -> tuple[list[str], list[np.ndarray], dict[str, Any]]:
     """Labels and cosines of every event readout, and the session's footer."""
-    from rt_decoder.live import LiveOptions, open_session, readout_text, stop_on_signals
+    from rt_decoder.commands.run import LiveOptions, open_session, readout_text, stop_on_signals
 
     command = [sys.executable, "-m", "rt_decoder", "replay", str(recording), "--name", name]
     labels: list[str] = []

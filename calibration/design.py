@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.events import Event, LabelledRecording
-from calibration.recipe import Recipe
+from rt_decoder.cleaning.filters import design_sos
 from rt_decoder.decoder import features_of_recording
-from rt_decoder.filters import design_sos
 from rt_decoder.model import Model
+from rt_decoder.recipe import Recipe
 from rt_decoder.signal import CH_TYPES, Reason, SignalInfo, has_unit, match_channels, unit_gain
 
 if TYPE_CHECKING:
-    from rt_decoder.sources.recording import Recording
+    from rt_decoder.files.recording import Recording
 
 __all__ = ["Design", "build_design", "contract", "draft_model"]
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from calibration.confidence import expected_calibration_error, log_posterior
 from calibration.nulls import permutation_p
-from calibration.recipe import Recipe
 from calibration.scores import bits_beyond_prior, rank_accuracy, summarize, top_k
-from rt_decoder.mapping import LinearMap
+from rt_decoder.decoding.mapping import LinearMap
+from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
-from rt_decoder.vocabulary import Vocabulary
+from rt_decoder.recipe import Recipe
 
 __all__ = ["evaluate", "finite", "similarity"]
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from calibration.recipe import Recipe
-from rt_decoder.markers import MarkerRules
+from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker
+from rt_decoder.timing.markers import MarkerRules
 
 if TYPE_CHECKING:
-    from rt_decoder.sources.events import EventRow
-    from rt_decoder.sources.recording import Recording
+    from rt_decoder.files.events import EventRow
+    from rt_decoder.files.recording import Recording
 
 __all__ = ["Event", "LabelledRecording", "label_recording", "load_labelled", "load_unlabelled"]
 
@@ -80,7 +80,7 @@ def label_recording(
             )
         markers = () if rules.trigger else recording.markers
         return LabelledRecording(recording, markers, tuple(Event() for _ in markers), rules)
-    from rt_decoder.sources.events import markers_from_events
+    from rt_decoder.files.events import markers_from_events
 
     markers = markers_from_events(rows, recording)
     events = _events(rows, recipe.fit.groups, recipe.target.context)
@@ -131,7 +131,7 @@ def load_unlabelled(
     paths: Sequence[Path], tables: Sequence[Path], rules: MarkerRules, **reading: Any
 ) -> list[LabelledRecording]:
     """Read recordings whose events, if there are any, only tell of cues and of what was shown."""
-    from rt_decoder.sources.events import markers_from_events
+    from rt_decoder.files.events import markers_from_events
 
     loaded = []
     for recording, rows in _read_all(paths, tables, None, reading):
@@ -146,8 +146,8 @@ def _read_all(
     paths: Sequence[Path], tables: Sequence[Path], column: str | None, reading: dict[str, Any]
 ) -> Iterator[tuple[Recording, Sequence[EventRow] | None]]:
     """Each recording with the rows of its events table, None where there are no tables."""
-    from rt_decoder.sources.events import read_events
-    from rt_decoder.sources.recording import read_recording
+    from rt_decoder.files.events import read_events
+    from rt_decoder.files.recording import read_recording
 
     if tables and len(tables) != len(paths):
         raise ValueError(

@@ -22,9 +22,8 @@ from calibration.confidence import (
     log_prior_from_counts,
 )
 from calibration.design import Design
-from calibration.embeddings import embed
 from calibration.evaluate import evaluate, finite
-from calibration.recipe import Recipe
+from calibration.language.embeddings import embed
 from calibration.ridge import RidgeGram, alphas_default, low_rank, select_alpha
 from calibration.scores import (
     cosine,
@@ -33,9 +32,10 @@ from calibration.scores import (
 )
 from calibration.splits import blocks, final_block, leave_group_out
 from calibration.targets import Targets, make_targets
-from rt_decoder.describe import versions
-from rt_decoder.features import robust_scale, scale_features
+from rt_decoder.commands.describe import versions
+from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model
+from rt_decoder.recipe import Recipe
 
 __all__ = ["fit_model", "hash_files"]
 
@@ -212,7 +212,7 @@ def _fit_posterior(
         counts = np.bincount(targets.truth, minlength=n_items).astype(float)
     log_prior = log_prior_from_counts(counts)
     if recipe.readout.prior == "wordfreq":
-        from calibration.vocabulary_words import word_log_prior
+        from calibration.language.words import word_log_prior
 
         log_prior = word_log_prior(targets.items)
     fitted = fit_posterior(out_of_fold, truth, log_prior)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from calibration.design import Design
-from calibration.recipe import Recipe
+from rt_decoder.recipe import Recipe
 
 __all__ = ["Targets", "make_targets", "vocabulary_items"]
 
@@ -35,7 +35,7 @@ def vocabulary_items(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
     """
     extra: list[str] = []
     if spec.startswith("wordfreq:"):
-        from calibration.vocabulary_words import frequent_words
+        from calibration.language.words import frequent_words
 
         try:
             n = int(spec.removeprefix("wordfreq:"))

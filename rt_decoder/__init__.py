@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rt_decoder.decoder import Decoder, decode_recording
-    from rt_decoder.markers import MarkerRules
     from rt_decoder.model import Model, ModelCorrupt, load_model, save_model
     from rt_decoder.pipeline import Pipeline
     from rt_decoder.signal import (
@@ -26,13 +25,14 @@ if TYPE_CHECKING:
         SignalInfo,
         StreamLost,
     )
+    from rt_decoder.timing.markers import MarkerRules
 
 _HOME = {
     "Chunk": "signal",
     "Decoder": "decoder",
     "Features": "signal",
     "Marker": "signal",
-    "MarkerRules": "markers",
+    "MarkerRules": "timing.markers",
     "Model": "model",
     "ModelCorrupt": "model",
     "ModelMismatch": "signal",

@@ -1,5 +1,5 @@
 """``python -m rt_decoder`` is ``rt-decoder``."""
 
-from rt_decoder.cli import main
+from rt_decoder.commands.cli import main
 
 main()

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rt_decoder.align import Align, rate_factor
-from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
-from rt_decoder.timebase import Decision
+from rt_decoder.timing.align import Align, rate_factor
+from rt_decoder.timing.markers import MarkerRules
+from rt_decoder.timing.timebase import Decision
 
 if TYPE_CHECKING:
-    from rt_decoder.sources.recording import Recording
+    from rt_decoder.files.recording import Recording
 
 __all__ = [
     "Decoder",

@@ -14,26 +14,26 @@ from typing import Protocol
 
 import numpy as np
 
-from rt_decoder.artifacts.eye import EyeCorrection
-from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
-from rt_decoder.artifacts.line import LineCanceller
-from rt_decoder.artifacts.muscle import MuscleGate
-from rt_decoder.artifacts.projector import Projector
-from rt_decoder.artifacts.regressors import ReferenceRegression
-from rt_decoder.artifacts.repair import ChannelRepair
-from rt_decoder.features import FeatureWindow
-from rt_decoder.filters import Decimator, FilterBank, Reference, SosFilter
-from rt_decoder.framing import Framer
-from rt_decoder.guard import Guard
+from rt_decoder.cleaning.eye import EyeCorrection
+from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter
+from rt_decoder.cleaning.guard import Guard
+from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
+from rt_decoder.cleaning.mains import LineCanceller
+from rt_decoder.cleaning.muscle import MuscleGate
+from rt_decoder.cleaning.projector import Projector
+from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.repair import ChannelRepair
+from rt_decoder.decoding.features import FeatureWindow
+from rt_decoder.decoding.mapping import LinearMap
+from rt_decoder.decoding.readout import Posterior
+from rt_decoder.decoding.ring import Ring
+from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Histogram, Stopwatch
-from rt_decoder.mapping import LinearMap
 from rt_decoder.model import Model
-from rt_decoder.readout import Posterior
-from rt_decoder.ring import Ring
 from rt_decoder.signal import Chunk, Features, Marker, Readout, Reason, SignalInfo, reason_names
-from rt_decoder.vocabulary import Vocabulary
+from rt_decoder.timing.framing import Framer
 
 __all__ = ["CLEANING", "Pipeline", "Stage"]
 

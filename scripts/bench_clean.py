@@ -33,21 +33,21 @@ import numpy as np
 from scipy import signal
 from threadpoolctl import threadpool_limits
 
-from calibration.eye import EyeSpan, fit_eye
-from calibration.heartbeat import locked_mean
-from calibration.muscle import fit_muscle
-from calibration.repair import fit_repair
-from rt_decoder.artifacts.eye import EyeCorrection
-from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
-from rt_decoder.artifacts.muscle import MuscleGate
-from rt_decoder.artifacts.qrs import find_beats
-from rt_decoder.artifacts.regressors import ReferenceRegression
-from rt_decoder.artifacts.repair import ChannelRepair
-from rt_decoder.filters import Reference, SosFilter, design_sos
-from rt_decoder.guard import Guard
+from calibration.cleaning.eye import EyeSpan, fit_eye
+from calibration.cleaning.heartbeat import locked_mean
+from calibration.cleaning.muscle import fit_muscle
+from calibration.cleaning.repair import fit_repair
+from rt_decoder.cleaning.eye import EyeCorrection
+from rt_decoder.cleaning.filters import Reference, SosFilter, design_sos
+from rt_decoder.cleaning.guard import Guard
+from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
+from rt_decoder.cleaning.muscle import MuscleGate
+from rt_decoder.cleaning.qrs import find_beats
+from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.pipeline import Stage
 from rt_decoder.signal import Chunk, SignalInfo
-from rt_decoder.simulator import Participant
+from rt_decoder.simulation.participant import Participant
 
 SFREQ = 1000.0
 CUES = (("rest", 1.0, 13.0), ("blink", 13.0, 25.0), ("saccade", 25.0, 37.0))

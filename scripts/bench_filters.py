@@ -16,8 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import signal
 
-from rt_decoder.filters import FilterBank, Reference, SosFilter, design_sos
-from rt_decoder.guard import Guard
+from rt_decoder.cleaning.filters import FilterBank, Reference, SosFilter, design_sos
+from rt_decoder.cleaning.guard import Guard
 from rt_decoder.signal import Chunk, SignalInfo
 
 SFREQ, N_HOP, N_HOPS = 1000.0, 20, 3000

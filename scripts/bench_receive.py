@@ -23,15 +23,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rt_decoder.loopback import configure_loopback
+from rt_decoder.sinks.loopback import configure_loopback
 
 configure_loopback()
 
 import pylsl  # noqa: E402 - after its configuration
 
-from rt_decoder.outlets import data_outlet  # noqa: E402
 from rt_decoder.signal import SignalInfo  # noqa: E402
-from rt_decoder.sources.lsl import LslSource, local_clock, resolve  # noqa: E402
+from rt_decoder.sinks.outlets import data_outlet  # noqa: E402
+from rt_decoder.sources.lsl.source import LslSource, local_clock, resolve  # noqa: E402
 
 SFREQ = 1000.0
 # number and stamp of the newest sample received, and when

@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rt_decoder.loopback import configure_loopback
-from rt_decoder.timebase import RateMismatch, TimeBase, TimedSamples
+from rt_decoder.sinks.loopback import configure_loopback
+from rt_decoder.timing.timebase import RateMismatch, TimeBase, TimedSamples
 
 configure_loopback()
 

@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rt_decoder.readout import Posterior
-from rt_decoder.vocabulary import Vocabulary
+from rt_decoder.decoding.readout import Posterior
+from rt_decoder.decoding.vocabulary import Vocabulary
 
 K = 10
 CASES = ((1_000, 384, 64), (5_000, 384, 64), (50_000, 384, 64), (250_000, 384, 64))

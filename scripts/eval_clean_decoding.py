@@ -1,7 +1,7 @@
 """Is a decoder of words better for cleaning, and does it decode brains or artifacts?
 
 Simulated people read words. One recording of each calibrates, with the recipe's defaults, another
-one tests; `cleaning_words` says what is recorded and which decoders look at it. Scenes: artifacts as
+one tests; `cleaning.words` says what is recorded and which decoders look at it. Scenes: artifacts as
 usual and at twice the severity; none; EOG channels that see no brain; blinks locked to the words;
 a brain that tells no words apart ("silent"), with and without such blinks.
 
@@ -31,7 +31,7 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import numpy as np
-from cleaning_words import SCENES, Decoded, Setup, decode_person
+from cleaning.words import SCENES, Decoded, Setup, decode_person
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 

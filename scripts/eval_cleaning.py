@@ -2,7 +2,7 @@
 
 A simulated person, each seed on a head of another shape, is recorded twice: the first recording
 calibrates every method, all figures come from the second. What each figure means is defined in
-`cleaning_metrics`; who the rivals are, in `cleaning_rivals`. All see the same input through the same
+`cleaning.metrics`; who the rivals are, in `cleaning.rivals`. All see the same input through the same
 causal filters (0.5 to 40 Hz, notch at 50 Hz); ASR is slow and sees the first minute of each test.
 The first 10 s of every test are left out, for the filters to settle.
 
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cleaning_goals import GOALS, goals_table
-from cleaning_run import evaluate
+from cleaning.goals import GOALS, goals_table
+from cleaning.run import evaluate
 
 REPO = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("RT_DECODER_DATA", REPO.parent / "shared" / "data"))
@@ -52,7 +52,7 @@ def main() -> None:
     print_goals(result["goals"])
     result |= {"kind": args.kind, "n_seeds": args.seeds, "seeds": per_seed}
     if args.data is not None:
-        from cleaning_real import evaluate_real
+        from cleaning.real import evaluate_real
 
         result["real"] = evaluate_real(args.data)
     if args.json:

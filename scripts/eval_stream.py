@@ -36,12 +36,12 @@ from calibration.design import build_design, draft_model
 from calibration.events import load_labelled
 from calibration.fit import fit_model, hash_files
 from calibration.nulls import permutation_p
-from calibration.recipe import Recipe
 from rt_decoder.decoder import MarkerRules, decode_recording
-from rt_decoder.loopback import configure_loopback
+from rt_decoder.files.recording import Recording, read_recording
 from rt_decoder.model import load_model, save_model
-from rt_decoder.sinks import readout_line
-from rt_decoder.sources.recording import Recording, read_recording
+from rt_decoder.recipe import Recipe
+from rt_decoder.sinks.log import readout_line
+from rt_decoder.sinks.loopback import configure_loopback
 
 REPO = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("RT_DECODER_DATA", REPO.parent / "shared" / "data"), "muse")

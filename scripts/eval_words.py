@@ -27,12 +27,12 @@ from scipy.stats import ttest_1samp
 from threadpoolctl import threadpool_limits
 
 from calibration.confidence import fit_posterior, log_posterior, log_prior_from_counts
-from calibration.embeddings import embed
+from calibration.language.embeddings import embed
 from calibration.nulls import permute_labels
 from calibration.ridge import RidgeGram, alphas_default, select_alpha
 from calibration.scores import bits_beyond_prior, cosine, macro, rank_accuracy, top_k
 from calibration.splits import Fold, blocks, final_block, leave_group_out
-from rt_decoder.features import robust_scale, scale_features
+from rt_decoder.decoding.features import robust_scale, scale_features
 
 N_BLOCKS = 25  # contiguous groups of about 60 trials within the first half
 CLAMP = 20.0  # robust standard deviations

@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from rt_decoder.loopback import configure_loopback
+    from rt_decoder.sinks.loopback import configure_loopback
 
     configure_loopback()  # before liblsl is loaded, here and in the processes started below
     if args.case:

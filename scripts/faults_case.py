@@ -20,14 +20,14 @@ import numpy as np
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
-from calibration.artifacts import fit_cleaning  # noqa: E402
+from calibration.cleaning.chain import fit_cleaning  # noqa: E402
 from rt_decoder.decoder import Decoder, decode_recording, recorded_start  # noqa: E402
-from rt_decoder.fault_plan import schedule  # noqa: E402
-from rt_decoder.faults import Fault, parse_faults  # noqa: E402
-from rt_decoder.markers import MarkerRules  # noqa: E402
+from rt_decoder.files.recording import Recording, read_recording  # noqa: E402
+from rt_decoder.live.session import Session  # noqa: E402
 from rt_decoder.model import Model, load_model, save_model  # noqa: E402
-from rt_decoder.replay import Replayed, replay  # noqa: E402
-from rt_decoder.session import Session  # noqa: E402
+from rt_decoder.replay.fault_plan import schedule  # noqa: E402
+from rt_decoder.replay.faults import Fault, parse_faults  # noqa: E402
+from rt_decoder.replay.replay import Replayed, replay  # noqa: E402
 from rt_decoder.signal import (  # noqa: E402
     CORRECTED,
     Chunk,
@@ -37,11 +37,11 @@ from rt_decoder.signal import (  # noqa: E402
     SignalInfo,
     StreamLost,
 )
-from rt_decoder.simulator import CLEANING, Participant  # noqa: E402
-from rt_decoder.sinks import JsonlLog, Recorder  # noqa: E402
-from rt_decoder.sources.lsl import local_clock  # noqa: E402
-from rt_decoder.sources.recording import Recording, read_recording  # noqa: E402
+from rt_decoder.simulation.participant import CLEANING, Participant  # noqa: E402
+from rt_decoder.sinks.log import JsonlLog, Recorder  # noqa: E402
+from rt_decoder.sources.lsl.source import local_clock  # noqa: E402
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice  # noqa: E402
+from rt_decoder.timing.markers import MarkerRules  # noqa: E402
 from tests.cleaned import CUES, N_CHANNELS, STAGES, drafted, labelled  # noqa: E402
 from tests.small import VECTORS, WORDS, lines, timeless  # noqa: E402
 

@@ -55,7 +55,7 @@ class Counts:
 
     def __init__(self, session: Any, number: int) -> None:
         from rt_decoder.signal import CORRECTED
-        from rt_decoder.sources.lsl import local_clock
+        from rt_decoder.sources.lsl.source import local_clock
 
         self.received = self.broken = self.came_in = self.decoded = self.flagged = 0
         self.oldest = (
@@ -133,8 +133,8 @@ class Sender:
 def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from soak_sender import NUMBER, make_recording
 
-    from rt_decoder.session import Session
-    from rt_decoder.sinks import JsonlLog, Recorder
+    from rt_decoder.live.session import Session
+    from rt_decoder.sinks.log import JsonlLog, Recorder
     from rt_decoder.sources.streams import LslStreams
     from tests.small import random_model, small_recipe
 
@@ -297,7 +297,7 @@ def main() -> None:
     if not sys.platform.startswith("linux"):
         parser.error("need Linux: memory and descriptors are read from /proc")
     sys.path.insert(0, str(REPO))
-    from rt_decoder.loopback import configure_loopback
+    from rt_decoder.sinks.loopback import configure_loopback
 
     configure_loopback()  # before liblsl is loaded, here and in the process started below
     with tempfile.TemporaryDirectory(prefix="rt_decoder-soak-") as folder:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from calibration.artifacts import fit_cleaning
+from calibration.cleaning.chain import fit_cleaning
 from calibration.events import Event, LabelledRecording
-from rt_decoder.markers import MarkerRules
+from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
-from rt_decoder.simulator import ARTIFACTS, CLEANING, Participant
-from rt_decoder.sources.recording import Recording
+from rt_decoder.simulation.participant import ARTIFACTS, CLEANING, Participant
+from rt_decoder.timing.markers import MarkerRules
 from tests.small import VECTORS, WORDS, random_model, small_recipe
 
 STAGES = ("muscle", "repair", "eye", "regressors", "heartbeat")

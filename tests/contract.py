@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rt_decoder.artifacts.eye import EyeCorrection
-from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
-from rt_decoder.artifacts.line import LineCanceller
-from rt_decoder.artifacts.muscle import MuscleGate
-from rt_decoder.artifacts.projector import Projector
-from rt_decoder.artifacts.regressors import ReferenceRegression
-from rt_decoder.artifacts.repair import ChannelRepair
-from rt_decoder.filters import Decimator, FilterBank, Reference, SosFilter, design_sos
-from rt_decoder.framing import Framer
-from rt_decoder.guard import Guard
+from rt_decoder.cleaning.eye import EyeCorrection
+from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter, design_sos
+from rt_decoder.cleaning.guard import Guard
+from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
+from rt_decoder.cleaning.mains import LineCanceller
+from rt_decoder.cleaning.muscle import MuscleGate
+from rt_decoder.cleaning.projector import Projector
+from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.timing.framing import Framer
 
 # Seven channels: no multiple of a vector register, so the remainder loops run too.
 INFO = SignalInfo(

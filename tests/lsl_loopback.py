@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rt_decoder.loopback import configure_loopback
+from rt_decoder.sinks.loopback import configure_loopback
 
 configure_loopback()
 

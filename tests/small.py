@@ -20,13 +20,13 @@ import pytest
 from calibration.design import build_design, draft_model
 from calibration.events import label_recording
 from calibration.fit import fit_model
-from calibration.recipe import Recipe
-from rt_decoder.console import run_app
-from rt_decoder.markers import MarkerRules
+from rt_decoder.commands.console import run_app
+from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model, save_model
+from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Readout, SignalInfo
-from rt_decoder.simulator import Participant
-from rt_decoder.sources.recording import Recording
+from rt_decoder.simulation.participant import Participant
+from rt_decoder.timing.markers import MarkerRules
 
 REPO = Path(__file__).resolve().parents[1]
 WORDS = tuple(f"word{i}" for i in range(12))
@@ -154,7 +154,7 @@ def call(
 ) -> Ran:
     """Run a command in this process, as its program would."""
     from calibration.cli import app as calibrate
-    from rt_decoder.cli import app as decode
+    from rt_decoder.commands.cli import app as decode
 
     app = calibrate if program == "calibration" else decode
     before, sys.argv = sys.argv, [program, *map(str, arguments)]

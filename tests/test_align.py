@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rt_decoder.align import Align, rate_factor
-from rt_decoder.markers import MarkerRules
 from rt_decoder.signal import Marker, ModelMismatch, SignalInfo
+from rt_decoder.timing.align import Align, rate_factor
+from rt_decoder.timing.markers import MarkerRules
 
 HAVE = SignalInfo(
     100.0, ("TRIG", "Pz", "Cz", "Fz"), ("stim", "eeg", "eeg", "eeg"), ("n/a", "mV", "V", "uV")

@@ -18,10 +18,11 @@ LIVE = sorted((REPO / "rt_decoder").rglob("*.py"))
 OFFLINE = sorted((REPO / "calibration").rglob("*.py"))
 HEAVY = {"torch", "transformers", "sklearn", "mne", "scipy.signal"}
 # the stages; each knows values and kernels, never another stage
-STAGES = (
-    *("guard", "filters", "features", "mapping", "vocabulary", "readout", "framing", "ring"),
-    *(f"artifacts/{path.stem}" for path in (REPO / "rt_decoder" / "artifacts").glob("[a-z]*.py")),
-)
+STAGES = [
+    path.relative_to(REPO / "rt_decoder").as_posix()
+    for room in ("cleaning", "decoding")
+    for path in sorted((REPO / "rt_decoder" / room).glob("[a-z]*.py"))
+]
 
 
 def _imports(path: Path) -> set[str]:
@@ -46,7 +47,7 @@ def test_only_the_command_line_reaches_calibration():
         if "calibration." in path.read_text(encoding="utf-8").replace("calibration.``", "")
         and "import_module" in path.read_text(encoding="utf-8")
     }
-    assert reaching == {"rt_decoder/cli.py"}
+    assert reaching == {"rt_decoder/commands/cli.py"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -54,9 +55,9 @@ def test_stages_know_values_and_kernels_only(stage):
     inside = {
         n for n in _imports(REPO / "rt_decoder" / f"{stage}.py") if n.startswith("rt_decoder")
     }
-    allowed = {"rt_decoder.signal", "rt_decoder.filter_design"}
+    allowed = {"rt_decoder.signal", "rt_decoder.cleaning.filter_design"}
     if stage == "artifacts/heartbeat":
-        allowed |= {"rt_decoder.artifacts.qrs"}  # the detector is no stage: it gives beats
+        allowed |= {"rt_decoder.cleaning.qrs"}  # the detector is no stage: it gives beats
     assert {n for n in inside if not n.startswith("rt_decoder.kernels")} <= allowed
 
 
@@ -67,7 +68,7 @@ def test_kernels_import_nothing_of_the_package():
 
 
 def test_import_stays_light():
-    code = "import sys, rt_decoder, rt_decoder.cli; print(*sys.modules)"
+    code = "import sys, rt_decoder, rt_decoder.commands.cli; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPO
     ).stdout.split()
@@ -93,7 +94,7 @@ LISTENERS = {
 }  # fmt: skip
 HERE = {"127.0.0.1", "localhost", "::1"}
 TESTS = sorted((REPO / "tests").rglob("*.py"))
-SCRIPTS = [path for path in sorted((REPO / "scripts").iterdir()) if path.is_file()]
+SCRIPTS = [path for path in sorted((REPO / "scripts").rglob("*")) if path.is_file()]
 
 
 class Source(NamedTuple):
@@ -276,7 +277,7 @@ def test_what_listens_elsewhere_would_be_found(text):
 
 SOCKETS = """\
 import json, socket, sys
-from rt_decoder import loopback
+from rt_decoder.sinks import loopback
 configure, keep = sys.argv[2].split()
 getattr(loopback, configure)()
 import pylsl

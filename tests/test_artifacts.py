@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration.artifacts import fit_cleaning
+from calibration.cleaning.chain import fit_cleaning
+from calibration.cleaning.seen import collect, cues, onsets, unlocked_share
 from calibration.design import build_design
 from calibration.events import Event
-from calibration.recipe import Fit
-from calibration.report_stages import stage_summary
-from calibration.seen import collect, cues, onsets, unlocked_share
+from calibration.report.stages import stage_summary
 from rt_decoder.decoder import decode_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model, load_model, model_hash, save_model
 from rt_decoder.pipeline import CLEANING, Pipeline
+from rt_decoder.recipe import Fit
 from rt_decoder.signal import Marker, ModelMismatch
-from rt_decoder.sources.recording import Recording
 from tests.cleaned import STAGES, drafted, fitted, labelled, scene, without_channels
 from tests.small import WORDS, random_model, small_recipe, small_recording, timeless
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from rt_decoder.decoder import Decoder, decode_recording, recorded_start
-from rt_decoder.markers import MarkerRules
-from rt_decoder.outlets import data_outlet, marker_outlet
-from rt_decoder.recorder import Recorder
-from rt_decoder.session import Session
+from rt_decoder.files.recording import read_recording
+from rt_decoder.live.session import Session
 from rt_decoder.signal import Marker, Readout, StreamLost
-from rt_decoder.sinks import JsonlLog
-from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock, resolve
-from rt_decoder.sources.recording import read_recording
+from rt_decoder.sinks.log import JsonlLog
+from rt_decoder.sinks.outlets import data_outlet, marker_outlet
+from rt_decoder.sinks.record import Recorder
+from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve
+from rt_decoder.timing.markers import MarkerRules
 from tests.small import lines, random_model, small_recipe, small_recording, timeless
 
 RECORDING = small_recording(seconds=20.0)

@@ -17,10 +17,10 @@ from safetensors.numpy import save_file
 
 from calibration.demo import save_recording
 from calibration.design import draft_model
+from rt_decoder.files.recording import Recording
 from rt_decoder.model import save_model
-from rt_decoder.outlets import data_outlet
 from rt_decoder.signal import SignalInfo
-from rt_decoder.sources.recording import Recording
+from rt_decoder.sinks.outlets import data_outlet
 from tests.small import Ran, call, finish, random_model, small_recipe, small_recording, start
 
 SFREQ = 250.0

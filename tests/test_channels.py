@@ -2,7 +2,7 @@
 
 import pytest
 
-from rt_decoder.sources.channels import Declared, declared_info, read_channel_table
+from rt_decoder.channels import Declared, declared_info, read_channel_table
 
 
 def table(tmp_path, text):

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from calibration.demo import save_recording
+from rt_decoder.files.recording import read_recording
 from rt_decoder.model import load_model
-from rt_decoder.outlets import data_outlet
 from rt_decoder.signal import SignalInfo
-from rt_decoder.sources.lsl import local_clock
-from rt_decoder.sources.recording import read_recording
+from rt_decoder.sinks.outlets import data_outlet
+from rt_decoder.sources.lsl.source import local_clock
 from tests.lsl_loopback import wait_for
 from tests.small import (
     WORDS,

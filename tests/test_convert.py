@@ -15,12 +15,12 @@ import pytest
 import pyxdf
 
 from calibration.demo import save_recording
-from rt_decoder.convert import convert
+from rt_decoder.commands.convert import convert
 from rt_decoder.decoder import decode_recording
-from rt_decoder.markers import MarkerRules
+from rt_decoder.files.recording import Recording, read_recording
 from rt_decoder.signal import Marker, SignalInfo
-from rt_decoder.sinks import Recorder
-from rt_decoder.sources.recording import Recording, read_recording
+from rt_decoder.sinks.log import Recorder
+from rt_decoder.timing.markers import MarkerRules
 from tests.small import random_model, small_recipe, small_recording, timeless
 from tests.test_sinks import fill
 
@@ -106,7 +106,7 @@ def test_a_marker_that_fif_cannot_place_is_said(tmp_path: Path, monkeypatch) -> 
     stamps = np.arange(n) / sfreq
     marks = tuple(Marker("a", float(stamps[k]), k) for k in range(n - 50, n))
     long = Recording(np.zeros((n, 1)), stamps, SignalInfo(sfreq, ("Cz",), ("eeg",), ("V",)), marks)
-    monkeypatch.setattr("rt_decoder.convert.read_recording", lambda *_, **__: long)
+    monkeypatch.setattr("rt_decoder.commands.convert.read_recording", lambda *_, **__: long)
     with pytest.warns(
         RuntimeWarning, match=r"b\.fif: FIF keeps .* from 8364 s on are a sample off"
     ):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.embeddings import embed
-from calibration.vocabulary_words import frequent_words, word_log_prior
+from calibration.language.embeddings import embed
+from calibration.language.words import frequent_words, word_log_prior
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

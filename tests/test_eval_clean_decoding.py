@@ -11,11 +11,11 @@ from scipy.stats import ttest_1samp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-import cleaning_words as words
+import cleaning.words as words
 import eval_clean_decoding as judge
 
 from calibration.design import draft_model
-from calibration.recipe import Recipe
+from rt_decoder.recipe import Recipe
 
 TINY = words.Setup(n_train=120, n_test=40, n_items=10, n_channels=8, sfreq=100.0, snr=0.5)
 RNG = np.random.default_rng(4)

@@ -8,10 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-import cleaning_goals as goals
-import cleaning_metrics as metrics
-import cleaning_rivals as rivals
-import cleaning_scene as scenes
+import cleaning.goals as goals
+import cleaning.metrics as metrics
+import cleaning.rivals as rivals
+import cleaning.scene as scenes
 
 from rt_decoder.signal import SignalInfo
 
@@ -171,7 +171,7 @@ def test_who_passes():
 
 @pytest.mark.slow
 def test_severity_is_the_one_that_the_goals_were_set_on():
-    from cleaning_run import severity
+    from cleaning.run import severity
 
     found = [severity(scenes.cleaning_scene(seed, pop_every=12.0)) for seed in range(5)]
     cc, error = (np.mean([figures[name] for figures in found]) for name in ("CC", "RRMSE"))
@@ -182,7 +182,7 @@ def test_severity_is_the_one_that_the_goals_were_set_on():
 @pytest.mark.slow
 @pytest.mark.realdata
 def test_real_recordings(data_dir):
-    import cleaning_real as real
+    import cleaning.real as real
 
     beats = real.qrs(data_dir / "neurokit", data_dir)
     for name in ("neurokit 100 Hz", "neurokit 1000 Hz"):

@@ -36,7 +36,7 @@ def run(*args, **environment):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Three subjects whose EEG carries the words, in the format of the real ones."""
-    from calibration.embeddings import embed
+    from calibration.language.embeddings import embed
 
     folder = tmp_path_factory.mktemp("words")
     vectors = embed([word for word, _ in GLOSSES], cache_dir=False).astype(float)

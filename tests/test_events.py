@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rt_decoder.files.events import EventRow, markers_from_events, read_events
+from rt_decoder.files.recording import Recording
+from rt_decoder.files.stamps import measured_sfreq, nearest_samples
 from rt_decoder.signal import SignalInfo
-from rt_decoder.sources.clock import measured_sfreq, nearest_samples
-from rt_decoder.sources.events import EventRow, markers_from_events, read_events
-from rt_decoder.sources.recording import Recording
 
 
 def table(tmp_path, text, encoding="utf-8"):

@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration.demo import save_recording
-from rt_decoder.fault_plan import Schedule, corrupt, lives, schedule
-from rt_decoder.faults import Fault, parse_faults
-from rt_decoder.replay import Replayed, replay
+from rt_decoder.files.recording import Recording
+from rt_decoder.replay.fault_plan import Schedule, corrupt, lives, schedule
+from rt_decoder.replay.faults import Fault, parse_faults
+from rt_decoder.replay.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost, match_channels
-from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock, resolve
-from rt_decoder.sources.recording import Recording
+from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve
 from tests.lsl_loopback import wait_for
 from tests.small import call, finish, start
 

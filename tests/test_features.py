@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.features import FeatureWindow, robust_scale, scale_features
-from rt_decoder.ring import Ring
+from rt_decoder.decoding.features import FeatureWindow, robust_scale, scale_features
+from rt_decoder.decoding.ring import Ring
 from rt_decoder.signal import Reason
 from tests.contract import INFO, allocated, make_chunk
 

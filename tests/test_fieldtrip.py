@@ -15,20 +15,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.live import LiveOptions, open_session
+from rt_decoder.commands.run import LiveOptions, open_session
 from rt_decoder.signal import Marker, ModelMismatch, SignalInfo, StreamLost
-from rt_decoder.sources import fieldtrip
-from rt_decoder.sources.fieldtrip import FieldTripSource, local_clock, parse_address
-from rt_decoder.timebase import TimeBase
+from rt_decoder.sources.fieldtrip import source as fieldtrip
+from rt_decoder.sources.fieldtrip.source import FieldTripSource, local_clock, parse_address
+from rt_decoder.timing.timebase import TimeBase
 from tests import fieldtrip_server as protocol
 from tests.fieldtrip_server import FieldTripServer, names_chunk
 from tests.lsl_loopback import wait_for
 from tests.small import random_model, small_recipe, small_recording
 
 client_module = pytest.importorskip(
-    "rt_decoder.sources.fieldtrip_client", reason="needs mne-realtime", exc_type=ImportError
+    "rt_decoder.sources.fieldtrip.client", reason="needs mne-realtime", exc_type=ImportError
 )
-reader_module = pytest.importorskip("rt_decoder.sources.fieldtrip_reader")
+reader_module = pytest.importorskip("rt_decoder.sources.fieldtrip.reader")
 
 NAMES = ("Fz", "Cz", "TRIG")
 
@@ -277,7 +277,7 @@ def test_events_fall_on_their_samples(server, arrivals):
 
 def simulate(seconds, *, rate=1000.0, jitter=1e-3, block=28, extra=lambda taken: 0.0):
     """Stamps minus true times in samples, for blocks that come late; `extra` s more by time."""
-    from rt_decoder.sources.fieldtrip_clock import SampleClock
+    from rt_decoder.sources.fieldtrip.clock import SampleClock
 
     rng, clock, error, n = np.random.default_rng(1), SampleClock(1000.0), [], 0
     while n < seconds * 1000:
@@ -325,7 +325,7 @@ def test_a_late_beginning_is_mended_by_the_next_block():
 
 
 def test_times_given_out_stay(server):
-    from rt_decoder.sources.fieldtrip_clock import SampleClock
+    from rt_decoder.sources.fieldtrip.clock import SampleClock
 
     clock = SampleClock(100.0)
     clock.observe(9, 50.0)
@@ -602,7 +602,7 @@ def test_neuromag_header_gives_types_units_and_positions(server, tmp_path, order
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_damaged_neuromag_header_is_survived(tmp_path, cut, noise, at):
-    from rt_decoder.sources.fieldtrip_header import neuromag_channels
+    from rt_decoder.sources.fieldtrip.header import neuromag_channels
 
     whole, _ = neuromag_chunk(tmp_path)
     declared, positions = neuromag_channels((whole[:at] + noise + whole[at + len(noise) :])[:-cut])

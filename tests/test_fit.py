@@ -14,7 +14,7 @@ from calibration.evaluate import similarity
 from calibration.fit import fit_model, hash_files
 from calibration.scores import cosine, rank_accuracy
 from calibration.splits import leave_group_out
-from rt_decoder.features import scale_features
+from rt_decoder.decoding.features import scale_features
 from rt_decoder.model import Model
 from tests.small import VECTORS, WORDS, fake_embedder, small_recipe, small_recording
 

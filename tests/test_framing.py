@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.framing import Framer
 from rt_decoder.signal import Reason
+from rt_decoder.timing.framing import Framer
 from tests.contract import INFO, allocated, copy, make_chunk, part
 
 GAP = int(Reason.GAP)

@@ -24,17 +24,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calibration.recipe import Recipe, read_recipe
-from calibration.vector_cache import VectorCache
+from calibration.language.vector_cache import VectorCache
+from rt_decoder.channels import Declared, declared_info
 from rt_decoder.decoder import decode_recording, recorded_start
-from rt_decoder.faults import Fault, parse_faults
+from rt_decoder.files.events import markers_from_events, read_events
+from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.model import ModelCorrupt, _digest, load_model, save_model
+from rt_decoder.recipe import Recipe, read_recipe
+from rt_decoder.replay.faults import Fault, parse_faults
 from rt_decoder.signal import ModelMismatch
-from rt_decoder.sinks import Recorder
-from rt_decoder.sources.channels import Declared, declared_info
-from rt_decoder.sources.events import markers_from_events, read_events
-from rt_decoder.sources.recording import Recording, read_recording
-from rt_decoder.xdf_writer import XdfWriter
+from rt_decoder.sinks.log import Recorder
 from tests.small import random_model, small_recipe, small_recording
 
 TIMES = int(os.environ.get("RT_DECODER_FUZZ", "1"))
@@ -571,7 +571,7 @@ def test_xml_that_expands_is_refused(folder: Path) -> None:
 
 LIMITED = """\
 import resource, sys
-from rt_decoder.sources.recording import read_recording
+from rt_decoder.files.recording import read_recording
 import mne, mne.io  # before memory is bounded
 try:
     read_recording(sys.argv[2])  # what is imported lazily

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rt_decoder.signal import StreamLost
-from rt_decoder.sources.fieldtrip import FieldTripSource
+from rt_decoder.sources.fieldtrip.source import FieldTripSource
 from tests import fieldtrip_server as protocol
 from tests.fieldtrip_server import FieldTripServer, names_chunk
 from tests.test_fuzz import bounded, fuzz, mutations
@@ -154,7 +154,7 @@ def test_replies_with_damage(command: int, data: st.DataObject) -> None:
 def test_channels_that_a_neuromag_header_lies_about(data: st.DataObject) -> None:
     from mne_realtime.externals.FieldTrip import Header
 
-    from rt_decoder.sources.fieldtrip_header import CHUNK_NEUROMAG, header_info
+    from rt_decoder.sources.fieldtrip.header import CHUNK_NEUROMAG, header_info
 
     channel = struct.pack("<4i", 203, 30, 96, 0) + struct.pack(
         "<3i2fi12f2i16s", 1, 1, 1, 1.0, 1.0, 3012, *[0.1] * 12, 112, 0, b"MEG0111"

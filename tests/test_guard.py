@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rt_decoder.guard import Guard
+from rt_decoder.cleaning.guard import Guard
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 from tests.contract import INFO, make_chunk
 

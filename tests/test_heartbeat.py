@@ -8,14 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from calibration.heartbeat import fit_heartbeat, locked_mean
-from calibration.heartbeat_source import find_source
-from rt_decoder.artifacts.heartbeat import HeartbeatTemplate
-from rt_decoder.artifacts.qrs import find_beats
-from rt_decoder.filters import SosFilter, design_sos
+from calibration.cleaning.heartbeat import fit_heartbeat, locked_mean
+from calibration.cleaning.heartbeat_source import find_source
+from rt_decoder.cleaning.filters import SosFilter, design_sos
+from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
+from rt_decoder.cleaning.qrs import find_beats
 from rt_decoder.kernels.heartbeat import heartbeat_subtract
 from rt_decoder.signal import Chunk, Reason, SignalInfo
-from rt_decoder.simulator import Participant
+from rt_decoder.simulation.participant import Participant
 from tests.contract import copy
 from tests.test_qrs import simulate
 
@@ -187,7 +187,7 @@ def test_kernel_is_its_python(monkeypatch):
     chunk, _, _ = scene(rate=160.0, seconds=6.0, noise=1e-6)
     compiled = copy(make_stage().process(chunk))
     monkeypatch.setattr(
-        "rt_decoder.artifacts.heartbeat.heartbeat_subtract", heartbeat_subtract.py_func
+        "rt_decoder.cleaning.heartbeat.heartbeat_subtract", heartbeat_subtract.py_func
     )
     plain = make_stage().process(chunk)
     assert np.array_equal(compiled.flags, plain.flags)

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from rt_decoder.decoder import decode_recording
+from rt_decoder.files.recording import read_recording
 from rt_decoder.kernels.join import join, join_state
-from rt_decoder.outlets import data_outlet
-from rt_decoder.session import Session
+from rt_decoder.live.session import Session
 from rt_decoder.signal import Readout, Reason, SignalInfo, StreamLost
-from rt_decoder.sinks import Recorder
-from rt_decoder.sources.joined import JoinedSource
-from rt_decoder.sources.lsl import local_clock
-from rt_decoder.sources.recording import read_recording
-from rt_decoder.sources.reference import Reference, same_channels
+from rt_decoder.sinks.log import Recorder
+from rt_decoder.sinks.outlets import data_outlet
+from rt_decoder.sources.auxiliary.joined import JoinedSource
+from rt_decoder.sources.auxiliary.stream import Reference, same_channels
+from rt_decoder.sources.lsl.source import local_clock
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice
 from tests.contract import allocated
 from tests.lsl_loopback import wait_for

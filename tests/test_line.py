@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from rt_decoder.artifacts.line import LineCanceller
-from rt_decoder.filter_design import design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.mains import LineCanceller
 from rt_decoder.kernels import line as kernel
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 from tests.contract import INFO, copy, make_chunk

@@ -16,11 +16,11 @@ import numpy as np
 import pylsl
 import pytest
 
-from rt_decoder.loopback import configure_loopback
-from rt_decoder.outlets import ReadoutOutlets, data_outlet, marker_outlet
 from rt_decoder.signal import Readout, SignalInfo, StreamLost
-from rt_decoder.sources.joined import JoinedSource
-from rt_decoder.sources.lsl import (
+from rt_decoder.sinks.loopback import configure_loopback
+from rt_decoder.sinks.outlets import ReadoutOutlets, data_outlet, marker_outlet
+from rt_decoder.sources.auxiliary.joined import JoinedSource
+from rt_decoder.sources.lsl.source import (
     LslMarkers,
     LslSource,
     Pulled,
@@ -327,7 +327,7 @@ while True:
 VICTIM = """
 import sys
 from rt_decoder.signal import StreamLost
-from rt_decoder.sources.lsl import LslSource, resolve
+from rt_decoder.sources.lsl.source import LslSource, resolve
 source = LslSource(resolve(source_id=sys.argv[1], timeout=20), units="uV")
 source.open()
 print("open", len(source.pull(10).stamps), flush=True)

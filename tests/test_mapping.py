@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rt_decoder.mapping import LinearMap
+from rt_decoder.decoding.mapping import LinearMap
 from tests.contract import allocated
 
 

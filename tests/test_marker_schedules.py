@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from calibration.recipe import Recipe
 from rt_decoder.decoder import Decoder
-from rt_decoder.markers import MarkerRules
 from rt_decoder.model import Model
+from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker, SignalInfo
+from rt_decoder.timing.markers import MarkerRules
 
 SFREQ, N_HOP, WAIT = 100.0, 10, 0.5
 INFO = SignalInfo(SFREQ, ("Cz", "Pz"), ("eeg", "eeg"), ("V", "V"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.markers import TriggerReader, trigger_markers
+from rt_decoder.timing.markers import TriggerReader, trigger_markers
 
 codes = st.lists(st.sampled_from([0, 0, 0, 1, 2, 255, 256, 65281]), max_size=40)
 

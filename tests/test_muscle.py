@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
-from calibration.muscle import MuscleFit, accelerometer_axes, fit_muscle
-from rt_decoder.artifacts.muscle import MuscleGate, muscle_band
-from rt_decoder.filter_design import design_sos
-from rt_decoder.guard import Guard
+from calibration.cleaning.muscle import MuscleFit, accelerometer_axes, fit_muscle
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.guard import Guard
+from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
+from rt_decoder.files.recording import read_recording
 from rt_decoder.kernels import muscle as kernel
 from rt_decoder.signal import Chunk, Reason, SignalInfo, unit_gain
-from rt_decoder.simulator import CLEANING, Participant
-from rt_decoder.sources.recording import read_recording
+from rt_decoder.simulation.participant import CLEANING, Participant
 from tests.contract import INFO, assert_same, copy, make_chunk
 
 VECTORS = np.random.default_rng(0).standard_normal((6, 8))

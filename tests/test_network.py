@@ -245,7 +245,7 @@ while True:
 FOLLOW = """
 import json
 from rt_decoder.signal import StreamLost
-from rt_decoder.sources.lsl import local_clock
+from rt_decoder.sources.lsl.source import local_clock
 from rt_decoder.sources.streams import LslStreams
 
 def say(**what):

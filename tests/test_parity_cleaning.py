@@ -13,11 +13,11 @@ import pytest
 
 from calibration.demo import save_recording
 from rt_decoder.decoder import Decoder, decode_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.model import save_model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.signal import CORRECTED, Chunk, Readout, Reason
-from rt_decoder.sinks import readout_line
-from rt_decoder.sources.recording import Recording
+from rt_decoder.sinks.log import readout_line
 from tests.cleaned import STAGES, fitted, scene
 from tests.small import lines, timeless
 from tests.test_parity import BOTH, MARKERS, Case, Session, check, with_holes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from rt_decoder.filter_design import design_anti_alias
+from rt_decoder.cleaning.filter_design import design_anti_alias
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.signal import Chunk, Marker, Readout, Reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rt_decoder.artifacts.projector import Projector, compose
+from rt_decoder.cleaning.projector import Projector, compose
 from rt_decoder.kernels.project import project
 from rt_decoder.signal import SignalInfo
 from tests.contract import INFO, copy, make_chunk
@@ -142,7 +142,7 @@ def assert_close(got, want, info):
 
 @pytest.mark.realdata
 def test_projections_are_mnes(meg):
-    from calibration.projectors import projector_from_info
+    from calibration.cleaning.projector import projector_from_info
 
     path, raw, info = meg
     fit = projector_from_info(path, info)
@@ -159,7 +159,7 @@ def test_projections_are_mnes(meg):
 def test_separation_is_mnes(meg):
     from mne.preprocessing import maxwell_filter
 
-    from calibration.projectors import projector_from_info
+    from calibration.cleaning.projector import projector_from_info
 
     _, raw, info = meg
     fit = projector_from_info(raw.info, info, sss=True)
@@ -173,7 +173,7 @@ def test_separation_is_mnes(meg):
 def test_a_recording_without_projections_gives_none():
     import mne
 
-    from calibration.projectors import projector_from_info
+    from calibration.cleaning.projector import projector_from_info
 
     info = sensors(4)
     assert projector_from_info(mne.create_info(list(info.ch_names), 200.0, "eeg"), info) is None
@@ -182,7 +182,7 @@ def test_a_recording_without_projections_gives_none():
 def test_separation_with_memory_is_refused():
     import mne
 
-    from calibration.projectors import sss_matrix
+    from calibration.cleaning.projector import sss_matrix
 
     mne_info = mne.create_info(["a"], 200.0, "mag")
     with pytest.raises(ValueError, match="without memory, got st_duration"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from rt_decoder.readout import Posterior
+from rt_decoder.decoding.readout import Posterior
 from tests.contract import allocated
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 
-from calibration.recipe import Recipe, parse_option, read_recipe, recipe_options
+from rt_decoder.recipe import Recipe, parse_option, read_recipe, recipe_options
 
 
 def test_a_recipe_goes_into_a_model_and_comes_back() -> None:

@@ -19,10 +19,10 @@ import pytest
 import pyxdf
 
 from rt_decoder.decoder import Decoder, decode_recording
-from rt_decoder.markers import MarkerRules
+from rt_decoder.files.recording import Recording, read_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
-from rt_decoder.sinks import Recorder
-from rt_decoder.sources.recording import Recording, read_recording
+from rt_decoder.sinks.log import Recorder
+from rt_decoder.timing.markers import MarkerRules
 from tests.lsl_loopback import wait_for
 from tests.small import random_model, small_recipe, small_recording, timeless
 from tests.test_sinks import INFO, Blocked, fill
@@ -107,7 +107,7 @@ RECORD = """
 import sys, time
 import numpy as np
 from rt_decoder.signal import Marker, SignalInfo
-from rt_decoder.sinks import Recorder
+from rt_decoder.sinks.log import Recorder
 info = SignalInfo(100.0, ("Cz", "Pz"), ("eeg", "eeg"), ("volts", "volts"))
 record = Recorder(sys.argv[1], info, "amp", max_jobs=100)
 record.decision(0.0, 0, decision="start", rules={}, continuous=True)
@@ -249,7 +249,7 @@ def test_a_record_says_where_it_dropped_and_keeps_its_place(tmp_path: Path) -> N
 
 
 def test_what_waits_for_the_disk_is_bounded_in_bytes(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("rt_decoder.writer.MAX_WAITING", 10_000)
+    monkeypatch.setattr("rt_decoder.sinks.worker.MAX_WAITING", 10_000)
     record = Recorder(tmp_path / "record.xdf", INFO, "amplifier")
     blocked = Blocked(record)
     for k in range(10):

@@ -13,17 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from calibration.artifacts import fit_cleaning
-from rt_decoder.artifacts.regressors import ReferenceRegression
+from calibration.cleaning.chain import fit_cleaning
+from rt_decoder.cleaning.regressors import ReferenceRegression
 from rt_decoder.decoder import Decoder, decode_recording
+from rt_decoder.files.recording import Recording
+from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
-from rt_decoder.reference_check import ReferenceCheck
 from rt_decoder.signal import Readout, Reason, SignalInfo
-from rt_decoder.simulator import CLEANING, Participant, Simulation
-from rt_decoder.sources.joined import JoinedSource
-from rt_decoder.sources.recording import Recording
-from rt_decoder.sources.reference import Reference
+from rt_decoder.simulation.participant import CLEANING, Participant, Simulation
+from rt_decoder.sources.auxiliary.joined import JoinedSource
+from rt_decoder.sources.auxiliary.stream import Reference
 from tests.cleaned import N_CHANNELS, SFREQ, STAGES, drafted, labelled, scene
 from tests.small import VECTORS, WORDS, timeless
 from tests.test_joined import OFFSET, SKEW, Clock, Fake, run

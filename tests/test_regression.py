@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from calibration.reference_search import smoothed, without_evoked
-from calibration.regression import fit_regression
-from rt_decoder.artifacts.regressors import ReferenceRegression
-from rt_decoder.filters import SosFilter, design_sos
+from calibration.cleaning.reference_search import smoothed, without_evoked
+from calibration.cleaning.regressors import fit_regression
+from rt_decoder.cleaning.filters import SosFilter, design_sos
+from rt_decoder.cleaning.regressors import ReferenceRegression
 from rt_decoder.signal import Chunk, SignalInfo
-from rt_decoder.simulated_artifacts import CLEANING
-from rt_decoder.simulator import Participant
+from rt_decoder.simulation.disturbance import CLEANING
+from rt_decoder.simulation.participant import Participant
 
 SFREQ = 250.0
 C = 8

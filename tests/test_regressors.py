@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.reference_search import smoothed
-from rt_decoder.artifacts.regressors import ReferenceRegression
+from calibration.cleaning.reference_search import smoothed
+from rt_decoder.cleaning.regressors import ReferenceRegression
 from rt_decoder.kernels import regress as kernel
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 from tests.contract import allocated, copy, cut, join, run

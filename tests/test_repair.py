@@ -7,13 +7,13 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-from calibration.neighbors import pick_neighbors, solve_ridge, spline_weights
-from calibration.repair import fit_repair, no_repair
-from rt_decoder.artifacts.repair import ChannelRepair
-from rt_decoder.filters import SosFilter, design_sos
-from rt_decoder.guard import Guard
+from calibration.cleaning.neighbors import pick_neighbors, solve_ridge, spline_weights
+from calibration.cleaning.repair import fit_repair, no_repair
+from rt_decoder.cleaning.filters import SosFilter, design_sos
+from rt_decoder.cleaning.guard import Guard
+from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.signal import Reason, SignalInfo
-from rt_decoder.simulator import Participant
+from rt_decoder.simulation.participant import Participant
 from tests.contract import Case as Laws
 from tests.contract import check_causal, check_cut_invariant, copy, make_chunk, run
 

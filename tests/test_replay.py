@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rt_decoder.replay import Replayed, replay
+from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.replay.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost
-from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock, resolve
-from rt_decoder.sources.recording import Recording, read_recording
+from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve
 from tests.lsl_loopback import wait_for
 
 pytestmark = pytest.mark.lsl
@@ -203,8 +203,8 @@ def test_a_marker_follows_its_sample_at_once(source_id: str, monkeypatch) -> Non
         def push_sample(self, sample: list[str], stamp: float) -> None:
             pushed.append(sample[0])
 
-    monkeypatch.setattr("rt_decoder.replay.data_outlet", lambda *_: Outlet())
-    monkeypatch.setattr("rt_decoder.replay.marker_outlet", lambda *_: Outlet())
+    monkeypatch.setattr("rt_decoder.replay.replay.data_outlet", lambda *_: Outlet())
+    monkeypatch.setattr("rt_decoder.replay.replay.marker_outlet", lambda *_: Outlet())
     recording = make_recording(6, 1000.0)
     replay(recording, name="rec", source_id=source_id, chunk=4, linger=0.0)
     assert pushed == [0, "w0", 1, "w1", 2, 3, "w2", "w3", 4, 5, "w4"]

@@ -17,14 +17,14 @@ import pytest
 
 from calibration import fit
 from calibration.demo import save_recording
-from calibration.report import cleaning_lines
-from calibration.report_figures import figures
-from calibration.report_html import report_page, write_report
-from calibration.report_stages import stage_summary
-from calibration.report_stretch import look
+from calibration.report.figures import figures
+from calibration.report.html import report_page, write_report
+from calibration.report.stages import stage_summary
+from calibration.report.stretch import look
+from calibration.report.text import cleaning_lines
+from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model, model_hash
 from rt_decoder.pipeline import CLEANING
-from rt_decoder.sources.recording import Recording
 from tests.cleaned import STAGES, fitted, labelled, scene
 from tests.small import call, fake_embedder, fit_small, small_recipe, small_recording
 
@@ -70,7 +70,7 @@ def test_every_stage_has_a_row_a_chapter_and_a_picture(page: str) -> None:
 
 def test_what_is_drawn_is_what_cleaning_does() -> None:
     """Blinks are gone, answers to words are not."""
-    from calibration.eye_events import find_eye_events
+    from calibration.cleaning.eye_events import find_eye_events
 
     stretch = look(model_with_report(), [labelled(scene())])
     assert stretch.seen

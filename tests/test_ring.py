@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.ring import Ring
+from rt_decoder.decoding.ring import Ring
 from tests.contract import allocated
 
 

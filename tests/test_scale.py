@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rt_decoder.scale import ScaleCheck
+from rt_decoder.live.scale import ScaleCheck
 
 N = 2500
 EXPECTED = np.array([1e-6, 2e-6, 3e-6])

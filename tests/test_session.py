@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rt_decoder.commands.run import LiveOptions, open_session
 from rt_decoder.decoder import Decoder, decode_recording, recorded_start
-from rt_decoder.live import LiveOptions, open_session
-from rt_decoder.markers import MarkerRules
+from rt_decoder.files.recording import read_recording
+from rt_decoder.live.session import Session
 from rt_decoder.model import Model
-from rt_decoder.outlets import data_outlet, marker_outlet
-from rt_decoder.session import Session
 from rt_decoder.signal import Marker, ModelMismatch, Readout, SignalInfo, StreamLost
-from rt_decoder.sinks import JsonlLog, Recorder
-from rt_decoder.sources.lsl import LslMarkers, LslSource, local_clock, resolve
-from rt_decoder.sources.recording import read_recording
+from rt_decoder.sinks.log import JsonlLog, Recorder
+from rt_decoder.sinks.outlets import data_outlet, marker_outlet
+from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve
 from rt_decoder.sources.streams import LslStreams
+from rt_decoder.timing.markers import MarkerRules
 from tests.cleaned import fitted, scene
 from tests.lsl_loopback import wait_for
 from tests.small import CODES, lines, random_model, small_recipe, small_recording, timeless
@@ -396,7 +396,7 @@ def test_a_stop_is_heard_while_the_stream_is_away(amplifier, run, source_id: str
 def test_the_scale_of_calibration_is_asked_for(
     model, source_id: str, monkeypatch, tmp_path: Path, gain: float, n_off: int
 ) -> None:
-    monkeypatch.setattr("rt_decoder.session.CHECK_SECONDS", 1.0)
+    monkeypatch.setattr("rt_decoder.live.session.CHECK_SECONDS", 1.0)
     amplifier = Amplifier(source_id)
     amplifier.gain = np.where(np.arange(RECORDING.info.n_channels) < n_off, gain, 1.0)
     log = JsonlLog(tmp_path / "log.jsonl")

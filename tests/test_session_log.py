@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder import writer
-from rt_decoder.append_file import AppendFile
-from rt_decoder.session_log import log_parts, read_log
+from rt_decoder.files.append_file import AppendFile
 from rt_decoder.signal import Marker
-from rt_decoder.sinks import JsonlLog
+from rt_decoder.sinks import worker as writer
+from rt_decoder.sinks.log import JsonlLog
+from rt_decoder.sinks.log_file import log_parts, read_log
 from tests.lsl_loopback import wait_for
 
 REPO = Path(__file__).resolve().parents[1]
@@ -158,7 +158,7 @@ def test_a_long_torn_end_is_measured(tmp_path: Path) -> None:
 
 WRITE = """
 import sys
-from rt_decoder.sinks import JsonlLog
+from rt_decoder.sinks.log import JsonlLog
 log = JsonlLog(sys.argv[1], drop=False, max_bytes=50_000)
 log.write({"type": "header", "model": "1f"})
 seq = 0
@@ -259,7 +259,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from rt_decoder.signal import SignalInfo
-from rt_decoder.sinks import JsonlLog, Recorder
+from rt_decoder.sinks.log import JsonlLog, Recorder
 folder = Path(sys.argv[1])
 log = JsonlLog(folder / "log.jsonl", max_lines=10**6)
 log.write({"type": "header"})
@@ -279,7 +279,7 @@ print(type(record.take_error()).__name__, record.take_error(), record.n_dropped)
 @pytest.mark.filterwarnings("ignore:r.xdf was not closed")
 def test_a_full_disk_ends_log_and_record_after_a_whole_line(tmp_path: Path) -> None:
     """The limit cuts a write in the middle, as a full disk does."""
-    from rt_decoder.sources.recording import read_recording
+    from rt_decoder.files.recording import read_recording
 
     ran = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)],

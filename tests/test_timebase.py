@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rt_decoder.kernels import clock
 from rt_decoder.signal import ModelMismatch, Reason
-from rt_decoder.timebase import Decision, RateMismatch, TimeBase
+from rt_decoder.timing.timebase import Decision, RateMismatch, TimeBase
 
 SFREQ = 250.0
 

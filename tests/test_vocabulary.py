@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rt_decoder.vocabulary import Vocabulary
+from rt_decoder.decoding.vocabulary import Vocabulary
 from tests.contract import allocated
 
 

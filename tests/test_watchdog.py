@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rt_decoder.watchdog import State, Watchdog
+from rt_decoder.live.watchdog import State, Watchdog
 
 
 def feed(dog: Watchdog, interval: float, n: int, start: float = 0.0) -> float:

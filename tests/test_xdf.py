@@ -15,11 +15,11 @@ import pyxdf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder import xdf_writer
+from rt_decoder.files import xdf_writer
+from rt_decoder.files.recording import read_recording
+from rt_decoder.files.xdf_streams import load_streams
+from rt_decoder.files.xdf_writer import BOUNDARY, XdfWriter
 from rt_decoder.signal import Marker, SignalInfo
-from rt_decoder.sources.recording import read_recording
-from rt_decoder.sources.xdf_streams import load_streams
-from rt_decoder.xdf_writer import BOUNDARY, XdfWriter
 
 INFO = SignalInfo(250.0, ("Cz", "A<&>é"), ("eeg", "misc"), ("microvolts", "n/a"))
 T0 = 123.456  # s

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import pylsl
 
-from rt_decoder.sources.fieldtrip import FieldTripSource
-from rt_decoder.sources.fieldtrip_events import FieldTripMarkers
-from rt_decoder.sources.joined import JoinedSource
-from rt_decoder.sources.lsl import LslMarkers, LslSource, resolve
-from rt_decoder.sources.lsl_find import other_than, selection_query
-from rt_decoder.sources.lsl_search import StreamSearch
-from rt_decoder.sources.reference import LONGEST_DELAY, Reference
+from rt_decoder.sources.auxiliary.joined import JoinedSource
+from rt_decoder.sources.auxiliary.stream import LONGEST_DELAY, Reference
+from rt_decoder.sources.fieldtrip.markers import FieldTripMarkers
+from rt_decoder.sources.fieldtrip.source import FieldTripSource
+from rt_decoder.sources.lsl.find import other_than, selection_query
+from rt_decoder.sources.lsl.search import StreamSearch
+from rt_decoder.sources.lsl.source import LslMarkers, LslSource, resolve
 
 __all__ = ["FieldTripStreams", "LslStreams", "ReferenceChoice", "parse_reference"]
 

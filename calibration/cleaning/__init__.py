@@ -1,0 +1,1 @@
+"""Fit the cleaning chain: a file a stage."""

@@ -1,0 +1,270 @@
+"""Fit the heartbeat template: where beats are seen, and what follows them in the data channels.
+
+`rt_decoder.cleaning.heartbeat` subtracts it live. Every figure of the report but the counts is of
+the last third of the recording, cleaned by the live stage with what the first two thirds gave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calibration.cleaning.heartbeat_source import Source, find_source
+from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
+from rt_decoder.signal import Chunk, Reason, SignalInfo
+
+__all__ = ["HeartbeatFit", "fit_heartbeat"]
+
+_LENGTH = 0.8  # s
+_SEEN = 0.04  # s after its R peak a beat has been seen: what comes before cannot be subtracted
+_N_SURROGATES, _MOST = 20, 4
+_N_PASSES = 4  # beats nearer than the template is long are told apart by so many rounds
+_SHRINK = 0.01
+_DATA = ("eeg", "mag", "grad", "seeg", "ecog")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeartbeatFit:
+    """What `HeartbeatTemplate` needs.
+
+    Attributes
+    ----------
+    source : array of shape (n_channels,)
+    levels : array of shape (7,)
+    maps, filters : arrays of shape (rank, n_data)
+        Of rank 0 where nothing was found; ``report["reason"]`` says why.
+    courses : array of shape (n_template, rank)
+    report : dict
+        Plain JSON: source, beats, rate, regularity, rank, and of the held-out part the R-locked
+        mean before and after against random-locked ones, and the gain of an injected response.
+    """
+
+    source: np.ndarray
+    levels: np.ndarray
+    maps: np.ndarray
+    filters: np.ndarray
+    courses: np.ndarray
+    report: dict[str, Any]
+
+    @property
+    def found(self) -> bool:
+        """Whether there is anything to subtract."""
+        return len(self.maps) > 0
+
+    def stage(self, info: SignalInfo, n_beats: float = 50.0) -> HeartbeatTemplate:
+        """Build the live stage."""
+        return HeartbeatTemplate(
+            info, self.source, self.maps, self.filters, self.courses, self.levels, n_beats
+        )
+
+
+def fit_heartbeat(
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    onsets: np.ndarray | None = None,
+    *,
+    n_beats: float = 50.0,
+    seed: int = 0,
+) -> HeartbeatFit:
+    """Find the source of beats and the components of the template.
+
+    The components are those directions in which the mean after R peaks is largest against all
+    other activity, as many as exceed the largest of random-locked means, four at most.
+
+    Parameters
+    ----------
+    data : array of shape (n, n_channels)
+        A recording that went through the stages before this one.
+    info : SignalInfo
+        Data channels first.
+    bad : array of shape (n,), bool
+        Samples not to be trusted.
+    onsets : array of shape (n_events,) or None
+        Sample indices of stimuli, whose answers are not to be taken for heartbeats.
+    n_beats : float
+        Time constant that the live stage will have, for the figures.
+    seed : int
+        Of the random-locked means.
+    """
+    source, reason = find_source(data, info, bad, onsets)
+    if source is None:
+        return _nothing(info, {"rank": 0, "reason": reason})
+    report: dict[str, Any] = {
+        "source": source.name,
+        "beats": len(source.beats.peaks),
+        "rate": round(float(source.rate), 1),
+        "regularity": round(source.regularity, 3),
+    }
+    split = 2 * len(data) // 3
+    rng = np.random.default_rng(seed)
+    first = _components(data[:split], info, bad[:split], source, rng)
+    if len(first[0]):
+        fit = HeartbeatFit(source.weights, source.levels, *first, {})
+        report |= _held_out(fit, data, info, bad, source, split, n_beats, rng)
+    maps, filters, courses = _components(data, info, bad, source, rng)
+    report["rank"] = len(maps)
+    if len(maps) == 0:
+        reason = "nothing follows the beats that does not follow random moments as well"
+        return _nothing(info, report | {"reason": reason})
+    return HeartbeatFit(source.weights, source.levels, maps, filters, courses, report)
+
+
+def _nothing(info: SignalInfo, report: dict[str, Any]) -> HeartbeatFit:
+    n_data = sum(kind in _DATA for kind in info.ch_types)
+    none = np.zeros((0, n_data))
+    return HeartbeatFit(
+        np.zeros(info.n_channels), np.zeros(7), none, none, np.zeros((0, 0)), report
+    )
+
+
+def _components(
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    source: Source,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Maps (rank, n_data), filters (rank, n_data) and courses (n_template, rank)."""
+    kinds = np.array([kind for kind in info.ch_types if kind in _DATA])
+    scale = np.ones(len(kinds))
+    x = data[:, : len(kinds)]
+    for kind in set(kinds.tolist()):  # types apart: V and T do not add up
+        scale[kinds == kind] = max(
+            np.sqrt(np.mean(np.var(x[~bad][:, kinds == kind], axis=0))), 1e-300
+        )
+    x = (x - x[~bad].mean(axis=0)) / scale
+    covariance = x[~bad].T @ x[~bad] / np.sum(~bad)
+    covariance += _SHRINK * np.trace(covariance) / len(kinds) * np.eye(len(kinds))
+    powers, axes = np.linalg.eigh(covariance)
+    white = axes / np.sqrt(powers) @ axes.T
+    n_template, n_seen = round(_LENGTH * info.sfreq), round(_SEEN * info.sfreq)
+    x = x @ white
+    peaks = source.beats.peaks
+    mean = locked_mean(x, peaks[peaks < len(x)], bad, n_template)
+    _, sizes, directions = np.linalg.svd(mean[n_seen:], full_matrices=False)
+    chance = 0.0
+    for _ in range(_N_SURROGATES):
+        moments = rng.integers(0, len(x), int(np.sum(peaks < len(x))))
+        random = locked_mean(x, moments, bad, n_template, n_passes=1)
+        chance = max(chance, float(np.linalg.norm(random[n_seen:], 2)))
+    rank = min(int(np.sum(sizes > chance)), _MOST)
+    directions = directions[:rank]
+    maps = directions @ (axes * np.sqrt(powers) @ axes.T) * scale
+    return maps, directions @ white / scale, mean @ directions.T
+
+
+def locked_mean(
+    x: np.ndarray, peaks: np.ndarray, bad: np.ndarray, n_after: int, n_passes: int = _N_PASSES
+) -> np.ndarray:
+    """Mean of `x` (n, c) after `peaks`, (n_after, c), over samples that are not `bad`.
+
+    Where the next peak comes earlier than `n_after`, what follows it is taken out with the mean of
+    the pass before.
+    """
+    peaks = peaks[(peaks >= 0) & (peaks + n_after <= len(x))]
+    good = (~bad).astype(np.float64)
+    total, count = np.zeros((n_after, x.shape[1])), np.zeros(n_after)
+    for peak in peaks:
+        count += good[peak : peak + n_after]
+        total += x[peak : peak + n_after] * good[peak : peak + n_after, None]
+    count = np.maximum(count, 1.0)[:, None]
+    mean = total / count
+    near = [
+        (peaks[i], peaks[i + k] - peaks[i])
+        for k in (1, 2, 3)
+        for i in range(len(peaks) - k)
+        if peaks[i + k] - peaks[i] < n_after
+    ]
+    for _ in range(n_passes - 1 if near else 0):
+        left = total.copy()
+        for peak, shift in near:
+            mask = good[peak + shift : peak + n_after, None]
+            left[shift:] -= mask * mean[: n_after - shift]  # the later beat's share of the earlier
+            left[: n_after - shift] -= mask * mean[shift:]
+        mean = left / count
+    return mean
+
+
+def _held_out(
+    fit: HeartbeatFit,
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    source: Source,
+    split: int,
+    n_beats: float,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """What the live stage does to the last third, with what the first two gave."""
+    x, n_data = data[split:], fit.maps.shape[1]
+    kind = info.ch_types[0]
+    picks = np.flatnonzero([name == kind for name in info.ch_types])
+    n_after, n_seen = round(_LENGTH * info.sfreq), round(_SEEN * info.sfreq)
+    peaks = source.beats.peaks[source.beats.peaks >= split] - split
+    clean = _run(fit.stage(info, n_beats), x, bad[split:])
+    means = [
+        locked_mean(part[:, picks], peaks, bad[split:], n_after, 1)[n_seen:] for part in (x, clean)
+    ]
+    chance = max(
+        np.abs(
+            locked_mean(
+                clean[:, picks],
+                rng.integers(0, max(len(x) - n_after, 1), len(peaks)),
+                bad[split:],
+                n_after,
+                1,
+            )
+        ).max()
+        for _ in range(_N_SURROGATES)
+    )
+    unit = 1e6 if info.units[0] == "V" else 1e15
+    before, after = (float(np.abs(mean).max()) for mean in means)
+    power = [float(np.mean(mean**2)) for mean in means]
+    return {
+        "locked_before": round(unit * before, 3),
+        "locked_after": round(unit * after, 3),
+        "random_locked_largest": round(float(unit * chance), 3),
+        "locked_unit": "uV" if unit == 1e6 else "fT",
+        "attenuation_db": round(float(10 * np.log10(power[0] / max(power[1], 1e-300))), 2),
+        "preserved": round(_preserved(fit, x, info, bad[split:], clean, n_beats, n_data, rng), 4),
+    }
+
+
+def _preserved(
+    fit: HeartbeatFit,
+    x: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    clean: np.ndarray,
+    n_beats: float,
+    n_data: int,
+    rng: np.random.Generator,
+) -> float:
+    """Gain of a response injected at random moments, about one a second."""
+    t = np.arange(round(0.6 * info.sfreq)) / info.sfreq
+    wave = np.exp(-0.5 * ((t - 0.3) / 0.06) ** 2)
+    size = np.std(x[~bad][:, :n_data], axis=0)
+    topography = size * rng.standard_normal(n_data)
+    added = np.zeros(len(x))
+    for moment in np.cumsum(rng.uniform(0.8, 1.2, int(len(x) / info.sfreq))):
+        at = round(moment * info.sfreq)
+        if at + len(wave) <= len(x):
+            added[at : at + len(wave)] += wave
+    response = np.zeros_like(x)
+    response[:, :n_data] = np.outer(added, topography)
+    out = _run(fit.stage(info, n_beats), x + response, bad) - clean
+    out, response = (
+        out / np.append(size, np.ones(x.shape[1] - n_data)),
+        response / np.append(size, np.ones(x.shape[1] - n_data)),
+    )
+    return float(np.sum(out * response) / np.sum(response**2))
+
+
+def _run(stage: HeartbeatTemplate, x: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    n = len(x)
+    flags = np.where(bad, int(Reason.AMPLITUDE), 0).astype(np.uint16)
+    chunk = Chunk(x, np.arange(n) / stage.info.sfreq, 0, flags, np.zeros(x.shape, np.uint16))
+    return stage.process(chunk).data

@@ -1,0 +1,226 @@
+"""Fit `rt_decoder.cleaning.muscle`: how loud each channel usually is, and how far it strays.
+
+Works on what the gate will see: guarded samples that were not filtered. The recording may hold
+bursts and movements itself, in up to about a third of its time: what is usual comes from its quiet
+side.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from calibration.cleaning.seen import TooLittle
+from rt_decoder.cleaning.muscle import DATA_TYPES, MuscleGate, muscle_band
+from rt_decoder.signal import Chunk, Reason, SignalInfo
+
+__all__ = ["MuscleFit", "accelerometer_axes", "fit_muscle"]
+
+_ROWS_A_SECOND = 20.0  # of what the gate sees, for the quantiles
+_SKIP_S = 3.0  # until the slow mean stands
+_QUIET = 0.4  # quantile that is clean even where 30 % are not: the median of the rest or near it
+_LOW = 0.05  # from this quantile to `_QUIET` are 1.39 standard deviations of a normal distribution
+_QUIET_TO_LOW = 1.392
+_ON, _OFF = (4.5, 1.7), (2.5, 1.3)  # standard deviations of the log score, and least ratio
+_DEAD = 0.02  # times the median scale of its type: not looked at
+# slow excursions: times their standard deviation at least and at most, times the largest seen
+_FAR_LEAST, _FAR_MOST, _FAR_SEEN = 8.0, 25.0, 1.5
+_LARGEST = 0.998  # quantile that stands for the largest seen
+_ACC_NOISE, _ACC_SHARE = 8.0, 0.03  # standard deviations, and share of the mean (1 g, at rest)
+_CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MuscleFit:
+    """What `rt_decoder.cleaning.muscle.MuscleGate` takes, and what was found.
+
+    Attributes
+    ----------
+    scale, far : arrays of shape (c,)
+    on, off, acc_limit : float
+    line_freq : float or None
+    accelerometer : tuple of str
+        See `MuscleGate`.
+    report : dict
+        Plain JSON: `band_hz` or why there is none (`silent`), `scale` and `far` by channel type
+        (medians in uV, fT or fT/cm), `left` (channels not looked at), `on`, `off`; and of the held-out last
+        third, judged by the first two: share of time flagged `muscle` and `movement`, and number
+        of `bursts` a minute.
+    """
+
+    scale: np.ndarray
+    far: np.ndarray
+    on: float
+    off: float
+    line_freq: float | None
+    accelerometer: tuple[str, ...]
+    acc_limit: float
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the stage."""
+        names = ("scale", "far", "on", "off", "line_freq", "accelerometer", "acc_limit")
+        return {name: getattr(self, name) for name in names}
+
+    def stage(self, info: SignalInfo) -> MuscleGate:
+        """Build the live stage."""
+        return MuscleGate(info, **self.arguments)
+
+
+def accelerometer_axes(info: SignalInfo) -> tuple[str, ...]:
+    """Misc channels whose names say that they are axes of an accelerometer.
+
+    >>> info = SignalInfo(100.0, ("Cz", "ACC_X", "acc y"), ("eeg", "misc", "misc"), ("V", "g", "g"))
+    >>> accelerometer_axes(info)
+    ('ACC_X', 'acc y')
+    """
+    named = zip(info.ch_names, info.ch_types, strict=True)
+    return tuple(name for name, kind in named if kind == "misc" and re.match("acc", name, re.I))
+
+
+def fit_muscle(
+    data: np.ndarray, info: SignalInfo, bad: np.ndarray, line_freq: float | None = None
+) -> MuscleFit | None:
+    """Fit the gate of muscle and movement.
+
+    Parameters
+    ----------
+    data : array of shape (n, c)
+        Guarded, not filtered, SI.
+    info : SignalInfo
+    bad : array of shape (n,), bool
+        Samples not to learn from.
+    line_freq : float or None
+        Mains frequency in Hz.
+
+    Returns
+    -------
+    MuscleFit or None
+        None where there is no data channel that lives.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or fewer than 10 s are good.
+    """
+    data, bad = np.ascontiguousarray(data, np.float64), np.asarray(bad, bool)
+    n = len(data)
+    if data.shape != (n, info.n_channels) or bad.shape != (n,):
+        raise ValueError(
+            f"need data of shape (n, {info.n_channels}) and bad of shape (n,), "
+            f"got {data.shape} and {bad.shape}"
+        )
+    if np.sum(~bad) < 10.0 * info.sfreq:
+        raise TooLittle(
+            f"need 10 s of good samples to learn what is usual, got {np.sum(~bad) / info.sfreq:.1f}"
+        )
+    fit = _fit(data, info, bad, line_freq)
+    if fit is None:
+        return None
+    split = 2 * n // 3
+    first = None
+    if np.sum(~bad[:split]) >= 6.0 * info.sfreq:
+        first = _fit(data[:split], info, bad[:split], line_freq)
+    report = _describe(fit, info)
+    if first is not None:
+        report["held_out"] = _held_out(first.stage(info), data[split:], bad[split:])
+    fit.report.update(report)
+    return fit
+
+
+def _fit(
+    data: np.ndarray, info: SignalInfo, bad: np.ndarray, line_freq: float | None
+) -> MuscleFit | None:
+    is_data = np.array([kind in DATA_TYPES for kind in info.ch_types])
+    # any scale does for a first look; that of steps from sample to sample suits single precision
+    first = np.where(is_data, np.median(np.abs(np.diff(data, axis=0)), axis=0), 0.0)
+    if not first.any():
+        return None
+    gate = MuscleGate(info, first, np.zeros(len(first)), line_freq=line_freq)
+    stride = max(1, int(info.sfreq / gate.every / _ROWS_A_SECOND))
+    step = gate.every * stride
+    good = ~bad[::step]
+    good[: int(_SKIP_S * info.sfreq / step)] = False
+    _, power, away = gate.trace(data, stride, cap=np.inf)
+    scale = first * np.sqrt(np.quantile(power[good], _QUIET, axis=0))
+    for kind in set(info.ch_types):
+        same = np.array([name == kind for name in info.ch_types]) & (scale > 0)
+        if same.any():
+            scale[same & (scale < _DEAD * np.median(scale[same]))] = 0.0
+    if not (scale > 0).any():
+        return None
+    far = _far(np.abs(away[good]) * first, scale > 0)
+    scores, _, _ = MuscleGate(info, scale, far, line_freq=line_freq).trace(data, stride)
+    log = np.log(np.maximum(scores[good], 1e-6))
+    low, quiet = np.quantile(log, [_LOW, _QUIET])
+    sigma = (quiet - low) / _QUIET_TO_LOW
+    on, off = (float(np.exp(quiet + max(z * sigma, np.log(r)))) for z, r in (_ON, _OFF))
+    axes = accelerometer_axes(info)
+    return MuscleFit(scale, far, on, off, line_freq, axes, _acc_limit(data, info, bad, axes))
+
+
+def _far(distance: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Limit of slow excursions: beyond what was seen, but for what was too far to be usual."""
+    sigma = np.median(distance, axis=0) / 0.6745
+    largest = _FAR_SEEN * np.quantile(distance, _LARGEST, axis=0)
+    far = np.clip(largest, _FAR_LEAST * sigma, _FAR_MOST * sigma)
+    return np.where(used, far, 0.0)
+
+
+def _acc_limit(data: np.ndarray, info: SignalInfo, bad: np.ndarray, axes: tuple[str, ...]) -> float:
+    if not axes:
+        return 0.0
+    size = np.linalg.norm(data[:, [info.ch_names.index(name) for name in axes]], axis=1)[~bad]
+    middle = float(np.median(size))
+    sigma = float(np.median(np.abs(size - middle))) / 0.6745
+    return max(_ACC_NOISE * sigma, _ACC_SHARE * middle)
+
+
+def _describe(fit: MuscleFit, info: SignalInfo) -> dict[str, Any]:
+    band = muscle_band(info.sfreq)
+    report: dict[str, Any] = {"band_hz": list(band) if band else None}
+    if band is None:
+        report["silent"] = f"muscle needs a rate of 73 Hz or more to be seen, got {info.sfreq:g}"
+    report |= {"on": round(fit.on, 2), "off": round(fit.off, 2), "line_freq": fit.line_freq}
+    is_data = [kind in DATA_TYPES for kind in info.ch_types]
+    report["left"] = [
+        name for name, here, x in zip(info.ch_names, is_data, fit.scale, strict=True) if here and not x
+    ]  # fmt: skip
+    factor, units = {"V": 1e6, "T": 1e15, "T/m": 1e13}, {"V": "uV", "T": "fT", "T/m": "fT/cm"}
+    for kind in dict.fromkeys(k for k, here in zip(info.ch_types, is_data, strict=True) if here):
+        picks = [i for i, name in enumerate(info.ch_types) if name == kind and fit.scale[i] > 0]
+        if picks:
+            unit = info.units[picks[0]]
+            report[kind] = {
+                "unit": units.get(unit, unit),
+                "scale": float(f"{np.median(fit.scale[picks]) * factor.get(unit, 1.0):.3g}"),
+                "far": float(f"{np.median(fit.far[picks]) * factor.get(unit, 1.0):.3g}"),
+            }
+    if fit.accelerometer:
+        report["accelerometer"] = list(fit.accelerometer)
+        report["acc_limit"] = float(f"{fit.acc_limit:.3g}")
+    return report
+
+
+def _held_out(gate: MuscleGate, data: np.ndarray, bad: np.ndarray) -> dict[str, float]:
+    """Shares of good time flagged, and bursts a minute."""
+    flags = np.empty(len(data), np.uint16)
+    nothing = np.zeros(_CHUNK, np.uint16)
+    for start in range(0, len(data), _CHUNK):
+        part = data[start : start + _CHUNK]
+        n = len(part)
+        chunk = Chunk(part, np.zeros(n), start, nothing[:n], np.zeros((0, 0), np.uint16))
+        flags[start : start + n] = gate.process(chunk).flags
+    seconds = max(np.sum(~bad) / gate.info.sfreq, 1e-9)
+    muscle = (flags & Reason.MUSCLE) > 0
+    starts = int(np.sum(muscle[1:] & ~muscle[:-1]))
+    return {
+        "seconds": round(float(seconds), 1),
+        "muscle": round(float(np.mean(muscle[~bad])), 4) if seconds > 1e-6 else 0.0,
+        "movement": round(float(np.mean((flags[~bad] & Reason.MOVEMENT) > 0)), 4),
+        "bursts": round(float(60.0 * starts / seconds), 1),
+    }

@@ -1,0 +1,159 @@
+"""Take the projectors that a recording carries: signal-space projection and separation.
+
+The matrix is for `rt_decoder.cleaning.projector.Projector`. MNE computes it; magnetometers (T) and
+gradiometers (T/m) keep their own units, as MNE scales them apart inside.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rt_decoder.cleaning.projector import compose
+from rt_decoder.signal import SignalInfo
+
+__all__ = ["ProjectorFit", "projector_from_info", "ssp_matrix", "sss_matrix"]
+
+_DATA = ("eeg", "mag", "grad", "seeg", "ecog")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProjectorFit:
+    """What `Projector` takes, and where it is from.
+
+    Attributes
+    ----------
+    matrix : array of shape (n_data, n_data)
+    report : dict
+        Plain JSON: `ssp` (names of the projections), `sss`, `rank` of the matrix and `left` (what
+        was not used: reason).
+    """
+
+    matrix: np.ndarray
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, np.ndarray]:
+        """Keyword arguments of the stage."""
+        return {"matrix": self.matrix}
+
+
+def projector_from_info(
+    source: Any, info: SignalInfo, *, ssp: bool = True, sss: bool = False, **maxwell: Any
+) -> ProjectorFit | None:
+    """One matrix from the projections of a recording and, if asked, its sensors' geometry.
+
+    Parameters
+    ----------
+    source : mne.Info or path
+        Of the recording; a path is one of a FIF file.
+    info : SignalInfo
+        Of the signal to be projected; channels are matched by name.
+    ssp : bool
+        Use the projections in ``Info["projs"]``, active or not (twice is as good as once). The
+        average reference is left to the reference stage. With `sss` those of MEG are left out,
+        as they were made for the signal before separation.
+    sss : bool
+        Separate what comes from inside the helmet from what comes from outside.
+    **maxwell
+        Passed to `mne.preprocessing.maxwell_filter`: `calibration`, `cross_talk`, `origin`, ...
+
+    Returns
+    -------
+    ProjectorFit or None
+        None where there is nothing to project.
+    """
+    import mne
+
+    mne_info = mne.io.read_info(source, verbose="error") if _is_path(source) else source
+    names = [name for name, kind in zip(info.ch_names, info.ch_types, strict=True) if kind in _DATA]
+    matrix = np.eye(len(names))
+    report: dict[str, Any] = {"ssp": [], "sss": sss, "left": {}}
+    if sss:
+        matrix = sss_matrix(mne_info, names, **maxwell)
+    if ssp:
+        projs = _usable(mne_info, names, sss, report)
+        if projs:
+            matrix = compose(matrix, ssp_matrix(mne_info, names, projs))
+    if not sss and not report["ssp"]:
+        return None
+    report["rank"] = int(np.linalg.matrix_rank(matrix))
+    return ProjectorFit(matrix, report)
+
+
+def ssp_matrix(mne_info: Any, names: list[str], projs: list[Any]) -> np.ndarray:
+    """Signal-space projection of channels `names`, (n, n); bad channels keep out of it."""
+    impulses = _impulses(mne_info, names, _inactive(projs))
+    return np.asarray(impulses.apply_proj(verbose="error").get_data())
+
+
+def sss_matrix(mne_info: Any, names: list[str], **maxwell: Any) -> np.ndarray:
+    """Signal-space separation of the MEG channels among `names`; 1 on the others.
+
+    Separation without movement or temporal extension is linear and has no memory, so what MNE's
+    `maxwell_filter` answers to an impulse on each channel, one a sample, is its matrix. Channels that
+    are bad in the recording are read nowhere and rebuilt from the rest.
+
+    Raises
+    ------
+    ValueError
+        If there is no MEG channel, or an option is given that depends on time.
+    """
+    import mne
+
+    timed = {"st_duration", "head_pos", "st_fixed", "st_only"} & set(maxwell)
+    if timed:
+        raise ValueError(f"need a separation without memory, got {min(timed)}; leave it out")
+    picks = mne.pick_types(mne_info, meg=True, ref_meg=False, exclude=[])
+    meg = [mne_info["ch_names"][i] for i in picks]
+    rows = [i for i, name in enumerate(names) if name in set(meg)]
+    if not rows:
+        raise ValueError("need MEG channels for signal-space separation, got none")
+    impulses = _impulses(mne_info, [names[i] for i in rows], [])
+    answer = mne.preprocessing.maxwell_filter(impulses, **({"verbose": "error"} | maxwell))
+    matrix = np.eye(len(names))
+    matrix[np.ix_(rows, rows)] = answer.get_data()
+    return matrix
+
+
+def _impulses(mne_info: Any, names: list[str], projs: list[Any]) -> Any:
+    """Recording of 1 on each channel in turn, a sample each, with these projections."""
+    import mne
+
+    sensors = mne.pick_info(mne_info, [mne_info["ch_names"].index(name) for name in names])
+    with sensors._unlock():
+        sensors["projs"] = projs
+    return mne.io.RawArray(np.eye(len(names)), sensors, verbose="error")
+
+
+def _inactive(projs: list[Any]) -> list[Any]:
+    copies = deepcopy(projs)
+    for proj in copies:
+        proj["active"] = False
+    return copies
+
+
+def _is_path(source: Any) -> bool:
+    return isinstance(source, str | Path)
+
+
+def _usable(mne_info: Any, names: list[str], separated: bool, report: dict[str, Any]) -> list[Any]:
+    """Projections that apply; the report says why others do not."""
+    kinds = dict(zip(mne_info["ch_names"], mne_info.get_channel_types(), strict=True))
+    out = []
+    for proj in mne_info["projs"]:
+        channels = [name for name in proj["data"]["col_names"] if name in names]
+        if "average eeg reference" in proj["desc"].lower():
+            report["left"][proj["desc"]] = "the reference stage does it"
+        elif not channels:
+            report["left"][proj["desc"]] = "none of its channels is picked"
+        elif separated and kinds.get(channels[0]) in ("mag", "grad"):
+            report["left"][proj["desc"]] = "made for the signal before separation"
+        else:
+            out.append(proj)
+            report["ssp"].append(proj["desc"])
+    return out

@@ -1,0 +1,159 @@
+"""What a cleaning stage is fitted on: recordings as they leave the live stage before it.
+
+How a stage is fitted, and in which order they are, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration.cleaning.eye_events import EyeSpan
+from calibration.design import CUE
+from calibration.splits import blocks, final_block
+from rt_decoder.decoder import Decoder, hops_of_recording
+from rt_decoder.model import Model
+from rt_decoder.signal import CORRECTED, Marker
+
+if TYPE_CHECKING:
+    from calibration.events import LabelledRecording
+    from rt_decoder.recipe import Fit
+
+__all__ = ["Seen", "TooLittle", "collect", "cues", "onsets", "unlocked_share"]
+
+MAX_BYTES = 1 << 30  # of samples that a stage is fitted on
+
+
+class TooLittle(ValueError):
+    """A recording does not hold what a stage is fitted on: the stage is left out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Recordings as they leave a stage, one after the other.
+
+    Attributes
+    ----------
+    data : array of shape (n, c)
+    bad : array of shape (n,), bool
+        Flagged, or not settled yet.
+    rows : dict
+        Recording and absolute index of a hop's first sample, to its row and time; more than one
+        where the stream was lost and indices began anew.
+    markers : list of (int, Marker)
+        Recording and marker, index found.
+    """
+
+    data: np.ndarray
+    bad: np.ndarray
+    rows: dict[tuple[int, int], list[tuple[int, float]]]
+    markers: list[tuple[int, Marker]]
+
+
+def collect(
+    model: Model, sessions: Sequence[LabelledRecording], stages: Sequence[str], share: float
+) -> Seen:
+    """Run the recordings through the live path up to the first of `stages` that is there."""
+    seconds = sum(len(s.recording.stamps) / s.recording.info.sfreq for s in sessions)
+    room = min(MAX_BYTES // (8 * model.info.n_channels), round(share * seconds * model.info.sfreq))
+    data, bad, markers = [], [], []
+    rows: dict[tuple[int, int], list[tuple[int, float]]] = {}
+    n = 0
+    for run, session in enumerate(sessions):
+        decoder = Decoder(model, session.recording.info, session.rules)
+        stage = next(name for name in stages if name in decoder.pipeline.stages)
+        n_settle = round(decoder.pipeline.settling * model.info.sfreq)
+        expected, settled = -1, -1
+        for hop in hops_of_recording(decoder, session.recording, session.markers, stage):
+            if n + len(hop.data) > room:
+                break
+            if hop.index != expected:  # the beginning, or a loss: the filters were primed anew
+                settled = hop.index + n_settle
+            expected = hop.index + len(hop.data)
+            early = hop.index + np.arange(len(hop.data)) < settled
+            rows.setdefault((run, hop.index), []).append((n, float(hop.times[0])))
+            data.append(hop.data.copy())
+            bad.append(((hop.flags & ~np.uint16(CORRECTED)) != 0) | early)
+            n += len(hop.data)
+        late = 0.0
+        if (factor := decoder.pipeline.factor) > 1:  # as the pipeline places what is decoded
+            late = decoder.pipeline.stages["decimate"].delay * model.info.sfreq
+        markers += [
+            (run, marker._replace(index=round(marker.index / factor + late)))
+            for marker in decoder.take_markers()[0]
+        ]
+    if n == 0:
+        raise ValueError("need recordings of at least one hop to fit the cleaning on, got none")
+    return Seen(np.concatenate(data), np.concatenate(bad), rows, markers)
+
+
+def _row(seen: Seen, run: int, marker: Marker, n_hop: int) -> int:
+    """Row of a marker's sample; -1 where it is not among them."""
+    first = marker.index - marker.index % n_hop
+    found = seen.rows.get((run, first), [])
+    if not found:
+        return -1
+    row, _ = min(found, key=lambda hop: abs(hop[1] - marker.time))
+    return row + marker.index - first
+
+
+def onsets(seen: Seen, model: Model) -> np.ndarray:
+    """Rows of the events that are no cues."""
+    rows = [
+        _row(seen, run, marker, model.n_hop)
+        for run, marker in seen.markers
+        if not marker.label.startswith(CUE)
+    ]
+    return np.array([row for row in rows if row >= 0], np.int64)
+
+
+def cues(seen: Seen, model: Model) -> list[EyeSpan]:
+    """Stretches that begin with a cue and last until the next one, 20 s at most."""
+    spans = []
+    longest = round(20.0 * model.info.sfreq)
+    told = [(run, marker) for run, marker in seen.markers if marker.label.startswith(CUE)]
+    for number, (run, marker) in enumerate(told):
+        row = _row(seen, run, marker, model.n_hop)
+        stop = min(row + longest, len(seen.data))
+        for next_run, after in told[number + 1 : number + 2]:
+            if next_run == run:
+                stop = min(stop, row + after.index - marker.index)
+        kind = marker.label.removeprefix(CUE)
+        if 0 <= row < stop and kind in ("blink", "saccade", "rest"):
+            spans.append(EyeSpan(row, stop, kind))
+    return spans
+
+
+def unlocked_share(sessions: Sequence[LabelledRecording], fit: Fit) -> float:
+    """Share of the samples that come before those which the certificate is locked away for.
+
+    Parameters
+    ----------
+    sessions : sequence of LabelledRecording
+    fit : rt_decoder.recipe.Fit
+        `final_block`, `groups`, `n_blocks` and `purge`.
+    """
+    if fit.final_block == 0:
+        return 1.0
+    at, groups, n = [], [], 0
+    for run, session in enumerate(sessions):
+        words = [
+            (int(np.searchsorted(session.recording.stamps, marker.time)), event.group)
+            for marker, event in zip(session.markers, session.events, strict=True)
+            if not marker.label.startswith(CUE)
+        ]
+        of_block = blocks(len(words), min(fit.n_blocks, len(words))) if words else ()
+        at += [n + row for row, _ in words]
+        if fit.groups:
+            groups += [f"{run}/{group}" for _, group in words]
+        else:
+            groups += [f"{run}/{block}" for block in of_block]
+        n += len(session.recording.stamps)
+    if len(at) < 2:  # events of a trigger channel, not known yet
+        return 1.0 - fit.final_block
+    _, final = final_block(np.array(groups), fit.final_block, np.array(at, float))
+    first = min(at[i] for i in final) - fit.purge * sessions[0].recording.info.sfreq
+    return max(0.0, first / n)

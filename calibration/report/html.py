@@ -1,0 +1,227 @@
+"""The report of a calibration as one HTML file: no script, no network, nobody's name or folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration.report.figures import Figure, figures
+from calibration.report.stages import stage_summary
+from calibration.report.stretch import Stretch, look
+from calibration.report.text import SCORES
+from rt_decoder.model import Model, model_hash
+from rt_decoder.signal import CORRECTED, Reason
+
+if TYPE_CHECKING:
+    from calibration.events import LabelledRecording
+
+__all__ = ["report_page", "write_report"]
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62em; margin: 2em auto; padding: 0 1em }
+h1, h2 { line-height: 1.2 } h2 { margin-top: 2em }
+table { border-collapse: collapse; margin: .8em 0 }
+th, td { text-align: left; padding: .2em .9em .2em 0; border-bottom: 1px solid #ddd; vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+figure { margin: 1em 0 } figcaption, .note { color: #555; font-size: 90% }
+img { max-width: 100% }
+"""
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_ABOUT = {
+    "line": "Mains, tracked and subtracted",
+    "muscle": "Muscles and movements: such samples are flagged, not changed",
+    "repair": "Bad channels, replaced by their neighbours",
+    "projector": "Projections of the recording",
+    "eye": "Blinks and gaze",
+    "regressors": "Heart, breath and other recorded references",
+    "heartbeat": "Heartbeat, by a template",
+}
+
+
+def write_report(
+    path: Path, model: Model, sessions: Sequence[LabelledRecording], *, share: float = 1.0
+) -> None:
+    """Write the report whole or not at all, readable by its owner only.
+
+    Parameters
+    ----------
+    path : path
+    model : Model
+        With what `artifacts.fit_cleaning` found in ``certificate["cleaning"]``.
+    sessions : sequence of LabelledRecording
+        What the model was fitted on, or recorded with it.
+    share : float
+        Share of the samples that the cleaning was fitted on.
+    """
+    page = report_page(model, look(model, sessions, share))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def report_page(model: Model, stretch: Stretch) -> str:
+    """The whole page."""
+    certificate = model.certificate
+    cleaning = certificate.get("cleaning", {})
+    made = figures(stretch, cleaning)
+    body = [f"<h1>Calibration</h1>{_head(model)}"]
+    if model.has_map:
+        body.append(f"<h2>How well it names words</h2>{_certificate(model)}")
+    body.append("<h2>What is taken out</h2>")
+    body.append(_cleaning(cleaning) if cleaning else "<p>Nothing: no cleaning was asked for.</p>")
+    body.append(_stretch(stretch) + _drawn(made, ""))
+    for stage, found in cleaning.items():
+        body.append(f"<h2>{escape(_ABOUT.get(stage, stage))}</h2>")
+        if "left_out" in found:
+            body.append(f"<p>Left out: {escape(found['left_out'] or 'no reason given')}.</p>")
+        else:
+            body.append(_drawn(made, stage) + _details(found))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Calibration</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<style>{_STYLE}</style><body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]], n_text: int = 1) -> str:
+    """Rows of cells; the first `n_text` columns are text, the others figures."""
+
+    def row(cells: Sequence[Any], tag: str) -> str:
+        of_class = ["" if k < n_text else ' class="n"' for k in range(len(cells))]
+        return "".join(
+            f"<{tag}{kind}>{escape(str(cell))}</{tag}>"
+            for cell, kind in zip(cells, of_class, strict=True)
+        )
+
+    lines = [f"<tr>{row(head, 'th')}</tr>"] if any(head) else []
+    lines += [f"<tr>{row(cells, 'td')}</tr>" for cells in rows]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _head(model: Model) -> str:
+    info, certificate = model.info, model.certificate
+    rows = [("model", model_hash(model)[:12])]
+    rows += [(key, certificate[key]) for key in ("subject", "session") if certificate.get(key)]
+    rows += [
+        ("channels", f"{model.n_picks}: {', '.join(info.ch_names[: model.n_picks])}"),
+        ("references", ", ".join(model.references) or "none"),
+        ("rate", f"{info.sfreq:g} Hz, hops of {1e3 * model.n_hop / info.sfreq:g} ms"),
+        ("versions", ", ".join(f"{name} {number}" for name, number in model.versions.items())),
+    ]
+    return _table((), rows, 2)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _certificate(model: Model) -> str:
+    certificate = model.certificate
+    split = certificate.get("split")
+    if not split:
+        return "<p>No certificate.</p>"
+    parts = [
+        f"<p>{split['n_train']} events train ({split['n_groups']} groups, "
+        f"{escape(split['held_out'])}, purged by {split['purge_s']:g} s), {split['n_final']} were "
+        f"locked away, {split['n_dropped']} dropped; {split['n_muscle']} of those that train hold muscle "
+        f"and are not scored. {len(model.items)} items to choose among.</p>"
+    ]
+    for name, title in (
+        ("final", "Locked final block, decoded once by the finished model"),
+        ("out_of_fold", "Held-out groups, on which penalty and posterior were chosen"),
+    ):
+        if name in certificate:
+            parts.append(f"<h3>{title}</h3>{_scores(certificate[name])}")
+    if "final" not in certificate:
+        parts.append("<p>No final block was locked: these figures are optimistic.</p>")
+    return "".join(parts)
+
+
+def _scores(scores: dict[str, Any]) -> str:
+    rows = [
+        (
+            name.replace("_", " "),
+            *(_number(scores.get(f"{of}{name}")) for of in ("", "macro_", "chance_", "prior_")),
+        )
+        for name in SCORES
+        if name in scores
+    ]
+    notes = [
+        f"bits a word beyond the prior: {_number(scores['bits_per_word'])}; "
+        f"calibration error: {_number(scores['calibration_error'])}"
+    ]
+    if "p" in scores:
+        notes.insert(
+            0,
+            f"rank accuracy against permuted labels ({_number(scores['null_rank_accuracy'])}): "
+            f"p = {scores['p']:.2g}",
+        )
+    head = ("", "micro", "macro", "chance", "prior alone")
+    return _table(head, rows) + "".join(f'<p class="note">{note}</p>' for note in notes)
+
+
+def _cleaning(cleaning: dict[str, Any]) -> str:
+    """One row a stage: what was found, what it takes out and what it leaves."""
+    rows = []
+    for stage, found in cleaning.items():
+        title = _ABOUT.get(stage, stage)
+        if "left_out" in found:
+            rows.append((title, f"left out: {found['left_out']}", "", ""))
+        else:
+            rows.append((title, *stage_summary(stage, found)))
+    head = ("", "found", "taken out, held-out part", "preserved, held-out part")
+    return _table(head, rows, 4)
+
+
+def _stretch(stretch: Stretch) -> str:
+    how = "that it was fitted on, too" if stretch.seen else "that it was not fitted on"
+    bad = f"{stretch.bad.mean():.1%} bad"
+    shares = [
+        f"{(stretch.flags & reason != 0).mean():.1%} {str(reason.name).lower()}"
+        for reason in Reason
+        if reason & CORRECTED
+    ]
+    seconds = len(stretch.flags) / stretch.info.sfreq
+    return (
+        f"<p>The pictures show {seconds:.0f} s {how}, before and after cleaning, filters and "
+        f"reference in both. Of the samples {bad}; corrected: {', '.join(shares)}.</p>"
+    )
+
+
+def _drawn(made: Sequence[Figure], stage: str) -> str:
+    return "".join(
+        f'<figure><img alt="{escape(one.title)}" src="data:image/png;base64,{one.png}">'
+        f"<figcaption>{escape(one.title)}</figcaption></figure>"
+        for one in made
+        if one.stage == stage
+    )
+
+
+def _details(found: dict[str, Any]) -> str:
+    """All figures of a stage, nested ones by their path."""
+    rows: list[tuple[str, str]] = []
+
+    def walk(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, f"{name} {key}".strip())
+        elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+            for number, inner in enumerate(value, 1):
+                walk(inner, f"{name} {number}")
+        elif isinstance(value, list):
+            rows.append((name, ", ".join(map(_number, value)) or "none"))
+        else:
+            rows.append((name, _number(value)))
+
+    walk(found, "")
+    return f"<details><summary>All figures</summary>{_table((), rows, 2)}</details>"

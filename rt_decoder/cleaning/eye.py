@@ -1,0 +1,141 @@
+"""Eye artifacts: the few sources that blinks and gaze excite, taken out while they are active.
+
+Which sources these are is fitted by `calibration.cleaning.eye`; no eye channel is needed live.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rt_decoder.kernels.eye import subtract_gated
+from rt_decoder.kernels.memory import Rows
+from rt_decoder.signal import Chunk, Reason, SignalInfo
+
+__all__ = ["DATA_TYPES", "EyeCorrection"]
+
+DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
+_VISIBLE = 0.05  # of a gate: what is less is not worth a flag
+# times the threshold
+_FULL = 1.1  # the gate is fully open
+_WIDE = 1.43  # so are those of all sources
+_HOLD = 1 / 4  # below it the gate closes
+
+
+class EyeCorrection:
+    """Subtracts eye sources, each through a gate that opens only while it is active.
+
+    ``y = x - A p(t) W' x`` over the data channels, with a gate in [0, 1] for each source on the
+    diagonal of p(t). With ``u = |W' x| / rest_scale``, the gate of a source
+
+    - opens at once: ``smoothstep((u - threshold) / (threshold / 10))``;
+    - opens likewise, from 1.1 to 1.43 of the threshold, with the largest of all sources: what is left
+      of a blink by a topography that drifts is small in the other sources, and not to be seen there;
+    - stays where it is while ``u > threshold / 4``, for the tails of blinks and gaze shifts;
+    - else closes evenly over `release_s`.
+
+    The gates are continuous functions of the sources, so that they add no steps to the signal; weak
+    activity of one source leaves the brain's share of the others alone. With no eye activity a
+    sample passes untouched, to the bit. References pass as they are. A sample is flagged `Reason.EYE` where a
+    gate is open by more than 5 %.
+
+    The gate follows bad samples too: its memory is as short as `release_s`, nothing is learnt, and
+    a blink during chewing is still a blink.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal; unchanged by the stage.
+    mixing : array of shape (n_data, r)
+        A: how each source shows in the data channels, in their order.
+    unmixing : array of shape (n_data, r)
+        W: how the sources are measured.
+    rest_scale : array of shape (r,)
+        Standard deviation of each source while the eyes rest, above 0.
+    threshold : float
+        Of the gates, in units of `rest_scale`, above 0.
+    release_s : float
+        Time in s in which an open gate closes.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, a value is not finite or out of range.
+
+    References
+    ----------
+    Kobler et al. 2020, doi:10.1016/j.neuroimage.2020.117000 (a fixed eye subspace, not gated)
+    """
+
+    delay = 0.0
+    settling = 0.0
+
+    def __init__(
+        self,
+        info: SignalInfo,
+        mixing: np.ndarray,
+        unmixing: np.ndarray,
+        rest_scale: np.ndarray,
+        threshold: float = 4.0,
+        release_s: float = 0.4,
+    ) -> None:
+        picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
+        mixing, unmixing = np.asarray(mixing, float), np.asarray(unmixing, float)
+        rest_scale = np.asarray(rest_scale, float)
+        _check(len(picks), mixing, unmixing, rest_scale)
+        for name, value in (("threshold", threshold), ("release_s", release_s)):
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"need {name} above 0, got {value}")
+        self.info = info
+        self.mixing, self.unmixing, self.rest_scale = mixing, unmixing, rest_scale
+        self.threshold, self.release_s = float(threshold), float(release_s)
+        # over all channels, 0 at the references, in units of the scale at rest
+        rank, c = len(rest_scale), info.n_channels
+        fours = -(-rank // 4) * 4  # as the kernel takes them
+        self._mixing, self._unmixing = np.zeros((rank, c)), np.zeros((fours, c))
+        self._mixing[:, picks] = (mixing * rest_scale).T
+        self._unmixing[:rank, picks] = (unmixing / rest_scale).T
+        step = 1.0 / (release_s * info.sfreq)
+        self._levels = np.array([1.0, _FULL, _WIDE, _HOLD, step / threshold]) * threshold
+        self._gate, self._sources = np.zeros(rank), np.zeros(fours)
+        self._data = Rows((c,), np.float64)
+        self._flags = Rows((), np.uint16)
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Take the active eye sources out of `chunk`."""
+        x, times, index, flags, channel_flags = chunk
+        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
+        subtract_gated(
+            x,
+            flags,
+            self._unmixing,
+            self._mixing,
+            self._levels,
+            self._gate,
+            self._sources,
+            _VISIBLE,
+            _EYE,
+            data,
+            out_flags,
+        )
+        return Chunk(data, times, index, out_flags, channel_flags)
+
+    def reset(self) -> None:
+        """Close the gates."""
+        self._gate[:] = 0.0
+
+
+_EYE = int(Reason.EYE)
+
+
+def _check(n_data: int, mixing: np.ndarray, unmixing: np.ndarray, rest_scale: np.ndarray) -> None:
+    if rest_scale.ndim != 1 or mixing.shape != (n_data, len(rest_scale)):
+        raise ValueError(
+            f"need mixing of shape ({n_data}, r), a row a data channel, and rest_scale of shape "
+            f"(r,), got {mixing.shape} and {rest_scale.shape}"
+        )
+    if unmixing.shape != mixing.shape:
+        raise ValueError(f"need unmixing of shape {mixing.shape}, got {unmixing.shape}")
+    if not (np.isfinite(mixing).all() and np.isfinite(unmixing).all()):
+        raise ValueError("need finite mixing and unmixing, got others; fit them again")
+    if not (np.isfinite(rest_scale).all() and (rest_scale > 0).all()):
+        raise ValueError(f"need rest_scale above 0, got {rest_scale.tolist()}")

@@ -1,0 +1,290 @@
+"""Causal, stateful filters: sections, reference, decimation and band powers.
+
+A filter is primed from the first sample it sees, never from a chunk statistic. Arrays that a stage
+does not change (stamps, flags) are passed on as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rt_decoder.cleaning.filter_design import (
+    check_sos,
+    design_anti_alias,
+    design_sos,
+    group_delay,
+    settling_time,
+)
+from rt_decoder.kernels.memory import Rows, aligned, padded
+from rt_decoder.kernels.samples import merge_flags, subtract_mean
+from rt_decoder.kernels.sos import bank_power, sos_filter_to, sos_prime
+from rt_decoder.signal import Chunk, SignalInfo
+
+__all__ = ["Decimator", "FilterBank", "Reference", "SosFilter", "design_sos"]
+
+
+class SosFilter:
+    """Second-order sections over all channels.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal; unchanged by the stage.
+    sos : array of shape (n_sections, 6)
+        From `design_sos`; none passes the signal on.
+
+    Attributes
+    ----------
+    delay : float
+        Group delay in s at the centre of the pass-band.
+    settling : float
+        Time in s until nothing is left of the priming.
+
+    Raises
+    ------
+    ValueError
+        If `sos` has another shape, is not finite or not stable.
+    """
+
+    def __init__(self, info: SignalInfo, sos: np.ndarray) -> None:
+        self.info = info
+        self.sos = check_sos(sos)
+        self.delay = group_delay(self.sos, info.sfreq)
+        self.settling = settling_time(self.sos, info.sfreq)
+        self._state = aligned((len(self.sos), 2, padded(info.n_channels)))
+        self._data = Rows((info.n_channels,), np.float64)
+        self._primed = False
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Filter `chunk`: bit-identical however the stream is cut."""
+        x, times, index, flags, channel_flags = chunk
+        data = self._data.take(len(x))
+        if len(x) and not self._primed:
+            data[:] = x
+            sos_prime(data[0], self.sos, self._state)
+            self._primed = True
+        sos_filter_to(x, self.sos, self._state, index, data)
+        return Chunk(data, times, index, flags, channel_flags)
+
+    def reset(self) -> None:
+        """Prime again from the next sample."""
+        self._primed = False
+
+
+class Reference:
+    """Subtracts a common reference from the channels of one type.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal; unchanged by the stage.
+    kind : "average", "none", None or sequence of str
+        "average" takes the mean of all channels of the first type present of eeg, ecog, seeg (as
+        MNE does); names take the mean of those channels, for all of their type. Other channels
+        are passed on.
+
+    Notes
+    -----
+    A channel with a reason in `channel_flags` that was not repaired is left out of the mean of
+    that sample; where all are, all are used. Leaving channel k out of n moves the mean by
+    ``(mean - x[k]) / (n - 1)``: of a sound channel that is far below its own amplitude, of a bad one
+    it is what would have spread to every channel.
+
+    Raises
+    ------
+    ValueError
+        If there is no channel to reference, a name is unknown or names are of several types.
+    """
+
+    delay = 0.0
+    settling = 0.0
+
+    def __init__(self, info: SignalInfo, kind: str | Sequence[str] | None) -> None:
+        self.info = info
+        self._sources, targets = _reference_picks(info, kind)
+        self._targets = np.zeros(info.n_channels)
+        self._targets[targets] = 1.0
+        self._data = Rows((info.n_channels,), np.float64)
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Re-reference `chunk`; it comes back itself where there is nothing to do."""
+        if len(self._sources) == 0:
+            return chunk
+        x, times, index, flags, channel_flags = chunk
+        data = self._data.take(len(x))
+        subtract_mean(x, channel_flags, self._sources, self._targets, data)
+        return Chunk(data, times, index, flags, channel_flags)
+
+    def reset(self) -> None:
+        """Do nothing: a reference has no memory."""
+
+
+def _reference_picks(
+    info: SignalInfo, kind: str | Sequence[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if kind is None or kind == "none":
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    if kind == "average":
+        types = [name for name in ("eeg", "ecog", "seeg") if name in info.ch_types]
+        if not types:
+            raise ValueError(
+                "need eeg, ecog or seeg channels for an average reference, "
+                f"got {', '.join(sorted(set(info.ch_types)))}; use reference = 'none'"
+            )
+        targets = np.flatnonzero([name == types[0] for name in info.ch_types])
+        return targets, targets
+    names = [kind] if isinstance(kind, str) else list(kind)
+    unknown = [name for name in names if name not in info.ch_names]
+    if unknown or not names:
+        raise ValueError(
+            f"need a reference of 'average', 'none' or channels among {', '.join(info.ch_names)}, "
+            f"got {', '.join(unknown) or 'no name'}"
+        )
+    sources = np.array([info.ch_names.index(name) for name in names], np.int64)
+    kinds = sorted({info.ch_types[i] for i in sources})
+    if len(kinds) > 1:
+        raise ValueError(f"need reference channels of one type, got {' and '.join(kinds)}")
+    return sources, np.flatnonzero([name == kinds[0] for name in info.ch_types])
+
+
+class Decimator:
+    """Low-pass, then every `factor`-th sample on the grid of the absolute index.
+
+    Sample ``index`` is kept where it is a multiple of `factor` and becomes ``index // factor``. Its
+    flags are those of the `factor` samples that end with it. Give it finite samples only: `Guard`
+    comes before it.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the input.
+    factor : int
+        At least 2.
+
+    Attributes
+    ----------
+    info : SignalInfo
+        Of the output: the rate divided by `factor`.
+    delay : float
+        Group delay in s of the low-pass.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is below 2.
+    """
+
+    def __init__(self, info: SignalInfo, factor: int) -> None:
+        if factor < 2:
+            raise ValueError(f"need a decimation factor of at least 2, got {factor}")
+        self.info = SignalInfo(
+            info.sfreq / factor, info.ch_names, info.ch_types, info.units, info.positions
+        )
+        self.factor = factor
+        self._filter = SosFilter(info, design_anti_alias(factor))
+        self.delay = self._filter.delay
+        self.settling = self._filter.settling
+        c = info.n_channels
+        self._data = Rows((c,), np.float64)
+        self._times = Rows((), np.float64)
+        # column 0: flags of the whole sample, then one column a channel
+        self._all_flags = Rows((c + 1,), np.uint16)
+        self._kept_flags = Rows((c + 1,), np.uint16)
+        self._carry = np.zeros(c + 1, np.uint16)
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Keep the samples of `chunk` that are due, possibly none."""
+        n, q = len(chunk.data), self.factor
+        first = -chunk.index % q
+        n_kept = len(range(first, n, q))
+        data, times = self._data.take(n_kept), self._times.take(n_kept)
+        data[:] = self._filter.process(chunk).data[first::q]
+        times[:] = chunk.times[first::q]
+        flags, kept = self._all_flags.take(n), self._kept_flags.take(n_kept)
+        flags[:, 0] = chunk.flags
+        flags[:, 1:] = chunk.channel_flags
+        merge_flags(flags, first, q, self._carry, kept)
+        return Chunk(data, times, (chunk.index + first) // q, kept[:, 0], kept[:, 1:])
+
+    def reset(self) -> None:
+        """Prime again from the next sample."""
+        self._filter.reset()
+        self._carry[:] = 0
+
+
+class FilterBank:
+    """Instantaneous power in several bands: causal Butterworth band-passes, squared.
+
+    Channels of a chunk beyond those of `info` (references) are left out.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the input.
+    bands : sequence of (l_freq, h_freq)
+        In Hz.
+    order : int
+        Of each band-pass.
+
+    Attributes
+    ----------
+    info : SignalInfo
+        Of the output: channels ``"{name}:{l_freq:g}-{h_freq:g}"``, band by band, in squared units.
+    delays : tuple of float
+        Group delay in s of each band.
+    delay : float
+        The longest of them.
+
+    Raises
+    ------
+    ValueError
+        If there is no band or one is not inside (0, sfreq / 2).
+    """
+
+    def __init__(
+        self, info: SignalInfo, bands: Sequence[tuple[float, float]], order: int = 4
+    ) -> None:
+        if len(bands) == 0:
+            raise ValueError(
+                "need at least one band, got none; set bands = [[l_freq, h_freq], ...]"
+            )
+        designs = [check_sos(design_sos(info.sfreq, low, high, order)) for low, high in bands]
+        self.sos = np.stack(designs)
+        self.delays = tuple(group_delay(sos, info.sfreq) for sos in designs)
+        self.delay = max(self.delays)
+        self.settling = max(settling_time(sos, info.sfreq) for sos in designs)
+        n_bands, c = len(bands), info.n_channels
+        self.info = SignalInfo(
+            info.sfreq,
+            tuple(f"{name}:{low:g}-{high:g}" for low, high in bands for name in info.ch_names),
+            info.ch_types * n_bands,
+            tuple(f"{unit}^2" for unit in info.units) * n_bands,
+            None if info.positions is None else np.tile(info.positions, (n_bands, 1)),
+        )
+        self._state = aligned((n_bands, self.sos.shape[1], 2, padded(c)))
+        self._input, self._scratch = Rows((c,), np.float64), Rows((c,), np.float64)
+        self._power = Rows((n_bands * c,), np.float64)
+        self._channel_flags = Rows((n_bands, c), np.uint16)
+        self._primed = False
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Compute the power (n, n_bands * n_channels) of each sample."""
+        n = len(chunk.data)
+        data, power = self._input.take(n), self._power.take(n)
+        c = data.shape[1]
+        data[:] = chunk.data[:, :c]
+        if n and not self._primed:
+            for sos, state in zip(self.sos, self._state, strict=True):
+                sos_prime(data[0], sos, state)
+            self._primed = True
+        bank_power(data, self.sos, self._state, chunk.index, self._scratch.take(n), power)
+        channel_flags = self._channel_flags.take(n)
+        channel_flags[:] = chunk.channel_flags[:, None, :c]
+        flat = channel_flags.reshape(n, power.shape[1])
+        return Chunk(power, chunk.times, chunk.index, chunk.flags, flat)
+
+    def reset(self) -> None:
+        """Prime again from the next sample."""
+        self._primed = False

@@ -1,0 +1,175 @@
+"""Heartbeat template: what follows every beat and no ECG lead explains, such as the pulse.
+
+Fitted by `calibration.cleaning.heartbeat`; comes after the regression on the ECG. Leave it out where the
+brain's answer to heartbeats is studied.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector
+from rt_decoder.kernels.heartbeat import heartbeat_subtract
+from rt_decoder.kernels.memory import Rows
+from rt_decoder.signal import CORRECTED, Chunk, Reason, SignalInfo
+
+__all__ = ["HeartbeatTemplate"]
+
+_RISE, _FADE = 0.02, 0.1  # s: no step where a beat is decided and where the template ends
+_BASELINE = 1.5  # s
+_LEARNING_RATE = 250.0  # Hz: beats hold nothing that needs more samples to be learned
+_MARK = 0.1  # of the template's largest size: less is not worth a flag
+_N_BEATS = 6  # remembered: 0.8 s of template at 180 beats a minute are 3, mistakes included 6
+_NEVER = -(1 << 40)
+_DATA = ("eeg", "mag", "grad", "seeg", "ecog")
+
+
+class HeartbeatTemplate:
+    """Subtracts a template locked to the R peak from the data channels.
+
+    The template is ``courses @ maps`` and begins at the R peak. It is subtracted from the moment
+    the beat is decided, some 35 ms after its peak: what comes before would need look-ahead. Beats
+    closer together than the template is long add up. On good samples the courses follow the
+    signal's components ``x @ filters.T`` as an exponential average over beats; the maps stay. A
+    missed or false beat does no more harm than the template's size; an R peak that turns out to
+    have been a mistake within 0.2 s is faded out.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal, data channels first; unchanged by the stage.
+    source : array of shape (n_channels,)
+        Weights of the combination of channels in which beats are seen: one 1 for an ECG channel.
+    maps : array of shape (rank, n_data)
+        What each component adds to the data channels.
+    filters : array of shape (rank, n_data)
+        What takes each component from them, at unit variance where there is no heartbeat.
+    courses : array of shape (n_template, rank)
+        Of each component after an R peak.
+    levels : array of shape (7,) or None
+        Of the beat detector, from calibration; None learns them in the first 2 s.
+    n_beats : float
+        Time constant of the average in beats; infinite keeps the calibrated template.
+
+    Attributes
+    ----------
+    template : array of shape (n_template, n_data)
+        As it is now.
+    delay, settling : float
+        0 s.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a value is not finite or data channels do not come first.
+    """
+
+    delay = 0.0
+    settling = 0.0
+
+    def __init__(
+        self,
+        info: SignalInfo,
+        source: np.ndarray,
+        maps: np.ndarray,
+        filters: np.ndarray,
+        courses: np.ndarray,
+        levels: np.ndarray | None = None,
+        n_beats: float = 50.0,
+    ) -> None:
+        self.info = info
+        maps, filters, courses = (np.array(a, np.float64) for a in (maps, filters, courses))
+        _check(info, maps, filters, courses, n_beats)
+        self._detector = QrsDetector(info, source, levels)
+        rank, share = len(maps), np.abs(filters).sum(axis=0)
+        self._space = np.vstack([maps, filters, share / max(share.sum(), 1e-300), 0.0 * share])
+        self._start = np.column_stack([courses, *_weights(info, courses @ maps)])
+        n_rise = max(round(_RISE * info.sfreq), 1)
+        self._rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, n_rise + 1) / (n_rise + 1))
+        self._stride = max(round(info.sfreq / _LEARNING_RATE), 1)
+        self._rates = 1.0 / n_beats, self._stride / max(_BASELINE * info.sfreq, 1.0)
+        self._courses, self._state = self._start.copy(), np.zeros((3, rank + 3))
+        self._beats = np.empty((1 + _N_BEATS, 5), np.int64)
+        self._data = Rows((info.n_channels,), np.float64)
+        self._flags = Rows((), np.uint16)
+        self.reset()
+
+    @property
+    def template(self) -> np.ndarray:
+        """What is subtracted after a beat, (n_template, n_data)."""
+        rank = len(self._space) // 2 - 1
+        return self._courses[:, :rank] @ self._space[:rank]
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Subtract the template after every beat, and learn from what is left."""
+        x, times, index, flags, channel_flags = chunk
+        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
+        heartbeat_subtract(
+            x,
+            flags,
+            channel_flags,
+            index,
+            self._detector.process(chunk),
+            self._space,
+            self._courses,
+            self._rise,
+            self._state,
+            self._beats,
+            data,
+            out_flags,
+        )
+        return Chunk(data, times, index, out_flags, channel_flags)
+
+    def reset(self) -> None:
+        """Restore the calibrated template and levels; forget the beats."""
+        self._detector.reset()
+        self._courses[:] = self._start
+        self._state[:] = 0.0
+        self._state[0, -2:] = self._rates
+        stops = 0xFFFF & ~int(CORRECTED)
+        refractory = round(REFRACTORY * self.info.sfreq)
+        marks = int(Reason.HEARTBEAT), int(Reason.REPAIRED)
+        self._beats[0] = stops, marks[0], refractory, self._stride, marks[1]
+        self._beats[1:] = _NEVER
+
+
+def _weights(info: SignalInfo, template: np.ndarray) -> np.ndarray:
+    """Weight of each sample of the template and whether it is worth a flag, (2, n_template)."""
+    n = len(template)
+    n_fade = min(max(round(_FADE * info.sfreq), 1), n)
+    weights = np.ones((2, n))
+    down = np.arange(1, n_fade + 1) / (n_fade + 1)
+    weights[0, n - n_fade :] = 0.5 + 0.5 * np.cos(np.pi * down)
+    # by type, in units of each type's own size: V and T do not add up
+    kinds = np.array(info.ch_types[: template.shape[1]])
+    size = np.zeros(n)
+    for kind in set(kinds.tolist()):
+        part = np.sqrt(np.mean(template[:, kinds == kind] ** 2, axis=1))
+        size = np.maximum(size, part / max(part.max(), 1e-300))
+    weights[1] = size >= _MARK
+    return weights
+
+
+def _check(
+    info: SignalInfo, maps: np.ndarray, filters: np.ndarray, courses: np.ndarray, n_beats: float
+) -> int:
+    """Validate what was fitted and give the number of data channels."""
+    is_data = [kind in _DATA for kind in info.ch_types]
+    n_data = sum(is_data)
+    if n_data == 0 or not all(is_data[:n_data]):
+        raise ValueError(
+            "need data channels before all others, got types " + " ".join(info.ch_types)
+        )
+    shapes = maps.shape, filters.shape, courses.shape
+    rank = maps.shape[0] if maps.ndim == 2 else 0
+    fits = shapes[:2] == ((rank, n_data),) * 2 and courses.ndim == 2 and courses.shape[1] == rank
+    if not (fits and rank >= 1 and len(courses)):
+        raise ValueError(
+            f"need maps and filters of shape (rank, {n_data}) and courses of shape "
+            f"(n_template, rank) of a rank of at least 1, got {shapes}"
+        )
+    if not all(np.isfinite(array).all() for array in (maps, filters, courses)):
+        raise ValueError("need finite maps, filters and courses, got some that are not")
+    if not n_beats >= 1.0:
+        raise ValueError(f"need n_beats of at least 1, got {n_beats}")
+    return n_data

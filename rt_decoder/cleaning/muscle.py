@@ -1,0 +1,223 @@
+"""Muscle, chewing and movement: seen, said, and left in.
+
+Their power lies in the band and at the places of the brain's own, so that what takes them out takes
+the brain along. Fitted by `calibration.cleaning.muscle`. Comes before the filters, which remove what it looks at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.kernels import muscle as kernel
+from rt_decoder.kernels.memory import Rows
+from rt_decoder.signal import Chunk, SignalInfo
+
+__all__ = ["DATA_TYPES", "MuscleGate", "muscle_band"]
+
+DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
+_L_FREQ = 25.0  # Hz; of the fourth order, which leaves a two-hundredth of alpha
+_LEAST_BAND = 1.3  # of its lower edge must lie below 0.45 of the rate
+_GRID = 250.0  # Hz, at least: what lies above folds down, and muscle does so as muscle
+_NOTCH_Q = 4.0  # wide: the mains drift, and the hum of a cable is switched on at once
+_POWER_S, _MEAN_S = 0.05, 1.0  # time constants of the running power and the slow mean
+_HOLD_S, _MOVE_HOLD_S = 0.15, 0.5  # from burst to burst, from one turn of a sway to the next
+_CAP = 50.0  # times the usual power: more of one square does not count
+_TRIM = 0.03  # of the channels, those of most power, do not count; one at least
+_MOVE_NEED = 0.6  # of the channels must be far off: a blink reaches only the front
+_FLOOR = 1e-12
+
+
+def muscle_band(sfreq: float) -> tuple[float, float] | None:
+    """Band in Hz in which muscle is looked for; None where the rate leaves none.
+
+    >>> muscle_band(128.0)
+    (25.0, 64.0)
+    """
+    return (_L_FREQ, _grid(sfreq)[1] / 2) if 0.45 * sfreq >= _LEAST_BAND * _L_FREQ else None
+
+
+class MuscleGate:
+    """Flags the samples in which muscles or movements are louder than the brain.
+
+    The data pass as the very arrays that came in; `flags` get
+
+    - `Reason.MUSCLE`: the power of each data channel above 25 Hz, without the mains, over the last
+      50 ms in units of what is usual for it; the mean of that over channels, the loudest 3 % left
+      out (a bad electrode is no muscle), passes `on`. The flag stays until 150 ms have been below
+      `off`, so that a good sample between bursts is not taken for clean.
+    - `Reason.MOVEMENT`: 60 % of the data channels are further than `far` from their mean over the
+      last second or so, or the size of the acceleration further than `acc_limit` from its own; and
+      500 ms after.
+
+    Above 500 Hz only a sample in so many is looked at, on the grid of the absolute index.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal, not filtered yet; unchanged by the stage.
+    scale : array of shape (c,)
+        RMS above 25 Hz that is usual for a data channel, SI; 0 leaves it out.
+    far : array of shape (c,)
+        Credible distance of a data channel from its slow mean, SI; 0 leaves it out.
+    on, off : float
+        Mean power over channels, in units of the usual, that raises and keeps the flag.
+    line_freq : float or None
+        Mains frequency in Hz; None if there is none to leave out.
+    accelerometer : sequence of str
+        Names of its axes; may be none.
+    acc_limit : float
+        Credible distance of the acceleration's size from its slow mean, in the unit of the axes; 0
+        does not look.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, a value is out of range or an axis is unknown.
+    """
+
+    delay = 0.0
+    settling = 0.0
+
+    def __init__(
+        self,
+        info: SignalInfo,
+        scale: np.ndarray,
+        far: np.ndarray,
+        on: float = 2.0,
+        off: float = 1.4,
+        *,
+        line_freq: float | None = None,
+        accelerometer: Sequence[str] = (),
+        acc_limit: float = 0.0,
+    ) -> None:
+        scale, far = np.asarray(scale, float), np.asarray(far, float)
+        _check(info, scale, far, on, off, accelerometer, acc_limit)
+        self.info = info
+        self.scale, self.far, self.on, self.off = scale, far, float(on), float(off)
+        self.every, rate = _grid(info.sfreq)
+        is_data = np.array([kind in DATA_TYPES for kind in info.ch_types])
+        used = is_data & (scale > 0)
+        self.band = muscle_band(info.sfreq) if used.any() else None
+        self._memory = np.zeros((kernel.N_ROWS, info.n_channels), np.float32)
+        self._memory[kernel.GAIN, used] = 1.0 / scale[used]
+        self._memory[kernel.LIMIT] = np.inf
+        moves = used & (far > 0)
+        self._memory[kernel.LIMIT, moves] = far[moves] / scale[moves]
+        self._coefs = _coefficients(rate, line_freq)
+        n_used, n_far = int(used.sum()), int(moves.sum())
+        n_trim = max(1, round(_TRIM * n_used)) if n_used > 2 else 0
+        self._settings = np.array(
+            [
+                self.every,
+                n_used,
+                n_trim,
+                on if self.band else np.inf,
+                off if self.band else np.inf,
+                math.ceil(_HOLD_S * rate),
+                max(1, math.ceil(_MOVE_NEED * n_far)),
+                math.ceil(_MOVE_HOLD_S * rate / kernel.LOOK),
+                -math.expm1(-kernel.LOOK / (_MEAN_S * rate)),
+                acc_limit if acc_limit > 0 else np.inf,
+            ]
+        )
+        self._status = np.zeros(kernel.N_STATUS)
+        self._acc = np.array([info.ch_names.index(name) for name in accelerometer], np.int64)
+        self._flags = Rows((), np.uint16)
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Flag `chunk`: bit-identical however the stream is cut."""
+        x, times, index, flags, channel_flags = chunk
+        out_flags = self._flags.take(len(x))
+        kernel.gate_samples(
+            x,
+            flags,
+            index,
+            self._coefs,
+            self._memory,
+            self._settings,
+            self._status,
+            self._acc,
+            out_flags,
+        )
+        return Chunk(x, times, index, out_flags, channel_flags)
+
+    def reset(self) -> None:
+        """Begin anew at the level of the next sample, with the flags down."""
+        self._status[:] = 0.0
+        self._memory[kernel.OFFSET] = 0.0
+        self._memory[kernel.STATES :] = 0.0
+
+    def trace(
+        self, data: np.ndarray, stride: int = 1, *, cap: float = _CAP
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What a new gate sees of `data` (n, c), at every `stride`-th sample of its grid.
+
+        No square counts more than `cap`; calibration, which does not know `scale` yet, has none.
+
+        Returns
+        -------
+        scores : array of shape (m,)
+            What `on` and `off` are compared with.
+        power, away : array of shape (m, c)
+            Running power in units of the usual; distance from the slow mean in units of `scale`.
+        """
+        m = -(-len(data) // (self.every * stride))
+        scores = np.empty(m)
+        power = np.empty((m, self.info.n_channels), np.float32)
+        away = np.empty_like(power)
+        coefs = self._coefs.copy()
+        coefs[-1, kernel.CAP] = min(cap, 1e30)
+        self.reset()
+        kernel.trace_samples(
+            data, stride, coefs, self._memory, self._settings, self._status, scores, power, away
+        )  # fmt: skip
+        self.reset()
+        return scores, power, away
+
+
+def _grid(sfreq: float) -> tuple[int, float]:
+    """Samples from one that is looked at to the next, and how many a second these are."""
+    every = max(1, int(sfreq // _GRID))
+    return every, sfreq / every
+
+
+def _coefficients(rate: float, line_freq: float | None) -> np.ndarray:
+    """Filter and constants as the kernel takes them."""
+    out = np.zeros((kernel.N_SOS + 1, 5), np.float32)
+    out[:, 0] = 1.0  # passes all
+    if 0.45 * rate >= _LEAST_BAND * _L_FREQ:
+        notch = (line_freq,) if line_freq is not None and line_freq < 0.45 * rate else ()
+        sos = design_sos(rate, _L_FREQ, order=4, notch=notch, notch_q=_NOTCH_Q)
+        out[kernel.N_SOS - len(sos) : -1] = sos[:, [0, 1, 2, 4, 5]]
+    out[-1, kernel.POWER_STEP] = -math.expm1(-1.0 / (_POWER_S * rate))
+    out[-1, kernel.MEAN_STEP] = -math.expm1(-kernel.LOOK / (_MEAN_S * rate))
+    out[-1, [kernel.CAP, kernel.FLOOR]] = _CAP, _FLOOR
+    return out
+
+
+def _check(
+    info: SignalInfo,
+    scale: np.ndarray,
+    far: np.ndarray,
+    on: float,
+    off: float,
+    accelerometer: Sequence[str],
+    acc_limit: float,
+) -> None:
+    c = info.n_channels
+    if scale.shape != (c,) or far.shape != (c,):
+        raise ValueError(f"need scale and far of {c} values, got {scale.shape} and {far.shape}")
+    for name, values in (("scale", scale), ("far", far), ("acc_limit", np.array(acc_limit))):
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            raise ValueError(f"need {name} finite and at least 0, got others; fit it again")
+    if not (0 < off <= on < math.inf):
+        raise ValueError(f"need 0 < off <= on, got off {off} and on {on}")
+    unknown = sorted(set(accelerometer) - set(info.ch_names))
+    if unknown:
+        raise ValueError(
+            f"need accelerometer axes among {', '.join(info.ch_names)}, got {unknown[0]}"
+        )

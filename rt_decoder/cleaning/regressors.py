@@ -1,0 +1,316 @@
+"""Heart, breath and other recorded references: what they explain is subtracted, sample by sample.
+
+Fitted by `calibration.cleaning.regressors`. The references have passed the same filters as the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rt_decoder.kernels import regress as kernel
+from rt_decoder.kernels.memory import Rows
+from rt_decoder.signal import Chunk, SignalInfo
+
+__all__ = ["DATA_TYPES", "REFERENCE_TYPES", "ReferenceRegression"]
+
+DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
+REFERENCE_TYPES = ("ecg", "resp", "emg", "misc", "eog")  # eog only where it is named
+_GRID = 16  # lessons a step of the leakage, as in the kernel
+_CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: gate of a lost reference, running power
+# state of a reference: no hold, gate open; age, place, energy and what smoothing remembers
+_AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class ReferenceRegression:
+    r"""Recursive least squares on recorded references, shared by all data channels.
+
+    With the regressors :math:`z_t` (past values of the references, each divided by its scale),
+    the weights :math:`W` (k, c) and the data :math:`x_t` (c,) of a sample::
+
+        y = x - W'z                          what comes out, before this sample has taught
+        g = P z / (lambda + z'P z)           lambda = exp(-1 / (time_constant * sfreq))
+        P = (P - g (P z)') / lambda          one P (k, k) for all channels
+        W = W + g clip(y)'                   then a leak towards calibration, and the box
+
+    Nothing is learned from samples that are flagged (corrections aside), nor in channels that are,
+    nor from a reference that is flagged, silent or louder than it can be. A silent reference goes
+    on being subtracted; the share of a flagged or too loud one fades out within 30 ms, and comes
+    back when it has been good for `holdoff` s.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal; unchanged by the stage. Data channels first, references after them.
+    names : sequence of str
+        Reference channels, r of them; none passes the signal on.
+    taps : array of shape (k, 2), int
+        Which of `names`, and how many samples ago, for each regressor.
+    weights : array of shape (k, c)
+        Calibrated, in the data's unit: what a reference of size `scale` leaves in each data
+        channel.
+    inverse : array of shape (k, k)
+        Inverse of the regressors' mean products in calibration. P starts as what it would be had
+        the past been like that for ever.
+    scale : array of shape (r,)
+        RMS of each reference in calibration, in its unit.
+    limit : array of shape (r,)
+        No reference is ever larger than this, in its unit.
+    spread : array of shape (c,)
+        Standard deviation of each data channel without artifacts, in its unit.
+    reach : array of shape (r,) or None
+        Nothing is learned from a sample at which ``z' inverse z``, summed over a reference's taps,
+        is larger than this: they contradict each other as they never did in calibration. None
+        for no bound.
+    smoothing : array of shape (r,) or None
+        Corner in Hz of two equal low-passes of first order, one after the other, that each
+        reference goes through before its past is kept: a noisy belt. `scale` is the RMS behind
+        them; 0 or None for none.
+    time_constant : float
+        Seconds in which the past loses all but 1/e of its say.
+    leakage : float
+        Seconds in which weights fall back to calibration by 1/e if nothing is learned; inf for
+        never.
+    box : float
+        With references as they were in calibration, what the live weights of each take out of a
+        channel differs in RMS by at most this share from what its calibrated ones take out (or
+        from a quarter of their RMS over channels, if that is more). inf for no box.
+    clip : float
+        Errors teach as if they were at most this many `spread`: weights have a top speed.
+    most_trace : float
+        The trace of each reference's block of P stays below this many times that of `inverse`.
+    silent : float
+        A reference teaches while its running power is above this share of calibration's.
+    holdoff : float
+        Seconds for which a reference must have been good after a bad sample.
+    notable : float
+        Samples are marked `Reason.REGRESSED` where more than this share of `spread` went out of
+        some channel.
+    max_rate : float
+        Hz; every n-th sample teaches, so that a faster stream does not cost more.
+
+    Attributes
+    ----------
+    names : tuple of str
+        References at work.
+    weights : array of shape (k, c)
+        As they are now.
+    settling : float
+        Time in s until the oldest tap has seen the stream.
+
+    Raises
+    ------
+    ValueError
+        If a name is no reference channel, data channels do not come first, shapes do not fit or a
+        value is not finite or out of range.
+
+    References
+    ----------
+    He, Wilson and Russell (2004), doi:10.1007/BF02344717; Haykin, Adaptive Filter Theory, ch. 10.
+    """
+
+    delay = 0.0
+
+    def __init__(
+        self,
+        info: SignalInfo,
+        names: Sequence[str],
+        taps: np.ndarray,
+        weights: np.ndarray,
+        inverse: np.ndarray,
+        scale: np.ndarray,
+        limit: np.ndarray,
+        spread: np.ndarray,
+        reach: np.ndarray | None = None,
+        smoothing: np.ndarray | None = None,
+        *,
+        time_constant: float = 60.0,
+        leakage: float = 120.0,
+        box: float = 1.0,
+        clip: float = 5.0,
+        most_trace: float = 2.0,
+        silent: float = 0.1,
+        holdoff: float = 0.25,
+        notable: float = 0.1,
+        max_rate: float = 250.0,
+    ) -> None:
+        self.info = info
+        self.names, self.time_constant = tuple(names), time_constant
+        columns = _reference_columns(info, names)
+        n_data, r, taps = _n_data(info), len(columns), _checked_taps(taps, len(columns))
+        k = len(taps)
+        weights = _checked(weights, (k, n_data), "weights")
+        inverse = _checked_inverse(inverse, k)
+        scale, limit = _checked(scale, (r,), "scale", 0.0), _checked(limit, (r,), "limit", 0.0)
+        spread = _checked(spread, (n_data,), "spread", 0.0)
+        reach = np.full(r, np.inf) if reach is None else _checked(reach, (r,), "reach", 0.0)
+        smoothing = np.zeros(r) if smoothing is None else _checked(smoothing, (r,), "smoothing")
+        _check_settings(
+            time_constant=time_constant,
+            leakage=leakage,
+            box=box,
+            clip=clip,
+            most_trace=most_trace,
+            silent=silent,
+            holdoff=holdoff,
+            notable=notable,
+            max_rate=max_rate,
+        )
+        sfreq, every = info.sfreq, max(1, round(info.sfreq / max_rate))
+        longest = np.array([taps[taps[:, 0] == i, 1].max() for i in range(r)], np.int64)
+        self.settling = int(longest.max(initial=0)) / sfreq
+        forget = np.exp(-every / (time_constant * sfreq))
+        products = np.linalg.inv(inverse)
+        inverse, reach = (1.0 - forget) * inverse, (1.0 - forget) * reach
+        pull = leakage / (_GRID * every)
+        rates = 1.0 - np.exp(-1.0 / (sfreq * np.array([pull, _POWER, _CLOSE, _OPEN])))
+        most = most_trace * (np.diag(inverse) @ np.eye(r)[taps[:, 0]])
+        smooth = np.where(smoothing > 0, 1.0 - np.exp(-2 * np.pi * smoothing / sfreq), 1.0)
+        wait = np.ceil(holdoff * sfreq) + longest + 1.0
+        fixed = (columns, 1.0 / scale, limit, silent * scale**2, wait, most, reach, smooth)
+        state = (scale**2, *np.outer(_AT_START, np.ones(r)))
+        self._constants = np.array([forget, *rates, every])
+        self._taps = taps
+        self._calibrated = (
+            np.stack([*fixed, *state], 1),
+            np.stack([inverse, inverse]),
+            np.stack([weights, weights]),
+        )
+        self._live = tuple(array.copy() for array in self._calibrated)
+        self._own = np.eye(r)[taps[:, 0]].T  # (r, k)
+        self._products = products * (self._own.T @ self._own)  # 0 between references
+        shared = self._products @ weights
+        self._taken = shared / spread**2
+        taken = self._own @ (weights * shared)  # (r, c) powers
+        floor = np.mean(taken, axis=1, keepdims=True) / 16
+        self._most = box**2 * np.maximum(taken, floor) if np.isfinite(box) else taken + np.inf
+        self._channels = np.stack([clip * spread, notable * spread, spread, spread])
+        self._regressors = np.zeros((4, k))
+        self._ring = np.zeros((int(longest.max(initial=0)) + 1, r))
+        self._data, self._flags = Rows((info.n_channels,), np.float64), Rows((), np.uint16)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights as they are now, (k, c)."""
+        return self._live[2][kernel.LIVE].copy()
+
+    @property
+    def inverse(self) -> np.ndarray:
+        """Inverse correlation P as it is now, (k, k)."""
+        return self._live[1][0].copy()
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Whether each reference is good, and has been for `holdoff` s and its longest lag, (r,)."""
+        return self._live[0][:, kernel.HOLD] == 0.0
+
+    @property
+    def agreement(self) -> np.ndarray:
+        """How much of the calibrated weights of each reference its live ones contain, (r,).
+
+        What both take out of the data, one projected on the other: 1 where weights are calibrated
+        ones. It goes towards 0 for a reference that was turned upside down, as a `box` of 1 lets
+        weights vanish and no more.
+        """
+        live, calibrated = self._live[2][kernel.LIVE], self._live[2][kernel.CALIBRATED]
+        now, then = (self._own @ np.sum(self._taken * weights, 1) for weights in (live, calibrated))
+        return np.where(then > 0.0, now / np.maximum(then, 1e-300), 1.0)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last reset."""
+        return float(self._live[0][:, kernel.AGE].max(initial=0.0)) / self.info.sfreq
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Subtract what the references explain; it comes back itself where there are none."""
+        if len(self._taps) == 0:
+            return chunk
+        x, times, index, flags, channel_flags = chunk
+        references, inverse, weights = self._live
+        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
+        kernel.regress(
+            x,
+            flags,
+            channel_flags,
+            index,
+            self._constants,
+            self._taps,
+            self._ring,
+            references,
+            inverse,
+            weights,
+            self._products,
+            self._most,
+            self._channels,
+            self._regressors,
+            data,
+            out_flags,
+        )
+        return Chunk(data, times, index, out_flags, channel_flags)
+
+    def reset(self) -> None:
+        """Back to calibration."""
+        for live, calibrated in zip(self._live, self._calibrated, strict=True):
+            live[:] = calibrated
+
+
+def _n_data(info: SignalInfo) -> int:
+    is_data = [kind in DATA_TYPES for kind in info.ch_types]
+    n = sum(is_data)
+    if not all(is_data[:n]) or n == 0:
+        raise ValueError(f"need data channels ({', '.join(DATA_TYPES)}) before all others")
+    return n
+
+
+def _reference_columns(info: SignalInfo, names: Sequence[str]) -> np.ndarray:
+    known = {
+        name: i
+        for i, (name, kind) in enumerate(zip(info.ch_names, info.ch_types, strict=True))
+        if kind in REFERENCE_TYPES
+    }
+    unknown = [name for name in names if name not in known]
+    if unknown or len(set(names)) != len(names):
+        raise ValueError(
+            f"need reference channels among {', '.join(known) or 'none (there are none)'}, each "
+            f"once, got {', '.join(unknown or names)}"
+        )
+    return np.array([known[name] for name in names], np.int64)
+
+
+def _checked(
+    values: np.ndarray, shape: tuple[int, ...], name: str, above: float = -np.inf
+) -> np.ndarray:
+    array = np.array(values, np.float64)
+    if array.shape != shape:
+        raise ValueError(f"need {name} of shape {shape}, got {array.shape}")
+    if not (np.isfinite(array).all() and (array > above).all()):
+        bound = "" if above == -np.inf else f" above {above:g}"
+        raise ValueError(f"need {name} of finite values{bound}, got {array.ravel()[:4]}")
+    return array
+
+
+def _checked_taps(taps: np.ndarray, n_references: int) -> np.ndarray:
+    taps = np.array(taps, np.int64).reshape(-1, 2)
+    if set(taps[:, 0].tolist()) != set(range(n_references)) or (taps[:, 1] < 0).any():
+        raise ValueError(
+            f"need taps (reference, lag >= 0) on each of {n_references} references, "
+            f"got {taps.tolist()}"
+        )
+    return taps
+
+
+def _checked_inverse(inverse: np.ndarray, k: int) -> np.ndarray:
+    inverse = _checked(inverse, (k, k), "inverse")
+    if k and not (np.array_equal(inverse, inverse.T) and np.linalg.eigvalsh(inverse)[0] > 0):
+        raise ValueError("need an inverse that is symmetric and positive definite")
+    return inverse
+
+
+def _check_settings(**values: float) -> None:
+    for name, value in values.items():
+        low = 1.0 if name == "most_trace" else 0.0
+        if not value >= low or (
+            value == 0.0 and name not in ("box", "silent", "holdoff", "notable")
+        ):
+            raise ValueError(f"need {name} above {low:g}, got {value}")

@@ -1,0 +1,202 @@
+"""Second spatial guard: a bad channel is found live and replaced before it can spread.
+
+Fitted by `calibration.cleaning.repair`. Comes after the causal filters and before every stage that mixes
+channels: a projector after a pop spreads it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rt_decoder.kernels import repair as kernel
+from rt_decoder.kernels.memory import Rows, aligned, padded
+from rt_decoder.signal import Chunk, SignalInfo
+
+__all__ = ["ChannelRepair"]
+
+_NOISE_S, _POWER_S = 1.0, 0.3  # time constants of the running mean squares
+_ENVELOPE_S, _RELEASE_S = 0.1, 0.25  # decay of an episode; least time from replaced to trusted
+_TOLERANCE = 0.5  # of the prediction: a large event that neighbours share is no pop
+_TOO_MANY = 0.25  # of the channels; with more of them bad the sample is
+
+
+class ChannelRepair:
+    r"""Soft interpolation of channels that behave as no electrode on this head would.
+
+    .. math:: y_k = x_k - q_k (x_k - p_k), \qquad p_k = \sum_j w_{kj} y_j
+
+    over a few neighbours j of the same type. The suspicion :math:`q_k` in [0, 1] rises at once and
+    falls within a bounded slope. It comes from
+
+    - a **pop**: the residual :math:`|x_k - p_k|` exceeds ``limit + |p_k| / 2``. The residual
+      decides, not the amplitude, and the tolerance grows with the prediction, so a blink that
+      neighbours share is none. The channel furthest beyond its limit is suspected first and the
+      residuals of the others corrected before they are judged: a pop does not spoil its neighbours.
+    - **noise**: the running mean square of the residual's share of its limit (1 s) far above calibration. Line noise
+      that the filters left in one channel is such a residual, too.
+    - a **dead** channel: running power (0.3 s) far below both its prediction's and its own usual.
+    - a reason of the guard in `channel_flags`, or a value far beyond any in calibration; distrust
+      then lasts until the residual is small.
+
+    Bad neighbours are not used: with several suspects each is first estimated by regressions on
+    single neighbours, averaged by trust (bounded however many are bad), then three times by the
+    regression on all neighbours with these estimates in place of bad ones. The cost is bounded by
+    the number of suspects times the number of neighbours.
+
+    A replaced sample is flagged REPAIRED (q > 0.05) and BAD_CHANNEL (q > 0.5) in `channel_flags`;
+    more than a quarter of the channels bad at once flags the whole sample BAD_CHANNEL. With nothing
+    suspect the signal passes untouched, to the bit. Whole samples that are flagged teach nothing.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal; unchanged by the stage.
+    neighbors : array of shape (c, k), int64
+        Columns that predict each channel; -1 for none. A channel without any is passed on.
+    weights : array of shape (3, c, k)
+        Regression on all neighbours together; on each alone; its share in the mean of those, >= 0.
+    limits : array of shape (5, c)
+        Residual where distrust begins (SI); mean square of the residual, as a share of that plus
+        tolerance, where noise does; share of the usual power that a dead channel is below; mean
+        square in calibration (SI squared); largest credible value (SI).
+    bad : array of shape (c,), bool
+        Channels bad in calibration already: always replaced, not counted.
+
+    Raises
+    ------
+    ValueError
+        If a shape or a value does not fit, or a channel is predicted by one of another type.
+
+    References
+    ----------
+    .. [1] Kobler et al. (2019), HEAR to remove pops and drifts, doi:10.48550/arXiv.1907.12354
+       (replacing variance-flagged electrodes softly; here by residual and regression)
+    """
+
+    delay = 0.0
+    settling = 0.0
+
+    def __init__(
+        self,
+        info: SignalInfo,
+        neighbors: np.ndarray,
+        weights: np.ndarray,
+        limits: np.ndarray,
+        bad: np.ndarray,
+    ) -> None:
+        self.info = info
+        c = info.n_channels
+        bad = np.asarray(bad, bool)
+        watched = _check(info, np.asarray(neighbors), np.asarray(weights), limits, bad)
+        self._neighbors, self._weights = _padded(np.asarray(neighbors), np.asarray(weights))
+        self._places = np.append(np.zeros(c + 1, np.int64), _links(self._neighbors, self._weights))
+        self._memory = aligned((kernel.N_ROWS, padded(c)))
+        whole, state, _, settings = kernel.parts.py_func(self._memory)
+        self._limits, self._state = whole[:, :c], state[:, :c]
+        self._limits[: len(limits)] = limits
+        self._limits[:2, ~watched] = np.inf  # never suspected
+        self._limits[2, ~watched] = 0.0
+        self._limits[kernel.ALWAYS], self._limits[kernel.WATCHED] = bad, watched
+        every = max(1, int(info.sfreq // 250))  # often enough for the mains
+        n_good = int(np.sum(watched & ~bad))
+        settings[: kernel.N_SETTINGS] = (
+            every,
+            -math.expm1(-every / (_NOISE_S * info.sfreq)),
+            -math.expm1(-every / (_POWER_S * info.sfreq)),
+            math.exp(-1.0 / (_ENVELOPE_S * info.sfreq)),
+            1.0 / (_RELEASE_S * info.sfreq),
+            _TOLERANCE,
+            _TOO_MANY * n_good,
+            np.sum(bad) + max(1, n_good // 2),
+        )
+        self._data = Rows((c,), np.float64)
+        self._flags = Rows((), np.uint16)
+        self._channel_flags = Rows((c,), np.uint16)
+        self.reset()
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Repair `chunk`, however it is cut; it comes back itself where nothing is suspect."""
+        x, times, index, flags, channel_flags = chunk
+        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
+        out_channel_flags = self._channel_flags.take(len(x))
+        changed = kernel.repair(
+            x,
+            flags,
+            channel_flags,
+            index,
+            self._neighbors,
+            self._weights,
+            self._places,
+            self._memory,
+            data,
+            out_flags,
+            out_channel_flags,
+        )
+        return Chunk(data, times, index, out_flags, out_channel_flags) if changed else chunk
+
+    def reset(self) -> None:
+        """Trust every channel that was good in calibration."""
+        state, limits = self._state, self._limits
+        state[:] = 0.0
+        state[kernel.POWER] = state[kernel.PREDICTED] = limits[kernel.USUAL]
+        always = np.flatnonzero(limits[kernel.ALWAYS])
+        state[kernel.Q, always] = state[kernel.ENVELOPE, always] = 1.0
+        self._places[: len(always)] = always
+        self._places[self.info.n_channels] = len(always)
+
+
+def _check(
+    info: SignalInfo,
+    neighbors: np.ndarray,
+    weights: np.ndarray,
+    limits: np.ndarray,
+    bad: np.ndarray,
+) -> np.ndarray:
+    """Which channels are watched, once everything fits."""
+    c, k = info.n_channels, neighbors.shape[-1]
+    shapes = (neighbors.shape, weights.shape, np.shape(limits), bad.shape)
+    if shapes != ((c, k), (3, c, k), (5, c), (c,)) or k == 0:
+        raise ValueError(
+            f"need neighbors, weights, limits and bad of shapes ({c}, k), (3, {c}, k), (5, {c}) "
+            f"and ({c},), got {', '.join(map(str, shapes))}"
+        )
+    if neighbors.min() < -1 or neighbors.max() >= c or neighbors.dtype.kind != "i":
+        raise ValueError(f"need neighbors as whole numbers from -1 to {c - 1}")
+    used = neighbors >= 0
+    watched = np.asarray(used.any(axis=1))
+    types = np.array(info.ch_types)
+    if ((types[neighbors] != types[:, None]) & used).any():
+        raise ValueError("need neighbors of the channel's own type, got a mixture; fit again")
+    if (neighbors == np.arange(c)[:, None]).any():
+        raise ValueError("need neighbors other than the channel itself; fit again")
+    limits = np.asarray(limits)
+    if not (np.isfinite(weights).all() and np.isfinite(limits).all() and (weights[2] >= 0).all()):
+        raise ValueError("need finite weights and limits, and shares of at least 0")
+    if not (limits[:2, watched] > 0).all() or not (limits >= 0).all():
+        raise ValueError("need limits above 0 for channels that have neighbors; fit again")
+    if (bad & ~watched).any():
+        raise ValueError("need neighbors for every channel that is bad in calibration")
+    return watched
+
+
+def _padded(neighbors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns in eights, as the kernel adds them; what fills up has weight 0."""
+    c, k = neighbors.shape
+    width = -(-k // 8) * 8
+    columns = np.zeros((c, width), np.uint32)  # unsigned: the kernel need not look for negatives
+    columns[:, :k] = np.maximum(neighbors, 0)
+    out = np.zeros((3, c, width))
+    out[:, :, :k] = np.where(neighbors >= 0, weights, 0.0)
+    return columns, out
+
+
+def _links(neighbors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """For each channel, where it stands among the neighbours of others."""
+    c = len(neighbors)
+    flat = neighbors.ravel().astype(np.int64)
+    places = np.flatnonzero(weights[0].ravel())
+    order = places[np.argsort(flat[places], kind="stable")]
+    bounds = np.searchsorted(flat[order], np.arange(c + 1)) + c + 1
+    return np.concatenate([bounds, order]).astype(np.int64)

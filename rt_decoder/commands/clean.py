@@ -1,0 +1,163 @@
+"""What the command `clean` does: a recording through the live cleaning chain, to a FIF file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rt_decoder.decoder import Decoder, decode_recording
+from rt_decoder.files.fif_writer import Span, replacing, write_fif
+from rt_decoder.model import Model
+from rt_decoder.signal import (
+    CORRECTED,
+    Chunk,
+    Reason,
+    SignalInfo,
+    has_unit,
+    reason_names,
+    unit_gain,
+)
+from rt_decoder.timing.timebase import TimeBase
+
+if TYPE_CHECKING:
+    from rt_decoder.files.recording import Recording
+
+__all__ = ["clean_file"]
+
+
+def clean_file(
+    model: Model,
+    recording: Recording,
+    out: Path,
+    *,
+    without: Collection[str] = (),
+    progress: Callable[[float], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Clean a recording as a live session would, and write all its channels.
+
+    Channels of the model are filtered, referenced and cleaned; the others are as recorded. Samples
+    lie on the grid of the absolute index: where some were lost there are zeros, annotated
+    ``BAD_gap``; other flagged stretches are ``BAD_...`` with their reasons. A recording at a
+    multiple of the model's rate is decimated and keeps the model's channels only; its markers wait
+    for what the decimation delays. What does not fill a hop at the end is left out.
+
+    Parameters
+    ----------
+    without : collection of str
+        Stages to leave out.
+
+    Returns
+    -------
+    dict
+        Counts, and the share of samples that each stage corrected and that is bad.
+    """
+    if out.suffix.lower() != ".fif":
+        raise ValueError(f"need a file named .fif, got {out.name}")
+    decoder = Decoder(model, recording.info, without=without)
+    n = len(recording.stamps)
+    cleaned, flags = _run(decoder, recording, lambda done: progress(min(1.0, done / max(1, n))))
+    if len(cleaned) == 0:
+        raise ValueError(f"need at least a hop of samples, got {n} in {recording.name}")
+    info, data = _with_others(model, recording, cleaned, decoder.pipeline.factor)
+    spans = _spans(flags)
+    spans += _marked(decoder, recording, len(cleaned))
+    with replacing(out) as path:
+        write_fif(path, data, info, sorted(spans))
+    bad = flags & ~np.uint16(CORRECTED)
+    return {
+        "n_samples": len(data),
+        "n_channels": info.n_channels,
+        "stages": [name for name in decoder.pipeline.stages if name != "bank"],
+        "bad": round(float(np.mean(bad != 0)), 4),
+        "corrected": {
+            reason.name.lower(): round(float(np.mean(flags & reason != 0)), 4)
+            for reason in CORRECTED
+            if reason.name
+        },
+    }
+
+
+def _run(
+    decoder: Decoder, recording: Recording, done: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Contract's channels on the grid of the absolute index, and the flags of the samples."""
+    hops: list[tuple[int, np.ndarray, np.ndarray]] = []
+    base = stop = 0
+
+    def keep(hop: Chunk) -> None:
+        nonlocal base, stop
+        if base + hop.index < stop:  # the stream came back: a new time line after the old one
+            base = stop
+        hops.append((base + hop.index, hop.data.copy(), hop.flags.copy()))
+        stop = base + hop.index + len(hop.data)
+        done(stop)
+
+    decoder.pipeline.on_clean = keep
+    for _ in decode_recording(decoder.pipeline.model, recording, (), chunk=1024, decoder=decoder):
+        pass  # nobody asked for readouts
+    data = np.zeros((stop, decoder.pipeline.model.info.n_channels))
+    flags = np.full(stop, Reason.GAP, np.uint16)
+    for at, part, of_part in hops:
+        data[at : at + len(part)] = part
+        flags[at : at + len(part)] = of_part
+    return data, flags
+
+
+def _index(recording: Recording) -> np.ndarray:
+    """Absolute index of each row, as the live time base gives it; restarts go on after the last."""
+    times, arrivals = recording.times, recording.arrivals
+    index, base = np.empty(len(times), np.int64), 0
+    for low, high in recording.stretches:
+        came = None if arrivals is None else arrivals[low:high]
+        part = TimeBase(recording.info.sfreq, 0.0).update(times[low:high], came)
+        index[low:high] = base + part.index
+        base = int(index[high - 1]) + 1
+    return index
+
+
+def _with_others(
+    model: Model, recording: Recording, cleaned: np.ndarray, factor: int
+) -> tuple[SignalInfo, np.ndarray]:
+    """Add the recording's other channels in its own order; all in SI units."""
+    have, want = recording.info, model.info
+    if factor > 1:
+        return want, cleaned
+    units = [unit_gain(unit)[0] if has_unit(unit) else unit for unit in have.units]
+    info = SignalInfo(have.sfreq, have.ch_names, have.ch_types, tuple(units), have.positions)
+    data = np.zeros((len(cleaned), have.n_channels))
+    index = _index(recording)
+    inside = index < len(cleaned)
+    for column, (name, unit) in enumerate(zip(have.ch_names, have.units, strict=True)):
+        if name in want.ch_names:
+            data[:, column] = cleaned[:, want.ch_names.index(name)]
+        else:
+            gain = unit_gain(unit)[1] if has_unit(unit) else 1.0
+            data[index[inside], column] = gain * recording.data[inside, column]
+    return info, data
+
+
+def _marked(decoder: Decoder, recording: Recording, n: int) -> list[Span]:
+    """The recording's markers, where the pipeline places them; decimation delays the samples."""
+    pipeline, index, late = decoder.pipeline, _index(recording), 0.0
+    if pipeline.factor > 1:
+        late = pipeline.stages["decimate"].delay * pipeline.model.info.sfreq
+    return [
+        Span(min(round(int(index[marker.index]) / pipeline.factor + late), n - 1), marker.label)
+        for marker in recording.markers
+        if marker.index >= 0
+    ]
+
+
+def _spans(flags: np.ndarray) -> list[Span]:
+    """Stretches of bad samples with the same reasons."""
+    spans, at = [], 0
+    for bits, run in groupby((flags & ~np.uint16(CORRECTED)).tolist()):
+        n = sum(1 for _ in run)
+        if bits:
+            spans.append(Span(at, f"BAD_{'_'.join(reason_names(bits))}", n))
+        at += n
+    return spans

@@ -1,0 +1,173 @@
+"""A recording into another format: FIF for MNE and its kin, XDF for everybody.
+
+A session record that a kill cut off becomes whole again this way. Nothing is filtered, resampled
+or filled in: samples, and the order of everything, are as recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rt_decoder.files.fif_writer import Span, replacing, write_fif
+from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.files.xdf import ARRIVALS, DECISIONS
+from rt_decoder.files.xdf_writer import XdfWriter
+from rt_decoder.signal import has_unit
+from rt_decoder.timing.timebase import TimeBase
+
+__all__ = ["Converted", "convert"]
+
+_ROWS = 4096  # a chunk of XDF
+
+
+class Converted(NamedTuple):
+    """What was written, and what of the recording could not be."""
+
+    n_samples: int
+    n_channels: int
+    seconds: float  # of samples
+    n_markers: int
+    n_markers_left_out: int  # outside the samples
+    n_lost: int  # samples that the stamps say were lost; nothing stands in their place
+    n_breaks: int  # where time is not continuous: samples lost, clock set, stream come back
+
+
+class _Break(NamedTuple):
+    row: int  # of the first sample after it
+    what: str
+
+
+def convert(
+    recording: str | Path,
+    out: str | Path,
+    *,
+    channels: str | Path | None = None,
+    units: str | None = None,
+    stream: str | None = None,
+    markers: str | None = None,
+) -> Converted:
+    """Write a recording in the format that `out` is named after.
+
+    ========  ====================================================================================
+    ``.fif``  SI units, double precision, names, types and positions; markers are annotations at
+              their samples. FIF has no time stamps: where samples were lost, the clock was set or
+              the stream had gone, the annotation ``EDGE ...`` keeps MNE from filtering across.
+    ``.xdf``  Values, units and stamps as recorded, markers as a stream. A session record stays
+              one, with arrivals and decisions, and decodes to the same readouts; from any other
+              recording the stamps are those of the recording machine's clock.
+    ========  ====================================================================================
+
+    Parameters
+    ----------
+    recording : path
+        What `sources.recording.read_recording` reads.
+    out : path
+        Replaced if it exists, once it is written whole; readable by its owner only.
+    channels, units, stream, markers
+        As in `read_recording`.
+
+    Returns
+    -------
+    Converted
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown, the file would replace what it is made from, or as
+        `read_recording`.
+    OSError
+        If the recording cannot be read or the file not be written.
+    ImportError
+        If MNE is needed and not installed.
+    """
+    recording, out = Path(recording), Path(out)
+    write = _WRITERS.get(out.suffix.lower())
+    if write is None:
+        raise ValueError(f"need a file named {' or '.join(_WRITERS)}, got {out.name}")
+    if out.exists() and out.samefile(recording):
+        raise ValueError(f"need another file than the recording itself, got {out.name}")
+    read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
+    breaks, n_lost = _breaks(read)
+    with replacing(out) as path:
+        write(read, breaks, path)
+    n_placed = sum(marker.index >= 0 for marker in read.markers)
+    n, c = read.data.shape
+    n_left_out = len(read.markers) - n_placed
+    return Converted(n, c, n / read.info.sfreq, n_placed, n_left_out, n_lost, len(breaks))
+
+
+def _breaks(recording: Recording) -> tuple[list[_Break], int]:
+    """Where time is not continuous, and how many samples were lost in all."""
+    times, arrivals = recording.times, recording.arrivals
+    breaks = [_Break(low, "stream came back") for low, _ in recording.stretches[1:]]
+    n_lost = 0
+    for low, high in recording.stretches:
+        timebase = TimeBase(recording.info.sfreq, 0.0)
+        gaps: list[_Break] = []
+        for decision in timebase.update(
+            times[low:high], None if arrivals is None else arrivals[low:high]
+        ).decisions:
+            n_lost += decision.n_lost
+            if decision.kind == "gap":
+                gaps.append(_Break(low + decision.change, f"{decision.n_lost} samples lost"))
+            elif decision.kind == "revoked":  # they only came late
+                gaps = gaps[:-1]
+            else:
+                gaps.append(_Break(low + decision.change, "clock set"))
+        breaks += gaps
+    return sorted(breaks), n_lost
+
+
+def _write_fif(recording: Recording, breaks: list[_Break], path: Path) -> None:
+    for name, unit in zip(recording.info.ch_names, recording.info.units, strict=True):
+        if not has_unit(unit):
+            raise ValueError(
+                f"channel {name}: need a known unit for FIF, got {unit!r}; --units UNIT"
+            )
+    spans = [Span(marker.index, marker.label) for marker in recording.markers if marker.index >= 0]
+    spans += [Span(gap.row, f"EDGE {gap.what}") for gap in breaks]
+    write_fif(path, recording.data, recording.info, spans)
+
+
+def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None:  # noqa: ARG001
+    info, name = recording.info, path.stem
+    is_meg = {"mag", "grad"} & set(info.ch_types)
+    # a reference stream of a session record has a fourth column, and no decisions of its own
+    is_session = recording.pulls is not None and recording.pulls.shape[1] == 3
+    stamps = recording.stamps if is_session else recording.times
+    with XdfWriter(path) as xdf:
+        xdf.add_stream(1, name=name, type="MEG" if is_meg else "EEG", info=info)
+        xdf.add_stream(2, name=f"{name}-markers", type="Markers")
+        for start in range(0, len(stamps), _ROWS):
+            part = slice(start, start + _ROWS)
+            xdf.write_samples(1, recording.data[part], stamps[part])
+        labels = [marker.label for marker in recording.markers]
+        xdf.write_samples(2, labels, np.array([marker.time for marker in recording.markers]))
+        if is_session:
+            _write_session(recording, xdf)
+
+
+def _write_session(recording: Recording, xdf: XdfWriter) -> None:
+    """Write what makes a record of a recording: pulls, clock corrections, decisions."""
+    pulls = np.asarray(recording.pulls)
+    xdf.add_stream(3, name=ARRIVALS, type="Arrivals", n_channels=3)
+    xdf.add_stream(4, name=DECISIONS, type="Decisions")
+    xdf.write_samples(3, pulls, pulls[:, 1])
+    for k in np.flatnonzero(np.diff(pulls[:, 2], prepend=np.nan)):
+        _, arrival, correction = pulls[k]
+        xdf.write_clock_offset(1, arrival - correction, correction)
+    rows = [json.loads(text)["index"] for text in recording.decisions]
+    before = np.searchsorted(np.cumsum(pulls[:, 0]), rows)  # the last pull that they knew of
+    arrivals = pulls[np.minimum(before, len(pulls) - 1), 1]
+    xdf.write_samples(4, recording.decisions, arrivals)
+
+
+_WRITERS: dict[str, Callable[[Recording, list[_Break], Path], None]] = {
+    ".fif": _write_fif,
+    ".xdf": _write_xdf,
+}

@@ -1,0 +1,1 @@
+"""From a window of samples to a word."""

@@ -1,0 +1,100 @@
+"""CSV recordings: one row a sample, a ``timestamps`` column in s, as muselsl writes them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rt_decoder.channels import Declared, declared_info
+from rt_decoder.files.recording import (
+    MAX_SFREQ,
+    Recording,
+    channel_markers,
+    check_recording,
+)
+from rt_decoder.files.session_record import LATEST
+from rt_decoder.files.stamps import measured_sfreq
+
+__all__ = ["read_csv"]
+
+_MARKER_COLUMN = re.compile(r"(marker|stim|sti|trigger)\s?\d*", re.IGNORECASE)
+# A file states no rate, and its clock is off by some hundred ppm: rates that devices have.
+_RATES = (100, 125, 128, 200, 220, 250, 256, 300, 500, 512, 600, 1000, 1024, 2000, 2048, 5000)
+
+
+def read_csv(
+    path: Path, channels: str | Path | None, units: str | None, markers: str | None
+) -> Recording:
+    """Read a CSV recording; see `sources.recording.read_recording`.
+
+    Columns are channels of type eeg unless the channel table says otherwise; columns named
+    Marker, Marker0, stim or trigger are of type stim, and each change in one to a code other than
+    0 is a marker. The rate is measured; within 0.5 % of one that devices have, it is that one.
+    """
+    if markers is not None and not markers.startswith("channel:"):
+        raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
+    header, table = _read_table(path)
+    if "timestamps" not in header:
+        raise ValueError(
+            f"{path.name}: need a column timestamps (in s), got columns {', '.join(header)}"
+        )
+    column = header.index("timestamps")
+    stamps = np.ascontiguousarray(table[:, column])
+    del header[column]
+    declared = [
+        Declared(name, "stim" if _MARKER_COLUMN.fullmatch(name) else "eeg") for name in header
+    ]
+    info = declared_info(_rate(path, stamps), declared, channels=channels, units=units)
+    recording = Recording(np.delete(table, column, axis=1), stamps, info, name=path.name)
+    check_recording(recording)
+    if markers is not None:
+        sources = [markers.removeprefix("channel:")]
+    else:
+        sources = [
+            name for name, kind in zip(info.ch_names, info.ch_types, strict=True) if kind == "stim"
+        ]
+    found = [marker for name in sources for marker in channel_markers(recording, name)]
+    return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
+
+
+def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
+    """Header and numbers, (n_samples, n_columns)."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name}: need a text file in UTF-8") from None
+    try:
+        header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
+    except csv.Error as error:
+        raise ValueError(f"{path.name}: need a header of column names: {error}") from None
+    rows = [line for line in lines[1:] if line.strip()]
+    if not rows:
+        raise ValueError(f"{path.name}: need samples, got none")
+    try:
+        table = np.loadtxt(rows, delimiter=",", comments=None, ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: need numbers below the header: {error}") from None
+    if table.shape[1] != len(header):
+        raise ValueError(
+            f"{path.name}: need one value for each of {len(header)} columns, got {table.shape[1]}"
+        )
+    return header, table
+
+
+def _rate(path: Path, stamps: np.ndarray) -> float:
+    with np.errstate(all="ignore"):
+        span = stamps[-1] - stamps[0]
+    if not ((np.abs(stamps) < LATEST).all() and span > 1e-9):
+        raise ValueError(f"{path.name}: need finite timestamps that advance")
+    measured = measured_sfreq(stamps, (len(stamps) - 1) / span)
+    if not 0 < measured <= MAX_SFREQ:
+        raise ValueError(f"{path.name}: need finite timestamps that advance, got {measured:g} Hz")
+    common = min(_RATES, key=lambda rate: abs(rate - measured))
+    for rate in (common, round(measured)):
+        if rate > 0 and abs(measured / rate - 1) <= 0.005:
+            return float(rate)
+    return measured

@@ -1,0 +1,120 @@
+"""Events tables in the manner of BIDS: when each word came, and all else that is known of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rt_decoder.files.recording import Recording
+from rt_decoder.files.session_record import LATEST
+from rt_decoder.files.stamps import nearest_samples
+from rt_decoder.signal import Marker
+
+__all__ = ["EventRow", "markers_from_events", "read_events"]
+
+
+class EventRow(NamedTuple):
+    """One event of a table."""
+
+    onset: float  # s from the first data sample
+    label: str
+    row: dict[str, str]  # every cell by its column, as written
+
+
+def read_events(path: str | Path, *, column: str | None = None) -> list[EventRow]:
+    """Read a BIDS events table: tab-separated, a header line, ``onset`` in s.
+
+    Parameters
+    ----------
+    path : path
+        The table, in UTF-8.
+    column : str or None
+        Column that holds the label; by default ``word`` where there is one, else ``trial_type``.
+
+    Returns
+    -------
+    list of EventRow
+        In order of onset. Rows whose label is ``n/a`` are no events and are left out.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or cannot be read.
+    ValueError
+        With the line, if an onset is no number, a label is empty or a row is too long or too
+        short; if a column is missing or there are no events.
+
+    References
+    ----------
+    .. [1] Gorgolewski et al. (2016), The brain imaging data structure, doi:10.1038/sdata.2016.44
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name}: need a text file in UTF-8") from None
+    columns = [cell.strip() for cell in lines[0].split("\t")]
+    label_column = column or ("word" if "word" in columns else "trial_type")
+    for needed in ("onset", label_column):
+        if needed not in columns:
+            raise ValueError(
+                f"{path.name}: need tab-separated columns with {needed}, got {', '.join(columns)}"
+            )
+    if len(set(columns)) != len(columns):
+        raise ValueError(f"{path.name}: need columns of different names, got {', '.join(columns)}")
+    rows = [
+        _row(f"{path.name}, line {number}", line, columns, label_column)
+        for number, line in enumerate(lines[1:], 2)
+        if line.strip()
+    ]
+    events = sorted((row for row in rows if row.label != "n/a"), key=lambda row: row.onset)
+    if not events:
+        raise ValueError(f"{path.name}: need events, got none with a {label_column}")
+    return events
+
+
+def _row(place: str, line: str, columns: Sequence[str], label_column: str) -> EventRow:
+    cells = [cell.strip() for cell in line.split("\t")]
+    if len(cells) != len(columns):
+        raise ValueError(f"{place}: need {len(columns)} cells, got {len(cells)}")
+    row = dict(zip(columns, cells, strict=True))
+    try:
+        onset = float(row["onset"])
+    except ValueError:
+        onset = math.nan
+    if not abs(onset) < LATEST:
+        raise ValueError(f"{place}: need an onset in s, got {row['onset']!r}")
+    if not row[label_column]:
+        raise ValueError(f"{place}: need a {label_column}, got an empty cell (n/a for no event)")
+    return EventRow(onset, row[label_column], row)
+
+
+def markers_from_events(rows: Sequence[EventRow], recording: Recording) -> tuple[Marker, ...]:
+    """Markers at the samples nearest to the onsets, one a row and in the same order.
+
+    A marker's time is exactly that of its sample (`Recording.times`), so that a replay of the
+    recording puts it on the same sample.
+
+    Raises
+    ------
+    ValueError
+        If an event lies before the first sample, after the last one, or in a gap of the recording.
+    """
+    onsets = np.array([row.onset for row in rows])
+    stamps, times = recording.stamps, recording.times
+    indices = nearest_samples(stamps, stamps[0] + onsets, recording.info.sfreq)
+    outside = np.flatnonzero(indices < 0)
+    if len(outside):
+        first = rows[outside[0]]
+        raise ValueError(
+            f"{recording.name}: need events within its {stamps[-1] - stamps[0]:.3f} s, got "
+            f"{len(outside)} of {len(rows)} outside or in a gap, the first at {first.onset:.3f} s "
+            f"({first.label})"
+        )
+    return tuple(
+        Marker(row.label, float(times[i]), int(i)) for row, i in zip(rows, indices, strict=True)
+    )

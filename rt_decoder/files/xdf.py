@@ -1,0 +1,226 @@
+"""XDF recordings and session records: which stream is the data, and what marks it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rt_decoder.channels import Declared, declared_info
+from rt_decoder.files.recording import Recording, channel_markers, check_recording
+from rt_decoder.files.session_record import LATEST, checked_decisions, checked_pulls
+from rt_decoder.files.stamps import nearest_samples
+from rt_decoder.files.xdf_streams import XdfStream, load_streams
+from rt_decoder.signal import Marker
+from rt_decoder.timing.markers import trigger_markers
+
+__all__ = ["ARRIVALS", "DECISIONS", "REFERENCE", "read_xdf", "reference_arrivals"]
+
+# An XDF file with a stream of the first name is a session record.
+ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clock correction
+DECISIONS = "rt_decoder-decisions"  # JSON text
+REFERENCE = "Reference"  # type of further streams in a session record, on clocks of their own
+
+
+def reference_arrivals(name: str) -> str:
+    """Stream with the pulls of a reference: as `ARRIVALS`, and the main stream's row before it."""
+    return f"{ARRIVALS}:{name}"
+
+
+def read_xdf(
+    path: Path,
+    channels: str | Path | None,
+    units: str | None,
+    stream: str | None,
+    markers: str | None,
+) -> Recording:
+    """Read one data stream and its markers; see `sources.recording.read_recording`."""
+    streams = load_streams(path)
+    data = _data_stream(path.name, streams, stream)
+    declared, n_channels = data.declared, data.values.shape[1]
+    if len(declared) != n_channels:
+        if declared and channels is None:
+            raise ValueError(
+                f"{path.name}: need {n_channels} channels described, got {len(declared)}; whose "
+                "labels they are cannot be known: name ch1, ch2, ... in --channels TSV"
+            )
+        declared = (Declared(),) * n_channels
+    info = declared_info(data.sfreq, declared, data.type, channels=channels, units=units)
+    recording = Recording(
+        np.ascontiguousarray(data.values, np.float64),
+        data.stamps,
+        info,
+        correction=_clock_offset(data, data.stamps),
+        name=path.name,
+    )
+    by_name = {stream.name: stream for stream in streams}
+    if data.type == REFERENCE and reference_arrivals(data.name) in by_name:
+        recording = _with_session(recording, by_name[reference_arrivals(data.name)], None)
+    elif ARRIVALS in by_name:
+        recording = _with_session(recording, by_name[ARRIVALS], by_name.get(DECISIONS))
+    check_recording(recording)
+    if recording.pulls is not None:
+        _tell_what_is_missing(recording, data.is_closed)
+    if markers is not None and markers.startswith("channel:"):
+        return replace(
+            recording, markers=channel_markers(recording, markers.removeprefix("channel:"))
+        )
+    chosen = _marker_streams(path.name, streams, data, markers)
+    return replace(recording, markers=_place_markers(recording, chosen))
+
+
+def _matches(stream: XdfStream, wanted: str) -> bool:
+    return wanted in (stream.name, stream.source_id) or wanted.lower() == stream.type.lower()
+
+
+def _speaks_of_events(stream: XdfStream) -> bool:
+    return any(word in stream.type.lower() for word in ("marker", "event"))
+
+
+def _listing(streams: Sequence[XdfStream]) -> str:
+    return "; ".join(map(str, streams)) or "no stream"
+
+
+def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) -> XdfStream:
+    """Choose the one stream of numbers at a regular rate that holds samples."""
+    is_session = any(stream.name == ARRIVALS for stream in streams)
+    usable = [
+        stream
+        for stream in streams
+        if not stream.is_text
+        and stream.sfreq > 0
+        and len(stream.stamps)
+        and (not _speaks_of_events(stream) if wanted is None else _matches(stream, wanted))
+        and not (wanted is None and is_session and stream.type == REFERENCE)
+    ]
+    if len(usable) == 1:
+        return usable[0]
+    which = "" if wanted is None else f" with name, type or source_id {wanted!r}"
+    if usable:
+        raise ValueError(
+            f"{name}: need one data stream{which}, got {_listing(usable)}; choose it with --stream"
+        )
+    raise ValueError(
+        f"{name}: need a data stream{which} (numbers at a regular rate), got {_listing(streams)}"
+    )
+
+
+def _marker_streams(
+    name: str, streams: Sequence[XdfStream], data: XdfStream, wanted: str | None
+) -> list[XdfStream]:
+    others = [stream for stream in streams if stream is not data]
+    if wanted is None:
+        return [stream for stream in others if _speaks_of_events(stream)]
+    chosen = [stream for stream in others if _matches(stream, wanted)]
+    if not chosen:
+        raise ValueError(f"{name}: need a marker stream {wanted!r}, got {_listing(others)}")
+    return chosen
+
+
+def _stream_markers(stream: XdfStream) -> list[Marker]:
+    """Markers on the stream's own clock; of several channels the first is read."""
+    first = stream.values[:, 0]
+    if not stream.is_text and stream.sfreq > 0:
+        return trigger_markers(first, stream.stamps)
+    return [
+        Marker(label, float(stamp))
+        for value, stamp in zip(first, stream.stamps, strict=True)
+        if (label := _label(value))
+    ]
+
+
+def _label(value: Any) -> str:
+    """Text as it is, numbers without a needless point; "" for what marks nothing."""
+    if isinstance(value, str):
+        return value
+    if not np.isfinite(value):
+        return ""
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[Marker, ...]:
+    """Markers of all streams in order of time, on the clock of the machine that recorded."""
+    placed: list[Marker] = []
+    outside: list[Marker] = []
+    for stream in streams:
+        markers = _stream_markers(stream)
+        times = np.array([marker.time for marker in markers])
+        if not (np.abs(times) < LATEST).all():
+            raise ValueError(f"{recording.name}: need markers with times in s, got others")
+        times += _clock_offset(stream, times)
+        rows = nearest_samples(recording.times, times, recording.info.sfreq)
+        for marker, time, row in zip(markers, times.tolist(), rows.tolist(), strict=True):
+            keep = placed if row >= 0 or recording.pulls is not None else outside
+            keep.append(Marker(marker.label, time, row))
+    if outside:
+        warnings.warn(
+            f"{recording.name}: {len(outside)} of {len(outside) + len(placed)} markers lie outside "
+            f"the samples and are left out, the first is {outside[0].label!r}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return tuple(sorted(placed, key=lambda marker: marker.time))
+
+
+def _clock_offset(stream: XdfStream, times: np.ndarray) -> float | np.ndarray:
+    """Offset in s of the stream's clock at `times`: a line through the measurements.
+
+    Single measurements are off by milliseconds when the network was busy, so the line is that of
+    Theil and Sen: the median of the slopes between all pairs, and of the intercepts.
+    """
+    if not len(stream.clock):
+        return 0.0
+    at, offsets = stream.clock[:: 1 + len(stream.clock) // 1000].T  # a million pairs will do
+    i, j = np.triu_indices(len(at), 1)
+    apart = at[i] != at[j]
+    slopes = (offsets[j] - offsets[i])[apart] / (at[j] - at[i])[apart]
+    slope = float(np.median(slopes)) if len(slopes) else 0.0
+    return float(np.median(offsets - slope * (at - at[0]))) + slope * (times - at[0])
+
+
+def _with_session(
+    recording: Recording, arrivals: XdfStream, decisions: XdfStream | None
+) -> Recording:
+    """Add arrivals and decisions; samples whose pull was not written any more are left out."""
+    pulls = checked_pulls(recording.name, arrivals.values)
+    ends = np.cumsum(pulls[:, 0]).astype(np.int64)
+    n_pulls = int(np.searchsorted(ends, len(recording.stamps), side="right"))
+    n = int(ends[n_pulls - 1]) if n_pulls else 0
+    pulls = pulls[:n_pulls]
+    return replace(
+        recording,
+        data=recording.data[:n],
+        stamps=recording.stamps[:n],
+        correction=np.repeat(pulls[:, 2], pulls[:, 0].astype(np.int64)),
+        pulls=pulls,
+        decisions=()
+        if decisions is None
+        else checked_decisions(recording.name, decisions.values[:, 0].tolist()),
+    )
+
+
+def _tell_what_is_missing(recording: Recording, is_closed: bool) -> None:
+    """Warn where a session record ends early or has holes of its own."""
+    if not is_closed:
+        seconds = len(recording.stamps) / recording.info.sfreq
+        warnings.warn(
+            f"{recording.name} was not closed: its session was killed or its disk was full; "
+            f"what is there ends after {seconds:.1f} s of samples",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    decisions = map(json.loads, recording.decisions)
+    holes = [decision for decision in decisions if decision["decision"] == "dropped"]
+    if holes:
+        warnings.warn(
+            f"{recording.name}: {sum(hole['n_jobs'] for hole in holes)} entries with "
+            f"{sum(hole['n_samples'] for hole in holes)} samples were dropped, the disk could not "
+            f"keep up; it decodes as the session did only up to sample {holes[0]['index']}",
+            RuntimeWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,243 @@
+"""Replay with faults: the data come from processes that can die, hang and come back changed.
+
+Markers come from this process, as from a stimulus computer that stays well: each with the stamp
+that the sender's clock showed at its sample (see `Schedule.clock`), when that was recorded, also
+where the sample is late or lost.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pylsl
+
+from rt_decoder.replay.fault_plan import corrupt, lives, schedule
+from rt_decoder.replay.faults import Fault
+from rt_decoder.replay.outlet_process import OutletProcess
+from rt_decoder.signal import SignalInfo
+
+__all__ = ["FaultySender"]
+
+_POLL_S = 0.05  # how long a request to stop may go unnoticed
+_FLUSH_S = 0.05  # liblsl hands a push to the network within a millisecond
+_PATIENCE_S = 30.0  # for a process to start or to send what is due
+
+
+class FaultySender:
+    """Sends a recording and lets the faults happen to it; a context manager.
+
+    Every life of the outlet is a process, all made at once so that one is there the moment it
+    returns; no one outlives the sender.
+
+    Parameters
+    ----------
+    name, source_id : str
+        Of the data stream, in all its lives.
+    info : SignalInfo
+        As recorded.
+    data : array of shape (n, c)
+        As recorded.
+    since : array of shape (n,)
+        Recorded time of each sample in s since the first.
+    markers : outlet
+        Of markers.
+    rows, labels : array of int, sequence of str
+        Row of each marker's sample, in order, and what it says.
+    faults : sequence of Fault
+        From `parse_faults`.
+    chunk : int or None
+        Samples a push; by default all that is due.
+    seed : int
+        Of jitter and permutations.
+
+    Raises
+    ------
+    ValueError
+        If a fault comes after the end, does not fit the recording or cannot be had on this system.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source_id: str,
+        info: SignalInfo,
+        data: np.ndarray,
+        since: np.ndarray,
+        *,
+        markers: pylsl.StreamOutlet,
+        rows: np.ndarray,
+        labels: Sequence[str],
+        faults: Sequence[Fault],
+        chunk: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not hasattr(signal, "SIGSTOP") and any(fault.kind == "hang" for fault in faults):
+            raise ValueError("need a system with SIGSTOP for the fault hang; use silent instead")
+        self.faults = tuple(faults)
+        self._since = since
+        self._plan = plan = schedule(since, faults, chunk=chunk, seed=seed)
+        born = lives(info, faults, seed=seed)
+        self._markers, self._rows, self._labels = markers, rows, labels
+        self.n_markers = 0
+        self._start, self._speed = np.nan, 1.0
+        self._actual: dict[int, dict[str, float]] = {}  # what happened to the process, when
+        self._lives: list[OutletProcess] = []
+        values = corrupt(data, since, info, faults)
+        with ExitStack() as unfinished:
+            unfinished.callback(self.close)  # whatever stops this, no process stays behind
+            for number, life in enumerate(born):
+                mine = plan.life == number
+                chosen = values[np.ix_(plan.rows[mine], life.picks)]
+                self._lives.append(
+                    OutletProcess(
+                        name, source_id, life.info, chosen, plan.due[mine], plan.stamps[mine]
+                    )
+                )
+            unfinished.pop_all()
+        self._living, *self._unborn = self._lives
+        self._away = False  # between a death and the return
+        self._living.open()
+
+    def __enter__(self) -> FaultySender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def have_consumers(self) -> bool:
+        """Whether somebody reads the data."""
+        return not self._away and self._living.have_consumers()
+
+    @property
+    def n_samples(self) -> int:
+        """Samples sent so far."""
+        return sum(life.n_sent for life in self._lives)
+
+    def run(
+        self,
+        start: float,
+        speed: float,
+        should_stop: Callable[[], bool],
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Send everything, the first sample at the LSL time `start`.
+
+        Raises
+        ------
+        ChildProcessError
+            If a process of the outlet ended by itself.
+        """
+        self._start, self._speed = start, speed
+        self._lives[0].start(self._start, speed)
+
+        def pause(seconds: float) -> None:
+            if not self._away:
+                self._living.check()
+            if progress is not None:
+                progress(self.n_samples)
+            time.sleep(min(seconds, _POLL_S))
+
+        for due, act in self._timeline():
+            while (wait := self._start + due / speed - pylsl.local_clock()) > 0:
+                if should_stop():
+                    return
+                pause(wait)
+            act()
+        while not (self._lives[-1].done or should_stop()):
+            pause(_POLL_S)
+        if progress is not None:
+            progress(self.n_samples)
+
+    def _timeline(self) -> list[tuple[float, Callable[[], None]]]:
+        """What this process does and when, in s since the start."""
+        due = np.maximum.accumulate(self._since)
+        acts: list[tuple[float, Callable[[], None]]] = [
+            (float(due[row]), partial(self._mark, row, label))
+            for row, label in zip(self._rows, self._labels, strict=True)
+        ]
+        for number, fault in enumerate(self.faults):
+            if fault.process:
+                begin, end = (self._die, self._return) if fault.death else (self._hang, self._wake)
+                acts.append((fault.at, partial(begin, number)))
+                acts.append((fault.end, partial(end, number)))
+        return sorted(acts, key=lambda act: act[0])
+
+    def _mark(self, row: int, label: str) -> None:
+        self._markers.push_sample([label], self._start + float(self._plan.clock[row]))
+        self.n_markers += 1
+
+    def _die(self, number: int) -> None:
+        life = self._living
+        self._wait_until(lambda: life.done, life)  # what it lives to send is known in advance
+        time.sleep(_FLUSH_S)
+        self._away = True
+        self._actual[number] = {"time": pylsl.local_clock()}
+        life.kill()
+
+    def _return(self, number: int) -> None:
+        self._living = life = self._unborn.pop(0)
+        self._away = False
+        life.open()
+        life.start(self._start, self._speed)
+        self._wait_until(lambda: bool(np.isfinite(life.opened)), life)
+        self._actual[number]["until"] = life.opened
+
+    def _hang(self, number: int) -> None:
+        self._actual[number] = {"time": pylsl.local_clock()}
+        self._living.hang()
+
+    def _wake(self, number: int) -> None:
+        self._living.wake()
+        self._actual[number]["until"] = pylsl.local_clock()
+
+    def _wait_until(self, condition: Callable[[], bool], life: OutletProcess) -> None:
+        end = time.monotonic() + _PATIENCE_S
+        while not condition():
+            life.check()
+            if time.monotonic() > end:
+                raise TimeoutError(f"the process of stream {life.name!r} does not answer")
+            time.sleep(0.001)
+
+    def injected(self) -> list[dict[str, Any]]:
+        """What has happened so far: a dict a fault.
+
+        ``fault``, ``amount`` as in `Fault`, ``at`` s in the recording; ``time``, ``until`` on the
+        LSL clock (measured where it happened to the process, else planned; None where it lasts);
+        ``index``, ``n_samples`` of the samples it covers, ``n_lost`` of them never sent (0 where it
+        loses none itself).
+        """
+        now, n = pylsl.local_clock(), len(self._since)
+        sent = np.zeros(n, bool)
+        sent[self._plan.rows] = True
+        found = []
+        for number, fault in enumerate(self.faults):
+            if not self._start + fault.at / self._speed <= now:
+                continue
+            first, stop = np.searchsorted(np.maximum.accumulate(self._since), (fault.at, fault.end))
+            if fault.kind == "step":
+                stop = n
+            loses = fault.death or fault.kind in ("loss", "silent")
+            planned = {"time": self._start + fault.at / self._speed, "until": None}
+            if np.isfinite(fault.end):
+                planned["until"] = self._start + fault.end / self._speed
+            found.append(
+                {
+                    "fault": fault.kind, "amount": fault.amount, "at": fault.at,
+                    **planned, **self._actual.get(number, {}),
+                    "index": int(first), "n_samples": int(stop - first),
+                    "n_lost": int(np.sum(~sent[first:stop])) if loses else 0,
+                }
+            )  # fmt: skip
+        return found
+
+    def close(self) -> None:
+        """End every process."""
+        for life in self._lives:
+            if life.process.returncode is None:
+                life.close()

@@ -1,0 +1,68 @@
+"""The cleaned signal as a stream of its own, for programs that do the rest themselves."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import numpy as np
+
+from rt_decoder.kernels.memory import Rows
+from rt_decoder.signal import CORRECTED, Chunk, SignalInfo, reason_names
+from rt_decoder.sinks.outlets import data_outlet, marker_outlet
+
+__all__ = ["CleanOutlet"]
+
+# what consumers of LSL expect of each SI unit, and the factor to it
+_COMMON = {"V": ("microvolts", 1e6), "T": ("femtotesla", 1e15), "T/m": ("fT/cm", 1e13)}
+_BAD = ~int(CORRECTED) & 0xFFFF
+
+
+class CleanOutlet:
+    """Two streams: `name` with the cleaned channels and ``quality``, ``<name>-reasons`` with markers.
+
+    Samples bear the time at which they were taken; what the filters delay is in
+    ``desc/cleaning/delay_s``. ``quality`` is 1 where a sample is good and 0 where it is flagged. A
+    marker comes whenever the reasons change: their names joined by commas, corrections included,
+    or ``good``.
+
+    Parameters
+    ----------
+    name : str
+        Of the stream.
+    info : SignalInfo
+        Of the cleaned signal, SI units.
+    delay : float
+        Of the chain in s.
+    """
+
+    def __init__(self, name: str, info: SignalInfo, delay: float) -> None:
+        units, gains = zip(*(_COMMON.get(unit, (unit, 1.0)) for unit in info.units), strict=True)
+        ch_names = (*info.ch_names, "quality")
+        out = SignalInfo(info.sfreq, ch_names, (*info.ch_types, "misc"), (*units, "n/a"))
+        source_id = f"{name}-{uuid4().hex[:12]}"
+        meta = {"cleaning": {"delay_s": f"{delay:.6f}"}}
+        self._outlet = data_outlet(name, out, source_id, "float32", meta=meta)
+        self._reasons = marker_outlet(f"{name}-reasons", f"{source_id}-reasons")
+        self._gains = np.array(gains)
+        self._scaled = Rows((len(gains),), np.float64)
+        self._samples = Rows((len(gains) + 1,), np.float32)
+        self._last = -1
+
+    def push(self, chunk: Chunk) -> None:
+        """Send a hop; `flags` joined over channels."""
+        n, c = len(chunk.data), len(self._gains)
+        scaled, samples = self._scaled.take(n), self._samples.take(n)
+        np.multiply(chunk.data[:, :c], self._gains, out=scaled)
+        samples[:, :c] = scaled
+        stamps = chunk.times.tolist()
+        for t, bits in enumerate(chunk.flags.tolist()):
+            samples[t, c] = (bits & _BAD) == 0
+            if bits != self._last:
+                reasons = ",".join(reason_names(bits)) or "good"
+                self._reasons.push_sample([reasons], stamps[t])
+                self._last = bits
+        self._outlet.push_chunk(samples, stamps)
+
+    def close(self) -> None:
+        """Close both streams."""
+        del self._outlet, self._reasons

@@ -1,0 +1,171 @@
+"""Where readouts go: the session log, and what its lines look like.
+
+It cannot delay the decoder: lines are handed to a writer thread through a bounded queue, and what
+does not fit is dropped and counted. (The session record is in `recorder`, LSL outlets are in
+`outlets`, a log is read by `session_log`.)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rt_decoder.files.append_file import AppendFile
+from rt_decoder.signal import CORRECTED, Marker, Readout, reason_names
+from rt_decoder.sinks.log_file import part_header, part_path, remove_parts
+from rt_decoder.sinks.record import Recorder
+from rt_decoder.sinks.worker import Writer
+from rt_decoder.timing.timebase import Decision
+
+__all__ = [
+    "JsonlLog",
+    "Recorder",
+    "Writer",
+    "decision_details",
+    "event_line",
+    "marker_line",
+    "readout_line",
+]
+
+
+def _number(value: float, digits: int) -> float | None:
+    return None if math.isnan(value) else round(value, digits)
+
+
+def readout_line(readout: Readout) -> dict[str, Any]:
+    """A readout as the log and the outlets write it."""
+    top = zip(readout.words, readout.scores, readout.probabilities, strict=True)
+    return {
+        "type": "readout",
+        "seq": readout.seq,
+        "kind": readout.kind,
+        "onset": readout.onset,
+        "index": readout.index,
+        "time": readout.time,
+        "label": readout.label,
+        "word": readout.words[0] if readout.words else "",
+        "abstained": readout.abstained,
+        "top": [list(row) for row in top],
+        "bits": readout.bits,
+        "quality": readout.quality,
+        "reasons": list(readout.reasons),
+        "corrected": {
+            name: round(share, 4)
+            for name, share in zip(reason_names(CORRECTED), readout.corrected, strict=True)
+            if share
+        },
+        "latency_ms": _number(readout.latency_ms, 4),
+        "late": readout.late,
+    }
+
+
+def marker_line(marker: Marker) -> dict[str, Any]:
+    """A marker as the log writes it."""
+    return {
+        "type": "marker",
+        "label": marker.label,
+        "time": _number(marker.time, 6),
+        "index": marker.index,
+    }
+
+
+def event_line(event: str, time: float | None, details: dict[str, Any]) -> dict[str, Any]:
+    """Something that the operator should know, as the log writes it; `details` come first."""
+    return {"type": "event", "event": event, "time": time} | details
+
+
+def decision_details(decision: Decision) -> dict[str, Any]:
+    """What the time base decided, as the log writes it."""
+    return {
+        "sample": decision.sample,
+        "index": decision.index,
+        "n_lost": decision.n_lost,
+        "change": decision.change,
+        "shift_ms": round(1e3 * decision.shift, 3),
+    }
+
+
+class JsonlLog(Writer):
+    """An append-only log of JSON lines, readable by its owner only.
+
+    Each line goes to the system in one piece as soon as the thread comes to it, and to the disk
+    within a second: a process that is killed leaves whole lines and at most one torn at the end,
+    which `session_log.read_log` drops. A full disk ends the log after a whole line.
+
+    Parameters
+    ----------
+    path : path-like
+        Replaced if it exists, with all its parts.
+    max_lines : int
+        Lines that may wait for the disk; more are dropped and counted.
+    drop : bool
+        False waits for the disk instead: offline, where nothing is in a hurry.
+    max_bytes : int
+        Size above which the log goes on in a new part (see `session_log`); 0 never. Two lines are
+        in each part, however long.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made, or another file has the name of its next part.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        max_lines: int = 8192,
+        drop: bool = True,
+        max_bytes: int = 64 << 20,
+    ) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+        remove_parts(self.path)
+        next_part = part_path(self.path, 1)
+        if max_bytes and next_part.exists():
+            raise FileExistsError(
+                f"need the name {next_part.name} for the log's next part, got a file that is "
+                "none; give the log another name"
+            )
+        self._file = AppendFile(self.path)
+        self._max_bytes = max_bytes
+        self._header: dict[str, Any] = {}
+        self._n_lines = self._part = 0  # of this part; its number
+        super().__init__(f"log {self.name}", max_lines, drop)
+
+    def write(self, line: dict[str, Any] | Readout | Marker) -> None:
+        """Queue one line; encoding happens in the writer's thread."""
+        self.put(lambda: self._encode(line))
+
+    def _encode(self, line: dict[str, Any] | Readout | Marker) -> None:
+        if isinstance(line, Readout):
+            line = readout_line(line)
+        elif isinstance(line, Marker):
+            line = marker_line(line)
+        block = _encoded(line)
+        if self._part == 0 and self._n_lines == 0 and line.get("type") == "header":
+            self._header = line
+        full = self._max_bytes and self._file.size + len(block) > self._max_bytes
+        if full and self._n_lines > 1:  # something beside the header is in this part
+            self._begin_part()
+        self._file.append(block)
+        self._n_lines += 1
+
+    def _begin_part(self) -> None:
+        self._file.close()
+        self._part += 1
+        self._file = AppendFile(part_path(self.path, self._part), replace=False)
+        self._file.append(_encoded(part_header(self._header, self._part)))
+        self._n_lines = 1
+
+    def _sync(self) -> None:
+        self._file.sync()
+
+    def _finish(self) -> None:
+        self._file.close()
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="backslashreplace") + b"\n"  # JSON's own way to write half a pair

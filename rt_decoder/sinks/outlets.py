@@ -1,0 +1,148 @@
+"""LSL outlets: signals, markers and readouts.
+
+Every stream describes its channels as the XDF conventions ask
+(``desc/channels/channel/label, type, unit``), so that a recorder stores what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from math import nan
+
+import pylsl
+
+from rt_decoder.signal import Readout, SignalInfo
+from rt_decoder.sinks.log import Writer, readout_line
+from rt_decoder.sinks.loopback import keep_local
+
+__all__ = ["ReadoutOutlets", "data_outlet", "marker_outlet"]
+
+# stream type where it is not the channel type in capitals
+_STREAM_TYPES = {"mag": "MEG", "grad": "MEG"}
+
+_SCORES = (
+    ("cosine", "Score", "none"),
+    ("probability", "Score", "none"),
+    ("quality", "Score", "none"),
+    ("latency", "Score", "milliseconds"),
+)
+
+
+def _describe(stream: pylsl.StreamInfo, channels: list[tuple[str, str, str]]) -> None:
+    node = stream.desc().append_child("channels")
+    for label, kind, unit in channels:
+        channel = node.append_child("channel")
+        channel.append_child_value("label", label)
+        channel.append_child_value("type", kind)
+        channel.append_child_value("unit", unit)
+
+
+def _opened(stream: pylsl.StreamInfo, *buffers: int) -> pylsl.StreamOutlet:
+    """Outlet of `stream`; for this machine only, unless the network is asked for."""
+    outlet = pylsl.StreamOutlet(stream, *buffers)
+    keep_local(outlet)
+    return outlet
+
+
+def data_outlet(
+    name: str,
+    info: SignalInfo,
+    source_id: str,
+    channel_format: str = "double64",
+    *,
+    chunk: int = 0,
+    max_buffered: int = 360,
+    meta: Mapping[str, Mapping[str, str]] | None = None,
+) -> pylsl.StreamOutlet:
+    """Open an outlet for a signal.
+
+    Push with ``outlet.push_chunk(data, stamps.tolist())``: C-contiguous data of the outlet's
+    format is not copied on the way to liblsl.
+
+    Parameters
+    ----------
+    name, source_id : str
+        How consumers find it; `source_id` has to be unique to this outlet.
+    info : SignalInfo
+        Rate, names, types and units; units go out as they are.
+    channel_format : str
+        ``double64`` carries every value unchanged; also float32, int8, int16, int32, int64.
+    chunk : int
+        Samples that liblsl collects before it sends; 0 sends every push at once.
+    max_buffered : int
+        Seconds that are kept for a consumer that does not read; older samples are lost to it.
+    meta : mapping of str to mapping
+        Further groups of the description: name, then key and text.
+    """
+    common = Counter(info.ch_types).most_common(1)[0][0]
+    stream = pylsl.StreamInfo(
+        name,
+        _STREAM_TYPES.get(common, common.upper()),
+        info.n_channels,
+        info.sfreq,
+        channel_format,
+        source_id,
+    )
+    types = [ch_type.upper() for ch_type in info.ch_types]
+    _describe(stream, list(zip(info.ch_names, types, info.units, strict=True)))
+    for group, texts in (meta or {}).items():
+        node = stream.desc().append_child(group)
+        for key, text in texts.items():
+            node.append_child_value(key, text)
+    return _opened(stream, chunk, max_buffered)
+
+
+def marker_outlet(name: str, source_id: str) -> pylsl.StreamOutlet:
+    """Open an outlet for markers: one string a sample, at no regular rate."""
+    stream = pylsl.StreamInfo(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", source_id)
+    _describe(stream, [("marker", "Marker", "none")])
+    return _opened(stream)
+
+
+class ReadoutOutlets:
+    """Two irregular streams that carry readouts: ``<name>-scores`` and ``<name>-readout``.
+
+    Parameters
+    ----------
+    name : str
+        Stem of both stream names.
+    source_id : str
+        Stem of both source ids; unique to this decoder.
+    meta : mapping of str to str
+        What consumers should know of the decoder, such as the model's hash; goes to
+        ``desc/decoder`` of both streams.
+    """
+
+    def __init__(self, name: str, source_id: str, meta: Mapping[str, str]) -> None:
+        scores = pylsl.StreamInfo(
+            f"{name}-scores", "Decoder", len(_SCORES), 0.0, "float32", f"{source_id}-scores"
+        )
+        readout = pylsl.StreamInfo(
+            f"{name}-readout", "Decoder", 1, 0.0, "string", f"{source_id}-readout"
+        )
+        _describe(scores, list(_SCORES))
+        _describe(readout, [("readout", "JSON", "none")])
+        for stream in (scores, readout):
+            node = stream.desc().append_child("decoder")
+            for key, value in meta.items():
+                node.append_child_value(key, str(value))
+        self._scores = _opened(scores)
+        self._readout = _opened(readout)
+        self._texts = Writer("readout texts", max_jobs=1024)
+
+    def push(self, readout: Readout) -> None:
+        """Send one readout; both samples bear the decision's time."""
+        # The numbers close loops and go at once; the text is encoded in another thread.
+        best = (readout.scores[0], readout.probabilities[0]) if readout.words else (nan, nan)
+        self._scores.push_sample((*best, readout.quality, readout.latency_ms), readout.time)
+        self._texts.put(lambda: self._push_text(readout))
+
+    def _push_text(self, readout: Readout) -> None:
+        text = json.dumps(readout_line(readout), ensure_ascii=False)
+        self._readout.push_sample((text,), readout.time)
+
+    def close(self) -> None:
+        """Send the texts that wait."""
+        self._texts.close()

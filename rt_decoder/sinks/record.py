@@ -1,0 +1,174 @@
+"""The session record: what came in, as it came, and every decision that hung on the wall clock.
+
+An XDF file, which every lab's tools read; `rt-decoder decode` gives from it the readouts of the
+live run. It cannot delay the decoder: samples are handed to a writer thread.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rt_decoder.files.xdf import ARRIVALS, DECISIONS, REFERENCE, reference_arrivals
+from rt_decoder.files.xdf_writer import XdfWriter
+from rt_decoder.signal import Marker, SignalInfo
+from rt_decoder.sinks.worker import Writer
+
+__all__ = ["Recorder"]
+
+
+class Recorder(Writer):
+    """Write a session record: raw samples, stamps, arrivals, corrections, markers, decisions.
+
+    Each pull goes to the system as soon as the thread comes to it, and to the disk within a
+    second. A process that is killed, or a full disk, leaves a record that decodes to the readouts
+    of the live run up to there. Where the disk cannot keep up, pulls are dropped and counted, and
+    a decision ``dropped`` in the record says where and how many samples.
+
+    Parameters
+    ----------
+    path : path-like
+        Replaced if it exists.
+    info : SignalInfo
+        The stream as declared, all channels.
+    name : str
+        Name of the stream.
+    markers : str
+        Name of the marker stream; ``<name>-markers`` if empty.
+    max_jobs : int
+        Chunks that may wait for the disk.
+    """
+
+    DATA, MARKERS, ARRIVALS, DECISIONS, REFERENCES = 1, 2, 3, 4, 5
+
+    def __init__(
+        self, path: str | Path, info: SignalInfo, name: str, markers: str = "", max_jobs: int = 8192
+    ) -> None:
+        self._file = XdfWriter(path)
+        try:
+            add = self._file.add_stream
+            add(self.DATA, name=name, type="EEG", info=info)
+            add(self.MARKERS, name=markers or f"{name}-markers", type="Markers")
+            add(self.ARRIVALS, name=ARRIVALS, type="Arrivals", n_channels=3)
+            add(self.DECISIONS, name=DECISIONS, type="Decisions")
+        except OSError:
+            with suppress(OSError):  # the footers will not fit either
+                self._file.close()
+            raise
+        self._names = {name, ARRIVALS, DECISIONS}
+        self._references: dict[str, int] = {}
+        self._corrections: dict[int, float] = {}
+        self._unsaid = [0, 0]  # jobs and samples dropped, of which the record does not yet tell
+        self._n_rows = self._n_missing = 0  # samples of the main stream in the record, and not
+        super().__init__(f"record {Path(path).name}", max_jobs)
+
+    def pulled(
+        self, data: np.ndarray, stamps: np.ndarray, arrival: float, correction: float
+    ) -> None:
+        """Record one pull: samples (n, c) as delivered, raw stamps (n,) s."""
+        job = self._pull(self.DATA, data, stamps, [len(stamps), arrival, correction])
+        self._queue(arrival, job, len(stamps), data.nbytes + stamps.nbytes)
+
+    def add_reference(self, name: str, info: SignalInfo) -> None:
+        """Declare another stream of samples, on a clock of its own, such as a belt's.
+
+        Raises
+        ------
+        ValueError
+            If a stream of that name is recorded already.
+        """
+        if name in self._names:
+            raise ValueError(f"need a name for the reference stream, got {name}, which is in use")
+        self._names.add(name)
+        stream_id = self.REFERENCES + 2 * len(self._references)
+        self._references[name] = stream_id
+        arrivals = reference_arrivals(name)
+
+        def job() -> None:
+            self._file.add_stream(stream_id, name=name, type=REFERENCE, info=info)
+            self._file.add_stream(stream_id + 1, name=arrivals, type="Arrivals", n_channels=4)
+
+        self._queue(math.nan, job)
+
+    def pulled_reference(
+        self,
+        name: str,
+        data: np.ndarray,
+        stamps: np.ndarray,
+        arrival: float,
+        correction: float,
+        index: int,
+    ) -> None:
+        """Record one pull of a reference stream, and before which sample of the main one it came."""
+        row = [len(stamps), arrival, correction, index - self._n_missing]
+        job = self._pull(self._references[name], data, stamps, row)
+        self._queue(arrival, job, 0, data.nbytes + stamps.nbytes)
+
+    def _pull(
+        self, stream_id: int, data: np.ndarray, stamps: np.ndarray, row: list[float]
+    ) -> Callable[[], None]:
+        data, stamps = data.copy(), stamps.copy()  # the caller uses its memory again
+        _, arrival, correction, *_ = row
+        arrivals_id = self.ARRIVALS if stream_id == self.DATA else stream_id + 1
+
+        def job() -> None:
+            # samples without a row of arrivals, as a kill leaves them, are left out by the reader
+            self._file.write_samples(stream_id, data, stamps)
+            self._file.write_samples(arrivals_id, np.array([row]), np.array([arrival]))
+            if correction != self._corrections.get(stream_id):
+                self._corrections[stream_id] = correction
+                self._file.write_clock_offset(stream_id, arrival - correction, correction)
+
+        return job
+
+    def marker(self, marker: Marker, arrival: float, index: int) -> None:
+        """Record a marker at its corrected time, and before which sample it arrived."""
+        if not math.isfinite(marker.time):  # it points at no sample, live or in the record
+            self.decision(arrival, index, decision="marker_without_time", label=marker.label)
+            return
+        what = {"decision": "marker", "label": marker.label, "time": marker.time}
+        told = self._decision(arrival, index - self._n_missing, what)
+
+        def job() -> None:
+            told()  # first: a marker that no decision speaks of is read as if from a table
+            self._file.write_samples(self.MARKERS, [marker.label], np.array([marker.time]))
+
+        self._queue(arrival, job)
+
+    def decision(self, time: float, index: int, /, **what: Any) -> None:
+        """Record a decision that hung on the wall clock, with its sample index."""
+        self._queue(time, self._decision(time, index - self._n_missing, what))
+
+    def _decision(self, time: float, row: int, what: dict[str, Any]) -> Callable[[], None]:
+        def job() -> None:
+            text = json.dumps({"index": row, **what}, ensure_ascii=False)
+            self._file.write_samples(self.DECISIONS, [text], np.array([time]))
+
+        return job
+
+    def _queue(
+        self, time: float, job: Callable[[], None], n_samples: int = 0, n_bytes: int = 0
+    ) -> None:
+        """Queue a job; where jobs before it were dropped, the record says so first."""
+        if self._unsaid[0] and not (self.has_ended or self.is_full):
+            what = {"decision": "dropped", "n_jobs": self._unsaid[0], "n_samples": self._unsaid[1]}
+            if self.put(self._decision(time, self._n_rows, what)):
+                self._unsaid = [0, 0]
+        if self.put(job, n_bytes):
+            self._n_rows += n_samples
+        else:
+            self._n_missing += n_samples
+            self._unsaid[0] += 1
+            self._unsaid[1] += n_samples
+
+    def _sync(self) -> None:
+        self._file.sync()
+
+    def _finish(self) -> None:
+        self._file.close()

@@ -1,0 +1,1 @@
+"""Other streams, such as an ECG belt, joined to the samples."""

@@ -1,0 +1,1 @@
+"""Samples and markers from a FieldTrip buffer."""

@@ -1,0 +1,93 @@
+"""Markers from the events of a FieldTrip buffer."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from rt_decoder.signal import Marker, StreamLost
+
+if TYPE_CHECKING:
+    from rt_decoder.sources.fieldtrip.source import FieldTripSource
+
+__all__ = ["FieldTripMarkers"]
+
+
+class FieldTripMarkers:
+    """Events of a buffer as markers; made by `FieldTripSource.markers`, before it is opened.
+
+    The label is the event's value, or its type where it has no value. The time is that of the
+    event's sample, on the same line as the samples' stamps.
+
+    Parameters
+    ----------
+    source : FieldTripSource
+        Whose connection is shared. When it is lost, so are its markers.
+    kind : str
+        Type of the events to read; all if empty.
+
+    Attributes
+    ----------
+    name : str
+        Of the source, with the type.
+    n_ignored : int
+        Events of other types, or without a label.
+    """
+
+    def __init__(self, source: FieldTripSource, kind: str = "") -> None:
+        self.name = f"{source.name}/{kind or 'events'}"
+        self.n_ignored = 0
+        self._kind = kind
+        self._source = source
+        self._markers: deque[Marker] = deque()
+
+    def open(self, timeout: float = 5.0) -> None:
+        """Nothing to do: the source's `open` subscribes to both."""
+
+    def take(self, event: Any, time: float) -> None:
+        """Take an event (of the client) that happened at `time` s; for the source's thread."""
+        kind = _text(event.type)
+        label = _text(event.value) or kind
+        if not label or self._kind not in ("", kind):
+            self.n_ignored += 1
+            return
+        self._markers.append(Marker(label, time))
+
+    def pull(self) -> list[Marker]:
+        """Markers that have arrived, at once; their times are on this machine's LSL clock.
+
+        Raises
+        ------
+        StreamLost
+            If the source is lost, after all markers before that were pulled.
+        """
+        ended = self._source.ended
+        markers = [self._markers.popleft() for _ in range(len(self._markers))]
+        if ended and not markers:
+            raise StreamLost(ended)
+        return markers
+
+    def correction(self, timeout: float = 5.0) -> float:  # noqa: ARG002  (as other sources)
+        """Seconds to add to raw stamps: 0, see `FieldTripSource.correction`."""
+        return 0.0
+
+    def close(self) -> None:
+        """Nothing to do: the source's `close` leaves both."""
+
+
+def _text(value: Any) -> str:
+    """Type or value of an event: bytes, or numbers in an array."""
+    if isinstance(value, bytes):
+        value = value.rstrip(b"\0").strip()
+        try:
+            return value.decode()
+        except UnicodeDecodeError:  # MATLAB on Windows sends its own code page
+            return value.decode("latin-1")
+    return " ".join(_number(number) for number in value.tolist())
+
+
+def _number(number: float) -> str:
+    if isinstance(number, int) or not math.isfinite(number) or not number.is_integer():
+        return str(number)
+    return str(int(number))

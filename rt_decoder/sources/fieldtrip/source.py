@@ -1,0 +1,196 @@
+"""FieldTrip buffer: samples and events of MEG sites.
+
+A thread (`fieldtrip_reader`) fetches what is new; `pull` hands it on. The buffer has no stamps:
+the sample number is the clock (`fieldtrip_clock`), so stamps are on this machine's LSL clock,
+samples that were lost leave a hole in them, and events fall exactly on their samples.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rt_decoder.signal import SignalInfo
+from rt_decoder.sources.fieldtrip.header import header_info
+from rt_decoder.sources.fieldtrip.markers import FieldTripMarkers
+from rt_decoder.sources.lsl.source import Pulled, local_clock
+
+if TYPE_CHECKING:
+    from rt_decoder.sources.fieldtrip.client import BufferClient
+
+__all__ = ["DEFAULT_PORT", "FieldTripSource", "parse_address"]
+
+DEFAULT_PORT = 1972
+QUEUED_SECONDS = 10.0
+QUEUED_BYTES = 64 << 20
+PULLED_BYTES = 16 << 20
+_LONGEST_PULL = 4096  # samples
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Host and port of ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``; the usual port is 1972.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> parse_address("meg-acq:1973"), parse_address("10.0.0.2")
+    (('meg-acq', 1973), ('10.0.0.2', 1972))
+    """
+    host, colon, port = address.strip().rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):  # no port; bare IPv6
+        host, port = address.strip(), str(DEFAULT_PORT)
+    host = host.removeprefix("[").removesuffix("]")
+    number = int(port) if port.isascii() and port.isdigit() else 0
+    if not host or set(host) & set(" /[]") or not 0 < number < 65536:
+        raise ValueError(
+            f"need HOST:PORT with a port of 1 to 65535, got {address!r}; "
+            f"such as --fieldtrip localhost:{DEFAULT_PORT}"
+        )
+    return host, number
+
+
+class FieldTripSource:
+    """The samples of a FieldTrip buffer.
+
+    Parameters
+    ----------
+    address : str
+        See `parse_address`.
+    channels : path or None
+        Table of names, types and units by hand (``--channels``).
+    units : str or None
+        Unit by hand (``--units``). Only buffers with a Neuromag header state units.
+    timeout : float
+        How long to try to connect, and to wait for a measurement to begin, in s.
+    reply_timeout : float
+        A server that owes an answer for that long, in s, is lost.
+
+    Attributes
+    ----------
+    info : SignalInfo
+        From the header, or by hand.
+    name : str
+        ``fieldtrip://HOST:PORT``.
+    counts : Counter
+        What was lost; see `fieldtrip_reader.BufferReader`.
+
+    Raises
+    ------
+    TimeoutError
+        If there is no buffer, or no measurement in it, within `timeout`.
+    ValueError
+        If the address or the header is of no use, or a unit is missing.
+    ImportError
+        If mne-realtime is not installed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        channels: str | Path | None = None,
+        units: str | None = None,
+        timeout: float = 5.0,
+        reply_timeout: float = 2.0,
+    ) -> None:
+        from rt_decoder.sources.fieldtrip.reader import BufferReader  # imports MNE
+
+        host, port = parse_address(address)
+        client, header = _connect(host, port, timeout, reply_timeout)
+        try:
+            self.info: SignalInfo = header_info(header, channels=channels, units=units)
+        except (ValueError, OSError):  # OSError: of the channel table
+            client.disconnect()
+            raise
+        self.name: str = client.name
+        sfreq, row = self.info.sfreq, 8 * self.info.n_channels
+        n = max(2, int(min(_LONGEST_PULL, sfreq, PULLED_BYTES // row)))
+        self._data = np.zeros((n, self.info.n_channels))
+        self._stamps = np.zeros(n)
+        most = max(n, int(min(QUEUED_SECONDS * sfreq, QUEUED_BYTES // row)))
+        self._reader = BufferReader(client, header, sfreq, longest=n, most=most)
+        self.counts = self._reader.counts
+
+    @property
+    def n_overrun(self) -> int:
+        """How often the server no longer had the samples wanted."""
+        return self.counts["overrun"]
+
+    @property
+    def ended(self) -> str:
+        """Why the buffer is lost; "" while it is not."""
+        return self._reader.ended
+
+    def markers(self, kind: str = "") -> FieldTripMarkers:
+        """Events of type `kind` (all if empty) from now on; before `open`, from its call on."""
+        markers = FieldTripMarkers(self, kind)
+        self._reader.markers.append(markers)
+        return markers
+
+    def open(self, timeout: float = 5.0) -> None:  # noqa: ARG002  (every answer has its own)
+        """Subscribe: samples and events put from now on will be delivered.
+
+        Raises
+        ------
+        StreamLost
+            If the buffer is gone, or a new measurement with another header has begun.
+        """
+        self._reader.start()
+
+    def pull(self, timeout: float) -> Pulled:
+        """Wait for samples, then take all that have arrived, up to one second of them.
+
+        Parameters
+        ----------
+        timeout : float
+            How long to wait, in s; after it the answer holds 0 samples.
+
+        Raises
+        ------
+        StreamLost
+            If the server has closed the connection, owes an answer or makes no sense, or if a new
+            measurement has begun; not before all samples that came until then were pulled.
+        """
+        n = self._reader.take(self._data, self._stamps, timeout)
+        return Pulled(self._data[:n], self._stamps[:n], local_clock())
+
+    def correction(self, timeout: float = 5.0) -> float:  # noqa: ARG002  (as other sources)
+        """Seconds to add to stamps to reach this machine's LSL clock: 0, they are made on it."""
+        return 0.0
+
+    def close(self) -> None:
+        """Leave the buffer."""
+        self._reader.stop()
+
+
+def _connect(
+    host: str, port: int, timeout: float, reply_timeout: float
+) -> tuple[BufferClient, Any]:
+    """Client and header, as soon as there are both."""
+    from rt_decoder.sources.fieldtrip.client import BufferClient
+
+    end = monotonic() + timeout
+    pause = 0.02
+    while True:
+        try:
+            client = BufferClient(host, port, min(reply_timeout, max(0.1, end - monotonic())))
+            header = client.header()
+            if header is not None:
+                client.timeout = reply_timeout
+                return client, header
+            client.disconnect()
+            why = "no measurement has begun"
+        except OSError as error:
+            why = str(error)
+        if monotonic() + pause >= end:
+            raise TimeoutError(f"no FieldTrip buffer at {host}:{port} in {timeout:g} s: {why}")
+        Event().wait(pause)
+        pause = min(2 * pause, 0.5)

@@ -1,0 +1,1 @@
+"""Samples and markers from the Lab Streaming Layer."""

@@ -1,0 +1,188 @@
+"""Which LSL streams are there, and which one is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import pylsl
+
+from rt_decoder.channels import Declared
+
+__all__ = [
+    "FORMATS",
+    "StreamSummary",
+    "declared_channels",
+    "find_streams",
+    "other_than",
+    "resolve",
+    "selection_query",
+]
+
+# LSL's names of its numeric formats; text is not among them
+FORMATS = {
+    pylsl.cf_float32: "float32",
+    pylsl.cf_double64: "double64",
+    pylsl.cf_int32: "int32",
+    pylsl.cf_int16: "int16",
+    pylsl.cf_int8: "int8",
+    pylsl.cf_int64: "int64",
+}
+_ANY_DATA = "nominal_srate>0 and channel_format!='string'"
+# liblsl asks by multicast, then half a second later by unicast: all have answered after this
+_ANSWER_S = 1.0
+
+
+class StreamSummary(NamedTuple):
+    """One line of ``rt-decoder streams``."""
+
+    name: str
+    type: str
+    source_id: str
+    n_channels: int
+    sfreq: float  # Hz, 0 for an irregular rate
+    unit: str  # distinct units of its channels, joined by a comma; "" where none is declared
+    hostname: str
+    format: str
+
+
+def find_streams(wait_s: float = 2.0) -> list[StreamSummary]:
+    """List the streams on the network, sorted by name, after looking for `wait_s` seconds."""
+    summaries = []
+    for stream in pylsl.resolve_streams(wait_s):
+        units = dict.fromkeys(channel.unit for channel in _described(stream) if channel.unit)
+        summaries.append(
+            StreamSummary(
+                stream.name(),
+                stream.type(),
+                stream.source_id(),
+                stream.channel_count(),
+                stream.nominal_srate(),
+                ", ".join(units),
+                stream.hostname(),
+                FORMATS.get(stream.channel_format(), "string"),
+            )
+        )
+    return sorted(summaries)
+
+
+def resolve(
+    name: str | None = None,
+    type: str | None = None,  # noqa: A002 - LSL's own word
+    source_id: str | None = None,
+    predicate: str | None = None,
+    timeout: float = 5.0,
+) -> pylsl.StreamInfo:
+    """Find exactly one stream.
+
+    Parameters
+    ----------
+    name, type, source_id : str or None
+        What the stream has to be called; all that are given have to match. A `source_id` is taken
+        to be unique, as LSL wants it; whether anything else is takes a second to find out.
+    predicate : str or None
+        XPath 1.0 condition on the stream's description, such as ``starts-with(name,'BioSemi')``.
+        With none of the four, any stream of numbers at a regular rate will do.
+    timeout : float
+        How long to look for it, in s.
+
+    Raises
+    ------
+    LookupError
+        If no stream matches, or several; the message lists what there is.
+    """
+    query = selection_query(name, type, source_id, predicate)
+    wish = "a stream of data" if query == _ANY_DATA else f"a stream with {query}"
+    found = pylsl.resolve_bypred(query, 1, timeout)
+    if not found:
+        there = pylsl.resolve_streams(_ANSWER_S)
+        raise LookupError(
+            f"need {wish}, got none in {timeout:g} s; "
+            + (f"there is: {_listing(there)}" if there else "there is no stream at all")
+        )
+    if source_id is None:
+        # the first answer ended the search: give a second stream the time to answer too
+        found = pylsl.resolve_bypred(query, 2, _ANSWER_S) or found
+    if len(found) > 1:
+        raise LookupError(
+            f"need just {wish}, got {len(found)}: {_listing(found)}; {_what_separates(found)}"
+        )
+    return found[0]
+
+
+def selection_query(
+    name: str | None = None,
+    type: str | None = None,  # noqa: A002 - LSL's own word
+    source_id: str | None = None,
+    predicate: str | None = None,
+) -> str:
+    """XPath 1.0 condition of a selection; see `resolve`."""
+    wanted = {"name": name, "type": type, "source_id": source_id}
+    conditions = [f"{key}={_quoted(value)}" for key, value in wanted.items() if value is not None]
+    if predicate is not None:
+        conditions.append(f"({predicate})")
+    return " and ".join(conditions or [_ANY_DATA])
+
+
+def other_than(uids: Collection[str]) -> str:
+    """XPath 1.0 condition that leaves out the outlets of `uids`; "true()" for none."""
+    return " and ".join(f"uid!={_quoted(uid)}" for uid in sorted(uids)) or "true()"
+
+
+def declared_channels(info: pylsl.StreamInfo, *, by_hand: bool = False) -> list[Declared]:
+    """Read what a full description says of each channel of the data.
+
+    Raises
+    ------
+    ValueError
+        If it describes fewer or more channels than there are, unless they are named `by_hand`.
+    """
+    declared = []
+    channel = info.desc().child("channels").child("channel")
+    while not channel.empty():
+        declared.append(Declared(*(channel.child_value(key) for key in Declared._fields)))
+        channel = channel.next_sibling("channel")
+    n_channels = info.channel_count()
+    if len(declared) == n_channels:
+        return declared
+    if declared and not by_hand:
+        raise ValueError(
+            f"need {n_channels} channels described, got {len(declared)} in stream "
+            f"{info.name()!r}; whose labels they are cannot be known: name ch1, ch2, ... in "
+            "--channels TSV"
+        )
+    return [Declared()] * n_channels
+
+
+def _described(stream: pylsl.StreamInfo) -> list[Declared]:
+    """Ask a resolved stream for its channels; none if it does not answer."""
+    inlet = pylsl.StreamInlet(stream, recover=False)
+    try:
+        return declared_channels(inlet.info(timeout=2.0), by_hand=True)
+    except (pylsl.util.TimeoutError, pylsl.util.LostError):
+        return []
+
+
+def _quoted(value: str) -> str:
+    """`value` as an XPath 1.0 literal, which knows no escapes."""
+    if "'" not in value:
+        return f"'{value}'"
+    if '"' not in value:
+        return f'"{value}"'
+    raise ValueError(f"need a stream property without both kinds of quotes, got {value!r}")
+
+
+def _listing(streams: Sequence[pylsl.StreamInfo]) -> str:
+    return "; ".join(
+        f"{s.name()!r} (type {s.type() or 'none'}, source_id {s.source_id() or 'none'}, "
+        f"{s.channel_count()} channels, "
+        + (f"{s.nominal_srate():g} Hz)" if s.nominal_srate() > 0 else "irregular rate)")
+        for s in sorted(streams, key=lambda s: s.name())
+    )
+
+
+def _what_separates(streams: Sequence[pylsl.StreamInfo]) -> str:
+    for key in ("name", "source_id", "type", "hostname"):
+        if len({getattr(stream, key)() for stream in streams}) == len(streams):
+            return f"choose by {key.replace('_', '-')}"
+    return "nothing tells them apart: stop all but one"

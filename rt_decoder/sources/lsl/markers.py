@@ -1,0 +1,97 @@
+"""Markers from an LSL stream of their own."""
+
+from __future__ import annotations
+
+import math
+
+import pylsl
+
+from rt_decoder.signal import Marker
+from rt_decoder.sources.lsl.find import FORMATS
+from rt_decoder.sources.lsl.inlet import Inlet
+
+__all__ = ["LslMarkers"]
+
+_LONGEST_PULL = 64  # markers; what is left comes with the next pull
+
+
+class LslMarkers:
+    """A stream of markers: text or numbers.
+
+    Of several channels the first is read. Empty labels and values that are no numbers are left
+    out and counted. Numbers at a regular rate are a trigger line: a marker is a change to a value
+    that is not 0.
+
+    Parameters
+    ----------
+    stream : pylsl.StreamInfo
+        As `resolve` gives it.
+    timeout : float
+        For the stream to describe itself, in s.
+
+    Attributes
+    ----------
+    name : str
+        Of the stream.
+    n_ignored : int
+        How many samples were left out because their label was empty.
+    """
+
+    def __init__(self, stream: pylsl.StreamInfo, *, timeout: float = 5.0) -> None:
+        self.name = stream.name()
+        self.n_ignored = 0
+        self._trigger_line = stream.channel_format() in FORMATS and stream.nominal_srate() > 0
+        self._last = 0.0
+        self._inlet = Inlet(stream, timeout)
+
+    def open(self, timeout: float = 5.0) -> None:
+        """Subscribe: markers pushed from now on will be delivered; see `lsl.LslSource.open`."""
+        self._inlet.open(timeout)
+
+    def pull(self) -> list[Marker]:
+        """Markers that have arrived, at once; their times are on this machine's LSL clock.
+
+        Raises
+        ------
+        StreamLost
+            If the outlet is gone.
+        """
+        # text as bytes: not every program sends UTF-8
+        rows, stamps = self._inlet.ask("pull_chunk", 0.0, _LONGEST_PULL, as_numpy=True)
+        if not len(stamps):
+            return []
+        correction = self._inlet.correction(0.0)
+        markers = []
+        for row, stamp in zip(rows, stamps, strict=True):
+            value = row[0]
+            if self._trigger_line:
+                changed, self._last = value != self._last and value != 0, value
+                if not changed:
+                    continue
+            label = _label(value)
+            if label:
+                markers.append(Marker(label, float(stamp) + correction))
+            else:
+                self.n_ignored += 1
+        return markers
+
+    def correction(self, timeout: float = 5.0) -> float:
+        """Seconds to add to raw stamps; see `lsl.LslSource.correction`."""
+        return self._inlet.correction(timeout)
+
+    def close(self) -> None:
+        """Leave the stream."""
+        self._inlet.close()
+
+
+def _label(value: bytes | float) -> str:
+    """Write a marker's value as text; "" for NaN."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:  # Windows programs send their own code page
+            return value.decode("latin-1")
+    number = float(value)
+    if math.isnan(number):
+        return ""
+    return str(int(number)) if number.is_integer() else str(number)

@@ -1,0 +1,112 @@
+"""Look for a reference stream that was lost, and open it, without ever holding the decoder up."""
+
+from __future__ import annotations
+
+import math
+import threading
+from time import monotonic
+
+import pylsl
+
+from rt_decoder.sources.auxiliary.stream import same_channels
+from rt_decoder.sources.lsl.find import other_than, selection_query
+from rt_decoder.sources.lsl.source import LslSource
+
+__all__ = ["StreamSearch"]
+
+LOOK = 0.5  # s; bounds how long closing waits
+PATIENCE = 2.0  # s without a question after which the search ends, and what it found is stale
+
+
+class StreamSearch:
+    """Search, in a thread of its own, for what takes the place of a stream.
+
+    Finding a stream, reading its description and measuring its clock all wait for the network;
+    they happen in the thread, which lives only while it is asked for a result.
+
+    Parameters
+    ----------
+    source : LslSource
+        What was there first: its name, and the channels that have to come back.
+    """
+
+    def __init__(self, source: LslSource) -> None:
+        self._name, self._uid, self._want = source.name, source.uid, source.info
+        self._refused: set[str] = set()
+        self._gone, self._asked, self._closed = True, -math.inf, False
+        self._found: tuple[LslSource, float] | None = None
+        self._error: ValueError | None = None
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, gone: bool) -> LslSource | None:
+        """The stream, open, once there is exactly one that fits; at once.
+
+        Parameters
+        ----------
+        gone : bool
+            Whether the connection has broken, so that its own outlet may come back. Otherwise it
+            is silent, and only another outlet will do.
+
+        Raises
+        ------
+        ValueError
+            Why one that came back was refused; each outlet is refused once.
+        """
+        self._gone, self._asked = gone, monotonic()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        found, self._found = self._found, None
+        if found is not None:
+            source, at = found
+            if self._asked - at < PATIENCE:
+                self._uid = source.uid
+                return source
+            source.close()  # nobody wanted it when it was found
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._search, name=f"search {self._name}")
+            self._thread.start()
+        return None
+
+    def _search(self) -> None:
+        while not self._ended:
+            source = self._look()
+            if source is None:
+                continue
+            if self._ended:
+                source.close()
+            else:
+                self._found = source, monotonic()
+            return
+
+    @property
+    def _ended(self) -> bool:
+        forgotten = monotonic() - self._asked > PATIENCE
+        return self._closed or forgotten or not threading.main_thread().is_alive()
+
+    def _look(self) -> LslSource | None:
+        without = self._refused if self._gone else self._refused | {self._uid}
+        query = f"{selection_query(self._name)} and {other_than(without)}"
+        found = pylsl.resolve_bypred(query, 2, LOOK)
+        if len(found) != 1:
+            return None
+        try:
+            source = LslSource(found[0])
+            same_channels(source.info, self._want)
+            source.open()
+        except (TimeoutError, ConnectionError):
+            return None
+        except ValueError as error:
+            self._refused.add(found[0].uid())
+            self._error = error
+            return None
+        return source
+
+    def close(self) -> None:
+        """End the search."""
+        self._closed = True
+        if self._thread is not None:
+            self._thread.join()
+        if self._found is not None:
+            self._found[0].close()
+            self._found = None

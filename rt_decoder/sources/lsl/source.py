@@ -1,0 +1,196 @@
+"""Lab Streaming Layer: find streams, read samples and markers.
+
+Inlets never recover by themselves: a recovered inlet rejoins an outlet whose channels may have
+changed places and keeps the old labels. Stamps are left raw; liblsl's own smoother counts samples
+and drifts after a loss. What the samples mean for a model is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pylsl
+from pylsl import local_clock
+from pylsl.lib import lib as _liblsl
+
+from rt_decoder.channels import declared_info
+from rt_decoder.signal import SignalInfo, StreamLost
+from rt_decoder.sources.lsl.find import (
+    FORMATS,
+    StreamSummary,
+    declared_channels,
+    find_streams,
+    resolve,
+)
+from rt_decoder.sources.lsl.inlet import Inlet
+from rt_decoder.sources.lsl.markers import LslMarkers
+
+__all__ = [
+    "LslMarkers",
+    "LslSource",
+    "Pulled",
+    "StreamSummary",
+    "find_streams",
+    "local_clock",
+    "resolve",
+]
+
+_LONGEST_PULL = 4096  # samples
+
+# The C functions, with argument types of our own (pylsl's are shared by its whole process). They
+# convert every numeric format to double inside liblsl, exactly up to 2^53, release the GIL and
+# fill memory that is allocated once; pylsl's pull_chunk allocates at each call.
+_pull_sample = ctypes.CFUNCTYPE(
+    ctypes.c_double,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_int32,
+    ctypes.c_double,
+    ctypes.c_void_p,
+)(("lsl_pull_sample_d", _liblsl))
+_pull_chunk = ctypes.CFUNCTYPE(
+    ctypes.c_ulong,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_ulong,
+    ctypes.c_ulong,
+    ctypes.c_double,
+    ctypes.c_void_p,
+)(("lsl_pull_chunk_d", _liblsl))
+
+
+class Pulled(NamedTuple):
+    """Samples as delivered; views into memory of the source, valid until its next pull."""
+
+    data: np.ndarray  # (n, c) float64 in declared units
+    stamps: np.ndarray  # (n,) float64 s, raw, on the sender's clock
+    arrival: float  # s on this machine's LSL clock
+
+
+class LslSource:
+    """A stream of samples at a regular rate.
+
+    Parameters
+    ----------
+    stream : pylsl.StreamInfo
+        As `resolve` gives it.
+    channels : path or None
+        Table of names, types and units by hand (``--channels``).
+    units : str or None
+        Unit by hand (``--units``).
+    timeout : float
+        For the stream to describe itself, in s.
+
+    Attributes
+    ----------
+    info : SignalInfo
+        As declared by the stream, or by hand.
+    name, type, source_id, uid, format : str
+        Of the stream; `uid` is that of this one outlet, and `format` is LSL's name of its number
+        format.
+
+    Raises
+    ------
+    ValueError
+        If the stream holds text, has no regular rate, or a channel's unit is not known.
+    TimeoutError
+        If the stream does not answer.
+    StreamLost
+        If it goes away meanwhile.
+    """
+
+    def __init__(
+        self,
+        stream: pylsl.StreamInfo,
+        *,
+        channels: str | Path | None = None,
+        units: str | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        self.name, self.type, self.uid = stream.name(), stream.type(), stream.uid()
+        self.source_id = stream.source_id()
+        sfreq = stream.nominal_srate()
+        if stream.channel_format() not in FORMATS:
+            raise ValueError(f"need numbers as data, got stream {self.name!r} of text")
+        if sfreq <= 0:
+            raise ValueError(
+                f"need a regular sampling rate as data, got stream {self.name!r} of irregular "
+                "rate: filters and windows need equal steps (read it as markers: --markers)"
+            )
+        self.format = FORMATS[stream.channel_format()]
+        self._inlet = Inlet(stream, timeout)
+        self.info: SignalInfo = declared_info(
+            sfreq,
+            declared_channels(self._inlet.info, by_hand=channels is not None),
+            stream.type(),
+            channels=channels,
+            units=units,
+        )
+        n = min(_LONGEST_PULL, max(2, math.ceil(sfreq)))
+        self._data = np.zeros((n, self.info.n_channels))
+        self._stamps = np.zeros(n)
+        self._error = ctypes.c_int()
+        # addresses are taken once; .ctypes.data costs a microsecond each time
+        row = self._data.strides[0]
+        self._first = (self._data.ctypes.data, self.info.n_channels)
+        self._rest = (self._data.ctypes.data + row, self._stamps.ctypes.data + 8)
+        self._rest_size = ((n - 1) * self.info.n_channels, n - 1)
+        self._error_at = ctypes.addressof(self._error)
+
+    def open(self, timeout: float = 5.0) -> None:
+        """Subscribe: samples pushed from now on will be delivered.
+
+        Raises
+        ------
+        TimeoutError
+            If the stream does not answer.
+        StreamLost
+            If the outlet is gone.
+        """
+        self._inlet.open(timeout)
+
+    def pull(self, timeout: float) -> Pulled:
+        """Wait for a sample, then take all that have arrived, up to one second of them.
+
+        Parameters
+        ----------
+        timeout : float
+            How long to wait, in s; after it the answer holds 0 samples.
+
+        Raises
+        ------
+        StreamLost
+            If the outlet is gone. A cable pulled or a process stopped gives no such sign, only
+            timeouts.
+        """
+        handle, error = self._inlet.handle, self._error_at
+        if handle is None:
+            raise StreamLost(f"stream {self.name!r} was left or lost")
+        stamp = _pull_sample(handle, *self._first, timeout, error)
+        if self._error.value:
+            raise self._inlet.lost()
+        n = 0
+        if stamp != 0.0:  # liblsl's way to say that there was no sample
+            self._stamps[0] = stamp
+            n_values = _pull_chunk(handle, *self._rest, *self._rest_size, 0.0, error)
+            # an error here is that of the next call; this one still delivers what it has
+            n = 1 if self._error.value else 1 + n_values // self.info.n_channels
+        return Pulled(self._data[:n], self._stamps[:n], local_clock())
+
+    def correction(self, timeout: float = 5.0) -> float:
+        """Seconds to add to raw stamps to reach this machine's LSL clock.
+
+        liblsl measures it again every few seconds in the background. It is exactly 0 for a stream
+        of this machine (same host name, below 1 ms): both ends read one monotonic clock, and the
+        error of the measurement would only move markers against samples.
+        """
+        return self._inlet.correction(timeout)
+
+    def close(self) -> None:
+        """Leave the stream."""
+        self._inlet.close()

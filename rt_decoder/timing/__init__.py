@@ -1,0 +1,1 @@
+"""From stamps to a sample grid."""

@@ -1,0 +1,229 @@
+"""From a source's samples and markers to the model's channels on one time line.
+
+`Align` is the only way in: the live session, `decode` and calibration all pass here. It picks and
+scales the contract's channels by name, runs the time base over the stamps, and gives every marker
+the index of its nearest sample. It knows nothing of where samples come from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from itertools import pairwise
+
+import numpy as np
+
+from rt_decoder.signal import Chunk, Marker, ModelMismatch, SignalInfo, match_channels
+from rt_decoder.timing.markers import MarkerRules, TriggerReader
+from rt_decoder.timing.timebase import Decision, TimeBase
+
+__all__ = ["Align", "rate_factor", "same_layout"]
+
+
+def rate_factor(have: float, want: float) -> int:
+    """By how much a stream at `have` Hz must be decimated to run at `want` Hz.
+
+    Raises
+    ------
+    ModelMismatch
+        If the rates differ by more than 1 % of an integer multiple.
+
+    Examples
+    --------
+    >>> rate_factor(1000.0, 250.0)
+    4
+    """
+    factor = max(1, round(have / want))
+    if abs(have / (factor * want) - 1.0) > 0.01:
+        raise ModelMismatch(
+            f"need a sampling rate of {want:g} Hz or an integer multiple of it, got {have:g} Hz"
+        )
+    return factor
+
+
+def same_layout(have: SignalInfo, want: SignalInfo, needed: Collection[str]) -> np.ndarray | None:
+    """Columns (c,) int64 that take a stream that came back to what it was; None if it is the same.
+
+    Extra channels are ignored; -1 stands for one that is gone and not `needed`.
+
+    Raises
+    ------
+    ModelMismatch
+        If its rate or a unit has changed, or a needed channel is missing; every difference is told.
+    """
+    if have.sfreq != want.sfreq:
+        raise ModelMismatch(
+            f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz: start anew"
+        )
+    columns = {name: i for i, name in enumerate(have.ch_names)}
+    missing = [name for name in want.ch_names if name in needed and name not in columns]
+    changed = [
+        f"{name} in {have.units[columns[name]]} instead of {unit}"
+        for name, unit in zip(want.ch_names, want.units, strict=True)
+        if name in columns and have.units[columns[name]] != unit
+    ]
+    if missing or changed:
+        wrong = [f"no {name}" for name in missing] + changed
+        raise ModelMismatch(
+            f"need the stream back as it was, got {', '.join(wrong[:6])}"
+            f"{' and more' if len(wrong) > 6 else ''}: start anew"
+        )
+    if have.ch_names == want.ch_names:
+        return None
+    return np.array([columns.get(name, -1) for name in want.ch_names], np.int64)
+
+
+class Align:
+    """Bring samples and markers of one source to the model's contract.
+
+    Parameters
+    ----------
+    have : SignalInfo
+        What the source offers, in its own units and order.
+    want : SignalInfo
+        The model's contract.
+    rules : MarkerRules
+        How markers become items.
+    optional : collection of str
+        Channels that may be missing; they are NaN then.
+    history : float
+        Seconds that a marker may be late.
+
+    Raises
+    ------
+    ModelMismatch
+        If channels are missing, units cannot be converted or the rate does not fit.
+    """
+
+    def __init__(
+        self,
+        have: SignalInfo,
+        want: SignalInfo,
+        rules: MarkerRules,
+        optional: Collection[str] = (),
+        *,
+        history: float,
+    ) -> None:
+        self.picks, self.gains = match_channels(have, want, optional)
+        self.info = SignalInfo(have.sfreq, want.ch_names, want.ch_types, want.units, want.positions)
+        self.rules = rules
+        self._names = rules.names or {}
+        self._offset_samples = round(rules.offset * have.sfreq)
+        self._trigger: TriggerReader | None = None
+        self._trigger_column = -1
+        if rules.trigger:
+            if rules.trigger not in have.ch_names:
+                raise ModelMismatch(
+                    f"need a trigger channel {rules.trigger}, got {', '.join(have.ch_names)}"
+                )
+            self._trigger = TriggerReader(mask=rules.mask, names=self._names)
+            self._trigger_column = have.ch_names.index(rules.trigger)
+        self.timebase = TimeBase(have.sfreq, history + 1.0)
+        self.decisions: list[Decision] = []  # of the time base, until they are taken
+        self._waiting: list[tuple[Marker, int]] = []  # with the count of samples when it came
+        self._allocate(math.ceil(have.sfreq * 0.1))
+
+    def _allocate(self, n: int) -> None:
+        self._raw = np.zeros((n, len(self.picks)))
+        self._channel_flags = np.zeros((n, len(self.picks)), np.uint16)
+
+    def mark(self, marker: Marker) -> None:
+        """Take a marker whose time is known and whose sample is not."""
+        label = self._names.get(marker.label, marker.label)
+        moved = Marker(label, marker.time + self.rules.offset)
+        self._waiting.append((moved, self.timebase.n_samples))
+
+    def process(
+        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
+    ) -> list[Chunk]:
+        """Samples as delivered to chunks of the contract's channels.
+
+        Parameters
+        ----------
+        data : array of shape (n, c)
+            As delivered.
+        stamps : array of shape (n,)
+            In s, on this machine's clock.
+        arrivals : array of shape (n,), float or None
+            When they came, in s, where that is known.
+
+        Returns
+        -------
+        list of Chunk
+            One, or one more for each gap that was decided among these samples.
+
+        Raises
+        ------
+        RateMismatch
+            If the stamps run at another rate than was declared.
+        """
+        n = len(stamps)
+        if n == 0:
+            return []
+        if n > len(self._raw):
+            self._allocate(n)
+        out = self._raw[:n]
+        np.take(data, self.picks, axis=1, out=out)  # -1 takes the last one
+        out *= self.gains  # NaN where an optional channel is missing
+        received = self.timebase.n_samples
+        times, index, flags, decisions = self.timebase.update(stamps, arrivals)
+        edges = [0, n]
+        if decisions:
+            self.decisions.extend(decisions)
+            jumps = [d.sample - received for d in decisions if d.kind == "gap"]
+            edges = sorted({0, n, *jumps})
+        chunks = []
+        for a, b in pairwise(edges):
+            chunk = Chunk(out[a:b], times[a:b], int(index[a]), flags[a:b], self._channel_flags[a:b])
+            if self._trigger is not None:
+                self._read_triggers(data[a:b, self._trigger_column], chunk)
+            chunks.append(chunk)
+        return chunks
+
+    def _read_triggers(self, codes: np.ndarray, chunk: Chunk) -> None:
+        for marker in self._trigger.process(codes, chunk.times, chunk.index):  # type: ignore[union-attr]
+            shifted = marker.index + self._offset_samples
+            moved = Marker(marker.label, marker.time + self.rules.offset, shifted)
+            self._waiting.append((moved, shifted))
+
+    def markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
+        """Markers that the stream has reached, by index, and those that came too late.
+
+        Returns
+        -------
+        known : list of Marker
+            With their `index`, in order of index.
+        lost : list of (Marker, str)
+            Outside the time line, with the reason.
+        """
+        if not self._waiting:
+            return [], []
+        known, lost, waiting = [], [], []
+        for marker, came in self._waiting:
+            if marker.index >= 0:
+                known.append(marker)
+                continue
+            try:
+                index = self.timebase.index_of(marker.time, came)
+            except LookupError as error:
+                lost.append((marker, str(error)))
+                continue
+            if index is None:
+                waiting.append((marker, came))
+            else:
+                known.append(marker._replace(index=index))
+        self._waiting = waiting
+        known.sort(key=lambda marker: marker.index)
+        return known, lost
+
+    @property
+    def waiting(self) -> tuple[Marker, ...]:
+        """Markers whose sample has not come yet."""
+        return tuple(marker for marker, _ in self._waiting)
+
+    def reset(self) -> None:
+        """Forget the time line and the markers that wait; the index starts at 0."""
+        self.timebase.reset()
+        self._waiting.clear()
+        if self._trigger is not None:
+            self._trigger.reset()
