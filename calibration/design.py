@@ -14,9 +14,9 @@ import numpy as np
 
 from calibration.events import Event, LabelledRecording
 from rt_decoder.cleaning.filters import design_sos
-from rt_decoder.decoder import features_of_recording
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
+from rt_decoder.recorded import features_of_recording
 from rt_decoder.signal import CH_TYPES, Reason, SignalInfo, has_unit, match_channels, unit_gain
 
 if TYPE_CHECKING:

@@ -147,7 +147,7 @@ def _read_all(
 ) -> Iterator[tuple[Recording, Sequence[EventRow] | None]]:
     """Each recording with the rows of its events table, None where there are no tables."""
     from rt_decoder.files.events import read_events
-    from rt_decoder.files.recording import read_recording
+    from rt_decoder.files.read import read_recording
 
     if tables and len(tables) != len(paths):
         raise ValueError(

@@ -12,9 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rt_decoder.decoder import Decoder, decode_recording
+    from rt_decoder.decoder import Decoder
     from rt_decoder.model import Model, ModelCorrupt, load_model, save_model
     from rt_decoder.pipeline import Pipeline
+    from rt_decoder.recorded import decode_recording
     from rt_decoder.signal import (
         Chunk,
         Features,
@@ -41,7 +42,7 @@ _HOME = {
     "Reason": "signal",
     "SignalInfo": "signal",
     "StreamLost": "signal",
-    "decode_recording": "decoder",
+    "decode_recording": "recorded",
     "load_model": "model",
     "save_model": "model",
 }

@@ -36,10 +36,12 @@ from calibration.design import build_design, draft_model
 from calibration.events import load_labelled
 from calibration.fit import fit_model, hash_files
 from calibration.nulls import permutation_p
-from rt_decoder.decoder import MarkerRules, decode_recording
-from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.decoder import MarkerRules
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.model import load_model, save_model
 from rt_decoder.recipe import Recipe
+from rt_decoder.recorded import decode_recording
 from rt_decoder.sinks.log import readout_line
 from rt_decoder.sinks.loopback import configure_loopback
 

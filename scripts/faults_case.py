@@ -21,10 +21,12 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
 from calibration.cleaning.chain import fit_cleaning  # noqa: E402
-from rt_decoder.decoder import Decoder, decode_recording, recorded_start  # noqa: E402
-from rt_decoder.files.recording import Recording, read_recording  # noqa: E402
+from rt_decoder.decoder import Decoder  # noqa: E402
+from rt_decoder.files.read import read_recording  # noqa: E402
+from rt_decoder.files.recording import Recording  # noqa: E402
 from rt_decoder.live.session import Session  # noqa: E402
 from rt_decoder.model import Model, load_model, save_model  # noqa: E402
+from rt_decoder.recorded import decode_recording, recorded_start  # noqa: E402
 from rt_decoder.replay.fault_plan import schedule  # noqa: E402
 from rt_decoder.replay.faults import Fault, parse_faults  # noqa: E402
 from rt_decoder.replay.replay import Replayed, replay  # noqa: E402

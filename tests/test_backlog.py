@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rt_decoder.decoder import Decoder, decode_recording, recorded_start
-from rt_decoder.files.recording import read_recording
+from rt_decoder.decoder import Decoder
+from rt_decoder.files.read import read_recording
 from rt_decoder.live.session import Session
+from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker, Readout, StreamLost
 from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet

@@ -18,10 +18,11 @@ from calibration.demo import save_recording
 from calibration.design import draft_model
 from rt_decoder.commands.clean import clean_file
 from rt_decoder.commands.run import LiveOptions, open_session
-from rt_decoder.decoder import Decoder, decode_recording, hops_of_recording
+from rt_decoder.decoder import Decoder
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model, load_model, save_model
 from rt_decoder.pipeline import CLEANING
+from rt_decoder.recorded import decode_recording, hops_of_recording
 from rt_decoder.replay.replay import replay
 from rt_decoder.signal import CORRECTED, Chunk, Reason, SignalInfo
 from rt_decoder.sinks.clean_outlet import CleanOutlet

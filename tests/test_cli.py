@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from calibration.demo import save_recording
-from rt_decoder.files.recording import read_recording
+from rt_decoder.files.read import read_recording
 from rt_decoder.model import load_model
 from rt_decoder.signal import SignalInfo
 from rt_decoder.sinks.outlets import data_outlet

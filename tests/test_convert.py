@@ -16,8 +16,9 @@ import pyxdf
 
 from calibration.demo import save_recording
 from rt_decoder.commands.convert import convert
-from rt_decoder.decoder import decode_recording
-from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.log import Recorder
 from rt_decoder.timing.markers import MarkerRules

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from calibration.design import draft_model
-from rt_decoder.decoder import Decoder, features_of_recording
-from rt_decoder.files.recording import read_recording
+from rt_decoder.decoder import Decoder
+from rt_decoder.files.read import read_recording
 from rt_decoder.recipe import Recipe
+from rt_decoder.recorded import features_of_recording
 from tests.test_xdf import REAL
 
 LOADABLE = [name for name, (_, expected) in REAL.items() if not isinstance(expected, str)]

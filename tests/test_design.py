@@ -9,9 +9,9 @@ import pytest
 
 from calibration.design import build_design, draft_model
 from calibration.events import Event, label_recording
-from rt_decoder.decoder import features_of_recording
 from rt_decoder.files.events import EventRow
 from rt_decoder.pipeline import Pipeline
+from rt_decoder.recorded import features_of_recording
 from rt_decoder.signal import Chunk, Marker, Reason
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import CODES, small_recipe, small_recording

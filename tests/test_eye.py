@@ -12,7 +12,7 @@ from calibration.cleaning.eye import EyeSpan, fit_eye
 from calibration.cleaning.eye_events import find_eye_events
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.cleaning.filters import SosFilter, design_sos
-from rt_decoder.files.recording import read_recording
+from rt_decoder.files.read import read_recording
 from rt_decoder.kernels.eye import subtract_gated
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 from rt_decoder.simulation.participant import CLEANING, Participant, Scene

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rt_decoder.decoder import decode_recording
-from rt_decoder.files.recording import read_recording
+from rt_decoder.files.read import read_recording
 from rt_decoder.kernels.join import join, join_state
 from rt_decoder.live.session import Session
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout, Reason, SignalInfo, StreamLost
 from rt_decoder.sinks.log import Recorder
 from rt_decoder.sinks.outlets import data_outlet

@@ -13,7 +13,7 @@ from calibration.cleaning.muscle import MuscleFit, accelerometer_axes, fit_muscl
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
-from rt_decoder.files.recording import read_recording
+from rt_decoder.files.read import read_recording
 from rt_decoder.kernels import muscle as kernel
 from rt_decoder.signal import Chunk, Reason, SignalInfo, unit_gain
 from rt_decoder.simulation.participant import CLEANING, Participant

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from calibration.demo import save_recording
-from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.model import save_model
 from tests.small import (
     finish,

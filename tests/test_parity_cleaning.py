@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from calibration.demo import save_recording
-from rt_decoder.decoder import Decoder, decode_recording
+from rt_decoder.decoder import Decoder
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import save_model
 from rt_decoder.pipeline import Pipeline
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import CORRECTED, Chunk, Readout, Reason
 from rt_decoder.sinks.log import readout_line
 from tests.cleaned import STAGES, fitted, scene

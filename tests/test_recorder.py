@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 import pyxdf
 
-from rt_decoder.decoder import Decoder, decode_recording
-from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.decoder import Decoder
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks.log import Recorder
 from rt_decoder.timing.markers import MarkerRules

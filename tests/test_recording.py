@@ -7,7 +7,8 @@ import mne
 import numpy as np
 import pytest
 
-from rt_decoder.files.recording import Recording, check_recording, read_recording
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording, check_recording
 from rt_decoder.signal import Marker, SignalInfo
 
 NAMES = ["Fp1", "Cz", "EOG 1", "MEG 0111", "MEG 0112", "STI"]

@@ -15,11 +15,12 @@ import pytest
 
 from calibration.cleaning.chain import fit_cleaning
 from rt_decoder.cleaning.regressors import ReferenceRegression
-from rt_decoder.decoder import Decoder, decode_recording
+from rt_decoder.decoder import Decoder
 from rt_decoder.files.recording import Recording
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout, Reason, SignalInfo
 from rt_decoder.simulation.participant import CLEANING, Participant, Simulation
 from rt_decoder.sources.auxiliary.joined import JoinedSource

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.replay.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost
 from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve

@@ -279,7 +279,7 @@ print(type(record.take_error()).__name__, record.take_error(), record.n_dropped)
 @pytest.mark.filterwarnings("ignore:r.xdf was not closed")
 def test_a_full_disk_ends_log_and_record_after_a_whole_line(tmp_path: Path) -> None:
     """The limit cuts a write in the middle, as a full disk does."""
-    from rt_decoder.files.recording import read_recording
+    from rt_decoder.files.read import read_recording
 
     ran = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)],

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rt_decoder.files.recording import read_recording
+from rt_decoder.files.read import read_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks.log import JsonlLog, Recorder, readout_line
 from tests.lsl_loopback import wait_for

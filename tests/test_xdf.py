@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rt_decoder.files import xdf_writer
-from rt_decoder.files.recording import read_recording
+from rt_decoder.files.read import read_recording
 from rt_decoder.files.xdf_streams import load_streams
 from rt_decoder.files.xdf_writer import BOUNDARY, XdfWriter
 from rt_decoder.signal import Marker, SignalInfo

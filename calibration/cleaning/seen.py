@@ -14,8 +14,9 @@ import numpy as np
 from calibration.cleaning.eye_events import EyeSpan
 from calibration.design import CUE
 from calibration.splits import blocks, final_block
-from rt_decoder.decoder import Decoder, hops_of_recording
+from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
+from rt_decoder.recorded import hops_of_recording
 from rt_decoder.signal import CORRECTED, Marker
 
 if TYPE_CHECKING:

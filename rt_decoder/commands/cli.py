@@ -439,7 +439,7 @@ def _read(
 ) -> Any:  # fmt: skip
     """Recording, and the markers of the events table or its own."""
     from rt_decoder.files.events import markers_from_events, read_events
-    from rt_decoder.files.recording import read_recording
+    from rt_decoder.files.read import read_recording
 
     recording = read_recording(
         path, channels=channels, units=units or None, stream=stream or None, markers=markers or None

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rt_decoder.files.fif_writer import Span, replacing, write_fif
-from rt_decoder.files.recording import Recording, read_recording
-from rt_decoder.files.xdf import ARRIVALS, DECISIONS
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
+from rt_decoder.files.session_record import ARRIVALS, DECISIONS
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.signal import has_unit
 from rt_decoder.timing.timebase import TimeBase

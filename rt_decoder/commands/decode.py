@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rt_decoder.commands.describe import header_line
-from rt_decoder.decoder import Decoder, decode_recording, recorded_start
+from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
+from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.log_file import remove_parts

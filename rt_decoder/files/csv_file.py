@@ -16,8 +16,7 @@ from rt_decoder.files.recording import (
     channel_markers,
     check_recording,
 )
-from rt_decoder.files.session_record import LATEST
-from rt_decoder.files.stamps import measured_sfreq
+from rt_decoder.files.stamps import LATEST, measured_sfreq
 
 __all__ = ["read_csv"]
 

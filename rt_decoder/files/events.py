@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rt_decoder.files.recording import Recording
-from rt_decoder.files.session_record import LATEST
-from rt_decoder.files.stamps import nearest_samples
+from rt_decoder.files.stamps import LATEST, nearest_samples
 from rt_decoder.signal import Marker
 
 __all__ = ["EventRow", "markers_from_events", "read_events"]

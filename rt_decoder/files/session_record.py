@@ -12,12 +12,28 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.files.stamps import LATEST
 from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["LATEST", "checked_decisions", "checked_pulls"]
+__all__ = [
+    "ARRIVALS",
+    "DECISIONS",
+    "REFERENCE",
+    "checked_decisions",
+    "checked_pulls",
+    "reference_arrivals",
+]
 
-LATEST = 1e10  # s; clocks count from a start of the machine, or from 1970
+# An XDF file with a stream of the first name is a session record.
+ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clock correction
+DECISIONS = "rt_decoder-decisions"  # JSON text
+REFERENCE = "Reference"  # type of further streams in a session record, on clocks of their own
 MAX_WAIT = 600.0  # s; the ring holds that much
+
+
+def reference_arrivals(name: str) -> str:
+    """Stream with the pulls of a reference: as `ARRIVALS`, and the main stream's row before it."""
+    return f"{ARRIVALS}:{name}"
 
 
 def checked_pulls(name: str, values: np.ndarray) -> np.ndarray:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["measured_sfreq", "nearest_samples"]
+__all__ = ["LATEST", "measured_sfreq", "nearest_samples"]
+
+LATEST = 1e10  # s; clocks count from a start of the machine, or from 1970
 
 
 def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.ndarray:

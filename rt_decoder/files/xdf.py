@@ -13,23 +13,20 @@ import numpy as np
 
 from rt_decoder.channels import Declared, declared_info
 from rt_decoder.files.recording import Recording, channel_markers, check_recording
-from rt_decoder.files.session_record import LATEST, checked_decisions, checked_pulls
-from rt_decoder.files.stamps import nearest_samples
+from rt_decoder.files.session_record import (
+    ARRIVALS,
+    DECISIONS,
+    REFERENCE,
+    checked_decisions,
+    checked_pulls,
+    reference_arrivals,
+)
+from rt_decoder.files.stamps import LATEST, nearest_samples
 from rt_decoder.files.xdf_streams import XdfStream, load_streams
 from rt_decoder.signal import Marker
 from rt_decoder.timing.markers import trigger_markers
 
 __all__ = ["ARRIVALS", "DECISIONS", "REFERENCE", "read_xdf", "reference_arrivals"]
-
-# An XDF file with a stream of the first name is a session record.
-ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clock correction
-DECISIONS = "rt_decoder-decisions"  # JSON text
-REFERENCE = "Reference"  # type of further streams in a session record, on clocks of their own
-
-
-def reference_arrivals(name: str) -> str:
-    """Stream with the pulls of a reference: as `ARRIVALS`, and the main stream's row before it."""
-    return f"{ARRIVALS}:{name}"
 
 
 def read_xdf(

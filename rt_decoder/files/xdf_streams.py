@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rt_decoder.channels import Declared
-from rt_decoder.files.recording import DAMAGE, first_line
-from rt_decoder.files.session_record import LATEST
+from rt_decoder.files.damage import DAMAGE, first_line
+from rt_decoder.files.stamps import LATEST
 from rt_decoder.files.xdf_chunks import ChunkCheck
 from rt_decoder.files.xdf_writer import BOUNDARY
 

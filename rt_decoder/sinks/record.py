@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.files.xdf import ARRIVALS, DECISIONS, REFERENCE, reference_arrivals
+from rt_decoder.files.session_record import ARRIVALS, DECISIONS, REFERENCE, reference_arrivals
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.worker import Writer

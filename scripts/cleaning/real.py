@@ -38,9 +38,10 @@ from calibration.events import load_labelled
 from calibration.fit import fit_model
 from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.qrs import find_beats
-from rt_decoder.decoder import decode_recording
-from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.recipe import Recipe
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import SignalInfo
 from rt_decoder.simulation.head import electrodes
 from rt_decoder.timing.markers import MarkerRules

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-from rt_decoder.files.recording import Recording, read_recording
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.signal import SignalInfo
 
 __all__ = [

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from rt_decoder.signal import Marker, StreamLost
-
-if TYPE_CHECKING:
-    from rt_decoder.sources.fieldtrip.source import FieldTripSource
 
 __all__ = ["FieldTripMarkers"]
 
@@ -22,8 +20,10 @@ class FieldTripMarkers:
 
     Parameters
     ----------
-    source : FieldTripSource
-        Whose connection is shared. When it is lost, so are its markers.
+    source : str
+        Name of the source whose connection is shared.
+    ended : callable
+        Says why the source is lost; "" while it is not. Its markers are lost with it.
     kind : str
         Type of the events to read; all if empty.
 
@@ -35,11 +35,11 @@ class FieldTripMarkers:
         Events of other types, or without a label.
     """
 
-    def __init__(self, source: FieldTripSource, kind: str = "") -> None:
-        self.name = f"{source.name}/{kind or 'events'}"
+    def __init__(self, source: str, ended: Callable[[], str], kind: str = "") -> None:
+        self.name = f"{source}/{kind or 'events'}"
         self.n_ignored = 0
         self._kind = kind
-        self._source = source
+        self._ended = ended
         self._markers: deque[Marker] = deque()
 
     def open(self, timeout: float = 5.0) -> None:
@@ -62,14 +62,14 @@ class FieldTripMarkers:
         StreamLost
             If the source is lost, after all markers before that were pulled.
         """
-        ended = self._source.ended
+        ended = self._ended()
         markers = [self._markers.popleft() for _ in range(len(self._markers))]
         if ended and not markers:
             raise StreamLost(ended)
         return markers
 
     def correction(self, timeout: float = 5.0) -> float:  # noqa: ARG002  (as other sources)
-        """Seconds to add to raw stamps: 0, see `FieldTripSource.correction`."""
+        """Seconds to add to raw stamps: 0, stamps are made on this machine's clock."""
         return 0.0
 
     def close(self) -> None:

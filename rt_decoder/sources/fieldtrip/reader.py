@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from pylsl import local_clock
 from rt_decoder.signal import StreamLost
 from rt_decoder.sources.fieldtrip.client import BATCH, BufferClient
 from rt_decoder.sources.fieldtrip.clock import SampleClock
-from rt_decoder.sources.fieldtrip.markers import FieldTripMarkers
 
 __all__ = ["BufferReader"]
 
@@ -44,8 +44,8 @@ class BufferReader:
         ``events_lost``, ``time_steps`` (see `SampleClock`).
     ended : str
         Why the buffer is lost; "" while it is not.
-    markers : list of FieldTripMarkers
-        Who is told of events.
+    on_event : list of callable
+        Each is called with an event (of the client) and its time in s, in the reader's thread.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class BufferReader:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.ended = ""
-        self.markers: list[FieldTripMarkers] = []
+        self.on_event: list[Callable[[Any, float], None]] = []
         self._client = client
         self._header = header
         self._clock = SampleClock(sfreq)
@@ -182,7 +182,7 @@ class BufferReader:
     def _fetch_events(self, n_events: int) -> None:
         first = self._have_events if n_events > self._have_events else 0  # events were flushed
         self._have_events = n_events
-        if not self.markers:
+        if not self.on_event:
             return
         skipped = max(0, n_events - first - MOST_EVENTS)
         self.counts["events_lost"] += skipped
@@ -194,8 +194,8 @@ class BufferReader:
                 # read as unsigned: a "now" (-1) that the server has left as it came
                 now = event.sample >= 1 << 31
                 time = self._clock.time_of(self._have if now else event.sample)
-                for markers in self.markers:
-                    markers.take(event, time)
+                for take in self.on_event:
+                    take(event, time)
 
 
 def _contract(header: Any) -> tuple[Any, ...]:

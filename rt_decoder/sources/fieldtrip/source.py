@@ -131,8 +131,8 @@ class FieldTripSource:
 
     def markers(self, kind: str = "") -> FieldTripMarkers:
         """Events of type `kind` (all if empty) from now on; before `open`, from its call on."""
-        markers = FieldTripMarkers(self, kind)
-        self._reader.markers.append(markers)
+        markers = FieldTripMarkers(self.name, lambda: self.ended, kind)
+        self._reader.on_event.append(markers.take)
         return markers
 
     def open(self, timeout: float = 5.0) -> None:  # noqa: ARG002  (every answer has its own)

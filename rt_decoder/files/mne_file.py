@@ -1,0 +1,123 @@
+"""Files that MNE reads: FIF, EDF, BDF, BrainVision, EEGLAB and others.
+
+MNE puts channels first; that order stays inside this module.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rt_decoder.channels import SI_UNIT, Declared, declared_info
+from rt_decoder.files.damage import DAMAGE, first_line
+from rt_decoder.files.fif_check import check_fif
+from rt_decoder.files.recording import Recording, channel_markers, check_recording
+from rt_decoder.files.stamps import LATEST
+from rt_decoder.signal import Marker
+
+__all__ = ["read_mne"]
+
+
+EXPANSION = 128  # of a file in memory; a few fast channels among slow ones need much of it
+SPARE_BYTES = 64 << 20
+
+
+def read_mne(
+    path: Path, channels: str | Path | None, units: str | None, markers: str | None
+) -> Recording:
+    """Read what MNE reads; its order (channels first) and its objects stay in this function."""
+    if units is not None:
+        raise ValueError(
+            f"{path.name}: MNE has converted its units to SI, leave --units out "
+            "(a unit that the file states wrongly goes into --channels TSV)"
+        )
+    if markers is not None and not markers.startswith("channel:"):
+        raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
+    raw, values, types = _open_raw(path)
+    sfreq = float(raw.info["sfreq"])
+    stamps = (raw.first_samp + np.arange(raw.n_times)) / sfreq
+    info = declared_info(
+        sfreq,
+        [Declared(n, t, SI_UNIT.get(t, "n/a")) for n, t in zip(raw.ch_names, types, strict=True)],
+        channels=channels,
+    )
+    positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
+    positions[~np.any(positions, axis=1)] = np.nan  # MNE's way to say unknown, beside NaN
+    info = replace(info, positions=None if np.isnan(positions).all() else positions)
+    recording = Recording(np.ascontiguousarray(values.T), stamps, info, name=path.name)
+    check_recording(recording)
+    if markers is not None:
+        return replace(
+            recording, markers=channel_markers(recording, markers.removeprefix("channel:"))
+        )
+    # onsets count from the measurement's start, the first sample is at first_time
+    rows = np.rint((raw.annotations.onset - raw.first_time) * sfreq)
+    rows = np.where(np.abs(rows) < LATEST, rows, -1).astype(int)
+    found = [
+        Marker(str(label), float(stamps[row]), int(row))
+        for row, label in zip(rows, raw.annotations.description, strict=True)
+        if 0 <= row < len(stamps)
+    ]
+    return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
+
+
+def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
+    """MNE's raw object, its values, (n_channels, n_samples), SI, and its channel types."""
+    if path.name.lower().removesuffix(".gz").endswith(("-epo.fif", "_epo.fif")):
+        raise ValueError(
+            f"{path.name}: need a continuous recording, got epochs: what lies between them, "
+            "which the causal filters need, is cut away"
+        )
+    try:
+        import mne
+    except ImportError:
+        raise ImportError(
+            f"need mne to read {path.suffix} files: pip install 'rt-decoder[files]'"
+        ) from None
+    with _Reading(path), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        if path.name.lower().removesuffix(".gz").endswith(".fif"):
+            check_fif(path)
+        raw = mne.io.read_raw(path, preload=False, verbose="warning")
+        _check_size(raw, path)
+        values = raw.get_data(verbose="warning")
+        types = raw.get_channel_types()
+    for warning in told:  # where reading failed, the error says enough
+        # neither MNE's own conventions nor numpy's complaints of damaged numbers
+        if not re.search("^This filename|encountered in", str(warning.message)):
+            warnings.warn(warning.message, stacklevel=5)
+    return raw, values, types
+
+
+class _Reading:
+    """Turn what MNE's readers raise into OSError; some raise bare ``Exception``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
+        """Raise OSError in place of what a damaged file causes."""
+        if kind is not None and (kind is Exception or issubclass(kind, (*DAMAGE, OSError))):
+            raise OSError(f"cannot read {self._path.name}: {first_line(error)}") from error
+
+
+def _check_size(raw: Any, path: Path) -> None:
+    """Refuse a header that declares far more than its files can hold, before memory is taken."""
+    files = [Path(name) for name in raw.filenames if name is not None]
+    n_bytes = sum(file.stat().st_size for file in files if file.is_file())
+    if any(file.suffix == ".gz" for file in files):
+        n_bytes *= 1032  # what deflate can do at most
+    declared = 8 * raw.n_times * len(raw.ch_names)
+    if path.is_file() and declared > SPARE_BYTES + EXPANSION * n_bytes:
+        raise OSError(
+            f"its header declares {raw.n_times} samples of {len(raw.ch_names)} channels, and there "
+            f"are {n_bytes} bytes"
+        )

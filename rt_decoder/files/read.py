@@ -1,0 +1,67 @@
+"""Read a recording, whatever its format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rt_decoder.files.csv_file import read_csv
+from rt_decoder.files.mne_file import read_mne
+from rt_decoder.files.recording import Recording
+from rt_decoder.files.xdf import read_xdf
+
+__all__ = ["read_recording"]
+
+
+def read_recording(
+    path: str | Path,
+    *,
+    channels: str | Path | None = None,
+    units: str | None = None,
+    stream: str | None = None,
+    markers: str | None = None,
+) -> Recording:
+    """Read a recording: XDF, a session record, CSV with a ``timestamps`` column, or what MNE reads.
+
+    Parameters
+    ----------
+    path : path
+        File, or folder where the format is one (CTF, EGI).
+    channels : path or None
+        Table of names, types and units by hand; see `sources.channels.read_channel_table`.
+    units : str or None
+        Unit by hand, for XDF and CSV; MNE's readers convert to SI themselves.
+    stream : str or None
+        Name, type or source_id of the data stream, where an XDF file holds several.
+    markers : str or None
+        ``"channel:NAME"`` reads triggers from a channel; another text is the name, type or
+        source_id of an XDF marker stream. By default the markers are, by format: annotations (all
+        of them, BAD_ and EDGE too), the marker columns of a CSV file, or all XDF streams whose type
+        speaks of markers or events.
+
+    Returns
+    -------
+    Recording
+        Markers before its first sample, after its last one or in a gap (no sample within 0.1 s)
+        are left out with a RuntimeWarning; a session record keeps them, with index -1.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or cannot be read.
+    ValueError
+        If it is empty or holds what cannot be decoded: NaN (but in session records), time stamps
+        that jump back or run at another rate than declared (by more than 1 %), no stream of data.
+    ImportError
+        If the package that reads the format is not installed.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such file: {path.name}")
+    suffix = path.suffix.lower()
+    if stream is not None and suffix != ".xdf":
+        raise ValueError(f"{path.name}: only XDF files hold several streams to choose from")
+    if suffix == ".xdf":
+        return read_xdf(path, channels, units, stream, markers)
+    if suffix == ".csv":
+        return read_csv(path, channels, units, markers)
+    return read_mne(path, channels, units, markers)
