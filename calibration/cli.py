@@ -64,7 +64,7 @@ def _fit(
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
     from calibration.report.text import certificate_lines, cleaning_lines
-    from rt_decoder.model import save_model
+    from rt_decoder.files.model_file import save_model
 
     settings = _recipe(recipe, options)
     _check_folder(output, report)
@@ -165,8 +165,8 @@ def _cleaning(
     from calibration.events import load_unlabelled
     from calibration.fit import hash_files
     from calibration.report.text import cleaning_lines
-    from rt_decoder.commands.describe import versions
-    from rt_decoder.model import save_model
+    from rt_decoder.files.model_file import save_model
+    from rt_decoder.model import versions
 
     settings = _recipe(recipe, options)
     _check_folder(output, report)
@@ -257,7 +257,7 @@ def evaluate(
     from calibration.events import load_labelled
     from calibration.fit import hash_files
     from calibration.report.text import score_lines
-    from rt_decoder.model import load_model
+    from rt_decoder.files.model_file import load_model
 
     fitted = load_model(model)
     if not fitted.has_map:

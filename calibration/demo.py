@@ -26,9 +26,10 @@ from calibration.language.words import frequent_words
 from calibration.nulls import permutation_p
 from calibration.report.text import certificate_lines, cleaning_lines
 from calibration.scores import rank_accuracy, summarize
+from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.xdf_writer import XdfWriter
-from rt_decoder.model import Model, load_model, save_model
+from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Readout
 from rt_decoder.simulation.participant import Participant

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.events import Event, LabelledRecording
-from rt_decoder.cleaning.filters import design_sos
+from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import features_of_recording

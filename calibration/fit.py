@@ -23,8 +23,9 @@ from calibration.confidence import (
 )
 from calibration.design import Design
 from calibration.evaluate import evaluate, finite
+from calibration.gram import RidgeGram
 from calibration.language.embeddings import embed
-from calibration.ridge import RidgeGram, alphas_default, low_rank, select_alpha
+from calibration.ridge import alphas_default, low_rank, select_alpha
 from calibration.scores import (
     cosine,
     summarize,
@@ -32,9 +33,8 @@ from calibration.scores import (
 )
 from calibration.splits import blocks, final_block, leave_group_out
 from calibration.targets import Targets, make_targets
-from rt_decoder.commands.describe import versions
 from rt_decoder.decoding.features import robust_scale, scale_features
-from rt_decoder.model import Model
+from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe
 
 __all__ = ["fit_model", "hash_files"]

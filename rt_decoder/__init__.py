@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rt_decoder.decoder import Decoder
-    from rt_decoder.model import Model, ModelCorrupt, load_model, save_model
+    from rt_decoder.files.model_file import ModelCorrupt, load_model, save_model
+    from rt_decoder.model import Model
     from rt_decoder.pipeline import Pipeline
     from rt_decoder.recorded import decode_recording
     from rt_decoder.signal import (
@@ -35,7 +36,7 @@ _HOME = {
     "Marker": "signal",
     "MarkerRules": "timing.markers",
     "Model": "model",
-    "ModelCorrupt": "model",
+    "ModelCorrupt": "files.model_file",
     "ModelMismatch": "signal",
     "Pipeline": "pipeline",
     "Readout": "signal",
@@ -43,8 +44,8 @@ _HOME = {
     "SignalInfo": "signal",
     "StreamLost": "signal",
     "decode_recording": "recorded",
-    "load_model": "model",
-    "save_model": "model",
+    "load_model": "files.model_file",
+    "save_model": "files.model_file",
 }
 
 __all__ = list(_HOME)

@@ -1,35 +1,32 @@
-"""Everything that was fitted, in one immutable value and one file.
-
-The file (``*.rtd.safetensors``) is a plain safetensors file: tensors, plus one JSON text in its
-metadata. Nothing in it is ever unpickled or evaluated. Loading checks structure, shapes,
-finiteness and a content hash, and says in one sentence what is wrong.
-"""
+"""Everything that was fitted, in one immutable value; `files.model_file` reads and writes it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+import platform
 from dataclasses import dataclass, field
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from rt_decoder.model_check import check_settings
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["FORMAT_VERSION", "Model", "ModelCorrupt", "load_model", "save_model"]
+__all__ = ["TENSORS", "Model", "versions"]
 
-FORMAT_VERSION = 1
-_KEY = "rt_decoder"
-MAX_BYTES = 8 << 30
-# what a hostile file makes of the code that unpacks it
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-
-
-class ModelCorrupt(ValueError):
-    """A model file that cannot be trusted: truncated, altered, or not a model at all."""
+# attributes of `Model` that are arrays
+TENSORS = (
+    "sos",
+    "channel_scale",
+    "channel_jump",
+    "center",
+    "scale",
+    "weights",
+    "offset",
+    "basis",
+    "target_mean",
+    "vectors",
+    "log_prior",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,198 +117,25 @@ class Model:
         return max(1, round(self.recipe["stream"]["hop_ms"] * 1e-3 * self.info.sfreq))
 
 
-_TENSORS = (
-    "sos",
-    "channel_scale",
-    "channel_jump",
-    "center",
-    "scale",
-    "weights",
-    "offset",
-    "basis",
-    "target_mean",
-    "vectors",
-    "log_prior",
+_PACKAGES = (
+    "rt-decoder",
+    "numpy",
+    "scipy",
+    "numba",
+    "pylsl",
+    "safetensors",
+    "mne",
+    "torch",
+    "transformers",
 )
-_JSON = ("recipe", "items", "posterior", "certificate", "references", "versions")
-_CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
 
 
-def _digest(text: str, tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        tensor = np.ascontiguousarray(tensors[name])
-        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
-        digest.update(tensor.tobytes())
-    return digest.hexdigest()
-
-
-def _pack(model: Model) -> tuple[str, dict[str, np.ndarray]]:
-    info = model.info
-    tensors = {name: getattr(model, name) for name in _TENSORS}
-    if info.positions is not None:
-        tensors["positions"] = info.positions
-    tensors = {name: np.ascontiguousarray(t) for name, t in tensors.items() if t.size}
-    head = {name: getattr(model, name) for name in _JSON}
-    head["format_version"] = FORMAT_VERSION
-    head["cleaning"] = {}
-    for stage, arguments in model.cleaning.items():
-        head["cleaning"][stage] = plain = {}
-        for name, value in arguments.items():
-            if isinstance(value, np.ndarray):
-                tensors[f"{_CLEANING}{stage}.{name}"] = np.ascontiguousarray(value)
-            else:
-                plain[name] = value
-    head["info"] = {
-        "sfreq": info.sfreq,
-        "ch_names": info.ch_names,
-        "ch_types": info.ch_types,
-        "units": info.units,
-    }
-    return json.dumps(head, sort_keys=True, ensure_ascii=False), tensors
-
-
-def model_hash(model: Model) -> str:
-    """Sha256 of the model's content, as hexadecimal digits."""
-    return _digest(*_pack(model))
-
-
-def save_model(model: Model, path: str | os.PathLike[str]) -> str:
-    """Write `model` to `path` whole or not at all, readable by its owner only.
-
-    Returns
-    -------
-    str
-        The content hash.
-    """
-    from safetensors.numpy import save
-
-    check_model(model)
-    path = Path(path)
-    text, tensors = _pack(model)
-    digest = _digest(text, tensors)
-    payload = save(tensors, metadata={_KEY: text, "sha256": digest})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest
-
-
-def load_model(path: str | os.PathLike[str]) -> Model:
-    """Read a model file and check it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ModelCorrupt
-        If it is truncated, altered, malformed, or of a newer format than this program reads.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no model file {path.name}; rt-calibrate fit writes one")
-    if path.stat().st_size > MAX_BYTES:
-        raise ModelCorrupt(f"{path.name} is larger than any model ({path.stat().st_size} bytes)")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if _KEY not in metadata:
-                raise ModelCorrupt(f"{path.name} is a safetensors file but no rt_decoder model")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except ModelCorrupt:
-        raise
-    except (SafetensorError, *_DAMAGE) as error:
-        raise ModelCorrupt(f"{path.name} is no whole model file: {error}") from None
-    text = metadata[_KEY]
-    try:
-        head = json.loads(text)
-        version = int(head["format_version"])
-    except _DAMAGE:
-        raise ModelCorrupt(f"the header of {path.name} cannot be read") from None
-    if version < 1:
-        raise ModelCorrupt(f"the header of {path.name} cannot be read")
-    if version > FORMAT_VERSION:
-        raise ModelCorrupt(
-            f"{path.name} has format {version}, newer than the {FORMAT_VERSION} read here; "
-            "upgrade rt-decoder"
-        )
-    if _digest(text, tensors) != metadata.get("sha256"):
-        raise ModelCorrupt(f"{path.name} was altered after it was written: its hash differs")
-    try:
-        model = _unpack(head, tensors)
-        check_model(model)
-        check_settings(
-            model.info, model.recipe, model.items, model.posterior, model.certificate,
-            model.versions,
-        )  # fmt: skip
-    except _DAMAGE as error:
-        raise ModelCorrupt(f"{path.name} is incomplete or inconsistent: {error}") from None
-    return model
-
-
-def _unpack(head: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
-    declared = head["info"]
-    info = SignalInfo(
-        float(declared["sfreq"]),
-        tuple(declared["ch_names"]),
-        tuple(declared["ch_types"]),
-        tuple(declared["units"]),
-        tensors.get("positions"),
-    )
-    fields = {name: head[name] for name in _JSON}
-    fields["items"] = tuple(fields["items"])
-    fields["references"] = tuple(fields["references"])
-    fields["cleaning"] = {stage: dict(plain) for stage, plain in head["cleaning"].items()}
-    for name, tensor in tensors.items():
-        if name.startswith(_CLEANING):
-            stage, argument = name.removeprefix(_CLEANING).split(".")
-            tensor.setflags(write=False)
-            fields["cleaning"][stage][argument] = tensor
-    for name in _TENSORS:
-        if name in tensors:
-            tensors[name].setflags(write=False)
-            fields[name] = tensors[name]
-    return Model(info=info, **fields)
-
-
-def check_model(model: Model) -> None:
-    """Raise ValueError unless shapes agree and every number is finite."""
-    c = model.info.n_channels
-    expected: dict[str, tuple[int, ...]] = {
-        "sos": (len(model.sos), 6),
-        "channel_scale": (c,),
-        "channel_jump": (c if model.channel_jump.size else 0,),
-        "center": (len(model.center),),
-        "scale": (len(model.center),),
-    }
-    if model.has_map:
-        p, r = model.weights.shape
-        dim, n_items = model.basis.shape[-1], len(model.items)
-        expected |= {"center": (p,), "scale": (p,), "offset": (r,)}
-        expected |= {"basis": (r, dim), "target_mean": (dim,)}
-        expected |= {"vectors": (n_items, dim), "log_prior": (n_items,)}
-        for key in ("tau", "threshold", "min_quality"):
-            if not np.isfinite(model.posterior[key]):
-                raise ValueError(f"need a finite {key}, got {model.posterior[key]}")
-    for name, shape in expected.items():
-        tensor = getattr(model, name)
-        if np.shape(tensor) != shape:
-            raise ValueError(f"need {name} of shape {shape}, got {np.shape(tensor)}")
-    for name in _TENSORS:
-        if not np.isfinite(getattr(model, name)).all():
-            raise ValueError(f"need finite numbers in {name}")
-    for stage, arguments in model.cleaning.items():
-        for name, value in arguments.items():  # an infinite limit is none
-            if isinstance(value, np.ndarray) and np.isnan(value).any():
-                raise ValueError(f"need numbers in {name} of {stage}")
-    if model.references != model.info.ch_names[model.n_picks :] or model.n_picks < 1:
-        raise ValueError("need the references as the last channels, and others before them")
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

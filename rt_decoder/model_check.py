@@ -1,4 +1,4 @@
-"""Whether the settings in a model file can be decoded with; its numbers are checked in `model`.
+"""Whether what a model holds can be decoded with.
 
 A content hash tells that a file was not altered. It does not tell that whoever wrote it was sane:
 here types and ranges are checked, so that no window, ring or hop grows beyond reason and every
@@ -11,14 +11,51 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from rt_decoder.model import TENSORS, Model
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["check_settings"]
+__all__ = ["check_model", "check_settings"]
 
 MAX_SFREQ = 1e6  # Hz
 MAX_CHANNELS = 10_000
 MAX_WINDOW_S = 600.0
 MAX_WINDOW_BYTES = 4 << 30
+
+
+def check_model(model: Model) -> None:
+    """Raise ValueError unless shapes agree and every number is finite."""
+    c = model.info.n_channels
+    expected: dict[str, tuple[int, ...]] = {
+        "sos": (len(model.sos), 6),
+        "channel_scale": (c,),
+        "channel_jump": (c if model.channel_jump.size else 0,),
+        "center": (len(model.center),),
+        "scale": (len(model.center),),
+    }
+    if model.has_map:
+        p, r = model.weights.shape
+        dim, n_items = model.basis.shape[-1], len(model.items)
+        expected |= {"center": (p,), "scale": (p,), "offset": (r,)}
+        expected |= {"basis": (r, dim), "target_mean": (dim,)}
+        expected |= {"vectors": (n_items, dim), "log_prior": (n_items,)}
+        for key in ("tau", "threshold", "min_quality"):
+            if not np.isfinite(model.posterior[key]):
+                raise ValueError(f"need a finite {key}, got {model.posterior[key]}")
+    for name, shape in expected.items():
+        tensor = getattr(model, name)
+        if np.shape(tensor) != shape:
+            raise ValueError(f"need {name} of shape {shape}, got {np.shape(tensor)}")
+    for name in TENSORS:
+        if not np.isfinite(getattr(model, name)).all():
+            raise ValueError(f"need finite numbers in {name}")
+    for stage, arguments in model.cleaning.items():
+        for name, value in arguments.items():  # an infinite limit is none
+            if isinstance(value, np.ndarray) and np.isnan(value).any():
+                raise ValueError(f"need numbers in {name} of {stage}")
+    if model.references != model.info.ch_names[model.n_picks :] or model.n_picks < 1:
+        raise ValueError("need the references as the last channels, and others before them")
 
 
 def check_settings(

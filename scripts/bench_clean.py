@@ -33,12 +33,14 @@ import numpy as np
 from scipy import signal
 from threadpoolctl import threadpool_limits
 
-from calibration.cleaning.eye import EyeSpan, fit_eye
+from calibration.cleaning.eye import fit_eye
+from calibration.cleaning.eye_events import EyeSpan
 from calibration.cleaning.heartbeat import locked_mean
 from calibration.cleaning.muscle import fit_muscle
 from calibration.cleaning.repair import fit_repair
 from rt_decoder.cleaning.eye import EyeCorrection
-from rt_decoder.cleaning.filters import Reference, SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.filters import Reference, SosFilter
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
 from rt_decoder.cleaning.muscle import MuscleGate

@@ -16,7 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import signal
 
-from rt_decoder.cleaning.filters import FilterBank, Reference, SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.filters import FilterBank, Reference, SosFilter
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.signal import Chunk, SignalInfo
 

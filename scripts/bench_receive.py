@@ -28,10 +28,12 @@ from rt_decoder.sinks.loopback import configure_loopback
 configure_loopback()
 
 import pylsl  # noqa: E402 - after its configuration
+from pylsl import local_clock  # noqa: E402
 
 from rt_decoder.signal import SignalInfo  # noqa: E402
 from rt_decoder.sinks.outlets import data_outlet  # noqa: E402
-from rt_decoder.sources.lsl.source import LslSource, local_clock, resolve  # noqa: E402
+from rt_decoder.sources.lsl.find import resolve  # noqa: E402
+from rt_decoder.sources.lsl.source import LslSource  # noqa: E402
 
 SFREQ = 1000.0
 # number and stamp of the newest sample received, and when

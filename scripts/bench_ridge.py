@@ -17,7 +17,8 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.linear_model import RidgeCV
 
-from calibration.ridge import RidgeGram, alphas_default, select_alpha
+from calibration.gram import RidgeGram
+from calibration.ridge import alphas_default, select_alpha
 from calibration.splits import blocks, leave_group_out
 
 CASES = [(4000, 1600), (2000, 3840), (2000, 12240)]  # items, features

@@ -36,14 +36,14 @@ from calibration.design import build_design, draft_model
 from calibration.events import load_labelled
 from calibration.fit import fit_model, hash_files
 from calibration.nulls import permutation_p
-from rt_decoder.decoder import MarkerRules
+from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
-from rt_decoder.model import load_model, save_model
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import decode_recording
 from rt_decoder.sinks.log import readout_line
 from rt_decoder.sinks.loopback import configure_loopback
+from rt_decoder.timing.markers import MarkerRules
 
 REPO = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("RT_DECODER_DATA", REPO.parent / "shared" / "data"), "muse")

@@ -27,9 +27,10 @@ from scipy.stats import ttest_1samp
 from threadpoolctl import threadpool_limits
 
 from calibration.confidence import fit_posterior, log_posterior, log_prior_from_counts
+from calibration.gram import RidgeGram
 from calibration.language.embeddings import embed
 from calibration.nulls import permute_labels
-from calibration.ridge import RidgeGram, alphas_default, select_alpha
+from calibration.ridge import alphas_default, select_alpha
 from calibration.scores import bits_beyond_prior, cosine, macro, rank_accuracy, top_k
 from calibration.splits import Fold, blocks, final_block, leave_group_out
 from rt_decoder.decoding.features import robust_scale, scale_features

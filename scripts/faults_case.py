@@ -20,12 +20,15 @@ import numpy as np
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
+from pylsl import local_clock  # noqa: E402
+
 from calibration.cleaning.chain import fit_cleaning  # noqa: E402
 from rt_decoder.decoder import Decoder  # noqa: E402
+from rt_decoder.files.model_file import load_model, save_model  # noqa: E402
 from rt_decoder.files.read import read_recording  # noqa: E402
 from rt_decoder.files.recording import Recording  # noqa: E402
 from rt_decoder.live.session import Session  # noqa: E402
-from rt_decoder.model import Model, load_model, save_model  # noqa: E402
+from rt_decoder.model import Model  # noqa: E402
 from rt_decoder.recorded import decode_recording, recorded_start  # noqa: E402
 from rt_decoder.replay.fault_plan import schedule  # noqa: E402
 from rt_decoder.replay.faults import Fault, parse_faults  # noqa: E402
@@ -39,9 +42,10 @@ from rt_decoder.signal import (  # noqa: E402
     SignalInfo,
     StreamLost,
 )
-from rt_decoder.simulation.participant import CLEANING, Participant  # noqa: E402
-from rt_decoder.sinks.log import JsonlLog, Recorder  # noqa: E402
-from rt_decoder.sources.lsl.source import local_clock  # noqa: E402
+from rt_decoder.simulation.disturbance import CLEANING  # noqa: E402
+from rt_decoder.simulation.participant import Participant  # noqa: E402
+from rt_decoder.sinks.log import JsonlLog  # noqa: E402
+from rt_decoder.sinks.record import Recorder  # noqa: E402
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice  # noqa: E402
 from rt_decoder.timing.markers import MarkerRules  # noqa: E402
 from tests.cleaned import CUES, N_CHANNELS, STAGES, drafted, labelled  # noqa: E402

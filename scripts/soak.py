@@ -54,8 +54,9 @@ class Counts:
     """Counts on the way of the samples through a session; nothing is kept of them."""
 
     def __init__(self, session: Any, number: int) -> None:
+        from pylsl import local_clock
+
         from rt_decoder.signal import CORRECTED
-        from rt_decoder.sources.lsl.source import local_clock
 
         self.received = self.broken = self.came_in = self.decoded = self.flagged = 0
         self.oldest = (
@@ -134,7 +135,8 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from soak_sender import NUMBER, make_recording
 
     from rt_decoder.live.session import Session
-    from rt_decoder.sinks.log import JsonlLog, Recorder
+    from rt_decoder.sinks.log import JsonlLog
+    from rt_decoder.sinks.record import Recorder
     from rt_decoder.sources.streams import LslStreams
     from tests.small import random_model, small_recipe
 

@@ -21,11 +21,12 @@ import numpy as np
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
+from pylsl import local_clock  # noqa: E402
+
 from rt_decoder.files.recording import Recording  # noqa: E402
 from rt_decoder.signal import SignalInfo  # noqa: E402
 from rt_decoder.simulation.participant import Participant  # noqa: E402
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet  # noqa: E402
-from rt_decoder.sources.lsl.source import local_clock  # noqa: E402
 from tests.small import VECTORS, WORDS  # noqa: E402
 
 NUMBER = "NUMBER"  # the channel that counts

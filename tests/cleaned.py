@@ -13,7 +13,8 @@ from calibration.cleaning.chain import fit_cleaning
 from calibration.events import Event, LabelledRecording
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
-from rt_decoder.simulation.participant import ARTIFACTS, CLEANING, Participant
+from rt_decoder.simulation.disturbance import ARTIFACTS, CLEANING
+from rt_decoder.simulation.participant import Participant
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import VECTORS, WORDS, random_model, small_recipe
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rt_decoder.cleaning.eye import EyeCorrection
-from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
 from rt_decoder.cleaning.mains import LineCanceller

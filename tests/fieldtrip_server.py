@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--ring", type=int, default=60_000)
     args = parser.parse_args()
-    from rt_decoder.sources.lsl.source import local_clock
+    from pylsl import local_clock
 
     with FieldTripServer(ring=args.ring) as server:
         names = [f"MEG{i:04d}" for i in range(args.channels)]

@@ -21,8 +21,9 @@ from calibration.design import build_design, draft_model
 from calibration.events import label_recording
 from calibration.fit import fit_model
 from rt_decoder.commands.console import run_app
+from rt_decoder.files.model_file import save_model
 from rt_decoder.files.recording import Recording
-from rt_decoder.model import Model, save_model
+from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Readout, SignalInfo
 from rt_decoder.simulation.participant import Participant

@@ -15,8 +15,9 @@ from calibration.cleaning.seen import collect, cues, onsets, unlocked_share
 from calibration.design import build_design
 from calibration.events import Event
 from calibration.report.stages import stage_summary
+from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.recording import Recording
-from rt_decoder.model import Model, load_model, model_hash, save_model
+from rt_decoder.model import Model
 from rt_decoder.pipeline import CLEANING, Pipeline
 from rt_decoder.recipe import Fit
 from rt_decoder.recorded import decode_recording

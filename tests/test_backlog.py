@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pylsl import local_clock
 
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.read import read_recording
@@ -19,7 +20,9 @@ from rt_decoder.signal import Marker, Readout, StreamLost
 from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet
 from rt_decoder.sinks.record import Recorder
-from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve
+from rt_decoder.sources.lsl.find import resolve
+from rt_decoder.sources.lsl.markers import LslMarkers
+from rt_decoder.sources.lsl.source import LslSource
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import lines, random_model, small_recipe, small_recording, timeless
 

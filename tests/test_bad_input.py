@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 
 from calibration.demo import save_recording
 from calibration.design import draft_model
+from rt_decoder.files.model_file import save_model
 from rt_decoder.files.recording import Recording
-from rt_decoder.model import save_model
 from rt_decoder.signal import SignalInfo
 from rt_decoder.sinks.outlets import data_outlet
 from tests.small import Ran, call, finish, random_model, small_recipe, small_recording, start

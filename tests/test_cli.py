@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pylsl import local_clock
 
 from calibration.demo import save_recording
+from rt_decoder.files.model_file import load_model
 from rt_decoder.files.read import read_recording
-from rt_decoder.model import load_model
 from rt_decoder.signal import SignalInfo
 from rt_decoder.sinks.outlets import data_outlet
-from rt_decoder.sources.lsl.source import local_clock
 from tests.lsl_loopback import wait_for
 from tests.small import (
     WORDS,

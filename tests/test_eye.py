@@ -8,14 +8,16 @@ from functools import cache
 import numpy as np
 import pytest
 
-from calibration.cleaning.eye import EyeSpan, fit_eye
-from calibration.cleaning.eye_events import find_eye_events
+from calibration.cleaning.eye import fit_eye
+from calibration.cleaning.eye_events import EyeSpan, find_eye_events
 from rt_decoder.cleaning.eye import EyeCorrection
-from rt_decoder.cleaning.filters import SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.files.read import read_recording
 from rt_decoder.kernels.eye import subtract_gated
 from rt_decoder.signal import Chunk, Reason, SignalInfo
-from rt_decoder.simulation.participant import CLEANING, Participant, Scene
+from rt_decoder.simulation.disturbance import CLEANING, Scene
+from rt_decoder.simulation.participant import Participant
 from tests.contract import INFO, copy, make_chunk
 
 VECTORS = np.random.default_rng(0).standard_normal((6, 8))

@@ -17,6 +17,7 @@ import pylsl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pylsl import local_clock
 
 from calibration.demo import save_recording
 from rt_decoder.files.recording import Recording
@@ -24,7 +25,9 @@ from rt_decoder.replay.fault_plan import Schedule, corrupt, lives, schedule
 from rt_decoder.replay.faults import Fault, parse_faults
 from rt_decoder.replay.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost, match_channels
-from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve
+from rt_decoder.sources.lsl.find import resolve
+from rt_decoder.sources.lsl.markers import LslMarkers
+from rt_decoder.sources.lsl.source import LslSource
 from tests.lsl_loopback import wait_for
 from tests.small import call, finish, start
 

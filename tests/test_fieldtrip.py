@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pylsl import local_clock
 
 from rt_decoder.commands.run import LiveOptions, open_session
 from rt_decoder.signal import Marker, ModelMismatch, SignalInfo, StreamLost
 from rt_decoder.sources.fieldtrip import source as fieldtrip
-from rt_decoder.sources.fieldtrip.source import FieldTripSource, local_clock, parse_address
+from rt_decoder.sources.fieldtrip.source import FieldTripSource, parse_address
 from rt_decoder.timing.timebase import TimeBase
 from tests import fieldtrip_server as protocol
 from tests.fieldtrip_server import FieldTripServer, names_chunk

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from rt_decoder.cleaning.filter_design import group_delay
-from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos, group_delay
+from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter
 from rt_decoder.signal import Reason, SignalInfo
 from tests.contract import INFO, STAGES, check_cut_invariant, copy, make_chunk, run
 

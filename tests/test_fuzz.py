@@ -27,15 +27,15 @@ from hypothesis import strategies as st
 from calibration.language.vector_cache import VectorCache
 from rt_decoder.channels import Declared, declared_info
 from rt_decoder.files.events import markers_from_events, read_events
+from rt_decoder.files.model_file import ModelCorrupt, _digest, load_model, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.xdf_writer import XdfWriter
-from rt_decoder.model import ModelCorrupt, _digest, load_model, save_model
 from rt_decoder.recipe import Recipe, read_recipe
 from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.replay.faults import Fault, parse_faults
 from rt_decoder.signal import ModelMismatch
-from rt_decoder.sinks.log import Recorder
+from rt_decoder.sinks.record import Recorder
 from tests.small import random_model, small_recipe, small_recording
 
 TIMES = int(os.environ.get("RT_DECODER_FUZZ", "1"))

@@ -10,7 +10,8 @@ import pytest
 
 from calibration.cleaning.heartbeat import fit_heartbeat, locked_mean
 from calibration.cleaning.heartbeat_source import find_source
-from rt_decoder.cleaning.filters import SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
 from rt_decoder.cleaning.qrs import find_beats
 from rt_decoder.kernels.heartbeat import heartbeat_subtract

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pylsl import local_clock
 
 from rt_decoder.files.read import read_recording
 from rt_decoder.kernels.join import join, join_state
 from rt_decoder.live.session import Session
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout, Reason, SignalInfo, StreamLost
-from rt_decoder.sinks.log import Recorder
 from rt_decoder.sinks.outlets import data_outlet
+from rt_decoder.sinks.record import Recorder
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.auxiliary.stream import Reference, same_channels
-from rt_decoder.sources.lsl.source import local_clock
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice
 from tests.contract import allocated
 from tests.lsl_loopback import wait_for

@@ -15,19 +15,16 @@ from pathlib import Path
 import numpy as np
 import pylsl
 import pytest
+from pylsl import local_clock
 
 from rt_decoder.signal import Readout, SignalInfo, StreamLost
 from rt_decoder.sinks.loopback import configure_loopback
 from rt_decoder.sinks.outlets import ReadoutOutlets, data_outlet, marker_outlet
+from rt_decoder.source import Pulled
 from rt_decoder.sources.auxiliary.joined import JoinedSource
-from rt_decoder.sources.lsl.source import (
-    LslMarkers,
-    LslSource,
-    Pulled,
-    find_streams,
-    local_clock,
-    resolve,
-)
+from rt_decoder.sources.lsl.find import find_streams, resolve
+from rt_decoder.sources.lsl.markers import LslMarkers
+from rt_decoder.sources.lsl.source import LslSource
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice, parse_reference
 from tests.lsl_loopback import wait_for
 

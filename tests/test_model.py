@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.model import Model, ModelCorrupt, load_model, model_hash, save_model
+from rt_decoder.files.model_file import ModelCorrupt, load_model, model_hash, save_model
+from rt_decoder.model import Model
 from rt_decoder.recorded import decode_recording
 from tests.small import random_model, small_recipe, small_recording, timeless
 

@@ -16,7 +16,8 @@ from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
 from rt_decoder.files.read import read_recording
 from rt_decoder.kernels import muscle as kernel
 from rt_decoder.signal import Chunk, Reason, SignalInfo, unit_gain
-from rt_decoder.simulation.participant import CLEANING, Participant
+from rt_decoder.simulation.disturbance import CLEANING
+from rt_decoder.simulation.participant import Participant
 from tests.contract import INFO, assert_same, copy, make_chunk
 
 VECTORS = np.random.default_rng(0).standard_normal((6, 8))

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from calibration.demo import save_recording
-from rt_decoder.model import save_model
+from rt_decoder.files.model_file import save_model
 from tests.lsl_loopback import wait_for
 from tests.small import (
     command_line,

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from calibration.gram import RidgeGram
 from calibration.nulls import permutation_p, permute_labels
-from calibration.ridge import RidgeGram, alphas_default, select_alpha
+from calibration.ridge import alphas_default, select_alpha
 from calibration.scores import cosine, rank_accuracy, summarize
 from calibration.splits import blocks, leave_group_out
 

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from calibration.demo import save_recording
+from rt_decoder.files.model_file import save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
-from rt_decoder.model import save_model
 from tests.small import (
     finish,
     fit_small,

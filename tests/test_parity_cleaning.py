@@ -13,8 +13,8 @@ import pytest
 
 from calibration.demo import save_recording
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.model_file import save_model
 from rt_decoder.files.recording import Recording
-from rt_decoder.model import save_model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import CORRECTED, Chunk, Readout, Reason

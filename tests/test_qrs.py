@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from rt_decoder.cleaning.filters import SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector, find_beats
 from rt_decoder.kernels.qrs import qrs_detect, qrs_layout, qrs_state
 from rt_decoder.signal import Chunk, Reason, SignalInfo

@@ -23,7 +23,7 @@ from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
-from rt_decoder.sinks.log import Recorder
+from rt_decoder.sinks.record import Recorder
 from rt_decoder.timing.markers import MarkerRules
 from tests.lsl_loopback import wait_for
 from tests.small import random_model, small_recipe, small_recording, timeless

@@ -22,7 +22,8 @@ from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout, Reason, SignalInfo
-from rt_decoder.simulation.participant import CLEANING, Participant, Simulation
+from rt_decoder.simulation.disturbance import CLEANING
+from rt_decoder.simulation.participant import Participant, Simulation
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.auxiliary.stream import Reference
 from tests.cleaned import N_CHANNELS, SFREQ, STAGES, drafted, labelled, scene

@@ -9,7 +9,8 @@ import pytest
 
 from calibration.cleaning.reference_search import smoothed, without_evoked
 from calibration.cleaning.regressors import fit_regression
-from rt_decoder.cleaning.filters import SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.regressors import ReferenceRegression
 from rt_decoder.signal import Chunk, SignalInfo
 from rt_decoder.simulation.disturbance import CLEANING

@@ -9,7 +9,8 @@ import pytest
 
 from calibration.cleaning.neighbors import pick_neighbors, solve_ridge, spline_weights
 from calibration.cleaning.repair import fit_repair, no_repair
-from rt_decoder.cleaning.filters import SosFilter, design_sos
+from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.signal import Reason, SignalInfo

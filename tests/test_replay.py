@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pylsl import local_clock
 
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.replay.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost
-from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve
+from rt_decoder.sources.lsl.find import resolve
+from rt_decoder.sources.lsl.markers import LslMarkers
+from rt_decoder.sources.lsl.source import LslSource
 from tests.lsl_loopback import wait_for
 
 pytestmark = pytest.mark.lsl

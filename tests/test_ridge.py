@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV
 
-from calibration.ridge import RidgeGram, alphas_default, low_rank, select_alpha
+from calibration.gram import RidgeGram
+from calibration.ridge import alphas_default, low_rank, select_alpha
 from calibration.splits import blocks, leave_group_out
 
 SHAPES = [(60, 8), (40, 40), (30, 90)]  # p < n, p = n, n < p

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pylsl import local_clock
 
 from rt_decoder.commands.run import LiveOptions, open_session
 from rt_decoder.decoder import Decoder
@@ -19,9 +20,12 @@ from rt_decoder.live.session import Session
 from rt_decoder.model import Model
 from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker, ModelMismatch, Readout, SignalInfo, StreamLost
-from rt_decoder.sinks.log import JsonlLog, Recorder
+from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet
-from rt_decoder.sources.lsl.source import LslMarkers, LslSource, local_clock, resolve
+from rt_decoder.sinks.record import Recorder
+from rt_decoder.sources.lsl.find import resolve
+from rt_decoder.sources.lsl.markers import LslMarkers
+from rt_decoder.sources.lsl.source import LslSource
 from rt_decoder.sources.streams import LslStreams
 from rt_decoder.timing.markers import MarkerRules
 from tests.cleaned import fitted, scene

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import welch
 
+from rt_decoder.simulation.disturbance import ARTIFACTS, CLEANING, Scene
 from rt_decoder.simulation.head import HEAD_RADIUS, MONTAGE, Cap, electrodes
 from rt_decoder.simulation.helmet import Helmet, field
-from rt_decoder.simulation.participant import ARTIFACTS, CLEANING, Participant, Scene
+from rt_decoder.simulation.participant import Participant
 
 ITEMS = tuple(f"word{i}" for i in range(40))
 VECTORS = np.random.default_rng(7).standard_normal((40, 12)) + 3.0

@@ -14,7 +14,8 @@ import pytest
 
 from rt_decoder.files.read import read_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
-from rt_decoder.sinks.log import JsonlLog, Recorder, readout_line
+from rt_decoder.sinks.log import JsonlLog, readout_line
+from rt_decoder.sinks.record import Recorder
 from tests.lsl_loopback import wait_for
 from tests.small import lines
 

@@ -12,7 +12,8 @@ from calibration.report.figures import Figure, figures
 from calibration.report.stages import stage_summary
 from calibration.report.stretch import Stretch, look
 from calibration.report.text import SCORES
-from rt_decoder.model import Model, model_hash
+from rt_decoder.files.model_file import model_hash
+from rt_decoder.model import Model
 from rt_decoder.signal import CORRECTED, Reason
 
 if TYPE_CHECKING:

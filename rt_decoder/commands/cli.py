@@ -72,7 +72,7 @@ def streams(
     as_json: AsJson = False,
 ) -> None:
     """List the LSL streams that can be seen."""
-    from rt_decoder.sources.lsl.source import find_streams
+    from rt_decoder.sources.lsl.find import find_streams
 
     found = find_streams(wait)
     row = "{:<24} {:<10} {:<28} {:>8} {:>9}  {}".format
@@ -210,7 +210,7 @@ def run(
     if when_behind not in ("catch-up", "skip"):
         raise typer.BadParameter(f"need --when-behind catch-up or skip, got {when_behind!r}")
     from rt_decoder.commands.run import LiveOptions, run_live
-    from rt_decoder.model import load_model
+    from rt_decoder.files.model_file import load_model
 
     fitted = load_model(model)
     if not fitted.has_map and not clean_outlet:
@@ -272,7 +272,7 @@ def decode(
 ) -> None:
     """Decode a recording through the live pipeline, as fast as it goes."""
     from rt_decoder.commands.decode import decode_file
-    from rt_decoder.model import load_model
+    from rt_decoder.files.model_file import load_model
 
     fitted = _with_map(model, load_model(model))
     label = label or fitted.recipe["target"]["label"]
@@ -310,7 +310,7 @@ def clean(
 ) -> None:
     """Run the live cleaning chain over a recording and write all its channels."""
     from rt_decoder.commands.clean import clean_file
-    from rt_decoder.model import load_model
+    from rt_decoder.files.model_file import load_model
 
     if out.exists() and out.samefile(recording):
         raise ValueError(f"need another file than the recording itself, got {out.name}")
@@ -363,7 +363,7 @@ def inspect(
 ) -> None:
     """Show what a model holds: contract, settings, delays, memory, certificate."""
     from rt_decoder.commands.describe import model_lines, model_summary
-    from rt_decoder.model import load_model
+    from rt_decoder.files.model_file import load_model
 
     fitted = load_model(model)
     show_lines(*model_lines(fitted))

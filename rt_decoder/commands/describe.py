@@ -5,37 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from rt_decoder.model import FORMAT_VERSION, Model, model_hash
+from rt_decoder.files.model_file import FORMAT_VERSION, model_hash
+from rt_decoder.model import Model, versions
 
 __all__ = ["header_line", "model_lines", "model_summary", "system_summary", "versions"]
-
-_PACKAGES = (
-    "rt-decoder",
-    "numpy",
-    "scipy",
-    "numba",
-    "pylsl",
-    "safetensors",
-    "mne",
-    "torch",
-    "transformers",
-)
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that are installed."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _contract(model: Model) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from uuid import uuid4
 from rt_decoder.commands.describe import header_line
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout
-from rt_decoder.sinks.log import JsonlLog, Recorder, Writer
+from rt_decoder.sinks.log import JsonlLog
+from rt_decoder.sinks.record import Recorder
+from rt_decoder.sinks.worker import Writer
 from rt_decoder.timing.markers import MarkerRules
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from pylsl import local_clock
 
 from rt_decoder.cleaning.regressors import ReferenceRegression
 from rt_decoder.decoder import Decoder
@@ -25,10 +26,10 @@ from rt_decoder.live.scale import ScaleCheck
 from rt_decoder.live.watchdog import State, Watchdog
 from rt_decoder.model import Model
 from rt_decoder.signal import ModelMismatch, Readout, StreamLost
-from rt_decoder.sinks.log import JsonlLog, Recorder, decision_details, event_line
+from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.outlets import ReadoutOutlets
-from rt_decoder.sources import MarkerSource, SampleSource, Streams
-from rt_decoder.sources.lsl.source import local_clock
+from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import MarkerSource, SampleSource, Streams
 from rt_decoder.timing.align import same_layout
 from rt_decoder.timing.markers import MarkerRules
 

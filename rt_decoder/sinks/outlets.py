@@ -14,8 +14,9 @@ from math import nan
 import pylsl
 
 from rt_decoder.signal import Readout, SignalInfo
-from rt_decoder.sinks.log import Writer, readout_line
+from rt_decoder.sinks.log import readout_line
 from rt_decoder.sinks.loopback import keep_local
+from rt_decoder.sinks.worker import Writer
 
 __all__ = ["ReadoutOutlets", "data_outlet", "marker_outlet"]
 

@@ -18,9 +18,10 @@ from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.auxiliary.stream import LONGEST_DELAY, Reference
 from rt_decoder.sources.fieldtrip.markers import FieldTripMarkers
 from rt_decoder.sources.fieldtrip.source import FieldTripSource
-from rt_decoder.sources.lsl.find import other_than, selection_query
+from rt_decoder.sources.lsl.find import other_than, resolve, selection_query
+from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.search import StreamSearch
-from rt_decoder.sources.lsl.source import LslMarkers, LslSource, resolve
+from rt_decoder.sources.lsl.source import LslSource
 
 __all__ = ["FieldTripStreams", "LslStreams", "ReferenceChoice", "parse_reference"]
 

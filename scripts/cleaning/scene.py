@@ -15,7 +15,8 @@ import numpy as np
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.kernels.sos import sos_filter, sos_prime
 from rt_decoder.signal import SignalInfo
-from rt_decoder.simulation.participant import CLEANING, Participant, Scene, Simulation
+from rt_decoder.simulation.disturbance import CLEANING, Scene
+from rt_decoder.simulation.participant import Participant, Simulation
 
 __all__ = ["BRAIN", "CUES", "Truth", "band", "cleaning_scene", "filtered", "n_data", "truth"]
 

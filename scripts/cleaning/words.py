@@ -27,7 +27,8 @@ from rt_decoder.decoding.features import scale_features
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
-from rt_decoder.simulation.participant import CLEANING, Participant, Scene, Simulation
+from rt_decoder.simulation.disturbance import CLEANING, Scene
+from rt_decoder.simulation.participant import Participant, Simulation
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["CHAINS", "SCENES", "Decoded", "Setup", "blink_words", "decode_person", "lock_blinks"]

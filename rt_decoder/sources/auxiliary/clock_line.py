@@ -9,7 +9,7 @@ import numpy as np
 
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import Reason
-from rt_decoder.sources import SampleSource
+from rt_decoder.source import SampleSource
 from rt_decoder.timing.timebase import TimeBase
 
 __all__ = ["Line"]

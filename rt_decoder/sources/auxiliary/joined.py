@@ -16,7 +16,7 @@ import numpy as np
 
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import SignalInfo
-from rt_decoder.sources import SampleSource
+from rt_decoder.source import Pulled, SampleSource
 from rt_decoder.sources.auxiliary.clock_line import Line
 from rt_decoder.sources.auxiliary.stream import Reference
 from rt_decoder.timing.timebase import RateMismatch
@@ -65,18 +65,14 @@ class JoinedSource:
             reference.open(timeout)
         self.main.open(timeout)
 
-    def pull(self, timeout: float) -> tuple[np.ndarray, np.ndarray, float]:
+    def pull(self, timeout: float) -> Pulled:
         """Wait for main samples; never for references.
 
         Returns
         -------
-        data : array of shape (n, c)
-            In declared units, valid until the next call. A reference that was not there, or not
-            yet, is NaN.
-        stamps : array of shape (n,)
-            Raw, of the main stream.
-        arrival : float
-            In s.
+        Pulled
+            Stamps and arrival are the main stream's. A reference that was not there, or not yet,
+            is NaN.
 
         Raises
         ------
@@ -87,7 +83,7 @@ class JoinedSource:
         n, n_main = len(stamps), self.main.info.n_channels
         out = self._out.take(n)
         if n == 0:
-            return out, stamps, arrival
+            return Pulled(out, stamps, arrival)
         out[:, :n_main] = data
         try:
             self._line.update(self.main, stamps, arrival)
@@ -97,7 +93,7 @@ class JoinedSource:
         for reference in self.references:
             reference.fill(self._line, out, column, arrival)
             column += reference.info.n_channels
-        return out, stamps, arrival
+        return Pulled(out, stamps, arrival)
 
     def correction(self, timeout: float = 5.0) -> float:
         """Seconds from the main stream's stamps to this machine's clock."""

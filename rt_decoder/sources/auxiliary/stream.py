@@ -11,7 +11,7 @@ import numpy as np
 from rt_decoder.kernels.join import LATE, MISSING, NEXT, join, join_state, take_all
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import ModelMismatch, SignalInfo, StreamLost
-from rt_decoder.sources import SampleSource
+from rt_decoder.source import SampleSource
 from rt_decoder.sources.auxiliary.clock_line import Line
 from rt_decoder.sources.auxiliary.watch import ReferenceWatch
 from rt_decoder.timing.timebase import RateMismatch

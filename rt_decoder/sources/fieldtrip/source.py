@@ -13,11 +13,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pylsl import local_clock
 
 from rt_decoder.signal import SignalInfo
+from rt_decoder.source import Pulled
 from rt_decoder.sources.fieldtrip.header import header_info
 from rt_decoder.sources.fieldtrip.markers import FieldTripMarkers
-from rt_decoder.sources.lsl.source import Pulled, local_clock
 
 if TYPE_CHECKING:
     from rt_decoder.sources.fieldtrip.client import BufferClient

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import math
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pylsl
@@ -19,6 +18,7 @@ from pylsl.lib import lib as _liblsl
 
 from rt_decoder.channels import declared_info
 from rt_decoder.signal import SignalInfo, StreamLost
+from rt_decoder.source import Pulled
 from rt_decoder.sources.lsl.find import (
     FORMATS,
     StreamSummary,
@@ -62,14 +62,6 @@ _pull_chunk = ctypes.CFUNCTYPE(
     ctypes.c_double,
     ctypes.c_void_p,
 )(("lsl_pull_chunk_d", _liblsl))
-
-
-class Pulled(NamedTuple):
-    """Samples as delivered; views into memory of the source, valid until its next pull."""
-
-    data: np.ndarray  # (n, c) float64 in declared units
-    stamps: np.ndarray  # (n,) float64 s, raw, on the sender's clock
-    arrival: float  # s on this machine's LSL clock
 
 
 class LslSource:
