@@ -140,7 +140,7 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
 def _sos(sfreq: float, recipe: Recipe) -> np.ndarray:
     design, line = recipe.filter, recipe.stream.line_freq
     edge = min(2 * design.h_freq if design.h_freq else np.inf, sfreq / 2 * 0.99)
-    notched = design.notch and recipe.clean.line == "notch"
+    notched = design.notch and recipe.clean.mains == "notch"
     notch = tuple(np.arange(line, edge, line)) if notched and line else ()
     return design_sos(sfreq, design.l_freq or None, design.h_freq or None, design.order, notch)
 

@@ -15,13 +15,13 @@ from typing import Protocol
 import numpy as np
 
 from rt_decoder.cleaning.eye import EyeCorrection
-from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter
+from rt_decoder.cleaning.filters import Decimator, FilterBank, Rereference, SosFilter
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
-from rt_decoder.cleaning.mains import LineCanceller
+from rt_decoder.cleaning.mains import MainsCanceller
 from rt_decoder.cleaning.muscle import MuscleGate
 from rt_decoder.cleaning.projector import Projector
-from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.decoding.features import FeatureWindow
 from rt_decoder.decoding.mapping import LinearMap
@@ -66,12 +66,12 @@ class Stage(Protocol):
 
 
 # cleaning stages by the name that they have in a model, in flow order before and after the filter
-_BEFORE: dict[str, Callable[..., Stage]] = {"muscle": MuscleGate, "line": LineCanceller}
+_BEFORE: dict[str, Callable[..., Stage]] = {"muscle": MuscleGate, "mains": MainsCanceller}
 _REPAIR: dict[str, Callable[..., Stage]] = {"repair": ChannelRepair}
 _AFTER: dict[str, Callable[..., Stage]] = {
     "projector": Projector,
     "eye": EyeCorrection,
-    "regressors": ReferenceRegression,
+    "regressors": Regressors,
     "heartbeat": HeartbeatTemplate,
 }
 CLEANING = (*_BEFORE, *_REPAIR, *_AFTER)
@@ -97,7 +97,7 @@ def _stages(
     stages |= cleaning(_BEFORE)
     stages["filter"] = SosFilter(info, model.sos)
     stages |= cleaning(_REPAIR)
-    stages["reference"] = Reference(info, model.recipe["stream"]["reference"])
+    stages["rereference"] = Rereference(info, model.recipe["stream"]["reference"])
     stages |= cleaning(_AFTER)
     if features["kind"] == "bandpower":
         picked = info.pick(range(model.n_picks))

@@ -80,7 +80,7 @@ class Clean:
         ("ssp",),
         "of a FIF recording, for MEG: 'ssp' its projections, 'sss' signal-space separation",
     )
-    line: str = _key(
+    mains: str = _key(
         "notch", "'notch' or 'adaptive', which tracks the mains and keeps what lies beside it"
     )
 
@@ -88,7 +88,7 @@ class Clean:
         known = ("muscle", "repair", "eye", "regressors", "heartbeat")
         _need(set(self.stages) <= set(known), f"stages among {', '.join(known)}", self.stages)
         _need(set(self.projections) <= {"ssp", "sss"}, "projections ssp, sss", self.projections)
-        _need(self.line in ("notch", "adaptive"), "line notch or adaptive", self.line)
+        _need(self.mains in ("notch", "adaptive"), "mains notch or adaptive", self.mains)
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,12 @@ from calibration.cleaning.muscle import fit_muscle
 from calibration.cleaning.repair import fit_repair
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.cleaning.filter_design import design_sos
-from rt_decoder.cleaning.filters import Reference, SosFilter
+from rt_decoder.cleaning.filters import Rereference, SosFilter
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
 from rt_decoder.cleaning.muscle import MuscleGate
 from rt_decoder.cleaning.qrs import find_beats
-from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.pipeline import Stage
 from rt_decoder.signal import Chunk, SignalInfo
@@ -55,7 +55,7 @@ SFREQ = 1000.0
 CUES = (("rest", 1.0, 13.0), ("blink", 13.0, 25.0), ("saccade", 25.0, 37.0))
 SOS = design_sos(SFREQ, 0.5, 40.0, 4, notch=(50.0, 100.0))
 GOAL, GOAL_ASR = 0.55, 400.0  # share of sosfilt's time; times faster than ASR
-QUIET = {"line": 1.0}  # artifacts of the quiet content
+QUIET = {"mains": 1.0}  # artifacts of the quiet content
 _WARM = 3000  # hops; CPython keeps up to 2000 freed tuples
 
 
@@ -110,7 +110,7 @@ def fit_chain(channels: int, seconds: float) -> dict[str, Stage]:
     add("muscle", MuscleGate(info, **arguments(fit_muscle(hop.data, info, bad, 50.0))))
     add("filter", SosFilter(info, SOS))
     add("repair", ChannelRepair(info, **arguments(fit_repair(hop.data, info, bad))))
-    add("reference", Reference(info, "average"))
+    add("rereference", Rereference(info, "average"))
     cued = [EyeSpan(int(a * SFREQ), int(b * SFREQ), kind) for kind, a, b in CUES]
     add("eye", EyeCorrection(info, **arguments(fit_eye(hop.data, info, bad, cued=cued, rank=4))))
     add("regressors", fit_regressors(hop.data, info))
@@ -123,7 +123,7 @@ def arguments(fit: Any) -> dict[str, Any]:
     return {name: getattr(fit, name) for name in fit.__slots__ if name != "report"}
 
 
-def fit_regressors(data: np.ndarray, info: SignalInfo) -> ReferenceRegression:
+def fit_regressors(data: np.ndarray, info: SignalInfo) -> Regressors:
     """Least squares on three taps of ECG and RESP each, whatever they explain."""
     taps = [("ECG", 0), ("ECG", 16), ("ECG", 32), ("RESP", 0), ("RESP", 250), ("RESP", 500)]
     names, x = ("ECG", "RESP"), data[1000:, : info.ch_types.count("eeg")]
@@ -135,7 +135,7 @@ def fit_regressors(data: np.ndarray, info: SignalInfo) -> ReferenceRegression:
     products = z.T @ z / len(z) + 1e-3 * np.eye(6)
     weights = np.linalg.solve(products, z.T @ x / len(z))
     inverse = np.linalg.inv(products)
-    return ReferenceRegression(
+    return Regressors(
         info,
         names,
         np.array([(names.index(name), lag) for name, lag in taps]),

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import signal
 
 from rt_decoder.cleaning.filter_design import design_sos
-from rt_decoder.cleaning.filters import FilterBank, Reference, SosFilter
+from rt_decoder.cleaning.filters import FilterBank, Rereference, SosFilter
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.signal import Chunk, SignalInfo
 
@@ -55,7 +55,7 @@ def bench(n_channels: int) -> dict[str, object]:
         nonlocal state
         _, state = signal.sosfilt(sos, chunk.data, axis=0, zi=state)
 
-    guard, stage, reference = Guard(info), SosFilter(info, sos), Reference(info, "average")
+    guard, stage, reference = Guard(info), SosFilter(info, sos), Rereference(info, "average")
     bank = FilterBank(info, BANDS)
     us = {
         "scipy": median_us(with_scipy, hop),

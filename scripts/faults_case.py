@@ -52,7 +52,7 @@ from tests.cleaned import CUES, N_CHANNELS, STAGES, drafted, labelled  # noqa: E
 from tests.small import VECTORS, WORDS, lines, timeless  # noqa: E402
 
 SETTLED_S = 2.0  # after a fault, or the start, the time of a sample has to be right again
-SEVERITIES = {"blink": 1.0, "saccade": 1.0, "heart": 4.0, "breath": 4.0, "line": 1.0}
+SEVERITIES = {"blink": 1.0, "saccade": 1.0, "heart": 4.0, "breath": 4.0, "mains": 1.0}
 ROW = "TRIG"  # the channel that holds the number of the sample
 REFERENCES = ("ECG", "RESP")
 LATE_S = 0.04  # by which references of another stream come late

@@ -14,13 +14,13 @@ import numpy as np
 
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.cleaning.filter_design import design_sos
-from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter
+from rt_decoder.cleaning.filters import Decimator, FilterBank, Rereference, SosFilter
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
-from rt_decoder.cleaning.mains import LineCanceller
+from rt_decoder.cleaning.mains import MainsCanceller
 from rt_decoder.cleaning.muscle import MuscleGate
 from rt_decoder.cleaning.projector import Projector
-from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 from rt_decoder.timing.framing import Framer
@@ -50,7 +50,7 @@ class FramedStage:
         return join(hops, chunk) if hops else part(chunk, 0, 0)
 
 
-def regression(info: SignalInfo) -> ReferenceRegression:
+def regression(info: SignalInfo) -> Regressors:
     """One whose weights start wrong, forget within a second, and hear the ECG in what it hears."""
     names = [name for name in info.ch_names if name == "ECG"]
     taps = np.array([(r, lag) for r in range(len(names)) for lag in (0, 2)])
@@ -58,7 +58,7 @@ def regression(info: SignalInfo) -> ReferenceRegression:
     inverse = np.array([[4.0, 3.9], [3.9, 4.0]])[:k, :k]
     sizes = np.full((3, len(names)), 1e-3) * [[0.6], [2.0], [1e9]]
     weights, spread = np.full((k, n_data), 1e-6), np.full(n_data, 1e-5)
-    return ReferenceRegression(
+    return Regressors(
         info, names, taps, weights, inverse, *sizes[:2], spread, sizes[2], time_constant=1.0
     )
 
@@ -103,9 +103,9 @@ def muscle(info: SignalInfo) -> MuscleGate:
     return MuscleGate(info, scale, far, on=0.62, off=0.58, line_freq=50.0)
 
 
-def line(info: SignalInfo) -> LineCanceller:
+def mains(info: SignalInfo) -> MainsCanceller:
     """One that forgets within half a second."""
-    return LineCanceller(info, 50.0, harmonics=2, time_constant=0.5)
+    return MainsCanceller(info, 50.0, harmonics=2, time_constant=0.5)
 
 
 class Case(NamedTuple):
@@ -122,7 +122,7 @@ STAGES: dict[str, Case] = {
     "framer": Case(FramedStage, steady=False),
     "guard": Case(Guard),
     "muscle": Case(muscle),
-    "line": Case(line),
+    "mains": Case(mains),
     "low-pass": Case(lambda info: SosFilter(info, design_sos(info.sfreq, h_freq=30.0))),
     "band-pass": Case(
         lambda info: SosFilter(info, design_sos(info.sfreq, 1.0, 40.0, 4, notch=(50.0,))),
@@ -131,8 +131,8 @@ STAGES: dict[str, Case] = {
     "no-filter": Case(lambda info: SosFilter(info, design_sos(info.sfreq))),
     "repair": Case(repair),
     "projector": Case(projector),
-    "reference": Case(lambda info: Reference(info, "average")),
-    "no-reference": Case(lambda info: Reference(info, None)),
+    "rereference": Case(lambda info: Rereference(info, "average")),
+    "no-rereference": Case(lambda info: Rereference(info, None)),
     "eye": Case(eye),
     "heartbeat": Case(heartbeat),
     "decimator": Case(lambda info: Decimator(info, 4)),

@@ -24,7 +24,7 @@ def test_the_chain_is_the_one_named(stages):
         "muscle",
         "filter",
         "repair",
-        "reference",
+        "rereference",
         "eye",
         "regressors",
         "heartbeat",

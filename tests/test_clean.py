@@ -113,7 +113,7 @@ def test_all_channels_stay_in_their_order_and_the_others_as_they_were(
     np.testing.assert_allclose(onsets, [m.index / 250.0 for m in recording.markers], atol=1e-3)
     assert {name for name, share in told["corrected"].items() if share} >= {"eye", "regressed"}
     assert "corrected: " in ran.out
-    assert told["stages"] == ["guard", "muscle", "filter", "repair", "reference", *STAGES[2:]]
+    assert told["stages"] == ["guard", "muscle", "filter", "repair", "rereference", *STAGES[2:]]
 
 
 def test_without_all_is_filters_and_reference_alone(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from rt_decoder.cleaning.filter_design import design_sos, group_delay
-from rt_decoder.cleaning.filters import Decimator, FilterBank, Reference, SosFilter
+from rt_decoder.cleaning.filters import Decimator, FilterBank, Rereference, SosFilter
 from rt_decoder.signal import Reason, SignalInfo
 from tests.contract import INFO, STAGES, check_cut_invariant, copy, make_chunk, run
 
@@ -149,7 +149,7 @@ def test_bad_sections_are_refused(sos, message):
 def test_average_reference_is_over_eeg_only():
     chunk = make_chunk(50)
     chunk.channel_flags[:] = 0
-    out = Reference(INFO, "average").process(chunk).data
+    out = Rereference(INFO, "average").process(chunk).data
     eeg = chunk.data[:, :5]
     assert np.allclose(out[:, :5], eeg - eeg.mean(axis=1, keepdims=True), atol=1e-18)
     assert np.array_equal(out[:, 5:], chunk.data[:, 5:])
@@ -158,14 +158,14 @@ def test_average_reference_is_over_eeg_only():
 def test_a_bad_channel_leaves_the_average():
     chunk = make_chunk(60)
     chunk.channel_flags[:] = 0
-    plain = copy(Reference(INFO, "average").process(chunk)).data
+    plain = copy(Rereference(INFO, "average").process(chunk)).data
     chunk.channel_flags[10:20, 1] = Reason.JUMP
     chunk.channel_flags[15:20, 3] = Reason.BAD_CHANNEL
     chunk.channel_flags[20:30, 1] = Reason.JUMP | Reason.REPAIRED  # repaired: as good as any
     chunk.channel_flags[30:40, 2] = Reason.REPAIRED
     chunk.channel_flags[40:50, 5:] = Reason.FLAT  # no channel of the average
     chunk.channel_flags[50:55, :5] = Reason.RAIL  # none is left: all are used
-    out = Reference(INFO, "average").process(chunk).data
+    out = Rereference(INFO, "average").process(chunk).data
     x = chunk.data[:, :5]
     for rows, used in ((slice(10, 15), [0, 2, 3, 4]), (slice(15, 20), [0, 2, 4])):
         want = x[rows] - x[rows][:, used].mean(axis=1, keepdims=True)
@@ -179,7 +179,7 @@ def test_a_bad_channel_leaves_the_named_reference():
     chunk = make_chunk(20)
     chunk.channel_flags[:] = 0
     chunk.channel_flags[10:, 1] = Reason.FLAT
-    out = Reference(INFO, ["C3", "C4"]).process(chunk).data
+    out = Rereference(INFO, ["C3", "C4"]).process(chunk).data
     assert np.allclose(out[10:, :5], chunk.data[10:, :5] - chunk.data[10:, [3]], atol=1e-18)
     mean = chunk.data[:10, [1, 3]].mean(axis=1, keepdims=True)
     assert np.allclose(out[:10, :5], chunk.data[:10, :5] - mean, atol=1e-18)
@@ -188,25 +188,25 @@ def test_a_bad_channel_leaves_the_named_reference():
 def test_named_reference():
     chunk = make_chunk(50)
     chunk.channel_flags[:] = 0
-    out = Reference(INFO, ["C3", "C4"]).process(chunk).data
+    out = Rereference(INFO, ["C3", "C4"]).process(chunk).data
     want = chunk.data[:, :5] - chunk.data[:, [1, 3]].mean(axis=1, keepdims=True)
     assert np.allclose(out[:, :5], want, atol=1e-18)
     assert np.array_equal(out[:, 5:], chunk.data[:, 5:])
-    assert np.allclose(Reference(INFO, "Cz").process(chunk).data[:, 2], 0.0)
+    assert np.allclose(Rereference(INFO, "Cz").process(chunk).data[:, 2], 0.0)
 
 
 def test_intracranial_average():
     info = SignalInfo(200.0, tuple("abc"), ("seeg", "seeg", "misc"), ("V",) * 3)
     chunk = make_chunk(10, info=info)
     chunk.channel_flags[:] = 0
-    out = Reference(info, "average").process(chunk).data
+    out = Rereference(info, "average").process(chunk).data
     assert np.allclose(out[:, :2].sum(axis=1), 0.0, atol=1e-18)
 
 
 def test_no_reference_copies_nothing():
     chunk = make_chunk(10)
-    assert Reference(INFO, None).process(chunk) is chunk
-    assert Reference(INFO, "none").process(chunk) is chunk
+    assert Rereference(INFO, None).process(chunk) is chunk
+    assert Rereference(INFO, "none").process(chunk) is chunk
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_no_reference_copies_nothing():
 )
 def test_bad_references_are_refused(types, kind, message):
     with pytest.raises(ValueError, match=message):
-        Reference(SignalInfo(200.0, ("a", "b"), types, ("V", "V")), kind)
+        Rereference(SignalInfo(200.0, ("a", "b"), types, ("V", "V")), kind)
 
 
 @pytest.mark.parametrize("factor", [2, 4, 5])

@@ -21,7 +21,7 @@ from rt_decoder.signal import Readout, Reason, SignalInfo, StreamLost
 from rt_decoder.sinks.outlets import data_outlet
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.sources.auxiliary.joined import JoinedSource
-from rt_decoder.sources.auxiliary.stream import Reference, same_channels
+from rt_decoder.sources.auxiliary.stream import AuxiliaryStream, same_channels
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice
 from tests.contract import allocated
 from tests.lsl_loopback import wait_for
@@ -135,7 +135,7 @@ class Case:
             stamps=times + jitter * rng.standard_normal(len(times)), arrive=arrive,
             offset=OFFSET, skew=SKEW, name="belt",
         )  # fmt: skip
-        self.reference = Reference(self.source, **kwargs)
+        self.reference = AuxiliaryStream(self.source, **kwargs)
         self.joined = JoinedSource(self.main, [self.reference])
         self.joined.open()
 
@@ -395,7 +395,7 @@ def test_a_pull_allocates_no_array_once_warm() -> None:
         def close(self) -> None: ...
 
     main, source = (Endless(*block) for block in blocks)
-    joined = JoinedSource(main, [Reference(source)])
+    joined = JoinedSource(main, [AuxiliaryStream(source)])
     joined.open()
 
     n_blocks = 0

@@ -58,7 +58,7 @@ def person(seed, session, sfreq=250.0, kind="eeg", seconds=90.0, line=True):
     parts = {"blink": 1.0, "saccade": 1.0, "heart": 1.0, "breath": 1.0, "muscle": 1.0}
     who = Participant(
         VECTORS, list("abcdef"), n_channels=N_DATA if kind == "eeg" else 15, sfreq=sfreq, seed=seed,
-        kind=kind, scene=CLEANING, references=True, artifacts=parts | ({"line": 1.0} if line else {}),
+        kind=kind, scene=CLEANING, references=True, artifacts=parts | ({"mains": 1.0} if line else {}),
     )  # fmt: skip
     return who.simulate(duration=seconds, seed=session)
 

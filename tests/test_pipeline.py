@@ -308,6 +308,6 @@ def test_run_until_gives_what_leaves_a_stage() -> None:
     chunk = chunk_of(DATA, 250.0)
     out = np.vstack([hop.data.copy() for hop in pipeline.run_until("filter", chunk)])
     np.testing.assert_allclose(out, primed(model.sos, DATA), atol=1e-15)
-    with pytest.raises(ValueError, match="need a stage among guard, filter, reference"):
+    with pytest.raises(ValueError, match="need a stage among guard, filter, rereference"):
         next(pipeline.run_until("reverb", chunk))
     assert Reason.GAP not in chunk.flags

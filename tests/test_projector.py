@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rt_decoder.cleaning.projector import Projector, compose
-from rt_decoder.kernels.project import project
+from rt_decoder.kernels.projector import project
 from rt_decoder.signal import SignalInfo
 from tests.contract import INFO, copy, make_chunk
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from calibration.cleaning.chain import fit_cleaning
-from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.recording import Recording
 from rt_decoder.live.reference_check import ReferenceCheck
@@ -25,7 +25,7 @@ from rt_decoder.signal import Readout, Reason, SignalInfo
 from rt_decoder.simulation.disturbance import CLEANING
 from rt_decoder.simulation.participant import Participant, Simulation
 from rt_decoder.sources.auxiliary.joined import JoinedSource
-from rt_decoder.sources.auxiliary.stream import Reference
+from rt_decoder.sources.auxiliary.stream import AuxiliaryStream
 from tests.cleaned import N_CHANNELS, SFREQ, STAGES, drafted, labelled, scene
 from tests.small import VECTORS, WORDS, timeless
 from tests.test_joined import OFFSET, SKEW, Clock, Fake, run
@@ -68,7 +68,7 @@ def cleaned(
     stage = decoder.pipeline.stages.get("regressors")
     columns = [model.info.ch_names.index(name) for name in NAMES]
     parts: list[tuple[np.ndarray, ...]] = []
-    check = ReferenceCheck(stage if isinstance(stage, ReferenceRegression) else None)
+    check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
     told: list[tuple[float, str, str]] = []
 
     def keep(hop) -> None:
@@ -298,7 +298,7 @@ def joined(
     belt = Fake(
         own, clock, times, values, arrive=times + 0.002, offset=OFFSET, skew=SKEW, name="belt"
     )
-    source = JoinedSource(main, [Reference(belt)])
+    source = JoinedSource(main, [AuxiliaryStream(belt)])
     source.open()
     data, stamps = run(source, clock, np.arange(10.0, 10.0 + recording.stamps[-1] + 1.0, 0.05))
     markers = tuple(m._replace(time=m.time + 10.0) for m in recording.markers)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration.cleaning.reference_search import smoothed
-from rt_decoder.cleaning.regressors import ReferenceRegression
-from rt_decoder.kernels import regress as kernel
+from rt_decoder.cleaning.regressors import Regressors
+from rt_decoder.kernels import regressors as kernel
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 from tests.contract import allocated, copy, cut, join, run
 
@@ -64,7 +64,7 @@ def make(
     info = info or info_of()
     k = len(taps)
     inverse = np.linalg.inv(products(info.sfreq)) if taps == TAPS else np.eye(k)
-    return ReferenceRegression(
+    return Regressors(
         info,
         ("ECG", "RESP"),
         taps,
@@ -353,7 +353,7 @@ def test_marks_samples_where_something_notable_went_out():
 
 
 def test_no_reference_passes_the_chunk_on():
-    stage = ReferenceRegression(
+    stage = Regressors(
         info_of(), (), np.empty((0, 2)), np.empty((0, C)), np.empty((0, 0)), [], [], np.ones(C)
     )
     chunk, _, _ = scene(1.0)
@@ -393,9 +393,9 @@ def test_bad_channels_are_refused():
     info = info_of()
     arrays = ([(0, 0)], np.zeros((1, C)), np.eye(1), [1.0], [1.0], np.ones(C))
     with pytest.raises(ValueError, match=r"need reference channels among ECG, RESP.* got E3"):
-        ReferenceRegression(info, ["E3"], *arrays)
+        Regressors(info, ["E3"], *arrays)
     with pytest.raises(ValueError, match="symmetric and positive"):
-        ReferenceRegression(info, ["ECG"], *arrays[:2], -np.eye(1), *arrays[3:])
+        Regressors(info, ["ECG"], *arrays[:2], -np.eye(1), *arrays[3:])
     last = info.pick([C, *range(C)])
     with pytest.raises(ValueError, match="before all others"):
-        ReferenceRegression(last, ["ECG"], *arrays)
+        Regressors(last, ["ECG"], *arrays)

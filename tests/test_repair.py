@@ -112,7 +112,7 @@ FAULTS = {
     "dead": lambda x, rng: 0.3e-6 * rng.standard_normal(x.shape),
     "flat": lambda x, rng: np.full_like(x, 3e-5),
     "rail": lambda x, rng: np.full_like(x, 5e-3),
-    "line": lambda x, rng: x + 80e-6 * np.sin(np.arange(len(x)) * 2 * np.pi * 50 / SFREQ),
+    "mains": lambda x, rng: x + 80e-6 * np.sin(np.arange(len(x)) * 2 * np.pi * 50 / SFREQ),
     "noisy": lambda x, rng: x + 40e-6 * rng.standard_normal(x.shape),
 }
 
@@ -127,7 +127,7 @@ def test_bad_channels_are_replaced_by_what_neighbors_predict(heads, fault, n_bad
     for k in bad:
         data[span, k] = FAULTS[fault](data[span, k], rng)
     sos, fit = SOS, head.fit
-    if fault == "line":  # with a notch there is nothing to repair
+    if fault == "mains":  # with a notch there is nothing to repair
         sos, fit = NO_NOTCH, head.fit_without_notch
     out = head.repair(filtered(data, head.info, sos), fit)
     clean = filtered(head.raw, head.info, sos)
@@ -144,7 +144,7 @@ def test_bad_channels_are_replaced_by_what_neighbors_predict(heads, fault, n_bad
 def test_a_notch_leaves_nothing_to_repair(heads):
     head = heads[32]
     data = head.raw.copy()
-    data[2500:, 7] = FAULTS["line"](data[2500:, 7], None)
+    data[2500:, 7] = FAULTS["mains"](data[2500:, 7], None)
     assert repaired(head.repair(filtered(data, head.info)))[2750:, 7].mean() == 0.0
 
 

@@ -157,9 +157,9 @@ def test_scores_stand_beside_chance_and_prior() -> None:
 
 
 def test_every_cleaning_stage_has_its_words() -> None:
-    line = {"line_freq": 50.0, "harmonics": 1, "attenuation_db": [30.0], "preserved": [0.99]}
+    mains = {"line_freq": 50.0, "harmonics": 1, "attenuation_db": [30.0], "preserved": [0.99]}
     projector = {"ssp": ["PCA-v1", "PCA-v2"], "sss": True, "rank": 60, "left": {}}
-    found = fitted()[1] | {"line": line, "projector": projector}
+    found = fitted()[1] | {"mains": mains, "projector": projector}
     assert set(found) == set(CLEANING)
     text = "\n".join(cleaning_lines(found))
     for stage in CLEANING:

@@ -18,10 +18,10 @@ import numpy as np
 
 from calibration.cleaning.eye import fit_eye
 from calibration.cleaning.heartbeat import fit_heartbeat
-from calibration.cleaning.mains import line_report, spectrum
+from calibration.cleaning.mains import mains_report, spectrum
 from calibration.cleaning.muscle import fit_muscle
 from calibration.cleaning.projector import projector_from_info
-from calibration.cleaning.regressors import fit_regression
+from calibration.cleaning.regressors import fit_regressors
 from calibration.cleaning.repair import fit_repair, no_repair
 from calibration.cleaning.seen import Seen, TooLittle, collect, cues, onsets
 from rt_decoder.model import Model
@@ -36,9 +36,9 @@ LEAST_S = 10.0  # of good samples, to fit a stage on
 STAGES: dict[str, tuple[str, ...]] = {
     "muscle": ("decimate", "guard"),
     "repair": ("filter",),
-    "eye": ("projector", "reference"),
-    "regressors": ("eye", "projector", "reference"),
-    "heartbeat": ("regressors", "eye", "projector", "reference"),
+    "eye": ("projector", "rereference"),
+    "regressors": ("eye", "projector", "rereference"),
+    "heartbeat": ("regressors", "eye", "projector", "rereference"),
 }
 
 
@@ -74,9 +74,9 @@ def fit_cleaning(
     """
     model, report = draft, {}
     settings = draft.recipe["clean"]
-    if settings["line"] == "adaptive" and draft.recipe["stream"]["line_freq"]:
-        model = replace(model, cleaning={"line": _line(draft)})
-        report["line"] = _told_of_line(model, sessions, share)
+    if settings["mains"] == "adaptive" and draft.recipe["stream"]["line_freq"]:
+        model = replace(model, cleaning={"mains": _mains(draft)})
+        report["mains"] = _told_of_mains(model, sessions, share)
     if mne_info is not None and settings["projections"]:
         asked = {kind: kind in settings["projections"] for kind in ("ssp", "sss")}
         projector = projector_from_info(mne_info, draft.info, **asked)
@@ -102,30 +102,30 @@ def fit_cleaning(
     return model, report
 
 
-def _line(draft: Model) -> dict[str, Any]:
+def _mains(draft: Model) -> dict[str, Any]:
     """Mains and the multiples that the band-pass would let through, as the notches would be."""
     line, h_freq = draft.recipe["stream"]["line_freq"], draft.recipe["filter"]["h_freq"]
     edge = min(2 * h_freq if h_freq else math.inf, 0.45 * draft.info.sfreq)
     return {"line_freq": line, "harmonics": max(1, math.ceil(edge / line) - 1)}
 
 
-def _told_of_line(
+def _told_of_mains(
     model: Model, sessions: Sequence[LabelledRecording], share: float
 ) -> dict[str, Any]:
     """Frequencies that are cancelled, and what that does to channels of the first type."""
-    told = dict(model.cleaning["line"])
+    told = dict(model.cleaning["mains"])
     freqs = [told["line_freq"] * (k + 1) for k in range(told["harmonics"])]
     columns = np.flatnonzero(
         np.array(model.info.ch_types[: model.n_picks]) == model.info.ch_types[0]
     )
     spectra = []
-    for stages in (("decimate", "guard"), ("line",)):
+    for stages in (("decimate", "guard"), ("mains",)):
         seen = collect(model, sessions, stages, share)
         power = spectrum(seen.data[:, columns], seen.bad, model.info.sfreq)
         if power is None:
             return told
         spectra.append(power)
-    return told | line_report(spectra[0], spectra[1], freqs)
+    return told | mains_report(spectra[0], spectra[1], freqs)
 
 
 def _arguments(fit: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _fit_regressors(seen: Seen, model: Model) -> tuple[dict[str, Any] | None, di
     features = model.recipe["features"]
     rows = onsets(seen, model)
     length = round(max(features["tmax"], 0.1) * model.info.sfreq)
-    fit = fit_regression(
+    fit = fit_regressors(
         seen.data, model.info, seen.bad, evoked=(rows, length) if len(rows) else None
     )
     if fit is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["line_report", "spectrum"]
+__all__ = ["mains_report", "spectrum"]
 
 _WINDOW = 4.0  # s: a quarter of a Hz apart
 _PEAK = 0.5  # Hz from the line that its peak takes
@@ -34,7 +34,7 @@ def spectrum(x: np.ndarray, bad: np.ndarray, sfreq: float) -> np.ndarray | None:
     return np.mean(powers, axis=0) if powers else None
 
 
-def line_report(before: np.ndarray, after: np.ndarray, freqs: Sequence[float]) -> dict[str, Any]:
+def mains_report(before: np.ndarray, after: np.ndarray, freqs: Sequence[float]) -> dict[str, Any]:
     """Attenuation of mains, and gain of what surrounds them.
 
     Parameters

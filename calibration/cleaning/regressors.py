@@ -25,10 +25,10 @@ from calibration.cleaning.reference_search import (
     without_evoked,
 )
 from calibration.cleaning.seen import TooLittle
-from rt_decoder.cleaning.regressors import DATA_TYPES, ReferenceRegression
+from rt_decoder.cleaning.regressors import DATA_TYPES, Regressors
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 
-__all__ = ["RegressionFit", "fit_regression"]
+__all__ = ["RegressorsFit", "fit_regressors"]
 
 _TYPES = ("ecg", "resp", "emg", "misc")  # regressed unless names say otherwise; never eog
 _MARGIN = 3.0  # times what calibration saw in 999 of 1000 samples
@@ -37,15 +37,15 @@ _FLOOR_DB = 40.0  # an attenuation beyond cannot be told from nothing left
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RegressionFit:
-    """What `ReferenceRegression` needs, and what was found.
+class RegressorsFit:
+    """What `Regressors` needs, and what was found.
 
     Attributes
     ----------
     names : tuple of str
         References that explain something, r of them.
     taps, weights, inverse, scale, limit, spread, reach, smoothing : array
-        As `ReferenceRegression` takes them.
+        As `Regressors` takes them.
     report : dict
         Plain values for printing: for every reference its lag, taps, share explained and
         attenuation; of all together what they left of an injected response.
@@ -62,9 +62,9 @@ class RegressionFit:
     smoothing: np.ndarray
     report: dict[str, Any]
 
-    def stage(self, info: SignalInfo, **settings: float) -> ReferenceRegression:
+    def stage(self, info: SignalInfo, **settings: float) -> Regressors:
         """Stage that starts with these weights; `settings` are its keyword arguments."""
-        return ReferenceRegression(
+        return Regressors(
             info,
             self.names,
             self.taps,
@@ -79,7 +79,7 @@ class RegressionFit:
         )
 
 
-def fit_regression(
+def fit_regressors(
     data: np.ndarray,
     info: SignalInfo,
     bad: np.ndarray,
@@ -89,7 +89,7 @@ def fit_regression(
     n_surrogates: int = 19,
     seed: int = 0,
     **settings: float,
-) -> RegressionFit | None:
+) -> RegressorsFit | None:
     """Weights that take what references explain out of the data, where they explain anything.
 
     The response to events is taken out of data and references first, so that a reference that
@@ -114,11 +114,11 @@ def fit_regression(
     seed : int
         Of the shifts.
     **settings
-        Of `ReferenceRegression`, for what the report says about the live stage.
+        Of `Regressors`, for what the report says about the live stage.
 
     Returns
     -------
-    RegressionFit or None
+    RegressorsFit or None
         None where there is no reference or none explains anything.
 
     Raises
@@ -175,7 +175,7 @@ def _fit(
     bad: np.ndarray,
     kept: dict[str, dict[str, Any]],
     report: dict[str, Any],
-) -> RegressionFit:
+) -> RegressorsFit:
     """Ridge regression of the data on the taps of `kept`."""
     n_data = sum(kind in DATA_TYPES for kind in info.ch_types)
     columns = [info.ch_names.index(name) for name in kept]
@@ -197,7 +197,7 @@ def _fit(
     reach = _MARGIN * np.quantile((z * (z @ inverse)) @ of, 0.999, axis=0)
     left = x[~bad] - z @ weights
     spread = 1.4826 * np.median(np.abs(left - np.median(left, 0)), 0)
-    return RegressionFit(
+    return RegressorsFit(
         tuple(kept),
         taps,
         weights,
@@ -212,7 +212,7 @@ def _fit(
 
 
 def _judge(
-    stage: ReferenceRegression,
+    stage: Regressors,
     data: np.ndarray,
     info: SignalInfo,
     bad: np.ndarray,
@@ -248,9 +248,7 @@ def _judge(
     return attenuation, float(np.sum(passed[use] * injected[use]) / np.sum(injected[use] ** 2))
 
 
-def _run(
-    stage: ReferenceRegression, data: np.ndarray, info: SignalInfo, bad: np.ndarray
-) -> np.ndarray:
+def _run(stage: Regressors, data: np.ndarray, info: SignalInfo, bad: np.ndarray) -> np.ndarray:
     flags = np.where(bad, np.uint16(Reason.HELD), np.uint16(0))
     quiet = np.zeros(data.shape, np.uint16)
     chunk = Chunk(np.ascontiguousarray(data), np.arange(len(data)) / info.sfreq, 0, flags, quiet)

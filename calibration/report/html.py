@@ -32,7 +32,7 @@ img { max-width: 100% }
 """
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _ABOUT = {
-    "line": "Mains, tracked and subtracted",
+    "mains": "Mains, tracked and subtracted",
     "muscle": "Muscles and movements: such samples are flagged, not changed",
     "repair": "Bad channels, replaced by their neighbours",
     "projector": "Projections of the recording",

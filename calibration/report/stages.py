@@ -26,7 +26,7 @@ def _of_muscle(found: dict[str, Any]) -> tuple[str, str, str]:
     return seen, f"flagged: {', '.join(flagged)}" if flagged else "", "everything"
 
 
-def _of_line(found: dict[str, Any]) -> tuple[str, str, str]:
+def _of_mains(found: dict[str, Any]) -> tuple[str, str, str]:
     freqs = [f"{found['line_freq'] * (k + 1):g} Hz" for k in range(found["harmonics"])]
     if "attenuation_db" not in found:
         return ", ".join(freqs), _db(None), ""
@@ -82,7 +82,7 @@ def _of_heartbeat(found: dict[str, Any]) -> tuple[str, str, str]:
 
 _BRIEF = {
     "muscle": _of_muscle,
-    "line": _of_line,
+    "mains": _of_mains,
     "projector": _of_projector,
     "repair": _of_repair,
     "eye": _of_eye,

@@ -129,7 +129,7 @@ def _is_plain(value: Any) -> bool:
 
 
 _STAGES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "line": partial(_summary, "line"),
+    "mains": partial(_summary, "mains"),
     "projector": partial(_summary, "projector"),
     "muscle": _muscle,
     "repair": _repair,

@@ -22,7 +22,7 @@ from rt_decoder.kernels.samples import merge_flags, subtract_mean
 from rt_decoder.kernels.sos import bank_power, sos_filter_to, sos_prime
 from rt_decoder.signal import Chunk, SignalInfo
 
-__all__ = ["Decimator", "FilterBank", "Reference", "SosFilter", "design_sos"]
+__all__ = ["Decimator", "FilterBank", "Rereference", "SosFilter", "design_sos"]
 
 
 class SosFilter:
@@ -73,7 +73,7 @@ class SosFilter:
         self._primed = False
 
 
-class Reference:
+class Rereference:
     """Subtracts a common reference from the channels of one type.
 
     Parameters

@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from rt_decoder.kernels import line as kernel
+from rt_decoder.kernels import mains as kernel
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import Chunk, SignalInfo
 
-__all__ = ["LineCanceller"]
+__all__ = ["MainsCanceller"]
 
 _CORNER = 20.0  # Hz; below it no sample says anything of the line
 _CLIP = 6.0  # times the usual size of the error: more does not count, so that a pop does not ring
@@ -24,7 +24,7 @@ _CERTAIN = 6.0  # times the power that noise of that size alone gives: there is 
 _RANGE = 0.5  # Hz
 
 
-class LineCanceller:
+class MainsCanceller:
     r"""Subtracts a sine at the mains frequency, and at its multiples, from every channel.
 
     .. math:: y = x - \sum_h \mathrm{Re}(w_h g_h z^h), \qquad

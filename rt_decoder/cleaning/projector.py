@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.kernels.project import BLOCK, project
+from rt_decoder.kernels.projector import BLOCK, project
 from rt_decoder.signal import Chunk, SignalInfo
 
 __all__ = ["Projector", "compose"]

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rt_decoder.kernels import regress as kernel
+from rt_decoder.kernels import regressors as kernel
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import Chunk, SignalInfo
 
-__all__ = ["DATA_TYPES", "REFERENCE_TYPES", "ReferenceRegression"]
+__all__ = ["DATA_TYPES", "REFERENCE_TYPES", "Regressors"]
 
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 REFERENCE_TYPES = ("ecg", "resp", "emg", "misc", "eog")  # eog only where it is named
@@ -23,7 +23,7 @@ _CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: gate of a lost reference, running 
 _AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-class ReferenceRegression:
+class Regressors:
     r"""Recursive least squares on recorded references, shared by all data channels.
 
     With the regressors :math:`z_t` (past values of the references, each divided by its scale),

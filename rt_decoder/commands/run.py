@@ -18,7 +18,7 @@ from rt_decoder.model import Model
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.record import Recorder
-from rt_decoder.sinks.worker import Writer
+from rt_decoder.sinks.worker import Worker
 from rt_decoder.timing.markers import MarkerRules
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _terminal(
     say: Callable[[str], None], stack: ExitStack
 ) -> tuple[Callable[[Readout], None], Callable[[dict[str, Any]], None]]:
     """Print readouts and events from another thread: a terminal that is held up holds nothing up."""
-    printer = Writer("terminal", max_jobs=256)
+    printer = Worker("terminal", max_jobs=256)
     stack.callback(printer.close)
 
     def tell(readout: Readout) -> None:

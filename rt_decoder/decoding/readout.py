@@ -13,10 +13,10 @@ import numpy as np
 
 from rt_decoder.kernels.scan import log_posterior, softmax_bits, top_k
 
-__all__ = ["Decision", "Posterior"]
+__all__ = ["Answer", "Posterior"]
 
 
-class Decision(NamedTuple):
+class Answer(NamedTuple):
     """What one prediction says; the arrays are valid until the next decision."""
 
     idx: np.ndarray  # (k,) int64 items, most probable first; empty if not finite
@@ -83,7 +83,7 @@ class Posterior:
         weights = np.exp(logits - logits.max())
         return weights / weights.sum()
 
-    def decide(self, scores: np.ndarray, k: int, quality: float = 1.0) -> Decision:
+    def decide(self, scores: np.ndarray, k: int, quality: float = 1.0) -> Answer:
         """Name the `k` most probable items and say whether to believe them.
 
         Parameters
@@ -109,7 +109,7 @@ class Posterior:
             self._resize(k)
         if not log_posterior(scores, self.tau, self.log_prior, self._logits):
             none = slice(0, 0)
-            return Decision(
+            return Answer(
                 self._indices[none],
                 self._top_scores[none],
                 self._probabilities[none],
@@ -123,7 +123,7 @@ class Posterior:
         np.exp(self._probabilities, out=self._probabilities)
         np.take(scores, self._indices, out=self._top_scores)
         reasons = self._doubts(float(self._probabilities[0]), quality)
-        return Decision(
+        return Answer(
             self._indices, self._top_scores, self._probabilities, bool(reasons), bits, reasons
         )
 

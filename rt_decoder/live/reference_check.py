@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.regressors import Regressors
 
 __all__ = ["ReferenceCheck"]
 
@@ -32,11 +32,11 @@ class ReferenceCheck:
 
     Parameters
     ----------
-    stage : ReferenceRegression or None
+    stage : Regressors or None
         What leans on the references; None where nothing does.
     """
 
-    def __init__(self, stage: ReferenceRegression | None) -> None:
+    def __init__(self, stage: Regressors | None) -> None:
         self._stage = stage
         self._told = {name: _Told() for name in (() if stage is None else stage.names)}
         self._look_at = -float("inf")

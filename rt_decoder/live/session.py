@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from pylsl import local_clock
 
-from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.decoder import Decoder
 from rt_decoder.latency import Histogram
 from rt_decoder.live.reference_check import ReferenceCheck
@@ -123,9 +123,7 @@ class Session:
         # a source that joins others tells what became of them
         self._take_source_events = getattr(source, "take_events", tuple)
         stage = self.decoder.pipeline.stages.get("regressors")
-        self._reference_check = ReferenceCheck(
-            stage if isinstance(stage, ReferenceRegression) else None
-        )
+        self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
         self._markers_gone = False
         self._scale = self._scale_check()
 

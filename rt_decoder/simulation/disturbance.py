@@ -15,7 +15,7 @@ from rt_decoder.simulation.head import EYES, HEAD_RADIUS, Cap
 
 __all__ = ["ARTIFACTS", "CLEANING", "Disturbance", "Scene"]
 
-ARTIFACTS = ("blink", "saccade", "heart", "breath", "muscle", "line")
+ARTIFACTS = ("blink", "saccade", "heart", "breath", "muscle", "mains")
 _UV = 1e-6
 _BLINK, _SACCADE, _HEART, _PULSE, _BREATH, _MUSCLE, _LINE, _POP = (
     size * _UV for size in (160, 50, 12, 8, 15, 30, 5, 500)
@@ -165,7 +165,7 @@ class Disturbance:
             )
             bursts = waves.muscle(rng, n, sfreq, (scene.clench_every, scene.chew_every))
             return bursts @ (_MUSCLE * jaws)
-        return waves.line(rng, n, sfreq, self._line_freq) @ (_LINE * self._mains)
+        return waves.mains(rng, n, sfreq, self._line_freq) @ (_LINE * self._mains)
 
     def pops(self, stream: np.random.SeedSequence, n: int) -> np.ndarray:
         """Jumps of single data channels, (n, n_channels)."""

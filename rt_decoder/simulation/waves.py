@@ -16,7 +16,7 @@ __all__ = [
     "gaze",
     "heart",
     "heart_vector",
-    "line",
+    "mains",
     "muscle",
     "pops",
     "shaped_noise",
@@ -228,7 +228,7 @@ def muscle(
     return envelope[:, None] * noise
 
 
-def line(rng: np.random.Generator, n: int, sfreq: float, line_freq: float) -> np.ndarray:
+def mains(rng: np.random.Generator, n: int, sfreq: float, line_freq: float) -> np.ndarray:
     """Quadrature pair of amplitude 1 at the mains frequency, shape (n, 2), within 0.02 Hz."""
     freq = line_freq + 0.02 * np.tanh(wander(rng, n, sfreq, 20.0))
     phase = 2 * np.pi * (rng.random() + np.cumsum(freq) / sfreq)

@@ -16,13 +16,13 @@ from rt_decoder.files.append_file import AppendFile
 from rt_decoder.signal import CORRECTED, Marker, Readout, reason_names
 from rt_decoder.sinks.log_file import part_header, part_path, remove_parts
 from rt_decoder.sinks.record import Recorder
-from rt_decoder.sinks.worker import Writer
+from rt_decoder.sinks.worker import Worker
 from rt_decoder.timing.timebase import Decision
 
 __all__ = [
     "JsonlLog",
     "Recorder",
-    "Writer",
+    "Worker",
     "decision_details",
     "event_line",
     "marker_line",
@@ -87,7 +87,7 @@ def decision_details(decision: Decision) -> dict[str, Any]:
     }
 
 
-class JsonlLog(Writer):
+class JsonlLog(Worker):
     """An append-only log of JSON lines, readable by its owner only.
 
     Each line goes to the system in one piece as soon as the thread comes to it, and to the disk

@@ -16,7 +16,7 @@ import pylsl
 from rt_decoder.signal import Readout, SignalInfo
 from rt_decoder.sinks.log import readout_line
 from rt_decoder.sinks.loopback import keep_local
-from rt_decoder.sinks.worker import Writer
+from rt_decoder.sinks.worker import Worker
 
 __all__ = ["ReadoutOutlets", "data_outlet", "marker_outlet"]
 
@@ -131,7 +131,7 @@ class ReadoutOutlets:
                 node.append_child_value(key, str(value))
         self._scores = _opened(scores)
         self._readout = _opened(readout)
-        self._texts = Writer("readout texts", max_jobs=1024)
+        self._texts = Worker("readout texts", max_jobs=1024)
 
     def push(self, readout: Readout) -> None:
         """Send one readout; both samples bear the decision's time."""

@@ -18,12 +18,12 @@ import numpy as np
 from rt_decoder.files.session_record import ARRIVALS, DECISIONS, REFERENCE, reference_arrivals
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.signal import Marker, SignalInfo
-from rt_decoder.sinks.worker import Writer
+from rt_decoder.sinks.worker import Worker
 
 __all__ = ["Recorder"]
 
 
-class Recorder(Writer):
+class Recorder(Worker):
     """Write a session record: raw samples, stamps, arrivals, corrections, markers, decisions.
 
     Each pull goes to the system as soon as the thread comes to it, and to the disk within a

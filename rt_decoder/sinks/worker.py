@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable
 from time import monotonic, sleep
 
-__all__ = ["Writer"]
+__all__ = ["Worker"]
 
 SYNC_EVERY = 1.0  # s; what a power cut may cost
 MAX_WAITING = 64 << 20  # bytes
 CLOSE_TIMEOUT = 30.0  # s; a disk that hangs for longer keeps nobody from leaving
 
 
-class Writer:
+class Worker:
     """Run jobs from a bounded queue in a thread of its own; what does not fit is dropped.
 
     `put` takes no lock that the thread could hold, so it costs the same whatever the disk does.

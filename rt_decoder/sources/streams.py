@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pylsl
 
 from rt_decoder.sources.auxiliary.joined import JoinedSource
-from rt_decoder.sources.auxiliary.stream import LONGEST_DELAY, Reference
+from rt_decoder.sources.auxiliary.stream import LONGEST_DELAY, AuxiliaryStream
 from rt_decoder.sources.fieldtrip.markers import FieldTripMarkers
 from rt_decoder.sources.fieldtrip.source import FieldTripSource
 from rt_decoder.sources.lsl.find import other_than, resolve, selection_query
@@ -33,7 +33,7 @@ class ReferenceChoice(NamedTuple):
     """A stream whose channels are joined to the main one as references."""
 
     name: str
-    delay: float | None = None  # s; None: see `reference.Reference`
+    delay: float | None = None  # s; None: see `reference.AuxiliaryStream`
 
 
 def parse_reference(text: str) -> ReferenceChoice:
@@ -88,7 +88,7 @@ class LslStreams:
     references: tuple[ReferenceChoice, ...] = ()
     _resolver: pylsl.ContinuousResolver | None = field(default=None, init=False)
     _main: LslSource | None = field(default=None, init=False)
-    _joined: list[Reference] = field(default_factory=list, init=False)
+    _joined: list[AuxiliaryStream] = field(default_factory=list, init=False)
     _rivals: pylsl.ContinuousResolver | None = field(default=None, init=False)
     _replacement: pylsl.StreamInfo | None = field(default=None, init=False)
     _seen_uids: set[str] = field(default_factory=set, init=False)
@@ -112,9 +112,9 @@ class LslStreams:
             self._joined = [self._reference(*choice) for choice in self.references]
         return JoinedSource(self._main, self._joined)
 
-    def _reference(self, name: str, delay: float | None) -> Reference:
+    def _reference(self, name: str, delay: float | None) -> AuxiliaryStream:
         source = LslSource(resolve(name=name, timeout=self.timeout))
-        return Reference(source, delay=delay, again=StreamSearch(source))
+        return AuxiliaryStream(source, delay=delay, again=StreamSearch(source))
 
     def markers(self) -> LslMarkers | None:
         """The stream of markers, or None where none is wanted."""

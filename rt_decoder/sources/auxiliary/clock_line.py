@@ -12,12 +12,12 @@ from rt_decoder.signal import Reason
 from rt_decoder.source import SampleSource
 from rt_decoder.timing.timebase import TimeBase
 
-__all__ = ["Line"]
+__all__ = ["ClockLine"]
 
 REFRESH = 1.0  # s between looks at the clock correction
 
 
-class Line:
+class ClockLine:
     """Corrected stamps of a source, and the smooth times of its samples.
 
     Attributes

@@ -17,8 +17,8 @@ import numpy as np
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import SignalInfo
 from rt_decoder.source import Pulled, SampleSource
-from rt_decoder.sources.auxiliary.clock_line import Line
-from rt_decoder.sources.auxiliary.stream import Reference
+from rt_decoder.sources.auxiliary.clock_line import ClockLine
+from rt_decoder.sources.auxiliary.stream import AuxiliaryStream
 from rt_decoder.timing.timebase import RateMismatch
 
 __all__ = ["JoinedSource"]
@@ -31,7 +31,7 @@ class JoinedSource:
     ----------
     main : SampleSource
         Its samples, stamps and clock are those of the whole.
-    references : sequence of Reference
+    references : sequence of AuxiliaryStream
         At least one. They may be shared with the source that takes this one's place after a loss
         of the main stream: what is open stays open.
 
@@ -48,13 +48,13 @@ class JoinedSource:
         If two streams have a channel of the same name, or there is no reference.
     """
 
-    def __init__(self, main: SampleSource, references: Sequence[Reference]) -> None:
+    def __init__(self, main: SampleSource, references: Sequence[AuxiliaryStream]) -> None:
         if not references:
             raise ValueError("need at least one reference to join, got none")
         self.main, self.references = main, tuple(references)
         self.name = main.name
         self.info = _joined_info(main, self.references)
-        self._line = Line(main.info.sfreq)
+        self._line = ClockLine(main.info.sfreq)
         self._out = Rows((self.info.n_channels,), np.float64)
         for reference in self.references:
             reference.follow(main.info.sfreq)
@@ -114,7 +114,7 @@ class JoinedSource:
             reference.close()
 
 
-def _joined_info(main: SampleSource, references: Sequence[Reference]) -> SignalInfo:
+def _joined_info(main: SampleSource, references: Sequence[AuxiliaryStream]) -> SignalInfo:
     owner = dict.fromkeys(main.info.ch_names, main.name)
     for reference in references:
         for name in reference.info.ch_names:

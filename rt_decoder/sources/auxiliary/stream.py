@@ -12,11 +12,11 @@ from rt_decoder.kernels.join import LATE, MISSING, NEXT, join, join_state, take_
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import ModelMismatch, SignalInfo, StreamLost
 from rt_decoder.source import SampleSource
-from rt_decoder.sources.auxiliary.clock_line import Line
+from rt_decoder.sources.auxiliary.clock_line import ClockLine
 from rt_decoder.sources.auxiliary.watch import ReferenceWatch
 from rt_decoder.timing.timebase import RateMismatch
 
-__all__ = ["Reference", "Search", "same_channels"]
+__all__ = ["AuxiliaryStream", "Search", "same_channels"]
 
 SHORTEST_DELAY = 0.04  # s that a reference may be on its way, unless it is declared
 LONGEST_DELAY = 5.0
@@ -42,7 +42,7 @@ class Search(Protocol):
 OnRead = Callable[[np.ndarray, np.ndarray, float, float], None]
 
 
-class Reference:
+class AuxiliaryStream:
     """A reference stream that a `JoinedSource` looks up.
 
     Parameters
@@ -110,7 +110,7 @@ class Reference:
         self._source, self._again = source, again
         self._picks = np.arange(source.info.n_channels)
         self._hold = np.array([ch_type == "stim" for ch_type in source.info.ch_types])
-        self._line = Line(source.info.sfreq)
+        self._line = ClockLine(source.info.sfreq)
         self._data = Rows((source.info.n_channels,), np.float64)
         self._waiting = self._data.take(0)
         self._main_sfreq = math.nan
@@ -144,7 +144,7 @@ class Reference:
             *self._ring, self._state,
         )  # fmt: skip
 
-    def fill(self, main: Line, out: np.ndarray, column: int, arrival: float) -> None:
+    def fill(self, main: ClockLine, out: np.ndarray, column: int, arrival: float) -> None:
         """Write the values at the times of `main` into `out` (n, ...) from `column` on."""
         silent = self.watch.stale and self.watch.silent(arrival) > REPLACE
         if self.state == "lost" or (self.state == "open" and silent):
@@ -159,7 +159,7 @@ class Reference:
             self.watch.look(arrival, needed and not more, self.n_late)
 
     def _look_up(
-        self, main: Line, out: np.ndarray, column: int, start: int, latest: float, more: bool
+        self, main: ClockLine, out: np.ndarray, column: int, start: int, latest: float, more: bool
     ) -> int:
         line = self._line
         return join(
@@ -192,7 +192,7 @@ class Reference:
     def _gone(self, state: str, error: Exception) -> None:
         self.state = state
         self._waiting = self._data.take(0)
-        self._line = Line(self.info.sfreq)
+        self._line = ClockLine(self.info.sfreq)
         self._state[NEXT] = 0.0
         self.watch.tell(state, reason=str(error))
 

@@ -43,7 +43,7 @@ def test_every_stage_is_fitted_and_told() -> None:
         assert "left_out" not in found, stage
         assert found["fitted_on_s"] == 60.0
     json.dumps(report, allow_nan=False)  # what a certificate can hold
-    assert set(Pipeline(model).stages) == {"guard", "filter", "reference", *STAGES}
+    assert set(Pipeline(model).stages) == {"guard", "filter", "rereference", *STAGES}
 
 
 def test_the_file_gives_the_same_model_and_the_same_answers(tmp_path: Path, test_scene) -> None:
@@ -253,12 +253,12 @@ def test_the_adaptive_canceller_is_fitted_by_nobody_and_judged_all_the_same(size
     recipe = small_recipe(
         stream={"line_freq": 50.0},
         filter={"h_freq": 60.0},
-        clean={"stages": [], "line": "adaptive"},
+        clean={"stages": [], "mains": "adaptive"},
     )
     recording = replace(recording, data=data)
     _, report = fit_cleaning(random_model(recording, recipe), [labelled(recording)])
-    told = report["line"]
-    what, taken, kept = stage_summary("line", told)
+    told = report["mains"]
+    what, taken, kept = stage_summary("mains", told)
     assert what == "50 Hz, 100 Hz"
     assert "100 Hz not there" in taken
     assert kept.count("%") == 2

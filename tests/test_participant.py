@@ -233,7 +233,7 @@ def test_muscle_is_temporal_fast_and_rare(recording):
 @pytest.mark.parametrize("line_freq", [50.0, 60.0])
 def test_line(line_freq):
     recording = participant(line_freq=line_freq).simulate(duration=20.0)
-    part = recording.components["line"]
+    part = recording.components["mains"]
     freqs, power = welch(part, 250.0, nperseg=1000, axis=0)
     np.testing.assert_allclose(freqs[power.argmax(0)], line_freq, atol=0.3)
     assert np.sqrt(2 * np.mean(part**2)) == pytest.approx(5 * UV, rel=0.3)

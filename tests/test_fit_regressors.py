@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from calibration.cleaning.reference_search import smoothed, without_evoked
-from calibration.cleaning.regressors import fit_regression
+from calibration.cleaning.regressors import fit_regressors
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.filters import SosFilter
-from rt_decoder.cleaning.regressors import ReferenceRegression
+from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.signal import Chunk, SignalInfo
 from rt_decoder.simulation.disturbance import CLEANING
 from rt_decoder.simulation.participant import Participant
@@ -62,7 +62,7 @@ def live(fit, data, info=INFO):
 @pytest.mark.parametrize("late", [0, 2])
 def test_finds_lag_and_weights(late):
     data, artifact, _ = recording(late=late)
-    fit = fit_regression(data, INFO, good(data))
+    fit = fit_regressors(data, INFO, good(data))
     assert fit.names == ("ECG", "RESP")
     ecg = fit.report["references"]["ECG"]
     assert ecg["lag_ms"] == pytest.approx(1e3 * late / SFREQ, abs=1.0)
@@ -71,13 +71,13 @@ def test_finds_lag_and_weights(late):
     assert 10 * np.log10(np.sum(artifact**2) / np.sum(left**2)) > 20.0
     assert all(found["attenuation_db"] > 12.0 for found in fit.report["references"].values())
     assert 0.98 < fit.report["injected_gain"] < 1.01
-    assert isinstance(fit.stage(INFO), ReferenceRegression)
+    assert isinstance(fit.stage(INFO), Regressors)
     json.dumps(fit.report, allow_nan=False)
 
 
 def test_weights_are_ridge_regression():
     data, _, _ = recording()
-    fit = fit_regression(data, INFO, good(data), names=["RESP"])
+    fit = fit_regressors(data, INFO, good(data), names=["RESP"])
     assert fit.names == ("RESP",)
     z = smoothed(data[:, -1], fit.smoothing[0], SFREQ) / fit.scale[0]
     assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0)
@@ -92,12 +92,12 @@ def test_weights_are_ridge_regression():
 def test_a_reference_that_explains_nothing_is_left_out():
     data, _, rng = recording()
     data[:, -2] = 1e-3 * rng.standard_normal(len(data))
-    fit = fit_regression(data, INFO, good(data))
+    fit = fit_regressors(data, INFO, good(data))
     assert fit.names == ("RESP",)
     assert not fit.report["references"]["ECG"]["kept"]
     data[:, -1] = 0.0  # a dead belt
-    assert fit_regression(data, INFO, good(data)) is None
-    assert fit_regression(data[:, :C], INFO.pick(list(range(C))), good(data)) is None
+    assert fit_regressors(data, INFO, good(data)) is None
+    assert fit_regressors(data[:, :C], INFO.pick(list(range(C))), good(data)) is None
 
 
 def test_bad_samples_teach_nothing():
@@ -107,7 +107,7 @@ def test_bad_samples_teach_nothing():
     fits = []
     for size in (1.0, 2.0):
         data[bad] = size
-        fits.append(fit_regression(data, INFO, bad))
+        fits.append(fit_regressors(data, INFO, bad))
     assert np.allclose(fits[0].weights, fits[1].weights, rtol=1e-9)
     assert np.allclose(fits[0].spread, fits[1].spread)
     assert fits[0].spread.max() < 2e-5
@@ -124,7 +124,7 @@ def test_a_reference_that_moves_with_the_task_does_not_learn_it():
         data[onset : onset + 125, -1] += 2e-3 * wave  # a gasp at every word
     moved = []
     for evoked in (None, (onsets, 125)):
-        fit = fit_regression(data, INFO, good(data), names=["RESP"], evoked=evoked)
+        fit = fit_regressors(data, INFO, good(data), names=["RESP"], evoked=evoked)
         gasp = 2e-3 * wave / fit.scale[0]
         taps = [np.r_[np.zeros(lag), gasp[: len(gasp) - lag]] for _, lag in fit.taps]
         moved.append(np.abs(np.array(taps).T @ fit.weights @ pattern).max() / (pattern @ pattern))
@@ -150,7 +150,7 @@ def test_a_noisy_belt_is_smoothed():
     gained = []
     for noise in (0.0, 1.0):
         data, _, _ = recording(noise=noise)
-        fit = fit_regression(data, INFO, good(data), names=["RESP"])
+        fit = fit_regressors(data, INFO, good(data), names=["RESP"])
         gained.append(fit.report["references"]["RESP"]["smoothing_hz"])
     assert gained == [0.0, 2.0]
 
@@ -166,7 +166,7 @@ def test_a_noisy_belt_is_smoothed():
 def test_bad_input_is_refused(change, message):
     data, bad = change(recording(30.0)[0])
     with pytest.raises(ValueError, match=message):
-        fit_regression(data, INFO, bad)
+        fit_regressors(data, INFO, bad)
 
 
 @pytest.mark.slow
@@ -190,11 +190,11 @@ def test_breath_of_simulated_people_goes(seed):
     data, brain = filtered(sim.data), filtered(sum(sim.components[name] for name in BRAIN))
     onsets = np.array([event.index for event in sim.events if event.index < 74_000])
     half = len(data) // 2
-    fit = fit_regression(data[:half], person.info, good(data[:half]), evoked=(onsets, 200))
+    fit = fit_regressors(data[:half], person.info, good(data[:half]), evoked=(onsets, 200))
     breath = filtered(sim.components["breath"])[half:, :64]
     # the breath's own share: what the stage took out, minus what it takes from data without belt
     out = live(fit, data[half:], person.info).data[:, :64]
-    no_breath = fit_regression(
+    no_breath = fit_regressors(
         data[:half], person.info, good(data[:half]), evoked=(onsets, 200), names=["ECG"]
     )
     kept = live(no_breath, data[half:], person.info).data[:, :64]

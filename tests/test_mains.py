@@ -7,8 +7,8 @@ import pytest
 from scipy import signal
 
 from rt_decoder.cleaning.filter_design import design_sos
-from rt_decoder.cleaning.mains import LineCanceller
-from rt_decoder.kernels import line as kernel
+from rt_decoder.cleaning.mains import MainsCanceller
+from rt_decoder.kernels import mains as kernel
 from rt_decoder.signal import Chunk, Reason, SignalInfo
 from tests.contract import INFO, copy, make_chunk
 
@@ -69,7 +69,7 @@ def test_is_the_best_sine_of_a_batch():
     # the oracle: least squares of sine and cosine at the known frequency, over all samples
     data, t = eeg(60.0), np.arange(15000) / SFREQ
     line = hum(np.full(15000, 50.0))
-    out = through(LineCanceller(sensors(), 50.0), data + line)
+    out = through(MainsCanceller(sensors(), 50.0), data + line)
     basis = np.stack([np.cos(2 * np.pi * 50 * t), np.sin(2 * np.pi * 50 * t)], axis=1)
     x = data + line
     batch = x - basis @ np.linalg.lstsq(basis, x - x.mean(0), rcond=None)[0]
@@ -81,7 +81,7 @@ def test_is_the_best_sine_of_a_batch():
 
 def test_without_a_limit_it_is_linear_and_its_response_is_that_of_its_equations():
     # a pole pair in the oscillator's frame: at `line_freq` nothing passes, 5 Hz off all does
-    stage = LineCanceller(sensors(1), 50.0, time_constant=0.5)
+    stage = MainsCanceller(sensors(1), 50.0, time_constant=0.5)
     t = np.arange(5000) / SFREQ
     for freq, low, high in ((50.0, 0.0, 0.01), (45.0, 0.98, 1.02), (10.0, 0.99, 1.01)):
         tone = 1e-5 * np.sin(2 * np.pi * freq * t)[:, None]
@@ -94,7 +94,7 @@ def test_without_a_limit_it_is_linear_and_its_response_is_that_of_its_equations(
 def test_finds_the_frequency(sfreq, frequency, least):
     n = int(40 * sfreq)
     line = hum(np.full(n, frequency), sfreq=sfreq)
-    stage = LineCanceller(sensors(sfreq=sfreq), 50.0)
+    stage = MainsCanceller(sensors(sfreq=sfreq), 50.0)
     out = through(stage, eeg(40.0, sfreq) + line)
     assert stage.frequency == pytest.approx(frequency, abs=0.01)
     late = slice(int(20 * sfreq), None, int(sfreq / SFREQ))
@@ -104,7 +104,7 @@ def test_finds_the_frequency(sfreq, frequency, least):
 def test_follows_drift():
     t = np.arange(int(120 * SFREQ)) / SFREQ
     line = hum(50.0 + 0.1 * t / 60.0)
-    stage = LineCanceller(sensors(), 50.0)
+    stage = MainsCanceller(sensors(), 50.0)
     out = through(stage, eeg(120.0) + line)
     assert stage.frequency == pytest.approx(50.2, abs=0.02)
     late = t > 10.0
@@ -114,7 +114,7 @@ def test_follows_drift():
 def test_follows_a_step_in_size():
     t = np.arange(int(60 * SFREQ)) / SFREQ
     line = hum(np.full(len(t), 50.0), 1.0 + 3.0 * (t > 30.0))
-    out = through(LineCanceller(sensors(), 50.0), eeg(60.0) + line)
+    out = through(MainsCanceller(sensors(), 50.0), eeg(60.0) + line)
     assert left_db(out[t > 36.0], line[t > 36.0]) > 35.0
     soon = (t >= 33.0) & (t <= 37.0)
     assert left_db(out[soon], line[soon]) > 20.0
@@ -124,19 +124,19 @@ def test_harmonics():
     n = int(40 * SFREQ)
     frequency = np.full(n, 50.06)
     lines = [hum(frequency, harmonic=h) for h in (1, 2)]
-    two = LineCanceller(sensors(), 50.0, harmonics=5)
+    two = MainsCanceller(sensors(), 50.0, harmonics=5)
     assert two.harmonics == 2  # 150 Hz does not exist at 250 Hz
     out = through(two, eeg(40.0) + sum(lines))
     for line in lines:
         assert left_db(out[-5000:], line[-5000:]) > 30.0
-    out = through(LineCanceller(sensors(), 50.0), eeg(40.0) + sum(lines))
+    out = through(MainsCanceller(sensors(), 50.0), eeg(40.0) + sum(lines))
     assert abs(left_db(out[-5000:], lines[1][-5000:])) < 0.5
 
 
 def test_a_multiple_tells_the_frequency_as_fast_as_the_mains_themselves():
     found = []
     for harmonic in (1, 2):
-        stage = LineCanceller(sensors(), 50.0, harmonics=2)
+        stage = MainsCanceller(sensors(), 50.0, harmonics=2)
         through(stage, 0.1 * eeg(4.0) + hum(np.full(1000, 50.1), harmonic=harmonic))
         found.append(stage.frequency)
     assert found[0] == pytest.approx(50.08, abs=0.01)
@@ -144,7 +144,7 @@ def test_a_multiple_tells_the_frequency_as_fast_as_the_mains_themselves():
 
 
 def test_the_oscillator_keeps_its_length():
-    stage = LineCanceller(sensors(), 50.0)
+    stage = MainsCanceller(sensors(), 50.0)
     through(stage, eeg(1.0))
     stage._status[[kernel.COS, kernel.SIN]] *= 1.01
     stage.process(a_chunk(eeg(1.0), 250))
@@ -156,10 +156,10 @@ def test_leaves_what_is_beside_the_line():
     data, line = eeg(60.0), hum(np.full(len(t), 50.05))
     notch = design_sos(SFREQ, notch=(50.0,), notch_q=30.0)
     late = t > 10.0
-    plain = through(LineCanceller(sensors(), 50.0), data + line)
+    plain = through(MainsCanceller(sensors(), 50.0), data + line)
     for freq in (48.0, 49.0, 51.0, 52.0):
         tone = 1e-6 * np.sin(2 * np.pi * freq * t)[:, None] * np.ones(N)
-        out = through(LineCanceller(sensors(), 50.0), data + line + tone) - plain
+        out = through(MainsCanceller(sensors(), 50.0), data + line + tone) - plain
         lost = np.std((out - tone)[late]) / tone.std()
         notched = np.std((signal.sosfilt(notch, tone, axis=0) - tone)[late]) / tone.std()
         assert lost < (0.1 if abs(freq - 50.0) > 1.5 else 0.2)
@@ -178,7 +178,7 @@ def test_a_pop_does_not_ring():
     data = eeg(40.0) + hum(np.full(len(t), 50.0))
     pop = np.zeros_like(data)
     pop[t >= 20.0, 3] = 500e-6 * np.exp(-(t[t >= 20.0] - 20.0) / 0.5)
-    stage = LineCanceller(sensors(), 50.0)
+    stage = MainsCanceller(sensors(), 50.0)
     ringing = through(stage, data + pop) - through(stage, data) - pop
     notch = design_sos(SFREQ, notch=(50.0,), notch_q=30.0)
     notched = signal.sosfilt(notch, pop, axis=0) - pop
@@ -192,7 +192,7 @@ def test_a_pop_does_not_ring():
 
 def test_an_offset_of_100_mv_is_no_line():
     data = eeg(20.0)
-    stage = LineCanceller(sensors(), 50.0)
+    stage = MainsCanceller(sensors(), 50.0)
     plain = through(stage, data)
     moved = through(stage, data + 0.1)
     assert np.abs(moved - 0.1 - plain).max() < 1e-9
@@ -202,7 +202,7 @@ def test_every_channel_but_triggers():
     kinds = ("eeg", "eog", "ecg", "misc", "stim")
     info = SignalInfo(SFREQ, tuple("abcde"), kinds, ("V",) * 5)
     data, line = eeg(30.0, n=5), hum(np.full(7500, 50.0), n=5)
-    out = through(LineCanceller(info, 50.0), data + line)
+    out = through(MainsCanceller(info, 50.0), data + line)
     assert out[:, 4].tobytes() == np.ascontiguousarray((data + line)[:, 4]).tobytes()
     for k in range(4):
         assert left_db(out[2500:, [k]], line[2500:, [k]]) > 25.0
@@ -210,7 +210,7 @@ def test_every_channel_but_triggers():
 
 def test_no_line_takes_little():
     data = eeg(60.0)
-    stage = LineCanceller(sensors(), 50.0)
+    stage = MainsCanceller(sensors(), 50.0)
     out = through(stage, data)
     assert stage.frequency == pytest.approx(50.0, abs=0.1)
     assert np.std((out - data)[2500:]) < 0.05 * np.std(data - data.mean(0))
@@ -222,7 +222,7 @@ def test_units_do_not_matter():
     data = eeg(40.0) + line
     outs = []
     for gain in (1.0, scale):
-        stage = LineCanceller(sensors(), 50.0)
+        stage = MainsCanceller(sensors(), 50.0)
         outs.append((through(stage, data * gain) / gain, stage.frequency))
     assert np.allclose(outs[0][0], outs[1][0], rtol=0, atol=1e-10)
     assert outs[0][1] == pytest.approx(outs[1][1], abs=1e-6)
@@ -240,7 +240,7 @@ def test_flagged_samples_teach_nothing(whole):
             each.flags[2000:2300] = Reason.MUSCLE
         else:
             each.channel_flags[2000:2300, 2] = Reason.RAIL
-    stage = LineCanceller(sensors(), 50.0)
+    stage = MainsCanceller(sensors(), 50.0)
     a = copy(stage.process(chunk)).data
     weights = stage._memory[kernel.WEIGHTS :].copy()
     stage.reset()
@@ -260,7 +260,7 @@ def test_what_was_corrected_teaches():
     marked = a_chunk(chunk.data)
     marked.flags[:] = Reason.EYE
     marked.channel_flags[:, 3] = Reason.REPAIRED
-    stage = LineCanceller(sensors(), 50.0)
+    stage = MainsCanceller(sensors(), 50.0)
     a = copy(stage.process(chunk)).data
     stage.reset()
     assert np.array_equal(stage.process(marked).data, a)
@@ -269,20 +269,20 @@ def test_what_was_corrected_teaches():
 def test_a_pause_of_the_line_keeps_its_frequency_in_range_and_its_oscillator_at_one():
     t = np.arange(int(300 * SFREQ)) / SFREQ
     line = hum(np.full(len(t), 50.4), ((t < 60.0) | (t > 200.0)).astype(float))
-    stage = LineCanceller(sensors(), 50.0)
+    stage = MainsCanceller(sensors(), 50.0)
     out = through(stage, eeg(300.0) + line)
     c, s = stage._status[[kernel.COS, kernel.SIN]]
     assert c * c + s * s == pytest.approx(1.0, abs=1e-12)
     assert stage.frequency == pytest.approx(50.4, abs=0.02)
     assert left_db(out[t > 250.0], line[t > 250.0]) > 20.0
-    far = LineCanceller(sensors(), 50.0)
+    far = MainsCanceller(sensors(), 50.0)
     through(far, eeg(60.0) + hum(np.full(15000, 53.0)))
     assert abs(far.frequency - 50.0) <= 0.5 + 1e-9
 
 
 def test_a_channel_that_stands_still_does_not_become_subnormal():
     data = eeg(4.0) + hum(np.full(1000, 50.0))
-    stage = LineCanceller(sensors(), 50.0, time_constant=0.1)
+    stage = MainsCanceller(sensors(), 50.0, time_constant=0.1)
     stage.process(a_chunk(data))
     still = np.zeros((5000, N))
     for k in range(40):
@@ -292,7 +292,7 @@ def test_a_channel_that_stands_still_does_not_become_subnormal():
 
 
 def test_kernel_in_python_is_the_same():
-    stage, plain = LineCanceller(INFO, 50.0), LineCanceller(INFO, 50.0)
+    stage, plain = MainsCanceller(INFO, 50.0), MainsCanceller(INFO, 50.0)
     chunk = make_chunk(120)
     out = np.empty_like(chunk.data)
     kernel.cancel_line.py_func(
@@ -314,4 +314,4 @@ def test_kernel_in_python_is_the_same():
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        LineCanceller(INFO, *arguments)
+        MainsCanceller(INFO, *arguments)
