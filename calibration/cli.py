@@ -294,24 +294,19 @@ def embed(
 ) -> None:
     """Write the vectors of words, and fill the cache that `fit` reads."""
     import json
-    import os
 
     from safetensors.numpy import save
 
     from calibration.language.embeddings import embed as vectors_of
     from calibration.targets import vocabulary_items
+    from rt_decoder.files.atomic import write_whole
 
     _check_folder(output)
     items = vocabulary_items(str(words), [])
     vectors = vectors_of(items, model=embedding, layer=layer, pooling=pooling, device=device)
     about = {"embedding": Path(embedding).name, "layer": str(layer), "pooling": pooling}
     payload = save({"vectors": vectors}, metadata={"items": json.dumps(items)} | about)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(payload)
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(output, payload)
     show_lines(f"wrote {len(items)} vectors of {vectors.shape[1]} dimensions to {output.name}")
 
 

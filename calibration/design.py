@@ -17,7 +17,15 @@ from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import features_of_recording
-from rt_decoder.signal import CH_TYPES, Reason, SignalInfo, has_unit, match_channels, unit_gain
+from rt_decoder.signal import (
+    CH_TYPES,
+    DATA_TYPES,
+    Reason,
+    SignalInfo,
+    has_unit,
+    match_channels,
+    unit_gain,
+)
 
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
@@ -25,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Design", "build_design", "contract", "draft_model"]
 
 CUE = "cue/"  # such an event tells the person to blink, to look around or to rest
-DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 # The largest credible step between samples, in units of the 99.9th percentile of calibration's:
 # far above muscle and R waves, far below a rail.
 JUMP = 8.0

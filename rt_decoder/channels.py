@@ -7,16 +7,17 @@ wins over what the stream declares.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from rt_decoder.signal import CH_TYPES, SignalInfo, unit_gain
+import numpy as np
 
-__all__ = ["SI_UNIT", "ChannelRow", "Declared", "declared_info", "read_channel_table"]
+from rt_decoder.signal import CH_TYPES, ModelMismatch, SignalInfo, unit_gain
+
+__all__ = ["SI_UNIT", "TYPE_NAMES", "ChannelRow", "Declared", "declared_info", "same_layout"]
 
 # What amplifiers, LSL, XDF and BIDS call the types, in lower case. "meg" is decided by its unit.
-_TYPES = {name: name for name in CH_TYPES} | {
+TYPE_NAMES = {name: name for name in CH_TYPES} | {
     "veog": "eog",
     "heog": "eog",
     "ekg": "ecg",
@@ -49,7 +50,6 @@ _POWERS = {
     ("T", "-15"): "femtotesla",
     ("T/m", "0"): "T/m",
 }
-_TABLE_COLUMNS = ("stream_name", "model_name", "type", "unit")
 
 
 class Declared(NamedTuple):
@@ -68,63 +68,12 @@ class ChannelRow(NamedTuple):
     unit: str = ""
 
 
-def read_channel_table(path: str | Path) -> dict[str, ChannelRow]:
-    """Read a ``--channels`` table.
-
-    A tab-separated file with a header line; columns ``stream_name`` and any of ``model_name``,
-    ``type``, ``unit``. An empty cell keeps what the stream declares.
-
-    Returns
-    -------
-    dict of str to ChannelRow
-        One row for each channel, by the name that the stream gives it.
-
-    Raises
-    ------
-    ValueError
-        If the header or a row is wrong.
-    """
-    path = Path(path)
-    try:
-        lines = [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").split("\n")]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path.name}: need a text file in UTF-8") from None
-    columns = [cell.strip().lower().replace(" ", "_") for cell in lines[0].split("\t")]
-    if "stream_name" not in columns or not set(columns) <= set(_TABLE_COLUMNS):
-        raise ValueError(
-            f"{path.name}: need tab-separated columns among {', '.join(_TABLE_COLUMNS)} "
-            f"(stream_name always), got {', '.join(columns)}"
-        )
-    table: dict[str, ChannelRow] = {}
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip():
-            continue
-        cells = [cell.strip() for cell in line.split("\t")]
-        if len(cells) > len(columns) or not cells[columns.index("stream_name")]:
-            raise ValueError(
-                f"{path.name}, line {number}: need a stream_name and at most {len(columns)} cells"
-            )
-        row = dict(zip(columns, cells, strict=False))
-        name = row.pop("stream_name")
-        if name in table:
-            raise ValueError(f"{path.name}, line {number}: {name} is there twice")
-        if row.get("type", "") and row["type"].lower() not in _TYPES:
-            raise ValueError(
-                f"{path.name}, line {number}: need a type among {', '.join(CH_TYPES)}, "
-                f"got {row['type']!r}"
-            )
-        table[name] = ChannelRow(
-            row.get("model_name", ""), row.get("type", ""), row.get("unit", "")
-        )
-    return table
-
-
 def declared_info(
     sfreq: float,
     declared: Sequence[Declared],
     stream_type: str = "",
     *,
-    channels: str | Path | None = None,
+    channels: Mapping[str, ChannelRow] | None = None,
     units: str | None = None,
 ) -> SignalInfo:
     """Names, types and units of a stream's channels.
@@ -139,8 +88,9 @@ def declared_info(
     stream_type : str
         The stream's content type; fills in where a channel has no type of its own. Where neither
         says anything the channel is ``eeg``, which must then have a unit.
-    channels : path or None
-        Table of what is given by hand for single channels; see `read_channel_table`.
+    channels : mapping of str to ChannelRow, or None
+        What is given by hand for single channels (`files.tables.read_channel_table`), by the name
+        that the stream gives them.
     units : str or None
         Unit given by hand for all channels whose type can have it, except those whose unit is in
         the table.
@@ -152,7 +102,7 @@ def declared_info(
         or if the table names a channel that the stream does not have. Types without a scale of
         their own (misc, stim, resp) keep their numbers, as unit ``n/a``.
     """
-    table = {} if channels is None else read_channel_table(channels)
+    table = channels or {}
     names = [channel.label.strip() or f"ch{i}" for i, channel in enumerate(declared, 1)]
     absent = [name for name in table if name not in names]
     if absent:
@@ -178,7 +128,7 @@ def _channel_type(declared: str, unit: str) -> str:
     name = declared.strip().lower()
     if name == "meg":
         return "grad" if "/" in unit else "mag"
-    return _TYPES.get(name, "misc")
+    return TYPE_NAMES.get(name, "misc")
 
 
 def _channel_unit(name: str, ch_type: str, unit: str) -> str:
@@ -190,3 +140,50 @@ def _channel_unit(name: str, ch_type: str, unit: str) -> str:
             return "n/a"
         raise ValueError(f"channel {name} ({ch_type}): {error}") from None
     return unit
+
+
+def same_layout(
+    have: SignalInfo, want: SignalInfo, needed: Collection[str] | None = None
+) -> np.ndarray | None:
+    """Columns that put a stream that came back in the order that it had before.
+
+    Parameters
+    ----------
+    have, want : SignalInfo
+        The stream as it came back, and as it was. Extra channels of `have` are ignored.
+    needed : collection of str or None
+        Channels that must be there; all if None.
+
+    Returns
+    -------
+    array of shape (n_want,), int64, or None
+        Column of `have` for each channel of `want`, -1 for one that is gone and not `needed`; None
+        if the order is the same.
+
+    Raises
+    ------
+    ModelMismatch
+        If its rate or a unit has changed, or a needed channel is missing; every difference is told.
+    """
+    if have.sfreq != want.sfreq:
+        raise ModelMismatch(
+            f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz"
+        )
+    columns = {name: i for i, name in enumerate(have.ch_names)}
+    missing = [
+        name for name in want.ch_names if (needed is None or name in needed) and name not in columns
+    ]
+    changed = [
+        f"{name} in {have.units[columns[name]]} instead of {unit}"
+        for name, unit in zip(want.ch_names, want.units, strict=True)
+        if name in columns and have.units[columns[name]] != unit
+    ]
+    if missing or changed:
+        wrong = [f"no {name}" for name in missing] + changed
+        raise ModelMismatch(
+            f"need the stream back as it was, got {', '.join(wrong[:6])}"
+            f"{' and more' if len(wrong) > 6 else ''}"
+        )
+    if have.ch_names == want.ch_names:
+        return None
+    return np.array([columns.get(name, -1) for name in want.ch_names], np.int64)

@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 __all__ = [
+    "CH_TYPES",
     "CORRECTED",
+    "DATA_TYPES",
     "NOTHING",
     "Chunk",
     "Features",
@@ -78,7 +80,8 @@ def reason_names(bits: int) -> tuple[str, ...]:
     return tuple(reason.name.lower() for reason in Reason if bits & reason and reason.name)
 
 
-CH_TYPES = ("eeg", "mag", "grad", "seeg", "ecog", "eog", "ecg", "resp", "emg", "misc", "stim")
+DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")  # the brain's
+CH_TYPES = (*DATA_TYPES, "eog", "ecg", "resp", "emg", "misc", "stim")
 
 # unit as written in the field -> (SI unit, factor)
 _UNITS: dict[str, tuple[str, float]] = {}
@@ -225,7 +228,7 @@ class Readout(NamedTuple):
     """One answer of the decoder."""
 
     seq: int
-    kind: str  # "event", "anytime" or "continuous"
+    kind: str  # "event" or "continuous"
     label: str  # of the marker that asked for it; "" for continuous readouts
     index: int  # type: ignore[assignment]  # onset as absolute sample index
     onset: float  # s

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rt_decoder.channels import Declared, declared_info, read_channel_table
+from rt_decoder.channels import Declared, declared_info
+from rt_decoder.files.tables import read_channel_table
 
 
 def table(tmp_path, text):
@@ -43,7 +44,7 @@ def test_a_missing_or_unknown_unit_is_refused_unless_given_by_hand(unit, tmp_pat
     with pytest.raises(ValueError, match=r"channel Cz.*--units"):
         declared_info(250.0, declared)
     assert declared_info(250.0, declared, units="microvolts").units == ("microvolts",)
-    by_hand = table(tmp_path, "stream_name\tunit\nCz\tmV\n")
+    by_hand = read_channel_table(table(tmp_path, "stream_name\tunit\nCz\tmV\n"))
     assert declared_info(250.0, declared, channels=by_hand, units="V").units == ("mV",)
 
 
@@ -54,12 +55,15 @@ def test_a_unit_by_hand_reaches_only_what_can_have_it():
 
 
 def test_table_renames_and_retypes(tmp_path):
-    by_hand = table(
+    path = table(
         tmp_path,
         "\ufeffStream Name\tmodel_name\ttype\tunit\r\nch2\tVEOG\tEOG\t\r\n\r\nch1\tFpz\t\tmicrovolts\r\n",
     )
     info = declared_info(
-        1.0, [Declared(), Declared(unit="mV"), Declared("Oz", "", "V")], "eeg", channels=by_hand
+        1.0,
+        [Declared(), Declared(unit="mV"), Declared("Oz", "", "V")],
+        "eeg",
+        channels=read_channel_table(path),
     )
     assert info.ch_names == ("Fpz", "VEOG", "Oz")
     assert info.ch_types == ("eeg", "eog", "eeg")
@@ -83,10 +87,9 @@ def test_bad_tables(tmp_path, text, reason):
 
 
 def test_a_table_row_without_its_channel_is_refused(tmp_path):
+    by_hand = read_channel_table(table(tmp_path, "stream_name\nPz\n"))
     with pytest.raises(ValueError, match="names Pz, the stream has Cz"):
-        declared_info(
-            1.0, [Declared("Cz", "eeg", "V")], channels=table(tmp_path, "stream_name\nPz\n")
-        )
+        declared_info(1.0, [Declared("Cz", "eeg", "V")], channels=by_hand)
 
 
 def test_a_stream_that_says_nothing_is_eeg_and_needs_a_unit():

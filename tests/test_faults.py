@@ -475,8 +475,6 @@ def test_bad_calls(source_id: str) -> None:
     call: dict[str, Any] = {"name": "faulty", "source_id": source_id}
     with pytest.raises(ValueError, match="within the recording"):
         replay(recording, faults=parse_faults("loss=1s@8"), **call)
-    with pytest.raises(ValueError, match="loop or faults"):
-        replay(recording, faults=parse_faults("loss=1s@0"), loop=True, **call)
     with pytest.raises(TimeoutError, match="need a consumer of stream 'faulty'"):
         replay(recording, faults=parse_faults("hang=1s@0"), wait_for_consumers=0.05, **call)
     assert processes_of(source_id) == []

@@ -45,14 +45,12 @@ def test_amplitudes_are_bin_means_less_baseline(tmin, n, decim, baseline):
     assert features.values.dtype == np.float32
     assert np.allclose(features.values, want.ravel(), rtol=1e-5, atol=1e-10)
     assert features.time == 1.5
-    assert len(window.feature_names) == window.n_features == want.size
+    assert window.n_features == want.size
 
 
 def test_bin_and_channel_order():
     window = FeatureWindow(INFO, "amplitude", 0.1, 0.2, decim=10)
     assert (window.first, window.last, window.n_features) == (20, 40, 14)
-    assert window.feature_names[0] == "Fz@0.1..0.15"
-    assert window.feature_names[8] == "C3@0.15..0.2"
     data = np.zeros((20, C))
     data[10:, 1] = 1.0
     assert np.flatnonzero(window.process(data, np.zeros(20, np.uint16), 0.0).values) == [8]

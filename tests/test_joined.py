@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
+from rt_decoder.channels import same_layout
 from rt_decoder.files.read import read_recording
 from rt_decoder.kernels.join import join, join_state
 from rt_decoder.live.session import Session
@@ -21,7 +22,7 @@ from rt_decoder.signal import Readout, Reason, SignalInfo, StreamLost
 from rt_decoder.sinks.outlets import data_outlet
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.sources.auxiliary.joined import JoinedSource
-from rt_decoder.sources.auxiliary.stream import AuxiliaryStream, same_channels
+from rt_decoder.sources.auxiliary.stream import AuxiliaryStream
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice
 from tests.contract import allocated
 from tests.lsl_loopback import wait_for
@@ -489,7 +490,7 @@ def test_a_lost_reference_is_missing_until_it_is_back() -> None:
         "lost", "refused", "refused", "returned"
     ]  # fmt: skip
     assert "is lost" in told[0][1]
-    assert "need it back at 100 Hz, got 200 Hz" in told[1][1]
+    assert "need the stream back at 100 Hz, got 200 Hz" in told[1][1]
     assert wrong.closed
     assert case.reference.state == "open"
 
@@ -570,11 +571,13 @@ def test_defaults_follow_a_slow_reference() -> None:
 
 def test_what_comes_back_is_compared() -> None:
     want = reference_info(100.0, "resp", "ecg")
-    assert same_channels(want.pick([1, 0]), want).tolist() == [1, 0]
-    with pytest.raises(ValueError, match="need channel R1 back"):
-        same_channels(want.pick([0]), want)
-    with pytest.raises(ValueError, match="need R0 back in n/a, got volts"):
-        same_channels(replace(want, units=("volts", "n/a")), want)
+    columns = same_layout(want.pick([1, 0]), want)
+    assert columns is not None
+    assert columns.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="back as it was, got no R1"):
+        same_layout(want.pick([0]), want)
+    with pytest.raises(ValueError, match="got R0 in volts instead of n/a"):
+        same_layout(replace(want, units=("volts", "n/a")), want)
 
 
 # --- law 3: the record of a joined session

@@ -215,20 +215,6 @@ def test_a_marker_follows_its_sample_at_once(source_id: str, monkeypatch) -> Non
 
 
 @pytest.mark.slow
-def test_a_loop_goes_on_in_time_and_ends_when_asked(source_id: str) -> None:
-    recording = make_recording(50, 250.0)
-    with sending(recording, source_id, loop=True) as sender:
-        reader = Reader(source_id)
-        data, stamps = reader.until(130, 11)
-        sender.stop.set()
-        sender.join(2.0)
-        assert not sender.is_alive()
-    np.testing.assert_array_equal(data[:130, 2], np.arange(130) % 50)
-    np.testing.assert_allclose(np.diff(stamps), 1 / 250, rtol=0, atol=1e-9)
-    assert reader.marks[5].time == stamps[50]
-
-
-@pytest.mark.slow
 def test_it_lingers_until_all_is_read_then_closes(source_id: str) -> None:
     recording = make_recording(50, 500.0)
     with sending(recording, source_id, linger=0.5):

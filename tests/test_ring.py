@@ -72,37 +72,6 @@ def test_restart_hides_the_past():
     assert (ring.first, ring.next) == (0, 0)
 
 
-def test_readers_do_not_disturb_each_other():
-    ring = Ring(8, 2)
-    ring.write(*samples(0, 3))
-    fast, slow = ring.cursor(), ring.cursor()
-    for start in range(3, 18, 3):
-        ring.write(*samples(start, start + 3))
-        view, n_lost = fast.read()
-        assert np.array_equal(view, samples(start, start + 3)[0])
-        assert n_lost == 0
-    view, n_lost = slow.read()
-    assert np.array_equal(view, samples(10, 18)[0])
-    assert n_lost == 7
-    assert len(slow.read()[0]) == 0
-
-
-def test_reader_follows_a_restart():
-    ring = Ring(8, 2)
-    reader = ring.cursor()
-    ring.write(*samples(0, 6))
-    ring.restart(100)
-    ring.write(*samples(100, 102))
-    view, n_lost = reader.read()
-    assert np.array_equal(view, samples(100, 102)[0])
-    assert n_lost == 100
-    ring.reset()
-    ring.write(*samples(0, 2))
-    view, n_lost = reader.read()
-    assert np.array_equal(view, samples(0, 2)[0])
-    assert n_lost == 0
-
-
 def test_dtype_is_kept():
     ring = Ring(4, 1, np.float32)
     ring.write(np.ones((2, 1)), np.zeros(2, np.uint16))

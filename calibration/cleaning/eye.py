@@ -16,8 +16,8 @@ import numpy as np
 from scipy.linalg import eigh
 
 from calibration.cleaning.eye_events import EyeEvents, EyeSpan, find_eye_events, mean_around
-from rt_decoder.cleaning.eye import DATA_TYPES, EyeCorrection
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.cleaning.eye import EyeCorrection
+from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
 
 __all__ = ["EyeFit", "EyeSpan", "fit_eye"]
 

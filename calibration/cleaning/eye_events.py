@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rt_decoder.signal import SignalInfo
+from rt_decoder.signal import DATA_TYPES, SignalInfo
 
-__all__ = ["DATA_TYPES", "EyeEvents", "EyeSpan", "find_eye_events", "mean_around"]
+__all__ = ["EyeEvents", "EyeSpan", "find_eye_events", "mean_around"]
 
-DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 _FRONTAL = re.compile(r"(fp\d|fpz|af\d+h?|afz|f7|f8|f9|f10|nz)$", re.IGNORECASE)
 _STEP = 0.06  # s over which the mean before and after a moment are compared
 _STEP_Z = 6.0  # robust standard deviations that make such a step an event

@@ -13,7 +13,7 @@ import numpy as np
 
 from calibration.cleaning.heartbeat_source import Source, find_source
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
 
 __all__ = ["HeartbeatFit", "fit_heartbeat"]
 
@@ -22,7 +22,6 @@ _SEEN = 0.04  # s after its R peak a beat has been seen: what comes before canno
 _N_SURROGATES, _MOST = 20, 4
 _N_PASSES = 4  # beats nearer than the template is long are told apart by so many rounds
 _SHRINK = 0.01
-_DATA = ("eeg", "mag", "grad", "seeg", "ecog")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +112,7 @@ def fit_heartbeat(
 
 
 def _nothing(info: SignalInfo, report: dict[str, Any]) -> HeartbeatFit:
-    n_data = sum(kind in _DATA for kind in info.ch_types)
+    n_data = sum(kind in DATA_TYPES for kind in info.ch_types)
     none = np.zeros((0, n_data))
     return HeartbeatFit(
         np.zeros(info.n_channels), np.zeros(7), none, none, np.zeros((0, 0)), report
@@ -128,7 +127,7 @@ def _components(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Maps (rank, n_data), filters (rank, n_data) and courses (n_template, rank)."""
-    kinds = np.array([kind for kind in info.ch_types if kind in _DATA])
+    kinds = np.array([kind for kind in info.ch_types if kind in DATA_TYPES])
     scale = np.ones(len(kinds))
     x = data[:, : len(kinds)]
     for kind in set(kinds.tolist()):  # types apart: V and T do not add up

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from calibration.cleaning.seen import TooLittle
-from rt_decoder.cleaning.muscle import DATA_TYPES, MuscleGate, muscle_band
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
+from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
 
 __all__ = ["MuscleFit", "accelerometer_axes", "fit_muscle"]
 

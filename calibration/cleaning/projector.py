@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.cleaning.projector import compose
-from rt_decoder.signal import SignalInfo
+from rt_decoder.signal import DATA_TYPES, SignalInfo
 
 __all__ = ["ProjectorFit", "projector_from_info", "ssp_matrix", "sss_matrix"]
-
-_DATA = ("eeg", "mag", "grad", "seeg", "ecog")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +68,9 @@ def projector_from_info(
     import mne
 
     mne_info = mne.io.read_info(source, verbose="error") if _is_path(source) else source
-    names = [name for name, kind in zip(info.ch_names, info.ch_types, strict=True) if kind in _DATA]
+    names = [
+        name for name, kind in zip(info.ch_names, info.ch_types, strict=True) if kind in DATA_TYPES
+    ]
     matrix = np.eye(len(names))
     report: dict[str, Any] = {"ssp": [], "sss": sss, "left": {}}
     if sss:

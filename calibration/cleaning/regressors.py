@@ -25,8 +25,8 @@ from calibration.cleaning.reference_search import (
     without_evoked,
 )
 from calibration.cleaning.seen import TooLittle
-from rt_decoder.cleaning.regressors import DATA_TYPES, Regressors
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.cleaning.regressors import Regressors
+from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
 
 __all__ = ["RegressorsFit", "fit_regressors"]
 

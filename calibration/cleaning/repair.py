@@ -13,10 +13,10 @@ import numpy as np
 
 from calibration.cleaning.neighbors import pick_neighbors, solve_ridge, spline_weights
 from calibration.cleaning.seen import TooLittle
+from rt_decoder.signal import DATA_TYPES
 
 __all__ = ["RepairFit", "fit_repair", "no_repair"]
 
-_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 _LEAST = 4  # channels of a type that can predict one another
 _NEIGHBORS = 8  # 12 would lower the error by a tenth and double the cost [measured, 64 channels]
 _ALPHAS = (1e-3, 1e-2, 1e-1)  # of the variance of a channel
@@ -56,7 +56,7 @@ def no_repair(ch_types: tuple[str, ...]) -> str:
     >>> no_repair(("eeg", "eeg", "eog"))
     'need at least 4 channels of a type to predict one another, got 2 eeg'
     """
-    counts = {name: ch_types.count(name) for name in _TYPES if name in ch_types}
+    counts = {name: ch_types.count(name) for name in DATA_TYPES if name in ch_types}
     if any(count >= _LEAST for count in counts.values()):
         return ""
     found = ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
@@ -100,7 +100,7 @@ def fit_repair(data: np.ndarray, info: Any, bad: np.ndarray | None = None) -> Re
     # every step-th sample: neighbours predict instantly, so what folds down folds down alike
     step = max(1, int(info.sfreq // 200), -(-n // _ROWS))
     fit = _Empty(c, _NEIGHBORS)
-    for name in _TYPES:
+    for name in DATA_TYPES:
         columns = np.flatnonzero([kind == name for kind in info.ch_types])
         if len(columns) >= _LEAST:
             x = np.ascontiguousarray(data[::step, columns], np.float64)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+
+from rt_decoder.files.atomic import write_whole
 
 __all__ = ["VectorCache", "default_cache_dir"]
 
@@ -82,13 +83,7 @@ class VectorCache:
         path = self.folder / f"{hashlib.sha256(content).hexdigest()}.safetensors"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                Path(temporary).replace(path)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
+            write_whole(path, content)
         except OSError as error:
             warnings.warn(
                 f"vectors are not kept: {error}; set RT_DECODER_CACHE to a folder of yours",

@@ -15,9 +15,8 @@ import numpy as np
 
 from calibration.cleaning.eye_events import find_eye_events
 from calibration.cleaning.heartbeat_source import find_source
-from calibration.design import DATA_TYPES
 from calibration.report.stretch import Stretch
-from rt_decoder.signal import Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, Reason, SignalInfo
 
 __all__ = ["Figure", "figures"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ from calibration.report.figures import Figure, figures
 from calibration.report.stages import stage_summary
 from calibration.report.stretch import Stretch, look
 from calibration.report.text import SCORES
+from rt_decoder.files.atomic import write_whole
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.model import Model
 from rt_decoder.signal import CORRECTED, Reason
@@ -58,14 +58,7 @@ def write_report(
         Share of the samples that the cleaning was fitted on.
     """
     page = report_page(model, look(model, sessions, share))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, page.encode())
 
 
 def report_page(model: Model, stretch: Stretch) -> str:

@@ -9,11 +9,10 @@ import numpy as np
 
 from rt_decoder.kernels.eye import subtract_gated
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
 
-__all__ = ["DATA_TYPES", "EyeCorrection"]
+__all__ = ["EyeCorrection"]
 
-DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 _VISIBLE = 0.05  # of a gate: what is less is not worth a flag
 # times the threshold
 _FULL = 1.1  # the gate is fully open

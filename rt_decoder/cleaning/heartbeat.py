@@ -11,7 +11,7 @@ import numpy as np
 from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector
 from rt_decoder.kernels.heartbeat import heartbeat_subtract
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import CORRECTED, Chunk, Reason, SignalInfo
+from rt_decoder.signal import CORRECTED, DATA_TYPES, Chunk, Reason, SignalInfo
 
 __all__ = ["HeartbeatTemplate"]
 
@@ -21,7 +21,6 @@ _LEARNING_RATE = 250.0  # Hz: beats hold nothing that needs more samples to be l
 _MARK = 0.1  # of the template's largest size: less is not worth a flag
 _N_BEATS = 6  # remembered: 0.8 s of template at 180 beats a minute are 3, mistakes included 6
 _NEVER = -(1 << 40)
-_DATA = ("eeg", "mag", "grad", "seeg", "ecog")
 
 
 class HeartbeatTemplate:
@@ -154,7 +153,7 @@ def _check(
     info: SignalInfo, maps: np.ndarray, filters: np.ndarray, courses: np.ndarray, n_beats: float
 ) -> int:
     """Validate what was fitted and give the number of data channels."""
-    is_data = [kind in _DATA for kind in info.ch_types]
+    is_data = [kind in DATA_TYPES for kind in info.ch_types]
     n_data = sum(is_data)
     if n_data == 0 or not all(is_data[:n_data]):
         raise ValueError(

@@ -14,11 +14,10 @@ import numpy as np
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.kernels import muscle as kernel
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
 
-__all__ = ["DATA_TYPES", "MuscleGate", "muscle_band"]
+__all__ = ["MuscleGate", "muscle_band"]
 
-DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 _L_FREQ = 25.0  # Hz; of the fourth order, which leaves a two-hundredth of alpha
 _LEAST_BAND = 1.3  # of its lower edge must lie below 0.45 of the rate
 _GRID = 250.0  # Hz, at least: what lies above folds down, and muscle does so as muscle

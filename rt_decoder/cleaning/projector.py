@@ -9,11 +9,10 @@ import numpy as np
 
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.projector import BLOCK, project
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
 
 __all__ = ["Projector", "compose"]
 
-_DATA = ("eeg", "mag", "grad", "seeg", "ecog")
 _RANK = 1e-10  # singular values below this share of the largest are rounding
 
 
@@ -49,7 +48,7 @@ class Projector:
 
     def __init__(self, info: SignalInfo, matrix: np.ndarray) -> None:
         self.info = info
-        is_data = np.array([kind in _DATA for kind in info.ch_types])
+        is_data = np.array([kind in DATA_TYPES for kind in info.ch_types])
         n = int(is_data.sum())
         matrix = np.asarray(matrix, np.float64)
         if matrix.shape != (n, n) or n == 0:

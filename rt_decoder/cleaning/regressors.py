@@ -11,11 +11,10 @@ import numpy as np
 
 from rt_decoder.kernels import regressors as kernel
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
 
-__all__ = ["DATA_TYPES", "REFERENCE_TYPES", "Regressors"]
+__all__ = ["REFERENCE_TYPES", "Regressors"]
 
-DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")
 REFERENCE_TYPES = ("ecg", "resp", "emg", "misc", "eog")  # eog only where it is named
 _GRID = 16  # lessons a step of the leakage, as in the kernel
 _CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: gate of a lost reference, running power

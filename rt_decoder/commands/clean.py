@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.fif_writer import Span, replacing, write_fif
+from rt_decoder.files.atomic import replacing
+from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.model import Model
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import (

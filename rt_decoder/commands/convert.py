@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rt_decoder.files.fif_writer import Span, replacing, write_fif
+from rt_decoder.files.atomic import replacing
+from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.session_record import ARRIVALS, DECISIONS

@@ -11,6 +11,7 @@ import numpy as np
 
 from rt_decoder.commands.describe import header_line
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.atomic import replacing
 from rt_decoder.model import Model
 from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker
@@ -55,31 +56,30 @@ def decode_file(
     decoder = Decoder(model, recording.info, rules, continuous=continuous, without=without)
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()
-    temporary = jsonl.with_name(f".{jsonl.name}.tmp")
-    log = JsonlLog(temporary, drop=False, max_bytes=0)
-    try:
-        log.write(header_line(model, recording.name))
-        for readout in decode_recording(model, recording, markers, chunk=chunk, decoder=decoder):
+    with replacing(jsonl) as path:
+        log = JsonlLog(path, drop=False, max_bytes=0)
+        try:
+            log.write(header_line(model, recording.name))
+            for readout in decode_recording(
+                model, recording, markers, chunk=chunk, decoder=decoder
+            ):
+                counts += _write_events(log, decoder)
+                log.write(readout)
+                progress(min(1.0, readout.index / n_samples))
             counts += _write_events(log, decoder)
-            log.write(readout)
-            progress(min(1.0, readout.index / n_samples))
-        counts += _write_events(log, decoder)
-        footer = {
-            "type": "footer",
-            "n_samples": n_samples,
-            "n_readouts": decoder.pipeline.n_readouts,
-            "counts": dict(counts) | {"markers_waiting": decoder.n_waiting},
-            "stages_us": decoder.pipeline.stopwatch.summary_us(),
-        }
-        log.write(footer)
-        log.close()
+            footer = {
+                "type": "footer",
+                "n_samples": n_samples,
+                "n_readouts": decoder.pipeline.n_readouts,
+                "counts": dict(counts) | {"markers_waiting": decoder.n_waiting},
+                "stages_us": decoder.pipeline.stopwatch.summary_us(),
+            }
+            log.write(footer)
+        finally:
+            log.close()
         if log.error is not None:
             raise log.error
         remove_parts(jsonl)  # of a session log that had this name
-        temporary.replace(jsonl)
-    finally:
-        log.close()
-        temporary.unlink(missing_ok=True)
     return footer
 
 

@@ -59,8 +59,6 @@ class FeatureWindow:
         ``last - first``.
     n_features : int
         Bins times channels.
-    feature_names : tuple of str
-        ``"{channel}@{start:g}..{stop:g}"``, bin by bin, in s after the onset.
 
     Raises
     ------
@@ -109,11 +107,6 @@ class FeatureWindow:
         self.scale = self._per_feature("scale", scale, 1.0)
         if not (self.scale > 0).all():
             raise ValueError("need scales above 0, got others; robust_scale replaces zeros by 1")
-        self.feature_names = tuple(
-            f"{name}@{at / info.sfreq:.4g}..{(at + decim) / info.sfreq:.4g}"
-            for at in range(start, spans[0][1], decim)
-            for name in info.ch_names
-        )
         self._bins = np.zeros((n_bins, info.n_channels))
         self._base = np.zeros((1, info.n_channels))
         self._values = np.zeros(self.n_features, np.float32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Reader", "Ring"]
+__all__ = ["Ring"]
 
 
 class Ring:
@@ -109,24 +109,3 @@ class Ring:
         row = start % self.capacity
         rows = slice(row, row + stop - start)
         return self._data_view[rows], self._flags_view[rows]
-
-    def cursor(self) -> Reader:
-        """Make a reader with a position of its own, starting at what is written next."""
-        return Reader(self)
-
-
-class Reader:
-    """Reads what was written to a `Ring` since its last `read`."""
-
-    def __init__(self, ring: Ring) -> None:
-        self._ring = ring
-        self.position = ring.next
-
-    def read(self) -> tuple[np.ndarray, int]:
-        """Return new samples (n, n_channels), read-only, and how many were overwritten unread."""
-        ring = self._ring
-        # A ring restarted at an earlier index starts a new story: nothing of it was lost.
-        start = ring.first if self.position > ring.next else max(self.position, ring.first)
-        n_lost = max(0, start - self.position)
-        self.position = ring.next
-        return ring.window(start, ring.next)[0], n_lost

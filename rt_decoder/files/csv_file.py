@@ -17,6 +17,7 @@ from rt_decoder.files.recording import (
     check_recording,
 )
 from rt_decoder.files.stamps import LATEST, measured_sfreq
+from rt_decoder.files.tables import read_channel_table
 
 __all__ = ["read_csv"]
 
@@ -47,7 +48,9 @@ def read_csv(
     declared = [
         Declared(name, "stim" if _MARKER_COLUMN.fullmatch(name) else "eeg") for name in header
     ]
-    info = declared_info(_rate(path, stamps), declared, channels=channels, units=units)
+    info = declared_info(
+        _rate(path, stamps), declared, channels=read_channel_table(channels), units=units
+    )
     recording = Recording(np.delete(table, column, axis=1), stamps, info, name=path.name)
     check_recording(recording)
     if markers is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.stamps import LATEST, nearest_samples
+from rt_decoder.files.tables import read_tsv
 from rt_decoder.signal import Marker
 
 __all__ = ["EventRow", "markers_from_events", "read_events"]
@@ -51,33 +52,24 @@ def read_events(path: str | Path, *, column: str | None = None) -> list[EventRow
     ----------
     .. [1] Gorgolewski et al. (2016), The brain imaging data structure, doi:10.1038/sdata.2016.44
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path.name}: need a text file in UTF-8") from None
-    columns = [cell.strip() for cell in lines[0].split("\t")]
+    name = Path(path).name
+    columns, cells = read_tsv(path)
     label_column = column or ("word" if "word" in columns else "trial_type")
     for needed in ("onset", label_column):
         if needed not in columns:
             raise ValueError(
-                f"{path.name}: need tab-separated columns with {needed}, got {', '.join(columns)}"
+                f"{name}: need tab-separated columns with {needed}, got {', '.join(columns)}"
             )
     if len(set(columns)) != len(columns):
-        raise ValueError(f"{path.name}: need columns of different names, got {', '.join(columns)}")
-    rows = [
-        _row(f"{path.name}, line {number}", line, columns, label_column)
-        for number, line in enumerate(lines[1:], 2)
-        if line.strip()
-    ]
+        raise ValueError(f"{name}: need columns of different names, got {', '.join(columns)}")
+    rows = [_row(f"{name}, line {number}", row, columns, label_column) for number, row in cells]
     events = sorted((row for row in rows if row.label != "n/a"), key=lambda row: row.onset)
     if not events:
-        raise ValueError(f"{path.name}: need events, got none with a {label_column}")
+        raise ValueError(f"{name}: need events, got none with a {label_column}")
     return events
 
 
-def _row(place: str, line: str, columns: Sequence[str], label_column: str) -> EventRow:
-    cells = [cell.strip() for cell in line.split("\t")]
+def _row(place: str, cells: Sequence[str], columns: Sequence[str], label_column: str) -> EventRow:
     if len(cells) != len(columns):
         raise ValueError(f"{place}: need {len(columns)} cells, got {len(cells)}")
     row = dict(zip(columns, cells, strict=True))

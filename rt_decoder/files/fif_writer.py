@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 
 from rt_decoder.signal import SignalInfo, has_unit, unit_gain
 
-__all__ = ["Span", "replacing", "write_fif"]
+__all__ = ["Span", "write_fif"]
 
 
 class Span(NamedTuple):
@@ -81,39 +79,3 @@ def _tell_what_fif_changes(name: str, rows: np.ndarray, labels: list[str], sfreq
         warnings.warn(
             f"{name}: FIF keeps {what}; XDF keeps them as they are", RuntimeWarning, stacklevel=4
         )
-
-
-class replacing:
-    """A path to write to that takes the place of `out`, private and on the disk, once it is whole.
-
-    MNE splits files beyond 2 GB: all parts are moved, the first one last.
-    """
-
-    def __init__(self, out: Path) -> None:
-        if not out.parent.is_dir():
-            raise FileNotFoundError(f"need a folder {out.parent.name} for {out.name}, got none")
-        self._out = out
-
-    def __enter__(self) -> Path:
-        out = self._out
-        self._folder = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-")
-        return Path(self._folder.name, out.name)
-
-    def __exit__(self, error: object, *_: object) -> None:
-        out, folder = self._out, Path(self._folder.name)
-        with self._folder:
-            if error is None:
-                # the parts know each other by name
-                for part in sorted(folder.iterdir(), key=lambda part: part.name == out.name):
-                    _settle(part)
-                    part.replace(out.with_name(part.name))
-
-
-def _settle(path: Path) -> None:
-    """Make a file private and wait until it is on the disk."""
-    path.chmod(0o600)
-    handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,6 +18,7 @@ from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.fif_check import check_fif
 from rt_decoder.files.recording import Recording, channel_markers, check_recording
 from rt_decoder.files.stamps import LATEST
+from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import Marker
 
 __all__ = ["read_mne"]
@@ -44,7 +45,7 @@ def read_mne(
     info = declared_info(
         sfreq,
         [Declared(n, t, SI_UNIT.get(t, "n/a")) for n, t in zip(raw.ch_names, types, strict=True)],
-        channels=channels,
+        channels=read_channel_table(channels),
     )
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE's way to say unknown, beside NaN

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.files.atomic import write_whole
 from rt_decoder.model import TENSORS, Model
 from rt_decoder.model_check import check_model, check_settings
 from rt_decoder.signal import SignalInfo
@@ -88,16 +89,7 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> str:
     text, tensors = _pack(model)
     digest = _digest(text, tensors)
     payload = save(tensors, metadata={_KEY: text, "sha256": digest})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, payload)
     return digest
 
 

@@ -27,7 +27,7 @@ def read_recording(
     path : path
         File, or folder where the format is one (CTF, EGI).
     channels : path or None
-        Table of names, types and units by hand; see `sources.channels.read_channel_table`.
+        Table of names, types and units by hand; see `files.tables.read_channel_table`.
     units : str or None
         Unit by hand, for XDF and CSV; MNE's readers convert to SI themselves.
     stream : str or None

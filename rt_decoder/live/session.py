@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from pylsl import local_clock
 
+from rt_decoder.channels import same_layout
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.decoder import Decoder
 from rt_decoder.latency import Histogram
@@ -30,7 +31,6 @@ from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import MarkerSource, SampleSource, Streams
-from rt_decoder.timing.align import same_layout
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Session"]

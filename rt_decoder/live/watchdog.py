@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["State", "Watchdog"]
+from rt_decoder.timing.staleness import Staleness
 
-SHORTEST = 0.2  # s without a sample before a stream is stale, at the least
+__all__ = ["State", "Watchdog"]
 
 
 class State(Enum):
@@ -26,7 +26,7 @@ class Watchdog:
     """State of one stream, by when its samples came.
 
     A stream is stale when no sample came for 200 ms, 3 hops or 3 of its usual intervals between
-    packets, whichever is longest.
+    packets, whichever is longest (see `timing.staleness`).
 
     Parameters
     ----------
@@ -41,19 +41,19 @@ class Watchdog:
     """
 
     def __init__(self, hop: float) -> None:
-        self._hop = hop
-        self._interval = 0.0  # s between packets, averaged over 16
+        self._staleness = Staleness(3 * hop)
         self.state = State.RETURNED
         self.last = 0.0
 
     @property
     def limit(self) -> float:
         """Seconds of silence that make the stream stale."""
-        return max(SHORTEST, 3 * self._hop, 3 * self._interval)
+        return self._staleness.limit
 
     def connected(self, now: float) -> None:
         """A connection was made; samples are awaited from now on."""
-        self.state, self.last, self._interval = State.RETURNED, now, 0.0
+        self.state, self.last = State.RETURNED, now
+        self._staleness.reset()
 
     def arrived(self, now: float) -> float | None:
         """Samples came; gives for how long there were none if the stream was stale."""
@@ -62,7 +62,7 @@ class Watchdog:
         if was is State.STALE:
             return silent
         if was is State.LIVE:  # an outage is no usual interval
-            self._interval += (silent - self._interval) / (16 if self._interval else 1)
+            self._staleness.packet(silent)
         return None
 
     def silent(self, now: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -39,7 +38,6 @@ def replay(
     source_id: str,
     speed: float = 1.0,
     chunk: int | None = None,
-    loop: bool = False,
     wait_for_consumers: float = 30.0,
     begin: Callable[[], float] = pylsl.local_clock,
     linger: float = 2.0,
@@ -70,8 +68,6 @@ def replay(
     chunk : int or None
         Samples a push, sent when the last of them is due; by default each sample is sent when it
         is due, with those that are due as well.
-    loop : bool
-        Start again at the end, one sample later, until stopped.
     wait_for_consumers : float
         How long to wait, in s, before the first sample, until the data and, if there are any, the
         markers are read; after that the data alone will do. LSL gives a consumer only what is
@@ -104,8 +100,6 @@ def replay(
     plan, n_outside = _plan(recording, recording.markers if markers is None else markers)
     marks = marker_outlet(f"{name}-markers", f"{source_id}-markers")
     if faults:
-        if loop:
-            raise ValueError("need a loop or faults, got both")
         with FaultySender(
             name, source_id, recording.info, plan.data, plan.since, markers=marks, rows=plan.rows,
             labels=plan.labels, faults=faults, chunk=chunk, seed=seed,
@@ -120,15 +114,11 @@ def replay(
     outlets = (data_outlet(name, recording.info, source_id), marks)
     _wait_for_consumers(name, _wanted(*outlets, plan), wait_for_consumers, should_stop)
     start, n_samples, n_markers = begin(), 0, 0
-    for lap in count() if loop else range(1):
-        shift = lap * plan.duration  # s of recorded time
-        for first, stop in _due(plan.due + shift, chunk, start, speed, should_stop):
-            n_markers += _push(outlets, plan, first, stop, start + shift)
-            n_samples += stop - first
-            if progress is not None:
-                progress(n_samples)
-        if should_stop():
-            break
+    for first, stop in _due(plan.due, chunk, start, speed, should_stop):
+        n_markers += _push(outlets, plan, first, stop, start)
+        n_samples += stop - first
+        if progress is not None:
+            progress(n_samples)
     _linger(outlets[0], linger, should_stop)
     return Replayed(n_samples, n_markers, n_outside, start)
 
@@ -139,7 +129,6 @@ class _Plan(NamedTuple):
     due: np.ndarray  # (n,) the same, but never back in time
     rows: np.ndarray  # (m,) row of each marker's sample, in order
     labels: list[str]
-    duration: float  # s, until the sample that would come next
 
 
 def _plan(recording: Recording, markers: Sequence[Marker]) -> tuple[_Plan, int]:
@@ -166,7 +155,6 @@ def _plan(recording: Recording, markers: Sequence[Marker]) -> tuple[_Plan, int]:
         np.maximum.accumulate(since),
         np.array([row for row, _ in placed], np.int64),
         [label for _, label in placed],
-        float(since.max()) + step,
     )
     return plan, n_outside
 

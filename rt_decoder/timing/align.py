@@ -17,7 +17,10 @@ from rt_decoder.signal import Chunk, Marker, ModelMismatch, SignalInfo, match_ch
 from rt_decoder.timing.markers import MarkerRules, TriggerReader
 from rt_decoder.timing.timebase import Decision, TimeBase
 
-__all__ = ["Align", "rate_factor", "same_layout"]
+__all__ = [
+    "Align",
+    "rate_factor",
+]
 
 
 def rate_factor(have: float, want: float) -> int:
@@ -39,38 +42,6 @@ def rate_factor(have: float, want: float) -> int:
             f"need a sampling rate of {want:g} Hz or an integer multiple of it, got {have:g} Hz"
         )
     return factor
-
-
-def same_layout(have: SignalInfo, want: SignalInfo, needed: Collection[str]) -> np.ndarray | None:
-    """Columns (c,) int64 that take a stream that came back to what it was; None if it is the same.
-
-    Extra channels are ignored; -1 stands for one that is gone and not `needed`.
-
-    Raises
-    ------
-    ModelMismatch
-        If its rate or a unit has changed, or a needed channel is missing; every difference is told.
-    """
-    if have.sfreq != want.sfreq:
-        raise ModelMismatch(
-            f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz: start anew"
-        )
-    columns = {name: i for i, name in enumerate(have.ch_names)}
-    missing = [name for name in want.ch_names if name in needed and name not in columns]
-    changed = [
-        f"{name} in {have.units[columns[name]]} instead of {unit}"
-        for name, unit in zip(want.ch_names, want.units, strict=True)
-        if name in columns and have.units[columns[name]] != unit
-    ]
-    if missing or changed:
-        wrong = [f"no {name}" for name in missing] + changed
-        raise ModelMismatch(
-            f"need the stream back as it was, got {', '.join(wrong[:6])}"
-            f"{' and more' if len(wrong) > 6 else ''}: start anew"
-        )
-    if have.ch_names == want.ch_names:
-        return None
-    return np.array([columns.get(name, -1) for name in want.ch_names], np.int64)
 
 
 class Align:

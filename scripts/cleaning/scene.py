@@ -14,7 +14,7 @@ import numpy as np
 
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.kernels.sos import sos_filter, sos_prime
-from rt_decoder.signal import SignalInfo
+from rt_decoder.signal import DATA_TYPES, SignalInfo
 from rt_decoder.simulation.disturbance import CLEANING, Scene
 from rt_decoder.simulation.participant import Participant, Simulation
 
@@ -90,7 +90,7 @@ def cleaning_scene(
 
 def n_data(info: SignalInfo) -> int:
     """How many channels see the brain."""
-    return sum(kind in ("eeg", "mag", "grad", "seeg", "ecog") for kind in info.ch_types)
+    return sum(kind in DATA_TYPES for kind in info.ch_types)
 
 
 def band(sfreq: float) -> np.ndarray:

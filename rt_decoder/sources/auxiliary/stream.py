@@ -8,15 +8,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rt_decoder.channels import same_layout
 from rt_decoder.kernels.join import LATE, MISSING, NEXT, join, join_state, take_all
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import ModelMismatch, SignalInfo, StreamLost
+from rt_decoder.signal import ModelMismatch, StreamLost
 from rt_decoder.source import SampleSource
 from rt_decoder.sources.auxiliary.clock_line import ClockLine
 from rt_decoder.sources.auxiliary.watch import ReferenceWatch
 from rt_decoder.timing.timebase import RateMismatch
 
-__all__ = ["AuxiliaryStream", "Search", "same_channels"]
+__all__ = ["AuxiliaryStream", "Search"]
 
 SHORTEST_DELAY = 0.04  # s that a reference may be on its way, unless it is declared
 LONGEST_DELAY = 5.0
@@ -207,11 +208,12 @@ class AuxiliaryStream:
         if source is None:
             return
         try:
-            self._picks = same_channels(source.info, self.info)
+            picks = same_layout(source.info, self.info)
         except ModelMismatch as error:
             source.close()
             self.watch.tell("refused", reason=str(error))
             return
+        self._picks = np.arange(self.info.n_channels) if picks is None else picks
         if self.state == "open":
             self._gone("lost", StreamLost(f"stream {self.name!r} is silent and was started anew"))
             self._source.close()
@@ -246,23 +248,3 @@ class AuxiliaryStream:
             self._again.close()
         self._source.close()
         self.state = "closed"
-
-
-def same_channels(have: SignalInfo, want: SignalInfo) -> np.ndarray:
-    """Columns of `have` that are the channels of `want`, whatever their order.
-
-    Raises
-    ------
-    ModelMismatch
-        If the rate or a unit is another, or a channel is missing.
-    """
-    if have.sfreq != want.sfreq:
-        raise ModelMismatch(f"need it back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz")
-    columns = []
-    for name, unit in zip(want.ch_names, want.units, strict=True):
-        if name not in have.ch_names:
-            raise ModelMismatch(f"need channel {name} back, got {', '.join(have.ch_names)}")
-        columns.append(have.ch_names.index(name))
-        if have.units[columns[-1]] != unit:
-            raise ModelMismatch(f"need {name} back in {unit}, got {have.units[columns[-1]]}")
-    return np.array(columns)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rt_decoder.timing.staleness import Staleness
+
 __all__ = ["ReferenceWatch"]
 
 REPORT = 10.0  # s between two reports of late samples
@@ -32,7 +34,7 @@ class ReferenceWatch:
         self._about = {"stream": stream, "delay_ms": round(1e3 * delay, 3)}
         self.events: list[tuple[str, dict[str, Any]]] = []
         self._told_late, self._told_at = 0, -math.inf
-        self._interval = 0.0
+        self._staleness = Staleness()
         self.restart(math.nan)
 
     def restart(self, now: float) -> None:
@@ -45,7 +47,7 @@ class ReferenceWatch:
             self.stale = False
             self.tell("live_again", silent_s=round(now - self._seen, 3))
         elif not math.isnan(self._seen):
-            self._interval += (now - self._seen - self._interval) / 16
+            self._staleness.packet(now - self._seen)
         self._seen = now
 
     def silent(self, now: float) -> float:
@@ -56,7 +58,7 @@ class ReferenceWatch:
         """Judge a look at the stream; `empty` if it wanted samples and there were none."""
         if not empty or math.isnan(self._seen):
             self._seen = now
-        if not self.stale and self.silent(now) > max(0.2, 3.0 * self._interval):
+        if not self.stale and self.silent(now) > self._staleness.limit:
             self.stale = True
             self.tell("stale", silent_s=round(self.silent(now), 3))
         if n_late > self._told_late and now - self._told_at >= REPORT:

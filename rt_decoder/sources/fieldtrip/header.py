@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import SI_UNIT, Declared, declared_info
+from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import SignalInfo, unit_gain
 
 __all__ = ["header_info", "neuromag_channels"]
@@ -43,7 +44,7 @@ def header_info(
     header : mne_realtime.externals.FieldTrip.Header
         As the client gives it.
     channels : path or None
-        Table of names, types and units by hand; see `channels.read_channel_table`.
+        Table of names, types and units by hand; see `files.tables.read_channel_table`.
     units : str or None
         Unit by hand. It also decides the type of channels that have none: tesla is ``mag``, T/m
         ``grad``, all else ``eeg``.
@@ -73,7 +74,7 @@ def header_info(
     # single precision on the wire: 600.615 Hz, not 600.614990234375
     sfreq = float(str(np.float32(header.fSample)))
     kind = {"T": "mag", "T/m": "grad"}.get(by_hand, "eeg")
-    info = declared_info(sfreq, declared, kind, channels=channels, units=units)
+    info = declared_info(sfreq, declared, kind, channels=read_channel_table(channels), units=units)
     return info if np.isnan(positions).all() else replace(info, positions=positions)
 
 

@@ -31,13 +31,10 @@ class FieldTripMarkers:
     ----------
     name : str
         Of the source, with the type.
-    n_ignored : int
-        Events of other types, or without a label.
     """
 
     def __init__(self, source: str, ended: Callable[[], str], kind: str = "") -> None:
         self.name = f"{source}/{kind or 'events'}"
-        self.n_ignored = 0
         self._kind = kind
         self._ended = ended
         self._markers: deque[Marker] = deque()
@@ -49,10 +46,8 @@ class FieldTripMarkers:
         """Take an event (of the client) that happened at `time` s; for the source's thread."""
         kind = _text(event.type)
         label = _text(event.value) or kind
-        if not label or self._kind not in ("", kind):
-            self.n_ignored += 1
-            return
-        self._markers.append(Marker(label, time))
+        if label and self._kind in ("", kind):
+            self._markers.append(Marker(label, time))
 
     def pull(self) -> list[Marker]:
         """Markers that have arrived, at once; their times are on this machine's LSL clock.

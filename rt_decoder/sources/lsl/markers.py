@@ -33,13 +33,10 @@ class LslMarkers:
     ----------
     name : str
         Of the stream.
-    n_ignored : int
-        How many samples were left out because their label was empty.
     """
 
     def __init__(self, stream: pylsl.StreamInfo, *, timeout: float = 5.0) -> None:
         self.name = stream.name()
-        self.n_ignored = 0
         self._trigger_line = stream.channel_format() in FORMATS and stream.nominal_srate() > 0
         self._last = 0.0
         self._inlet = Inlet(stream, timeout)
@@ -71,8 +68,6 @@ class LslMarkers:
             label = _label(value)
             if label:
                 markers.append(Marker(label, float(stamp) + correction))
-            else:
-                self.n_ignored += 1
         return markers
 
     def correction(self, timeout: float = 5.0) -> float:

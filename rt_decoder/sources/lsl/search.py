@@ -8,7 +8,7 @@ from time import monotonic
 
 import pylsl
 
-from rt_decoder.sources.auxiliary.stream import same_channels
+from rt_decoder.channels import same_layout
 from rt_decoder.sources.lsl.find import other_than, selection_query
 from rt_decoder.sources.lsl.source import LslSource
 
@@ -92,7 +92,7 @@ class StreamSearch:
             return None
         try:
             source = LslSource(found[0])
-            same_channels(source.info, self._want)
+            same_layout(source.info, self._want)
             source.open()
         except (TimeoutError, ConnectionError):
             return None

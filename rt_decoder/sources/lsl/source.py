@@ -17,6 +17,7 @@ from pylsl import local_clock
 from pylsl.lib import lib as _liblsl
 
 from rt_decoder.channels import declared_info
+from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import SignalInfo, StreamLost
 from rt_decoder.source import Pulled
 from rt_decoder.sources.lsl.find import (
@@ -120,7 +121,7 @@ class LslSource:
             sfreq,
             declared_channels(self._inlet.info, by_hand=channels is not None),
             stream.type(),
-            channels=channels,
+            channels=read_channel_table(channels),
             units=units,
         )
         n = min(_LONGEST_PULL, max(2, math.ceil(sfreq)))
