@@ -14,55 +14,158 @@ from typing import NamedTuple
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO / "scripts"))
+import layout  # noqa: E402
+
 LIVE = sorted((REPO / "rt_decoder").rglob("*.py"))
 OFFLINE = sorted((REPO / "calibration").rglob("*.py"))
 HEAVY = {"torch", "transformers", "sklearn", "mne", "scipy.signal"}
-# the stages; each knows values and kernels, never another stage
-STAGES = [
-    path.relative_to(REPO / "rt_decoder").as_posix()
-    for room in ("cleaning", "decoding")
-    for path in sorted((REPO / "rt_decoder" / room).glob("[a-z]*.py"))
-]
 
 
-def _imports(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return names
+def test_imports_keep_to_the_rooms():
+    assert layout.violations(layout.read(REPO)) == []
 
 
-@pytest.mark.parametrize("path", LIVE, ids=lambda p: p.relative_to(REPO).as_posix())
-def test_live_side_never_imports_calibration(path):
-    assert not {name for name in _imports(path) if name.split(".")[0] == "calibration"}
+def test_every_row_of_the_table_stands():
+    missing = [
+        place
+        for place in layout.PLACES
+        if place != "calibration/__main__"  # there may be one
+        and not (REPO / place).is_dir()
+        and not (REPO / f"{place}.py").is_file()
+    ]
+    assert missing == []
+    for name, room in layout.ROOMS.items():
+        earlier = layout.ORDER[: layout.ORDER.index(name)]
+        assert set(room.imports.split()) <= set(earlier), name
 
 
-def test_only_the_command_line_reaches_calibration():
-    reaching = {
-        path.relative_to(REPO).as_posix()
-        for path in LIVE
-        if "calibration." in path.read_text(encoding="utf-8").replace("calibration.``", "")
-        and "import_module" in path.read_text(encoding="utf-8")
+# A file, its text, and what is said of it: in a tree that has one file more, `kernels/sos.py`.
+BROKEN = {
+    "climbs": ("timing/align.py", "import rt_decoder.live.session", "no import climbs back"),
+    "climbs to a name": (
+        "timing/align.py", "from rt_decoder.live import session", "no import climbs back"
+    ),
+    "climbs by the front door": (
+        "signal.py", "from rt_decoder import Pipeline", "no import climbs back"
+    ),
+    "climbs by a relative import": (
+        "timing/align.py", "from ..live.session import x", "no import climbs back"
+    ),
+    "climbs inside a function": (
+        "timing/align.py", "def f():\n    from rt_decoder.live import session",
+        "timing/align.py:2 imports",
+    ),
+    "climbs for type checkers": (
+        "signal.py", "if TYPE_CHECKING:\n    from rt_decoder.timing.align import Align",
+        "no import climbs back",
+    ),
+    "is not named by the row": (
+        "files/xdf.py", "from rt_decoder.kernels.sos import f, g",
+        "files may import values, timing",
+    ),
+    "a kernel that imports": (
+        "kernels/scan.py", "from rt_decoder.signal import Chunk", "no import climbs back"
+    ),
+    "a kernel of a kernel": (
+        "kernels/scan.py", "from rt_decoder.kernels.sos import f", "kernels do not import each other"
+    ),
+    "a stage of a stage": (
+        "cleaning/eye.py", "from rt_decoder.cleaning.guard import Guard",
+        "cleaning do not import each other",
+    ),
+    "calibration from the live side": (
+        "live/session.py", "import calibration.fit", "the live side reaches calibration"
+    ),
+    "calibration by name, elsewhere": (
+        "live/session.py", "def f():\n    import_module('calibration.fit')",
+        "the live side reaches calibration",
+    ),
+    "calibration by name, at once": (
+        "commands/cli.py", "import_module('calibration')", "the live side reaches calibration"
+    ),
+    "a private name": (
+        "timing/align.py", "from rt_decoder.kernels.sos import _step",
+        "timing/align.py:1 imports rt_decoder.kernels.sos._step, a private name",
+    ),
+    "a private module": (
+        "timing/align.py", "from rt_decoder.kernels import _hidden", "a private name"
+    ),
+    "an attribute that is private": (
+        "timing/align.py", "from rt_decoder.kernels import sos as s\ns._step()",
+        "timing/align.py:2 takes s._step, a private name",
+    ),
+    "a private attribute in full": (
+        "timing/align.py", "import rt_decoder.kernels.sos\nrt_decoder.kernels.sos._step()",
+        "timing/align.py:2 takes rt_decoder.kernels.sos._step",
+    ),
+    "no room": ("news/x.py", "", "rt_decoder/news/x.py:1 has no room"),
+    "no room in a room": ("timing/deep/x.py", "", "rt_decoder/timing/deep/x.py:1 has no room"),
+}  # fmt: skip
+
+
+def tree_of(folder: Path, files: dict[str, str]) -> layout.Tree:
+    """Tree of these files of rt_decoder, beside a few that are empty."""
+    names = "__init__ signal live/session timing/align cleaning/guard kernels/sos kernels/_hidden"
+    texts = dict.fromkeys([f"{name}.py" for name in names.split()], "") | files
+    for name, text in {
+        **texts,
+        "../calibration/__init__.py": "",
+        "../calibration/fit.py": "",
+    }.items():
+        path = (folder / "rt_decoder" / name).resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return layout.read(folder)
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_breaks_the_rules_of_the_rooms_is_told(case, tmp_path):
+    name, text, told = BROKEN[case]
+    found = layout.violations(tree_of(tmp_path, {name: text}))
+    assert len(found) == 1
+    assert told in found[0]
+    assert found[0].startswith(f"rt_decoder/{name}:")
+
+
+def test_circles_of_files_are_told(tmp_path):
+    files = {
+        "timing/align.py": "from rt_decoder.timing import framing",
+        "timing/framing.py": "def f():\n    from rt_decoder.timing.timeline import g",
+        "timing/timeline.py": "import rt_decoder.timing.align as a",
+        "sinks/log.py": "from rt_decoder.sinks import worker",
+        "sinks/worker.py": "from rt_decoder.sinks.log import x",
     }
-    assert reaching == {"rt_decoder/commands/cli.py"}
+    tree = tree_of(tmp_path, files)
+    assert len(layout.violations(tree)) == 2
+    assert all("imports itself in a circle" in told for told in layout.violations(tree))
+    assert layout.figures(tree)["circles"] == 2
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_stages_know_values_and_kernels_only(stage):
-    inside = {n for n in _imports(REPO / "rt_decoder" / stage) if n.startswith("rt_decoder")}
-    allowed = {"rt_decoder.signal", "rt_decoder.cleaning.filter_design"}
-    if stage == "cleaning/heartbeat.py":
-        allowed |= {"rt_decoder.cleaning.qrs"}  # the detector is no stage: it gives beats
-    assert {n for n in inside if not n.startswith("rt_decoder.kernels")} <= allowed
+def test_circles_of_rooms_are_counted(tmp_path):
+    files = {
+        "timing/align.py": "from rt_decoder.live import watchdog",
+        "live/watchdog.py": "",
+        "live/session.py": "from rt_decoder.timing import timeline",
+        "timing/timeline.py": "",
+    }
+    figures = layout.figures(tree_of(tmp_path, files))
+    assert (figures["circles"], figures["back_arrows"]) == (1, 1)
 
 
-def test_kernels_import_nothing_of_the_package():
-    # a cached kernel that calls another file's would go stale when that file changes
-    for path in (REPO / "rt_decoder" / "kernels").glob("*.py"):
-        assert not {n for n in _imports(path) if n.startswith("rt_decoder")}, path.name
+def test_what_keeps_the_rules_is_let_alone(tmp_path):
+    files = {
+        "timing/align.py": (
+            "import numpy as np\nfrom rt_decoder.kernels import sos\nfrom rt_decoder import signal\n"
+            "np._private; sos.step(); self._x = other._y; sos.__doc__"
+        ),
+        "cleaning/qrs.py": "",
+        "cleaning/heartbeat.py": "from rt_decoder.cleaning.qrs import find_beats",
+        "commands/cli.py": "def f():\n    import_module(f'calibration.{name}')\n"
+        "    import_module('calibration.fit')",
+        "decoder.py": "import rt_decoder.timing.align",
+    }
+    assert layout.violations(tree_of(tmp_path, files)) == []
 
 
 def test_import_stays_light():

@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""The rooms of the house: what lives where, and who may import whom; standard library only.
+
+scripts/layout.py            draws the rooms and tells of every import that breaks a rule
+scripts/layout.py --write    puts the drawing into rt_decoder/README.md
+scripts/layout.py --check    exits 1 where that drawing is stale or a rule is broken
+scripts/layout.py --json     ends with one JSON line of figures
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+REPO = Path(__file__).resolve().parents[1]
+README = "rt_decoder/README.md"
+START, END = "<!-- layout -->", "<!-- /layout -->"
+PRIVATE = re.compile(r"(^|\.)_(?!_)")
+
+
+class Room(NamedTuple):
+    """A row of the table."""
+
+    about: str  # what lives here
+    imports: str  # rooms that its files may import
+    files: str = ""  # files, and folders (ending in "/"); empty for the folder of the room's name
+    shared: str = "*"  # files that others of the same room may import; "*" for any
+
+
+# In flow order, from the bottom up: a room may import only rooms that stand above its row.
+# `calibration/` is named in full, all else lies in `rt_decoder/`.
+# fmt: off
+ROOMS = {
+    "kernels": Room("numerical cores in numba", "", shared=""),
+    "values": Room("data and settings", "", "signal source recipe model model_check channels latency"),
+    "timing": Room("stamps to a grid", "kernels values"),
+    "cleaning": Room("takes out what is not brain", "kernels values", shared="filter_design qrs"),
+    "decoding": Room("window to word", "kernels values", shared=""),
+    "files": Room("every file format, read and written", "values timing"),
+    "path": Room("a source or a recording, decoded",
+        "kernels values timing cleaning decoding files", "__init__ pipeline decoder recorded"),
+    "simulation": Room("a participant with known truth", "values"),
+    "sources/lsl": Room("the Lab Streaming Layer", "values files"),
+    "sources/fieldtrip": Room("a FieldTrip buffer", "values files"),
+    "sources/auxiliary": Room("other streams, joined", "kernels values timing"),
+    "sources": Room("any live stream", "values sources/lsl sources/fieldtrip sources/auxiliary"),
+    "sinks": Room("where answers go", "kernels values timing files"),
+    "live": Room("the loop and what watches it", "values timing cleaning path sinks"),
+    "replay": Room("a recording as a live stream", "values files sinks"),
+    "commands": Room("`rt-decoder`, a file a command",
+        "values timing files path simulation sources/lsl sources sinks live replay",
+        "commands/ __main__"),
+    "calibration/language": Room("words to vectors", "files"),
+    "calibration": Room("fits and tests the map",
+        "values timing cleaning decoding files path calibration/language"),
+    "calibration/cleaning": Room("fits the cleaning stages", "values cleaning path calibration"),
+    "calibration/report": Room("shows a fit", "values files path calibration calibration/cleaning"),
+    "calibration/commands": Room("`rt-calibrate`, the demonstration",
+        "values timing files simulation commands calibration/language calibration"
+        " calibration/cleaning calibration/report",
+        "calibration/cli calibration/demo calibration/__main__"),
+}
+# fmt: on
+ORDER = list(ROOMS)
+PLACES = {
+    place if name.startswith("calibration") else f"rt_decoder/{place}": name
+    for name, room in ROOMS.items()
+    for place in (room.files or f"{name}/").split()
+}
+LAZY = "rt_decoder/commands/cli.py"  # reaches calibration by name, inside a function
+
+
+class Import(NamedTuple):
+    """One file's import of another file of ours."""
+
+    file: str
+    line: int
+    target: str
+
+
+class Tree(NamedTuple):
+    """The files of both packages, what they import of each other, and private names taken."""
+
+    files: list[str]
+    imports: list[Import]
+    private: list[str]
+
+
+def read(repo: Path = REPO) -> Tree:
+    """Read the imports of every file, those inside functions and for type checkers too."""
+    paths = [path for top in ("rt_decoder", "calibration") for path in (repo / top).rglob("*.py")]
+    tree = Tree(sorted(path.relative_to(repo).as_posix() for path in paths), [], [])
+    for file in tree.files:
+        module = ast.parse((repo / file).read_text(encoding="utf-8"))
+        modules = set()  # local names that stand for a file of ours
+        for line, name, local, lazy in _imported(module, file):
+            target = next((path for path in _homes(name) if path in tree.files), "")
+            late = lazy and file == LAZY and target.startswith("calibration/")
+            if target not in ("", file) and not late:
+                tree.imports.append(Import(file, line, target))
+            if target and PRIVATE.search(name):
+                tree.private.append(f"{file}:{line} imports {name}, a private name")
+            if target in _homes(name)[:2]:
+                modules.add(local)
+        tree.private.extend(
+            f"{file}:{node.lineno} takes {ast.unparse(node)}, a private name of another file"
+            for node in ast.walk(module)
+            if isinstance(node, ast.Attribute) and PRIVATE.match(node.attr)
+            if ast.unparse(node.value) in modules
+        )
+    return tree
+
+
+def _imported(module: ast.Module, file: str) -> Iterator[tuple[int, str, str, bool]]:
+    """Yield (line, full name, local name, whether by `import_module` in a function)."""
+    functions = (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef))
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            up = getattr(node, "level", 0)
+            parents = [*(file.split("/")[:-up] if up else []), getattr(node, "module", None)]
+            base = "".join(f"{part}." for part in parents if part)
+            for alias in node.names:
+                yield node.lineno, base + alias.name, alias.asname or alias.name, False
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            text = next((n.value for n in ast.walk(node) if isinstance(n, ast.Constant)), "")
+            yield node.lineno, str(text).rstrip("."), "", id(node) in inside
+
+
+def _homes(name: str) -> list[str]:
+    """Files that a full name could live in, the longest path first."""
+    parts = name.split(".")
+    stems = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    return [f"{stem}{ending}" for stem in stems for ending in (".py", "/__init__.py")]
+
+
+def room_of(file: str) -> str:
+    """Room whose row names the file, or else its folder; "" where none does."""
+    return PLACES.get(file.removesuffix(".py")) or PLACES.get(f"{file.rpartition('/')[0]}/", "")
+
+
+def circles(arrows: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Circles, each cut at one arrow before the next is looked for."""
+    graph: dict[str, set[str]] = {}
+    for start, end in arrows:
+        graph.setdefault(start, set()).add(end)
+    found: list[list[str]] = []
+    while True:
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            found.append(error.args[1][::-1])  # each imports the next
+            graph[found[-1][0]].discard(found[-1][1])
+        else:
+            return found
+
+
+def room_arrows(tree: Tree) -> set[tuple[str, str]]:
+    """Every two rooms of which the first imports the second."""
+    arrows = {(room_of(one.file), room_of(one.target)) for one in tree.imports}
+    return {(here, there) for here, there in arrows if here and there and here != there}
+
+
+def violations(tree: Tree) -> list[str]:
+    """One sentence for every rule that is broken."""
+    found = [
+        f"{file}:1 has no room in scripts/layout.py" for file in tree.files if not room_of(file)
+    ]
+    for one in dict.fromkeys(tree.imports):
+        found += [f"{one.file}:{one.line} imports {one.target}: {why}" for why in _wrong(one)]
+    for files in circles((one.file, one.target) for one in tree.imports):
+        line = next(one.line for one in tree.imports if [one.file, one.target] == files[:2])
+        found.append(f"{files[0]}:{line} imports itself in a circle: {', '.join(files)}")
+    return found + tree.private
+
+
+def _wrong(one: Import) -> Iterator[str]:
+    """Yield why an import breaks a rule."""
+    here, there = room_of(one.file), room_of(one.target)
+    room = ROOMS.get(here)
+    if room is None or not there:
+        return
+    if here == there:
+        if room.shared != "*" and Path(one.target).stem not in room.shared.split():
+            yield f"files of {here} do not import each other"
+    elif there.startswith("calibration") and not here.startswith("calibration"):
+        yield f"the live side reaches calibration in {LAZY} only, by name inside a function"
+    elif ORDER.index(there) > ORDER.index(here):
+        yield f"{there} comes after {here} in the flow, and no import climbs back"
+    elif there not in room.imports.split():
+        yield f"{here} may import {room.imports.replace(' ', ', ') or 'nothing of ours'}"
+
+
+def drawing(tree: Tree) -> str:
+    """Rooms in levels, then a table of what each imports."""
+    level, arrows = dict.fromkeys(ROOMS, 1), room_arrows(tree)
+    for name in ROOMS:  # one above the highest room that it imports
+        level[name] = 1 + max((level[there] for here, there in arrows if here == name), default=0)
+    lines = ["A room imports only rooms on lower levels.", ""]
+    for n in range(max(level.values()), 0, -1):
+        lines.append(f"{n:3}  " + "  ".join(f"[ {name} ]" for name in ROOMS if level[name] == n))
+    lines += ["", f"{'room':22}{'what lives there':37}imports", ""]
+    for name, room in ROOMS.items():
+        imports = ", ".join(other for other in ROOMS if (name, other) in arrows) or "-"
+        first = f"{name:22}{room.about:37}"
+        lines += textwrap.wrap(imports, 110, initial_indent=first, subsequent_indent=" " * 59)
+    return "\n".join(lines) + "\n"
+
+
+def figures(tree: Tree) -> dict[str, float]:
+    """Figures of the layout, for those who watch how it changes."""
+    arrows, sizes = room_arrows(tree), Counter(map(room_of, tree.files))
+    return {
+        "rooms": len(ROOMS),
+        "circles": len(circles((i.file, i.target) for i in tree.imports)) + len(circles(arrows)),
+        "back_arrows": sum(ORDER.index(there) > ORDER.index(here) for here, there in arrows),
+        "private_names": len(tree.private),
+        "files_at_top_of_rt_decoder": sum(str(Path(f).parent) == "rt_decoder" for f in tree.files),
+        "largest_room_share": round(max(sizes.values()) / len(tree.files), 3),
+    }
+
+
+def main() -> int:
+    tree, path = read(), REPO / README
+    wrong = violations(tree)
+    text, block = path.read_text(encoding="utf-8"), f"{START}\n```text\n{drawing(tree)}```\n{END}"
+    if "--write" in sys.argv:
+        text = re.sub(f"{START}.*{END}", lambda _: block, text, flags=re.DOTALL)
+        path.write_text(text, encoding="utf-8")
+    elif "--check" not in sys.argv:
+        print(drawing(tree))
+    if block not in text and {"--write", "--check"} & set(sys.argv):
+        wrong.append(f"{README} needs a new drawing between {START!r} and {END!r}: use --write")
+    print("".join(f"{sentence}\n" for sentence in wrong), end="")
+    if "--json" in sys.argv:
+        print(json.dumps(figures(tree) | {"violations": len(wrong)}))
+    return int("--check" in sys.argv and bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
