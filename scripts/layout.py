@@ -94,7 +94,7 @@ class Tree(NamedTuple):
     private: list[str]
 
 
-def read(repo: Path = REPO) -> Tree:
+def read(repo: Path) -> Tree:
     """Read the imports of every file, those inside functions and for type checkers too."""
     paths = [path for top in ("rt_decoder", "calibration") for path in (repo / top).rglob("*.py")]
     tree = Tree(sorted(path.relative_to(repo).as_posix() for path in paths), [], [])
@@ -229,7 +229,7 @@ def figures(tree: Tree) -> dict[str, float]:
 
 
 def main() -> int:
-    tree, path = read(), REPO / README
+    tree, path = read(REPO), REPO / README
     wrong = violations(tree)
     text, block = path.read_text(encoding="utf-8"), f"{START}\n```text\n{drawing(tree)}```\n{END}"
     if "--write" in sys.argv:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -166,6 +167,29 @@ def test_what_keeps_the_rules_is_let_alone(tmp_path):
         "decoder.py": "import rt_decoder.timing.align",
     }
     assert layout.violations(tree_of(tmp_path, files)) == []
+
+
+def test_a_drawing_that_is_stale_is_told_and_drawn_again(tmp_path, monkeypatch, capsys):
+    tree_of(tmp_path, {"timing/align.py": "import rt_decoder.kernels.sos"})
+    readme = tmp_path / layout.README
+    readme.write_text(f"before\n{layout.START}\n{layout.END}\nafter\n")
+    monkeypatch.setattr(layout, "REPO", tmp_path)
+
+    def run(*options: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["layout.py", *options])
+        return layout.main()
+
+    assert run("--check") == 1
+    assert "needs a new drawing" in capsys.readouterr().out
+    assert run("--write") == 0
+    assert run("--check", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["violations"] == 0
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert re.search(r"^timing .* kernels$", text, re.MULTILINE)
+    (tmp_path / "rt_decoder" / "signal.py").write_text("import rt_decoder.timing.align")
+    assert run("--check") == 1
 
 
 def test_import_stays_light():
