@@ -166,9 +166,7 @@ def same_layout(
         If its rate or a unit has changed, or a needed channel is missing; every difference is told.
     """
     if have.sfreq != want.sfreq:
-        raise ModelMismatch(
-            f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz"
-        )
+        raise ModelMismatch(f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz")
     columns = {name: i for i, name in enumerate(have.ch_names)}
     missing = [
         name for name in want.ch_names if (needed is None or name in needed) and name not in columns
