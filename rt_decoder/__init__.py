@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     )
     from rt_decoder.timing.markers import MarkerRules
 
+    __version__: str
+
 _HOME = {
     "Chunk": "signal",
     "Decoder": "decoder",
@@ -52,6 +54,8 @@ __all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("rt-decoder")
     if name not in _HOME:
         raise AttributeError(f"module 'rt_decoder' has no attribute {name!r}")
     return getattr(import_module(f"rt_decoder.{_HOME[name]}"), name)
