@@ -243,9 +243,9 @@ def _judge(
     both[:, :n_data] += injected
     stage.reset()
     passed = (_run(stage, both, info, bad)[:, :n_data] - out) / scale
-    injected = injected / scale
+    wanted = injected / scale
     use = span & ~bad
-    return attenuation, float(np.sum(passed[use] * injected[use]) / np.sum(injected[use] ** 2))
+    return attenuation, float(np.sum(passed[use] * wanted[use]) / np.sum(wanted[use] ** 2))
 
 
 def _run(stage: Regressors, data: np.ndarray, info: SignalInfo, bad: np.ndarray) -> np.ndarray:

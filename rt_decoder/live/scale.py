@@ -50,6 +50,6 @@ class ScaleCheck:
         self._n += len(steps)
         if not self.done:
             return None
-        usual = np.ma.masked_equal(self._sums, 0.0) / np.maximum(self._counts, 1.0)
-        usual = np.ma.median(usual, axis=0).filled(0.0)
+        pieces = np.ma.masked_equal(self._sums, 0.0) / np.maximum(self._counts, 1.0)
+        usual = np.ma.median(pieces, axis=0).filled(0.0)
         return np.asarray(usual / np.maximum(self.expected, np.finfo(float).tiny))
