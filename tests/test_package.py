@@ -20,6 +20,13 @@ def test_version_is_that_of_the_project():
     assert rt_decoder.__version__ == VERSION
 
 
+def test_citation_and_changelog_tell_this_version():
+    citation = (REPO / ".github" / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {VERSION}" in citation.splitlines()
+    changelog = (REPO / ".github" / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{VERSION}]" in changelog
+
+
 def test_version_costs_nothing_at_import():
     code = "import sys, rt_decoder; print('importlib.metadata' in sys.modules)"
     ran = subprocess.run(
