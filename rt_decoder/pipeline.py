@@ -10,19 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from rt_decoder.cleaning.eye import EyeCorrection
-from rt_decoder.cleaning.filters import Decimator, FilterBank, Rereference, SosFilter
-from rt_decoder.cleaning.guard import Guard
-from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
-from rt_decoder.cleaning.mains import MainsCanceller
-from rt_decoder.cleaning.muscle import MuscleGate
-from rt_decoder.cleaning.projector import Projector
-from rt_decoder.cleaning.regressors import Regressors
-from rt_decoder.cleaning.repair import ChannelRepair
+from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
 from rt_decoder.decoding.features import FeatureWindow
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.readout import Posterior
@@ -35,76 +27,34 @@ from rt_decoder.model import Model
 from rt_decoder.signal import Chunk, Features, Marker, Readout, Reason, SignalInfo, reason_names
 from rt_decoder.timing.framing import Framer
 
-__all__ = ["CLEANING", "Pipeline", "Stage"]
+__all__ = ["Pipeline"]
 
 
 _SETTLING = np.uint16(Reason.SETTLING)
 
 
-class Stage(Protocol):
-    """One step of the path; see `tests/contract.py` for the laws that all keep."""
-
-    info: SignalInfo  # what comes out
-
-    @property
-    def delay(self) -> float:
-        """Time in s by which the output lags the input."""
-        ...
-
-    @property
-    def settling(self) -> float:
-        """Time in s after a reset until nothing is left of how the stage was primed."""
-        ...
-
-    def process(self, chunk: Chunk) -> Chunk:
-        """Compute the next samples; the arrays are the stage's own, valid until the next call."""
-        ...
-
-    def reset(self) -> None:
-        """Back to the state before the first sample."""
-        ...
-
-
-# cleaning stages by the name that they have in a model, in flow order before and after the filter
-_BEFORE: dict[str, Callable[..., Stage]] = {"muscle": MuscleGate, "mains": MainsCanceller}
-_REPAIR: dict[str, Callable[..., Stage]] = {"repair": ChannelRepair}
-_AFTER: dict[str, Callable[..., Stage]] = {
-    "projector": Projector,
-    "eye": EyeCorrection,
-    "regressors": Regressors,
-    "heartbeat": HeartbeatTemplate,
-}
-CLEANING = (*_BEFORE, *_REPAIR, *_AFTER)
-
-
 def _stages(
     model: Model, fast: SignalInfo, factor: int, without: Collection[str]
 ) -> dict[str, Stage]:
-    """The stages up to the ring, in flow order."""
+    """The stages up to the ring, in the order of `FLOW`: those for which there are arguments."""
     info, features = model.info, model.recipe["features"]
-
-    def cleaning(makers: dict[str, Callable[..., Stage]]) -> dict[str, Stage]:
-        fitted = {name: model.cleaning[name] for name in makers if name in model.cleaning}
-        return {
-            name: makers[name](info, **arguments)
-            for name, arguments in fitted.items()
-            if name not in without
-        }
-
-    stages: dict[str, Stage] = {}
+    fitted = [name for name in CLEANING if name in model.cleaning and name not in without]
+    arguments: dict[str, dict[str, Any]] = {name: model.cleaning[name] for name in fitted}
+    arguments["filter"] = {"sos": model.sos}
+    arguments["rereference"] = {"kind": model.recipe["stream"]["reference"]}
     if factor > 1:
-        stages["decimate"] = Decimator(fast, factor)
-    stages |= cleaning(_BEFORE)
-    stages["filter"] = SosFilter(info, model.sos)
-    stages |= cleaning(_REPAIR)
-    stages["rereference"] = Rereference(info, model.recipe["stream"]["reference"])
-    stages |= cleaning(_AFTER)
+        arguments["decimate"] = {"factor": factor}
     if features["kind"] == "bandpower":
-        picked = info.pick(range(model.n_picks))
-        stages["bank"] = FilterBank(picked, features["bands"], features["band_order"])
+        arguments["bank"] = {"bands": features["bands"], "order": features["band_order"]}
+    infos = {"decimate": fast, "bank": info.pick(range(model.n_picks))}
+    after_guard = {
+        name: row.make(infos.get(name, info), **arguments[name])
+        for name, row in FLOW.items()
+        if name in arguments
+    }
     jump = model.channel_jump if model.channel_jump.size else None
-    settling = sum(stage.settling for stage in stages.values())
-    return {"guard": Guard(fast, jump, settling), **stages}
+    settling = sum(stage.settling for stage in after_guard.values())
+    return {"guard": FLOW["guard"].make(fast, jump, settling), **after_guard}
 
 
 def _window(model: Model, info: SignalInfo) -> FeatureWindow:

@@ -13,7 +13,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Recipe", "parse_option", "read_recipe", "recipe_options"]
+__all__ = ["STAGES", "Recipe", "parse_option", "read_recipe", "recipe_options"]
+
+# Cleaning stages that `stages` of [clean] chooses among, in flow order. Mains and projections are
+# asked for by keys of their own; `cleaning.stages` holds the table of all stages.
+STAGES = ("muscle", "repair", "eye", "regressors", "heartbeat")
 
 
 def _key(default: Any, about: str) -> Any:
@@ -70,7 +74,7 @@ class Clean:
     """What is taken out that is not brain, by which stages."""
 
     stages: tuple = _key(
-        ("muscle", "repair", "eye", "regressors", "heartbeat"),
+        STAGES,
         "cleaning stages to fit; those that a recording does not allow are left out",
     )
     references: tuple = _key(
@@ -85,8 +89,7 @@ class Clean:
     )
 
     def __post_init__(self) -> None:
-        known = ("muscle", "repair", "eye", "regressors", "heartbeat")
-        _need(set(self.stages) <= set(known), f"stages among {', '.join(known)}", self.stages)
+        _need(set(self.stages) <= set(STAGES), f"stages among {', '.join(STAGES)}", self.stages)
         _need(set(self.projections) <= {"ssp", "sss"}, "projections ssp, sss", self.projections)
         _need(self.mains in ("notch", "adaptive"), "mains notch or adaptive", self.mains)
 

@@ -47,7 +47,7 @@ from rt_decoder.cleaning.muscle import MuscleGate
 from rt_decoder.cleaning.qrs import find_beats
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
-from rt_decoder.pipeline import Stage
+from rt_decoder.cleaning.stages import Stage
 from rt_decoder.signal import Chunk, SignalInfo
 from rt_decoder.simulation.participant import Participant
 

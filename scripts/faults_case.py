@@ -29,6 +29,7 @@ from rt_decoder.files.read import read_recording  # noqa: E402
 from rt_decoder.files.recording import Recording  # noqa: E402
 from rt_decoder.live.session import Session  # noqa: E402
 from rt_decoder.model import Model  # noqa: E402
+from rt_decoder.recipe import STAGES  # noqa: E402
 from rt_decoder.recorded import decode_recording, recorded_start  # noqa: E402
 from rt_decoder.replay.fault_plan import schedule  # noqa: E402
 from rt_decoder.replay.faults import Fault, parse_faults  # noqa: E402
@@ -48,7 +49,7 @@ from rt_decoder.sinks.log import JsonlLog  # noqa: E402
 from rt_decoder.sinks.record import Recorder  # noqa: E402
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice  # noqa: E402
 from rt_decoder.timing.markers import MarkerRules  # noqa: E402
-from tests.cleaned import CUES, N_CHANNELS, STAGES, drafted, labelled  # noqa: E402
+from tests.cleaned import CUES, N_CHANNELS, drafted, labelled  # noqa: E402
 from tests.small import VECTORS, WORDS, lines, timeless  # noqa: E402
 
 SETTLED_S = 2.0  # after a fault, or the start, the time of a sample has to be right again

@@ -46,7 +46,7 @@ ROOMS = {
     "decoding": Room("window to word", "kernels values", shared=""),
     "files": Room("every file format, read and written", "values timing"),
     "path": Room("a source or a recording, decoded",
-        "kernels values timing cleaning decoding files", "__init__ pipeline decoder recorded"),
+        "kernels values timing cleaning decoding files", "__init__ pipeline decoder recorded cleaning/stages"),
     "simulation": Room("a participant with known truth", "values"),
     "sources/lsl": Room("the Lab Streaming Layer", "values files"),
     "sources/fieldtrip": Room("a FieldTrip buffer", "values files"),

@@ -13,12 +13,12 @@ from calibration.cleaning.chain import fit_cleaning
 from calibration.events import Event, LabelledRecording
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
+from rt_decoder.recipe import STAGES
 from rt_decoder.simulation.disturbance import ARTIFACTS, CLEANING
 from rt_decoder.simulation.participant import Participant
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import VECTORS, WORDS, random_model, small_recipe
 
-STAGES = ("muscle", "repair", "eye", "regressors", "heartbeat")
 CUES = (("blink", 4.0, 16.0), ("saccade", 16.0, 28.0), ("rest", 28.0, 36.0))
 SFREQ = 250.0
 # a minute is short: heart and breath are twice what they usually are

@@ -16,13 +16,14 @@ import pytest
 
 from calibration.demo import save_recording
 from calibration.design import draft_model
+from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.commands.clean import clean_file
 from rt_decoder.commands.run import LiveOptions, open_session
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
-from rt_decoder.pipeline import CLEANING
+from rt_decoder.recipe import STAGES
 from rt_decoder.recorded import decode_recording, hops_of_recording
 from rt_decoder.replay.replay import replay
 from rt_decoder.signal import CORRECTED, Chunk, Reason, SignalInfo
@@ -30,7 +31,7 @@ from rt_decoder.sinks.clean_outlet import CleanOutlet
 from rt_decoder.sources.lsl.find import resolve
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.source import LslSource
-from tests.cleaned import N_CHANNELS, STAGES, fitted, scene, without_channels
+from tests.cleaned import N_CHANNELS, fitted, scene, without_channels
 from tests.contract import allocated
 from tests.lsl_loopback import wait_for
 from tests.small import call, small_recipe

@@ -15,14 +15,15 @@ from calibration.cleaning.seen import collect, cues, onsets, unlocked_share
 from calibration.design import build_design
 from calibration.events import Event
 from calibration.report.stages import stage_summary
+from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
-from rt_decoder.pipeline import CLEANING, Pipeline
-from rt_decoder.recipe import Fit
+from rt_decoder.pipeline import Pipeline
+from rt_decoder.recipe import STAGES, Fit
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, ModelMismatch
-from tests.cleaned import STAGES, drafted, fitted, labelled, scene, without_channels
+from tests.cleaned import drafted, fitted, labelled, scene, without_channels
 from tests.small import WORDS, random_model, small_recipe, small_recording, timeless
 
 

@@ -16,10 +16,11 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.model_file import save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.pipeline import Pipeline
+from rt_decoder.recipe import STAGES
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import CORRECTED, Chunk, Readout, Reason
 from rt_decoder.sinks.log import readout_line
-from tests.cleaned import STAGES, fitted, scene
+from tests.cleaned import fitted, scene
 from tests.small import lines, timeless
 from tests.test_parity import BOTH, MARKERS, Case, Session, check, with_holes
 

@@ -20,13 +20,14 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
+from rt_decoder.recipe import STAGES
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout, Reason, SignalInfo
 from rt_decoder.simulation.disturbance import CLEANING
 from rt_decoder.simulation.participant import Participant, Simulation
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.auxiliary.stream import AuxiliaryStream
-from tests.cleaned import N_CHANNELS, SFREQ, STAGES, drafted, labelled, scene
+from tests.cleaned import N_CHANNELS, SFREQ, drafted, labelled, scene
 from tests.small import VECTORS, WORDS, timeless
 from tests.test_joined import OFFSET, SKEW, Clock, Fake, run
 

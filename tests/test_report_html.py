@@ -22,11 +22,12 @@ from calibration.report.html import report_page, write_report
 from calibration.report.stages import stage_summary
 from calibration.report.stretch import look
 from calibration.report.text import cleaning_lines
+from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
-from rt_decoder.pipeline import CLEANING
-from tests.cleaned import STAGES, fitted, labelled, scene
+from rt_decoder.recipe import STAGES
+from tests.cleaned import fitted, labelled, scene
 from tests.small import call, fake_embedder, fit_small, small_recipe, small_recording
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.design import CUE
+from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
-from rt_decoder.pipeline import CLEANING
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import CORRECTED, Chunk, SignalInfo
 

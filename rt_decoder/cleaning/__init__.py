@@ -1,5 +1,4 @@
-"""Stages that take out what is not brain, in flow order.
+"""Stages that take out what is not brain; `stages` lists them in flow order.
 
-repair, eye, regressors, heartbeat, muscle; each is fitted by the module of `calibration` that its
-docstring names.
+Each is fitted by the module of its name in `calibration.cleaning`.
 """

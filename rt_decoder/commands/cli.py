@@ -404,7 +404,7 @@ def _calibration(module: str) -> Any:
 
 def _without(text: str) -> tuple[str, ...]:
     """Stages by name; a wrong one is refused."""
-    from rt_decoder.pipeline import CLEANING
+    from rt_decoder.cleaning.stages import CLEANING
 
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if names == ("all",):

@@ -1,0 +1,88 @@
+"""The table of stages: every step of a sample between the framing and the ring, in flow order.
+
+`pipeline` builds them from this table. A new cleaning stage is one row here, and one in
+`calibration.cleaning.stages`, which fits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from rt_decoder.cleaning.eye import EyeCorrection
+from rt_decoder.cleaning.filters import Decimator, FilterBank, Rereference, SosFilter
+from rt_decoder.cleaning.guard import Guard
+from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
+from rt_decoder.cleaning.mains import MainsCanceller
+from rt_decoder.cleaning.muscle import MuscleGate
+from rt_decoder.cleaning.projector import Projector
+from rt_decoder.cleaning.regressors import Regressors
+from rt_decoder.cleaning.repair import ChannelRepair
+from rt_decoder.signal import Chunk, SignalInfo
+
+__all__ = ["CLEANING", "FLOW", "Stage", "StageRow"]
+
+
+class Stage(Protocol):
+    """One step of the path; see `tests/contract.py` for the laws that all keep."""
+
+    info: SignalInfo  # what comes out
+
+    @property
+    def delay(self) -> float:
+        """Time in s by which the output lags the input."""
+        ...
+
+    @property
+    def settling(self) -> float:
+        """Time in s after a reset until nothing is left of how the stage was primed."""
+        ...
+
+    def process(self, chunk: Chunk) -> Chunk:
+        """Compute the next samples; the arrays are the stage's own, valid until the next call."""
+        ...
+
+    def reset(self) -> None:
+        """Back to the state before the first sample."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """A stage in the table.
+
+    Attributes
+    ----------
+    make : callable
+        Its class, which takes the `SignalInfo` of what comes in and arguments by name.
+    title : str
+        What it does, for people.
+    fitted : bool
+        Whether it is a cleaning stage: it runs where calibration put its arguments into
+        `Model.cleaning`, and may be left out.
+    """
+
+    make: Callable[..., Stage]
+    title: str
+    fitted: bool = False
+
+
+# by the name that a stage has in models, recipes, logs and reports
+FLOW: Mapping[str, StageRow] = {
+    "guard": StageRow(Guard, "Samples that no sensor gives, held"),
+    "decimate": StageRow(Decimator, "Brought down to the model's rate"),
+    "muscle": StageRow(
+        MuscleGate, "Muscles and movements: such samples are flagged, not changed", fitted=True
+    ),
+    "mains": StageRow(MainsCanceller, "Mains, tracked and subtracted", fitted=True),
+    "filter": StageRow(SosFilter, "Band-pass and notch"),
+    "repair": StageRow(ChannelRepair, "Bad channels, replaced by their neighbours", fitted=True),
+    "rereference": StageRow(Rereference, "Common reference, subtracted"),
+    "projector": StageRow(Projector, "Projections of the recording", fitted=True),
+    "eye": StageRow(EyeCorrection, "Blinks and gaze", fitted=True),
+    "regressors": StageRow(Regressors, "Heart, breath and other recorded references", fitted=True),
+    "heartbeat": StageRow(HeartbeatTemplate, "Heartbeat, by a template", fitted=True),
+    "bank": StageRow(FilterBank, "Power in frequency bands"),
+}
+CLEANING = tuple(name for name, row in FLOW.items() if row.fitted)
