@@ -107,20 +107,16 @@ def fit_chain(channels: int, seconds: float) -> dict[str, Stage]:
 
     jump = 10.0 * np.abs(np.diff(simulation.data, axis=0)).max(axis=0)
     add("guard", Guard(info, jump, settling=1.0))
-    add("muscle", MuscleGate(info, **arguments(fit_muscle(hop.data, info, bad, 50.0))))
+    add("muscle", MuscleGate(info, **fit_muscle(hop.data, info, bad, 50.0).arguments))
     add("filter", SosFilter(info, SOS))
-    add("repair", ChannelRepair(info, **arguments(fit_repair(hop.data, info, bad))))
+    add("repair", ChannelRepair(info, **fit_repair(hop.data, info, bad).arguments))
     add("rereference", Rereference(info, "average"))
     cued = [EyeSpan(int(a * SFREQ), int(b * SFREQ), kind) for kind, a, b in CUES]
-    add("eye", EyeCorrection(info, **arguments(fit_eye(hop.data, info, bad, cued=cued, rank=4))))
+    eye = fit_eye(hop.data, info, bad, cued=cued, rank=4)
+    add("eye", EyeCorrection(info, **eye.arguments))
     add("regressors", fit_regressors(hop.data, info))
     add("heartbeat", fit_heartbeat(hop.data, info, bad))
     return stages
-
-
-def arguments(fit: Any) -> dict[str, Any]:
-    """What a stage's constructor takes, of a fit."""
-    return {name: getattr(fit, name) for name in fit.__slots__ if name != "report"}
 
 
 def fit_regressors(data: np.ndarray, info: SignalInfo) -> Regressors:

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from calibration.cleaning.chain import fit_cleaning
-from calibration.cleaning.seen import collect, cues, onsets, unlocked_share
+from calibration.cleaning.seen import Seen, cues, onsets, unlocked_share
+from calibration.cleaning.stages import FITS
 from calibration.design import build_design
 from calibration.events import Event
-from calibration.report.stages import stage_summary
-from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
@@ -136,10 +135,10 @@ def test_cues_last_until_the_next_cue() -> None:
     marks += [("cue/unknown", 55.0)]
     markers = tuple(Marker(label, time, round(250 * time)) for label, time in marks)
     model = drafted(recording)
-    seen = collect(model, [labelled(replace(recording, markers=markers))], ("guard",), 1.0)
-    found = [(span.kind, span.start / 250, span.stop / 250) for span in cues(seen, model)]
+    seen = Seen(model, [labelled(replace(recording, markers=markers))], "muscle")
+    found = [(span.kind, span.start / 250, span.stop / 250) for span in cues(seen)]
     assert found == [("blink", 5.0, 9.0), ("rest", 9.0, 20.0), ("saccade", 20.0, 40.0)]
-    np.testing.assert_array_equal(onsets(seen, model), [3000])
+    np.testing.assert_array_equal(onsets(seen), [3000])
 
 
 def pulsed(sfreq: float, *, lost: slice = slice(0, 0), at: int = 0) -> Recording:
@@ -160,22 +159,22 @@ def pulsed(sfreq: float, *, lost: slice = slice(0, 0), at: int = 0) -> Recording
 
 
 @pytest.mark.parametrize(
-    ("recording", "stage", "late"),
+    ("recording", "late"),
     [
-        (pulsed(250.0), "guard", 0),
-        (pulsed(250.0, lost=slice(5000, 5300)), "guard", 0),
-        (pulsed(250.0, at=6321), "guard", 0),
-        (pulsed(500.0), "decimate", 1),
+        (pulsed(250.0), 0),
+        (pulsed(250.0, lost=slice(5000, 5300)), 0),
+        (pulsed(250.0, at=6321), 0),
+        (pulsed(500.0), 1),
     ],
     ids=["plain", "gap", "stream lost and back", "twice the rate"],
 )
-def test_events_are_found_where_their_samples_are(recording, stage, late) -> None:
+def test_events_are_found_where_their_samples_are(recording, late) -> None:
     """In what a stage is fitted on, whatever happened to the index."""
     model = drafted(scene())
-    seen = collect(model, [labelled(recording)] * 2, (stage,), 1.0)
-    rows = onsets(seen, model)
+    seen = Seen(model, [labelled(recording)] * 2, "muscle")
+    rows = onsets(seen)
     assert len(rows) >= 2 * len(recording.markers) - 4  # a hop or two are lost at each seam
-    near = seen.data[rows[:, None] + np.arange(-6, 7), 0]
+    near = seen.samples.data[rows[:, None] + np.arange(-6, 7), 0]
     peak = np.argmax(np.abs(near), axis=1) - 6
     assert np.abs(peak).max() <= late
 
@@ -183,7 +182,7 @@ def test_events_are_found_where_their_samples_are(recording, stage, late) -> Non
 def test_what_has_not_settled_teaches_nothing() -> None:
     recording = pulsed(250.0, lost=slice(5000, 5300))
     model = drafted(scene())
-    seen = collect(model, [labelled(recording)], ("filter",), 1.0)
+    seen = Seen(model, [labelled(recording)], "repair").samples
     n_settle = round(250 * sum(s.settling for s in Pipeline(model).stages.values()))
     indices = np.array([index for _, index in seen.rows])
     (jump,) = np.flatnonzero(np.diff(indices) > 100)  # half a second later, when it was certain
@@ -217,10 +216,6 @@ def test_nothing_to_fit_on_is_one_sentence() -> None:
     recording = scene()
     with pytest.raises(ValueError, match="at least one hop"):
         fit_cleaning(drafted(recording), [labelled(recording)], share=0.0)
-
-
-def test_every_stage_has_its_place_in_the_pipeline() -> None:
-    assert set(STAGES) <= set(CLEANING)
 
 
 def test_without_events_the_eye_stage_is_fitted_all_the_same() -> None:
@@ -259,7 +254,7 @@ def test_the_adaptive_canceller_is_fitted_by_nobody_and_judged_all_the_same(size
     recording = replace(recording, data=data)
     _, report = fit_cleaning(random_model(recording, recipe), [labelled(recording)])
     told = report["mains"]
-    what, taken, kept = stage_summary("mains", told)
+    what, taken, kept = FITS["mains"].summary(told)
     assert what == "50 Hz, 100 Hz"
     assert "100 Hz not there" in taken
     assert kept.count("%") == 2

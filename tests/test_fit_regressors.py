@@ -9,6 +9,7 @@ import pytest
 
 from calibration.cleaning.reference_search import smoothed, without_evoked
 from calibration.cleaning.regressors import fit_regressors
+from calibration.cleaning.stage_fit import LeftOut
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.regressors import Regressors
@@ -56,14 +57,15 @@ def good(data):
 def live(fit, data, info=INFO):
     n = len(data)
     flags, channel_flags = np.zeros(n, np.uint16), np.zeros(data.shape, np.uint16)
-    return fit.stage(info).process(Chunk(data, np.arange(n) / SFREQ, 0, flags, channel_flags))
+    stage = Regressors(info, **fit.arguments)
+    return stage.process(Chunk(data, np.arange(n) / SFREQ, 0, flags, channel_flags))
 
 
 @pytest.mark.parametrize("late", [0, 2])
 def test_finds_lag_and_weights(late):
     data, artifact, _ = recording(late=late)
     fit = fit_regressors(data, INFO, good(data))
-    assert fit.names == ("ECG", "RESP")
+    assert fit.arguments["names"] == ["ECG", "RESP"]
     ecg = fit.report["references"]["ECG"]
     assert ecg["lag_ms"] == pytest.approx(1e3 * late / SFREQ, abs=1.0)
     out = live(fit, data)
@@ -71,33 +73,37 @@ def test_finds_lag_and_weights(late):
     assert 10 * np.log10(np.sum(artifact**2) / np.sum(left**2)) > 20.0
     assert all(found["attenuation_db"] > 12.0 for found in fit.report["references"].values())
     assert 0.98 < fit.report["injected_gain"] < 1.01
-    assert isinstance(fit.stage(INFO), Regressors)
     json.dumps(fit.report, allow_nan=False)
 
 
 def test_weights_are_ridge_regression():
     data, _, _ = recording()
     fit = fit_regressors(data, INFO, good(data), names=["RESP"])
-    assert fit.names == ("RESP",)
-    z = smoothed(data[:, -1], fit.smoothing[0], SFREQ) / fit.scale[0]
+    assert fit.arguments["names"] == ["RESP"]
+    z = smoothed(data[:, -1], fit.arguments["smoothing"][0], SFREQ) / fit.arguments["scale"][0]
     assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0)
-    z = np.stack([np.r_[np.full(lag, z[0]), z[: len(z) - lag]] for _, lag in fit.taps], 1)
+    z = np.stack(
+        [np.r_[np.full(lag, z[0]), z[: len(z) - lag]] for _, lag in fit.arguments["taps"]], 1
+    )
     k, n = z.shape[1], len(z)
     tall = np.vstack([z, np.sqrt(1e-3 * n) * np.eye(k)])
     want = np.linalg.lstsq(tall, np.vstack([data[:, :C], np.zeros((k, C))]))[0]
-    assert np.allclose(fit.weights, want, rtol=1e-8, atol=1e-14)
-    assert np.allclose(fit.inverse @ (z.T @ z / n + 1e-3 * np.eye(k)), np.eye(k), atol=1e-8)
+    assert np.allclose(fit.arguments["weights"], want, rtol=1e-8, atol=1e-14)
+    assert np.allclose(
+        fit.arguments["inverse"] @ (z.T @ z / n + 1e-3 * np.eye(k)), np.eye(k), atol=1e-8
+    )
 
 
 def test_a_reference_that_explains_nothing_is_left_out():
     data, _, rng = recording()
     data[:, -2] = 1e-3 * rng.standard_normal(len(data))
     fit = fit_regressors(data, INFO, good(data))
-    assert fit.names == ("RESP",)
+    assert fit.arguments["names"] == ["RESP"]
     assert not fit.report["references"]["ECG"]["kept"]
     data[:, -1] = 0.0  # a dead belt
-    assert fit_regressors(data, INFO, good(data)) is None
-    assert fit_regressors(data[:, :C], INFO.pick(list(range(C))), good(data)) is None
+    nothing = LeftOut("no reference explains anything of the data")
+    assert fit_regressors(data, INFO, good(data)) == nothing
+    assert fit_regressors(data[:, :C], INFO.pick(list(range(C))), good(data)) == nothing
 
 
 def test_bad_samples_teach_nothing():
@@ -108,9 +114,9 @@ def test_bad_samples_teach_nothing():
     for size in (1.0, 2.0):
         data[bad] = size
         fits.append(fit_regressors(data, INFO, bad))
-    assert np.allclose(fits[0].weights, fits[1].weights, rtol=1e-9)
-    assert np.allclose(fits[0].spread, fits[1].spread)
-    assert fits[0].spread.max() < 2e-5
+    assert np.allclose(fits[0].arguments["weights"], fits[1].arguments["weights"], rtol=1e-9)
+    assert np.allclose(fits[0].arguments["spread"], fits[1].arguments["spread"])
+    assert fits[0].arguments["spread"].max() < 2e-5
 
 
 def test_a_reference_that_moves_with_the_task_does_not_learn_it():
@@ -125,9 +131,12 @@ def test_a_reference_that_moves_with_the_task_does_not_learn_it():
     moved = []
     for evoked in (None, (onsets, 125)):
         fit = fit_regressors(data, INFO, good(data), names=["RESP"], evoked=evoked)
-        gasp = 2e-3 * wave / fit.scale[0]
-        taps = [np.r_[np.zeros(lag), gasp[: len(gasp) - lag]] for _, lag in fit.taps]
-        moved.append(np.abs(np.array(taps).T @ fit.weights @ pattern).max() / (pattern @ pattern))
+        gasp = 2e-3 * wave / fit.arguments["scale"][0]
+        taps = [np.r_[np.zeros(lag), gasp[: len(gasp) - lag]] for _, lag in fit.arguments["taps"]]
+        moved.append(
+            np.abs(np.array(taps).T @ fit.arguments["weights"] @ pattern).max()
+            / (pattern @ pattern)
+        )
     assert moved[0] > 0.5
     assert moved[1] < 0.5 * moved[0]
 
@@ -158,7 +167,6 @@ def test_a_noisy_belt_is_smoothed():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: (data[:1000], np.zeros(1000, bool)), "need 20 s of good samples"),
         (lambda data: (data, np.zeros(7, bool)), "need data of shape"),
         (lambda data: (data[:, 1:], good(data)), "need data of shape"),
     ],
@@ -167,6 +175,12 @@ def test_bad_input_is_refused(change, message):
     data, bad = change(recording(30.0)[0])
     with pytest.raises(ValueError, match=message):
         fit_regressors(data, INFO, bad)
+
+
+def test_too_short_is_left_out_with_a_reason():
+    fit = fit_regressors(recording(30.0)[0][:1000], INFO, np.zeros(1000, bool))
+    assert isinstance(fit, LeftOut)
+    assert "need 20 s of good samples" in fit.reason
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 
 from calibration.cleaning.heartbeat import fit_heartbeat, locked_mean
 from calibration.cleaning.heartbeat_source import find_source
+from calibration.cleaning.stage_fit import LeftOut
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
@@ -269,7 +270,8 @@ def heart_db(seed, n_channels, seconds):
     test = person.simulate(duration=seconds[1], seed=2)
     x = filtered(test.data, info)
     heart = filtered(test.components["heart"], info)
-    out = fit.stage(info).process(make_chunk(regressed(x, info, weights)[0], info.sfreq)).data
+    stage = HeartbeatTemplate(info, **fit.arguments)
+    out = stage.process(make_chunk(regressed(x, info, weights)[0], info.sfreq)).data
     left = heart - (x - out)
     settled = slice(round(5 * info.sfreq), None)
     alone = regressed(heart, info, weights)[0]
@@ -322,8 +324,8 @@ def test_words_are_not_taken_for_beats(seed):
     info = person.info.pick(picks)
     x = filtered((recording.data - recording.components["heart"])[:, picks], info)
     fit = fit_heartbeat(x, info, np.zeros(len(x), bool))
-    assert not fit.found
-    assert "no source" in fit.report["reason"]
+    assert isinstance(fit, LeftOut)
+    assert "no source" in fit.reason
     onsets = np.array([event.index for event in recording.events])
     # a source that answers words beyond all doubt
     ecg = 1e-5 * np.random.default_rng(0).standard_normal((len(x), 1))
@@ -357,7 +359,8 @@ def test_eegmat(data_dir, subject, least_db, most_left):
         fit = fit_heartbeat(x[train], info, np.zeros(len(x[train]), bool))
         assert fit.report["source"] == "ECG"
         assert fit.report["preserved"] == pytest.approx(1.0, abs=0.02)
-        out[test] = fit.stage(info).process(make_chunk(x[test], sfreq)).data
+        stage = HeartbeatTemplate(info, **fit.arguments)
+        out[test] = stage.process(make_chunk(x[test], sfreq)).data
     peaks = find_beats(x, info, np.eye(n_data + 1)[-1])[0].peaks
     good, n_after, seen = np.zeros(len(x), bool), int(0.8 * sfreq), int(0.04 * sfreq)
     before, after = (locked_mean(y[:, :-1], peaks, good, n_after, 1)[seen:] for y in (x, out))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
-from calibration.cleaning.muscle import MuscleFit, accelerometer_axes, fit_muscle
+from calibration.cleaning.muscle import accelerometer_axes, fit_muscle
+from calibration.cleaning.stage_fit import LeftOut
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
@@ -170,7 +171,7 @@ def test_muscles_of_simulated_persons(sfreq, kind):
     for seed in range(3):
         recording = person(seed, 2, sfreq, kind)
         fit = fitted(seed, sfreq, kind)
-        hit = flagged(fit.stage(recording.info), recording.data, Reason.MUSCLE)
+        hit = flagged(MuscleGate(recording.info, **fit.arguments), recording.data, Reason.MUSCLE)
         loud, absent = bursts(recording)
         assert loud.any()
         # blinks, saccades, heart and mains are there all the time
@@ -178,7 +179,9 @@ def test_muscles_of_simulated_persons(sfreq, kind):
         assert hit[loud].mean() >= (0.75 if sfreq < 200 else 0.87), (seed, hit[loud].mean())
         assert hit[absent].mean() <= 0.05, (seed, hit[absent].mean())
         assert hit[far].mean() <= 0.003, (seed, hit[far].mean())
-        moved = flagged(fit.stage(recording.info), recording.data, Reason.MOVEMENT)
+        moved = flagged(
+            MuscleGate(recording.info, **fit.arguments), recording.data, Reason.MOVEMENT
+        )
         assert not moved.any()
 
 
@@ -193,7 +196,7 @@ def test_a_clench_is_flagged_within_40_ms():
         data = quiet[start - 1000 : start + 200].copy()
         wave = signal.sosfilt(design_sos(250.0, 20.0, order=2), rng.standard_normal((2000, 1)), 0)
         data[1000:] += wave[-200:] / wave.std() * usual
-        hit = flagged(fit.stage(recording.info), data, Reason.MUSCLE)
+        hit = flagged(MuscleGate(recording.info, **fit.arguments), data, Reason.MUSCLE)
         assert not hit[900:1000].any() or bursts(recording)[0][start - 200 : start].any()
         late.append(np.argmax(hit[1000:]) if hit[1000:].any() else 200)
     assert np.median(late) / 250.0 <= 0.04
@@ -206,8 +209,10 @@ def test_eyes_alone_are_neither_muscle_nor_movement():
         still = sum(recording.components[name] for name in BRAIN)
         fit = fit_muscle(still, recording.info, np.zeros(len(still), bool), line_freq=50.0)
         eyes = still + recording.components["blink"] + recording.components["saccade"]
-        assert not flagged(fit.stage(recording.info), eyes, Reason.MOVEMENT).any()
-        assert flagged(fit.stage(recording.info), eyes, Reason.MUSCLE).mean() < 0.01
+        assert not flagged(MuscleGate(recording.info, **fit.arguments), eyes, Reason.MOVEMENT).any()
+        assert (
+            flagged(MuscleGate(recording.info, **fit.arguments), eyes, Reason.MUSCLE).mean() < 0.01
+        )
 
 
 def test_mains_that_come_and_go_are_no_muscle():
@@ -215,7 +220,7 @@ def test_mains_that_come_and_go_are_no_muscle():
     t = np.arange(len(recording.data)) / 250.0
     quiet = sum(recording.components[name] for name in BRAIN)
     hum = 20e-6 * np.sin(2 * np.pi * 50.1 * t)[:, None] * (t > 20.0)[:, None] * np.ones(N_DATA + 4)
-    hit = flagged(fit.stage(recording.info), quiet + hum, Reason.MUSCLE)
+    hit = flagged(MuscleGate(recording.info, **fit.arguments), quiet + hum, Reason.MUSCLE)
     at_once = (t > 20.0) & (t < 20.5)  # switching on is a step
     assert hit[~at_once].mean() < 1e-3
 
@@ -227,7 +232,7 @@ def test_movement_is_flagged_and_nothing_else_is():
     rng = np.random.default_rng(1)
     sway = 300e-6 * np.sin(2 * np.pi * 0.8 * t) * ((t > 40.0) & (t < 45.0))
     hit = flagged(
-        fit.stage(recording.info), quiet + sway[:, None] * rng.uniform(0.7, 1.3, N_DATA + 4),
+        MuscleGate(recording.info, **fit.arguments), quiet + sway[:, None] * rng.uniform(0.7, 1.3, N_DATA + 4),
         Reason.MOVEMENT,
     )  # fmt: skip
     assert hit[(t > 40.3) & (t < 44.8)].all()
@@ -241,18 +246,18 @@ def test_accelerometer():
     data[:, 4:7] = [0.0, 6.0, 8.0] + 0.01 * np.random.default_rng(2).standard_normal((7500, 3))
     data[:, 7] = 0.0
     fit = fit_muscle(data, info, np.zeros(7500, bool))
-    assert fit.acc_limit == pytest.approx(0.3, rel=0.05)  # 3 % of 1 g
+    assert fit.arguments["acc_limit"] == pytest.approx(0.3, rel=0.05)  # 3 % of 1 g
     assert fit.report["accelerometer"] == ["ACC_X", "ACC_Y", "ACC_Z"]
-    assert not flagged(fit.stage(info), data, Reason.MOVEMENT).any()
+    assert not flagged(MuscleGate(info, **fit.arguments), data, Reason.MOVEMENT).any()
     data[5000:5100, 5] += 2.0
-    hit = flagged(fit.stage(info), data, Reason.MOVEMENT)
+    hit = flagged(MuscleGate(info, **fit.arguments), data, Reason.MOVEMENT)
     assert hit[5004:5100].all()
     assert not hit[:5000].any()
     assert not hit[5500:].any()
     turned = data.copy()
     turned[:, 4:7] = turned[:, [5, 4, 6]]  # turning the head slowly shakes nothing
     turned[5000:5100] = turned[4900:5000]
-    assert not flagged(fit.stage(info), turned, Reason.MOVEMENT).any()
+    assert not flagged(MuscleGate(info, **fit.arguments), turned, Reason.MOVEMENT).any()
 
 
 def test_a_calibration_that_holds_bursts_in_30_percent():
@@ -263,9 +268,9 @@ def test_a_calibration_that_holds_bursts_in_30_percent():
         loud[start : start + 300] *= 8.0
     bad = np.zeros(len(clean), bool)
     a, b = (fit_muscle(x, info, bad, 50.0) for x in (clean, loud))
-    assert np.allclose(b.scale, a.scale, rtol=0.15)
-    assert b.on <= 1.5 * a.on
-    hit = flagged(b.stage(info), loud, Reason.MUSCLE).reshape(-1, 1000)
+    assert np.allclose(b.arguments["scale"], a.arguments["scale"], rtol=0.15)
+    assert b.arguments["on"] <= 1.5 * a.arguments["on"]
+    hit = flagged(MuscleGate(info, **b.arguments), loud, Reason.MUSCLE).reshape(-1, 1000)
     assert hit[1:, 20:300].mean() > 0.98
     assert hit[1:, 500:].mean() < 0.01
     assert 0.28 < b.report["held_out"]["muscle"] < 0.5
@@ -274,14 +279,14 @@ def test_a_calibration_that_holds_bursts_in_30_percent():
 def test_samples_that_are_bad_teach_nothing():
     info = sensors(N_DATA)
     data, bad = noise(info, 60.0), np.zeros(15000, bool)
-    plain = fit_muscle(data, info, bad)
+    plain = fit_muscle(data, info, bad).arguments
     # every second second
     bad[:] = np.arange(15000) // 250 % 2 == 0
     data[bad] *= 1.5
-    other = fit_muscle(data, info, bad)
-    blind = fit_muscle(data, info, np.zeros(15000, bool))
-    assert np.allclose(other.scale, plain.scale, rtol=0.15)
-    assert np.median(blind.far) > 1.2 * np.median(other.far)
+    other = fit_muscle(data, info, bad).arguments
+    blind = fit_muscle(data, info, np.zeros(15000, bool)).arguments
+    assert np.allclose(other["scale"], plain["scale"], rtol=0.15)
+    assert np.median(blind["far"]) > 1.2 * np.median(other["far"])
 
 
 def test_dead_channels_are_left_out_and_units_are_told():
@@ -291,18 +296,20 @@ def test_dead_channels_are_left_out_and_units_are_told():
     data[:, 7] *= 1e-3
     fit = fit_muscle(data, info, np.zeros(len(data), bool))
     assert fit.report["left"] == ["E2", "E7"]
-    assert fit.scale[2] == fit.scale[7] == fit.far[2] == 0.0
-    assert not flagged(fit.stage(info), data, Reason.MUSCLE | Reason.MOVEMENT).any()
+    assert fit.arguments["scale"][2] == fit.arguments["scale"][7] == fit.arguments["far"][2] == 0.0
+    assert not flagged(
+        MuscleGate(info, **fit.arguments), data, Reason.MUSCLE | Reason.MOVEMENT
+    ).any()
     json.dumps(fit.report)
 
 
 def test_units_side_by_side_do_not_matter():
     recording, fit = person(0, 2), fitted(0)
     gain = 10.0 ** np.random.default_rng(0).integers(-7, 1, N_DATA + 4)
-    scaled = MuscleFit(**(fit.arguments | {"scale": fit.scale * gain, "far": fit.far * gain}))
+    scaled = fit.arguments | {name: fit.arguments[name] * gain for name in ("scale", "far")}
     data = np.asarray(recording.data[:5000])
-    a = flagged(fit.stage(recording.info), data, Reason.MUSCLE)
-    b = flagged(scaled.stage(recording.info), data * gain, Reason.MUSCLE)
+    a = flagged(MuscleGate(recording.info, **fit.arguments), data, Reason.MUSCLE)
+    b = flagged(MuscleGate(recording.info, **scaled), data * gain, Reason.MUSCLE)
     assert a.any()
     assert np.mean(a != b) < 1e-3
 
@@ -315,7 +322,7 @@ def test_low_rates_say_what_they_cannot_see():
     fit = fit_muscle(data, info, np.zeros(len(data), bool), line_freq=50.0)
     assert "needs a rate of 73 Hz" in fit.report["silent"]
     data[1000:] *= 30.0
-    gate = fit.stage(info)
+    gate = MuscleGate(info, **fit.arguments)
     assert gate.band is None
     assert not flagged(gate, data, Reason.MUSCLE).any()
     data[2000:2100, :] += 1e-3
@@ -324,9 +331,10 @@ def test_low_rates_say_what_they_cannot_see():
 
 def test_nothing_to_look_at():
     info = SignalInfo(250.0, ("a", "b"), ("ecg", "misc"), ("V", "V"))
-    assert fit_muscle(noise(info, 20.0), info, np.zeros(5000, bool)) is None
+    nothing = LeftOut("too little signal above 20 Hz")
+    assert fit_muscle(noise(info, 20.0), info, np.zeros(5000, bool)) == nothing
     info = sensors(2)
-    assert fit_muscle(np.zeros((5000, 2)), info, np.zeros(5000, bool)) is None
+    assert fit_muscle(np.zeros((5000, 2)), info, np.zeros(5000, bool)) == nothing
     gate = MuscleGate(info, np.zeros(2), np.zeros(2))
     assert not gate.process(a_chunk(noise(info, 2.0))).flags.any()
 
@@ -372,8 +380,9 @@ def test_bad_recordings_are_refused():
     info = sensors(2)
     with pytest.raises(ValueError, match="need data of shape"):
         fit_muscle(np.zeros((100, 3)), info, np.zeros(100, bool))
-    with pytest.raises(ValueError, match="need 10 s of good samples"):
-        fit_muscle(noise(info, 20.0), info, np.ones(5000, bool))
+    fit = fit_muscle(noise(info, 20.0), info, np.ones(5000, bool))
+    assert isinstance(fit, LeftOut)
+    assert "need 10 s of good samples" in fit.reason
 
 
 def test_reset_after_a_gap_begins_at_the_new_level():
@@ -404,7 +413,7 @@ def test_people_at_rest_are_mostly_left_alone(data_dir, path, line_freq):
     info = SignalInfo(info.sfreq, info.ch_names, info.ch_types, ("V",) * info.n_channels)
     data = copy(Guard(info).process(a_chunk(recording.data * gains))).data
     fit = fit_muscle(data, info, np.zeros(len(data), bool), line_freq=line_freq)
-    hit = flagged(fit.stage(info), data, Reason.MUSCLE | Reason.MOVEMENT)
+    hit = flagged(MuscleGate(info, **fit.arguments), data, Reason.MUSCLE | Reason.MOVEMENT)
     assert hit.mean() < 0.1
     # and the same person clenching is not
     rng = np.random.default_rng(0)
@@ -412,5 +421,5 @@ def test_people_at_rest_are_mostly_left_alone(data_dir, path, line_freq):
     length = int(0.5 * info.sfreq)
     burst = data.copy()
     burst[at : at + length] += 30e-6 * rng.standard_normal((length, info.n_channels))
-    hit = flagged(fit.stage(info), burst, Reason.MUSCLE)
+    hit = flagged(MuscleGate(info, **fit.arguments), burst, Reason.MUSCLE)
     assert hit[at + int(0.05 * info.sfreq) : at + length].mean() > 0.95

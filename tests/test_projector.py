@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibration.cleaning.stage_fit import LeftOut
 from rt_decoder.cleaning.projector import Projector, compose
 from rt_decoder.kernels.projector import project
 from rt_decoder.signal import SignalInfo
@@ -170,13 +171,15 @@ def test_separation_is_mnes(meg):
     assert_close(got, maxwell_filter(raw.copy(), verbose="error").get_data(), info)
 
 
-def test_a_recording_without_projections_gives_none():
+def test_a_recording_without_projections_gives_no_projector():
     import mne
 
     from calibration.cleaning.projector import projector_from_info
 
     info = sensors(4)
-    assert projector_from_info(mne.create_info(list(info.ch_names), 200.0, "eeg"), info) is None
+    fit = projector_from_info(mne.create_info(list(info.ch_names), 200.0, "eeg"), info)
+    assert isinstance(fit, LeftOut)
+    assert "no projections" in fit.reason
 
 
 def test_separation_with_memory_is_refused():

@@ -9,6 +9,7 @@ import pytest
 
 from calibration.cleaning.neighbors import pick_neighbors, solve_ridge, spline_weights
 from calibration.cleaning.repair import fit_repair, no_repair
+from calibration.cleaning.stage_fit import LeftOut
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.guard import Guard
@@ -205,7 +206,9 @@ def test_release_is_smooth(heads):
     out = ChannelRepair(head.info, **head.fit.arguments).process(chunk)
     share = (out.data - chunk.data)[3050:3200, 4]
     steps = np.abs(np.diff(share))
-    own = np.abs(np.diff(head.clean[:, 4])).max() + head.fit.limits[0, 4] / (0.25 * SFREQ)
+    own = np.abs(np.diff(head.clean[:, 4])).max() + head.fit.arguments["limits"][0, 4] / (
+        0.25 * SFREQ
+    )
     assert steps.max() < 2.0 * own
 
 
@@ -235,8 +238,8 @@ def test_bad_calibration_channels_are_found_and_never_predict(heads):
         assert fit.report["bad"] == dict(
             zip(names, ("flat", "noisy", "unlike its neighbours"), strict=True)
         )
-        assert np.flatnonzero(fit.bad).tolist() == [3, 8, 20]
-        assert not np.isin(fit.neighbors, [3, 8, 20]).any()
+        assert np.flatnonzero(fit.arguments["bad"]).tolist() == [3, 8, 20]
+        assert not np.isin(fit.arguments["neighbors"], [3, 8, 20]).any()
         out = ChannelRepair(info, **fit.arguments).process(as_chunk(head.clean.copy(), info))
         assert repaired(out)[:, [3, 8, 20]].all()
         assert not (out.flags & Reason.BAD_CHANNEL).any()
@@ -255,12 +258,14 @@ def test_types_are_never_mixed_and_scale_apart():
         SFREQ, tuple(f"S{i}" for i in range(14)), types, ("T",) * 6 + ("T/m",) * 6 + ("V",) * 2
     )
     fit = fit_repair(data, info)
-    assert (fit.neighbors[:6] < 6).all()
-    assert ((fit.neighbors[6:12] >= 6) | (fit.neighbors[6:12] < 0)).all()
-    assert (fit.neighbors[12:] == -1).all()
+    assert (fit.arguments["neighbors"][:6] < 6).all()
+    assert ((fit.arguments["neighbors"][6:12] >= 6) | (fit.arguments["neighbors"][6:12] < 0)).all()
+    assert (fit.arguments["neighbors"][12:] == -1).all()
     assert fit.report["left"] == {"eeg": "fewer than 4 channels"}
     scaled = fit_repair(data / unit, info)
-    assert np.allclose(scaled.limits[0, :12], fit.limits[0, :12] / unit[:12], rtol=1e-6)
+    assert np.allclose(
+        scaled.arguments["limits"][0, :12], fit.arguments["limits"][0, :12] / unit[:12], rtol=1e-6
+    )
     dirty = as_chunk(data.copy(), info)
     dirty.data[1000:1200, [2, 12, 13]] += 100 * unit[[2, 12, 13]]
     out = ChannelRepair(info, **fit.arguments).process(dirty)
@@ -347,16 +352,16 @@ def test_what_does_not_fit_is_refused(change, message):
 def test_fits_that_cannot_be_say_why(heads):
     info = SignalInfo(SFREQ, ("a", "b", "c"), ("eeg", "eeg", "eog"), ("V",) * 3)
     data = np.random.default_rng(8).standard_normal((3000, 3))
-    assert fit_repair(data, info) is None
+    assert fit_repair(data, info) == LeftOut(no_repair(info.ch_types))
     assert "got 2 eeg" in no_repair(info.ch_types)
     head = heads[16]
-    with pytest.raises(ValueError, match="need 10 s of good samples"):
-        fit_repair(head.calibration[:2000], head.info)
+    assert "need 10 s of good samples" in fit_repair(head.calibration[:2000], head.info).reason
     with pytest.raises(ValueError, match="need data of shape"):
         fit_repair(data, head.info)
     dead = head.calibration * (np.arange(16) < 3)
-    with pytest.raises(ValueError, match="constant, got more than half"):
-        fit_repair(dead, head.info)
+    assert "constant, got more than half" in fit_repair(dead, head.info).reason
+    few, info = head.calibration[:, :5] * [1, 1, 1, 0, 0], head.info.pick(range(5))
+    assert "need 4 good channels of a type" in fit_repair(few, info).reason
 
 
 @pytest.mark.realdata

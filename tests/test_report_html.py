@@ -16,13 +16,11 @@ import numpy as np
 import pytest
 
 from calibration import fit
+from calibration.cleaning.stages import FITS
 from calibration.demo import save_recording
 from calibration.report.figures import figures
 from calibration.report.html import report_page, write_report
-from calibration.report.stages import stage_summary
 from calibration.report.stretch import look
-from calibration.report.text import cleaning_lines
-from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
@@ -54,7 +52,7 @@ def test_every_stage_has_a_row_a_chapter_and_a_picture(page: str) -> None:
     text = text_of(page)
     _, report = fitted()
     for stage in STAGES:
-        for said in stage_summary(stage, report[stage]):
+        for said in FITS[stage].summary(report[stage]):
             assert " ".join(said.split()) in text
     assert f"rank {report['eye']['rank']}" in text
     assert "by cued" in text
@@ -155,20 +153,6 @@ def test_scores_stand_beside_chance_and_prior() -> None:
     unlocked = {k: v for k, v in model.certificate.items() if k != "final"}
     optimistic = report_page(replace(model, certificate=unlocked), look(model, [labelled(scene())]))
     assert "these figures are optimistic" in optimistic
-
-
-def test_every_cleaning_stage_has_its_words() -> None:
-    mains = {"line_freq": 50.0, "harmonics": 1, "attenuation_db": [30.0], "preserved": [0.99]}
-    projector = {"ssp": ["PCA-v1", "PCA-v2"], "sss": True, "rank": 60, "left": {}}
-    found = fitted()[1] | {"mains": mains, "projector": projector}
-    assert set(found) == set(CLEANING)
-    text = "\n".join(cleaning_lines(found))
-    for stage in CLEANING:
-        assert any(stage_summary(stage, found[stage]))
-        assert f"  {stage} " in text
-    assert "50 Hz; taken out: 50 Hz 30.0 dB, at least; kept: 99.0% of the power" in text
-    sources = "PCA-v1, PCA-v2, signal-space separation"
-    assert stage_summary("projector", found["projector"]) == (sources, "", "rank 60")
 
 
 # --- the command lines

@@ -1,38 +1,66 @@
-"""The table of stages: the pipeline follows it, and it holds all that a stage needs."""
+"""The tables of stages, live and fitted: they name the same stages, and all that a stage needs."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from html import unescape
+from typing import Any
 
 import numpy as np
 import pytest
 
+from calibration.cleaning.seen import Seen
+from calibration.cleaning.stage_fit import LeftOut
+from calibration.cleaning.stages import FITS
+from calibration.report.html import report_page
+from calibration.report.stretch import look
+from calibration.report.text import cleaning_lines
 from rt_decoder.cleaning.stages import CLEANING, FLOW
+from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.recipe import STAGES, Clean
+from rt_decoder.recorded import hops_of_recording
 from tests import contract
-from tests.cleaned import fitted, scene
+from tests.cleaned import drafted, fitted, labelled, scene
 from tests.small import random_model, small_recipe
 
+MAINS = {"line_freq": 50.0, "harmonics": 1, "attenuation_db": [30.0], "preserved": [0.99]}
+PROJECTOR = {"ssp": ["PCA-v1", "PCA-v2"], "sss": True, "rank": 60, "left": {}}
 
-def everything() -> Model:
-    """A model with every stage there is."""
-    model, _ = fitted()
+
+def everything() -> tuple[Model, dict[str, Any]]:
+    """A model with every stage there is, and a report of each cleaning stage."""
+    model, report = fitted()
+    report = report | {"mains": MAINS, "projector": PROJECTOR}
     n_data = sum(kind == "eeg" for kind in model.info.ch_types)
     added = {"mains": {"line_freq": 50.0}, "projector": {"matrix": np.eye(n_data)}}
     recipe = small_recipe(clean={"stages": list(STAGES)}, features={"kind": "bandpower"})
-    return replace(random_model(scene(), recipe), cleaning=model.cleaning | added)
+    powers = random_model(scene(), recipe)
+    certificate = {"cleaning": report}
+    model = replace(powers, cleaning=model.cleaning | added, certificate=certificate)
+    return model, report
+
+
+def test_every_cleaning_stage_is_fitted_and_every_fit_has_a_stage() -> None:
+    assert set(FITS) == set(CLEANING)
 
 
 def test_the_recipe_names_the_stages_that_have_no_key_of_their_own() -> None:
     by_keys = {"mains", "projector"}
     assert tuple(name for name in CLEANING if name not in by_keys) == STAGES
     assert Clean().stages == STAGES
+    # no key asks for any of them, and one name for that stage alone
+    session = labelled(scene())
+    for name in CLEANING:
+        draft = drafted(scene(), [name] if name in STAGES else [])
+        asked = {other for other, row in FITS.items() if row.asked(Seen(draft, [session], other))}
+        assert asked == {name} & set(STAGES)
 
 
 def test_the_pipeline_has_every_stage_in_the_order_of_the_table() -> None:
-    model = everything()
+    model, _ = everything()
     assert list(Pipeline(model, factor=2).stages) == list(FLOW)
     for without in ((), ("mains", "eye"), CLEANING):
         stages = list(Pipeline(model, without=without).stages)
@@ -45,3 +73,72 @@ def test_every_stage_keeps_the_laws_and_says_what_it_does(name: str) -> None:
     assert FLOW[name].make in classes
     assert FLOW[name].title
     assert [row.title for row in FLOW.values()].count(FLOW[name].title) == 1
+
+
+def test_every_cleaning_stage_has_its_words() -> None:
+    model, found = everything()
+    stretch = look(fitted()[0], [labelled(scene())])
+    page = report_page(model, stretch)
+    page = " ".join(unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page)).split())
+    lines = cleaning_lines(found)
+    assert len(lines) == 1 + len(CLEANING)
+    for name in CLEANING:
+        assert [line for line in lines if line.startswith(f"  {name} ") and len(line) > 20]
+        assert page.count(FLOW[name].title) == 2  # a row and a chapter
+        summary = FITS[name].summary(found[name])
+        assert any(summary)
+        for said in summary:
+            assert " ".join(said.split()) in page
+    text = "\n".join(lines)
+    assert "50 Hz; taken out: 50 Hz 30.0 dB, at least; kept: 99.0% of the power" in text
+    sources = "PCA-v1, PCA-v2, signal-space separation"
+    assert FITS["projector"].summary(PROJECTOR) == (sources, "", "rank 60")
+
+
+def test_what_is_left_out_is_told_everywhere() -> None:
+    found = {name: {"left_out": f"because of {name}"} for name in CLEANING}
+    model = replace(fitted()[0], certificate={"cleaning": found})
+    page = report_page(model, look(fitted()[0], [labelled(scene())]))
+    for name, line in zip(CLEANING, cleaning_lines(found)[1:], strict=True):
+        assert line == f"  {name:<11} left out: because of {name}"
+        assert page.count(f"because of {name}") == 2
+
+
+def test_a_stage_is_left_out_for_a_reason() -> None:
+    with pytest.raises(ValueError, match="need a reason"):
+        LeftOut("")
+
+
+@pytest.mark.parametrize(
+    ("stage", "before", "there"),
+    [
+        ("muscle", "guard", ()),
+        ("mains", "muscle", ("muscle",)),
+        ("repair", "filter", ("muscle", "mains")),
+        ("eye", "rereference", ("repair",)),
+        ("regressors", "rereference", ()),
+        ("regressors", "eye", ("eye",)),
+        ("heartbeat", "regressors", ("regressors",)),
+        ("heartbeat", "eye", ("eye",)),
+    ],
+)
+def test_a_stage_is_fitted_on_what_the_one_before_it_gives(
+    stage: str, before: str, there: tuple[str, ...]
+) -> None:
+    whole = everything()[0].cleaning
+    model = replace(fitted()[0], cleaning={name: whole[name] for name in there})
+    recording = scene(session=3, seconds=6.0, cued=False)
+    seen = Seen(model, [labelled(recording)], stage).samples
+    decoder = Decoder(model, recording.info)
+    hops = hops_of_recording(decoder, recording, recording.markers, before)
+    expected = np.concatenate([hop.data.copy() for hop in hops])
+    assert seen.data.tobytes() == expected[: len(seen.data)].tobytes()
+    assert len(expected) - len(seen.data) <= model.n_hop
+
+
+def test_recordings_run_when_samples_are_asked_for_and_once() -> None:
+    seen = Seen(drafted(scene()), [], "eye")  # nothing to run, which only samples would tell
+    with pytest.raises(ValueError, match="at least one hop"):
+        _ = seen.samples
+    seen = Seen(drafted(scene()), [labelled(scene(session=3, seconds=6.0, cued=False))], "eye")
+    assert seen.samples is seen.samples

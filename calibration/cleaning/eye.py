@@ -16,10 +16,13 @@ import numpy as np
 from scipy.linalg import eigh
 
 from calibration.cleaning.eye_events import EyeEvents, EyeSpan, find_eye_events, mean_around
+from calibration.cleaning.seen import Seen, cues
+from calibration.cleaning.stage_fit import LeftOut, StageFit
+from calibration.cleaning.words import Summary, decibels
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
 
-__all__ = ["EyeFit", "EyeSpan", "fit_eye"]
+__all__ = ["EyeSpan", "fit", "fit_eye", "line", "summary"]
 
 _MAX_RANK = 5
 _LEAST_EVENTS = 8
@@ -36,38 +39,10 @@ _STRONG = 0.5  # of what a source seldom exceeds
 _EPOCH = (-0.1, 0.6)  # s around a blink
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EyeFit:
-    """What the fit found: the arguments of `rt_decoder.cleaning.eye.EyeCorrection`.
-
-    Attributes
-    ----------
-    mixing, unmixing : arrays of shape (n_data, r)
-        r is 0 where nothing could be fitted; ``report["reason"]`` says why.
-    rest_scale : array of shape (r,)
-    threshold, release_s : float
-    report : dict
-        Plain JSON. `way`, `source`, `n_blinks`, `n_saccades`, `eye_s`, `rest_s`, `rank`, `rule`,
-        `ratios`, `null`, and `held_out`: one entry a rank tried.
-    """
-
-    mixing: np.ndarray
-    unmixing: np.ndarray
-    rest_scale: np.ndarray
-    threshold: float
-    release_s: float
-    report: dict[str, Any]
-
-    @property
-    def found(self) -> bool:
-        """Whether there is anything to correct."""
-        return len(self.rest_scale) > 0
-
-    def stage(self, info: SignalInfo) -> EyeCorrection:
-        """Build the live stage, which does nothing where nothing was found."""
-        return EyeCorrection(
-            info, self.mixing, self.unmixing, self.rest_scale, self.threshold, self.release_s
-        )
+def fit(seen: Seen) -> StageFit | LeftOut:
+    """Fit the stage on referenced samples, and on cues where there are some."""
+    cued = cues(seen) or None
+    return fit_eye(seen.samples.data, seen.model.info, seen.samples.bad, cued=cued)
 
 
 def fit_eye(
@@ -79,7 +54,7 @@ def fit_eye(
     threshold: float = 4.0,
     release_s: float = 0.4,
     rank: int | None = None,
-) -> EyeFit:
+) -> StageFit | LeftOut:
     """Find the eye sources of a calibration recording.
 
     The rank is the number of sources whose variance during eye activity is more than 2.5 times that
@@ -105,9 +80,10 @@ def fit_eye(
 
     Returns
     -------
-    EyeFit
-        Of rank 0, with a reason in its report, if there are fewer than 8 blinks and saccades, less
-        than 2 s of rest, or no source stands out.
+    StageFit or LeftOut
+        Left out if there are fewer than 8 blinks and saccades, less than 2 s of rest, or no source
+        stands out. The report: `way`, `source`, `n_blinks`, `n_saccades`, `eye_s`, `rest_s`,
+        `rank`, `rule`, `ratios`, `null`, and `held_out`: one entry a rank tried.
     """
     picks = np.flatnonzero([kind in DATA_TYPES for kind in info.ch_types])
     bad = np.asarray(bad, bool)
@@ -126,14 +102,14 @@ def fit_eye(
         "rest_s": round(float(events.rest.sum() / info.sfreq), 2),
     }
     train = _train_part(events.phase)
-    nothing = np.zeros((len(picks), 0))
     if reason := _too_little(events, train, info.sfreq):
-        report |= {"rank": 0, "reason": reason}
-        return EyeFit(nothing, nothing, np.zeros(0), threshold, release_s, report)
+        return LeftOut(reason)
     x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
     most = min(max(_MAX_RANK, rank or 0), len(picks))
     sources = _fit_sources(x[train], events.eye[train], events.rest[train], info.sfreq, most)
     rank = sources.rank if rank is None else min(rank, most)
+    if rank == 0:
+        return LeftOut(f"no source stands out: the largest ratio is {sources.ratios[0]:.2f}")
     report |= {
         "rank": rank,
         "rank_by_rule": sources.rank,
@@ -141,21 +117,20 @@ def fit_eye(
         "ratios": np.round(sources.ratios[: _MAX_RANK + 1], 2).tolist(),
         "null": round(sources.null, 2),
     }
-    fits = [
-        EyeFit(
-            scales[:, None] * sources.mixing[:, :r],
-            sources.unmixing[:, :r] / scales[:, None],
-            sources.rest_scale[:r],
-            threshold,
-            release_s,
-            report,
-        )
-        for r in range(len(sources.rest_scale) + 1)
+    of_rank = [
+        {
+            "mixing": scales[:, None] * sources.mixing[:, :r],
+            "unmixing": sources.unmixing[:, :r] / scales[:, None],
+            "rest_scale": sources.rest_scale[:r],
+            "threshold": threshold,
+            "release_s": release_s,
+        }
+        for r in range(1, len(sources.rest_scale) + 1)
     ]
-    report["held_out"] = [_held_out(fit, data, info, events, ~train, scales) for fit in fits[1:]]
-    if rank == 0:
-        report["reason"] = f"no source stands out: the largest ratio is {sources.ratios[0]:.2f}"
-    return fits[rank]
+    report["held_out"] = [
+        _held_out(arguments, data, info, events, ~train, scales) for arguments in of_rank
+    ]
+    return StageFit(of_rank[rank - 1], report)
 
 
 def _train_part(phase: np.ndarray) -> np.ndarray:
@@ -283,7 +258,7 @@ def _rest_scale(sources: np.ndarray, rest: np.ndarray, sfreq: float, rank: int) 
 
 
 def _held_out(
-    fit: EyeFit,
+    arguments: dict[str, Any],
     data: np.ndarray,
     info: SignalInfo,
     events: EyeEvents,
@@ -294,11 +269,13 @@ def _held_out(
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
     n = len(data)
     flags = np.zeros(n, np.uint16), np.zeros(data.shape, np.uint16)
-    out = fit.stage(info).process(Chunk(data, np.arange(n) / info.sfreq, 0, *flags))
+    stage = EyeCorrection(info, **arguments)
+    out = stage.process(Chunk(data, np.arange(n) / info.sfreq, 0, *flags))
     x, y = data[:, picks] / scales, out.data[:, picks] / scales
-    fixed = x - (x @ (scales[:, None] * fit.unmixing)) @ (fit.mixing / scales[:, None]).T
+    sources = x @ (scales[:, None] * arguments["unmixing"])
+    fixed = x - sources @ (arguments["mixing"] / scales[:, None]).T
     eye, rest = events.eye & test, events.rest & test
-    row: dict[str, Any] = {"rank": len(fit.rest_scale)}
+    row: dict[str, Any] = {"rank": len(arguments["rest_scale"])}
     gain = np.sum(y[rest] * x[rest], axis=0) / np.sum(x[rest] ** 2, axis=0)
     blinks = events.blinks[test[events.blinks]]
     floor = np.mean(x[rest] ** 2)
@@ -336,3 +313,25 @@ def _db(ratio: float) -> float:
 
 def _rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(x**2)))
+
+
+def summary(report: dict[str, Any]) -> Summary:
+    """What was found, taken out and kept."""
+    held_out = report["held_out"][report["rank"] - 1]
+    found = (
+        f"rank {report['rank']} ({report['rule']}); {report['n_blinks']} blinks and "
+        f"{report['n_saccades']} saccades by {report['way']}"
+    )
+    blinks, activity = decibels(held_out["blink_db"]), decibels(held_out["eye_db"])
+    kept = f"changed at rest: {held_out['rest_distortion']:.1%} of the amplitude"
+    return Summary(found, f"blinks {blinks}, eye activity {activity}", kept)
+
+
+def line(report: dict[str, Any]) -> str:
+    """Put what was found in a line."""
+    held_out = report["held_out"][report["rank"] - 1]
+    return (
+        f"rank {report['rank']} ({report['rule']}; ratios {report['ratios']}, null "
+        f"{report['null']}), {report['n_blinks']} blinks and {report['n_saccades']} saccades by "
+        f"{report['way']}; " + ", ".join(f"{k} {v}" for k, v in held_out.items() if k != "rank")
+    )

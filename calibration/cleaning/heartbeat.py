@@ -6,16 +6,18 @@ the last third of the recording, cleaned by the live stage with what the first t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from calibration.cleaning.heartbeat_source import Source, find_source
+from calibration.cleaning.seen import Seen, onsets
+from calibration.cleaning.stage_fit import LeftOut, StageFit
+from calibration.cleaning.words import Summary, decibels, plain_values
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
 from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
 
-__all__ = ["HeartbeatFit", "fit_heartbeat"]
+__all__ = ["fit", "fit_heartbeat", "line", "locked_mean", "summary"]
 
 _LENGTH = 0.8  # s
 _SEEN = 0.04  # s after its R peak a beat has been seen: what comes before cannot be subtracted
@@ -24,39 +26,9 @@ _N_PASSES = 4  # beats nearer than the template is long are told apart by so man
 _SHRINK = 0.01
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HeartbeatFit:
-    """What `HeartbeatTemplate` needs.
-
-    Attributes
-    ----------
-    source : array of shape (n_channels,)
-    levels : array of shape (7,)
-    maps, filters : arrays of shape (rank, n_data)
-        Of rank 0 where nothing was found; ``report["reason"]`` says why.
-    courses : array of shape (n_template, rank)
-    report : dict
-        Plain JSON: source, beats, rate, regularity, rank, and of the held-out part the R-locked
-        mean before and after against random-locked ones, and the gain of an injected response.
-    """
-
-    source: np.ndarray
-    levels: np.ndarray
-    maps: np.ndarray
-    filters: np.ndarray
-    courses: np.ndarray
-    report: dict[str, Any]
-
-    @property
-    def found(self) -> bool:
-        """Whether there is anything to subtract."""
-        return len(self.maps) > 0
-
-    def stage(self, info: SignalInfo, n_beats: float = 50.0) -> HeartbeatTemplate:
-        """Build the live stage."""
-        return HeartbeatTemplate(
-            info, self.source, self.maps, self.filters, self.courses, self.levels, n_beats
-        )
+def fit(seen: Seen) -> StageFit | LeftOut:
+    """Fit the stage on what the regression on the ECG leaves."""
+    return fit_heartbeat(seen.samples.data, seen.model.info, seen.samples.bad, onsets(seen))
 
 
 def fit_heartbeat(
@@ -67,7 +39,7 @@ def fit_heartbeat(
     *,
     n_beats: float = 50.0,
     seed: int = 0,
-) -> HeartbeatFit:
+) -> StageFit | LeftOut:
     """Find the source of beats and the components of the template.
 
     The components are those directions in which the mean after R peaks is largest against all
@@ -87,10 +59,17 @@ def fit_heartbeat(
         Time constant that the live stage will have, for the figures.
     seed : int
         Of the random-locked means.
+
+    Returns
+    -------
+    StageFit or LeftOut
+        Left out where no regular beats are found, or nothing follows them. The report: source,
+        beats, rate, regularity, rank, and of the held-out part the R-locked mean before and after
+        against random-locked ones, and the gain of an injected response.
     """
     source, reason = find_source(data, info, bad, onsets)
     if source is None:
-        return _nothing(info, {"rank": 0, "reason": reason})
+        return LeftOut(reason)
     report: dict[str, Any] = {
         "source": source.name,
         "beats": len(source.beats.peaks),
@@ -99,34 +78,24 @@ def fit_heartbeat(
     }
     split = 2 * len(data) // 3
     rng = np.random.default_rng(seed)
-    first = _components(data[:split], info, bad[:split], source, rng)
-    if len(first[0]):
-        fit = HeartbeatFit(source.weights, source.levels, *first, {})
-        report |= _held_out(fit, data, info, bad, source, split, n_beats, rng)
-    maps, filters, courses = _components(data, info, bad, source, rng)
-    report["rank"] = len(maps)
-    if len(maps) == 0:
-        reason = "nothing follows the beats that does not follow random moments as well"
-        return _nothing(info, report | {"reason": reason})
-    return HeartbeatFit(source.weights, source.levels, maps, filters, courses, report)
+    first = _arguments(data[:split], info, bad[:split], source, rng)
+    if len(first["maps"]):
+        report |= _held_out(first, data, info, bad, source, split, n_beats, rng)
+    arguments = _arguments(data, info, bad, source, rng)
+    report["rank"] = len(arguments["maps"])
+    if report["rank"] == 0:
+        return LeftOut("nothing follows the beats that does not follow random moments as well")
+    return StageFit(arguments, report)
 
 
-def _nothing(info: SignalInfo, report: dict[str, Any]) -> HeartbeatFit:
-    n_data = sum(kind in DATA_TYPES for kind in info.ch_types)
-    none = np.zeros((0, n_data))
-    return HeartbeatFit(
-        np.zeros(info.n_channels), np.zeros(7), none, none, np.zeros((0, 0)), report
-    )
-
-
-def _components(
+def _arguments(
     data: np.ndarray,
     info: SignalInfo,
     bad: np.ndarray,
     source: Source,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Maps (rank, n_data), filters (rank, n_data) and courses (n_template, rank)."""
+) -> dict[str, np.ndarray]:
+    """What `HeartbeatTemplate` takes; of rank 0 where no component stands out."""
     kinds = np.array([kind for kind in info.ch_types if kind in DATA_TYPES])
     scale = np.ones(len(kinds))
     x = data[:, : len(kinds)]
@@ -151,8 +120,13 @@ def _components(
         chance = max(chance, float(np.linalg.norm(random[n_seen:], 2)))
     rank = min(int(np.sum(sizes > chance)), _MOST)
     directions = directions[:rank]
-    maps = directions @ (axes * np.sqrt(powers) @ axes.T) * scale
-    return maps, directions @ white / scale, mean @ directions.T
+    return {
+        "source": source.weights,
+        "levels": source.levels,
+        "maps": directions @ (axes * np.sqrt(powers) @ axes.T) * scale,
+        "filters": directions @ white / scale,
+        "courses": mean @ directions.T,
+    }
 
 
 def locked_mean(
@@ -188,7 +162,7 @@ def locked_mean(
 
 
 def _held_out(
-    fit: HeartbeatFit,
+    arguments: dict[str, np.ndarray],
     data: np.ndarray,
     info: SignalInfo,
     bad: np.ndarray,
@@ -198,12 +172,12 @@ def _held_out(
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     """What the live stage does to the last third, with what the first two gave."""
-    x, n_data = data[split:], fit.maps.shape[1]
+    x, n_data = data[split:], arguments["maps"].shape[1]
     kind = info.ch_types[0]
     picks = np.flatnonzero([name == kind for name in info.ch_types])
     n_after, n_seen = round(_LENGTH * info.sfreq), round(_SEEN * info.sfreq)
     peaks = source.beats.peaks[source.beats.peaks >= split] - split
-    clean = _run(fit.stage(info, n_beats), x, bad[split:])
+    clean = _run(HeartbeatTemplate(info, **arguments, n_beats=n_beats), x, bad[split:])
     means = [
         locked_mean(part[:, picks], peaks, bad[split:], n_after, 1)[n_seen:] for part in (x, clean)
     ]
@@ -228,12 +202,14 @@ def _held_out(
         "random_locked_largest": round(float(unit * chance), 3),
         "locked_unit": "uV" if unit == 1e6 else "fT",
         "attenuation_db": round(float(10 * np.log10(power[0] / max(power[1], 1e-300))), 2),
-        "preserved": round(_preserved(fit, x, info, bad[split:], clean, n_beats, n_data, rng), 4),
+        "preserved": round(
+            _preserved(arguments, x, info, bad[split:], clean, n_beats, n_data, rng), 4
+        ),
     }
 
 
 def _preserved(
-    fit: HeartbeatFit,
+    arguments: dict[str, np.ndarray],
     x: np.ndarray,
     info: SignalInfo,
     bad: np.ndarray,
@@ -254,7 +230,7 @@ def _preserved(
             added[at : at + len(wave)] += wave
     response = np.zeros_like(x)
     response[:, :n_data] = np.outer(added, topography)
-    out = _run(fit.stage(info, n_beats), x + response, bad) - clean
+    out = _run(HeartbeatTemplate(info, **arguments, n_beats=n_beats), x + response, bad) - clean
     out, response = (
         out / np.append(size, np.ones(x.shape[1] - n_data)),
         response / np.append(size, np.ones(x.shape[1] - n_data)),
@@ -267,3 +243,16 @@ def _run(stage: HeartbeatTemplate, x: np.ndarray, bad: np.ndarray) -> np.ndarray
     flags = np.where(bad, int(Reason.AMPLITUDE), 0).astype(np.uint16)
     chunk = Chunk(x, np.arange(n) / stage.info.sfreq, 0, flags, np.zeros(x.shape, np.uint16))
     return stage.process(chunk).data
+
+
+def summary(report: dict[str, Any]) -> Summary:
+    """What was found, taken out and kept."""
+    found = f"{report['beats']} beats by {report['source']}, {report['rate']:g} a minute"
+    preserved = report.get("preserved")
+    kept = "too few beats to tell" if preserved is None else f"{preserved:.1%} of a response"
+    return Summary(found, decibels(report.get("attenuation_db")), kept)
+
+
+def line(report: dict[str, Any]) -> str:
+    """Put what was found in a line."""
+    return plain_values(report)

@@ -5,17 +5,50 @@ Nothing is fitted: the live stage finds frequency, amplitude and phase by itself
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-__all__ = ["mains_report", "spectrum"]
+from calibration.cleaning.seen import Seen
+from calibration.cleaning.stage_fit import StageFit
+from calibration.cleaning.words import Summary, decibels
+
+__all__ = ["asked", "fit", "mains_report", "spectrum", "summary"]
 
 _WINDOW = 4.0  # s: a quarter of a Hz apart
 _PEAK = 0.5  # Hz from the line that its peak takes
 _NEAR, _FAR = 1.0, 3.0  # Hz from the line: its surroundings
 _LEAST = 2.0  # times the power of the surroundings: below it there are no mains
+
+
+def asked(seen: Seen) -> bool:
+    """Whether the recipe wants the canceller in place of the notch, and there are mains."""
+    recipe = seen.model.recipe
+    return recipe["clean"]["mains"] == "adaptive" and bool(recipe["stream"]["line_freq"])
+
+
+def fit(seen: Seen) -> StageFit:
+    """Cancel mains and the multiples that the band-pass would let through, as notches would."""
+    info, recipe = seen.model.info, seen.model.recipe
+    line, h_freq = recipe["stream"]["line_freq"], recipe["filter"]["h_freq"]
+    edge = min(2 * h_freq if h_freq else math.inf, 0.45 * info.sfreq)
+    arguments = {"line_freq": line, "harmonics": max(1, math.ceil(edge / line) - 1)}
+    freqs = [line * (k + 1) for k in range(arguments["harmonics"])]
+    # judged by the channels of the first type
+    columns = np.flatnonzero(np.array(info.ch_types[: seen.model.n_picks]) == info.ch_types[0])
+    # both with the canceller in the path: the path settles as long
+    cancelled = replace(seen.model, cleaning=seen.model.cleaning | {"mains": arguments})
+    spectra = []
+    for stage in ("mains", "filter"):  # what reaches them: before and after
+        samples = replace(seen, model=cancelled, stage=stage).samples
+        power = spectrum(samples.data[:, columns], samples.bad, info.sfreq)
+        if power is None:
+            return StageFit(arguments, dict(arguments))
+        spectra.append(power)
+    return StageFit(arguments, arguments | mains_report(spectra[0], spectra[1], freqs))
 
 
 def spectrum(x: np.ndarray, bad: np.ndarray, sfreq: float) -> np.ndarray | None:
@@ -63,3 +96,16 @@ def mains_report(before: np.ndarray, after: np.ndarray, freqs: Sequence[float]) 
         attenuation.append(round(10.0 * float(np.log10(height / left)), 1) if there else None)
         preserved.append(round(kept / floor, 3))
     return {"attenuation_db": attenuation, "preserved": preserved}
+
+
+def summary(report: dict[str, Any]) -> Summary:
+    """What was found, taken out and kept."""
+    freqs = [f"{report['line_freq'] * (k + 1):g} Hz" for k in range(report["harmonics"])]
+    if "attenuation_db" not in report:
+        return Summary(", ".join(freqs), decibels(None), "")
+    taken = ", ".join(
+        f"{freq} {'not there' if db is None else f'{db:.1f} dB, at least'}"
+        for freq, db in zip(freqs, report["attenuation_db"], strict=True)
+    )
+    kept = ", ".join(f"{share:.1%}" for share in report["preserved"])
+    return Summary(", ".join(freqs), taken, f"{kept} of the power 1 to 3 Hz away")

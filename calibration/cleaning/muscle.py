@@ -8,16 +8,17 @@ side.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from calibration.cleaning.seen import TooLittle
+from calibration.cleaning.seen import Seen
+from calibration.cleaning.stage_fit import LeftOut, StageFit
+from calibration.cleaning.words import Summary, plain_values
 from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
 from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
 
-__all__ = ["MuscleFit", "accelerometer_axes", "fit_muscle"]
+__all__ = ["accelerometer_axes", "fit", "fit_muscle", "line", "summary"]
 
 _ROWS_A_SECOND = 20.0  # of what the gate sees, for the quantiles
 _SKIP_S = 3.0  # until the slow mean stands
@@ -33,44 +34,6 @@ _ACC_NOISE, _ACC_SHARE = 8.0, 0.03  # standard deviations, and share of the mean
 _CHUNK = 4096
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MuscleFit:
-    """What `rt_decoder.cleaning.muscle.MuscleGate` takes, and what was found.
-
-    Attributes
-    ----------
-    scale, far : arrays of shape (c,)
-    on, off, acc_limit : float
-    line_freq : float or None
-    accelerometer : tuple of str
-        See `MuscleGate`.
-    report : dict
-        Plain JSON: `band_hz` or why there is none (`silent`), `scale` and `far` by channel type
-        (medians in uV, fT or fT/cm), `left` (channels not looked at), `on`, `off`; and of the held-out last
-        third, judged by the first two: share of time flagged `muscle` and `movement`, and number
-        of `bursts` a minute.
-    """
-
-    scale: np.ndarray
-    far: np.ndarray
-    on: float
-    off: float
-    line_freq: float | None
-    accelerometer: tuple[str, ...]
-    acc_limit: float
-    report: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the stage."""
-        names = ("scale", "far", "on", "off", "line_freq", "accelerometer", "acc_limit")
-        return {name: getattr(self, name) for name in names}
-
-    def stage(self, info: SignalInfo) -> MuscleGate:
-        """Build the live stage."""
-        return MuscleGate(info, **self.arguments)
-
-
 def accelerometer_axes(info: SignalInfo) -> tuple[str, ...]:
     """Misc channels whose names say that they are axes of an accelerometer.
 
@@ -82,9 +45,15 @@ def accelerometer_axes(info: SignalInfo) -> tuple[str, ...]:
     return tuple(name for name, kind in named if kind == "misc" and re.match("acc", name, re.I))
 
 
+def fit(seen: Seen) -> StageFit | LeftOut:
+    """Fit the stage on guarded samples that were not filtered."""
+    samples, model = seen.samples, seen.model
+    return fit_muscle(samples.data, model.info, samples.bad, model.recipe["stream"]["line_freq"])
+
+
 def fit_muscle(
     data: np.ndarray, info: SignalInfo, bad: np.ndarray, line_freq: float | None = None
-) -> MuscleFit | None:
+) -> StageFit | LeftOut:
     """Fit the gate of muscle and movement.
 
     Parameters
@@ -99,13 +68,17 @@ def fit_muscle(
 
     Returns
     -------
-    MuscleFit or None
-        None where there is no data channel that lives.
+    StageFit or LeftOut
+        Left out where there is no data channel that lives, or fewer than 10 s are good. The report:
+        `band_hz` or why there is none (`silent`), `scale` and `far` by channel type (medians in uV,
+        fT or fT/cm), `left` (channels not looked at), `on`, `off`; and of the held-out last third,
+        judged by the first two: share of time flagged `muscle` and `movement`, and number of
+        `bursts` a minute.
 
     Raises
     ------
     ValueError
-        If shapes do not fit or fewer than 10 s are good.
+        If shapes do not fit.
     """
     data, bad = np.ascontiguousarray(data, np.float64), np.asarray(bad, bool)
     n = len(data)
@@ -115,31 +88,30 @@ def fit_muscle(
             f"got {data.shape} and {bad.shape}"
         )
     if np.sum(~bad) < 10.0 * info.sfreq:
-        raise TooLittle(
+        return LeftOut(
             f"need 10 s of good samples to learn what is usual, got {np.sum(~bad) / info.sfreq:.1f}"
         )
-    fit = _fit(data, info, bad, line_freq)
-    if fit is None:
-        return None
+    arguments = _arguments(data, info, bad, line_freq)
+    if isinstance(arguments, LeftOut):
+        return arguments
+    report = _describe(arguments, info)
     split = 2 * n // 3
-    first = None
     if np.sum(~bad[:split]) >= 6.0 * info.sfreq:
-        first = _fit(data[:split], info, bad[:split], line_freq)
-    report = _describe(fit, info)
-    if first is not None:
-        report["held_out"] = _held_out(first.stage(info), data[split:], bad[split:])
-    fit.report.update(report)
-    return fit
+        first = _arguments(data[:split], info, bad[:split], line_freq)
+        if not isinstance(first, LeftOut):
+            report["held_out"] = _held_out(MuscleGate(info, **first), data[split:], bad[split:])
+    return StageFit(arguments, report)
 
 
-def _fit(
+def _arguments(
     data: np.ndarray, info: SignalInfo, bad: np.ndarray, line_freq: float | None
-) -> MuscleFit | None:
+) -> dict[str, Any] | LeftOut:
+    nothing = LeftOut("too little signal above 20 Hz")
     is_data = np.array([kind in DATA_TYPES for kind in info.ch_types])
     # any scale does for a first look; that of steps from sample to sample suits single precision
     first = np.where(is_data, np.median(np.abs(np.diff(data, axis=0)), axis=0), 0.0)
     if not first.any():
-        return None
+        return nothing
     gate = MuscleGate(info, first, np.zeros(len(first)), line_freq=line_freq)
     stride = max(1, int(info.sfreq / gate.every / _ROWS_A_SECOND))
     step = gate.every * stride
@@ -152,7 +124,7 @@ def _fit(
         if same.any():
             scale[same & (scale < _DEAD * np.median(scale[same]))] = 0.0
     if not (scale > 0).any():
-        return None
+        return nothing
     far = _far(np.abs(away[good]) * first, scale > 0)
     scores, _, _ = MuscleGate(info, scale, far, line_freq=line_freq).trace(data, stride)
     log = np.log(np.maximum(scores[good], 1e-6))
@@ -160,7 +132,15 @@ def _fit(
     sigma = (quiet - low) / _QUIET_TO_LOW
     on, off = (float(np.exp(quiet + max(z * sigma, np.log(r)))) for z, r in (_ON, _OFF))
     axes = accelerometer_axes(info)
-    return MuscleFit(scale, far, on, off, line_freq, axes, _acc_limit(data, info, bad, axes))
+    return {
+        "scale": scale,
+        "far": far,
+        "on": on,
+        "off": off,
+        "line_freq": line_freq,
+        "accelerometer": list(axes),
+        "acc_limit": _acc_limit(data, info, bad, axes),
+    }
 
 
 def _far(distance: np.ndarray, used: np.ndarray) -> np.ndarray:
@@ -180,29 +160,30 @@ def _acc_limit(data: np.ndarray, info: SignalInfo, bad: np.ndarray, axes: tuple[
     return max(_ACC_NOISE * sigma, _ACC_SHARE * middle)
 
 
-def _describe(fit: MuscleFit, info: SignalInfo) -> dict[str, Any]:
-    band = muscle_band(info.sfreq)
+def _describe(arguments: dict[str, Any], info: SignalInfo) -> dict[str, Any]:
+    band, scale, far = muscle_band(info.sfreq), arguments["scale"], arguments["far"]
     report: dict[str, Any] = {"band_hz": list(band) if band else None}
     if band is None:
         report["silent"] = f"muscle needs a rate of 73 Hz or more to be seen, got {info.sfreq:g}"
-    report |= {"on": round(fit.on, 2), "off": round(fit.off, 2), "line_freq": fit.line_freq}
+    report |= {name: round(arguments[name], 2) for name in ("on", "off")}
+    report["line_freq"] = arguments["line_freq"]
     is_data = [kind in DATA_TYPES for kind in info.ch_types]
     report["left"] = [
-        name for name, here, x in zip(info.ch_names, is_data, fit.scale, strict=True) if here and not x
-    ]  # fmt: skip
+        name for name, here, x in zip(info.ch_names, is_data, scale, strict=True) if here and not x
+    ]
     factor, units = {"V": 1e6, "T": 1e15, "T/m": 1e13}, {"V": "uV", "T": "fT", "T/m": "fT/cm"}
     for kind in dict.fromkeys(k for k, here in zip(info.ch_types, is_data, strict=True) if here):
-        picks = [i for i, name in enumerate(info.ch_types) if name == kind and fit.scale[i] > 0]
+        picks = [i for i, name in enumerate(info.ch_types) if name == kind and scale[i] > 0]
         if picks:
             unit = info.units[picks[0]]
             report[kind] = {
                 "unit": units.get(unit, unit),
-                "scale": float(f"{np.median(fit.scale[picks]) * factor.get(unit, 1.0):.3g}"),
-                "far": float(f"{np.median(fit.far[picks]) * factor.get(unit, 1.0):.3g}"),
+                "scale": float(f"{np.median(scale[picks]) * factor.get(unit, 1.0):.3g}"),
+                "far": float(f"{np.median(far[picks]) * factor.get(unit, 1.0):.3g}"),
             }
-    if fit.accelerometer:
-        report["accelerometer"] = list(fit.accelerometer)
-        report["acc_limit"] = float(f"{fit.acc_limit:.3g}")
+    if arguments["accelerometer"]:
+        report["accelerometer"] = list(arguments["accelerometer"])
+        report["acc_limit"] = float(f"{arguments['acc_limit']:.3g}")
     return report
 
 
@@ -224,3 +205,21 @@ def _held_out(gate: MuscleGate, data: np.ndarray, bad: np.ndarray) -> dict[str, 
         "movement": round(float(np.mean((flags[~bad] & Reason.MOVEMENT) > 0)), 4),
         "bursts": round(float(60.0 * starts / seconds), 1),
     }
+
+
+def summary(report: dict[str, Any]) -> Summary:
+    """What was found, taken out and kept."""
+    held_out = report.get("held_out", {})
+    flagged = [
+        f"{name} {held_out[name]:.1%}" for name in ("muscle", "movement") if name in held_out
+    ]
+    band = report.get("band_hz")
+    found = f"{band[0]:g} to {band[1]:g} Hz" if band else str(report.get("silent", ""))
+    return Summary(found, f"flagged: {', '.join(flagged)}" if flagged else "", "everything")
+
+
+def line(report: dict[str, Any]) -> str:
+    """Put what was found in a line."""
+    held_out = report.get("held_out", {})
+    shares = [f"{held_out[what]:.1%} {what}" for what in ("muscle", "movement") if what in held_out]
+    return plain_values(report) + (f"; flagged: {', '.join(shares)}" if shares else "")

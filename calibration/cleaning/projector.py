@@ -7,42 +7,39 @@ gradiometers (T/m) keep their own units, as MNE scales them apart inside.
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calibration.cleaning.seen import Seen
+from calibration.cleaning.stage_fit import LeftOut, StageFit
+from calibration.cleaning.words import Summary
 from rt_decoder.cleaning.projector import compose
 from rt_decoder.signal import DATA_TYPES, SignalInfo
 
-__all__ = ["ProjectorFit", "projector_from_info", "ssp_matrix", "sss_matrix"]
+__all__ = ["asked", "fit", "projector_from_info", "ssp_matrix", "sss_matrix", "summary"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ProjectorFit:
-    """What `Projector` takes, and where it is from.
+def asked(seen: Seen) -> bool:
+    """Whether the recipe wants a projector, and the recording has what makes one."""
+    kinds = seen.model.recipe["clean"]["projections"]
+    if seen.mne_info is None or not kinds:
+        return False
+    return "sss" in kinds or bool(_usable(_read(seen.mne_info), _data_names(seen.model.info))[0])
 
-    Attributes
-    ----------
-    matrix : array of shape (n_data, n_data)
-    report : dict
-        Plain JSON: `ssp` (names of the projections), `sss`, `rank` of the matrix and `left` (what
-        was not used: reason).
-    """
 
-    matrix: np.ndarray
-    report: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def arguments(self) -> dict[str, np.ndarray]:
-        """Keyword arguments of the stage."""
-        return {"matrix": self.matrix}
+def fit(seen: Seen) -> StageFit | LeftOut:
+    """Make the projector of what the recording's FIF file says."""
+    kinds = seen.model.recipe["clean"]["projections"]
+    return projector_from_info(
+        seen.mne_info, seen.model.info, ssp="ssp" in kinds, sss="sss" in kinds
+    )
 
 
 def projector_from_info(
     source: Any, info: SignalInfo, *, ssp: bool = True, sss: bool = False, **maxwell: Any
-) -> ProjectorFit | None:
+) -> StageFit | LeftOut:
     """One matrix from the projections of a recording and, if asked, its sensors' geometry.
 
     Parameters
@@ -62,27 +59,32 @@ def projector_from_info(
 
     Returns
     -------
-    ProjectorFit or None
-        None where there is nothing to project.
+    StageFit or LeftOut
+        Left out where there is nothing to project. The report: `ssp` (names of the projections),
+        `sss`, `rank` of the matrix and `left` (what was not used: reason).
     """
-    import mne
+    mne_info = _read(source) if isinstance(source, str | Path) else source
+    names = _data_names(info)
+    projs, left = _usable(mne_info, names, separated=sss) if ssp else ([], {})
+    if not sss and not projs:
+        reasons = "".join(f"; {name}: {why}" for name, why in left.items())
+        return LeftOut(f"the recording has no projections that apply{reasons}")
+    matrix = sss_matrix(mne_info, names, **maxwell) if sss else np.eye(len(names))
+    if projs:
+        matrix = compose(matrix, ssp_matrix(mne_info, names, projs))
+    report = {
+        "ssp": [proj["desc"] for proj in projs],
+        "sss": sss,
+        "left": left,
+        "rank": int(np.linalg.matrix_rank(matrix)),
+    }
+    return StageFit({"matrix": matrix}, report)
 
-    mne_info = mne.io.read_info(source, verbose="error") if _is_path(source) else source
-    names = [
-        name for name, kind in zip(info.ch_names, info.ch_types, strict=True) if kind in DATA_TYPES
-    ]
-    matrix = np.eye(len(names))
-    report: dict[str, Any] = {"ssp": [], "sss": sss, "left": {}}
-    if sss:
-        matrix = sss_matrix(mne_info, names, **maxwell)
-    if ssp:
-        projs = _usable(mne_info, names, sss, report)
-        if projs:
-            matrix = compose(matrix, ssp_matrix(mne_info, names, projs))
-    if not sss and not report["ssp"]:
-        return None
-    report["rank"] = int(np.linalg.matrix_rank(matrix))
-    return ProjectorFit(matrix, report)
+
+def summary(report: dict[str, Any]) -> Summary:
+    """What was found, taken out and kept."""
+    separation = ["signal-space separation"] if report["sss"] else []
+    return Summary(", ".join([*report["ssp"], *separation]), "", f"rank {report['rank']}")
 
 
 def ssp_matrix(mne_info: Any, names: list[str], projs: list[Any]) -> np.ndarray:
@@ -137,23 +139,32 @@ def _inactive(projs: list[Any]) -> list[Any]:
     return copies
 
 
-def _is_path(source: Any) -> bool:
-    return isinstance(source, str | Path)
+def _read(path: str | Path) -> Any:
+    import mne
+
+    return mne.io.read_info(path, verbose="error")
 
 
-def _usable(mne_info: Any, names: list[str], separated: bool, report: dict[str, Any]) -> list[Any]:
-    """Projections that apply; the report says why others do not."""
+def _data_names(info: SignalInfo) -> list[str]:
+    return [
+        name for name, kind in zip(info.ch_names, info.ch_types, strict=True) if kind in DATA_TYPES
+    ]
+
+
+def _usable(
+    mne_info: Any, names: list[str], *, separated: bool = False
+) -> tuple[list[Any], dict[str, str]]:
+    """Projections that apply, and why others do not."""
     kinds = dict(zip(mne_info["ch_names"], mne_info.get_channel_types(), strict=True))
-    out = []
+    usable, left = [], {}
     for proj in mne_info["projs"]:
         channels = [name for name in proj["data"]["col_names"] if name in names]
         if "average eeg reference" in proj["desc"].lower():
-            report["left"][proj["desc"]] = "the reference stage does it"
+            left[proj["desc"]] = "the reference stage does it"
         elif not channels:
-            report["left"][proj["desc"]] = "none of its channels is picked"
+            left[proj["desc"]] = "none of its channels is picked"
         elif separated and kinds.get(channels[0]) in ("mag", "grad"):
-            report["left"][proj["desc"]] = "made for the signal before separation"
+            left[proj["desc"]] = "made for the signal before separation"
         else:
-            out.append(proj)
-            report["ssp"].append(proj["desc"])
-    return out
+            usable.append(proj)
+    return usable, left

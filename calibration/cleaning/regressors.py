@@ -7,7 +7,6 @@ what those stages are is not known here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,13 @@ from calibration.cleaning.reference_search import (
     smoothed,
     without_evoked,
 )
-from calibration.cleaning.seen import TooLittle
+from calibration.cleaning.seen import Seen, onsets
+from calibration.cleaning.stage_fit import LeftOut, StageFit
+from calibration.cleaning.words import Summary, decibels
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
 
-__all__ = ["RegressorsFit", "fit_regressors"]
+__all__ = ["fit", "fit_regressors", "line", "summary"]
 
 _TYPES = ("ecg", "resp", "emg", "misc")  # regressed unless names say otherwise; never eog
 _MARGIN = 3.0  # times what calibration saw in 999 of 1000 samples
@@ -36,47 +37,12 @@ _SHORTEST = 20.0  # s of good samples
 _FLOOR_DB = 40.0  # an attenuation beyond cannot be told from nothing left
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RegressorsFit:
-    """What `Regressors` needs, and what was found.
-
-    Attributes
-    ----------
-    names : tuple of str
-        References that explain something, r of them.
-    taps, weights, inverse, scale, limit, spread, reach, smoothing : array
-        As `Regressors` takes them.
-    report : dict
-        Plain values for printing: for every reference its lag, taps, share explained and
-        attenuation; of all together what they left of an injected response.
-    """
-
-    names: tuple[str, ...]
-    taps: np.ndarray
-    weights: np.ndarray
-    inverse: np.ndarray
-    scale: np.ndarray
-    limit: np.ndarray
-    spread: np.ndarray
-    reach: np.ndarray
-    smoothing: np.ndarray
-    report: dict[str, Any]
-
-    def stage(self, info: SignalInfo, **settings: float) -> Regressors:
-        """Stage that starts with these weights; `settings` are its keyword arguments."""
-        return Regressors(
-            info,
-            self.names,
-            self.taps,
-            self.weights,
-            self.inverse,
-            self.scale,
-            self.limit,
-            self.spread,
-            self.reach,
-            self.smoothing,
-            **settings,
-        )
+def fit(seen: Seen) -> StageFit | LeftOut:
+    """Fit the stage on samples without eye artifacts, the answers to events set aside."""
+    samples, model, rows = seen.samples, seen.model, onsets(seen)
+    length = round(max(model.recipe["features"]["tmax"], 0.1) * model.info.sfreq)
+    evoked = (rows, length) if len(rows) else None
+    return fit_regressors(samples.data, model.info, samples.bad, evoked=evoked)
 
 
 def fit_regressors(
@@ -89,7 +55,7 @@ def fit_regressors(
     n_surrogates: int = 19,
     seed: int = 0,
     **settings: float,
-) -> RegressorsFit | None:
+) -> StageFit | LeftOut:
     """Weights that take what references explain out of the data, where they explain anything.
 
     The response to events is taken out of data and references first, so that a reference that
@@ -118,13 +84,15 @@ def fit_regressors(
 
     Returns
     -------
-    RegressorsFit or None
-        None where there is no reference or none explains anything.
+    StageFit or LeftOut
+        Left out where there is no reference, none explains anything, or less than 20 s are good.
+        The report: for every reference (`references`) its lag, taps, share explained and
+        attenuation; of all together (`injected_gain`) what they left of an injected response.
 
     Raises
     ------
     ValueError
-        If there are less than 20 s of good samples or shapes do not fit.
+        If shapes do not fit.
     """
     n_data = sum(kind in DATA_TYPES for kind in info.ch_types)
     if data.shape != (len(bad), info.n_channels) or data.ndim != 2:
@@ -132,7 +100,7 @@ def fit_regressors(
             f"need data of shape ({len(bad)}, {info.n_channels}), got {np.shape(data)}"
         )
     if np.sum(~bad) < _SHORTEST * info.sfreq:
-        raise TooLittle(
+        return LeftOut(
             f"need {_SHORTEST:g} s of good samples to fit references, "
             f"got {np.sum(~bad) / info.sfreq:.1f} s"
         )
@@ -141,8 +109,9 @@ def fit_regressors(
     columns = [info.ch_names.index(name) for name in names]
     columns = [column for column in columns if np.ptp(data[~bad, column]) > 0]
     alive = np.flatnonzero(np.ptp(data[~bad, :n_data], axis=0) > 0)
+    nothing = LeftOut("no reference explains anything of the data")
     if not columns or len(alive) == 0:
-        return None
+        return nothing
     free = data if evoked is None else without_evoked(data, bad, *evoked)
     rng = np.random.default_rng(seed)
     found = {
@@ -159,24 +128,24 @@ def fit_regressors(
     }
     kept = {name: what for name, what in found.items() if what["kept"]}
     if not kept:
-        return None
+        return nothing
     n_train = round((1.0 - HELD_OUT) * len(data))
-    trained = _fit(free[:n_train], info, bad[:n_train], kept, {})
-    live = trained.stage(info, **settings)
+    trained = _arguments(free[:n_train], info, bad[:n_train], kept)
+    live = Regressors(info, **(trained | settings))
     judged, preserved = _judge(live, free[n_train:], info, bad[n_train:], list(kept), rng)
     for name, attenuation in judged.items():
         found[name]["attenuation_db"] = attenuation
-    return _fit(free, info, bad, kept, {"references": found, "injected_gain": preserved})
+    report = {"references": found, "injected_gain": preserved}
+    return StageFit(_arguments(free, info, bad, kept), report)
 
 
-def _fit(
+def _arguments(
     data: np.ndarray,
     info: SignalInfo,
     bad: np.ndarray,
     kept: dict[str, dict[str, Any]],
-    report: dict[str, Any],
-) -> RegressorsFit:
-    """Ridge regression of the data on the taps of `kept`."""
+) -> dict[str, Any]:
+    """What `Regressors` takes, by ridge regression of the data on the taps of `kept`."""
     n_data = sum(kind in DATA_TYPES for kind in info.ch_types)
     columns = [info.ch_names.index(name) for name in kept]
     references, x = data[:, columns], data[:, :n_data]
@@ -197,18 +166,17 @@ def _fit(
     reach = _MARGIN * np.quantile((z * (z @ inverse)) @ of, 0.999, axis=0)
     left = x[~bad] - z @ weights
     spread = 1.4826 * np.median(np.abs(left - np.median(left, 0)), 0)
-    return RegressorsFit(
-        tuple(kept),
-        taps,
-        weights,
-        inverse,
-        scale,
-        _MARGIN * np.quantile(np.abs(references[~bad]), 0.999, axis=0),
-        np.maximum(spread, 1e-3 * float(spread.max()) + 1e-30),
-        np.maximum(reach, 1e-30),
-        smoothing,
-        report,
-    )
+    return {
+        "names": list(kept),
+        "taps": taps,
+        "weights": weights,
+        "inverse": inverse,
+        "scale": scale,
+        "limit": _MARGIN * np.quantile(np.abs(references[~bad]), 0.999, axis=0),
+        "spread": np.maximum(spread, 1e-3 * float(spread.max()) + 1e-30),
+        "reach": np.maximum(reach, 1e-30),
+        "smoothing": smoothing,
+    }
 
 
 def _judge(
@@ -253,3 +221,28 @@ def _run(stage: Regressors, data: np.ndarray, info: SignalInfo, bad: np.ndarray)
     quiet = np.zeros(data.shape, np.uint16)
     chunk = Chunk(np.ascontiguousarray(data), np.arange(len(data)) / info.sfreq, 0, flags, quiet)
     return stage.process(chunk).data.copy()
+
+
+def summary(report: dict[str, Any]) -> Summary:
+    """What was found, taken out and kept."""
+    kept = {name: one for name, one in report["references"].items() if one["kept"]}
+    lags = [
+        f"{name} at {one['lag_ms']:.0f} ms" if one.get("lag_ms") is not None else name
+        for name, one in kept.items()
+    ]
+    useless = sorted(set(report["references"]) - set(kept))
+    found = ", ".join(lags) + (f"; {', '.join(useless)} explain nothing" if useless else "")
+    taken = ", ".join(f"{name} {decibels(one.get('attenuation_db'))}" for name, one in kept.items())
+    return Summary(found, taken, f"{report['injected_gain']:.1%} of an injected response")
+
+
+def line(report: dict[str, Any]) -> str:
+    """Put what was found in a line."""
+    parts = []
+    for name, found in report["references"].items():
+        if not found["kept"]:
+            parts.append(f"{name} explains nothing")
+            continue
+        lag = f" at {found['lag_ms']:.0f} ms" if found.get("lag_ms") is not None else ""
+        parts.append(f"{name}{lag} attenuated by {found['attenuation_db']:.1f} dB")
+    return "; ".join(parts) + f"; injected response kept {report['injected_gain']:.3f}"

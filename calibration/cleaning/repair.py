@@ -6,16 +6,17 @@ for the stage has no offset either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from calibration.cleaning.neighbors import pick_neighbors, solve_ridge, spline_weights
-from calibration.cleaning.seen import TooLittle
+from calibration.cleaning.seen import Seen
+from calibration.cleaning.stage_fit import LeftOut, StageFit
+from calibration.cleaning.words import Summary
 from rt_decoder.signal import DATA_TYPES
 
-__all__ = ["RepairFit", "fit_repair", "no_repair"]
+__all__ = ["fit", "fit_repair", "line", "no_repair", "summary"]
 
 _LEAST = 4  # channels of a type that can predict one another
 _NEIGHBORS = 8  # 12 would lower the error by a tenth and double the cost [measured, 64 channels]
@@ -23,31 +24,6 @@ _ALPHAS = (1e-3, 1e-2, 1e-1)  # of the variance of a channel
 _ROWS = 100_000  # samples that are enough
 _TOLERANCE = 0.5  # as in the stage
 _NOISE_S, _POWER_S = 1.0, 0.3  # as in the stage
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RepairFit:
-    """What `rt_decoder.cleaning.repair.ChannelRepair` takes, and what was found.
-
-    Attributes
-    ----------
-    neighbors, weights, limits, bad : arrays
-        See `ChannelRepair`.
-    report : dict
-        Plain JSON: `bad` (name: reason), and by channel on the held-out last third:
-        `explained` variance and `error` (RMS in SI units) of its prediction, and its `method`.
-    """
-
-    neighbors: np.ndarray
-    weights: np.ndarray
-    limits: np.ndarray
-    bad: np.ndarray
-    report: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def arguments(self) -> dict[str, np.ndarray]:
-        """Keyword arguments of the stage."""
-        return {name: getattr(self, name) for name in ("neighbors", "weights", "limits", "bad")}
 
 
 def no_repair(ch_types: tuple[str, ...]) -> str:
@@ -63,7 +39,12 @@ def no_repair(ch_types: tuple[str, ...]) -> str:
     return f"need at least {_LEAST} channels of a type to predict one another, got {found}"
 
 
-def fit_repair(data: np.ndarray, info: Any, bad: np.ndarray | None = None) -> RepairFit | None:
+def fit(seen: Seen) -> StageFit | LeftOut:
+    """Fit the stage on filtered samples."""
+    return fit_repair(seen.samples.data, seen.model.info, seen.samples.bad)
+
+
+def fit_repair(data: np.ndarray, info: Any, bad: np.ndarray | None = None) -> StageFit | LeftOut:
     """Fit the repair of bad channels.
 
     Parameters
@@ -76,13 +57,16 @@ def fit_repair(data: np.ndarray, info: Any, bad: np.ndarray | None = None) -> Re
 
     Returns
     -------
-    RepairFit or None
-        None where no type has four channels; `no_repair` says so.
+    StageFit or LeftOut
+        Left out where no type has four channels (`no_repair` says so), of a type fewer than four
+        are good, or fewer than 10 s are good. The report: `bad` (name: reason), `left` (type:
+        reason), and by channel on the held-out last third: `explained` variance and `error` (RMS in
+        SI units) of its prediction, and its `method`.
 
     Raises
     ------
     ValueError
-        If shapes do not fit or fewer than 10 s are good.
+        If shapes do not fit.
     """
     n, c = data.shape
     good = np.ones(n, bool) if bad is None else ~np.asarray(bad, bool)
@@ -92,50 +76,54 @@ def fit_repair(data: np.ndarray, info: Any, bad: np.ndarray | None = None) -> Re
             f"got {data.shape} and {good.shape}"
         )
     if good.sum() < 10.0 * info.sfreq:
-        raise TooLittle(
+        return LeftOut(
             f"need 10 s of good samples to learn what is usual, got {good.sum() / info.sfreq:.1f}"
         )
-    if no_repair(info.ch_types):
-        return None
+    if reason := no_repair(info.ch_types):
+        return LeftOut(reason)
     # every step-th sample: neighbours predict instantly, so what folds down folds down alike
     step = max(1, int(info.sfreq // 200), -(-n // _ROWS))
-    fit = _Empty(c, _NEIGHBORS)
+    whole = _Whole(c, _NEIGHBORS)
     for name in DATA_TYPES:
         columns = np.flatnonzero([kind == name for kind in info.ch_types])
         if len(columns) >= _LEAST:
             x = np.ascontiguousarray(data[::step, columns], np.float64)
             positions = None if info.positions is None else info.positions[columns]
             group = _Group(x, good[::step], positions, info.sfreq / step)
-            fit.put(columns, group.fit(min(_NEIGHBORS, len(columns) - 1)), info.ch_names)
+            if reason := group.fit(min(_NEIGHBORS, len(columns) - 1)):
+                return LeftOut(reason)
+            whole.put(columns, group, info.ch_names)
         elif len(columns):
-            fit.report["left"][name] = f"fewer than {_LEAST} channels"
-    return RepairFit(fit.neighbors, fit.weights, fit.limits, fit.bad, fit.report)
+            whole.report["left"][name] = f"fewer than {_LEAST} channels"
+    return StageFit(whole.arguments, whole.report)
 
 
-class _Empty:
+class _Whole:
     """A fit of no channel yet, into which groups are put."""
 
     def __init__(self, c: int, k: int) -> None:
-        self.neighbors = np.full((c, k), -1, np.int64)
-        self.weights = np.zeros((3, c, k))
-        self.limits = np.zeros((5, c))
-        self.bad = np.zeros(c, bool)
+        self.arguments = {
+            "neighbors": np.full((c, k), -1, np.int64),
+            "weights": np.zeros((3, c, k)),
+            "limits": np.zeros((5, c)),
+            "bad": np.zeros(c, bool),
+        }
         self.report: dict[str, Any] = {"bad": {}, "left": {}, "channels": {}}
 
-    def put(self, columns: np.ndarray, fit: RepairFit, names: tuple[str, ...]) -> None:
-        k = fit.neighbors.shape[1]
-        self.neighbors[columns, :k] = columns[fit.neighbors]
-        self.weights[:, columns, :k] = fit.weights
-        self.limits[:, columns] = fit.limits
-        self.bad[columns] = fit.bad
+    def put(self, columns: np.ndarray, group: _Group, names: tuple[str, ...]) -> None:
+        k = group.neighbors.shape[1]
+        self.arguments["neighbors"][columns, :k] = columns[group.neighbors]
+        self.arguments["weights"][:, columns, :k] = group.all_weights()
+        self.arguments["limits"][:, columns] = group.limits()
+        self.arguments["bad"][columns] = group.bad
         for i, column in enumerate(columns):
             name = names[column]
-            if fit.bad[i]:
-                self.report["bad"][name] = fit.report["reasons"][i]
+            if group.bad[i]:
+                self.report["bad"][name] = group.reasons[i]
             self.report["channels"][name] = {
-                "explained": round(float(fit.report["explained"][i]), 4),
-                "error": float(f"{fit.report['error'][i]:.4g}"),
-                "method": fit.report["method"][i],
+                "explained": round(float(group.held_out["explained"][i]), 4),
+                "error": float(f"{group.held_out['error'][i]:.4g}"),
+                "method": group.method[i],
             }
 
 
@@ -158,25 +146,40 @@ class _Group:
         self.reasons = ["flat" if s <= 0.1 * typical else "" for s in self.scale]
         self.neighbors = np.zeros((c, 0), np.int64)
         self.weights = np.zeros((c, 0))
-        if typical == 0.0:
-            raise TooLittle("need channels that are not constant, got more than half that are")
+        self.method = [""] * c
+        self.held_out = {"explained": np.zeros(c), "error": np.zeros(c)}
 
     @property
     def bad(self) -> np.ndarray:
         return np.array([bool(reason) for reason in self.reasons])
 
-    def fit(self, k: int) -> RepairFit:
+    def fit(self, k: int) -> str:
+        """Why the group cannot be fitted; empty once it is."""
         for i_pass in range(3):  # pops and bad channels spoil the fit that finds them
+            if reason := self._too_little():
+                return reason
             self._choose(k)
             n_before = self.bad.sum()
             self._judge()
             self._drop()
             if self.bad.sum() == n_before and i_pass > 0:
                 break
+        if reason := self._too_little():
+            return reason
         self._choose(k)
         self._replace_bad(k)
-        report = {"reasons": self.reasons, "method": self.method} | self.held_out
-        return RepairFit(self.neighbors, self._all_weights(), self._limits(), self.bad, report)
+        return ""
+
+    def _too_little(self) -> str:
+        usable = ~self.bad
+        if np.median(self.scale) == 0.0:
+            return "need channels that are not constant, got more than half that are"
+        if usable.sum() < _LEAST:
+            return (
+                f"need {_LEAST} good channels of a type to predict one another, got "
+                f"{usable.sum()} of {len(usable)}; check the electrodes or leave repair out"
+            )
+        return ""
 
     def _moments(self, rows: np.ndarray) -> np.ndarray:
         z = self.x[rows] / np.where(self.scale > 0, self.scale, 1.0)
@@ -188,11 +191,6 @@ class _Group:
         train, test = np.split(rows, [2 * len(rows) // 3])
         moments, held_out, both = map(self._moments, (train, test, rows))
         usable = ~self.bad
-        if usable.sum() < _LEAST:
-            raise TooLittle(
-                f"need {_LEAST} good channels of a type to predict one another, got "
-                f"{usable.sum()} of {len(usable)}; check the electrodes or leave repair out"
-            )
         k = min(k, int(usable.sum()) - 1)
         c = len(self.scale)
         self.neighbors, self.weights = np.zeros((c, k), np.int64), np.zeros((c, k))
@@ -259,7 +257,7 @@ class _Group:
                 self.weights[i] = 1.0 / k
                 self.method[i] = "mean"
 
-    def _all_weights(self) -> np.ndarray:
+    def all_weights(self) -> np.ndarray:
         """The regressions together and one by one, and the share of each of the latter."""
         moments = self._moments(np.flatnonzero(self.good))
         c, k = self.neighbors.shape
@@ -276,7 +274,7 @@ class _Group:
             out[2, i] = known / (1.02 - np.minimum(known, 1.0))
         return out
 
-    def _limits(self) -> np.ndarray:
+    def limits(self) -> np.ndarray:
         """Residual, its mean square, share of the power of a dead channel, mean square, largest."""
         r = self._residual()
         p = self.x - r
@@ -322,3 +320,25 @@ def _running(squares: np.ndarray, good: np.ndarray, length: float) -> np.ndarray
     kept = squares[good]
     start = kept[: max(1, int(length))].mean(axis=0) * (1.0 - a)
     return lfilter([a], [1.0, a - 1.0], kept, axis=0, zi=start[None])[0]
+
+
+def summary(report: dict[str, Any]) -> Summary:
+    """What was found, taken out and kept."""
+    explained = sorted(channel["explained"] for channel in report["channels"].values())
+    bad = ", ".join(f"{name} ({why})" for name, why in report["bad"].items())
+    middle = f"{explained[len(explained) // 2]:.0%}" if explained else "n/a"
+    return Summary(
+        f"{len(explained)} channels; bad: {bad or 'none'}",
+        f"{middle} of a channel's variance predicted (median)",
+        "trusted channels, all",
+    )
+
+
+def line(report: dict[str, Any]) -> str:
+    """Put what was found in a line."""
+    explained = sorted(channel["explained"] for channel in report["channels"].values())
+    bad = ", ".join(f"{name} ({why})" for name, why in report["bad"].items())
+    middle = f"{explained[len(explained) // 2]:.3f}" if explained else "  n/a"
+    return f"{len(explained)} channels, median variance predicted {middle}" + (
+        f"; bad in calibration: {bad}" if bad else ""
+    )

@@ -1,12 +1,15 @@
 """What a cleaning stage is fitted on: recordings as they leave the live stage before it.
 
-How a stage is fitted, and in which order they are, is not known here.
+How a stage is fitted is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy as np
 from calibration.cleaning.eye_events import EyeSpan
 from calibration.design import CUE
 from calibration.splits import blocks, final_block
+from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
 from rt_decoder.recorded import hops_of_recording
@@ -23,18 +27,14 @@ if TYPE_CHECKING:
     from calibration.events import LabelledRecording
     from rt_decoder.recipe import Fit
 
-__all__ = ["Seen", "TooLittle", "collect", "cues", "onsets", "unlocked_share"]
+__all__ = ["Samples", "Seen", "cues", "onsets", "unlocked_share"]
 
 MAX_BYTES = 1 << 30  # of samples that a stage is fitted on
 
 
-class TooLittle(ValueError):
-    """A recording does not hold what a stage is fitted on: the stage is left out."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """Recordings as they leave a stage, one after the other.
+class Samples:
+    """Recordings as they reach a stage, one after the other.
 
     Attributes
     ----------
@@ -54,10 +54,44 @@ class Seen:
     markers: list[tuple[int, Marker]]
 
 
-def collect(
-    model: Model, sessions: Sequence[LabelledRecording], stages: Sequence[str], share: float
-) -> Seen:
-    """Run the recordings through the live path up to the first of `stages` that is there."""
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a fit may look at: recordings, as they reach the stage that is to be fitted.
+
+    Parameters
+    ----------
+    model : Model
+        Contract, filters and the cleaning stages that are fitted already.
+    sessions : sequence of LabelledRecording
+    stage : str
+        By its name in `FLOW`.
+    share : float
+        Only this first share of the samples is seen.
+    mne_info : path or None
+        FIF file that holds the recording's projections and sensors.
+    """
+
+    model: Model
+    sessions: Sequence[LabelledRecording]
+    stage: str
+    share: float = 1.0
+    mne_info: Path | None = None
+
+    @cached_property
+    def samples(self) -> Samples:
+        """What leaves the last stage before; the recordings run when it is first asked for."""
+        return _collect(self.model, self.sessions, self.stage, self.share)
+
+
+def _stage_before(stage: str, there: Collection[str]) -> str:
+    """The last stage before `stage` in the flow, among those that are there."""
+    return [name for name in takewhile(lambda name: name != stage, FLOW) if name in there][-1]
+
+
+def _collect(
+    model: Model, sessions: Sequence[LabelledRecording], stage: str, share: float
+) -> Samples:
+    """Run the recordings through the live path up to `stage`."""
     seconds = sum(len(s.recording.stamps) / s.recording.info.sfreq for s in sessions)
     room = min(MAX_BYTES // (8 * model.info.n_channels), round(share * seconds * model.info.sfreq))
     data, bad, markers = [], [], []
@@ -65,10 +99,10 @@ def collect(
     n = 0
     for run, session in enumerate(sessions):
         decoder = Decoder(model, session.recording.info, session.rules)
-        stage = next(name for name in stages if name in decoder.pipeline.stages)
+        before = _stage_before(stage, decoder.pipeline.stages)
         n_settle = round(decoder.pipeline.settling * model.info.sfreq)
         expected, settled = -1, -1
-        for hop in hops_of_recording(decoder, session.recording, session.markers, stage):
+        for hop in hops_of_recording(decoder, session.recording, session.markers, before):
             if n + len(hop.data) > room:
                 break
             if hop.index != expected:  # the beginning, or a loss: the filters were primed anew
@@ -88,37 +122,37 @@ def collect(
         ]
     if n == 0:
         raise ValueError("need recordings of at least one hop to fit the cleaning on, got none")
-    return Seen(np.concatenate(data), np.concatenate(bad), rows, markers)
+    return Samples(np.concatenate(data), np.concatenate(bad), rows, markers)
 
 
-def _row(seen: Seen, run: int, marker: Marker, n_hop: int) -> int:
+def _row(seen: Seen, run: int, marker: Marker) -> int:
     """Row of a marker's sample; -1 where it is not among them."""
-    first = marker.index - marker.index % n_hop
-    found = seen.rows.get((run, first), [])
+    first = marker.index - marker.index % seen.model.n_hop
+    found = seen.samples.rows.get((run, first), [])
     if not found:
         return -1
     row, _ = min(found, key=lambda hop: abs(hop[1] - marker.time))
     return row + marker.index - first
 
 
-def onsets(seen: Seen, model: Model) -> np.ndarray:
+def onsets(seen: Seen) -> np.ndarray:
     """Rows of the events that are no cues."""
     rows = [
-        _row(seen, run, marker, model.n_hop)
-        for run, marker in seen.markers
+        _row(seen, run, marker)
+        for run, marker in seen.samples.markers
         if not marker.label.startswith(CUE)
     ]
     return np.array([row for row in rows if row >= 0], np.int64)
 
 
-def cues(seen: Seen, model: Model) -> list[EyeSpan]:
+def cues(seen: Seen) -> list[EyeSpan]:
     """Stretches that begin with a cue and last until the next one, 20 s at most."""
     spans = []
-    longest = round(20.0 * model.info.sfreq)
-    told = [(run, marker) for run, marker in seen.markers if marker.label.startswith(CUE)]
+    longest = round(20.0 * seen.model.info.sfreq)
+    told = [(run, marker) for run, marker in seen.samples.markers if marker.label.startswith(CUE)]
     for number, (run, marker) in enumerate(told):
-        row = _row(seen, run, marker, model.n_hop)
-        stop = min(row + longest, len(seen.data))
+        row = _row(seen, run, marker)
+        stop = min(row + longest, len(seen.samples.data))
         for next_run, after in told[number + 1 : number + 2]:
             if next_run == run:
                 stop = min(stop, row + after.index - marker.index)

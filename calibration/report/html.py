@@ -7,10 +7,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration.cleaning.stages import FITS
 from calibration.report.figures import Figure, figures
-from calibration.report.stages import stage_summary
 from calibration.report.stretch import Stretch, look
 from calibration.report.text import SCORES
+from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.model import Model
@@ -31,15 +32,6 @@ figure { margin: 1em 0 } figcaption, .note { color: #555; font-size: 90% }
 img { max-width: 100% }
 """
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_ABOUT = {
-    "mains": "Mains, tracked and subtracted",
-    "muscle": "Muscles and movements: such samples are flagged, not changed",
-    "repair": "Bad channels, replaced by their neighbours",
-    "projector": "Projections of the recording",
-    "eye": "Blinks and gaze",
-    "regressors": "Heart, breath and other recorded references",
-    "heartbeat": "Heartbeat, by a template",
-}
 
 
 def write_report(
@@ -73,9 +65,9 @@ def report_page(model: Model, stretch: Stretch) -> str:
     body.append(_cleaning(cleaning) if cleaning else "<p>Nothing: no cleaning was asked for.</p>")
     body.append(_stretch(stretch) + _drawn(made, ""))
     for stage, found in cleaning.items():
-        body.append(f"<h2>{escape(_ABOUT.get(stage, stage))}</h2>")
+        body.append(f"<h2>{escape(FLOW[stage].title)}</h2>")
         if "left_out" in found:
-            body.append(f"<p>Left out: {escape(found['left_out'] or 'no reason given')}.</p>")
+            body.append(f"<p>Left out: {escape(found['left_out'])}.</p>")
         else:
             body.append(_drawn(made, stage) + _details(found))
     return (
@@ -168,11 +160,11 @@ def _cleaning(cleaning: dict[str, Any]) -> str:
     """One row a stage: what was found, what it takes out and what it leaves."""
     rows = []
     for stage, found in cleaning.items():
-        title = _ABOUT.get(stage, stage)
+        title = FLOW[stage].title
         if "left_out" in found:
             rows.append((title, f"left out: {found['left_out']}", "", ""))
         else:
-            rows.append((title, *stage_summary(stage, found)))
+            rows.append((title, *FITS[stage].summary(found)))
     head = ("", "found", "taken out, held-out part", "preserved, held-out part")
     return _table(head, rows, 4)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from calibration.report.stages import stage_summary
+from calibration.cleaning.stages import FITS
 from rt_decoder.model import Model
 
 __all__ = ["SCORES", "certificate_lines", "cleaning_lines", "score_lines"]
@@ -74,66 +72,7 @@ def cleaning_lines(found: dict[str, dict[str, Any]]) -> list[str]:
     lines = ["cleaning, held-out figures:"] if found else []
     for stage, report in found.items():
         if "left_out" in report:
-            lines.append(f"  {stage:<11} left out: {report['left_out'] or 'no reason given'}")
+            lines.append(f"  {stage:<11} left out: {report['left_out']}")
         else:
-            lines.append(f"  {stage:<11} {_STAGES[stage](report)}")
+            lines.append(f"  {stage:<11} {FITS[stage].in_one_line(report)}")
     return lines
-
-
-def _plain(report: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in report.items() if _is_plain(value))
-
-
-def _muscle(report: dict[str, Any]) -> str:
-    held_out = report.get("held_out", {})
-    shares = [f"{held_out[what]:.1%} {what}" for what in ("muscle", "movement") if what in held_out]
-    return _plain(report) + (f"; flagged: {', '.join(shares)}" if shares else "")
-
-
-def _repair(report: dict[str, Any]) -> str:
-    explained = [channel["explained"] for channel in report["channels"].values()]
-    bad = ", ".join(f"{name} ({why})" for name, why in report["bad"].items())
-    middle = sorted(explained)[len(explained) // 2] if explained else None
-    return f"{len(explained)} channels, median variance predicted {_figure(middle)}" + (
-        f"; bad in calibration: {bad}" if bad else ""
-    )
-
-
-def _eye(report: dict[str, Any]) -> str:
-    held_out = report["held_out"][report["rank"] - 1]
-    return (
-        f"rank {report['rank']} ({report['rule']}; ratios {report['ratios']}, null "
-        f"{report['null']}), {report['n_blinks']} blinks and {report['n_saccades']} saccades by "
-        f"{report['way']}; " + ", ".join(f"{k} {v}" for k, v in held_out.items() if k != "rank")
-    )
-
-
-def _regressors(report: dict[str, Any]) -> str:
-    parts = []
-    for name, found in report["references"].items():
-        if not found["kept"]:
-            parts.append(f"{name} explains nothing")
-            continue
-        lag = f" at {found['lag_ms']:.0f} ms" if found.get("lag_ms") is not None else ""
-        parts.append(f"{name}{lag} attenuated by {found['attenuation_db']:.1f} dB")
-    return "; ".join(parts) + f"; injected response kept {report['injected_gain']:.3f}"
-
-
-def _summary(stage: str, report: dict[str, Any]) -> str:
-    parts = zip(("", "taken out: ", "kept: "), stage_summary(stage, report), strict=True)
-    return "; ".join(label + part for label, part in parts if part)
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float)
-
-
-_STAGES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "mains": partial(_summary, "mains"),
-    "projector": partial(_summary, "projector"),
-    "muscle": _muscle,
-    "repair": _repair,
-    "eye": _eye,
-    "regressors": _regressors,
-    "heartbeat": _plain,
-}

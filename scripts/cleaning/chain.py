@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from cleaning.scene import H_FREQ, L_FREQ, LINE_FREQ, ORDER
 
-from calibration.cleaning.chain import STAGES, fit_cleaning
+from calibration.cleaning.chain import fit_cleaning
 from calibration.design import draft_model
 from calibration.events import LabelledRecording
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
-from rt_decoder.recipe import Recipe
+from rt_decoder.recipe import STAGES, Recipe
 from rt_decoder.signal import Chunk, Marker, SignalInfo
 from rt_decoder.timing.markers import MarkerRules
 
@@ -91,7 +91,7 @@ def our_chain(
     info: SignalInfo,
     markers: Sequence[Marker] = (),
     *,
-    stages: Sequence[str] = tuple(STAGES),
+    stages: Sequence[str] = STAGES,
     **filters: float | bool,
 ) -> Chain:
     """Fit the chain on a calibration recording (n, c), raw; `markers` are words and cues.
