@@ -219,7 +219,11 @@ LISTENERS = {
 }  # fmt: skip
 HERE = {"127.0.0.1", "localhost", "::1"}
 TESTS = sorted((REPO / "tests").rglob("*.py"))
-SCRIPTS = [path for path in sorted((REPO / "scripts").rglob("*")) if path.is_file()]
+SCRIPTS = [
+    path
+    for path in sorted((REPO / "scripts").rglob("*"))
+    if path.is_file() and "__pycache__" not in path.parts
+]
 
 
 class Source(NamedTuple):

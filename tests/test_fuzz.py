@@ -30,6 +30,7 @@ from rt_decoder.files.events import markers_from_events, read_events
 from rt_decoder.files.model_file import ModelCorrupt, _digest, load_model, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.tables import read_channel_table
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.recipe import Recipe, read_recipe
 from rt_decoder.recorded import decode_recording, recorded_start
@@ -766,7 +767,9 @@ CHANNELS = b"stream_name\tmodel_name\ttype\tunit\nch1\tFz\teeg\tmicrovolts\nch2\
 def test_a_damaged_channel_table(content: bytes, folder: Path) -> None:
     declared = (Declared("ch1", "EEG", "uV"), Declared("ch2", "EEG", "uV"))
     path = file_of(folder, "m.tsv", content)
-    answer(declared_info, 100.0, declared, channels=path, units="uV")
+    table = answer(read_channel_table, path)
+    if table is not None:
+        answer(declared_info, 100.0, declared, channels=table, units="uV")
 
 
 TOML = (
