@@ -1,5 +1,5 @@
-"""Fit the map from brain signals to words, and test it honestly.
+"""Fit the map from brain signals to words, and test it on data that it never saw.
 
-In flow order: `recipe`, `events`, `design` (the live stages over a recording), `embeddings`,
-`splits`, `ridge`, `scores`, `nulls`, `confidence`, `fit`, `report`.
+In flow order: `events`, `cleaning`, `design` (the live stages over a recording), `splits`,
+`language`, `targets`, `ridge`, `confidence`, `fit`, `evaluate`, `report`.
 """

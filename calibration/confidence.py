@@ -1,9 +1,9 @@
-r"""From cosines to probabilities that can be trusted, and when to say nothing.
+r"""Turn cosines into calibrated probabilities, and find the threshold below which to abstain.
 
 .. math:: p(w \mid y) \propto \exp\big(\tau \cos(y, v_w) + \log p(w)\big), \qquad \tau \ge 0
 
-With :math:`\tau = 0` this is the prior: a posterior fitted so cannot be much worse than it.
-Everything here is fitted on out-of-fold similarities and never on the items that fitted the map.
+With :math:`\tau = 0` the posterior equals the prior, so that a fitted posterior cannot be much
+worse than the prior. Fit on out-of-fold similarities, never on those of items that fitted the map.
 """
 
 from __future__ import annotations
@@ -24,30 +24,45 @@ __all__ = [
     "log_prior_from_counts",
 ]
 
-_TAU_MAX = 1e4  # cosines 0.01 apart are then e^100 apart: no data can ask for more
+_TAU_MAX = 1e4  # a cosine 0.01 higher is then e^100 times as likely: no data need more
 _COVERAGES = np.arange(1.0, 0.0, -0.05)
 
 
 class PosteriorFit(NamedTuple):
-    """What `fit_posterior` found; the figures are of the data that fitted the one number tau."""
+    """Result of `fit_posterior`; its figures are computed on the data that tau was fitted on."""
 
     tau: float  # >= 0; 0 is the prior alone
     bits_per_word: float  # beyond the prior
-    ece: float  # of the winner's probability
+    ece: float  # expected calibration error of the winner's probability
 
 
 class Abstention(NamedTuple):
     """Answer when the winner's probability is at least `threshold`."""
 
     threshold: float  # 0 always answers, above 1 never does
-    precision: float  # of the answers on the fitting data; NaN where there are none
+    precision: float  # share of right answers on the fitting data; NaN without answers
     coverage: float  # share of items answered
 
 
 def log_prior_from_counts(counts: np.ndarray, smoothing: float = 1.0) -> np.ndarray:
-    """Log probability of each item from its training counts plus `smoothing` each.
+    """Log probability of each item from its training count.
 
-    Equal counts, also all zero, give the uniform prior.
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        Occurrences of each item, 0 or more. Equal counts, even all zero, make a uniform prior.
+    smoothing : float
+        Added to every count, above 0.
+
+    Returns
+    -------
+    array of shape (n_items,), float64
+        Natural logarithms; the exponentials sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or not finite, or `smoothing` is not above 0.
     """
     counts = np.asarray(counts, float)
     if counts.ndim != 1 or not (np.isfinite(counts).all() and (counts >= 0).all()):
@@ -59,7 +74,22 @@ def log_prior_from_counts(counts: np.ndarray, smoothing: float = 1.0) -> np.ndar
 
 
 def log_posterior(similarity: np.ndarray, tau: float, log_prior: np.ndarray) -> np.ndarray:
-    """Natural log of the posterior, shape (n_trials, n_items), normalised over items."""
+    """Log posterior of each item in each trial.
+
+    Parameters
+    ----------
+    similarity : array of shape (n_trials, n_items)
+        Cosines.
+    tau : float
+        Sharpness, 0 or more; 0 returns the prior.
+    log_prior : array of shape (n_items,)
+        Natural logarithms, normalised.
+
+    Returns
+    -------
+    array of shape (n_trials, n_items), float64
+        Natural logarithms, normalised over items.
+    """
     if tau == 0:
         return np.tile(log_prior, (len(similarity), 1))
     energy = tau * np.asarray(similarity, float) + log_prior
@@ -70,20 +100,27 @@ def log_posterior(similarity: np.ndarray, tau: float, log_prior: np.ndarray) -> 
 def fit_posterior(
     similarity: np.ndarray, truth: np.ndarray, log_prior: np.ndarray | None = None
 ) -> PosteriorFit:
-    """Fit tau by the likelihood of the true items: a convex problem in one bounded number.
+    """Fit tau by maximum likelihood of the true items, a convex problem in one bounded number.
 
     Parameters
     ----------
     similarity : array of shape (n_trials, n_items)
         Out-of-fold cosines.
     truth : array of shape (n_trials,), int
+        Item number of each trial.
     log_prior : array of shape (n_items,), optional
-        Normalised; uniform where left out.
+        Natural logarithms, normalised; uniform by default.
 
     Returns
     -------
     PosteriorFit
-        With tau exactly 0 where the truth is not closer than the prior expects.
+        `tau` is exactly 0 if the true items are, on average, no more similar than the prior
+        predicts.
+
+    Raises
+    ------
+    ValueError
+        If a similarity is not finite.
     """
     similarity, truth = np.asarray(similarity, float), np.asarray(truth)
     if not np.isfinite(similarity).all():
@@ -99,7 +136,7 @@ def fit_posterior(
 
 
 def _maximise(similarity: np.ndarray, truth: np.ndarray, log_prior: np.ndarray) -> float:
-    """Root of the slope of the log likelihood by Newton steps, kept inside a bracket."""
+    """Find the root of the log likelihood's slope by Newton steps inside a bracket."""
     at_truth = similarity[np.arange(len(truth)), truth].mean()
 
     def slope(tau: float) -> tuple[float, float]:
@@ -113,7 +150,7 @@ def _maximise(similarity: np.ndarray, truth: np.ndarray, log_prior: np.ndarray) 
         return at_truth - expected.mean(), variance.mean()
 
     gradient, curvature = slope(0.0)
-    if gradient <= 1e-12:  # rounding of a constant similarity is no evidence
+    if gradient <= 1e-12:  # a constant similarity can round to this: no evidence
         return 0.0
     low, high, tau = 0.0, _TAU_MAX, 0.0
     while high - low > 1e-9 * high:
@@ -134,6 +171,23 @@ def expected_calibration_error(
 
     Bins of equal width would put every trial of a large vocabulary into the first one.
 
+    Parameters
+    ----------
+    confidence : array of shape (n_trials,)
+        Probability of the winner.
+    correct : array of shape (n_trials,), bool
+    n_bins : int
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in shape, are not 1-D, or are empty.
+
     References
     ----------
     Nixon et al. 2019, arXiv:1904.01685
@@ -141,7 +195,7 @@ def expected_calibration_error(
     confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
     if confidence.shape != correct.shape or confidence.ndim != 1 or not len(confidence):
         raise ValueError(
-            f"need one confidence and one outcome a trial, got {confidence.shape} and "
+            f"need one confidence and one outcome per trial, got {confidence.shape} and "
             f"{correct.shape}"
         )
     # Equal confidences share a bin, or the error would depend on the order of the trials.
@@ -153,13 +207,12 @@ def expected_calibration_error(
 def fit_abstention(
     confidence: np.ndarray, correct: np.ndarray, precision: float, risk: float = 0.1
 ) -> Abstention:
-    """Lowest threshold at which answers are shown to be right often enough.
+    """Find the lowest threshold at which answers demonstrably reach the wanted precision.
 
-    Twenty thresholds, one for each 5 % of coverage, are tested; the widest coverage is taken at
-    which a precision below `precision` is rejected by the binomial tail at ``risk / 20``
-    (Bonferroni over the thresholds). For independent trials the precision of later answers then
-    falls below the target with probability `risk` at most. Where no threshold passes, the
-    decoder always abstains: saying nothing is the honest answer.
+    Test twenty thresholds, one per 5 % of coverage. Choose the widest coverage at which the
+    binomial tail rejects a precision below `precision` at level ``risk / 20`` (Bonferroni over the
+    thresholds). For independent trials, the precision of later answers then falls below the
+    target with probability `risk` at most. If no threshold passes, the decoder always abstains.
 
     Parameters
     ----------
@@ -170,6 +223,16 @@ def fit_abstention(
         Wanted share of right answers, in [0, 1); 0 always answers.
     risk : float
         Accepted probability of missing the target, in (0, 1).
+
+    Returns
+    -------
+    Abstention
+        Threshold, and its precision and coverage on these trials.
+
+    Raises
+    ------
+    ValueError
+        If `precision` or `risk` is out of range.
 
     References
     ----------

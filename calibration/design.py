@@ -1,7 +1,7 @@
-"""From recordings to a design: one row of features and one label for each event.
+"""Turn recordings into a design: one row of features and one label per event.
 
-The rows come out of the live pipeline itself (`rt_decoder.decoder`), so that what is fitted is
-what will be decoded. This module fits nothing but the draft's channel scale.
+The live pipeline itself computes the rows (`rt_decoder.recorded`), so that training and decoding
+see the same features. This module fits only the scale and the largest step of each channel.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Design", "build_design", "contract", "draft_model"]
 
-CUE = "cue/"  # such an event tells the person to blink, to look around or to rest
-# The largest credible step between samples, in units of the 99.9th percentile of calibration's:
-# far above muscle and R waves, far below a rail.
+CUE = "cue/"  # labels that start so tell the participant to blink, look around or rest
+# The largest credible step between samples, as a multiple of the 99.9th percentile of the steps in
+# calibration: far above muscle and R waves, far below a rail.
 JUMP = 8.0
-RUN_GAP = 3600.0  # s between recordings on the common time axis: no purge reaches across
+RUN_GAP = 3600.0  # s between recordings on the common time axis, so that no purge spans two
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Design:
-    """Events of all recordings, in time order. n items, p features."""
+    """Events of all recordings, in time order. n events, p features."""
 
     X: np.ndarray  # (n, p) float32, unscaled
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # item of each event
     onsets: np.ndarray  # (n,) s on one axis over all recordings
-    groups: tuple[str, ...]
-    contexts: tuple[tuple[str, int], ...] | None
-    run: np.ndarray  # (n,) which recording
-    n_dropped: int  # events whose window was not whole, or not good enough to learn from
-    answered: np.ndarray  # (n,) bool: the live readout would answer; the others hold muscle
+    groups: tuple[str, ...]  # events of one group are held out together; "" without a group
+    contexts: tuple[tuple[str, int], ...] | None  # as `events.Event.context`; None without
+    run: np.ndarray  # (n,) number of the recording
+    n_dropped: int  # events whose window is incomplete, or too bad to learn from
+    answered: np.ndarray  # (n,) bool: a live session would answer; False where muscle is active
 
     def answered_only(self) -> Design:
-        """The events that a live session would answer: what scores are about."""
+        """Keep only the events that a live session would answer, as scores do."""
         keep = np.flatnonzero(self.answered)
         return replace(
             self,
@@ -69,12 +69,24 @@ class Design:
 
 
 def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
-    """Channels that the model will ask for, in SI units.
+    """Select the channels that the model will require of a stream, in SI units.
+
+    Parameters
+    ----------
+    recording : Recording
+    recipe : Recipe
+        Names or types of channels (`stream.picks`) and of references (`clean.references`).
+
+    Returns
+    -------
+    SignalInfo
+        Data channels first, then other picks, then references.
 
     Raises
     ------
     ValueError
-        If a pick names neither a channel nor a type, or a unit is not known.
+        If a pick or reference names neither a channel nor a type of channel, if no channel has a
+        picked type, or if a unit is unknown.
     """
     info = recording.info
     picks: list[int] = []
@@ -88,7 +100,7 @@ def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
         if not found:
             raise ValueError(f"need a channel {pick}, got {', '.join(info.ch_names)}")
         picks.extend(i for i in found if i not in picks)
-    picks.sort(key=lambda i: info.ch_types[i] not in DATA_TYPES)  # cleaning stages want them first
+    picks.sort(key=lambda i: info.ch_types[i] not in DATA_TYPES)  # stages need data first
     for pick in recipe.clean.references if recipe.clean.stages else ():
         found = _named(info, pick) or _typed(info, (pick,))
         if not found and pick not in CH_TYPES:
@@ -114,7 +126,7 @@ def _typed(info: SignalInfo, types: Sequence[str]) -> list[int]:
 
 
 def _references(info: SignalInfo, recipe: Recipe) -> tuple[str, ...]:
-    """Those channels of the contract that no pick asked for."""
+    """Names of the contract's channels that no pick selects."""
     picks = recipe.stream.picks
     types = {*picks, *(DATA_TYPES if "data" in picks else ())}
     return tuple(
@@ -125,7 +137,26 @@ def _references(info: SignalInfo, recipe: Recipe) -> tuple[str, ...]:
 
 
 def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
-    """Model with stages and no map: what calibration runs over the recordings."""
+    """Make a model with stages but no map, for calibration to run over the recordings.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        The first one sets the channels and the sampling rate.
+    recipe : Recipe
+
+    Returns
+    -------
+    Model
+        Its recipe states `features.decim`, even where the given one left it to the default.
+
+    Raises
+    ------
+    ValueError
+        If a pick, a reference or a unit is unknown.
+    ModelMismatch
+        If a later recording lacks a channel or has it in another unit.
+    """
     info = contract(recordings[0], recipe)
     features = recipe.features
     n_window = round((features.tmax - features.tmin) * info.sfreq)
@@ -170,7 +201,7 @@ def _channel_scale(
 def _channel_jump(
     recordings: Sequence[Recording], info: SignalInfo, optional: Sequence[str]
 ) -> np.ndarray:
-    """Largest credible step (c,); inf as the largest float where a channel never moved."""
+    """Largest credible step (c,), SI units; the largest float for a channel that never changes."""
     steps = np.zeros(info.n_channels)
     for recording in recordings:
         picks, gains = match_channels(recording.info, info, optional)
@@ -188,24 +219,27 @@ def build_design(
     sessions: Sequence[LabelledRecording],
     progress: Callable[[float], None] | None = None,
 ) -> Design:
-    """Run the live stages over every recording and collect a row an event.
+    """Run the live stages over every recording and collect one row per event.
 
-    A window that is bad for its muscle activity alone is kept: the map learns from it all the same,
-    for the low-pass leaves little of muscle, and to leave a fifth of the words out costs more.
+    A window that is bad only because of muscle activity still trains the map: the low-pass removes
+    most of that activity, and dropping a fifth of the words would cost more.
 
     Parameters
     ----------
     model : Model
-        A draft, or a fitted model whose features are wanted.
+        A draft or a fitted model.
     sessions : sequence of LabelledRecording
-        Recordings with their events.
     progress : callable or None
-        Called with the share done.
+        Called with the share done, 0 to 1.
+
+    Returns
+    -------
+    Design
 
     Raises
     ------
     ValueError
-        If no event has a whole, good window.
+        If no event has a complete, good window.
     """
     min_quality = float(model.recipe["readout"]["min_quality"])
     rows, kept, n_dropped, base = [], [], 0, 0.0
@@ -237,7 +271,7 @@ def build_design(
         base += recording.stamps[-1] - origin + RUN_GAP
     if not rows:
         raise ValueError(
-            f"need events with a whole window of good samples, got none of {n_dropped}"
+            f"need events with a complete window of good samples, got none among {n_dropped}"
         )
     labels, onsets, groups, contexts, runs, answers = zip(*kept, strict=True)
     return Design(

@@ -1,4 +1,4 @@
-"""Scores of a finished model on events it has never seen."""
+"""Score a finished model on events that it has never seen."""
 
 from __future__ import annotations
 
@@ -19,22 +19,42 @@ __all__ = ["evaluate", "finite", "similarity"]
 
 
 def similarity(model: Model, X: np.ndarray) -> np.ndarray:
-    """Cosines (n, V) of scaled features (n, p), by the kernels of the live readout."""
+    """Compute cosines (n, V) from scaled features (n, p), with the kernels of the live readout."""
     mapping = LinearMap(model.weights, model.offset)
     vocabulary = Vocabulary(model.items, model.vectors, model.basis)
     return np.stack([vocabulary.scores(mapping.process(row)).copy() for row in X])
 
 
 def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
-    """Score a finished model on events it has never seen, beside chance and the prior alone.
+    """Score a finished model on events that it has never seen, beside chance and the prior alone.
 
     Parameters
     ----------
+    model : Model
+        With a map.
     X : array of shape (n, p), float32
         Scaled features.
     labels : sequence of str
-        The items that were there. Those outside the vocabulary cannot be named: they are counted
+        True item of each event. Events with an item outside the vocabulary are counted
         (`n_outside`) and left out of the scores.
+
+    Returns
+    -------
+    dict
+        The scores of `scores.summarize`, and those below; undefined scores are None.
+
+        ==================  ===========================================================
+        n, n_outside        events scored, events left out
+        n_items             size of the vocabulary
+        p                   of `rank_accuracy`, by permutation
+        null_rank_accuracy  mean `rank_accuracy` under permutation
+        posterior_top1      share of events whose true item is the most probable one
+        posterior_top10     share of events whose true item is among the ten most probable
+        bits_per_word       information beyond the prior
+        calibration_error   of the winner's probability
+        answered            share of events that are answered
+        precision           share of these that are right
+        ==================  ===========================================================
 
     Raises
     ------
@@ -79,7 +99,7 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
 
 
 def finite(scores: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: what is not defined is null."""
+    """Replace NaN and infinity by None, as JSON has no number for them."""
     return {
         k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in scores.items()
     }

@@ -1,6 +1,6 @@
-"""Which event carries which item, group and sentence context, in each recording.
+"""Find the item, group and sentence context of each event in each recording.
 
-Events come from a BIDS TSV, or else from the recording itself: MNE annotations, XDF marker
+Events come from a BIDS TSV or, without one, from the recording itself: MNE annotations, XDF marker
 streams, marker columns, trigger channels.
 """
 
@@ -23,10 +23,10 @@ __all__ = ["Event", "LabelledRecording", "label_recording", "load_labelled", "lo
 
 
 class Event(NamedTuple):
-    """What is known of one event besides its time."""
+    """Group and sentence context of one event."""
 
-    group: str = ""  # held out together; "" where no column says
-    context: tuple[str, int] | None = None  # sentence, and the word's place in it
+    group: str = ""  # events of one group are held out together; "" without a group column
+    context: tuple[str, int] | None = None  # sentence, and the word's place in it from 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,9 +37,9 @@ class LabelledRecording:
     ----------
     recording : Recording
     markers : tuple of Marker
-        In order; empty where a trigger channel will give them.
+        In time order; empty if a trigger channel will supply them.
     events : tuple of Event
-        One a marker.
+        One per marker.
     rules : MarkerRules
         How markers become items.
     """
@@ -51,11 +51,11 @@ class LabelledRecording:
 
     @property
     def n_events(self) -> int:
-        """Number of events known before the recording is run."""
+        """Number of events known before the recording runs through the stages."""
         return len(self.markers)
 
     def by_marker(self) -> dict[tuple[str, float], Event]:
-        """Event of each marker, as the decoder reports it: by item and time."""
+        """Map each marker, named by item and time as the decoder reports it, to its event."""
         names = self.rules.names or {}
         return {
             (names.get(m.label, m.label), m.time + self.rules.offset): event
@@ -67,6 +67,20 @@ def label_recording(
     recording: Recording, rows: Sequence[EventRow] | None, recipe: Recipe, rules: MarkerRules
 ) -> LabelledRecording:
     """Join a recording with the rows of its events table, or with its own markers.
+
+    Parameters
+    ----------
+    recording : Recording
+    rows : sequence of EventRow or None
+        Rows of its events table; None takes the markers of the recording.
+    recipe : Recipe
+        Names the columns of groups and of sentence contexts.
+    rules : MarkerRules
+        How markers become items.
+
+    Returns
+    -------
+    LabelledRecording
 
     Raises
     ------
@@ -110,14 +124,30 @@ def load_labelled(
     rules: MarkerRules,
     **reading: Any,
 ) -> list[LabelledRecording]:
-    """Read recordings and, in the same order, their events tables.
+    """Read recordings and their events tables.
 
-    `reading` is for `read_recording`: channels, units, stream, markers.
+    Parameters
+    ----------
+    paths : sequence of path
+        Recordings.
+    tables : sequence of path
+        Events tables in the same order, or empty for the markers of the recordings.
+    recipe : Recipe
+        Names the columns of items, groups and sentence contexts.
+    rules : MarkerRules
+        How markers become items.
+    **reading
+        Passed to `read_recording`: channels, units, stream, markers.
+
+    Returns
+    -------
+    list of LabelledRecording
 
     Raises
     ------
     ValueError
-        If there are tables, and not one a recording.
+        If there are tables as well as a trigger channel, or not one table per recording; if a
+        recording has no event or a table lacks a column.
     """
     if tables and rules.trigger:
         raise ValueError("need --events or --markers channel:NAME, got both")
@@ -130,7 +160,29 @@ def load_labelled(
 def load_unlabelled(
     paths: Sequence[Path], tables: Sequence[Path], rules: MarkerRules, **reading: Any
 ) -> list[LabelledRecording]:
-    """Read recordings whose events, if there are any, only tell of cues and of what was shown."""
+    """Read recordings to clean; their events, if any, only mark cues and onsets.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Recordings.
+    tables : sequence of path
+        Events tables in the same order, or empty for the markers of the recordings.
+    rules : MarkerRules
+        How markers become cues and onsets.
+    **reading
+        Passed to `read_recording`: channels, units, stream, markers.
+
+    Returns
+    -------
+    list of LabelledRecording
+        Their events have neither group nor context.
+
+    Raises
+    ------
+    ValueError
+        If there are tables, but not one per recording.
+    """
     from rt_decoder.files.events import markers_from_events
 
     loaded = []
@@ -145,7 +197,7 @@ def load_unlabelled(
 def _read_all(
     paths: Sequence[Path], tables: Sequence[Path], column: str | None, reading: dict[str, Any]
 ) -> Iterator[tuple[Recording, Sequence[EventRow] | None]]:
-    """Each recording with the rows of its events table, None where there are no tables."""
+    """Yield each recording with the rows of its events table, or with None if there is no table."""
     from rt_decoder.files.events import read_events
     from rt_decoder.files.read import read_recording
 

@@ -1,8 +1,8 @@
-"""From a design to a model with a certificate.
+"""Fit a model and its certificate on a design.
 
-Everything is chosen on the training blocks, by held-out groups: scaling, penalty, sharpness of the
-posterior, threshold of abstention. The last block is locked: it is decoded once, by the finished
-model, and gives the certificate.
+Scaling and map are fitted on the training blocks; penalty, sharpness of the posterior and threshold
+of abstention are chosen there with one group held out at a time. The last block is locked: only the
+finished model decodes it, once, for the certificate.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from rt_decoder.recipe import Recipe
 
 __all__ = ["fit_model", "hash_files"]
 
-MIN_ITEMS = 10  # fewer events than this cannot be split and tested
+MIN_ITEMS = 10  # fewer events cannot be split and tested
 
 
 def fit_model(
@@ -57,13 +57,18 @@ def fit_model(
     draft : Model
         Stages and recipe, without a map.
     design : Design
-        What `design.build_design` gave for it.
+        Built by `design.build_design` with this draft.
     data_hash : sequence of str
-        Sha256 of each recording, for the certificate.
+        SHA-256 of each recording, for the certificate.
     embedder : callable
-        Texts to vectors, as `embeddings.embed`.
+        Turns texts into vectors, as `language.embeddings.embed`.
     say : callable
-        Takes a line of progress.
+        Receives lines of progress.
+
+    Returns
+    -------
+    Model
+        `draft` with map, vocabulary, posterior and certificate.
 
     Raises
     ------
@@ -111,7 +116,7 @@ def fit_model(
 
 
 def _without_folders(recipe: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The recipe with files by name: where they lie is nobody's business."""
+    """Reduce the paths in a recipe to file names: a model must not reveal folders."""
     target = dict(recipe["target"])
     for key in ("embedding", "vocabulary"):
         path = Path(target[key]).expanduser()
@@ -156,7 +161,7 @@ def _fit_map(
     model: Model, X: np.ndarray, targets: Targets, groups: np.ndarray, onsets: np.ndarray,
     recipe: Recipe, say: Callable[[str], None],
 ) -> tuple[Model, np.ndarray]:  # fmt: skip
-    """Give the model with its map, and out-of-fold cosines (n_train, V)."""
+    """Return the model with its map, and out-of-fold cosines (n_train, V)."""
     mean = targets.Y.mean(axis=0)
     vectors = unit_rows(targets.item_vectors - mean)
     if not np.any(vectors):
@@ -187,7 +192,7 @@ def _fit_map(
     )
     if len(B) == full:
         return model, cosine(choice.predictions, vectors)
-    # The kept directions were chosen on all items: each fold has to choose its own.
+    # B was chosen on all items; out of fold, each fold must choose its own.
     predicted = np.empty_like(choice.predictions)
     for inner, test in folds:
         fold = RidgeGram(X[inner])
@@ -204,7 +209,7 @@ def _fit_posterior(
     recipe: Recipe,
     answered: np.ndarray,
 ) -> tuple[Model, dict[str, float]]:
-    """Fit on what the live readout would answer, (n_train,) bool."""
+    """Fit tau and threshold on the training events that are `answered`, (n_train,) bool."""
     out_of_fold, truth = out_of_fold[answered], targets.truth[answered]
     n_items = len(targets.items)
     counts = np.zeros(n_items)
@@ -240,7 +245,7 @@ def _fit_posterior(
 
 
 def hash_files(paths: Sequence[Path]) -> list[str]:
-    """Sha256 of each recording's bytes; names do not enter. Some formats are folders."""
+    """Compute the SHA-256 of each recording's bytes, not of its name; a recording may be a folder."""
     hashes = []
     for path in paths:
         digest = hashlib.sha256()

@@ -6,9 +6,9 @@ With centred features :math:`X_c`, :math:`w, V` from ``eigh`` of the smaller Gra
 .. math:: H(\alpha) = \tfrac1n 1 1^\top + Z\,\mathrm{diag}\big(1 / (w + \alpha)\big)\,Z^\top ,
 
 and for a block :math:`B` left out of the fit (a group with its purged neighbours) the held-out
-residual is :math:`(I - H_{BB})^{-1} E_B` of the residuals :math:`E = Y - H Y` of the full fit:
-nothing is refitted, whatever the number of groups, alphas and targets. Layers of a language model
-and permuted labels are more columns of :math:`Y`. This module knows nothing of words or scores.
+residual is :math:`(I - H_{BB})^{-1} E_B`, with the residuals :math:`E = Y - H Y` of the full fit:
+nothing is refitted, for any number of groups, alphas and targets. Layers of a language model and
+permuted labels are just more columns of :math:`Y`. This module knows nothing of words or scores.
 
 References
 ----------
@@ -27,7 +27,7 @@ from calibration.splits import Fold
 
 __all__ = ["RidgeGram"]
 
-_BATCH = 1 << 19  # float64 values gathered at once for the block solves: 4 MiB, what caches hold
+_BATCH = 1 << 19  # float64 values gathered at once for the block solves: 4 MiB, to stay in cache
 
 
 class RidgeGram:
@@ -38,13 +38,20 @@ class RidgeGram:
     X : array of shape (n, p)
         Features of n items, finite; computed in float64.
     backend : {"auto", "numpy", "torch"}
-        "torch" computes on a GPU where there is one; "auto" is torch with a GPU, else numpy.
+        "torch" computes on a GPU if there is one, else on the CPU; "auto" is torch if there is a
+        GPU, else numpy.
 
     Attributes
     ----------
-    x_mean : array of shape (p,)
-    eigenvalues : array of shape (min(n, p),) or less
-        Of the centred Gram matrix, ascending.
+    n, p : int
+    x_mean : array of shape (p,), float64
+
+    Raises
+    ------
+    ValueError
+        If `X` is not 2-D, empty or not finite, or the backend is unknown.
+    ImportError
+        If the backend "torch" is not installed.
 
     Examples
     --------
@@ -74,28 +81,33 @@ class RidgeGram:
 
     @property
     def eigenvalues(self) -> np.ndarray:
-        """Eigenvalues of the centred Gram matrix, ascending."""
+        """Eigenvalues of the centred Gram matrix, ascending, at most min(n, p)."""
         return self._take(self._w)
 
     def out_of_fold(
         self, Y: np.ndarray, folds: Sequence[Fold], alpha: float, centred: bool = False
     ) -> np.ndarray:
-        """Predictions of every item by the fit that did not see its fold.
+        """Predict every item by the fit that did not see its fold.
 
         Parameters
         ----------
         Y : array of shape (n, n_targets)
         folds : sequence of (train, test)
-            As from `splits.leave_group_out`: every item is tested exactly once; what is in
-            neither part of a fold is purged from it.
+            As from `splits.leave_group_out`: every item is tested exactly once; items in neither
+            part of a fold are purged from it.
         alpha : float
             Penalty, above 0.
         centred : bool
-            Give predictions as deviations from the mean target of their own training items.
+            Return predictions as deviations from the mean target of their own training items.
 
         Returns
         -------
-        predictions : array of shape (n, n_targets)
+        array of shape (n, n_targets), float64
+
+        Raises
+        ------
+        ValueError
+            If the targets or `alpha` are invalid, or the folds do not test every item once.
         """
         return next(iter(self.sweep(Y, folds, [alpha], centred)))
 
@@ -106,7 +118,27 @@ class RidgeGram:
         alphas: Sequence[float] | np.ndarray,
         centred: bool = False,
     ) -> Iterator[np.ndarray]:
-        """`out_of_fold` for one alpha after the other, never holding more than one."""
+        """Yield the predictions of `out_of_fold` for one alpha at a time, to save memory.
+
+        Parameters
+        ----------
+        Y : array of shape (n, n_targets)
+        folds : sequence of (train, test)
+            As for `out_of_fold`.
+        alphas : sequence of float or array of shape (n_alphas,)
+            Penalties, above 0.
+        centred : bool
+            As for `out_of_fold`.
+
+        Yields
+        ------
+        array of shape (n, n_targets), float64
+
+        Raises
+        ------
+        ValueError
+            If the targets or an alpha are invalid, or the folds do not test every item once.
+        """
         Y = self._checked_targets(Y)
         held = [_held_out(train, test, self.n) for train, test in folds]
         tested = np.concatenate([block[:n_test] for block, n_test in held])
@@ -129,11 +161,22 @@ class RidgeGram:
     def coef(self, Y: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         """Fit all items: ``Y ~ X @ W + intercept``.
 
+        Parameters
+        ----------
+        Y : array of shape (n, n_targets)
+        alpha : float
+            Penalty, above 0.
+
         Returns
         -------
-        W : array of shape (p, n_targets)
-        intercept : array of shape (n_targets,)
+        W : array of shape (p, n_targets), float64
+        intercept : array of shape (n_targets,), float64
             ``Y.mean(0) - x_mean @ W``; subtract ``Y.mean(0)`` for centred predictions.
+
+        Raises
+        ------
+        ValueError
+            If the targets or `alpha` are invalid.
         """
         Y = self._checked_targets(Y)
         y_mean = Y.mean(axis=0)
@@ -144,7 +187,7 @@ class RidgeGram:
         return W, y_mean - self.x_mean @ W
 
     def _batches(self, held: list[tuple[np.ndarray, int]]) -> Iterator[tuple[Any, int]]:
-        """Folds of one shape together, as (n_folds, block) rows that fit in memory."""
+        """Yield folds of one shape together: row numbers (n_folds, block), and how many to test."""
         shapes = sorted({(len(block), n_test) for block, n_test in held})
         for size, n_test in shapes:
             same = [block for block, tested in held if (len(block), tested) == (size, n_test)]
@@ -153,6 +196,7 @@ class RidgeGram:
                 yield self._put(np.stack(same[start : start + step])), n_test
 
     def _solve(self, rows: Any, shrink: Any, residual: Any) -> Any:
+        """Held-out residuals of each block: ``(I - H_BB)^-1 E_B``."""
         z = self._z[rows]
         system = -((z * shrink) @ z.mT) - 1 / self.n
         diagonal = self._put(np.arange(rows.shape[1]))
@@ -191,7 +235,7 @@ def _backend(name: str) -> tuple[Any, Any]:
 
 
 def _held_out(train: np.ndarray, test: np.ndarray, n: int) -> tuple[np.ndarray, int]:
-    """Items that a fold does not train on, tested ones first, and how many are tested."""
+    """Return the items that a fold does not train on, tested ones first, and how many it tests."""
     seen = np.zeros(n, bool)
     seen[train] = True
     if not seen.any():
@@ -212,6 +256,7 @@ def _train_means(Y: np.ndarray, held: list[tuple[np.ndarray, int]]) -> np.ndarra
 
 
 def checked(array: np.ndarray, name: str) -> np.ndarray:
+    """Return a finite 2-D array as float64, or raise ValueError."""
     array = np.asarray(array, np.float64)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"need {name} with two dimensions, none empty, got {array.shape}")

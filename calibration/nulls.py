@@ -1,7 +1,7 @@
-"""What would be seen if brain and words had nothing to do with each other.
+"""Permutation tests: the scores to expect if brain and words are unrelated.
 
-The whole procedure is repeated with permuted labels. Chance is never assumed: with groups held
-out, a score of nothing lies below its textbook value.
+Repeat the whole procedure with permuted labels, and never assume a chance level: with groups held
+out, noise scores below the textbook value.
 """
 
 from __future__ import annotations
@@ -25,10 +25,27 @@ class NullTest(NamedTuple):
 def permute_labels(
     labels: np.ndarray, rng: np.random.Generator, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """Labels in random order, over all items or within each group.
+    """Permute labels, over all items or within each group.
 
-    Permute within groups (runs, blocks) where their label frequencies differ: slow drift of
-    signal and labels together would otherwise count as decoding.
+    Permute within groups (runs, blocks) whose label frequencies differ: slow drift of signal and
+    labels together would otherwise count as decoding.
+
+    Parameters
+    ----------
+    labels : array of shape (n,)
+    rng : numpy.random.Generator
+    groups : array of shape (n,), optional
+        Permute only within each of these.
+
+    Returns
+    -------
+    array of shape (n,)
+        A permuted copy.
+
+    Raises
+    ------
+    ValueError
+        If there is not one group per label.
     """
     labels = np.asarray(labels)
     if groups is None:
@@ -55,13 +72,22 @@ def permutation_p(
     Parameters
     ----------
     statistic : callable
-        Takes labels of shape (n,), gives a float. It must repeat every step that saw labels.
+        Takes labels of shape (n,), returns a float. It must repeat every step that uses labels.
     labels : array of shape (n,)
     n_permutations : int
         The smallest p is ``1 / (n_permutations + 1)``.
     seed : int
     groups : array of shape (n,), optional
-        Permute within these only.
+        Permute only within each of these.
+
+    Returns
+    -------
+    NullTest
+
+    Raises
+    ------
+    ValueError
+        If `n_permutations` is below 1, or there is not one group per label.
 
     References
     ----------

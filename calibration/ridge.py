@@ -1,6 +1,6 @@
-"""Choices around the ridge map: which penalties to try, which to keep, and how many dimensions.
+"""Choose the penalty of the ridge map, and factor the map to a lower rank.
 
-The fit itself is `gram.RidgeGram`. This module knows nothing of words; scores are passed in.
+`gram.RidgeGram` fits. This module knows nothing of words; scores are passed in.
 """
 
 from __future__ import annotations
@@ -22,13 +22,29 @@ class AlphaChoice(NamedTuple):
     alpha: float
     predictions: np.ndarray  # (n, n_targets) out of fold at `alpha`, centred
     alphas: np.ndarray  # (n_alphas,) all that were tried, ascending
-    scores: np.ndarray  # (n_alphas,)
+    scores: np.ndarray  # (n_alphas,) of `alphas`, higher is better
 
 
 def alphas_default(X: np.ndarray, n_alphas: int = 15) -> np.ndarray:
     """Log grid from 1e-3 to 1e4 times the mean nonzero eigenvalue of the centred Gram matrix.
 
-    Relative alphas mean the same shrinkage for volts and microvolts, 100 items and 10,000.
+    Such alphas shrink equally for volts and microvolts, for 100 items and 10,000.
+
+    Parameters
+    ----------
+    X : array of shape (n, p)
+        Training features.
+    n_alphas : int
+
+    Returns
+    -------
+    array of shape (n_alphas,), float64
+        Ascending.
+
+    Raises
+    ------
+    ValueError
+        If the features are constant, not finite or not 2-D.
     """
     X = checked(X, "X")
     n, p = X.shape
@@ -45,16 +61,28 @@ def select_alpha(
     alphas: Sequence[float] | np.ndarray,
     score: Callable[[np.ndarray], float],
 ) -> AlphaChoice:
-    """Choose alpha by what the readout will use, out of fold; the middle one of a tie.
+    """Choose the alpha with the best out-of-fold score; of a tie, the middle one.
 
-    Squared error is the wrong judge: with little signal it shrinks until the ranking of items is
-    lost. Pass for example ``lambda y: fit_posterior(cosine(y, items), truth).bits_per_word``,
-    which is 0 for every alpha, a tie, where there is nothing to decode.
+    Score what the readout uses, for example with
+    ``lambda y: fit_posterior(cosine(y, items), truth).bits_per_word``; without signal that is 0 for
+    every alpha, a tie. Do not use the squared error: with little signal it favours so much
+    shrinkage that the ranking of items is lost.
 
     Parameters
     ----------
+    gram : RidgeGram
+        Of the training features.
+    Y : array of shape (n, n_targets)
+    folds : sequence of (train, test)
+        As from `splits.leave_group_out`.
+    alphas : sequence of float or array of shape (n_alphas,)
+        Penalties, above 0, in any order.
     score : callable
-        Takes centred out-of-fold predictions (n, n_targets); higher is better.
+        Takes centred out-of-fold predictions (n, n_targets), returns a float; higher is better.
+
+    Returns
+    -------
+    AlphaChoice
 
     Raises
     ------
@@ -76,12 +104,11 @@ def select_alpha(
 def low_rank(
     W: np.ndarray, X: np.ndarray, alpha: float = 0.0, rank: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Factor a ridge map as ``A @ B``, keeping the predictions and not the coefficients.
+    """Factor a ridge map as ``A @ B``, which keeps its predictions rather than its coefficients.
 
     The best rank-r map in the ridge criterion projects W on the leading right singular vectors
-    of the predictions ``[X_c W; sqrt(alpha) W]`` (reduced-rank ridge, Mukherjee and Zhu 2011). A
-    plain SVD of W would rank directions by the size of weights, which is largest where features
-    are smallest.
+    of the predictions ``[X_c W; sqrt(alpha) W]`` (reduced-rank ridge). A plain SVD of W would rank
+    directions by the size of their weights, which are largest where features are smallest.
 
     Parameters
     ----------
@@ -89,15 +116,24 @@ def low_rank(
     X : array of shape (n, p)
         Training features.
     alpha : float
-        The penalty W was fitted with.
+        Penalty that W was fitted with.
     rank : int, optional
-        1 to min(p, n_targets); all of it where left out, and the product is then W itself.
+        1 to min(p, n_targets), the default, with which ``A @ B`` is W itself.
 
     Returns
     -------
-    A : array of shape (p, rank)
-    B : array of shape (rank, n_targets)
+    A : array of shape (p, rank), float64
+    B : array of shape (rank, n_targets), float64
         Orthonormal rows, strongest first.
+
+    Raises
+    ------
+    ValueError
+        If `rank` is out of range, or `W` or `X` is not finite or not 2-D.
+
+    References
+    ----------
+    Mukherjee, Zhu 2011, doi:10.1002/sam.10138
     """
     W, X = checked(W, "W"), checked(X, "X")
     full = min(W.shape)

@@ -1,9 +1,9 @@
-"""How well items are found: retrieval scores of single trials, and what chance would give.
+"""Score how well single trials retrieve their items, beside chance.
 
-A similarity is ``(n_trials, n_items)``, higher is closer; the truth is an item number a trial.
-Ties share their ranks, so a constant similarity scores exactly chance. *Micro* averages over
-trials, *macro* over items first: a decoder that only knows which words are frequent gains micro
-and not macro.
+A similarity has shape ``(n_trials, n_items)``, higher is closer; the truth is one item number per
+trial. Tied items share their ranks, so that a constant similarity scores exactly chance. *Micro*
+scores average over trials, *macro* scores over the trials of each item and then over items. A
+decoder that knows nothing but word frequencies gains in micro scores only.
 """
 
 from __future__ import annotations
@@ -26,42 +26,84 @@ __all__ = [
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; a row of zeros stays zero and is equally far from everything."""
+    """Scale the rows of an array of shape (n, D) to length 1; a row of zeros stays zero."""
     vectors = np.asarray(vectors, float)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(norms > 0, norms, 1.0)
 
 
 def cosine(predictions: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Cosine of every prediction (n, D) with every item (n_items, D); both already centred."""
+    """Cosines (n, n_items) of predictions (n, D) with items (n_items, D); centre both before."""
     return unit_rows(predictions) @ unit_rows(items).T
 
 
 def top_k(similarity: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
-    """Probability, a trial, that the truth is among the k best when ties fall at random."""
+    """Probability that the true item is among the k best, with ties broken at random.
+
+    Parameters
+    ----------
+    similarity : array of shape (n_trials, n_items)
+    truth : array of shape (n_trials,), int
+    k : int
+
+    Returns
+    -------
+    array of shape (n_trials,), float64
+    """
     above, tied = _place(similarity, truth)
     return np.clip((k - above) / tied, 0.0, 1.0)
 
 
 def reciprocal_rank(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Give the expected 1 / rank of each trial when ties fall at random; its mean is the MRR."""
+    """Expected 1 / rank of the true item, with ties broken at random; the mean is the MRR.
+
+    Parameters
+    ----------
+    similarity : array of shape (n_trials, n_items)
+    truth : array of shape (n_trials,), int
+
+    Returns
+    -------
+    array of shape (n_trials,), float64
+    """
     above, tied = _place(similarity, truth)
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, similarity.shape[1] + 1))])
     return (harmonic[above + tied] - harmonic[above]) / tied
 
 
 def rank_accuracy(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of the other items that each trial's truth beats, ties counting half; chance 0.5."""
+    """Share of the other items that the true item beats; a tie counts half. Chance is 0.5.
+
+    Parameters
+    ----------
+    similarity : array of shape (n_trials, n_items)
+    truth : array of shape (n_trials,), int
+
+    Returns
+    -------
+    array of shape (n_trials,), float64
+    """
     above, tied = _place(similarity, truth)
     others = similarity.shape[1] - 1
     return 1 - (above + (tied - 1) / 2) / others
 
 
 def two_vs_two(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of other trials, a trial, with which the right pairing beats the swapped one.
+    """Share of the other trials with which the right pairing of items beats the swapped one.
 
-    Trials i and j of different items succeed when ``s[i, i] + s[j, j] > s[i, j] + s[j, i]``; a
-    tie counts half. Chance is 0.5. NaN for a trial where all others have its item.
+    Trials i and j of different items succeed when ``s[i, i] + s[j, j] > s[i, j] + s[j, i]``, where
+    ``s[i, j]`` is the similarity of trial i with the item of trial j; a tie counts half. Chance is
+    0.5.
+
+    Parameters
+    ----------
+    similarity : array of shape (n_trials, n_items)
+    truth : array of shape (n_trials,), int
+
+    Returns
+    -------
+    array of shape (n_trials,), float64
+        NaN for a trial if all others have the same item.
 
     References
     ----------
@@ -80,7 +122,7 @@ def two_vs_two(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def macro(values: np.ndarray, truth: np.ndarray) -> float:
-    """Mean over items of the mean over their trials; NaN trials are left out."""
+    """Average scores (n_trials,) over the trials of each item, then over items; skip NaN."""
     present = np.isfinite(values)
     if not present.any():
         return float("nan")
@@ -91,20 +133,20 @@ def macro(values: np.ndarray, truth: np.ndarray) -> float:
 def bits_beyond_prior(
     log_posterior: np.ndarray, log_prior: np.ndarray, truth: np.ndarray
 ) -> np.ndarray:
-    """Information about the truth that each trial adds to the prior, in bits.
+    """Information about the true item that each trial adds to the prior, in bits.
 
     Parameters
     ----------
     log_posterior : array of shape (n_trials, n_items)
-        Natural logarithm, normalised over items.
+        Natural logarithms, normalised over items.
     log_prior : array of shape (n_items,)
-        Natural logarithm, normalised.
-    truth : array of shape (n_trials,)
+        Natural logarithms, normalised.
+    truth : array of shape (n_trials,), int
 
     Returns
     -------
-    bits : array of shape (n_trials,)
-        0 where the posterior is the prior; negative where it is worse.
+    array of shape (n_trials,), float64
+        0 if the posterior equals the prior, negative if it is worse.
     """
     truth = np.asarray(truth)
     at_truth = np.asarray(log_posterior)[np.arange(len(truth)), truth]
@@ -117,21 +159,27 @@ def summarize(
     prior: np.ndarray | None = None,
     k: Sequence[int] = (1, 5, 10),
 ) -> dict[str, float]:
-    """All scores beside chance and beside the prior alone.
+    """Compute all scores, beside chance and beside the prior alone.
 
     Parameters
     ----------
     similarity : array of shape (n_trials, n_items)
     truth : array of shape (n_trials,), int
     prior : array of shape (n_items,), optional
-        Probability of each item before the brain is asked; uniform where left out.
+        Probability of each item without any signal; uniform by default.
     k : sequence of int
+        Which ``top`` scores to compute.
 
     Returns
     -------
-    scores : dict
-        ``top1``.., ``mrr``, ``rank_accuracy``, ``two_vs_two``, each also with ``macro_``,
-        ``chance_`` and ``prior_`` in front (``macro_prior_`` for macro scores of the prior).
+    dict
+        ``top1`` and so on, ``mrr``, ``rank_accuracy`` and ``two_vs_two``; each also with the
+        prefixes ``macro_``, ``chance_``, ``prior_`` and ``macro_prior_``.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, an item number is out of range, or a similarity is not finite.
     """
     similarity, truth = _checked(similarity, truth)
     n_items = similarity.shape[1]
@@ -164,7 +212,7 @@ def _all_scores(
 
 
 def _place(similarity: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Items above the truth, and items level with it (itself included), of every trial."""
+    """Count the items above the true one and those tied with it, itself included; (n_trials,)."""
     similarity, truth = _checked(similarity, truth)
     own = similarity[np.arange(len(truth)), truth][:, None]
     return (similarity > own).sum(axis=1), (similarity == own).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Which items train and which test: contiguous, whole groups, purged at the seams.
+"""Split items into training and test by whole groups, and purge training items near the test.
 
 Neighbouring words share slow signal and context, so items are never split at random: a fold is a
 group (a sentence, a run, a block of trials), and training items too close to it in time are
@@ -17,8 +17,27 @@ Fold = tuple[np.ndarray, np.ndarray]  # (train, test) indices
 
 
 def blocks(n: int, n_blocks: int) -> np.ndarray:
-    """Contiguous blocks of nearly equal size, as group numbers of shape ``(n,)``.
+    """Number n items by contiguous blocks of nearly equal size.
 
+    Parameters
+    ----------
+    n : int
+        Number of items.
+    n_blocks : int
+        From 1 to `n`.
+
+    Returns
+    -------
+    array of shape (n,), int64
+        Block of each item, from 0.
+
+    Raises
+    ------
+    ValueError
+        If `n_blocks` is out of range.
+
+    Examples
+    --------
     >>> blocks(5, 2)
     array([0, 0, 0, 1, 1])
     """
@@ -30,8 +49,18 @@ def blocks(n: int, n_blocks: int) -> np.ndarray:
 
 
 def encode_groups(labels: Sequence[object] | np.ndarray) -> np.ndarray:
-    """Give labels the numbers 0, 1, ... in order of first appearance.
+    """Number labels 0, 1, ... in order of first appearance.
 
+    Parameters
+    ----------
+    labels : sequence or array of shape (n,)
+
+    Returns
+    -------
+    array of shape (n,), int64
+
+    Examples
+    --------
     >>> encode_groups(["run-2", "run-2", "run-1"])
     array([0, 0, 1])
     """
@@ -47,30 +76,32 @@ def final_block(
     onsets: np.ndarray | None = None,
     purge: float = 0.0,
 ) -> Fold:
-    """Lock the last contiguous share of a recording away for one final test.
+    """Lock the last contiguous share of the items away for one final test.
 
-    The cut falls where it splits no group, as near to the asked share as the groups allow.
+    The cut splits no group; it lies as close to the wanted share as the groups allow.
 
     Parameters
     ----------
     groups : array of shape (n,) or int
-        Group of each item; a number of items means that each is its own group.
+        Group of each item; an int is a number of items, each a group by itself.
     share : float
         Share of the items to lock, in (0, 1).
     onsets : array of shape (n,), optional
-        Onset of each item in s, on one axis over all runs; item order where left out.
+        Onset of each item in s, on one axis over all runs; the order of the items by default.
     purge : float
         Training items within this many s of a final item are dropped; needs `onsets`.
 
     Returns
     -------
-    train, final : arrays of int
+    train : array of shape (n_train,), int
+    final : array of shape (n_final,), int
         Indices in onset order; purged items are in neither.
 
     Raises
     ------
     ValueError
-        If every cut would split a group, or nothing is left to train on.
+        If `share`, `onsets` or `purge` is invalid, every cut would split a group, or nothing is
+        left to train on.
     """
     if not 0 < share < 1:
         raise ValueError(f"need a final share between 0 and 1, got {share}")
@@ -85,7 +116,7 @@ def final_block(
     cuts = np.flatnonzero(reach[:-1] == np.arange(n - 1)) + 1
     if not len(cuts):
         raise ValueError(
-            f"need a place in time that splits no group, got {len(last)} group(s) that overlap "
+            f"need a cut in time that splits no group, got {len(last)} group(s) that overlap "
             "throughout; use contiguous blocks as groups"
         )
     cut = cuts[np.argmin(np.abs(cuts - (1 - share) * n))]
@@ -96,7 +127,7 @@ def final_block(
 def leave_group_out(
     groups: np.ndarray, onsets: np.ndarray | None = None, purge: float = 0.0
 ) -> list[Fold]:
-    """Hold out one group at a time, with its neighbours in time dropped from training.
+    """Hold out one group at a time, and drop its neighbours in time from training.
 
     Parameters
     ----------
@@ -115,7 +146,8 @@ def leave_group_out(
     Raises
     ------
     ValueError
-        If there are fewer than two groups or a fold is left without training items.
+        If `onsets` or `purge` is invalid, there are fewer than two groups, or a fold is left
+        without training items.
     """
     codes = encode_groups(np.asarray(groups))
     n_groups = int(codes.max(initial=-1)) + 1

@@ -1,4 +1,4 @@
-"""What the training items are mapped to: vocabulary and vectors."""
+"""Make the vocabulary, and the vector that each training event is mapped to."""
 
 from __future__ import annotations
 
@@ -15,23 +15,33 @@ __all__ = ["Targets", "make_targets", "vocabulary_items"]
 
 
 class Targets(NamedTuple):
-    """What the training items are mapped to. V items, D dimensions."""
+    """Vocabulary of V items, and targets of n_train events in D dimensions."""
 
     items: tuple[str, ...]
     item_vectors: np.ndarray  # (V, D)
-    Y: np.ndarray  # (n_train, D)
-    truth: np.ndarray  # (n_train,) item number
+    Y: np.ndarray  # (n_train, D) vector of each event, in its context if asked for
+    truth: np.ndarray  # (n_train,) item number of each event
 
 
 def vocabulary_items(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
-    """Items to choose among: the labels, then what the recipe's `vocabulary` adds.
+    """List the items to choose among: those of the recipe's `vocabulary`, then other labels.
 
     Parameters
     ----------
     spec : str
-        Empty, ``wordfreq:N``, or a text file with one item a line.
+        The recipe's `vocabulary`: empty, ``wordfreq:N``, or a text file with one item per line.
     labels : sequence of str
-        Labels of the training items.
+        Labels of the training events.
+
+    Returns
+    -------
+    tuple of str
+        Without duplicates; the other labels are sorted.
+
+    Raises
+    ------
+    ValueError
+        If N is not a whole number that wordfreq can supply, or the file is empty.
     """
     extra: list[str] = []
     if spec.startswith("wordfreq:"):
@@ -53,23 +63,27 @@ def vocabulary_items(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
 def make_targets(
     design: Design, train: np.ndarray, recipe: Recipe, embedder: Callable[..., np.ndarray]
 ) -> Targets:
-    """Vocabulary, its vectors, and the target of each training item.
+    """Make the vocabulary, its vectors, and the target of each training event.
 
     Parameters
     ----------
     design : Design
         All events.
-    train : array of int
-        Those that train; no other event is looked at.
+    train : array of shape (n_train,), int
+        Indices of the training events; no other event is used.
     recipe : Recipe
         Language model, layer, pooling, context, vocabulary.
     embedder : callable
-        Texts to vectors, as `embeddings.embed`.
+        Turns texts into vectors, as `language.embeddings.embed`.
+
+    Returns
+    -------
+    Targets
 
     Raises
     ------
     ValueError
-        If sentence contexts are asked for and the events have none.
+        If sentence contexts are asked for and the events have none, or the vocabulary is invalid.
     """
     labels = [design.labels[i] for i in train]
     items = vocabulary_items(recipe.target.vocabulary, labels)
@@ -86,7 +100,7 @@ def make_targets(
     if design.contexts is None:
         raise ValueError("need an events table for words in sentence context, got none")
     Y = np.asarray(embedder(labels, contexts=[design.contexts[i] for i in train], **how), float)
-    # An item that was read in sentences is the mean of its readings; others stay words alone.
+    # An item seen in sentences gets the mean vector over them; others keep that of the bare word.
     counts = np.bincount(truth, minlength=len(items))
     sums = np.zeros_like(item_vectors)
     np.add.at(sums, truth, Y)

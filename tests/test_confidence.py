@@ -1,4 +1,4 @@
-"""Probabilities that can be trusted: fitted against scipy, honest without signal."""
+"""Calibrated probabilities and abstention: compared with scipy, and harmless without signal."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from calibration.scores import bits_beyond_prior
 
 
 def trials(signal, n=600, n_items=50, seed=0, prior=None):
-    """Cosine-like noise, shifted for the truth."""
+    """Cosine-like noise, raised by `signal` at the true item."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(n_items, n, p=prior)
     similarity = 0.1 * rng.normal(size=(n, n_items))
@@ -44,8 +44,8 @@ def test_tau_maximises_the_likelihood(signal, seed, skew):
     assert tau == pytest.approx(oracle.x, rel=1e-4, abs=1e-3)
 
 
-def test_the_posterior_is_the_generating_one():
-    """Drawn from p proportional to prior * exp(tau cos), tau and calibration are recovered."""
+def test_tau_is_recovered_from_trials_drawn_from_the_posterior():
+    """Truth drawn with probability proportional to prior * exp(tau cos); calibration holds."""
     rng = np.random.default_rng(1)
     log_prior = log_prior_from_counts(rng.integers(0, 40, 30))
     similarity = rng.uniform(-1, 1, (20_000, 30))
@@ -58,7 +58,7 @@ def test_the_posterior_is_the_generating_one():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_without_signal_nothing_is_lost_on_new_data(seed):
+def test_without_signal_new_data_lose_no_bits(seed):
     similarity, truth = trials(0.0, n=2000, seed=seed)
     later, later_truth = trials(0.0, n=2000, seed=100 + seed)
     log_prior = log_prior_from_counts(np.zeros(50))
@@ -72,7 +72,7 @@ def test_tau_is_exactly_zero_where_the_truth_is_not_closer():
     similarity, truth = trials(-0.1)
     assert fit_posterior(similarity, truth).tau == 0
     assert fit_posterior(similarity, truth).bits_per_word == 0
-    for constant in np.linspace(-1, 1, 41):  # some round the one way, some the other
+    for constant in np.linspace(-1, 1, 41):  # rounding errors of either sign
         assert fit_posterior(np.full((9, 7), constant), np.arange(9) % 7).tau == 0
 
 
@@ -107,7 +107,7 @@ def test_calibration_error():
     assert flipped == pytest.approx(0, abs=1e-12)
 
 
-def test_calibration_error_sees_the_ends_of_a_large_vocabulary():
+def test_calibration_error_resolves_the_low_confidences_of_a_large_vocabulary():
     """All confidences below 0.1: bins of equal width would average the two halves away."""
     confidence = np.repeat([0.01, 0.05], 1000)
     correct = np.concatenate([np.arange(1000) < 50, np.arange(1000) < 10])
@@ -132,7 +132,7 @@ def test_abstention_reaches_the_wanted_precision_on_new_data():
 
 
 def test_abstention_does_not_choose_its_threshold_by_luck():
-    """Confidence says nothing and every answer misses the target by a hair: stay silent."""
+    """Confidence is uninformative and precision lies just below the target: abstain."""
     fooled = 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
@@ -151,7 +151,7 @@ def test_abstention_answers_as_much_as_it_can():
     assert wide.precision == correct[answered].mean()
 
 
-def test_abstention_at_its_ends():
+def test_abstention_at_the_extremes():
     confidence, correct = outcomes(300, seed=0)
     assert fit_abstention(confidence, correct, precision=0).threshold == 0
     assert fit_abstention(confidence, np.ones(300, bool), precision=0.9).threshold == 0

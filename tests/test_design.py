@@ -1,4 +1,4 @@
-"""From recordings and events to rows: through the live stages, each row with its own label."""
+"""Designs from recordings and events: each row is what the live stages see, with its own label."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def design(*recordings, recipe=None, rules=RULES):
     return build_design(draft, [label_recording(r, None, recipe, rules) for r in recordings])
 
 
-def test_rows_are_what_the_live_pipeline_sees() -> None:
+def test_rows_equal_the_features_of_the_live_pipeline() -> None:
     found = design(ONE)
     draft = draft_model([ONE], small_recipe())
     pipeline = Pipeline(draft)
@@ -49,7 +49,7 @@ def test_recordings_lie_far_apart_on_one_axis() -> None:
     assert both.run.tolist() == [0] * n + [1] * len(TWO.markers)
     assert (np.diff(both.onsets) > 0).all()
     assert both.onsets[n] - both.onsets[n - 1] > 3600
-    assert both.X[:n].tobytes() == design(ONE).X.tobytes()  # no state crosses
+    assert both.X[:n].tobytes() == design(ONE).X.tobytes()  # no state carries over
 
 
 def test_events_without_a_whole_window_are_dropped_and_counted() -> None:
@@ -81,7 +81,7 @@ def test_windows_that_are_bad_for_muscle_alone_train_and_are_not_answered(monkey
 
     monkeypatch.setattr("calibration.design.features_of_recording", with_muscle)
     found = design(ONE)
-    assert found.n_dropped == plain.n_dropped + 1  # what was at its rail
+    assert found.n_dropped == plain.n_dropped + 1  # the one at its rail
     assert np.flatnonzero(~found.answered).tolist() == [1]
     np.testing.assert_array_equal(found.X[1], plain.X[1])
     live = found.answered_only()
@@ -111,7 +111,7 @@ def test_groups_and_contexts_follow_their_event() -> None:
     assert found.contexts == tuple((f"text {i // 4}", i % 4) for i in range(len(rows)))
 
 
-def test_the_contract_holds_what_was_picked() -> None:
+def test_the_contract_holds_the_picks() -> None:
     draft = draft_model([ONE], small_recipe(stream={"picks": ["Cz", "eog", "Cz"]}))
     assert draft.info.ch_names == ("Cz", "VEOG", "HEOG")
     data = ONE.data[:, [ONE.info.ch_names.index(n) for n in draft.info.ch_names]]
@@ -120,7 +120,7 @@ def test_the_contract_holds_what_was_picked() -> None:
         draft_model([ONE], small_recipe(stream={"picks": ["C7"]}))
 
 
-def test_units_are_taken_to_si() -> None:
+def test_units_are_converted_to_si() -> None:
     micro = replace(ONE, data=ONE.data * 1e6, info=replace(ONE.info, units=("uV",) * 12 + ("n/a",)))
     one, other = draft_model([ONE], small_recipe()), draft_model([micro], small_recipe())
     assert other.info.units == ("V",) * 8

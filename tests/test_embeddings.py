@@ -1,4 +1,4 @@
-"""Vectors of language models, against the same done by hand."""
+"""Vectors of language models, compared with the same computed by hand."""
 
 import shutil
 import sys
@@ -97,7 +97,7 @@ def test_minilm_knows_what_words_mean():
     assert cosine[2, 3] > cosine[2, 0] + 0.1
 
 
-def test_minilm_is_mean_pooling_as_sentence_transformers_does_it(minilm_folder):
+def test_minilm_pools_by_the_mean_like_sentence_transformers(minilm_folder):
     texts = ["king", "The weather is lovely today.", "immunohistochemistry"]
     vectors = embed(texts, cache_dir=False)
     tokenizer = transformers.AutoTokenizer.from_pretrained(minilm_folder)
@@ -193,11 +193,11 @@ def test_cache_hit_loads_no_model(bert, tmp_path, monkeypatch):
         cache_dir=tmp_path,
         progress=lambda done, total: counts.append((done, total)),
     )
-    assert counts == [(1, 1)]  # only what is new, and once
+    assert counts == [(1, 1)]  # the new text, once
     np.testing.assert_array_equal(more[:4], first)
 
 
-def test_other_weights_are_another_cache(bert, tmp_path):
+def test_other_weights_use_another_cache(bert, tmp_path):
     copy = tmp_path / "model"
     shutil.copytree(bert, copy)
     first = embed(["cat"], model=copy, cache_dir=tmp_path / "cache")
@@ -237,7 +237,7 @@ def test_cache_folder_by_environment(bert, tmp_path, monkeypatch):
 def test_cache_that_cannot_be_written_is_a_warning(bert, tmp_path):
     file = tmp_path / "file"
     file.touch()
-    with pytest.warns(RuntimeWarning, match="vectors are not kept"):
+    with pytest.warns(RuntimeWarning, match="vectors are not cached"):
         vectors = embed(["cat"], model=bert, cache_dir=file)
     assert vectors.shape == (1, 16)
 
@@ -268,7 +268,7 @@ def test_unreachable_hub_is_one_clear_sentence(monkeypatch, tmp_path):
         assert name in str(caught.value)
 
 
-def test_folders_that_hold_no_usable_model(bert, tmp_path):
+def test_folders_without_a_usable_model_are_refused(bert, tmp_path):
     with pytest.raises(OSError, match="need safetensors weights"):
         embed(["cat"], model=tmp_path, cache_dir=False)
     broken = tmp_path / "broken"
@@ -290,7 +290,7 @@ def test_folders_that_hold_no_usable_model(bert, tmp_path):
         (["cat"], {"layer": 4}, "need a layer from -4 to 3, got 4"),
         (["cat"], {"layer": -5}, "need a layer from -4 to 3, got -5"),
         (["cat " * 20], {}, "need at most 16 tokens, got 22"),
-        (["cat"], {"contexts": []}, "one context a text"),
+        (["cat"], {"contexts": []}, "one context per text"),
         (["cat"], {"contexts": [("the cat", 2)]}, "word from 0 to 1"),
         (["dog"], {"contexts": [("the cat dog", 1)]}, "got 'cat' at position 0"),
     ],

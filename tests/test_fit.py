@@ -1,4 +1,4 @@
-"""From a design to a certified map: what was planted is found, what was not is not."""
+"""Fit on simulated designs: a planted map is found, and without one the scores are at chance."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_a_planted_map_is_found(rank: int) -> None:
     assert np.corrcoef(predicted.ravel(), wanted.ravel())[0, 1] > (0.9 if rank == 0 else 0.7)
 
 
-def test_nothing_planted_nothing_found() -> None:
+def test_scores_are_at_chance_without_a_planted_map() -> None:
     finals = [fitted(design_of(1.0, seed, signal=0.0)).certificate["final"] for seed in range(6)]
     assert 0.45 < np.mean([f["rank_accuracy"] for f in finals]) < 0.55
     assert np.median([f["p"] for f in finals]) > 0.1
     assert np.mean([f["bits_per_word"] for f in finals]) < 0.02
 
 
-def test_the_final_block_is_never_touched() -> None:
+def test_the_final_block_does_not_influence_the_fit() -> None:
     design = design_of(noise=1.0)
     model = fitted(design)
     n_final = model.certificate["split"]["n_final"]
@@ -86,8 +86,8 @@ def test_the_final_block_is_never_touched() -> None:
     assert other.certificate["final"] != model.certificate["final"]
 
 
-def test_held_out_scores_are_those_of_plain_refitting() -> None:
-    """One group at a time, its neighbours purged, ridge by scikit-learn."""
+def test_held_out_scores_equal_plain_refitting() -> None:
+    """Refit scikit-learn's ridge for each group left out, its neighbours purged."""
     design, alpha = design_of(noise=2.0), 30.0
     model = fitted(design, alphas=[alpha], rank=0, n_blocks=5, final_block=0.0)
     assert "final" not in model.certificate
@@ -107,7 +107,7 @@ def test_held_out_scores_are_those_of_plain_refitting() -> None:
     np.testing.assert_allclose(z, whole.predict(X) - Y.mean(0), atol=2e-3)
 
 
-def test_similarity_is_the_live_readout_s() -> None:
+def test_similarity_is_the_cosine_of_prediction_and_item() -> None:
     design = design_of(noise=1.0)
     model = fitted(design)
     X = scale_features(design.X[:9], model.center, model.scale, 20.0)
@@ -116,7 +116,7 @@ def test_similarity_is_the_live_readout_s() -> None:
     np.testing.assert_allclose(similarity(model, X), expected, atol=1e-5)
 
 
-def test_groups_stay_together_and_the_certificate_says_so() -> None:
+def test_groups_stay_together_and_are_named_in_the_certificate() -> None:
     design = design_of(noise=1.0)
     groups = tuple(f"0/s{i // 8}" for i in range(N))
     model = fitted(replace(design, groups=groups), groups="sentence")
@@ -129,8 +129,8 @@ def test_groups_stay_together_and_the_certificate_says_so() -> None:
     assert split["n_dropped"] == 3
 
 
-def test_muscle_trains_the_map_and_nothing_else() -> None:
-    """Posterior and certificate are about what a live session would answer."""
+def test_windows_with_muscle_train_only_the_map() -> None:
+    """Posterior and certificate count only what a live session would answer."""
     design = design_of(noise=1.0)
     muscle = np.arange(N) % 5 == 2
     wild = replace(design, X=design.X.copy(), answered=~muscle)
@@ -140,7 +140,7 @@ def test_muscle_trains_the_map_and_nothing_else() -> None:
     whole = fitted(design)
     np.testing.assert_array_equal(model.weights, whole.weights)
     assert model.certificate["final"]["n"] < whole.certificate["final"]["n"]
-    # what muscle did to a test item does not enter any score
+    # a test event with muscle enters no score
     last = np.flatnonzero(muscle)[-1]
     wild.X[last] = 1.0
     assert fitted(wild).certificate == model.certificate
@@ -158,7 +158,7 @@ def test_the_same_data_give_the_same_model() -> None:
     ("n", "labels", "why"),
     [(9, WORDS * 20, "at least 10 events"), (N, ("axe",) * N, "of 2 items or more")],
 )
-def test_too_little_is_refused(n: int, labels: tuple[str, ...], why: str) -> None:
+def test_too_few_events_or_items_are_refused(n: int, labels: tuple[str, ...], why: str) -> None:
     design = design_of(1.0)
     small = Design(
         design.X[:n], labels[:n], design.onsets[:n], ("",) * n, None, design.run[:n], 0,
@@ -168,7 +168,7 @@ def test_too_little_is_refused(n: int, labels: tuple[str, ...], why: str) -> Non
         fitted(small)
 
 
-def test_hashes_are_of_the_content(tmp_path) -> None:
+def test_hashes_depend_only_on_content(tmp_path) -> None:
     for name, content in (("a", b"1"), ("b", b"2"), ("c", b"1")):
         (tmp_path / name).write_bytes(content)
     a, b, c = hash_files([tmp_path / name for name in "abc"])

@@ -1,4 +1,4 @@
-"""Permutation tests, and the canaries of decoding from noise: each has a wrong way and a right."""
+"""Permutation tests, and canaries: wrong analyses that decode noise, beside the right ones."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def accuracy_out_of_fold(gram, folds, vectors, labels):
 
 @pytest.mark.parametrize("n_experiments", [120, pytest.param(1500, marks=pytest.mark.slow)])
 def test_permutation_p_is_uniform_under_the_null(n_experiments):
-    """The whole cross-validation as statistic; its own mean lies below 0.5, its p is right."""
+    """The statistic is a whole cross-validation: its mean lies below 0.5, yet its p is uniform."""
     n, n_permutations = 30, 19
     folds = leave_group_out(blocks(n, 5))
     ps, observed = [], []
@@ -76,7 +76,7 @@ def test_permutation_p_is_uniform_under_the_null(n_experiments):
 
 
 def slow(rng, n, n_columns, memory):
-    """Stationary autoregressive noise: it tells the time and nothing else."""
+    """Stationary autoregressive noise: neighbours in time are similar, and nothing else."""
     noise = rng.normal(size=(n, n_columns))
     for i in range(1, n):
         noise[i] = memory * noise[i - 1] + np.sqrt(1 - memory**2) * noise[i]
@@ -113,9 +113,9 @@ def test_autocorrelated_noise_is_decoded_only_by_a_wrong_split(n_seeds):
         scores.append([top10_of_noise(gram, Y, g) for g in (by_word, by_sentence, run)])
     by_word, by_sentence, by_run = np.mean(scores, axis=0)
     chance = 10 / len(Y)
-    assert by_word > 10 * chance  # 19 seen
-    assert by_sentence > 6 * chance  # 12 seen
-    assert by_run < 1.2 * chance  # 0.2 seen: what is left out of the mean is avoided
+    assert by_word > 10 * chance  # measured: 19
+    assert by_sentence > 6 * chance  # measured: 12
+    assert by_run < 1.2 * chance  # measured: 0.2; held-out items are not in the training mean
 
 
 def test_frequent_words_are_not_found_in_zero_brain_signal():

@@ -1,4 +1,4 @@
-"""The short cut against plain refitting, scikit-learn, and itself on another backend."""
+"""The closed form compared with plain refitting, with scikit-learn, and between backends."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_coefficients_equal_sklearn(n, p, backend):
     np.testing.assert_allclose(intercept, oracle.intercept_, atol=1e-8)
 
 
-def test_layers_and_permutations_are_columns():
+def test_columns_of_targets_are_independent():
     X, Y, _ = problem(40, 10)
     other = Y[np.random.default_rng(1).permutation(40)]
     gram, folds = RidgeGram(X, "numpy"), leave_group_out(blocks(40, 4))
@@ -141,7 +141,7 @@ def test_select_alpha_takes_the_middle_of_a_tie():
 
 
 @pytest.mark.parametrize(("n", "p", "n_targets"), [(60, 8, 5), (60, 5, 20), (20, 40, 30)])
-def test_full_rank_factors_are_the_map_itself(n, p, n_targets):
+def test_full_rank_factors_multiply_to_the_map(n, p, n_targets):
     X, Y, _ = problem(n, p, n_targets)
     W, _ = RidgeGram(X, "numpy").coef(Y, 1.0)
     A, B = low_rank(W, X, 1.0)

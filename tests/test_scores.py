@@ -1,4 +1,4 @@
-"""Retrieval scores against brute force, and ties and priors that must not look like skill."""
+"""Retrieval scores compared with brute force; ties and priors must not look like skill."""
 
 import itertools
 
@@ -101,7 +101,7 @@ def test_chance_levels_are_what_random_scores_give():
         assert scores[name] == pytest.approx(scores["chance_" + name], abs=0.03)
 
 
-def test_the_prior_alone_gains_micro_and_not_macro():
+def test_the_prior_alone_raises_micro_but_not_macro_scores():
     """Canary: no brain signal, words drawn by frequency."""
     rng = np.random.default_rng(0)
     n_items = 250

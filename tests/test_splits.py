@@ -1,4 +1,4 @@
-"""Contiguous, whole, purged: what a fold promises, on any grouping."""
+"""Folds are contiguous, whole and purged, for any grouping."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_encode_groups_numbers_by_first_appearance():
     interleaved=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_folds_test_everything_once_and_keep_their_distance(sizes, purge, interleaved, seed):
+def test_folds_test_every_item_once_and_purge_neighbours(sizes, purge, interleaved, seed):
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(len(sizes)), sizes)
     if interleaved:
@@ -108,6 +108,6 @@ def test_final_block_of_a_count_splits_anywhere():
         (lambda: leave_group_out(np.arange(2), np.arange(2.0), -1.0), "0 s or more"),
     ],
 )
-def test_what_cannot_be_split_is_refused(call, match):
+def test_impossible_splits_are_refused(call, match):
     with pytest.raises(ValueError, match=match):
         call()

@@ -1,1 +1,1 @@
-"""Words to vectors: language models and word lists."""
+"""Turn words into vectors: language models, word lists, and a cache on disk."""

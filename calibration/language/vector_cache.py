@@ -1,8 +1,8 @@
-"""Vectors kept on disk, so that a language model speaks once about each text.
+"""Cache vectors on disk, so that a language model runs only once per text.
 
-A folder for each specification (model, layer, pooling) holds shards; a shard is named by the
-hash of its bytes. Shards are never changed, so several programs may write at once, and one that
-was damaged is known by its name and dropped.
+Each specification (model, layer, pooling) has a folder of shards. A shard is named by the hash of
+its bytes and never changes: several programs may write at once, and a damaged shard no longer
+matches its name and is deleted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _VERSION = 1
 
 
 def default_cache_dir() -> Path | None:
-    """Folder named by ``RT_DECODER_CACHE`` (empty: no cache), else the user's cache folder."""
+    """Return the folder in ``RT_DECODER_CACHE`` (None if empty), else the user's cache folder."""
     named = os.environ.get("RT_DECODER_CACHE")
     if named is not None:
         return Path(named).expanduser() if named else None
@@ -35,7 +35,7 @@ def default_cache_dir() -> Path | None:
 
 
 class VectorCache:
-    """Vectors under one specification, by key.
+    """Vectors of one specification, by key.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class VectorCache:
         return cls(Path(cache_dir).expanduser() / "vectors" / name)
 
     def read(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
-        """Vectors of those `keys` (hexadecimal SHA-256) that are kept here."""
+        """Return the cached vectors, of shape (n_dimensions,), by key (hexadecimal SHA-256)."""
         wanted = set(keys)
         found: dict[str, np.ndarray] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
@@ -68,7 +68,7 @@ class VectorCache:
                 if hashlib.sha256(content).hexdigest() != path.stem:
                     path.unlink(missing_ok=True)
                     continue
-            except OSError:  # removed or locked by another program: computed again
+            except OSError:  # removed or locked by another program: compute again
                 continue
             for name, vector in _vectors(content).items():
                 if name in wanted:
@@ -76,7 +76,7 @@ class VectorCache:
         return found
 
     def write(self, vectors: Mapping[str, np.ndarray]) -> None:
-        """Keep `vectors` as one new shard; a folder that cannot be written is a warning."""
+        """Write vectors of shape (n_dimensions,) by key to a new shard; warn if that fails."""
         keys = np.array([list(bytes.fromhex(key)) for key in vectors], np.uint8)
         rows = np.stack(list(vectors.values())).astype(np.float32)
         content = save({"keys": keys, "vectors": rows})
@@ -86,14 +86,14 @@ class VectorCache:
             write_whole(path, content)
         except OSError as error:
             warnings.warn(
-                f"vectors are not kept: {error}; set RT_DECODER_CACHE to a folder of yours",
+                f"vectors are not cached: {error}; set RT_DECODER_CACHE to a folder you can write",
                 RuntimeWarning,
                 stacklevel=3,
             )
 
 
 def _vectors(content: bytes) -> dict[str, np.ndarray]:
-    """Vectors of a shard by key; none of what another program has put there."""
+    """Return a shard's vectors by key; none if its content is not ours."""
     try:
         shard = load(content)
         keys, vectors = shard["keys"], shard["vectors"]

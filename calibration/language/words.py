@@ -1,4 +1,4 @@
-"""Which words people use, and how often.
+"""The most frequent words of a language, and how frequent words are.
 
 Frequencies are those of `wordfreq` (R. Speer, doi:10.5281/zenodo.7199437; data CC-BY-SA 4.0).
 """
@@ -11,19 +11,29 @@ import numpy as np
 
 __all__ = ["frequent_words", "word_log_prior"]
 
-# below the rarest word that wordfreq lists (1e-8); unknown words keep a chance
+# below the rarest word that wordfreq lists (1e-8), but not 0: unknown words stay possible
 _MINIMUM = 1e-9
 
 
 def frequent_words(n: int, language: str = "en") -> list[str]:
-    """Return the `n` most frequent words of at least three letters, most frequent first.
+    """Return the `n` most frequent words of at least three letters.
 
-    Lower case, letters only.
+    Parameters
+    ----------
+    n : int
+        1 or more.
+    language : str
+        Code such as ``"en"``.
+
+    Returns
+    -------
+    list of str
+        Lower case, letters only, most frequent first.
 
     Raises
     ------
     ValueError
-        If `n` is below 1 or above what the language has; if the language is unknown.
+        If `n` is below 1 or above what the language has, or the language is unknown.
 
     Examples
     --------
@@ -48,12 +58,12 @@ def frequent_words(n: int, language: str = "en") -> list[str]:
 
 
 def word_log_prior(words: Sequence[str], language: str = "en") -> np.ndarray:
-    """Log probability of each of `words` in print and speech, normalised over them.
+    """Log probability of each of `words` in writing and speech, normalised over them.
 
     Parameters
     ----------
     words : sequence of str
-        Words or phrases; unknown ones get 1e-9 before normalising.
+        Words or phrases; unknown ones count as 1e-9 before normalising.
     language : str
         Code such as ``"en"``.
 
@@ -61,6 +71,11 @@ def word_log_prior(words: Sequence[str], language: str = "en") -> np.ndarray:
     -------
     array of shape (n_words,), float64
         Natural logarithms; the exponentials sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If `words` is empty or a single string.
     """
     from wordfreq import word_frequency
 
