@@ -17,7 +17,7 @@ from scipy.linalg import eigh
 
 from calibration.cleaning.eye_events import EyeEvents, EyeSpan, find_eye_events, mean_around
 from rt_decoder.cleaning.eye import DATA_TYPES, EyeCorrection
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, SignalInfo
 
 __all__ = ["EyeFit", "EyeSpan", "fit_eye"]
 
@@ -293,7 +293,7 @@ def _held_out(
     """What the sources do to the part that was not fitted, through the live stage."""
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
     n = len(data)
-    flags = np.zeros(n, np.uint16), np.zeros(data.shape, np.uint16)
+    flags = np.zeros(n, FLAGS), np.zeros(data.shape, FLAGS)
     out = fit.stage(info).process(Chunk(data, np.arange(n) / info.sfreq, 0, *flags))
     x, y = data[:, picks] / scales, out.data[:, picks] / scales
     fixed = x - (x @ (scales[:, None] * fit.unmixing)) @ (fit.mixing / scales[:, None]).T

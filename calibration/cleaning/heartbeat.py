@@ -13,7 +13,7 @@ import numpy as np
 
 from calibration.cleaning.heartbeat_source import Source, find_source
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["HeartbeatFit", "fit_heartbeat"]
 
@@ -265,6 +265,6 @@ def _preserved(
 
 def _run(stage: HeartbeatTemplate, x: np.ndarray, bad: np.ndarray) -> np.ndarray:
     n = len(x)
-    flags = np.where(bad, int(Reason.AMPLITUDE), 0).astype(np.uint16)
-    chunk = Chunk(x, np.arange(n) / stage.info.sfreq, 0, flags, np.zeros(x.shape, np.uint16))
+    flags = np.where(bad, int(Reason.AMPLITUDE), 0).astype(FLAGS)
+    chunk = Chunk(x, np.arange(n) / stage.info.sfreq, 0, flags, np.zeros(x.shape, FLAGS))
     return stage.process(chunk).data

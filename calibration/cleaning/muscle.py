@@ -15,7 +15,7 @@ import numpy as np
 
 from calibration.cleaning.seen import TooLittle
 from rt_decoder.cleaning.muscle import DATA_TYPES, MuscleGate, muscle_band
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["MuscleFit", "accelerometer_axes", "fit_muscle"]
 
@@ -208,12 +208,12 @@ def _describe(fit: MuscleFit, info: SignalInfo) -> dict[str, Any]:
 
 def _held_out(gate: MuscleGate, data: np.ndarray, bad: np.ndarray) -> dict[str, float]:
     """Shares of good time flagged, and bursts a minute."""
-    flags = np.empty(len(data), np.uint16)
-    nothing = np.zeros(_CHUNK, np.uint16)
+    flags = np.empty(len(data), FLAGS)
+    nothing = np.zeros(_CHUNK, FLAGS)
     for start in range(0, len(data), _CHUNK):
         part = data[start : start + _CHUNK]
         n = len(part)
-        chunk = Chunk(part, np.zeros(n), start, nothing[:n], np.zeros((0, 0), np.uint16))
+        chunk = Chunk(part, np.zeros(n), start, nothing[:n], np.zeros((0, 0), FLAGS))
         flags[start : start + n] = gate.process(chunk).flags
     seconds = max(np.sum(~bad) / gate.info.sfreq, 1e-9)
     muscle = (flags & Reason.MUSCLE) > 0

@@ -26,7 +26,7 @@ from calibration.cleaning.reference_search import (
 )
 from calibration.cleaning.seen import TooLittle
 from rt_decoder.cleaning.regressors import DATA_TYPES, Regressors
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["RegressorsFit", "fit_regressors"]
 
@@ -249,7 +249,7 @@ def _judge(
 
 
 def _run(stage: Regressors, data: np.ndarray, info: SignalInfo, bad: np.ndarray) -> np.ndarray:
-    flags = np.where(bad, np.uint16(Reason.HELD), np.uint16(0))
-    quiet = np.zeros(data.shape, np.uint16)
+    flags = np.where(bad, FLAGS(Reason.HELD), FLAGS(0))
+    quiet = np.zeros(data.shape, FLAGS)
     chunk = Chunk(np.ascontiguousarray(data), np.arange(len(data)) / info.sfreq, 0, flags, quiet)
     return stage.process(chunk).data.copy()

@@ -17,7 +17,7 @@ from calibration.splits import blocks, final_block
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
 from rt_decoder.recorded import hops_of_recording
-from rt_decoder.signal import CORRECTED, Marker
+from rt_decoder.signal import BAD, Marker
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -77,7 +77,7 @@ def collect(
             early = hop.index + np.arange(len(hop.data)) < settled
             rows.setdefault((run, hop.index), []).append((n, float(hop.times[0])))
             data.append(hop.data.copy())
-            bad.append(((hop.flags & ~np.uint16(CORRECTED)) != 0) | early)
+            bad.append(((hop.flags & BAD) != 0) | early)
             n += len(hop.data)
         late = 0.0
         if (factor := decoder.pipeline.factor) > 1:  # as the pipeline places what is decoded

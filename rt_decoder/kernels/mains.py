@@ -27,7 +27,7 @@ N_SETTINGS = 11
 # status: good samples so far, -1 before the first; frequency in radian a sample; oscillator
 N_GOOD, FREQ, COS, SIN = range(4)
 N_STATUS = 4
-BAD = 0xFFFF ^ (4096 | 8192 | 16384 | 32768)  # all but signal.CORRECTED
+BAD = 0xFFFFFFFF ^ (4096 | 8192 | 16384 | 32768)  # all but signal.CORRECTED
 _TINY = 1e-60  # weights below are none: subnormal numbers are slow
 _LEAST = 1e-30  # V or T, of the usual size of an error
 
@@ -119,7 +119,7 @@ def _learn(
     status[N_GOOD] += 1.0
     clip = settings[CLIP] if status[N_GOOD] > settings[LEARNT] else 1e60
     share = max(settings[SIZE_STEP], 1.0 / status[N_GOOD])
-    bits = np.uint16(0)
+    bits = np.uint32(0)
     for k in range(n):
         bits |= marks[k]
     if bits & BAD:

@@ -22,7 +22,9 @@ KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_mo
 # does one begin the holdoff anew. Not SETTLING: after the holdoff what is left is small.
 JUMP = 8
 UNUSABLE = 1 | 2 | 4 | 16 | 32 | 512 | 1024 | 2048
-UNTRUSTED = 4095  # every bit of signal.Reason that is not in signal.CORRECTED
+UNTRUSTED = 0xFFFFFFFF ^ (
+    4096 | 8192 | 16384 | 32768
+)  # every bit of signal.Reason that is not in signal.CORRECTED
 REGRESSED = 32768
 
 # elements of `constants`

@@ -115,7 +115,7 @@ def _residuals(
 @njit(**KERNEL)
 def _any_reason(channel_flags: np.ndarray) -> int:
     """Bits of all samples and channels that are no corrections."""
-    bits = np.uint16(0)
+    bits = np.uint32(0)
     for t in range(len(channel_flags)):
         for k in range(channel_flags.shape[1]):
             bits |= channel_flags[t, k]
@@ -471,7 +471,7 @@ def _is_odd(
 ) -> bool:
     """Whether a channel of this sample is flagged or beyond its limit."""
     c = len(row)
-    any_bits = np.uint16(0)
+    any_bits = np.uint32(0)
     for k in range(c):
         any_bits |= bits[k]
     n_beyond = 0

@@ -79,7 +79,7 @@ def subtract_mean(
     that sample's mean, unless none is left.
     """
     n, c = x.shape
-    bits = np.uint16(0)
+    bits = np.uint32(0)
     for t in range(n):
         for k in range(c):
             bits |= channel_flags[t, k]

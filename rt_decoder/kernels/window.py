@@ -74,7 +74,7 @@ def join_channels(
     many were bad the sample is spoilt, and says all that was wrong with them.
     """
     for t in range(len(flags)):
-        any_channel = np.uint16(0)
+        any_channel = np.uint32(0)
         for k in range(n_picks):
             any_channel |= channel_flags[t, k]
         joined = flags[t]
@@ -84,7 +84,7 @@ def join_channels(
             for k in range(n_picks):
                 of_channel = channel_flags[t, k]
                 if of_channel & R_REPAIRED:
-                    of_channel = np.uint16(R_REPAIRED)
+                    of_channel = np.uint32(R_REPAIRED)
                 joined |= of_channel
         out[t] = joined
 
