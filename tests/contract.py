@@ -221,6 +221,16 @@ def check_form(case: Case) -> None:
     assert np.allclose(out.times, (out.index + np.arange(n)) / stage.info.sfreq)
 
 
+def check_flags_pass(case: Case) -> None:
+    """No stage drops a flag, be it the last of 32 bits."""
+    bits = FLAGS(1 << 31 | int(Reason.MUSCLE) | int(Reason.EYE))
+    chunk = make_chunk(120)
+    chunk.flags[:] = chunk.channel_flags[:] = bits
+    out = case.make(INFO).process(chunk)
+    assert (out.flags & bits == bits).all()
+    assert (out.channel_flags & bits == bits).all()
+
+
 def check_cut_invariant(case: Case, chunk: Chunk, cuts: Sequence[int]) -> None:
     """How the stream is cut changes no bit of the output."""
     assert_same(run(case.make(INFO), chunk, cuts), run(case.make(INFO), chunk))

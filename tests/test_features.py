@@ -115,6 +115,10 @@ def test_good_is_the_share_of_unflagged_samples():
     features = window.process(np.zeros((20, C)), flags, 0.0)
     assert features.good == pytest.approx(17 / 20)
     assert features.reasons == Reason.RAIL | Reason.GAP
+    flags[7] = 1 << 31  # a reason without a name yet is no less bad
+    features = window.process(np.zeros((20, C)), flags, 0.0)
+    assert features.good == pytest.approx(16 / 20)
+    assert features.reasons == Reason.RAIL | Reason.GAP | 1 << 31
 
 
 def test_ring_window_goes_straight_in():
