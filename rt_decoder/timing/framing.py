@@ -61,7 +61,7 @@ class Framer:
             raise ValueError(f"need max_hold_s of 0 or more, got {max_hold_s}")
         self.info = info
         self.n_hop = n_hop
-        self._n_hold = int(max_hold_s * info.sfreq + 1e-9)  # 0.05 * 100 Hz is 5, not 4
+        self._n_hold = int(max_hold_s * info.sfreq + 1e-9)  # 0.29 * 100 Hz is 28.999999999999996
         n, c = 4 * n_hop, info.n_channels
         self._data = Rows((c,), np.float64, n)
         self._times = Rows((), np.float64, n)
