@@ -390,10 +390,9 @@ def test_the_cleaned_stream_is_what_clean_writes(
         live = threading.Thread(target=session.run, args=(lambda: False,))
         live.start()
         n = len(sent.data) // model.n_hop * model.n_hop
-        wait_for(lambda: consumer.read() or consumer.n >= n, 30.0)
-        sender.join(20.0)
-        live.join(20.0)
-        wait_for(lambda: consumer.read() or consumer.n == n, 1.0)
+        wait_for(lambda: consumer.read() or consumer.n >= n)
+        wait_for(lambda: not (sender.is_alive() or live.is_alive()))
+        wait_for(lambda: consumer.read() or consumer.n == n)
     info = consumer.source.info
     picked = model.info.ch_names[: model.n_picks]
     assert info.ch_names == (*picked, "quality")

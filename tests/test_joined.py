@@ -634,7 +634,7 @@ def test_a_record_decodes_to_what_was_read_out_live(source_id: str, tmp_path: Pa
         wait_for(lambda: session.n_samples == 3400)
     finally:
         stop.set()
-        thread.join(10.0)
+        wait_for(lambda: not thread.is_alive())
         session.close()
         record.close()
     assert len(answers) > 1000
