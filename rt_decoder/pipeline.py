@@ -24,13 +24,22 @@ from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Histogram, Stopwatch
 from rt_decoder.model import Model
-from rt_decoder.signal import Chunk, Features, Marker, Readout, Reason, SignalInfo, reason_names
+from rt_decoder.signal import (
+    FLAGS,
+    Chunk,
+    Features,
+    Marker,
+    Readout,
+    Reason,
+    SignalInfo,
+    reason_names,
+)
 from rt_decoder.timing.framing import Framer
 
 __all__ = ["Pipeline"]
 
 
-_SETTLING = np.uint16(Reason.SETTLING)
+_SETTLING = FLAGS(Reason.SETTLING)
 
 
 def _stages(
@@ -120,7 +129,7 @@ class Pipeline:
         self.n_picks = model.n_picks
         if "bank" not in self.stages:
             out = info.pick(range(self.n_picks))
-        self._flags = Rows((), np.uint16)
+        self._flags = Rows((), FLAGS)
         self.window = _window(model, out)
         span = self.window.last - min(self.window.first, 0)
         # a window before its onset waits for it: when the marker came may not tell
@@ -235,7 +244,7 @@ class Pipeline:
         if n_lost < index - self.ring.next:
             self.ring.restart(index - n_lost)
         shape = (n_lost, self.ring.n_channels)
-        self.ring.write(np.zeros(shape), np.full(n_lost, Reason.GAP, np.uint16))
+        self.ring.write(np.zeros(shape), np.full(n_lost, Reason.GAP, FLAGS))
 
     def _due(self) -> Iterator[tuple[str, Marker, Features]]:
         while self._pending and self._pending[0].index + self._due_after <= self.ring.next:
@@ -300,8 +309,8 @@ class Pipeline:
         info, n = self.model.info, self.model.n_hop
         factor = self.factor
         length = (self.ring.capacity // n + 2) * n * factor
-        flags = np.zeros(length, np.uint16)
-        channel_flags = np.zeros((length, info.n_channels), np.uint16)
+        flags = np.zeros(length, FLAGS)
+        channel_flags = np.zeros((length, info.n_channels), FLAGS)
         times = np.arange(length) / (info.sfreq * factor)
         noise = 1e-6 * np.random.default_rng(0).standard_normal((length, info.n_channels))
         on_clean, self.on_clean = self.on_clean, None  # noise is nobody's signal

@@ -15,9 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 __all__ = [
+    "BAD",
     "CH_TYPES",
     "CORRECTED",
     "DATA_TYPES",
+    "FLAGS",
+    "FLAGS_VERSION",
     "NOTHING",
     "Chunk",
     "Features",
@@ -67,7 +70,10 @@ class Reason(IntFlag):
     REGRESSED = 32768
 
 
+FLAGS = np.uint32  # of every array of reason bits
+FLAGS_VERSION = 2  # of the bits in models and session records: 1 had room for 16
 CORRECTED = Reason.REPAIRED | Reason.EYE | Reason.HEARTBEAT | Reason.REGRESSED
+BAD = ~FLAGS(CORRECTED)  # every bit, named or not, that says a sample is not to be trusted
 NOTHING = (0.0,) * len(CORRECTED)
 
 
@@ -202,8 +208,8 @@ class Chunk(NamedTuple):
     data: np.ndarray  # (n, c) float64, SI
     times: np.ndarray  # (n,) float64 s on this machine's LSL clock
     index: int  # type: ignore[assignment]  # absolute, of the first sample, lost ones counted
-    flags: np.ndarray  # (n,) uint16 reason bits of the whole sample
-    channel_flags: np.ndarray  # (n, c) uint16 reason bits of one channel
+    flags: np.ndarray  # (n,) uint32 reason bits of the whole sample
+    channel_flags: np.ndarray  # (n, c) uint32 reason bits of one channel
 
 
 class Marker(NamedTuple):

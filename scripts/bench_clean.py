@@ -48,7 +48,7 @@ from rt_decoder.cleaning.qrs import find_beats
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.cleaning.stages import Stage
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, SignalInfo
 from rt_decoder.simulation.participant import Participant
 
 SFREQ = 1000.0
@@ -161,7 +161,7 @@ def hops(data: np.ndarray, n_hop: int, index: int = 0) -> Iterator[Chunk]:
     """Cut a recording (n, c) into unflagged hops."""
     n, c = data.shape
     times = (index + np.arange(n)) / SFREQ
-    flags, channel_flags = np.zeros(n, np.uint16), np.zeros((n, c), np.uint16)
+    flags, channel_flags = np.zeros(n, FLAGS), np.zeros((n, c), FLAGS)
     for a, b in pairwise(range(0, n + 1, n_hop)):
         yield Chunk(data[a:b], times[a:b], index + a, flags[a:b], channel_flags[a:b])
 

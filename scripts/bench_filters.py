@@ -19,7 +19,7 @@ from scipy import signal
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.filters import FilterBank, Rereference, SosFilter
 from rt_decoder.cleaning.guard import Guard
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, SignalInfo
 
 SFREQ, N_HOP, N_HOPS = 1000.0, 20, 3000
 BANDS = ((4.0, 8.0), (8.0, 13.0), (13.0, 30.0))
@@ -45,8 +45,8 @@ def bench(n_channels: int) -> dict[str, object]:
         data,
         np.arange(N_HOP) / SFREQ,
         0,
-        np.zeros(N_HOP, np.uint16),
-        np.zeros((N_HOP, n_channels), np.uint16),
+        np.zeros(N_HOP, FLAGS),
+        np.zeros((N_HOP, n_channels), FLAGS),
     )
     sos = design_sos(SFREQ, 0.5, 40.0, 4, notch=(50.0, 100.0))
     state = signal.sosfilt_zi(sos)[:, :, None] * data[0]

@@ -35,7 +35,7 @@ from rt_decoder.replay.fault_plan import schedule  # noqa: E402
 from rt_decoder.replay.faults import Fault, parse_faults  # noqa: E402
 from rt_decoder.replay.replay import Replayed, replay  # noqa: E402
 from rt_decoder.signal import (  # noqa: E402
-    CORRECTED,
+    BAD,
     Chunk,
     Marker,
     ModelMismatch,
@@ -148,7 +148,7 @@ class Tap:
 
         def tapped_write(data: np.ndarray, flags: np.ndarray) -> None:
             for i, flag in enumerate(flags):  # what the stages added
-                self.flagged[self.epoch, ring.next + i] = bool(flag & ~CORRECTED)
+                self.flagged[self.epoch, ring.next + i] = bool(flag & BAD)
             write(data, flags)
 
         pipeline.push = tapped_push  # type: ignore[method-assign]

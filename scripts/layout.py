@@ -39,7 +39,7 @@ class Room(NamedTuple):
 # `calibration/` is named in full, all else lies in `rt_decoder/`.
 # fmt: off
 ROOMS = {
-    "kernels": Room("numerical cores in numba", "", shared=""),
+    "kernels": Room("numerical cores in numba", "", shared="options"),
     "values": Room("data and settings", "", "signal source recipe model model_check channels latency"),
     "timing": Room("stamps to a grid", "kernels values"),
     "cleaning": Room("takes out what is not brain", "kernels values", shared="filter_design qrs"),

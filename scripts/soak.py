@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rt_decoder.signal import BAD
+
 REPO = Path(__file__).resolve().parents[1]
 LIMIT_KIB = 1024
 STRETCH_S = 60.0
@@ -56,14 +58,11 @@ class Counts:
     def __init__(self, session: Any, number: int) -> None:
         from pylsl import local_clock
 
-        from rt_decoder.signal import CORRECTED
-
         self.received = self.broken = self.came_in = self.decoded = self.flagged = 0
         self.oldest = (
             0.0  # s, of a newest sample when it reached the pipeline, since the last report
         )
         self.first = 0.0
-        bad = np.uint16(0xFFFF & ~CORRECTED)
         pipeline = session.decoder.pipeline
         pull, push, write = session.source.pull, pipeline.push, pipeline.ring.write
 
@@ -85,7 +84,7 @@ class Counts:
 
         def counted_write(data: Any, flags: Any) -> None:
             if self.first:  # not yet while warming up
-                n_bad = int(np.count_nonzero(flags & bad))
+                n_bad = int(np.count_nonzero(flags & BAD))
                 self.flagged += n_bad
                 self.decoded += len(flags) - n_bad
             write(data, flags)

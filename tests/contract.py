@@ -22,7 +22,7 @@ from rt_decoder.cleaning.muscle import MuscleGate
 from rt_decoder.cleaning.projector import Projector
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 from rt_decoder.timing.framing import Framer
 
 # Seven channels: no multiple of a vector register, so the remainder loops run too.
@@ -145,8 +145,8 @@ def make_chunk(n: int, seed: int = 0, index: int = 37, info: SignalInfo = INFO) 
     """Noise on offsets of its own a channel, and a few flags."""
     rng = np.random.default_rng(seed)
     c = info.n_channels
-    flags = np.where(rng.random(n) < 0.05, Reason.RAIL, 0).astype(np.uint16)
-    channel_flags = np.where(rng.random((n, c)) < 0.05, Reason.JUMP, 0).astype(np.uint16)
+    flags = np.where(rng.random(n) < 0.05, Reason.RAIL, 0).astype(FLAGS)
+    channel_flags = np.where(rng.random((n, c)) < 0.05, Reason.JUMP, 0).astype(FLAGS)
     data = 1e-5 * rng.standard_normal((n, c)) + 1e-4 * np.arange(c)
     return Chunk(data, (index + np.arange(n)) / info.sfreq, index, flags, channel_flags)
 
@@ -215,10 +215,20 @@ def check_form(case: Case) -> None:
     n, c = out.data.shape
     assert c == stage.info.n_channels
     assert (out.data.dtype, out.times.dtype) == (np.float64, np.float64)
-    assert (out.flags.dtype, out.channel_flags.dtype) == (np.uint16, np.uint16)
+    assert (out.flags.dtype, out.channel_flags.dtype) == (FLAGS, FLAGS)
     assert (out.times.shape, out.flags.shape, out.channel_flags.shape) == ((n,), (n,), (n, c))
     assert np.isclose(stage.info.sfreq, INFO.sfreq * n / 100, rtol=0.15)
     assert np.allclose(out.times, (out.index + np.arange(n)) / stage.info.sfreq)
+
+
+def check_flags_pass(case: Case) -> None:
+    """No stage drops a flag, be it the last of 32 bits."""
+    bits = FLAGS(1 << 31 | int(Reason.MUSCLE) | int(Reason.EYE))
+    chunk = make_chunk(120)
+    chunk.flags[:] = chunk.channel_flags[:] = bits
+    out = case.make(INFO).process(chunk)
+    assert (out.flags & bits == bits).all()
+    assert (out.channel_flags & bits == bits).all()
 
 
 def check_cut_invariant(case: Case, chunk: Chunk, cuts: Sequence[int]) -> None:

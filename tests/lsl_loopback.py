@@ -23,8 +23,11 @@ def source_id() -> str:
     return f"test-{uuid.uuid4().hex}"
 
 
-def wait_for(condition: Callable[[], Any], deadline: float = 10.0) -> Any:
-    """Poll until `condition()` is true; gives what it returned."""
+def wait_for(condition: Callable[[], Any], deadline: float = 120.0) -> Any:
+    """Poll until `condition()` is true; gives what it returned.
+
+    The deadline is for what hangs, not for what is slow: machines under load are.
+    """
     end = time.monotonic() + deadline
     while not (result := condition()):
         assert time.monotonic() < end, f"nothing after {deadline:g} s"

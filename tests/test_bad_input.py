@@ -71,9 +71,10 @@ def _bad_models(folder: Path) -> None:
     save_file({"x": np.zeros(3)}, folder / "foreign.safetensors")
     with safe_open(folder / "model.safetensors", framework="numpy") as file:
         metadata, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    head = json.loads(metadata["rt_decoder"]) | {"format_version": 99}
-    newer = {"rt_decoder": json.dumps(head), "sha256": metadata["sha256"]}
-    save_file(tensors, folder / "newer.safetensors", newer)
+    for name, key in (("newer", "format_version"), ("newer_flags", "flags_version")):
+        head = json.loads(metadata["rt_decoder"]) | {key: 99}
+        newer = {"rt_decoder": json.dumps(head), "sha256": metadata["sha256"]}
+        save_file(tensors, folder / f"{name}.safetensors", newer)
 
 
 def _bad_tables(folder: Path) -> None:
@@ -267,6 +268,7 @@ MODELS = {
     "text": "no whole model",
     "foreign": "no rt_decoder model",
     "newer": "format 99, newer than the 1",
+    "newer_flags": "reason flags of version 99, newer than the 2",
 }
 
 

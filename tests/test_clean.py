@@ -26,7 +26,7 @@ from rt_decoder.model import Model
 from rt_decoder.recipe import STAGES
 from rt_decoder.recorded import decode_recording, hops_of_recording
 from rt_decoder.replay.replay import replay
-from rt_decoder.signal import CORRECTED, Chunk, Reason, SignalInfo
+from rt_decoder.signal import CORRECTED, FLAGS, Chunk, Reason, SignalInfo
 from rt_decoder.sinks.clean_outlet import CleanOutlet
 from rt_decoder.sources.lsl.find import resolve
 from rt_decoder.sources.lsl.markers import LslMarkers
@@ -391,10 +391,9 @@ def test_the_cleaned_stream_is_what_clean_writes(
         live = threading.Thread(target=session.run, args=(lambda: False,))
         live.start()
         n = len(sent.data) // model.n_hop * model.n_hop
-        wait_for(lambda: consumer.read() or consumer.n >= n, 30.0)
-        sender.join(20.0)
-        live.join(20.0)
-        wait_for(lambda: consumer.read() or consumer.n == n, 1.0)
+        wait_for(lambda: consumer.read() or consumer.n >= n)
+        wait_for(lambda: not (sender.is_alive() or live.is_alive()))
+        wait_for(lambda: consumer.read() or consumer.n == n)
     info = consumer.source.info
     picked = model.info.ch_names[: model.n_picks]
     assert info.ch_names == (*picked, "quality")
@@ -421,7 +420,7 @@ def test_the_cleaned_stream_is_what_clean_writes(
 
 def hop(data: np.ndarray, flags: np.ndarray, index: int = 0) -> Chunk:
     times = 100.0 + (index + np.arange(len(data))) / 250.0
-    return Chunk(data, times, index, flags, np.zeros(data.shape, np.uint16))
+    return Chunk(data, times, index, flags, np.zeros(data.shape, FLAGS))
 
 
 @pytest.mark.lsl
@@ -430,10 +429,10 @@ def test_units_and_one_marker_a_change(source_id: str) -> None:
     info = SignalInfo(250.0, ("M1", "G1", "X"), ("mag", "grad", "misc"), ("T", "T/m", "n/a"))
     outlet = CleanOutlet(source_id, info, 0.0123)
     consumer = Consumer(source_id)
-    flags = np.array([0, 0, Reason.EYE, Reason.EYE, Reason.GAP | Reason.EYE, 0], np.uint16)
+    flags = np.array([0, 0, Reason.EYE, Reason.EYE, Reason.GAP | Reason.EYE, 0], FLAGS)
     data = np.tile([2e-13, 3e-12, 4.0], (6, 1))
     outlet.push(hop(data, flags))
-    outlet.push(hop(data, np.zeros(6, np.uint16), 6))
+    outlet.push(hop(data, np.zeros(6, FLAGS), 6))
     wait_for(lambda: consumer.read() or consumer.n == 12)
     wait_for(lambda: consumer.read() or len(consumer.markers) == 4)
     got = np.concatenate(consumer.data)
@@ -451,7 +450,7 @@ def test_units_and_one_marker_a_change(source_id: str) -> None:
 def test_publishing_allocates_no_array(source_id: str) -> None:
     info = SignalInfo(250.0, ("Fz", "Cz"), ("eeg", "eeg"), ("V", "V"))
     outlet = CleanOutlet(source_id, info, 0.0)
-    quiet, closed = hop(np.ones((4, 2)), np.zeros(4, np.uint16)), np.full(4, Reason.EYE, np.uint16)
+    quiet, closed = hop(np.ones((4, 2)), np.zeros(4, FLAGS)), np.full(4, Reason.EYE, FLAGS)
     outlet.push(quiet._replace(flags=closed))
     stays, _ = allocated(lambda: outlet.push(quiet), 2000)
     assert stays < 1024  # half a byte a call

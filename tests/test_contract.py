@@ -40,6 +40,7 @@ def test_causal(name, at, index):
     "check",
     [
         contract.check_form,
+        contract.check_flags_pass,
         contract.check_reset,
         contract.check_input_untouched,
         contract.check_empty_chunk,

@@ -12,7 +12,7 @@ from calibration.events import Event, label_recording
 from rt_decoder.files.events import EventRow
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.recorded import features_of_recording
-from rt_decoder.signal import Chunk, Marker, Reason
+from rt_decoder.signal import FLAGS, Chunk, Marker, Reason
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import CODES, small_recipe, small_recording
 
@@ -33,9 +33,7 @@ def test_rows_equal_the_features_of_the_live_pipeline() -> None:
     for marker in ONE.markers:
         pipeline.mark(marker)
     n, c = len(ONE.data), 8
-    chunk = Chunk(
-        ONE.data[:, :c], ONE.stamps, 0, np.zeros(n, np.uint16), np.zeros((n, c), np.uint16)
-    )
+    chunk = Chunk(ONE.data[:, :c], ONE.stamps, 0, np.zeros(n, FLAGS), np.zeros((n, c), FLAGS))
     rows = [f.values.copy() for _, _, f in pipeline.push_features(chunk)]
     assert found.X.tobytes() == np.stack(rows).tobytes()
     assert found.labels == tuple(marker.label for marker in ONE.markers)

@@ -16,7 +16,7 @@ from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.files.read import read_recording
 from rt_decoder.kernels.eye import subtract_gated
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 from rt_decoder.simulation.disturbance import CLEANING, Scene
 from rt_decoder.simulation.participant import Participant
 from tests.contract import INFO, copy, make_chunk
@@ -41,7 +41,7 @@ def a_stage():
 
 def a_chunk(data, info=INFO):
     n, c = data.shape
-    flags = np.zeros(n, np.uint16), np.zeros((n, c), np.uint16)
+    flags = np.zeros(n, FLAGS), np.zeros((n, c), FLAGS)
     return Chunk(data, np.arange(n) / info.sfreq, 0, *flags)
 
 

@@ -314,7 +314,7 @@ class Reader:
         self.arrivals: list[float] = []
         self.lost: list[float] = []
         self.marks: list[Marker] = []
-        wait_for(self._connect, 20.0)
+        wait_for(self._connect)
         self.markers = LslMarkers(resolve(source_id=f"{source_id}-markers", timeout=20))
         self.markers.open()
 
@@ -363,8 +363,7 @@ class Reader:
 
     def close(self) -> None:
         self.stop.set()
-        self._thread.join(20.0)
-        assert not self._thread.is_alive()
+        wait_for(lambda: not self._thread.is_alive())
 
 
 def processes_of(source_id: str) -> list[str]:

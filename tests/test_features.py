@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rt_decoder.decoding.features import FeatureWindow, robust_scale, scale_features
 from rt_decoder.decoding.ring import Ring
-from rt_decoder.signal import Reason
+from rt_decoder.signal import FLAGS, Reason
 from tests.contract import INFO, allocated, make_chunk
 
 SFREQ, C = INFO.sfreq, INFO.n_channels
@@ -53,7 +53,7 @@ def test_bin_and_channel_order():
     assert (window.first, window.last, window.n_features) == (20, 40, 14)
     data = np.zeros((20, C))
     data[10:, 1] = 1.0
-    assert np.flatnonzero(window.process(data, np.zeros(20, np.uint16), 0.0).values) == [8]
+    assert np.flatnonzero(window.process(data, np.zeros(20, FLAGS), 0.0).values) == [8]
 
 
 def test_a_short_last_bin_is_left_out():
@@ -86,7 +86,7 @@ def test_bandpower_baseline_is_a_log_ratio():
 
 def test_a_dead_channel_has_finite_power():
     window = FeatureWindow(INFO, "bandpower", 0.0, 0.1, decim=20)
-    values = window.process(np.zeros((20, C)), np.zeros(20, np.uint16), 0.0).values
+    values = window.process(np.zeros((20, C)), np.zeros(20, FLAGS), 0.0).values
     assert np.allclose(values, -40.0)
 
 
@@ -98,21 +98,25 @@ def test_scaling_and_clamp():
     )
     data = 3 * rng.standard_normal((20, C))
     want = np.clip((data.mean(axis=0) - center) / scale, -1.5, 1.5)
-    values = window.process(data, np.zeros(20, np.uint16), 0.0).values
+    values = window.process(data, np.zeros(20, FLAGS), 0.0).values
     assert np.allclose(values, want, rtol=1e-6)
     assert (np.abs(want) == 1.5).any()
     data[3, 2] = np.nan
-    values = window.process(data, np.zeros(20, np.uint16), 0.0).values
+    values = window.process(data, np.zeros(20, FLAGS), 0.0).values
     assert np.flatnonzero(np.isnan(values)) == [2]
 
 
 def test_good_is_the_share_of_unflagged_samples():
     window = FeatureWindow(INFO, "amplitude", 0.0, 0.1)
-    flags = np.zeros(20, np.uint16)
+    flags = np.zeros(20, FLAGS)
     flags[[2, 5, 6]] = [Reason.RAIL, Reason.RAIL, Reason.GAP]
     features = window.process(np.zeros((20, C)), flags, 0.0)
     assert features.good == pytest.approx(17 / 20)
     assert features.reasons == Reason.RAIL | Reason.GAP
+    flags[7] = 1 << 31  # a reason without a name yet is no less bad
+    features = window.process(np.zeros((20, C)), flags, 0.0)
+    assert features.good == pytest.approx(16 / 20)
+    assert features.reasons == Reason.RAIL | Reason.GAP | 1 << 31
 
 
 def test_ring_window_goes_straight_in():
@@ -157,7 +161,7 @@ def test_bad_settings_are_refused(settings, message):
 def test_a_window_of_another_shape_is_refused():
     window = FeatureWindow(INFO, "amplitude", 0.0, 0.1)
     with pytest.raises(ValueError, match="need a window of shape"):
-        window.process(np.zeros((19, C)), np.zeros(19, np.uint16), 0.0)
+        window.process(np.zeros((19, C)), np.zeros(19, FLAGS), 0.0)
 
 
 def test_robust_scale_of_a_normal_sample_is_its_standard_deviation():
@@ -189,7 +193,7 @@ def test_scale_features_is_what_the_window_does():
     scaled = FeatureWindow(
         INFO, "amplitude", 0.0, 0.1, decim=20, center=center, scale=scale, clamp=2.0
     )
-    flags = np.zeros(20, np.uint16)
+    flags = np.zeros(20, FLAGS)
     windows = rng.standard_normal((5, 20, C))
     X = np.array([plain.process(window, flags, 0.0).values.copy() for window in windows])
     want = [scaled.process(window, flags, 0.0).values.copy() for window in windows]

@@ -628,8 +628,7 @@ class Babbler:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(5.0)
-        assert not self._thread.is_alive()
+        wait_for(lambda: not self._thread.is_alive())
 
     def _talk(self) -> None:
         with suppress(OSError):

@@ -13,7 +13,7 @@ from calibration.cleaning.stage_fit import LeftOut
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.regressors import Regressors
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, SignalInfo
 from rt_decoder.simulation.disturbance import CLEANING
 from rt_decoder.simulation.participant import Participant
 
@@ -56,7 +56,7 @@ def good(data):
 
 def live(fit, data, info=INFO):
     n = len(data)
-    flags, channel_flags = np.zeros(n, np.uint16), np.zeros(data.shape, np.uint16)
+    flags, channel_flags = np.zeros(n, FLAGS), np.zeros(data.shape, FLAGS)
     stage = Regressors(info, **fit.arguments)
     return stage.process(Chunk(data, np.arange(n) / SFREQ, 0, flags, channel_flags))
 
@@ -197,7 +197,7 @@ def test_breath_of_simulated_people_goes(seed):
 
     def filtered(data):
         n = len(data)
-        flags = np.zeros(n, np.uint16), np.zeros(data.shape, np.uint16)
+        flags = np.zeros(n, FLAGS), np.zeros(data.shape, FLAGS)
         chunk = Chunk(data, np.arange(n) / person.info.sfreq, 0, *flags)
         return SosFilter(person.info, sos).process(chunk).data
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -58,6 +60,19 @@ def test_limit_of_holding_is_50_ms(n_lost, held):
     hops = frame(Framer(INFO, 10), part(whole, 0, 15), part(whole, 15 + n_lost, 100))
     assert any(jumped for _, jumped in hops) is not held
     assert (len(hops) == 10) is held
+
+
+@pytest.mark.parametrize(
+    ("sfreq", "max_hold_s", "n_held"),
+    [(100.0, 0.29, 29), (np.nextafter(500.0, 0.0), 0.05, 25), (500.0, 0.0, 0)],
+)
+def test_rounding_takes_no_sample_from_the_limit(sfreq, max_hold_s, n_held):
+    info = replace(INFO, sfreq=float(sfreq))
+    for n_lost in (n_held, n_held + 1):
+        whole = make_chunk(100, index=0, info=info)
+        chunks = part(whole, 0, 15), part(whole, 15 + n_lost, 100)
+        hops = frame(Framer(info, 10, max_hold_s), *chunks)
+        assert any(jumped for _, jumped in hops) == (n_lost > n_held)
 
 
 def test_long_loss_drops_the_unfinished_hop_and_says_so():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rt_decoder.cleaning.guard import Guard
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 from tests.contract import INFO, make_chunk
 
 INFO3 = SignalInfo(100.0, ("a", "b", "c"), ("eeg", "eeg", "resp"), ("V",) * 3)
@@ -23,9 +23,7 @@ JUMP = np.array([1e-4, np.inf, 1e-4])
 
 def chunk_of(data: np.ndarray, info: SignalInfo = INFO3) -> Chunk:
     n, c = data.shape
-    return Chunk(
-        data, np.arange(n) / info.sfreq, 0, np.zeros(n, np.uint16), np.zeros((n, c), np.uint16)
-    )
+    return Chunk(data, np.arange(n) / info.sfreq, 0, np.zeros(n, FLAGS), np.zeros((n, c), FLAGS))
 
 
 def expected(values: np.ndarray, jump: float, may_be_flat: bool, n_settle: int):

@@ -16,7 +16,7 @@ from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
 from rt_decoder.cleaning.qrs import find_beats
 from rt_decoder.kernels.heartbeat import heartbeat_subtract
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 from rt_decoder.simulation.participant import Participant
 from tests.contract import copy
 from tests.test_qrs import simulate
@@ -56,9 +56,9 @@ def scene(rate=70.0, seconds=60.0, noise=0.0, size=2.0, seed=0):
 
 def make_chunk(data, sfreq=SFREQ, flags=None):
     n = len(data)
-    flags = np.zeros(n, np.uint16) if flags is None else flags
+    flags = np.zeros(n, FLAGS) if flags is None else flags
     data = np.ascontiguousarray(data)
-    return Chunk(data, np.arange(n) / sfreq, 0, flags, np.zeros(data.shape, np.uint16))
+    return Chunk(data, np.arange(n) / sfreq, 0, flags, np.zeros(data.shape, FLAGS))
 
 
 def db(before, after):
@@ -106,7 +106,7 @@ def test_marks_where_it_takes_something_out():
     size = np.abs(artifact[:, 0]) / MAP[0]
     assert marked[size > 0.2].mean() > 0.97
     assert marked[size < 0.05].mean() < 0.05
-    assert not (out.flags & ~np.uint16(Reason.HEARTBEAT)).any()
+    assert not (out.flags & ~FLAGS(Reason.HEARTBEAT)).any()
 
 
 @pytest.mark.parametrize("where", ["flags", "channel_flags"])

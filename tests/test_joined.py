@@ -18,7 +18,7 @@ from rt_decoder.files.read import read_recording
 from rt_decoder.kernels.join import join, join_state
 from rt_decoder.live.session import Session
 from rt_decoder.recorded import decode_recording
-from rt_decoder.signal import Readout, Reason, SignalInfo, StreamLost
+from rt_decoder.signal import FLAGS, Readout, Reason, SignalInfo, StreamLost
 from rt_decoder.sinks.outlets import data_outlet
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.sources.auxiliary.joined import JoinedSource
@@ -321,7 +321,7 @@ def looked_up(times: np.ndarray, values: np.ndarray, asked: np.ndarray, *, span:
     """The kernel alone, on samples whose stamps count, with no delay."""
     ring, state = np.zeros((64, 1)), join_state(True)
     averaged = ring if span == 1 else ring.copy()
-    held = [np.full(len(x), Reason.HELD, np.uint16) for x in (asked, times)]
+    held = [np.full(len(x), Reason.HELD, FLAGS) for x in (asked, times)]
     out = np.zeros((len(asked), 1))
     done = join(
         asked, asked, held[0], 0, False, 0.0, np.inf, values[:, None].copy(), times, times, held[1],
@@ -637,7 +637,7 @@ def test_a_record_decodes_to_what_was_read_out_live(source_id: str, tmp_path: Pa
         wait_for(lambda: session.n_samples == 3400)
     finally:
         stop.set()
-        thread.join(10.0)
+        wait_for(lambda: not thread.is_alive())
         session.close()
         record.close()
     assert len(answers) > 1000

@@ -174,7 +174,7 @@ def test_a_killed_process_leaves_every_line_whole_but_the_last(tmp_path: Path, n
     path = tmp_path / "log.jsonl"
     process = subprocess.Popen([sys.executable, "-c", WRITE, str(path)], cwd=REPO)
     try:
-        wait_for(lambda: len(list(tmp_path.iterdir())) >= n_parts and path.stat().st_size, 30.0)
+        wait_for(lambda: len(list(tmp_path.iterdir())) >= n_parts and path.stat().st_size)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -136,7 +136,7 @@ def test_pull_reuses_its_memory_and_lets_other_threads_run(source_id: str) -> No
         time.sleep(0)
     assert not answers
     outlet.push_chunk(np.ones((1, 3)), [7.0])
-    waiting.join(5.0)
+    wait_for(lambda: not waiting.is_alive())
     assert answers
     outlet.push_chunk(np.full((1, 3), 2.0), [8.0])
     again = source.pull(5.0)
@@ -389,7 +389,7 @@ def test_a_silent_stream_is_replaced_only_by_another_outlet(source_id: str) -> N
         streams.stop_looking()
         os.kill(senders[0].pid, signal.SIGSTOP)
         senders.append(sending(source_id))
-        found = wait_for(streams.replacement, 20.0)
+        found = wait_for(streams.replacement)
         assert found.source_id() == source_id
         assert found.uid() != source.uid
         again = streams.reopen(1.0)
@@ -400,7 +400,7 @@ def test_a_silent_stream_is_replaced_only_by_another_outlet(source_id: str) -> N
         with pytest.raises(StreamLost):  # the old connection is closed
             source.pull(0.0)
         os.kill(senders[0].pid, signal.SIGCONT)  # one that wakes up later is the other one now
-        assert wait_for(streams.replacement, 20.0).uid() == source.uid
+        assert wait_for(streams.replacement).uid() == source.uid
     finally:
         for sender in senders:
             sender.kill()
@@ -509,7 +509,7 @@ def test_a_reference_joins_and_may_go_and_come_back(source_id: str) -> None:
     belt = Belt(f"{source_id}-r", wrong)
     assert "reference_refused" in wait_for(told)
     belt = Belt(f"{source_id}-r", BELT.pick([1, 0]))  # the other one is destroyed only then
-    assert "reference_returned" in wait_for(told, 20.0)
+    assert "reference_returned" in wait_for(told)
     wait_for(belt.outlet.have_consumers)
     since = row / 250 - 1
     belt.send(start, since, since + 3)
@@ -570,7 +570,7 @@ def test_a_silent_reference_is_replaced(source_id: str) -> None:
         os.kill(senders[0].pid, signal.SIGSTOP)
         wait_for(lambda: heard("reference_stale"))
         senders.append(subprocess.Popen([sys.executable, "-c", script, source_id], cwd=REPO))
-        wait_for(lambda: heard("reference_returned"), 20.0)
+        wait_for(lambda: heard("reference_returned"))
         assert told[-3:] == ["reference_stale", "reference_lost", "reference_returned"]
         source.close()
     finally:

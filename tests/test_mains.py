@@ -9,7 +9,7 @@ from scipy import signal
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.mains import MainsCanceller
 from rt_decoder.kernels import mains as kernel
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 from tests.contract import INFO, copy, make_chunk
 
 SFREQ, N = 250.0, 8
@@ -21,7 +21,7 @@ def sensors(n=N, sfreq=SFREQ, kind="eeg"):
 
 def a_chunk(data, index=0):
     n, c = data.shape
-    return Chunk(data, np.zeros(n), index, np.zeros(n, np.uint16), np.zeros((n, c), np.uint16))
+    return Chunk(data, np.zeros(n), index, np.zeros(n, FLAGS), np.zeros((n, c), FLAGS))
 
 
 def eeg(seconds, sfreq=SFREQ, n=N, seed=0):

@@ -16,7 +16,7 @@ from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
 from rt_decoder.files.read import read_recording
 from rt_decoder.kernels import muscle as kernel
-from rt_decoder.signal import Chunk, Reason, SignalInfo, unit_gain
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo, unit_gain
 from rt_decoder.simulation.disturbance import CLEANING
 from rt_decoder.simulation.participant import Participant
 from tests.contract import INFO, assert_same, copy, make_chunk
@@ -28,7 +28,7 @@ N_DATA = 16
 
 def a_chunk(data, index=0):
     n, c = data.shape
-    flags = np.zeros(n, np.uint16), np.zeros((n, c), np.uint16)
+    flags = np.zeros(n, FLAGS), np.zeros((n, c), FLAGS)
     return Chunk(data, np.zeros(n), index, *flags)
 
 

@@ -18,7 +18,7 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.recipe import STAGES
 from rt_decoder.recorded import decode_recording
-from rt_decoder.signal import CORRECTED, Chunk, Readout, Reason
+from rt_decoder.signal import BAD, CORRECTED, Chunk, Readout, Reason
 from rt_decoder.sinks.log import readout_line
 from tests.cleaned import fitted, scene
 from tests.small import lines, timeless
@@ -105,7 +105,7 @@ def test_every_stage_had_something_to_do() -> None:
     _, cleaned = seen(broken())
     for reason in (*CORRECTED, Reason.MUSCLE, Reason.BAD_CHANNEL):
         assert np.any(cleaned["flags"] & reason), reason
-    assert np.mean(cleaned["flags"] & ~np.uint16(CORRECTED) == 0) > 0.4
+    assert np.mean(cleaned["flags"] & BAD == 0) > 0.4
 
 
 def test_readouts_tell_what_was_corrected_and_flagged() -> None:
@@ -115,7 +115,7 @@ def test_readouts_tell_what_was_corrected_and_flagged() -> None:
         flags = cleaned["flags"][answer.index : answer.index + window]
         shares = [np.mean(flags & Reason[name] != 0) for name in CORRECTIONS]
         np.testing.assert_allclose(answer.corrected, shares, atol=1e-12)
-        good = np.mean(flags & ~np.uint16(CORRECTED) == 0)
+        good = np.mean(flags & BAD == 0)
         assert answer.quality == pytest.approx(good)
         assert ("muscle" in answer.reasons) == bool(np.any(flags & Reason.MUSCLE))
         assert not {name.lower() for name in CORRECTIONS} & set(answer.reasons)

@@ -11,7 +11,7 @@ from scipy import signal
 from rt_decoder.cleaning.filter_design import design_anti_alias
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
-from rt_decoder.signal import Chunk, Marker, Readout, Reason
+from rt_decoder.signal import FLAGS, Chunk, Marker, Readout, Reason
 from tests.contract import copy, cut
 from tests.small import random_model, small_recipe, small_recording, timeless
 
@@ -33,8 +33,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def chunk_of(data: np.ndarray, sfreq: float) -> Chunk:
     n, c = data.shape
-    flags = np.zeros(n, np.uint16)
-    return Chunk(data, np.arange(n) / sfreq, 0, flags, np.zeros((n, c), np.uint16))
+    flags = np.zeros(n, FLAGS)
+    return Chunk(data, np.arange(n) / sfreq, 0, flags, np.zeros((n, c), FLAGS))
 
 
 def decode(pipeline: Pipeline, markers: list[Marker], chunk: Chunk, cuts=CUTS) -> list[Readout]:

@@ -10,7 +10,7 @@ from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector, find_beats
 from rt_decoder.kernels.qrs import qrs_detect, qrs_layout, qrs_state
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 from tests.contract import cut, make_chunk
 
 TOLERANCE = 0.05  # s
@@ -22,9 +22,9 @@ def ecg_info(sfreq):
 
 def ecg_chunk(x, sfreq, flags=None):
     n = len(x)
-    flags = np.zeros(n, np.uint16) if flags is None else flags
+    flags = np.zeros(n, FLAGS) if flags is None else flags
     data = np.ascontiguousarray(x, np.float64).reshape(n, -1)
-    return Chunk(data, np.arange(n) / sfreq, 0, flags, np.zeros(data.shape, np.uint16))
+    return Chunk(data, np.arange(n) / sfreq, 0, flags, np.zeros(data.shape, FLAGS))
 
 
 def simulate(
@@ -163,7 +163,7 @@ def test_a_dropout_of_a_minute(left):
 
 def test_flagged_samples_are_not_looked_at():
     x, truth = simulate(250.0)
-    flags = np.zeros(len(x), np.uint16)
+    flags = np.zeros(len(x), FLAGS)
     flags[20 * 250 : 30 * 250] = Reason.GAP
     x[25 * 250] += 1.0  # V, within
     detector = QrsDetector(ecg_info(250.0), np.ones(1))

@@ -45,10 +45,10 @@ def test_replay_is_for_this_machine_unless_asked(
         cwd=Path(__file__).resolve().parents[1],
     )  # fmt: skip
     try:
-        wait_for(lambda: len(reached(process.pid)) >= 2, 30.0)
+        wait_for(lambda: len(reached(process.pid)) >= 2)
         # shut half a millisecond after they were opened
         expected = {"network"} if network else {"here"}
-        wait_for(lambda: set(reached(process.pid)) == expected, 5.0)
+        wait_for(lambda: set(reached(process.pid)) == expected)
     finally:
         process.terminate()
         finish(process)

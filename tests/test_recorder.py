@@ -131,7 +131,7 @@ def test_a_killed_process_leaves_a_record_that_reads(tmp_path: Path, size: int) 
     path = tmp_path / "record.xdf"
     process = subprocess.Popen([sys.executable, "-c", RECORD, str(path)], cwd=REPO)
     try:
-        wait_for(lambda: path.exists() and path.stat().st_size > size, 30.0)
+        wait_for(lambda: path.exists() and path.stat().st_size > size)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

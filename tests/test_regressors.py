@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from calibration.cleaning.reference_search import smoothed
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.kernels import regressors as kernel
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 from tests.contract import allocated, copy, cut, join, run
 
 C = 13  # no multiple of a vector register
@@ -46,7 +46,7 @@ def scene(seconds, sfreq=SFREQ, seed=0, index=0):
     maps = rng.standard_normal((2, C)) * [[4e-6], [8e-6]]
     clean = 5e-6 * rng.standard_normal((n, C))
     data = np.hstack([clean + reference @ maps, 1e-3 * reference])
-    flags, channel_flags = np.zeros(n, np.uint16), np.zeros((n, C + 2), np.uint16)
+    flags, channel_flags = np.zeros(n, FLAGS), np.zeros((n, C + 2), FLAGS)
     chunk = Chunk(data, (index + np.arange(n)) / sfreq, index, flags, channel_flags)
     return chunk, clean, maps
 

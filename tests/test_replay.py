@@ -65,7 +65,7 @@ def sending(recording: Recording, source_id: str, **kwargs: Any) -> Iterator[Sen
         yield sender
     finally:
         sender.stop.set()
-        sender.join(10.0)
+        wait_for(lambda: not sender.is_alive())
 
 
 class Reader:
@@ -93,7 +93,7 @@ class Reader:
         return len(self.arrivals)
 
     def until(self, n_samples: int, n_markers: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        wait_for(lambda: self.step() >= n_samples and len(self.marks) >= n_markers, 20.0)
+        wait_for(lambda: self.step() >= n_samples and len(self.marks) >= n_markers)
         return np.concatenate(self.data), np.concatenate(self.stamps)
 
 
@@ -135,11 +135,11 @@ def test_sample_numbers_show_no_loss_and_no_duplicate(source_id: str) -> None:
         sender.start()
     try:
         readers = [Reader(name) for name in ids.values()]
-        wait_for(lambda: all([reader.step() >= 2000 for reader in readers]), 20.0)  # noqa: C419
+        wait_for(lambda: all([reader.step() >= 2000 for reader in readers]))  # noqa: C419
     finally:
         for sender in senders:
             sender.stop.set()
-            sender.join(10.0)
+        wait_for(lambda: not any(sender.is_alive() for sender in senders))
     for reader in readers:
         numbers = np.concatenate(reader.data)[:, 2]
         np.testing.assert_array_equal(numbers, np.arange(2000))
@@ -222,7 +222,7 @@ def test_it_lingers_until_all_is_read_then_closes(source_id: str) -> None:
         data, _ = reader.until(50, 5)
         ended = time.monotonic()
         with pytest.raises(StreamLost):
-            wait_for(lambda: reader.step() < 0, 10.0)
+            wait_for(lambda: reader.step() < 0)
         assert time.monotonic() - ended > 0.3
     np.testing.assert_array_equal(data, recording.data)
 
@@ -273,7 +273,7 @@ def test_two_replays_begin_together(source_id: str) -> None:
         for reader in readers:
             _, stamps = reader.until(len(recording.data))
             assert stamps[0] == began[0]
+        wait_for(lambda: not any(sender.is_alive() for sender in senders))
         for sender in senders:
-            sender.join(10.0)
             assert sender.result is not None
             assert sender.result.start == began[0]

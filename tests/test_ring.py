@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rt_decoder.decoding.ring import Ring
+from rt_decoder.signal import FLAGS
 from tests.contract import allocated
 
 
 def samples(start, stop):
     """Rows that tell their own index, and flags too."""
     index = np.arange(start, stop)
-    return np.stack([index, -index], axis=1).astype(float), (index % 7).astype(np.uint16)
+    return np.stack([index, -index], axis=1).astype(float), (index % 7).astype(FLAGS)
 
 
 @given(
@@ -74,13 +75,13 @@ def test_restart_hides_the_past():
 
 def test_dtype_is_kept():
     ring = Ring(4, 1, np.float32)
-    ring.write(np.ones((2, 1)), np.zeros(2, np.uint16))
+    ring.write(np.ones((2, 1)), np.zeros(2, FLAGS))
     assert ring.window(0, 2)[0].dtype == np.float32
 
 
 def test_no_allocation():
     ring = Ring(1000, 64)
-    data, flags = np.zeros((32, 64)), np.zeros(32, np.uint16)
+    data, flags = np.zeros((32, 64)), np.zeros(32, FLAGS)
 
     def step():
         ring.write(data, flags)

@@ -96,8 +96,7 @@ class Running:
 
     def stop(self) -> dict[str, Any]:
         self._stop.set()
-        self._thread.join(10.0)
-        assert self.ended
+        wait_for(lambda: self.ended)
         return self.footer
 
     def fails(self) -> str:
@@ -256,7 +255,7 @@ def test_a_marker_stream_may_go_and_come_back(model, amplifier, source_id) -> No
         amplifier.send(400, 900)
         running.has(900)
         outlet = marker_outlet(name, f"{name}-again")
-        wait_for(outlet.have_consumers, 20.0)
+        wait_for(outlet.have_consumers)
         outlet.push_sample(["2"], amplifier.time(1000))
         running.counts("markers_received", 2)
         amplifier.send(900, 1400)
@@ -316,7 +315,7 @@ def test_a_stream_that_comes_back_permuted_is_put_in_order(
     first.close()
     running.counts("lost")
     second = Amplifier(source_id, shuffled())
-    wait_for(second.outlet.have_consumers, 20.0)
+    wait_for(second.outlet.have_consumers)
     if not trigger:
         outlet.push_sample(["4"], second.time(300))
         running.counts("markers_received", len(events) + 1)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.kernels import clock
 from rt_decoder.signal import ModelMismatch, Reason
 from rt_decoder.timing.timebase import Decision, RateMismatch, TimeBase
 
@@ -471,10 +470,6 @@ def test_markers_stamped_by_a_clock_that_was_set_find_their_sample(step):
 def test_bad_arguments(arguments, what):
     with pytest.raises(ValueError, match=what):
         TimeBase(*arguments)
-
-
-def test_flags_are_those_of_signal():
-    assert (clock.FLAG_GAP, clock.FLAG_HELD) == (Reason.GAP, Reason.HELD)
 
 
 # --- real streams and long ones

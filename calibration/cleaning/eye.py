@@ -20,7 +20,7 @@ from calibration.cleaning.seen import Seen, cues
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels
 from rt_decoder.cleaning.eye import EyeCorrection
-from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
 __all__ = ["EyeSpan", "fit", "fit_eye", "line", "summary"]
 
@@ -268,7 +268,7 @@ def _held_out(
     """What the sources do to the part that was not fitted, through the live stage."""
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
     n = len(data)
-    flags = np.zeros(n, np.uint16), np.zeros(data.shape, np.uint16)
+    flags = np.zeros(n, FLAGS), np.zeros(data.shape, FLAGS)
     stage = EyeCorrection(info, **arguments)
     out = stage.process(Chunk(data, np.arange(n) / info.sfreq, 0, *flags))
     x, y = data[:, picks] / scales, out.data[:, picks] / scales

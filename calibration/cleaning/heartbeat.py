@@ -15,7 +15,7 @@ from calibration.cleaning.seen import Seen, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels, plain_values
 from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
-from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["fit", "fit_heartbeat", "line", "locked_mean", "summary"]
 
@@ -240,8 +240,8 @@ def _preserved(
 
 def _run(stage: HeartbeatTemplate, x: np.ndarray, bad: np.ndarray) -> np.ndarray:
     n = len(x)
-    flags = np.where(bad, int(Reason.AMPLITUDE), 0).astype(np.uint16)
-    chunk = Chunk(x, np.arange(n) / stage.info.sfreq, 0, flags, np.zeros(x.shape, np.uint16))
+    flags = np.where(bad, int(Reason.AMPLITUDE), 0).astype(FLAGS)
+    chunk = Chunk(x, np.arange(n) / stage.info.sfreq, 0, flags, np.zeros(x.shape, FLAGS))
     return stage.process(chunk).data
 
 

@@ -16,7 +16,7 @@ from calibration.cleaning.seen import Seen
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, plain_values
 from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
-from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["accelerometer_axes", "fit", "fit_muscle", "line", "summary"]
 
@@ -189,12 +189,12 @@ def _describe(arguments: dict[str, Any], info: SignalInfo) -> dict[str, Any]:
 
 def _held_out(gate: MuscleGate, data: np.ndarray, bad: np.ndarray) -> dict[str, float]:
     """Shares of good time flagged, and bursts a minute."""
-    flags = np.empty(len(data), np.uint16)
-    nothing = np.zeros(_CHUNK, np.uint16)
+    flags = np.empty(len(data), FLAGS)
+    nothing = np.zeros(_CHUNK, FLAGS)
     for start in range(0, len(data), _CHUNK):
         part = data[start : start + _CHUNK]
         n = len(part)
-        chunk = Chunk(part, np.zeros(n), start, nothing[:n], np.zeros((0, 0), np.uint16))
+        chunk = Chunk(part, np.zeros(n), start, nothing[:n], np.zeros((0, 0), FLAGS))
         flags[start : start + n] = gate.process(chunk).flags
     seconds = max(np.sum(~bad) / gate.info.sfreq, 1e-9)
     muscle = (flags & Reason.MUSCLE) > 0

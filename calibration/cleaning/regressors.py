@@ -27,7 +27,7 @@ from calibration.cleaning.seen import Seen, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels
 from rt_decoder.cleaning.regressors import Regressors
-from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["fit", "fit_regressors", "line", "summary"]
 
@@ -217,8 +217,8 @@ def _judge(
 
 
 def _run(stage: Regressors, data: np.ndarray, info: SignalInfo, bad: np.ndarray) -> np.ndarray:
-    flags = np.where(bad, np.uint16(Reason.HELD), np.uint16(0))
-    quiet = np.zeros(data.shape, np.uint16)
+    flags = np.where(bad, FLAGS(Reason.HELD), FLAGS(0))
+    quiet = np.zeros(data.shape, FLAGS)
     chunk = Chunk(np.ascontiguousarray(data), np.arange(len(data)) / info.sfreq, 0, flags, quiet)
     return stage.process(chunk).data.copy()
 

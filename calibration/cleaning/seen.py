@@ -21,7 +21,7 @@ from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
 from rt_decoder.recorded import hops_of_recording
-from rt_decoder.signal import CORRECTED, Marker
+from rt_decoder.signal import BAD, Marker
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -111,7 +111,7 @@ def _collect(
             early = hop.index + np.arange(len(hop.data)) < settled
             rows.setdefault((run, hop.index), []).append((n, float(hop.times[0])))
             data.append(hop.data.copy())
-            bad.append(((hop.flags & ~np.uint16(CORRECTED)) != 0) | early)
+            bad.append(((hop.flags & BAD) != 0) | early)
             n += len(hop.data)
         late = 0.0
         if (factor := decoder.pipeline.factor) > 1:  # as the pipeline places what is decoded

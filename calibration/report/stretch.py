@@ -13,7 +13,7 @@ from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
 from rt_decoder.recorded import decode_recording
-from rt_decoder.signal import CORRECTED, Chunk, SignalInfo
+from rt_decoder.signal import BAD, Chunk, SignalInfo
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -33,7 +33,7 @@ class Stretch:
     ----------
     info : SignalInfo
     before, after : arrays of shape (n, c)
-    flags : array of shape (n,), uint16
+    flags : array of shape (n,), uint32
         Of the cleaned samples.
     events : array of int
         Rows at which something was shown or said.
@@ -51,7 +51,7 @@ class Stretch:
     @property
     def bad(self) -> np.ndarray:
         """Samples not to be trusted, (n,) bool."""
-        return (self.flags & ~np.uint16(CORRECTED)) != 0
+        return (self.flags & BAD) != 0
 
 
 def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0) -> Stretch:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rt_decoder.kernels.eye import subtract_gated
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import DATA_TYPES, Chunk, Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["EyeCorrection"]
 
@@ -97,7 +97,7 @@ class EyeCorrection:
         self._levels = np.array([1.0, _FULL, _WIDE, _HOLD, step / threshold]) * threshold
         self._gate, self._sources = np.zeros(rank), np.zeros(fours)
         self._data = Rows((c,), np.float64)
-        self._flags = Rows((), np.uint16)
+        self._flags = Rows((), FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
         """Take the active eye sources out of `chunk`."""

@@ -20,7 +20,7 @@ from rt_decoder.cleaning.filter_design import (
 from rt_decoder.kernels.memory import Rows, aligned, padded
 from rt_decoder.kernels.samples import merge_flags, subtract_mean
 from rt_decoder.kernels.sos import bank_power, sos_filter_to, sos_prime
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, SignalInfo
 
 __all__ = ["Decimator", "FilterBank", "Rereference", "SosFilter", "design_sos"]
 
@@ -190,9 +190,9 @@ class Decimator:
         self._data = Rows((c,), np.float64)
         self._times = Rows((), np.float64)
         # column 0: flags of the whole sample, then one column a channel
-        self._all_flags = Rows((c + 1,), np.uint16)
-        self._kept_flags = Rows((c + 1,), np.uint16)
-        self._carry = np.zeros(c + 1, np.uint16)
+        self._all_flags = Rows((c + 1,), FLAGS)
+        self._kept_flags = Rows((c + 1,), FLAGS)
+        self._carry = np.zeros(c + 1, FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
         """Keep the samples of `chunk` that are due, possibly none."""
@@ -266,7 +266,7 @@ class FilterBank:
         self._state = aligned((n_bands, self.sos.shape[1], 2, padded(c)))
         self._input, self._scratch = Rows((c,), np.float64), Rows((c,), np.float64)
         self._power = Rows((n_bands * c,), np.float64)
-        self._channel_flags = Rows((n_bands, c), np.uint16)
+        self._channel_flags = Rows((n_bands, c), FLAGS)
         self._primed = False
 
     def process(self, chunk: Chunk) -> Chunk:

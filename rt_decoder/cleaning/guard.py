@@ -22,7 +22,7 @@ from rt_decoder.kernels.guard import (
     guard_state,
 )
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["MAX_HOLD_S", "Guard"]
 
@@ -88,7 +88,7 @@ class Guard:
             limits[LOST, k] = int(lost)
         self._n_settle = math.ceil(settling * info.sfreq - 1e-9)
         self._data = Rows((c,), np.float64)
-        self._channel_flags = Rows((c,), np.uint16)
+        self._channel_flags = Rows((c,), FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
         """Give `chunk` with credible values only; it comes back itself where all are."""

@@ -11,7 +11,7 @@ import numpy as np
 from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector
 from rt_decoder.kernels.heartbeat import heartbeat_subtract
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import CORRECTED, DATA_TYPES, Chunk, Reason, SignalInfo
+from rt_decoder.signal import BAD, DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["HeartbeatTemplate"]
 
@@ -90,7 +90,7 @@ class HeartbeatTemplate:
         self._courses, self._state = self._start.copy(), np.zeros((3, rank + 3))
         self._beats = np.empty((1 + _N_BEATS, 5), np.int64)
         self._data = Rows((info.n_channels,), np.float64)
-        self._flags = Rows((), np.uint16)
+        self._flags = Rows((), FLAGS)
         self.reset()
 
     @property
@@ -125,7 +125,7 @@ class HeartbeatTemplate:
         self._courses[:] = self._start
         self._state[:] = 0.0
         self._state[0, -2:] = self._rates
-        stops = 0xFFFF & ~int(CORRECTED)
+        stops = int(BAD)
         refractory = round(REFRACTORY * self.info.sfreq)
         marks = int(Reason.HEARTBEAT), int(Reason.REPAIRED)
         self._beats[0] = stops, marks[0], refractory, self._stride, marks[1]

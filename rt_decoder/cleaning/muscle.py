@@ -14,7 +14,7 @@ import numpy as np
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.kernels import muscle as kernel
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
 __all__ = ["MuscleGate", "muscle_band"]
 
@@ -125,7 +125,7 @@ class MuscleGate:
         )
         self._status = np.zeros(kernel.N_STATUS)
         self._acc = np.array([info.ch_names.index(name) for name in accelerometer], np.int64)
-        self._flags = Rows((), np.uint16)
+        self._flags = Rows((), FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
         """Flag `chunk`: bit-identical however the stream is cut."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.qrs import N_LEVELS, qrs_detect, qrs_layout, qrs_state
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["REFRACTORY", "Beats", "QrsDetector", "find_beats"]
 
@@ -124,10 +124,10 @@ def find_beats(
     seconds are not lost.
     """
     n, c = data.shape
-    flags = np.zeros(n, np.uint16)
+    flags = np.zeros(n, FLAGS)
     if bad is not None:
         flags[bad] = Reason.HELD
-    chunk = Chunk(data, np.arange(n) / info.sfreq, 0, flags, np.zeros((n, c), np.uint16))
+    chunk = Chunk(data, np.arange(n) / info.sfreq, 0, flags, np.zeros((n, c), FLAGS))
     if levels is None:
         first = QrsDetector(info, weights)
         first.process(chunk)

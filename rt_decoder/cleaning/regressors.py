@@ -11,7 +11,7 @@ import numpy as np
 
 from rt_decoder.kernels import regressors as kernel
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
 __all__ = ["REFERENCE_TYPES", "Regressors"]
 
@@ -187,7 +187,7 @@ class Regressors:
         self._channels = np.stack([clip * spread, notable * spread, spread, spread])
         self._regressors = np.zeros((4, k))
         self._ring = np.zeros((int(longest.max(initial=0)) + 1, r))
-        self._data, self._flags = Rows((info.n_channels,), np.float64), Rows((), np.uint16)
+        self._data, self._flags = Rows((info.n_channels,), np.float64), Rows((), FLAGS)
 
     @property
     def weights(self) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from rt_decoder.kernels import repair as kernel
 from rt_decoder.kernels.memory import Rows, aligned, padded
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, SignalInfo
 
 __all__ = ["ChannelRepair"]
 
@@ -112,8 +112,8 @@ class ChannelRepair:
             np.sum(bad) + max(1, n_good // 2),
         )
         self._data = Rows((c,), np.float64)
-        self._flags = Rows((), np.uint16)
-        self._channel_flags = Rows((c,), np.uint16)
+        self._flags = Rows((), FLAGS)
+        self._channel_flags = Rows((c,), FLAGS)
         self.reset()
 
     def process(self, chunk: Chunk) -> Chunk:

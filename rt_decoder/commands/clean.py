@@ -15,7 +15,9 @@ from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.model import Model
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import (
+    BAD,
     CORRECTED,
+    FLAGS,
     Chunk,
     Reason,
     SignalInfo,
@@ -69,7 +71,7 @@ def clean_file(
     spans += _marked(decoder, recording, len(cleaned))
     with replacing(out) as path:
         write_fif(path, data, info, sorted(spans))
-    bad = flags & ~np.uint16(CORRECTED)
+    bad = flags & BAD
     return {
         "n_samples": len(data),
         "n_channels": info.n_channels,
@@ -102,7 +104,7 @@ def _run(
     for _ in decode_recording(decoder.pipeline.model, recording, (), chunk=1024, decoder=decoder):
         pass  # nobody asked for readouts
     data = np.zeros((stop, decoder.pipeline.model.info.n_channels))
-    flags = np.full(stop, Reason.GAP, np.uint16)
+    flags = np.full(stop, Reason.GAP, FLAGS)
     for at, part, of_part in hops:
         data[at : at + len(part)] = part
         flags[at : at + len(part)] = of_part
@@ -157,7 +159,7 @@ def _marked(decoder: Decoder, recording: Recording, n: int) -> list[Span]:
 def _spans(flags: np.ndarray) -> list[Span]:
     """Stretches of bad samples with the same reasons."""
     spans, at = [], 0
-    for bits, run in groupby((flags & ~np.uint16(CORRECTED)).tolist()):
+    for bits, run in groupby((flags & BAD).tolist()):
         n = sum(1 for _ in run)
         if bits:
             spans.append(Span(at, f"BAD_{'_'.join(reason_names(bits))}", n))

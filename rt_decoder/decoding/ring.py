@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from rt_decoder.signal import FLAGS
+
 __all__ = ["Ring"]
 
 
@@ -36,7 +38,7 @@ class Ring:
     Examples
     --------
     >>> ring = Ring(4, 1)
-    >>> ring.write(np.arange(6.0)[:, None], np.zeros(6, np.uint16))
+    >>> ring.write(np.arange(6.0)[:, None], np.zeros(6, FLAGS))
     >>> ring.window(3, 6)[0].ravel()
     array([3., 4., 5.])
     """
@@ -48,7 +50,7 @@ class Ring:
             )
         self.capacity, self.n_channels = capacity, n_channels
         self._data = np.zeros((2 * capacity, n_channels), dtype)
-        self._flags = np.zeros(2 * capacity, np.uint16)
+        self._flags = np.zeros(2 * capacity, FLAGS)
         # Windows are slices of these, so that no reader can write into the past.
         self._data_view, self._flags_view = self._data.view(), self._flags.view()
         self._data_view.flags.writeable = False
@@ -90,7 +92,7 @@ class Ring:
         Returns
         -------
         data : array of shape (stop - start, n_channels)
-        flags : array of shape (stop - start,), uint16
+        flags : array of shape (stop - start,), uint32
 
         Raises
         ------

@@ -48,7 +48,7 @@ class Vocabulary:
         self.rank = len(basis)
         n_rows = -(-self.rank // 4) * 4  # the scan takes four rows a pass; the added ones are 0
         self._table = np.zeros((n_rows, len(vectors)), np.float32)
-        project(vectors, np.ascontiguousarray(basis.T), self._table)
+        project(vectors, np.ascontiguousarray(basis.T), np.zeros(self.rank), self._table)
         self._query = np.zeros(n_rows, np.float32)
         self._scores = np.zeros(len(vectors), np.float32)
         self._indices = np.zeros(0, np.int64)

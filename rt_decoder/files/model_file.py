@@ -18,7 +18,7 @@ import numpy as np
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.model import TENSORS, Model
 from rt_decoder.model_check import check_model, check_settings
-from rt_decoder.signal import SignalInfo
+from rt_decoder.signal import FLAGS_VERSION, SignalInfo
 
 __all__ = ["FORMAT_VERSION", "ModelCorrupt", "load_model", "model_hash", "save_model"]
 
@@ -51,7 +51,7 @@ def _pack(model: Model) -> tuple[str, dict[str, np.ndarray]]:
         tensors["positions"] = info.positions
     tensors = {name: np.ascontiguousarray(t) for name, t in tensors.items() if t.size}
     head = {name: getattr(model, name) for name in _JSON}
-    head["format_version"] = FORMAT_VERSION
+    head["format_version"], head["flags_version"] = FORMAT_VERSION, FLAGS_VERSION
     head["cleaning"] = {}
     for stage, arguments in model.cleaning.items():
         head["cleaning"][stage] = plain = {}
@@ -123,7 +123,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     text = metadata[_KEY]
     try:
         head = json.loads(text)
-        version = int(head["format_version"])
+        version, flags = int(head["format_version"]), int(head.get("flags_version", 1))
     except _DAMAGE:
         raise ModelCorrupt(f"the header of {path.name} cannot be read") from None
     if version < 1:
@@ -132,6 +132,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelCorrupt(
             f"{path.name} has format {version}, newer than the {FORMAT_VERSION} read here; "
             "upgrade rt-decoder"
+        )
+    if flags > FLAGS_VERSION:
+        raise ModelCorrupt(
+            f"{path.name} has reason flags of version {flags}, newer than the {FLAGS_VERSION} read "
+            "here; upgrade rt-decoder"
         )
     if _digest(text, tensors) != metadata.get("sha256"):
         raise ModelCorrupt(f"{path.name} was altered after it was written: its hash differs")

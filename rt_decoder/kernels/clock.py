@@ -1,8 +1,69 @@
-"""The clock line of the time base: stamps in, smooth times and lost samples out.
+r"""The clock line of the time base: stamps in, smooth times and lost samples out.
 
 One sample after the other, so that no chunking changes a bit. Residuals (how late a stamp is
 against the line) are in samples. A push group is a run of samples that one push of the sender
 stamped: its earliest residual is the one least delayed. Statistics are over groups.
+
+Long for one file; but a kernel calls only its own file's (see `options`), and all of these are
+called from `advance`.
+
+==============  =======  =======================================================================
+state           unit     meaning (of 39 numbers)
+==============  =======  =======================================================================
+ORIGIN          s        first stamp; every other time is relative to it
+LEVEL           s        of the line at the sample AT: time(i) = LEVEL + PERIOD * (i - AT)
+PERIOD          s        from sample to sample, on the line
+AT              sample   absolute index where LEVEL is
+P0, P1, P2               covariance of level and period in samples, the variance of a group's
+                         residual being 1: of the level, of both, of the period
+LAST_STAMP      s        newest stamp
+LAST_TIME       s        newest time given out
+COUNT           samples  received so far
+INDEX           sample   absolute index of the next one: COUNT and what was lost
+GROUP_SIZE      samples  in the open group; 0 before the first
+GROUP_KIND               of the open group: 0 one sample, 1 spaced by a period, 2 stamped at once
+GROUP_FIRST     samples  COUNT at its first sample
+GROUP_DELAY     s        least of arrival less stamp
+GROUP_MIN       samples  earliest residual
+GROUP_AT        sample   absolute index of the sample that has it
+GROUP_STAMP     s        stamp of that sample
+GROUPS          groups   closed so far
+FILLED          groups   of them in the ring, since the last question
+SPREAD          samples  running mean of \|residual\| of groups
+SPREAD_ALL      samples  the same of single samples
+OUTSIDE         groups   in a row that were far off the line
+SIGN                     of the open question: 1 late, -1 early, 0 no question
+CHANGE          samples  COUNT where what is asked about began
+SINCE           groups   closed since then
+DELAY_BEFORE    s        least delay of arrival before
+LAST_GAP        samples  COUNT at the last gap; -inf if there is none to revoke
+LAST_LOST       samples  that it lost
+LAST_SHIFT      samples  COUNT at the last answer
+DECIDED                  by the last call: place in `CODES`
+LOST            samples  that the decision adds to the index
+SHIFT           s        by which it moved the line
+RATE_LATE       samples  sum of stamps less nominal time over this second's groups
+RATE_PLACE      samples  sum of their indices
+RATE_N          groups   in this second
+RATE_AT         sample   absolute index where the second began
+RATE_BLOCKS     seconds  done
+RATE            Hz       measured over the last of them
+==============  =======  =======================================================================
+
+==============  =======  =======================================================================
+ring, scales,   unit     meaning (rows of the ring, of groups; a row of the scales is one of 4,
+rates                    8, ... 256 groups; columns of the rates, of seconds)
+==============  =======  =======================================================================
+RESIDUAL        samples  earliest residual of a group
+FIRST           samples  COUNT at its first sample
+DELAY           s        least delay of arrival in it
+B25, B75        samples  usual quartiles of that many residuals
+V25, V75        samples  how far the quartiles usually stray from these
+BLOCKS                   looks that went into these
+MEAN_LATE       samples  mean of stamps less nominal time in a second
+MEAN_PLACE      samples  mean index in it
+WORK            samples  scratch of the quartiles and of the rate
+==============  =======  =======================================================================
 """
 
 from __future__ import annotations
@@ -10,35 +71,29 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["CODES", "N_SCALES", "RING", "advance", "clock_state"]
 
 N_STATE = 39
-# Places in the state vector.
 (
-    # the line: time(i) = LEVEL + PERIOD * (i - AT), relative to ORIGIN; what came last
     ORIGIN, LEVEL, PERIOD, AT, P0, P1, P2, LAST_STAMP, LAST_TIME, COUNT, INDEX,
-    # the open group: kind 0 one sample, 1 spaced by a period, 2 stamped at once; count of its first
-    # sample; least delay of arrival; its earliest residual, its place and stamp
     GROUP_SIZE, GROUP_KIND, GROUP_FIRST, GROUP_DELAY, GROUP_MIN, GROUP_AT, GROUP_STAMP,
-    # groups closed, of them in the ring; mean |residual| of groups, of samples; far off in a row
     GROUPS, FILLED, SPREAD, SPREAD_ALL, OUTSIDE,
-    # the open question: sign of the shift (0 none), count of its first sample, groups since, delay
-    # before it; the last gap: count, samples lost; count at the last answer
     SIGN, CHANGE, SINCE, DELAY_BEFORE, LAST_GAP, LAST_LOST, LAST_SHIFT,
-    # what the last call decided: code, samples lost, s that the line moved
     DECIDED, LOST, SHIFT,
-    # the block of a second: sums of stamps less nominal time and of indices, number of groups, first
-    # index; blocks done; rate in Hz
     RATE_LATE, RATE_PLACE, RATE_N, RATE_AT, RATE_BLOCKS, RATE,
 ) = range(N_STATE)  # fmt: skip
 
 CODES = ("", "gap", "revoked", "reset", "rate")
-NONE, GAP, REVOKED, RESET, RATE_OFF = range(5)
-FLAG_GAP, FLAG_HELD = 16, 32  # signal.Reason
+NONE, GAP, REVOKED, RESET, RATE_OFF = range(len(CODES))
+R_GAP, R_HELD = 16, 32  # signal.Reason
 
 MEMORY, SHORTEST, LONGEST = 900.0, 8.0, 30.0  # groups by square of spread; s
 RING, SMALLEST, N_SCALES = 512, 4, 7  # groups remembered; scales are 4, 8, ... 256 groups
-B25, V25, B75, V75, BLOCKS = range(5)  # of a scale: usual quartiles and how far they stray
+RESIDUAL, FIRST, DELAY = range(3)
+B25, V25, B75, V75, BLOCKS = range(5)
+MEAN_LATE, MEAN_PLACE, WORK = range(3)
 LASTS, GIVE_UP = 0.5, 2.0  # s that stamps must be late; that a shift may be undecided
 RATE_VARIANCE = 0.005**2  # of a rate not known yet
 WARM_UP = 2.0  # s before small shifts are looked for
@@ -58,12 +113,12 @@ def clock_state(sfreq: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     return state, np.zeros((RING, 3)), np.zeros((N_SCALES, 5)), np.zeros((3, RING))
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _gate(spread: float, floor: float, sfreq: float) -> float:
     return min(max(0.25 * sfreq, 1.5 * MAX_GROUP), max(floor, 6.0 * spread))
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _select(work: np.ndarray, n: int, k: int) -> float:
     """The k-th smallest of the first n values, which it reorders."""
     low, high = 0, n - 1
@@ -88,15 +143,15 @@ def _select(work: np.ndarray, n: int, k: int) -> float:
     return work[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _quartile(ring: np.ndarray, newest: int, n: int, sign: float, work: np.ndarray) -> float:
     """Lower (sign 1) or upper (sign -1) quartile of n residuals up to group `newest`."""
     for k in range(n):
-        work[k] = ring[(newest - k) % RING, 0]
+        work[k] = ring[(newest - k) % RING, RESIDUAL]
     return _select(work, n, n // 4 if sign > 0 else n - 1 - n // 4)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _scale_of(n: int) -> int:
     j = 0
     while j < N_SCALES - 1 and (SMALLEST << (j + 1)) <= n:
@@ -104,31 +159,31 @@ def _scale_of(n: int) -> int:
     return j
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _threshold(scales: np.ndarray, j: int, sign: float, sfreq: float) -> float:
     # 32 / n covers the exponential tails that a few groups cannot average out
     stray = scales[j, V25] if sign > 0 else scales[j, V75]
     return _gate((1.0 + 32.0 / (6 * SMALLEST << j)) * stray, 0.6, sfreq)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _ask(state: np.ndarray, ring: np.ndarray, sign: float, excess: float, base: float) -> None:
     """Ask whether the line is off by sign * excess; the change is where that sums best."""
     newest, filled = int(state[GROUPS]) - 1, int(state[FILLED])
     total, best, since = 0.0, -np.inf, 1
     for k in range(min(filled, RING // 2)):
-        total += sign * (ring[(newest - k) % RING, 0] - base) - 0.5 * excess
+        total += sign * (ring[(newest - k) % RING, RESIDUAL] - base) - 0.5 * excess
         if total > best:
             best, since = total, k + 1
     state[SIGN], state[SINCE] = sign, since
-    state[CHANGE] = ring[(newest - since + 1) % RING, 1]
+    state[CHANGE] = ring[(newest - since + 1) % RING, FIRST]
     before = np.inf
     for k in range(since, filled):
-        before = min(before, ring[(newest - k) % RING, 2])
+        before = min(before, ring[(newest - k) % RING, DELAY])
     state[DELAY_BEFORE] = before
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _watch(
     state: np.ndarray, ring: np.ndarray, scales: np.ndarray, work: np.ndarray, sfreq: float
 ) -> None:
@@ -163,17 +218,17 @@ def _watch(
             row[B75] += high * share
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _is_step(state: np.ndarray, ring: np.ndarray, shift: float) -> bool:
     """Whether arrivals say that the sender's clock jumped ahead: it leaves them where they were."""
     after = np.inf
     for k in range(int(min(state[SINCE], RING))):
-        after = min(after, ring[(int(state[GROUPS]) - 1 - k) % RING, 2])
+        after = min(after, ring[(int(state[GROUPS]) - 1 - k) % RING, DELAY])
     early = (state[DELAY_BEFORE] - after) / (shift * state[PERIOD])  # nan without arrivals
     return 0.5 < early < 1.5
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _settle(state: np.ndarray, n: int, flat: bool, sfreq: float) -> None:
     """Close the question; a shift is known as well as n groups tell."""
     state[P0] = max(state[P0], 1.0 / n)
@@ -184,7 +239,7 @@ def _settle(state: np.ndarray, n: int, flat: bool, sfreq: float) -> None:
     state[SIGN], state[FILLED], state[OUTSIDE] = 0.0, 0.0, 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _decide(state: np.ndarray, shift: float, gap: bool, sfreq: float) -> None:
     """Jump the index over lost samples, or move the line."""
     lost = round(shift)
@@ -202,7 +257,7 @@ def _decide(state: np.ndarray, shift: float, gap: bool, sfreq: float) -> None:
     state[LAST_TIME] = -np.inf
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _judge(
     state: np.ndarray, ring: np.ndarray, scales: np.ndarray, work: np.ndarray, sfreq: float
 ) -> None:
@@ -235,7 +290,7 @@ def _judge(
     _settle(state, n, flat, sfreq)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _fit(state: np.ndarray, sfreq: float) -> None:
     """Move the line towards the open group's earliest residual, if that is not far off."""
     if state[GROUPS] == 1.0:  # the first group starts the line
@@ -268,20 +323,21 @@ def _fit(state: np.ndarray, sfreq: float) -> None:
     state[P1] = p1 * (1.0 - k0)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _rate(state: np.ndarray, rates: np.ndarray, sfreq: float) -> None:
     """Compare seconds of stamps with the nominal rate; decided losses do not count."""
     if state[INDEX] - state[RATE_AT] >= sfreq and state[RATE_N] > 0.0:
         block = int(state[RATE_BLOCKS])
-        rates[0, block % RING] = state[RATE_LATE] / state[RATE_N]
-        rates[1, block % RING] = state[RATE_PLACE] / state[RATE_N]
+        rates[MEAN_LATE, block % RING] = state[RATE_LATE] / state[RATE_N]
+        rates[MEAN_PLACE, block % RING] = state[RATE_PLACE] / state[RATE_N]
         n = min(block, N_RATES)
         for k in range(n):
             new, old = (block - k) % RING, (block - k - 1) % RING
-            rates[2, k] = (rates[0, new] - rates[0, old]) / (rates[1, new] - rates[1, old])
+            late = rates[MEAN_LATE, new] - rates[MEAN_LATE, old]
+            rates[WORK, k] = late / (rates[MEAN_PLACE, new] - rates[MEAN_PLACE, old])
         # The median stands losses and clock steps, the mean is exact without them.
-        mean = 0.0 if n == 0 else np.mean(rates[2, :n])
-        off = 0.0 if n == 0 else _select(rates[2], n, n // 2)
+        mean = 0.0 if n == 0 else np.mean(rates[WORK, :n])
+        off = 0.0 if n == 0 else _select(rates[WORK], n, n // 2)
         state[RATE] = sfreq / (1.0 + off)
         if n >= N_RATES // 3 and min(abs(off), max(mean * np.sign(off), 0.0)) > 0.01 * N_RATES / n:
             state[DECIDED] = RATE_OFF
@@ -294,29 +350,29 @@ def _rate(state: np.ndarray, rates: np.ndarray, sfreq: float) -> None:
         state[RATE_N] += 1.0
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _close(
     state: np.ndarray, ring: np.ndarray, scales: np.ndarray, rates: np.ndarray, sfreq: float
 ) -> None:
     """Take the open group into the statistics and the line."""
     slot = int(state[GROUPS]) % RING
-    ring[slot, 0], ring[slot, 1] = state[GROUP_MIN], state[GROUP_FIRST]
-    ring[slot, 2] = state[GROUP_DELAY]
+    ring[slot, RESIDUAL], ring[slot, FIRST] = state[GROUP_MIN], state[GROUP_FIRST]
+    ring[slot, DELAY] = state[GROUP_DELAY]
     state[GROUPS] += 1.0
     state[FILLED] = min(state[FILLED] + 1.0, RING)
     if state[SIGN] == 0.0:
-        _watch(state, ring, scales, rates[2], sfreq)
+        _watch(state, ring, scales, rates[WORK], sfreq)
         if state[SIGN] == 0.0:
             _fit(state, sfreq)
             if state[OUTSIDE] >= 16.0:
                 sign = 1.0 if state[GROUP_MIN] > 0 else -1.0
                 _ask(state, ring, sign, abs(state[GROUP_MIN]), 0.0)
     else:
-        _judge(state, ring, scales, rates[2], sfreq)
+        _judge(state, ring, scales, rates[WORK], sfreq)
     _rate(state, rates, sfreq)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _joins(state: np.ndarray, step: float, sfreq: float) -> bool:
     """Whether a stamp `step` s after the last one belongs to the open group."""
     size, kind = state[GROUP_SIZE], state[GROUP_KIND]
@@ -334,13 +390,13 @@ def _joins(state: np.ndarray, step: float, sfreq: float) -> bool:
     return joins
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _late(state: np.ndarray, elapsed: float) -> float:
     """Residual of a stamp in samples."""
     return (elapsed - state[LEVEL]) / state[PERIOD] - (state[INDEX] - state[AT])
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def advance(
     stamps: np.ndarray,
     arrivals: np.ndarray,
@@ -399,7 +455,7 @@ def advance(
         times[i] = state[ORIGIN] + time
         index[i] = int(state[INDEX])
         decided = int(state[DECIDED])
-        flags[i] = FLAG_GAP if decided == GAP else FLAG_HELD if held or decided else 0
+        flags[i] = R_GAP if decided == GAP else R_HELD if held or decided else 0
         state[COUNT] += 1.0
         state[INDEX] += 1.0
         if decided:

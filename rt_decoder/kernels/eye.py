@@ -2,19 +2,28 @@
 
 Each sample is computed alone, in a fixed order of additions, so how a stream is cut into calls
 cannot change a bit.
+
+=========  ====  ===========================================================================
+levels     unit  meaning (of sources, in units of their scale at rest)
+=========  ====  ===========================================================================
+LOW              size at which the gate of a source begins to open
+HIGH             size at which it is open
+WIDE             size of any source at which all gates are open; from HIGH on they open
+HOLD             size below which a gate closes
+STEP             by how much it closes a sample
+=========  ====  ===========================================================================
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["subtract_gated"]
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+LOW, HIGH, WIDE, HOLD, STEP = range(5)
 
 
 @njit(**KERNEL)
@@ -33,15 +42,14 @@ def subtract_gated(
 ) -> None:
     """Subtract gated sources from `x` (n, c) into `out` (n, c).
 
-    `mixing` is (r, c), and so is `unmixing`, with rows of 0 up to a multiple of four; `levels` is
-    (low, high, wide, hold, step): the gate of a source opens at once as its size passes from `low`
-    to `high`, and closes by `step` a sample while its size is below `hold`; a size from `high` to
-    `wide` opens the gates of all. `gate` (r,) is the state; `sources`, as long as `unmixing`, is
-    scratch. `out_flags` (n,) are `flags` with `reason` where a gate is open further than `visible`.
+    `mixing` is (r, c), and so is `unmixing`, with rows of 0 up to a multiple of four. `gate` (r,),
+    from 0 shut to 1 open, is the state; `sources`, as long as `unmixing`, is scratch. `out_flags`
+    (n,) are `flags` with `reason` where a gate is open further than `visible`.
     """
     n, n_channels = x.shape
     n_fours = n_channels - n_channels % 4
-    low, high, wide, hold, step = levels[0], levels[1], levels[2], levels[3], levels[4]
+    low, high, wide = levels[LOW], levels[HIGH], levels[WIDE]
+    hold, step = levels[HOLD], levels[STEP]
     for t in range(n):
         row, clean = x[t], out[t]
         largest = 0.0

@@ -1,22 +1,36 @@
-"""Kernel of the guard: what cannot be a sample is replaced by the channel's last value."""
+"""Kernel of the guard: what cannot be a sample is replaced by the channel's last value.
+
+=========  =======  ========================================================================
+memory     unit     meaning (rows, a column a channel)
+=========  =======  ========================================================================
+PREVIOUS   SI       last value that was taken, as delivered; NaN before the first
+SEEN       SI       last value, as delivered; NaN before the first
+GIVEN      SI       last value given out
+OFFSET     SI       what is subtracted from a value that is taken
+SAME       samples  since the value changed
+HELD       samples  held in a row
+SETTLE     samples  still to be flagged
+JUMP       SI       limit: largest step between samples
+AMPLITUDE  SI       limit: largest value
+FLAT       samples  limit: how long a value may stay the same
+LOST                reason of a value that is not finite
+=========  =======  ========================================================================
+
+The limits are counted from 0 again: their first row is `memory[N_STATE]`.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["N_LIMITS", "N_STATE", "guard_samples", "guard_state"]
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
-
 N_STATE, N_LIMITS = 7, 4
-# rows of the state: last value taken and last value seen, as delivered; last value given out; what
-# is subtracted; samples seen since the value changed; samples held; samples still to settle
 PREVIOUS, SEEN, GIVEN, OFFSET, SAME, HELD, SETTLE = range(N_STATE)
-JUMP, AMPLITUDE, FLAT, LOST = range(N_LIMITS)  # rows of the limits; what NaN means
+JUMP, AMPLITUDE, FLAT, LOST = range(N_LIMITS)
 R_FLAT, R_RAIL, R_JUMP, R_SETTLING, R_AMPLITUDE = 2, 4, 8, 64, 2048  # signal.Reason
 _LARGEST = np.finfo(np.float64).max
 _STUCK = 2  # samples without a change, far from where the channel was, that mean a rail

@@ -4,25 +4,42 @@ A few components ``z = filters @ x`` carry the artifact; each has a course after
 ``x - maps.T @ (courses after every recent beat)`` comes out. Courses of beats closer together than
 they are long add up. A course moves by a small share of what it left over, which for beats far
 apart is an exponential average over beats, and with overlap still converges on the true course.
+
+============  =======  =====================================================================
+state, beats  unit     meaning
+============  =======  =====================================================================
+_BASELINE              row of the state: slow mean of each component, then SEEN, RATE, SHARE
+_Z                     row of the state: components of this sample, then what is left of them
+_AMOUNT                row of the state: of each component, what is subtracted now
+_SEEN         samples  column rank of _BASELINE: learned from so far
+_RATE                  column rank + 1 of it: share of a beat that goes into a course
+_SHARE                 column rank + 2 of it: least share of a sample in the slow mean
+_PEAK         sample   column of the beats: absolute index of the R peak
+_DECIDED      sample   column of the beats: absolute index where it was decided
+_END          sample   column of the beats: absolute index where it was found to be mistaken
+_STOPS        bits     row 0 of the beats: reasons that stop learning
+_MARK         bits     row 0 of the beats: this stage's own reason
+_REFRACTORY   samples  row 0 of the beats: a peak this soon after the last one replaces it
+_STRIDE       samples  row 0 of the beats: one of so many, on the grid of the index, teaches
+_HEALS        bits     row 0 of the beats: reason that makes a flagged channel good again
+============  =======  =====================================================================
+
+Components are in units of their own standard deviation.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
-__all__ = ["heartbeat_subtract"]
+from rt_decoder.kernels.options import KERNEL
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+__all__ = ["heartbeat_subtract"]
 
 _LARGEST = 3.0  # standard deviations of a component that can still move its course
 _LOST = 0.05  # of the filters' weights: with more on flagged channels nothing is learned
-# rows of the state
 _BASELINE, _Z, _AMOUNT = range(3)
-# columns of the beats; their row 0 holds what does not change
+_SEEN, _RATE, _SHARE = range(3)
 _PEAK, _DECIDED, _END = range(3)
 _STOPS, _MARK, _REFRACTORY, _STRIDE, _HEALS = range(5)
 _FOREVER = 1 << 62
@@ -58,13 +75,9 @@ def heartbeat_subtract(
     rise : array of shape (n_rise,)
         Weight in the samples after the decision; its reverse ends a beat that was mistaken.
     state : array of shape (3, rank + 3)
-        Slow mean of each component, the samples it has seen, the share of a beat that goes into a
-        course and that of a sample which goes into the mean; two rows of room. Changed.
-    beats : array of shape (1 + n_beats, 5)
-        Reasons that stop learning, mark of this stage, refractory time in samples, of how many
-        samples, on the grid of the absolute index, one is learned from, and the reason that makes
-        a flagged channel good again; then R peak, decision and end of recent beats, in turn.
         Changed.
+    beats : array of shape (1 + n_beats, 5)
+        Row 0 holds what does not change, the others recent beats, in turn. Changed.
     """
     n_data = space.shape[1]
     rank = space.shape[0] // 2 - 1
@@ -174,11 +187,13 @@ def _learn(
     The sample speaks for the `_STRIDE` samples around it, or each would learn from few beats.
     """
     rank, stride = courses.shape[1] - 2, beats[0, _STRIDE]
-    state[_BASELINE, rank] += 1.0
+    state[_BASELINE, rank + _SEEN] += 1.0
     # a plain mean at first
-    share = max(state[_BASELINE, rank + 2], 1.0 / state[_BASELINE, rank])
-    rate = state[_BASELINE, rank + 1]
-    found = share <= state[_BASELINE, rank + 2]  # the baseline has been; outliers move it little
+    share = max(state[_BASELINE, rank + _SHARE], 1.0 / state[_BASELINE, rank + _SEEN])
+    rate = state[_BASELINE, rank + _RATE]
+    found = (
+        share <= state[_BASELINE, rank + _SHARE]
+    )  # the baseline has been; outliers move it little
     for r in range(rank):
         left = state[_Z, r] - state[_AMOUNT, r] - state[_BASELINE, r]
         # of all, artifact included: a mean of what is left could trade places with a course

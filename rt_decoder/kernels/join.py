@@ -4,6 +4,25 @@ A ring keeps the recent samples of the reference with two times each: that of th
 of its average with the samples before it (the same where nothing is averaged). Before each look-up
 the ring takes reference samples up to the first one after the time that is asked for, so the answer
 depends on times and on what has arrived, never on how either stream was cut into chunks.
+
+============  =======  =====================================================================
+state         unit     meaning (of 7 numbers)
+============  =======  =====================================================================
+COUNT         samples  put into the ring so far
+OLDEST        sample   first of them that is still valid
+NEXT          sample   next of those that wait to be put
+ASKED         s        newest time asked for
+LATE          samples  that came too late for it, or far ahead
+MISSING                look-ups in vain
+INTERPOLATES           1 if any channel is interpolated
+============  =======  =====================================================================
+
+============  =======  =====================================================================
+ring's times  unit     meaning (columns)
+============  =======  =====================================================================
+SAMPLE        s        when the sample was taken
+AVERAGE       s        mean time of what its average is over
+============  =======  =====================================================================
 """
 
 from __future__ import annotations
@@ -11,38 +30,32 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["LATE", "MISSING", "NEXT", "join", "join_state", "take_all"]
 
-(
-    # samples put into the ring; the first of them that is still valid
-    COUNT, OLDEST,
-    # the next of the samples that wait to be put
-    NEXT,
-    # the newest time asked for; samples that came too late for it; look-ups in vain
-    ASKED, LATE, MISSING,
-    # whether any channel is interpolated
-    INTERPOLATES,
-) = range(7)  # fmt: skip
-FLAG_HELD = 32  # signal.Reason
-SAMPLE, AVERAGE = range(2)  # columns of the ring's times
+N_STATE = 7
+COUNT, OLDEST, NEXT, ASKED, LATE, MISSING, INTERPOLATES = range(N_STATE)
+SAMPLE, AVERAGE = range(2)
+R_HELD = 32  # signal.Reason
 
 
 def join_state(interpolates: bool) -> np.ndarray:
     """State of a ring that holds nothing."""
-    state = np.zeros(7)
+    state = np.zeros(N_STATE)
     state[ASKED], state[INTERPOLATES] = -np.inf, interpolates
     return state
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _time(times: np.ndarray, stamps: np.ndarray, flags: np.ndarray, i: int) -> float:
     # While it is open whether samples were lost the line knows less than the stamp.
-    if flags[i] & FLAG_HELD and np.isfinite(stamps[i]):
+    if flags[i] & R_HELD and np.isfinite(stamps[i]):
         return stamps[i]
     return times[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _average(
     count: int,
     first: int,
@@ -71,7 +84,7 @@ def _average(
         averaged[slot, c] /= n
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _put(
     data: np.ndarray,
     time: float,
@@ -90,7 +103,8 @@ def _put(
         state[OLDEST] = count
     slot = count % size
     ring_times[slot, SAMPLE] = ring_times[slot, AVERAGE] = max(time, before)
-    ring[slot] = data
+    for c in range(len(data)):
+        ring[slot, c] = data[c]
     if span > 1:
         _average(count, max(first, count - size + 1), span, limit, ring_times, ring, averaged)
     at = ring_times[slot, AVERAGE]
@@ -103,7 +117,7 @@ def _put(
     state[COUNT] = count + 1.0
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def take_all(
     data: np.ndarray,
     times: np.ndarray,
@@ -124,7 +138,7 @@ def take_all(
     state[NEXT] = len(times)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _before(ring_times: np.ndarray, column: int, first: int, count: int, time: float) -> int:
     """The newest of samples `first` to `count` that is not after `time`; `first - 1` if none is."""
     size = len(ring_times)
@@ -138,7 +152,7 @@ def _before(ring_times: np.ndarray, column: int, first: int, count: int, time: f
     return low
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _look_up(
     time: float,
     limit: float,
@@ -175,7 +189,7 @@ def _look_up(
     state[ASKED] = max(state[ASKED], time)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def join(
     main_times: np.ndarray,
     main_stamps: np.ndarray,

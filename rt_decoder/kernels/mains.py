@@ -2,6 +2,40 @@
 
 Every sample is computed alone; the frequency is set on a grid of the absolute index, so how a
 stream is cut into calls cannot change a bit.
+
+=========  ========  =======================================================================
+memory     unit      meaning (rows, a column a channel)
+=========  ========  =======================================================================
+MEAN       SI        slow mean
+SIZE       SI        usual size of the error
+ERROR      SI        of this sample: what mean and weights do not explain
+WEIGHTS    SI        from here on four rows a harmonic: real and imaginary part of its weight,
+                     and what these were at the last look at the frequency
+=========  ========  =======================================================================
+
+=========  ========  =======================================================================
+settings   unit      meaning (of 11 numbers)
+=========  ========  =======================================================================
+EVERY      samples   between two looks at the frequency
+STEP                 least share that a new sample has in the weights
+SIZE_STEP            least share that it has in the usual size
+MEAN_STEP            share that it has in the slow mean
+CLIP                 usual sizes up to which an error counts
+LEARNT     samples   that were good, until these sizes are usual
+START      samples   that the first good one counts for
+PULL                 share of a turn of the weights that goes into the frequency
+CERTAIN              power that makes a line, in units of noise
+NOMINAL    radian    a sample: frequency of the mains
+RANGE      radian    a sample: how far from it the mains may be
+=========  ========  =======================================================================
+
+=========  ========  =======================================================================
+status     unit      meaning (of 4 numbers)
+=========  ========  =======================================================================
+N_GOOD     samples   good so far; -1 before the first
+FREQ       radian    a sample: frequency now
+COS, SIN             oscillator, of length 1
+=========  ========  =======================================================================
 """
 
 from __future__ import annotations
@@ -11,28 +45,24 @@ import math
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["N_ROWS", "N_SETTINGS", "N_STATUS", "cancel_line"]
 
-# rows of the memory (N_ROWS + 4 * n_harmonics, c): slow mean; usual size of the error; the error;
-# then four a harmonic: real and imaginary part of its weight, and what these were at the last look
 MEAN, SIZE, ERROR, WEIGHTS = range(4)
 N_ROWS = WEIGHTS
-# settings: samples between two looks at the frequency; least share that a new sample has in the
-# weights, and in the usual size; share that it has in the slow mean; an error counts up to so many
-# usual sizes; good samples until these are usual, and that the first one counts for; share of a
-# turn of the weights that goes into the frequency; power that makes a line, in units of noise;
-# nominal frequency and how far the mains may be from it, radian a sample
 EVERY, STEP, SIZE_STEP, MEAN_STEP, CLIP, LEARNT, START, PULL, CERTAIN, NOMINAL, RANGE = range(11)
 N_SETTINGS = 11
-# status: good samples so far, -1 before the first; frequency in radian a sample; oscillator
 N_GOOD, FREQ, COS, SIN = range(4)
 N_STATUS = 4
-BAD = 0xFFFF ^ (4096 | 8192 | 16384 | 32768)  # all but signal.CORRECTED
+R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 4096, 8192, 16384, 32768  # signal.Reason
+R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
+R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
 _TINY = 1e-60  # weights below are none: subnormal numbers are slow
 _LEAST = 1e-30  # V or T, of the usual size of an error
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def cancel_line(
     x: np.ndarray,
     flags: np.ndarray,
@@ -54,8 +84,8 @@ def cancel_line(
     if n and status[N_GOOD] < 0.0:
         status[N_GOOD], status[FREQ] = 0.0, settings[NOMINAL]
         status[COS], status[SIN] = 1.0, 0.0
-        memory[MEAN, :n_channels] = x[0]
-        memory[SIZE, :n_channels] = _LEAST
+        for k in range(n_channels):
+            memory[MEAN, k], memory[SIZE, k] = x[0, k], _LEAST
     turn_c, turn_s = math.cos(status[FREQ]), math.sin(status[FREQ])
     for t in range(n):
         if due == 0:
@@ -66,13 +96,13 @@ def cancel_line(
         c, s = status[COS], status[SIN]
         status[COS], status[SIN] = c * turn_c - s * turn_s, s * turn_c + c * turn_s
         _subtract(x[t], c, s, gains, settings, memory, out[t])
-        if not flags[t] & BAD:
+        if not flags[t] & R_BAD:
             for k in passed:
                 memory[ERROR, k] = 0.0
             _learn(c, s, len(gains), channel_flags[t, :n_channels], settings, memory, status)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _subtract(
     row: np.ndarray,
     c: float,
@@ -103,7 +133,7 @@ def _subtract(
             clean[k] -= real[k] * gc - imag[k] * gs
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _learn(
     c: float,
     s: float,
@@ -119,12 +149,12 @@ def _learn(
     status[N_GOOD] += 1.0
     clip = settings[CLIP] if status[N_GOOD] > settings[LEARNT] else 1e60
     share = max(settings[SIZE_STEP], 1.0 / status[N_GOOD])
-    bits = np.uint16(0)
+    bits = np.uint32(0)
     for k in range(n):
         bits |= marks[k]
-    if bits & BAD:
+    if bits & R_BAD:
         for k in range(n):
-            if marks[k] & BAD:
+            if marks[k] & R_BAD:
                 error[k] = 0.0
             else:
                 error[k] = max(min(error[k], clip * size[k]), -clip * size[k])
@@ -145,7 +175,7 @@ def _learn(
             imag[k] -= down * error[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _follow(n_harmonics: int, settings: np.ndarray, memory: np.ndarray, status: np.ndarray) -> None:
     """Look how far the weights have turned since the last look, and turn faster or slower.
 

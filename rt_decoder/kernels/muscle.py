@@ -3,39 +3,73 @@
 Every sample is computed alone, on a grid of the absolute index, so how a stream is cut into calls
 cannot change a bit. What is judged needs no more than single precision: channels come in units of
 their own noise, without the offset they began with.
+
+==========  =======  =======================================================================
+memory      unit     meaning (float32 rows, a column a channel)
+==========  =======  =======================================================================
+GAIN        1/SI     factor to units of the channel's noise
+OFFSET      SI       value that the channel began with
+LIMIT       noise    of slow excursions
+STATES      noise    from here on two rows a section of the filter
+POWER       noise^2  running power
+MEAN        noise    slow mean
+WORK        noise    scratch: the sample, filtered
+==========  =======  =======================================================================
+
+==========  ========  ======================================================================
+settings    unit      meaning (10 numbers, float64)
+==========  ========  ======================================================================
+EVERY       samples   from one on the gate's grid to the next
+N_USED      channels  that count
+N_TRIM      channels  of them, those of most power, that do not
+ON          noise^2   mean power that raises the flag
+OFF         noise^2   mean power that keeps it up
+HOLD        grid      steps of the gate's grid for which it stays up after that
+MOVE_NEED   channels  that must be far off at once to be movement
+MOVE_HOLD   looks     for movement, for which its flag stays up
+ACC_STEP              share that a new value has in the mean of the accelerometer
+ACC_LIMIT   SI        distance from that mean that is movement
+==========  ========  ======================================================================
+
+==========  =======  =======================================================================
+coefs, the  unit     meaning (4 numbers, float32; the rows before are sections b0 b1 b2 a1 a2)
+last row
+==========  =======  =======================================================================
+POWER_STEP           share that a new square has in the running power
+CAP         noise^2  largest square that counts
+MEAN_STEP            share that a new value has in the slow mean
+FLOOR       noise^2  what keeps a power from vanishing
+==========  =======  =======================================================================
+
+===========  ======  =======================================================================
+status       unit    meaning (4 numbers, float64)
+===========  ======  =======================================================================
+PRIMED               1 once a sample was seen
+MUSCLE_LEFT  grid    steps for which the flag of muscle stays up
+MOVE_LEFT    looks   for which that of movement does
+ACC_MEAN     SI      mean size of the accelerometer; -1 before the first
+===========  ======  =======================================================================
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["N_ROWS", "N_SETTINGS", "N_SOS", "N_STATUS", "gate_samples", "trace_samples"]
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
-
 N_SOS = 3
-# rows of the memory (N_ROWS, c), float32: factor to units of a channel's noise; offset; limit of
-# slow excursions, in these units; filter states; running power; slow mean; scratch
 GAIN, OFFSET, LIMIT, STATES = range(4)
 POWER, MEAN, WORK = range(STATES + 2 * N_SOS, STATES + 2 * N_SOS + 3)
 N_ROWS = WORK + 1
 LOOK = 4  # samples of the grid from one look for movement to the next
-# settings, float64: samples from one of the grid to the next, in which times are counted, those of
-# movement in looks; channels that count, and how many of them, those of most power, do not; score
-# that raises the flag, that keeps it up, and for how long it stays after; for movement the number
-# of channels and how long; share that a new value has in the mean of the accelerometer, and how far
-# from it is movement
 EVERY, N_USED, N_TRIM, ON, OFF, HOLD, MOVE_NEED, MOVE_HOLD, ACC_STEP, ACC_LIMIT = range(10)
 N_SETTINGS = 10
-# last row of the coefficients, float32: share that a new square has in the running power; its
-# largest value; share that a new value has in the slow mean; what keeps a power from vanishing
 POWER_STEP, CAP, MEAN_STEP, FLOOR = range(4)
-# status, float64: a sample was seen; time for which the flags stay up; mean of the accelerometer
 PRIMED, MUSCLE_LEFT, MOVE_LEFT, ACC_MEAN = range(4)
 N_STATUS = 4
 R_MUSCLE, R_MOVEMENT = 128, 256  # signal.Reason

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["BLOCK", "project"]
 
 BLOCK = 24  # samples turned at once; a power of two would crowd a few lines of the cache
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def project(
     x: np.ndarray, n_data: int, keep: bool, right: np.ndarray, left: np.ndarray, memory: np.ndarray
 ) -> None:
@@ -47,7 +49,7 @@ def project(
             _expand(x[start + t, :n_data], keep, sizes[t], left)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def _expand(row: np.ndarray, keep: bool, sizes: np.ndarray, left: np.ndarray) -> None:
     """Add each pattern at its size to the row, or to nothing."""
     rank, used = len(sizes), len(row)

@@ -6,6 +6,67 @@ length only. Running levels of beats and of noise set the threshold; it falls wh
 overdue, which takes the place of their search back, of no use live. Their refractory time and a
 higher threshold during the T wave are kept.
 
+A broad beat, such as a ventricular one, is too slow for that look: a second one (`_B_`) differs
+over a longer lag.
+
+============  =======  =====================================================================
+layout        unit     meaning (of 15 whole numbers)
+============  =======  =====================================================================
+_MEAN         samples  of the short mean; with _LAG, zeros at 60 and 50 Hz
+_LAG          samples  of the second difference
+_REFRACTORY   samples  after a beat in which there is no other
+_T_WAVE       samples  after a beat in which only a large one counts
+_PATIENCE     samples  to wait for a lobe of the usual polarity
+_LEARN        samples  from which the levels are learned
+_NOISE_TIME   samples  time constant of the noise
+_HALVING      samples  in which the threshold halves while a beat is overdue
+_AUDIT        samples  after which a beat is judged by all that was seen of it
+_B_MEAN       samples  of the broad look's mean
+_B_LAG        samples  of its difference
+_B_WAIT       samples  for which its top must stay the largest
+_B_AFTER      samples  after a beat until its T wave is over
+_BLINDING     bits     reasons that blind the detector
+_HEALING      bits     reason that makes a blinded channel good again
+============  =======  =====================================================================
+
+============  =======  =====================================================================
+integers      unit     meaning (of 11 whole numbers)
+============  =======  =====================================================================
+_COUNT        samples  seen so far; every count below is one of these
+_LAST         count    at the last beat
+_START        count    where the open peak began; -1 if none is open
+_AT           count    of its top in the usual polarity; while learning, samples learned from
+_OTHER_AT     count    of its top in the other polarity
+_BLIND        count    from which the filters are to be trusted again
+_LEARNED               1 once the levels are known
+_AUDITED               1 once the last beat was judged
+_B_START      count    where the open broad peak began; -1 if none is open
+_B_AT         count    of its top
+_T_SEEN                1 once the T wave of the last beat is over
+============  =======  =====================================================================
+
+============  =======  =====================================================================
+numbers       unit     meaning (of 17, then five histories of 512)
+============  =======  =====================================================================
+_BEAT         source   usual size of a beat in the sharp look
+_NOISE        source   mean size between beats
+_INTERVAL     samples  from beat to beat
+_POLARITY              1 or -1
+_B_BEAT       source   usual size of a beat in the broad look
+_B_T          source   of a T wave in it
+_B_NOISE      source   mean size between beats in it
+_TOP          source   largest of the open peak in the usual polarity
+_OTHER        source   largest of it in the other polarity
+_SIZE         source   of the last beat
+_UP, _DOWN    source   largest of either sign since it
+_UPS, _DOWNS  source   running means of these
+_B_TOP        source   of the open broad peak, with its sign
+_B_MAX        source   largest in the broad look since the last beat, until it was judged
+_T_MAX        source   largest in it during the T wave
+============  =======  =====================================================================
+
+The histories hold the source; the sharp look's means and sums; the broad look's means and sums.
+
 References
 ----------
 Pan & Tompkins (1985), IEEE Trans. Biomed. Eng. 32:230, doi:10.1109/TBME.1985.325532
@@ -14,30 +75,22 @@ Pan & Tompkins (1985), IEEE Trans. Biomed. Eng. 32:230, doi:10.1109/TBME.1985.32
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
 
-__all__ = ["N_LEVELS", "qrs_detect", "qrs_layout", "qrs_state"]
+from rt_decoder.kernels.options import KERNEL
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+__all__ = ["N_LEVELS", "qrs_detect", "qrs_layout", "qrs_state"]
 
 # times in s, and their places in the layout
 _SECONDS = (0.0167, 0.02, 0.2, 0.36, 0.06, 2.0, 1.0, 1.0, 0.1, 0.03, 0.06, 0.065, 0.42)
-_MEAN, _LAG = 0, 1  # of the sharp look: zeros at 60 and 50 Hz
-_REFRACTORY, _T_WAVE = 2, 3  # no beat, only a large one
-_PATIENCE = 4  # for a lobe of the usual polarity
-_LEARN, _NOISE_TIME = 5, 6
-_HALVING = 7  # of the threshold while a beat is overdue
-_AUDIT = 8  # after this a beat is judged by all that was seen of it
-# a broad beat, such as a ventricular one, is too slow for that: a second, slower look
-_B_MEAN, _B_LAG, _B_WAIT, _B_AFTER = 9, 10, 11, 12
-_BLINDING, _HEALING = 13, 14  # reason bits
+_MEAN, _LAG, _REFRACTORY, _T_WAVE, _PATIENCE, _LEARN, _NOISE_TIME, _HALVING = range(8)
+_AUDIT, _B_MEAN, _B_LAG, _B_WAIT, _B_AFTER, _BLINDING, _HEALING = range(8, 15)
 
 _LOST = 0.25  # of the source's weights: with more on blinded channels it is not looked at
 _RING = 512  # samples of history; a power of two
+_ANEW = 64  # samples between two sums from the start; a power of two
 _SHARE, _T_SHARE, _LEAST_SHARE = 0.4, 0.5, 0.06  # of the beat level
 _NOISE_FACTOR = 5.0  # of the mean size of noise: 4 standard deviations of a normal one
 _OVERDUE = 1.4  # intervals
@@ -47,11 +100,10 @@ _NOTCH = 0.6  # of the beat level: a smaller peak may be a notch of a broad beat
 _BROAD_SHARE, _BROAD_T, _BROAD_NOISE = 0.5, 1.4, 3.5  # of the broad levels
 _BROAD_OTHER = 1.2  # a lobe of the other sign has to be so much larger to be the beat
 
-# the state's integers, and its numbers, of which the first are what a detector has learned
 _COUNT, _LAST, _START, _AT, _OTHER_AT, _BLIND, _LEARNED, _AUDITED = range(8)
 _B_START, _B_AT, _T_SEEN = 8, 9, 10
 _N_INTEGERS, _N_NUMBERS, _N_HISTORIES = 11, 17, 5
-N_LEVELS = 7
+N_LEVELS = 7  # of the numbers: what a detector has learned
 _BEAT, _NOISE, _INTERVAL, _POLARITY, _B_BEAT, _B_T, _B_NOISE = range(N_LEVELS)
 _TOP, _OTHER, _SIZE, _UP, _DOWN, _UPS, _DOWNS, _B_TOP, _B_MAX, _T_MAX = range(N_LEVELS, 17)
 
@@ -137,7 +189,7 @@ def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -
     The mean's history is `row`, that of the sum the row after it.
     """
     at = count & (_RING - 1)
-    if count & 63:
+    if count & (_ANEW - 1):
         total = history[row + 1, (count - 1) & (_RING - 1)]
         total += history[0, at] - history[0, (count - n_mean) & (_RING - 1)]
     else:  # now and then from the start, or rounding would add up

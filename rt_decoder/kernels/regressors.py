@@ -3,40 +3,93 @@
 One inverse correlation P of k regressors serves all c channels: k^2 + 2kc operations a sample.
 Each sample is computed alone and slow limits act on a grid of the absolute index, so how a stream
 is cut into calls cannot change a bit.
+
+Long for one file; but a kernel calls only its own file's (see `options`).
+
+===========  =======  ======================================================================
+constants    unit     meaning (of 6 numbers)
+===========  =======  ======================================================================
+FORGET                what a lesson keeps of P's inverse
+LEAK                  share of the way to calibration that a weight goes at a pull
+POWER_RATE            share that a new square has in a reference's power
+CLOSE                 share by which a gate closes a sample
+OPEN                  share of what is left by which it opens
+EVERY        samples  from lesson to lesson
+===========  =======  ======================================================================
+
+===========  =======  ======================================================================
+references   unit     meaning (columns, a row a reference; from POWER on they change)
+===========  =======  ======================================================================
+COLUMN                of the signal
+GAIN         1/ref    factor to units of its size in calibration
+LIMIT        ref      largest credible value
+FLOOR        ref^2    power below which it teaches nothing
+HOLDOFF      samples  for which it is not used after it was bad
+MOST_TRACE            largest trace of its block of P
+REACH                 energy beyond which it has never moved like this
+SMOOTH                share that a new value has in each of two running means; 1 is none
+POWER        ref^2    running power
+HOLD         samples  for which it is still held off
+GATE                  share of it that is used, 0 to 1
+AGE          samples  seen so far
+PLACE                 of its newest value in the ring
+ENERGY                scratch: its part of ``z.T @ P @ z``
+ONCE         ref      first running mean
+TWICE        ref      second running mean
+===========  =======  ======================================================================
+
+===========  =======  ======================================================================
+weights      unit     meaning (rows, each regressors by channels)
+===========  =======  ======================================================================
+LIVE         SI       as they are now
+CALIBRATED   SI       as they were fitted
+===========  =======  ======================================================================
+
+===========  =======  ======================================================================
+channels     unit     meaning (rows, a column a channel)
+===========  =======  ======================================================================
+CLIP         SI       largest error that teaches
+NOTABLE      SI       subtraction that is worth a flag
+PREDICTED    SI       scratch: what is subtracted
+ERROR        SI       scratch: what teaches
+===========  =======  ======================================================================
+
+===========  =======  ======================================================================
+regressors   unit     meaning (rows, a column a regressor; all scratch)
+===========  =======  ======================================================================
+NOW                   values at work
+WORTH                 how much a lesson is worth; 0 may not learn
+LEARNING              those of NOW that may learn, the others 0
+GAINED                ``P @ LEARNING``
+===========  =======  ======================================================================
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["regress"]
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+# signal.Reason
+R_NONFINITE, R_FLAT, R_RAIL, R_JUMP, R_GAP, R_HELD = 1, 2, 4, 8, 16, 32
+R_BAD_CHANNEL, R_REFERENCE_LOST, R_AMPLITUDE = 512, 1024, 2048
+R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 4096, 8192, 16384, 32768
+R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
+R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
+# Not a jump: an R wave is one, and `LIMIT` knows the reference better; only while a reference is
+# held off does one begin the holdoff anew. Not settling: after the holdoff what is left is small.
+UNUSABLE = R_NONFINITE | R_FLAT | R_RAIL | R_GAP | R_HELD
+UNUSABLE |= R_BAD_CHANNEL | R_REFERENCE_LOST | R_AMPLITUDE
 
-# signal.Reason: NONFINITE, FLAT, RAIL, GAP, HELD, BAD_CHANNEL, REFERENCE_LOST and AMPLITUDE. Not
-# JUMP: an R wave is one, and `LIMIT` knows the reference better; only while a reference is held off
-# does one begin the holdoff anew. Not SETTLING: after the holdoff what is left is small.
-JUMP = 8
-UNUSABLE = 1 | 2 | 4 | 16 | 32 | 512 | 1024 | 2048
-UNTRUSTED = 4095  # every bit of signal.Reason that is not in signal.CORRECTED
-REGRESSED = 32768
-
-# elements of `constants`
-FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY = 0, 1, 2, 3, 4, 5
-# columns of `references`: fixed, then state
-COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH = 0, 1, 2, 3, 4, 5, 6, 7
-POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE = 8, 9, 10, 11, 12, 13, 14, 15
-# rows of `weights`
-LIVE, CALIBRATED = 0, 1
-# rows of `channels`: largest error that teaches, subtraction that counts; then scratch
-CLIP, NOTABLE, PREDICTED, ERROR = 0, 1, 2, 3
-# rows of `regressors`, all scratch: at work, how much a lesson is worth, those that may learn (the
-# others 0), P times the latter
-NOW, WORTH, LEARNING, GAINED = 0, 1, 2, 3
+FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY = range(6)
+COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH = range(8)
+POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE = range(8, 16)
+LIVE, CALIBRATED = range(2)
+CLIP, NOTABLE, PREDICTED, ERROR = range(4)
+NOW, WORTH, LEARNING, GAINED = range(4)
 
 _GRID = 16  # lessons between two pulls of leakage and box
 _SHUT, _OPEN = 1e-3, 0.999  # a gate beyond is taken as shut or open: it gets there in finite time
@@ -66,9 +119,9 @@ def regress(
     `taps` (k, 2) holds the reference and the lag in samples of each regressor, `ring` (length, r)
     the past of the references, `inverse` (2, k, k) P live and calibrated; `constants`,
     `references` (r, 16), `weights` (2, k, c), `channels` (4, c) and `regressors` (4, k) hold what
-    the names at the top of this file say. `products` (k, k) are the regressors' mean products, and
+    the tables at the top of this file say. `products` (k, k) are the regressors' mean products, and
     `most` (r, c) is the power that may leave a channel by what weights differ from calibrated ones.
-    `out_flags` (n,) are `flags` with `REGRESSED` where more than `NOTABLE` went out of a channel.
+    `out_flags` (n,) are `flags` with REGRESSED where more than `NOTABLE` went out of a channel.
     """
     live = weights[LIVE]
     n_channels = live.shape[1]
@@ -80,8 +133,8 @@ def regress(
         n_notable = _subtract(x[t], live, channels, regressors[NOW], out[t])
         out_flags[t] = flags[t]
         if n_notable > 0:
-            out_flags[t] |= REGRESSED
-        if (index + t) % every or flags[t] & UNTRUSTED:
+            out_flags[t] |= R_REGRESSED
+        if (index + t) % every or flags[t] & R_BAD:
             continue
         n_learning = _may_learn(taps, len(ring), references, regressors)
         if n_learning == 0:
@@ -113,7 +166,7 @@ def _listen(
         value = row[column]
         flag = channel_flags[column]
         bad = flag & UNUSABLE != 0 or abs(value) > state[LIMIT]
-        bad = bad or (flag & JUMP != 0 and state[HOLD] > 0.0)
+        bad = bad or (flag & R_JUMP != 0 and state[HOLD] > 0.0)
         value = min(max(value, -state[LIMIT]), state[LIMIT])
         if state[SMOOTH] < 1.0:
             if state[AGE] == 0.0:
@@ -269,7 +322,7 @@ def _learn(
     error, clip = channels[ERROR, :n_channels], channels[CLIP, :n_channels]
     for k in range(n_channels):
         e = min(max(row[k], -clip[k]), clip[k])
-        error[k] = 0.0 if channel_flags[k] & UNTRUSTED else e
+        error[k] = 0.0 if channel_flags[k] & R_BAD else e
     for j in range(n_taps):
         step, w = gain * v[j], live[j, :n_channels]
         for k in range(n_channels):

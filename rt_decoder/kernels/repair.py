@@ -3,39 +3,89 @@
 As long as every channel is trusted, predictions depend on their sample alone and are computed for
 a block of samples at once, vectorized over time. Only a sample where something is wrong is walked
 through channel by channel, at a cost that grows with the number of channels that are wrong.
+
+Long for one file; but a kernel calls only its own file's (see `options`).
+
+==========  =======  =======================================================================
+state       unit     meaning (rows, a column a channel)
+==========  =======  =======================================================================
+NOISE                running mean square of the residual's share of its limit
+POWER       SI^2     running mean square of the value
+PREDICTED   SI^2     running mean square of the prediction
+Q                    share of the value that is replaced, 0 to 1
+ENVELOPE             residual's share of its limit, with decay; 0 if the channel is no suspect
+WORST                worst suspicion of this episode, 0 to 1; 0 outside of one
+SLOW                 suspicion from the running mean squares, 0 to 1
+==========  =======  =======================================================================
+
+==========  =======  =======================================================================
+limits      unit     meaning (rows, a column a channel)
+==========  =======  =======================================================================
+LIMIT       SI       residual where distrust begins, the tolerance apart
+NOISY                NOISE where distrust begins
+FLAT                 share of the power that a dead channel is below
+USUAL       SI^2     mean square in calibration
+LARGEST     SI       largest credible value
+ALWAYS               1 if bad in calibration already
+WATCHED              1 if it has neighbours that predict it
+==========  =======  =======================================================================
+
+==========  ========  ======================================================================
+settings    unit      meaning (of 8 numbers)
+==========  ========  ======================================================================
+EVERY       samples   between updates of the running means
+A_NOISE               share that a new square has in NOISE
+A_POWER               share that it has in POWER and PREDICTED
+KEEP                  share of ENVELOPE that is left after a sample
+RELEASE               most that Q falls a sample
+TOLERANCE             share of the prediction that is added to LIMIT
+TOO_MANY    channels  bad at once, beyond which the whole sample is
+MOST        channels  suspected at which the search for more ends
+==========  ========  ======================================================================
+
+==========  =======  =======================================================================
+memory      unit     meaning (rows, a column a channel; see `parts`)
+==========  =======  =======================================================================
+limits               N_LIMITS rows
+state                N_STATE rows
+scratch     SI       residuals of a sample; then three rows of room for its trusted values, its
+                     predictions and Q of the sample before; BLOCK rows for the samples channel
+                     by channel; BLOCK rows for their residuals
+settings             the last row
+==========  =======  =======================================================================
+
+==========  =======  =======================================================================
+weights     unit     meaning (rows, each channels by neighbours)
+==========  =======  =======================================================================
+REGRESSION           of the channel on all its neighbours together
+GAIN                 of the channel on this neighbour alone
+SHARE                of this neighbour in the mean of those
+==========  =======  =======================================================================
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
-__all__ = ["N_ROWS", "parts", "repair"]
+from rt_decoder.kernels.options import KERNEL
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+__all__ = ["N_ROWS", "parts", "repair"]
 
 BLOCK = 24  # samples predicted at once; a power of two would crowd a few lines of the cache
 N_STATE, N_LIMITS, N_SETTINGS = 7, 7, 8
 _N_FIXED = N_LIMITS + N_STATE
 N_ROWS = _N_FIXED + 4 + 2 * BLOCK + 1  # of the memory, (N_ROWS, m) with m >= c and m >= N_SETTINGS
-# rows of the state: running mean squares of residual, value and prediction; share that is replaced;
-# envelope of the residual and worst suspicion of this episode; suspicion from the mean squares
 NOISE, POWER, PREDICTED, Q, ENVELOPE, WORST, SLOW = range(N_STATE)
-# rows of the limits: residual, mean square of its share of that, share of the power that a dead channel is below,
-# mean square in calibration, largest value, always bad (0 or 1), and watched at all (0 or 1)
 LIMIT, NOISY, FLAT, USUAL, LARGEST, ALWAYS, WATCHED = range(N_LIMITS)
-# settings: samples between updates of the running means, what share a new square has in those of
-# the residual and of the power, share of the envelope that is kept a sample, most that q falls a
-# sample, tolerance relative to the prediction, number of bad channels that is too many, number of
-# suspects at which the search for more ends
 EVERY, A_NOISE, A_POWER, KEEP, RELEASE, TOLERANCE, TOO_MANY, MOST = range(N_SETTINGS)
-REGRESSION, GAIN, SHARE = range(3)  # rows of the weights
+REGRESSION, GAIN, SHARE = range(3)
 FULL = 1.5  # times the limit at which a channel is not trusted at all
 LEAVE, STAY = 0.4, 0.8  # times the limit below which an episode ends, above which it lasts
-R_BAD, R_REPAIRED, CORRECTED = 512, 4096, 4096 | 8192 | 16384 | 32768  # signal.Reason
+# signal.Reason
+R_BAD_CHANNEL, R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 512, 4096, 8192, 16384, 32768
+R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
+R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
 _LOOK = 8  # samples between looks at the running means, on the grid of the absolute index
 _CAP = 2.5  # times its limit that one square counts at most: one blink is no noise
 _TINY = 1e-60  # keeps the running means of a dead channel from becoming subnormal
@@ -115,11 +165,11 @@ def _residuals(
 @njit(**KERNEL)
 def _any_reason(channel_flags: np.ndarray) -> int:
     """Bits of all samples and channels that are no corrections."""
-    bits = np.uint16(0)
+    bits = np.uint32(0)
     for t in range(len(channel_flags)):
         for k in range(channel_flags.shape[1]):
             bits |= channel_flags[t, k]
-    return int(bits) & ~CORRECTED
+    return int(bits) & R_BAD
 
 
 @njit(**KERNEL)
@@ -279,7 +329,7 @@ def _release(
         b = active[a]
         r = x[b] - predicted[b]
         u = abs(r) / (limits[LIMIT, b] + settings[TOLERANCE] * abs(predicted[b]))
-        if bits[b] & ~CORRECTED:  # flagged by the guard: distrust until its filters have rung out
+        if bits[b] & R_BAD:  # flagged by the guard: distrust until its filters have rung out
             u = max(u, FULL)
         state[ENVELOPE, b] = max(u, state[ENVELOPE, b] * settings[KEEP])
         state[WORST, b] = max(state[WORST, b], _ramp(u, 1.0, FULL))
@@ -291,7 +341,7 @@ def _release(
         if q > 0.05:
             bits[b] |= R_REPAIRED
         if q > 0.5:
-            bits[b] |= R_BAD
+            bits[b] |= R_BAD_CHANNEL
             n_bad += limits[ALWAYS, b] == 0.0
         if q <= 0.0 and state[ENVELOPE, b] < LEAVE:
             state[Q, b] = state[ENVELOPE, b] = state[WORST, b] = 0.0
@@ -374,7 +424,7 @@ def _mend(
     for k in range(c):
         before[k] = q[k]
     for k in range(c):
-        odd = bits[k] & ~CORRECTED != 0 or abs(x[k]) > limits[LARGEST, k]
+        odd = bits[k] & R_BAD != 0 or abs(x[k]) > limits[LARGEST, k]
         if odd and limits[WATCHED, k] > 0.0:
             if state[ENVELOPE, k] == 0.0:
                 n_active = _activate(k, state, active, n_active)
@@ -439,7 +489,7 @@ def repair(
                 n_active = _look(limits, state, active, n_active)
             is_due = until_due == 0
             until_due = every - 1 if is_due else until_due - 1
-            due = is_due and flags[t] & ~CORRECTED == 0
+            due = is_due and flags[t] & R_BAD == 0
             odd = n_odd + n_active > 0
             if due or odd:
                 for k in range(c):
@@ -460,7 +510,7 @@ def repair(
                                         neighbors, weights, links, limits, settings, state,
                                         residual, rest)  # fmt: skip
                 if n_bad > settings[TOO_MANY]:
-                    out_flags[t] |= R_BAD
+                    out_flags[t] |= R_BAD_CHANNEL
     active[c] = n_active
     return writes
 
@@ -471,11 +521,11 @@ def _is_odd(
 ) -> bool:
     """Whether a channel of this sample is flagged or beyond its limit."""
     c = len(row)
-    any_bits = np.uint16(0)
+    any_bits = np.uint32(0)
     for k in range(c):
         any_bits |= bits[k]
     n_beyond = 0
     for k in range(c):
         r = residual[k]
         n_beyond += abs(r) > limit[k] + tolerance * abs(row[k] - r)
-    return n_beyond > 0 or any_bits & ~CORRECTED != 0
+    return n_beyond > 0 or any_bits & R_BAD != 0

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["merge_flags", "subtract_mean"]
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
-
-REPAIRED, CORRECTED = 4096, 4096 | 8192 | 16384 | 32768  # signal.Reason, signal.CORRECTED
+R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 4096, 8192, 16384, 32768  # signal.Reason
+R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
+R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
 
 
 @njit(**KERNEL)
@@ -57,7 +56,7 @@ def _mean_of_good(row: np.ndarray, marks: np.ndarray, picks: np.ndarray) -> floa
     """Mean of `row` at the picks without a reason or repaired; of all if there is none."""
     total, n_good = 0.0, 0
     for k in picks:
-        if marks[k] & REPAIRED or not marks[k] & ~CORRECTED:
+        if marks[k] & R_REPAIRED or not marks[k] & R_BAD:
             total += row[k]
             n_good += 1
     if n_good == 0 or n_good == len(picks):
@@ -79,7 +78,7 @@ def subtract_mean(
     that sample's mean, unless none is left.
     """
     n, c = x.shape
-    bits = np.uint16(0)
+    bits = np.uint32(0)
     for t in range(n):
         for k in range(c):
             bits |= channel_flags[t, k]

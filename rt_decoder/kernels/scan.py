@@ -10,13 +10,15 @@ import math
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = ["log_posterior", "normalize", "project", "row_product", "scan", "softmax_bits", "top_k"]
 
 # Items a block: 4096 float32 sums are 16 KiB, half of a first-level cache.
 _BLOCK = 4096
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def row_product(x: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
     """``x @ matrix`` for `x` (p,) and `matrix` (p, r): row by row, in order of p."""
     out[:] = 0
@@ -34,15 +36,14 @@ def row_product(x: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
             out[j] += value * row[j]
 
 
-@njit(cache=True, nogil=True)
-def project(vectors: np.ndarray, basis: np.ndarray, out: np.ndarray) -> None:
+@njit(**KERNEL)
+def project(vectors: np.ndarray, basis: np.ndarray, total: np.ndarray, out: np.ndarray) -> None:
     """Coordinates ``basis @ vectors.T`` as `out` (r, V), summed in float64.
 
-    `vectors` is (V, D), `basis` (D, r).
+    `vectors` is (V, D), `basis` (D, r); `total` (r,) is scratch.
     """
     n_items, n_dims = vectors.shape
     r = basis.shape[1]
-    total = np.empty(r)
     for v in range(n_items):
         total[:] = 0.0
         for d in range(n_dims):
@@ -54,7 +55,7 @@ def project(vectors: np.ndarray, basis: np.ndarray, out: np.ndarray) -> None:
             out[j, v] = total[j]
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def normalize(z: np.ndarray, out: np.ndarray) -> None:
     """``z / |z|`` into the first elements of `out`; 0 where `z` is 0."""
     square = 0.0
@@ -65,7 +66,7 @@ def normalize(z: np.ndarray, out: np.ndarray) -> None:
         out[i] = z[i] / length if length != 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def scan(query: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
     """``query @ table`` for `query` (r,) and `table` (r, V), r a multiple of 4."""
     r, n_items = table.shape
@@ -81,7 +82,7 @@ def scan(query: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
                 total[v] = (((total[v] + q0 * t0[v]) + q1 * t1[v]) + q2 * t2[v]) + q3 * t3[v]
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def top_k(values: np.ndarray, indices: np.ndarray, best: np.ndarray) -> None:
     """Find the largest of `values` (V,): best first, ties by lower index, NaN last.
 
@@ -116,7 +117,7 @@ def top_k(values: np.ndarray, indices: np.ndarray, best: np.ndarray) -> None:
             indices[at] = v
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def log_posterior(scores: np.ndarray, tau: float, log_prior: np.ndarray, out: np.ndarray) -> bool:
     """``tau * scores + log_prior`` (V,) in float64; False where a score is not finite."""
     n_bad = 0
@@ -126,7 +127,7 @@ def log_posterior(scores: np.ndarray, tau: float, log_prior: np.ndarray, out: np
     return n_bad == 0
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def softmax_bits(logits: np.ndarray, peak: float) -> tuple[float, float]:
     """Log of the normaliser, and bits gained over the uniform distribution, of `logits` (V,).
 

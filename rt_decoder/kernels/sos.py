@@ -2,19 +2,19 @@
 
 Transposed direct form II in the operation order of `scipy.signal.sosfilt`. Each sample is
 computed alone, so how a stream is cut into calls cannot change a bit.
+
+The state (n_sections, 2, c) holds the two delayed sums of each section in the signal's unit, a
+column a channel.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
-__all__ = ["bank_power", "sos_filter", "sos_filter_to", "sos_prime"]
+from rt_decoder.kernels.options import KERNEL
 
-# Without numba's runtime nothing can be allocated, and neither views nor arguments are counted.
-KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+__all__ = ["bank_power", "sos_filter", "sos_filter_to", "sos_prime"]
 
 # A channel that turns constant lets the states decay into subnormal numbers, which cost up to a
 # hundred times more on some processors. They are set to zero on the grid of the absolute index.

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numba import njit
 
+from rt_decoder.kernels.options import KERNEL
+
 __all__ = [
     "bin_means",
     "good_and_reasons",
@@ -16,11 +18,13 @@ __all__ = [
     "subtract_rows",
 ]
 
-R_BAD, R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 512, 4096, 8192, 16384, 32768  # signal.Reason
-R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED  # signal.CORRECTED
+# signal.Reason
+R_BAD_CHANNEL, R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 512, 4096, 8192, 16384, 32768
+R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
+R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def bin_means(x: np.ndarray, first: int, width: int, out: np.ndarray) -> None:
     """Means over consecutive bins of `width` rows of `x` from row `first` into `out` (n_bins, c)."""
     n_bins, n_channels = out.shape
@@ -34,7 +38,7 @@ def bin_means(x: np.ndarray, first: int, width: int, out: np.ndarray) -> None:
             row[k] /= width
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def log_bins(x: np.ndarray, floor: float) -> None:
     """log10 of `x` (n_bins, c) in place, nothing below log10(`floor`)."""
     for b in range(x.shape[0]):
@@ -42,7 +46,7 @@ def log_bins(x: np.ndarray, floor: float) -> None:
             x[b, k] = math.log10(max(floor, x[b, k]))
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def subtract_rows(x: np.ndarray, baseline: np.ndarray) -> None:
     """Subtract `baseline` (1, c) from every row of `x` (n_bins, c), in place."""
     for b in range(x.shape[0]):
@@ -50,7 +54,7 @@ def subtract_rows(x: np.ndarray, baseline: np.ndarray) -> None:
             x[b, k] -= baseline[0, k]
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def scale_clamp(
     x: np.ndarray, center: np.ndarray, scale: np.ndarray, clamp: float, out: np.ndarray
 ) -> None:
@@ -64,7 +68,7 @@ def scale_clamp(
         out[i] = value
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def join_channels(
     flags: np.ndarray, channel_flags: np.ndarray, n_picks: int, out: np.ndarray
 ) -> None:
@@ -74,22 +78,22 @@ def join_channels(
     many were bad the sample is spoilt, and says all that was wrong with them.
     """
     for t in range(len(flags)):
-        any_channel = np.uint16(0)
+        any_channel = np.uint32(0)
         for k in range(n_picks):
             any_channel |= channel_flags[t, k]
         joined = flags[t]
-        if joined & R_BAD:
+        if joined & R_BAD_CHANNEL:
             joined |= any_channel
         elif any_channel:
             for k in range(n_picks):
                 of_channel = channel_flags[t, k]
                 if of_channel & R_REPAIRED:
-                    of_channel = np.uint16(R_REPAIRED)
+                    of_channel = np.uint32(R_REPAIRED)
                 joined |= of_channel
         out[t] = joined
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def good_and_reasons(flags: np.ndarray) -> tuple[int, int, int, int, int, int]:
     """Count the good samples, join the bits of all, and count those that each stage corrected.
 
@@ -101,7 +105,7 @@ def good_and_reasons(flags: np.ndarray) -> tuple[int, int, int, int, int, int]:
     n_repaired, n_eye, n_heartbeat, n_regressed = 0, 0, 0, 0
     for t in range(len(flags)):
         flag = int(flags[t])
-        n_good += flag & ~R_CORRECTED == 0
+        n_good += flag & R_BAD == 0
         bits |= flag
         n_repaired += flag & R_REPAIRED != 0
         n_eye += flag & R_EYE != 0

@@ -7,14 +7,14 @@ from uuid import uuid4
 import numpy as np
 
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import CORRECTED, Chunk, SignalInfo, reason_names
+from rt_decoder.signal import BAD, Chunk, SignalInfo, reason_names
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet
 
 __all__ = ["CleanOutlet"]
 
 # what consumers of LSL expect of each SI unit, and the factor to it
 _COMMON = {"V": ("microvolts", 1e6), "T": ("femtotesla", 1e15), "T/m": ("fT/cm", 1e13)}
-_BAD = ~int(CORRECTED) & 0xFFFF
+_BAD = int(BAD)
 
 
 class CleanOutlet:

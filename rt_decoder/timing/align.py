@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rt_decoder.signal import Chunk, Marker, ModelMismatch, SignalInfo, match_channels
+from rt_decoder.signal import FLAGS, Chunk, Marker, ModelMismatch, SignalInfo, match_channels
 from rt_decoder.timing.markers import MarkerRules, TriggerReader
 from rt_decoder.timing.timebase import Decision, TimeBase
 
@@ -96,7 +96,7 @@ class Align:
 
     def _allocate(self, n: int) -> None:
         self._raw = np.zeros((n, len(self.picks)))
-        self._channel_flags = np.zeros((n, len(self.picks)), np.uint16)
+        self._channel_flags = np.zeros((n, len(self.picks)), FLAGS)
 
     def mark(self, marker: Marker) -> None:
         """Take a marker whose time is known and whose sample is not."""

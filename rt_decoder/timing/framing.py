@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import Chunk, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["Framer"]
 
@@ -46,9 +46,9 @@ class Framer:
     Examples
     --------
     >>> import numpy as np
-    >>> from rt_decoder.signal import Chunk, SignalInfo
+    >>> from rt_decoder.signal import FLAGS, Chunk, SignalInfo
     >>> framer = Framer(SignalInfo(100.0, ("Cz",), ("eeg",), ("V",)), n_hop=4)
-    >>> flags = np.zeros(7, np.uint16)
+    >>> flags = np.zeros(7, FLAGS)
     >>> framer.push(Chunk(np.zeros((7, 1)), np.arange(7) / 100, 2, flags, flags[:, None]))
     >>> [hop.index for hop in framer.hops()]
     [4]
@@ -61,12 +61,12 @@ class Framer:
             raise ValueError(f"need max_hold_s of 0 or more, got {max_hold_s}")
         self.info = info
         self.n_hop = n_hop
-        self._n_hold = int(max_hold_s * info.sfreq + 1e-9)  # 0.05 * 100 Hz is 5, not 4
+        self._n_hold = int(max_hold_s * info.sfreq + 1e-9)  # 0.29 * 100 Hz is 28.999999999999996
         n, c = 4 * n_hop, info.n_channels
         self._data = Rows((c,), np.float64, n)
         self._times = Rows((), np.float64, n)
-        self._flags = Rows((), np.uint16, n)
-        self._channel_flags = Rows((c,), np.uint16, n)
+        self._flags = Rows((), FLAGS, n)
+        self._channel_flags = Rows((c,), FLAGS, n)
         self._last = np.zeros(c)
         self.reset()
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from rt_decoder.kernels import clock
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import ModelMismatch
+from rt_decoder.signal import FLAGS, ModelMismatch
 from rt_decoder.timing.timeline import Timeline
 
 __all__ = ["Decision", "RateMismatch", "TimeBase", "TimedSamples"]
@@ -60,7 +60,7 @@ class TimedSamples(NamedTuple):
 
     times: np.ndarray  # (n,) float64 s on the stamps' clock
     index: np.ndarray  # type: ignore[assignment]  # (n,) int64 absolute; it only ever grows
-    flags: np.ndarray  # (n,) uint16: Reason.HELD, or Reason.GAP after lost samples
+    flags: np.ndarray  # (n,) uint32: Reason.HELD, or Reason.GAP after lost samples
     decisions: list[Decision]
 
 
@@ -105,7 +105,7 @@ class TimeBase:
         self._timeline = Timeline(max(2, math.ceil(history * sfreq)), self.sfreq)
         self._times = Rows((), np.float64)
         self._index = Rows((), np.int64)
-        self._flags = Rows((), np.uint16)
+        self._flags = Rows((), FLAGS)
         self._stamps = Rows((), np.float64)
         self._arrivals = Rows((), np.float64)
         self.reset()

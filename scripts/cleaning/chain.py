@@ -19,7 +19,7 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.recipe import STAGES, Recipe
-from rt_decoder.signal import Chunk, Marker, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Marker, SignalInfo
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Chain", "Cleaned", "as_chunk", "our_chain"]
@@ -119,7 +119,7 @@ def as_chunk(data: np.ndarray, index: int, sfreq: float) -> Chunk:
     """Unflagged samples (n, c) that begin at `index`."""
     n, c = data.shape
     times = (index + np.arange(n)) / sfreq
-    return Chunk(data, times, index, np.zeros(n, np.uint16), np.zeros((n, c), np.uint16))
+    return Chunk(data, times, index, np.zeros(n, FLAGS), np.zeros((n, c), FLAGS))
 
 
 def _copied(chunk: Chunk) -> Chunk:

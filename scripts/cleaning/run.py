@@ -25,7 +25,7 @@ from cleaning.metrics import (
 from cleaning.rivals import RIVALS, missing
 from cleaning.scene import CUES, Truth, cleaning_scene, filtered, n_data, truth
 
-from rt_decoder.signal import CORRECTED, SignalInfo
+from rt_decoder.signal import BAD, SignalInfo
 from rt_decoder.simulation.participant import Simulation
 
 __all__ = ["OURS", "evaluate"]
@@ -68,7 +68,7 @@ def evaluate(seed: int, kind: str, *, slow: bool = True, seconds: float = 240.0)
 
 def trusted(chain: Chain, scene: Simulation) -> np.ndarray:
     """Samples (n,) of a scene without pops that the chain calls good: no chewing, no movement."""
-    return (chain.clean(without_pops(scene)).flags & ~np.uint16(CORRECTED)) == 0
+    return (chain.clean(without_pops(scene)).flags & BAD) == 0
 
 
 def ours(chain: Chain) -> Method:

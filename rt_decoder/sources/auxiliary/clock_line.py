@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.signal import Reason
+from rt_decoder.signal import FLAGS, Reason
 from rt_decoder.source import SampleSource
 from rt_decoder.timing.timebase import TimeBase
 
@@ -34,7 +34,7 @@ class ClockLine:
         self._stamps = Rows((), np.float64)
         self.correction, self._check_at = 0.0, -math.inf
         self.times = self.stamps = np.empty(0)
-        self.flags = np.empty(0, np.uint16)
+        self.flags = np.empty(0, FLAGS)
 
     def update(self, source: SampleSource, stamps: np.ndarray, arrival: float) -> None:
         """Place raw `stamps` (n,); RateMismatch where they run at another rate."""
@@ -51,4 +51,4 @@ class ClockLine:
         """Forget the line; the samples of the last update are where their stamps say."""
         self._base.reset()
         self._check_at = -math.inf
-        self.times, self.flags = self.stamps, np.full(len(self.stamps), Reason.HELD, np.uint16)
+        self.times, self.flags = self.stamps, np.full(len(self.stamps), Reason.HELD, FLAGS)
