@@ -27,7 +27,7 @@ class Histogram:
     >>> histogram = Histogram()
     >>> for microseconds in range(1, 1001):
     ...     histogram.add(microseconds * 1000)
-    >>> round(histogram.percentile(50) / 1000, -1)
+    >>> round(histogram.percentile(50) / 1000, -2)
     500.0
     """
 
