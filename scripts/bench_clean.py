@@ -1,16 +1,16 @@
-"""The cleaning chain against `scipy.signal.sosfilt` alone and meegkit's ASR, in one run.
+"""Time the cleaning chain against `scipy.signal.sosfilt` alone and meegkit's ASR, in one run.
 
 The chain is guard, muscle gate, filter (band-pass of order 4 and two notches: 6 sections), repair,
-average reference, eye (4 sources), regressors (2 references, 3 taps each) and heartbeat (rank 3),
-fitted on a simulated recording. SciPy gets the same columns and sections, on its faster axis, ASR
-the data channels, a hop at a time. Two contents: a brain with nothing to correct, and blinks, gaze
-shifts, heartbeats, breath and chewing going on. Blocks of hops of all take turns, so that a busy
-machine slows all alike; what is compared are medians of the ratios of neighbouring blocks.
+rereference, eye (4 sources), regressors (2 references, 3 taps each) and heartbeat (rank 3), fitted
+on a simulated recording. SciPy filters the same columns with the same sections, on its faster axis;
+ASR cleans the data channels, hop by hop. There are two contents: "quiet", without artifacts but
+mains, and "artifacts", with blinks, gaze shifts, heartbeats, breath and chewing. All take turns in
+blocks of hops, so that a busy machine slows all alike; ratios are medians over neighbouring blocks.
 
     python scripts/bench_clean.py [--json] [--quick]
 
 With ``--json`` the output is one JSON object: ``cases: [{channels, n_hop, content, us, sosfilt_us,
-asr_us, allocations, ...}]``, where `allocations` are bytes of arrays that 10,000 hops left behind.
+asr_us, allocations, ...}]``; `allocations` are the bytes of arrays that 10,000 hops left behind.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ from rt_decoder.simulation.participant import Participant
 SFREQ = 1000.0
 CUES = (("rest", 1.0, 13.0), ("blink", 13.0, 25.0), ("saccade", 25.0, 37.0))
 SOS = design_sos(SFREQ, 0.5, 40.0, 4, notch=(50.0, 100.0))
-GOAL, GOAL_ASR = 0.55, 400.0  # share of sosfilt's time; times faster than ASR
+GOAL, GOAL_ASR = 0.55, 400.0  # our time over sosfilt's; ASR's time over ours
 QUIET = {"mains": 1.0}  # artifacts of the quiet content
-_WARM = 3000  # hops; CPython keeps up to 2000 freed tuples
+_WARM = 3000  # hops to warm up with: CPython keeps up to 2000 freed tuples
 
 
 class Effort(NamedTuple):
-    """How long to look."""
+    """How much to measure."""
 
-    seconds: float  # of the recordings that are fitted on
-    rounds: int  # of blocks
-    hops: int  # in a block
-    left: int  # over which what is left behind is counted
+    seconds: float  # length of the recordings to fit on
+    rounds: int  # blocks of each competitor
+    hops: int  # hops in a block
+    left: int  # hops over which arrays left behind are counted
 
 
 FULL, QUICK = Effort(60.0, 15, 300, 10_000), Effort(45.0, 3, 100, 1000)
@@ -85,14 +85,14 @@ def recording(channels: int, seconds: float, seed: int, quiet: bool = False) -> 
     simulation = person.simulate(
         duration=seconds, seed=seed, components=False, cues=CUES if seed == 1 else ()
     )
-    if quiet:  # amplifiers are never silent: a flat line would be a lost reference
+    if quiet:  # amplifiers always have noise; a flat channel would count as a lost reference
         noise = np.random.default_rng(seed).standard_normal((len(simulation.data), 4))
         simulation.data[:, channels:] += 1e-6 * noise
     return simulation
 
 
 def fit_chain(channels: int, seconds: float) -> dict[str, Stage]:
-    """Fit the stages, in flow order, each on what the ones before make of a recording."""
+    """Fit the stages in flow order, each on the output of the stages before."""
     simulation = recording(channels, seconds, seed=1)
     info, bad = simulation.info, np.zeros(len(simulation.data), bool)
     bad[: int(SFREQ)] = True  # filters settle
@@ -120,7 +120,7 @@ def fit_chain(channels: int, seconds: float) -> dict[str, Stage]:
 
 
 def fit_regressors(data: np.ndarray, info: SignalInfo) -> Regressors:
-    """Least squares on three taps of ECG and RESP each, whatever they explain."""
+    """Fit three taps of ECG and RESP each by least squares, even if they explain little."""
     taps = [("ECG", 0), ("ECG", 16), ("ECG", 32), ("RESP", 0), ("RESP", 250), ("RESP", 500)]
     names, x = ("ECG", "RESP"), data[1000:, : info.ch_types.count("eeg")]
     references = {name: data[:, info.ch_names.index(name)] for name in names}
@@ -145,7 +145,7 @@ def fit_regressors(data: np.ndarray, info: SignalInfo) -> Regressors:
 
 
 def fit_heartbeat(data: np.ndarray, info: SignalInfo, bad: np.ndarray) -> HeartbeatTemplate:
-    """Three components of the mean after R peaks, whatever stands out."""
+    """Fit three components of the mean after R peaks, even if little stands out."""
     n_data = info.ch_types.count("eeg")
     source = np.array([name == "ECG" for name in info.ch_names], float)
     beats, levels = find_beats(data, info, source, bad)
@@ -167,15 +167,14 @@ def hops(data: np.ndarray, n_hop: int, index: int = 0) -> Iterator[Chunk]:
 
 
 def looped(data: np.ndarray) -> np.ndarray:
-    """`data` (n, c) without the drift that makes a step where it begins again."""
+    """Remove the linear drift of `data` (n, c), so that a loop over it has no step."""
     return data - np.linspace(0.0, 1.0, len(data))[:, None] * (data[-1] - data[0])
 
 
 class Chain:
-    """Plays a recording through the stages again and again, on one time line.
+    """Plays a recording through the stages in a loop, with rising sample numbers.
 
-    Its end meets its beginning. Samples have just been written where they are read from, as by the
-    framer; SciPy's too.
+    Each hop is written to memory just before it is read, as by the framer; SciPy's hops, too.
     """
 
     def __init__(self, stages: dict[str, Stage], data: np.ndarray, n_hop: int) -> None:
@@ -186,7 +185,7 @@ class Chain:
             stage.reset()
 
     def take(self) -> Chunk:
-        """The next hop, at its place on the time line."""
+        """Return the next hop, with the next sample numbers."""
         hop = self._hops[self._next]
         self._next = (self._next + 1) % len(self._hops)
         self._room[:] = hop.data
@@ -217,7 +216,7 @@ class Chain:
         return {name: round(float(np.median(laps)) / 1e3, 2) for name, laps in took.items()}
 
     def left_behind(self, n_hops: int) -> int:
-        """Bytes of arrays that are allocated after `n_hops` more than before."""
+        """Count the bytes of arrays that `n_hops` hops leave allocated."""
         self.block(_WARM)
         arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)  # type: ignore[attr-defined]
         tracemalloc.start()
@@ -236,7 +235,7 @@ def _bytes(of: tracemalloc.BaseFilter) -> int:
 
 
 def sosfilt_blocks(data: np.ndarray, n_hop: int) -> dict[str, Callable[[int], float]]:
-    """SciPy on either axis, the samples already in the order that it likes."""
+    """Set up SciPy on either axis, the samples already in the order that suits it."""
 
     def runner(pieces: list[np.ndarray], axis: int) -> Callable[[int], float]:
         first = pieces[0][:1] if axis == 0 else pieces[0][:, :1]
@@ -282,7 +281,7 @@ class Asr(NamedTuple):
 
 
 def asr_on(model: Any, data: np.ndarray, n_hop: int) -> Asr | None:
-    """Let a copy of a fitted ASR see the 2 s that it remembers, so that it works as it goes on to."""
+    """Warm a copy of a fitted ASR up with the 2 s that it remembers."""
     if model is None:
         return None
     n_channels = len(model.state_["M"])
@@ -293,7 +292,7 @@ def asr_on(model: Any, data: np.ndarray, n_hop: int) -> Asr | None:
 
 
 def fit_asr(channels: int, seconds: float) -> Any:
-    """Fit ASR on clean data with its own settings, cut-off 5; None where meegkit is missing."""
+    """Fit ASR on clean data with its default settings and cut-off 5; None without meegkit."""
     if not importlib.util.find_spec("meegkit"):
         return None
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -307,7 +306,7 @@ def fit_asr(channels: int, seconds: float) -> Any:
 
 
 def bench(channels: int, effort: Effort, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """All cases of one number of channels."""
+    """Run all cases of one number of channels."""
     stages = fit_chain(channels, effort.seconds)
     contents = {
         name: recording(channels, 12.0, seed=2, quiet=name == "quiet").data
@@ -332,7 +331,7 @@ def _race(
     asr: Any,
     effort: Effort,
 ) -> dict[str, Any]:
-    """Blocks of hops in turn, and what they took."""
+    """Let all competitors process blocks of hops in turn, and time them."""
     chain, peers = Chain(stages, data, n_hop), sosfilt_blocks(data, n_hop)
     chain.block(_WARM)
     rival = asr_on(asr, data, n_hop)

@@ -1,8 +1,8 @@
-"""Cost of the filters a hop against `scipy.signal.sosfilt` with the same six sections.
+"""Time the filters, per hop, against `scipy.signal.sosfilt` with the same six sections.
 
-A band-pass of order 4 and two notches in float64, one thread, hops of 20 samples. The chain is
-guard, filter and average reference. The last line is one JSON object: median us a hop, and how many
-times slower scipy is.
+The sections are a band-pass of order 4 and two notches, in float64, on one thread, with hops of 20
+samples. "chain" is guard, filter and rereference. The last line is one JSON object: median us per
+hop, and how many times slower scipy is.
 
     python scripts/bench_filters.py
 """
@@ -26,7 +26,7 @@ BANDS = ((4.0, 8.0), (8.0, 13.0), (13.0, 30.0))
 
 
 def median_us(function: Callable[[Chunk], object], hop: Chunk) -> float:
-    """Median over `N_HOPS` consecutive hops."""
+    """Median time in us over `N_HOPS` consecutive hops."""
     took = np.empty(N_HOPS)
     for k in range(-100, N_HOPS):
         at = hop._replace(index=hop.index + (k + 100) * N_HOP)
@@ -37,7 +37,7 @@ def median_us(function: Callable[[Chunk], object], hop: Chunk) -> float:
 
 
 def bench(n_channels: int) -> dict[str, object]:
-    """Times for one number of channels."""
+    """Measure one number of channels."""
     names = tuple(f"E{i}" for i in range(n_channels))
     info = SignalInfo(SFREQ, names, ("eeg",) * n_channels, ("V",) * n_channels)
     data = 1e-5 * np.random.default_rng(0).standard_normal((N_HOP, n_channels))

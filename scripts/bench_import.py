@@ -1,6 +1,6 @@
-"""What importing the package and printing its help cost, beside numpy and numba alone.
+"""Time importing the package and printing its help, beside importing numpy and numba.
 
-.venv/bin/python scripts/bench_import.py [--json]
+python scripts/bench_import.py [--json]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def seconds(arguments: list[str]) -> float:
 
 
 def main() -> None:
-    # in turn, so that a slow moment of the machine meets all cases alike; the first round warms up
+    # in turn, so that slow moments of the machine affect all cases alike; the first round warms up
     rounds = [{name: seconds(arguments) for name, arguments in CASES.items()} for _ in range(6)][1:]
     medians = {name: statistics.median(r[name] for r in rounds) for name in CASES}
     base = medians["import numpy, numba"]

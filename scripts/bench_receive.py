@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Latency and CPU of receiving an LSL stream: `LslSource` beside pylsl and mne-lsl.
+"""Measure latency and CPU of receiving an LSL stream: `LslSource` beside pylsl and mne-lsl.
 
-A process of its own sends 1 kHz over loopback, each push stamped when it is made. Latency is from
-that stamp to the moment at which the newest sample of the push is in the receiver's hands; CPU is
-that of the receiving process, liblsl's threads included. Receivers take turns in rounds, so that
-a noisy machine is noisy to all.
+Another process sends 1 kHz over loopback and stamps each push when it is made. Latency is the time
+from that stamp until the receiver has the newest sample of the push. CPU is that of the receiving
+process, including liblsl's threads. Receivers take turns in rounds, so that a busy machine slows
+all alike.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from rt_decoder.sources.lsl.find import resolve  # noqa: E402
 from rt_decoder.sources.lsl.source import LslSource  # noqa: E402
 
 SFREQ = 1000.0
-# number and stamp of the newest sample received, and when
+# number and stamp of the newest sample received, and its time of arrival
 Arrival = tuple[float, float, float]
 
 
@@ -48,7 +48,7 @@ def send(source_id: str, n_channels: int, chunk: int) -> None:
     data = np.zeros((chunk, n_channels), np.float32)
     start, n_sent = time.monotonic(), 0
     while True:
-        # counts restart before float32 loses integers; a multiple of every chunk length
+        # restart before float32 loses integers, at a multiple of the chunk length
         data[:, 0] = (n_sent + np.arange(chunk)) % (chunk * 100_000)
         time.sleep(max(0.0, start + (n_sent + chunk) / SFREQ - time.monotonic()))
         outlet.push_chunk(data, pylsl.local_clock())
@@ -69,7 +69,7 @@ def with_source(source_id: str) -> Iterator[Arrival]:
 
 
 def with_pylsl(source_id: str) -> Iterator[Arrival]:
-    """Receive as pylsl's documentation recommends for low latency."""
+    """Receive as the documentation of pylsl recommends for low latency."""
     stream = resolve(source_id=source_id)
     inlet = pylsl.StreamInlet(stream, recover=False)
     inlet.open_stream(5.0)
@@ -81,7 +81,7 @@ def with_pylsl(source_id: str) -> Iterator[Arrival]:
 
 
 def with_mne_lsl(source_id: str) -> Iterator[Arrival]:
-    """Receive with StreamLSL at its fastest, looking for news all the time it may."""
+    """Receive with StreamLSL at its fastest, polling as often as it allows."""
     from mne_lsl.stream import StreamLSL
 
     stream = StreamLSL(bufsize=2.0, source_id=source_id)
@@ -104,7 +104,7 @@ RECEIVERS: dict[str, Callable[[str], Iterator[Arrival]]] = {
 
 
 def measure(receiver: Iterator[Arrival], chunk: int, seconds: float) -> tuple[list[float], float]:
-    """Latencies in us of whole pushes, and CPU share in percent."""
+    """Measure the latencies in us of complete pushes, and the CPU share in percent."""
     warm = local_clock() + 0.5
     while next(receiver)[2] < warm:
         pass
@@ -120,7 +120,7 @@ def measure(receiver: Iterator[Arrival], chunk: int, seconds: float) -> tuple[li
 
 
 def compare(names: list[str], n_channels: int, chunk: int, rounds: int, seconds: float) -> dict:
-    """One condition: every receiver in turn, `rounds` times."""
+    """Measure one condition: every receiver in turn, `rounds` times."""
     source_id = f"bench-{uuid.uuid4().hex}"
     arguments = ["--send", source_id, str(n_channels), str(chunk)]
     sender = subprocess.Popen([sys.executable, __file__, *arguments])
@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--channels", type=int, nargs="+", default=[64, 306])
     parser.add_argument("--chunks", type=int, nargs="+", default=[1, 10])
-    parser.add_argument("--seconds", type=float, default=4.0, help="a receiver and round")
+    parser.add_argument("--seconds", type=float, default=4.0, help="per receiver and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--send", nargs=3, help=argparse.SUPPRESS)

@@ -1,8 +1,8 @@
 """Time the leave-one-group-out ridge against scikit-learn's RidgeCV, on one machine in one run.
 
-RidgeCV leaves single items out, which is cheaper and, for overlapping words, wrong; it is the
-fastest exact peer. Both choose among the same alphas by squared error and fit all targets. The
-last line is one JSON object; ``ratio`` is sklearn's time over ours.
+RidgeCV is the fastest exact peer. It leaves single items out, which is cheaper, but wrong for words
+that overlap. Both choose among the same alphas by squared error and fit all targets. The last line
+is one JSON object; ``ratio`` is sklearn's time over ours.
 
     scripts/bench_ridge.py [--backend auto] [--quick]
 """

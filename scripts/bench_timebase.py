@@ -1,12 +1,11 @@
-"""Time base against liblsl's dejitter and the raw stamps: simulated streams, then real ones.
+"""Compare the time base with liblsl's dejitter and raw stamps, on simulated and real streams.
 
-Errors are in samples, against the times at which the simulated samples were taken. `quiet` streams
-lose nothing: what is decided there is false. `loss` and `step` streams are many seeds of one fault
-after 30 s; their error is the largest from 2 s after it on. `real` streams have 100 samples deleted
-at 15 places; their error, from 2 s after it for 5 s, is against the same method's times of the
-whole stream (there is no truth), for raw stamps their 99th percentile about our line.
-liblsl runs in this process over loopback, on the first `--peer-seconds` of quiet streams and on the
-first seed of the others. Goals: exit status 1 where one is missed.
+Errors are in samples, against the true times of the simulated samples. `quiet` streams lose
+nothing: every decision is false. `loss` and `step` streams have one fault after 30 s, with many
+seeds; the error is the largest from 2 s after it on. `real` streams have no truth: 100 samples are
+deleted at 15 places, and the error of the 5 s from 2 s after each is against the same method's
+times of the whole stream (for raw stamps, their distance from our times). liblsl runs over loopback
+on the first `--peer-seconds` of quiet streams and the first seed of others. Exit 1: a missed goal.
 
     python scripts/bench_timebase.py [--seconds S] [--seeds N] [--json]
 """
@@ -37,18 +36,18 @@ FAULT_AT, AFTER = 30.0, 2.0  # s
 
 
 class Stream(NamedTuple):
-    """Stamps with their truth."""
+    """A simulated stream."""
 
     name: str
     stamps: np.ndarray  # (n,) s
-    true: np.ndarray  # (n,) s
-    arrivals: np.ndarray | None = None
-    goal: float = 0.15  # samples, 99th percentile
-    settled: float = 1.0  # s, from when on
+    true: np.ndarray  # (n,) s, true times
+    arrivals: np.ndarray | None = None  # (n,) s
+    goal: float = 0.15  # samples, for the 99th percentile of the error
+    settled: float = 1.0  # s, before which errors do not count
 
 
 def quiet_streams(sfreq: float, seconds: float) -> Iterator[Stream]:
-    """Streams that lose nothing."""
+    """Yield streams without losses."""
     n = int(seconds * sfreq)
     t = np.arange(n) / sfreq
     rng = np.random.default_rng(1)
@@ -86,7 +85,7 @@ def quiet_streams(sfreq: float, seconds: float) -> Iterator[Stream]:
 
 
 def fault_stream(sfreq: float, sigma: float, kind: str, size: int, seed: int) -> Stream:
-    """`size` samples lost, or the clock set by as much, after 30 s; with arrivals for a step."""
+    """Lose `size` samples, or set the clock by as much, after 30 s; a step has arrivals, too."""
     rng = np.random.default_rng(seed)
     n, at = int((FAULT_AT + 15.0) * sfreq), int(FAULT_AT * sfreq)
     taken = np.arange(n) / sfreq
@@ -96,18 +95,18 @@ def fault_stream(sfreq: float, sigma: float, kind: str, size: int, seed: int) ->
     if kind == "step":
         true[at:] += size / sfreq
     arrivals = None
-    if kind != "loss":  # 10 ms of way, 3 ms of jitter, polled every 30 ms
+    if kind != "loss":  # 10 ms of delay, 3 ms of jitter, polled every 30 ms
         arrivals = np.ceil((taken + 0.01 + rng.exponential(0.003, n)) / 0.03) * 0.03 + 1e4
     return Stream(kind, true + sigma / sfreq * rng.standard_normal(n), true, arrivals)
 
 
 def ours(stamps: np.ndarray, sfreq: float, arrivals: np.ndarray | None = None) -> TimedSamples:
-    """Samples of a stream through a time base, all at once."""
+    """Run a whole stream through a time base at once."""
     return TimeBase(sfreq, 1.0).update(stamps, arrivals)
 
 
 def liblsl(stamps: np.ndarray, sfreq: float) -> np.ndarray:
-    """Times that liblsl's proc_dejitter gives, over loopback."""
+    """Run a stream over loopback through liblsl's proc_dejitter; returns the times (n,)."""
     import pylsl
 
     name = uuid.uuid4().hex
@@ -122,7 +121,7 @@ def liblsl(stamps: np.ndarray, sfreq: float) -> np.ndarray:
         time.sleep(0.001)
     times: list[float] = []
     for start in range(0, len(stamps), 2000):
-        part = stamps[start : start + 2000] + 1e3  # LSL takes a stamp of 0 for none
+        part = stamps[start : start + 2000] + 1e3  # to LSL, a stamp of 0 means no stamp
         outlet.push_chunk(np.zeros((len(part), 1), np.float32), part.tolist())
         while len(times) < start + len(part):
             left = start + len(part) - len(times)
@@ -135,12 +134,12 @@ def liblsl(stamps: np.ndarray, sfreq: float) -> np.ndarray:
 
 
 def largest(error: np.ndarray, share: float = 99.0) -> float:
-    """Percentile of absolute errors."""
+    """Percentile of the absolute errors."""
     return round(float(np.percentile(np.abs(error), share)), 3)
 
 
 def bench_quiet(stream: Stream, sfreq: float, peer_seconds: float) -> dict[str, Any]:
-    """One row of the first table."""
+    """Measure one stream without losses."""
     start = time.process_time()
     timed = ours(stream.stamps, sfreq)
     us = 1e6 * (time.process_time() - start) / len(stream.stamps)
@@ -163,7 +162,7 @@ def bench_quiet(stream: Stream, sfreq: float, peer_seconds: float) -> dict[str, 
 
 
 def bench_fault(sfreq: float, sigma: float, kind: str, size: int, seeds: int) -> dict[str, Any]:
-    """One row of the second table: many seeds of one fault."""
+    """Measure one fault with many seeds."""
     at = int(FAULT_AT * sfreq)
     after = at + int(AFTER * sfreq)
     kinds: Counter[str] = Counter()
@@ -201,7 +200,7 @@ def bench_fault(sfreq: float, sigma: float, kind: str, size: int, seeds: int) ->
 
 
 def real_streams(folder: Path) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Names, stamps and nominal rates of what LSL recorded."""
+    """Yield name, stamps and nominal rate of each recorded LSL stream."""
     import pyxdf
 
     for path in sorted(folder.glob("muse/*/*.csv")):
@@ -219,7 +218,7 @@ def real_streams(folder: Path) -> Iterator[tuple[str, np.ndarray, float]]:
 
 
 def bench_real(name: str, stamps: np.ndarray, sfreq: float, n_lost: int = 100) -> dict[str, Any]:
-    """One row of the third table."""
+    """Measure one recorded stream."""
     row: dict[str, Any] = {"kind": "real", "case": name, "sfreq": sfreq}
     try:
         whole = ours(stamps, sfreq)
@@ -264,9 +263,9 @@ def show(row: dict[str, Any]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=3600.0, help="of a quiet stream")
-    parser.add_argument("--peer-seconds", type=float, default=300.0, help="of it through liblsl")
-    parser.add_argument("--seeds", type=int, default=20, help="of each fault")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="length of a quiet stream")
+    parser.add_argument("--peer-seconds", type=float, default=300.0, help="its part for liblsl")
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds of each fault")
     parser.add_argument("--data", type=Path, default=REPO.parent / "shared" / "data")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     options = parser.parse_args()

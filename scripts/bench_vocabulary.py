@@ -1,8 +1,8 @@
-"""Exact top-10 of a vocabulary for one prediction: ours against numpy, scikit-learn, torch, faiss.
+"""Time the exact top 10 of a vocabulary against numpy, scikit-learn, torch and faiss.
 
-A prediction of rank r is scored against V unit vectors of D dimensions; all answers are compared
-with a float64 brute force. One thread everywhere. The last line is one JSON object: median ms by
-method, and how many times slower than ours each peer is.
+One prediction of rank r is scored against V unit vectors of D dimensions. All results are compared
+with a float64 brute force. All methods use one thread. The last line is one JSON object: median ms
+by method, and how many times slower than ours each peer is.
 
     python scripts/bench_vocabulary.py [--quick]
 """
@@ -38,7 +38,7 @@ def median_ms(function: Callable[[], object], seconds: float = 1.0) -> float:
 
 
 def peers(vectors: np.ndarray, query: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
-    """Functions that give the indices of the best `K`, best first."""
+    """Return functions that find the indices of the best `K`, best first."""
 
     def with_numpy() -> np.ndarray:
         scores = vectors @ query
@@ -68,7 +68,7 @@ def peers(vectors: np.ndarray, query: np.ndarray) -> dict[str, Callable[[], np.n
 
 
 def bench(n_items: int, n_dims: int, rank: int) -> dict[str, object]:
-    """Times of one size; raises if an answer is not the brute-force one."""
+    """Time one size; AssertionError if a result differs from the brute force."""
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((n_items, n_dims), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,11 +1,11 @@
 """Set up the virtual environment that the other scripts run in; standard library only.
 
-`enter` installs the project into ``.venv`` when its requirements have changed, then starts the
-calling script again inside it.
+`enter` installs the project into ``.venv`` if its requirements have changed, then restarts the
+calling script inside it.
 
-PyTorch is installed first and alone, in one fixed version, so that an open range does not pull
-several gigabytes of CUDA libraries. Choose another with ``RT_DECODER_TORCH`` (any pip requirement,
-such as ``torch==2.9.1`` or ``torch --index-url ...``); empty leaves the choice to pip.
+PyTorch is installed first and alone, in a fixed version: an open range may pull several gigabytes
+of CUDA libraries. ``RT_DECODER_TORCH`` selects another version (any pip requirement, such as
+``torch==2.9.1`` or ``torch --index-url ...``); if it is empty, pip chooses.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _pip(*arguments: str) -> None:
 
 
 def enter(extra: str) -> None:
-    """Make sure that ``.venv`` has the project with `extra`, and run the caller inside it."""
+    """Install the project with `extra` into ``.venv`` if needed, and run the caller inside it."""
     if sys.version_info < (3, 11):  # noqa: UP036  (this runs before anything is installed)
         sys.exit(f"error: need Python 3.11 or later, got {sys.version.split()[0]}")
     if Path(sys.prefix).resolve() == VENV.resolve():
@@ -60,4 +60,4 @@ def enter(extra: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit("this is used by scripts/demo, scripts/test and scripts/check")
+    sys.exit("error: environment.py is a module of scripts/demo, scripts/test and scripts/check")

@@ -1,19 +1,19 @@
-"""Is a decoder of words better for cleaning, and does it decode brains or artifacts?
+"""Test whether cleaning improves the decoding of words, and whether artifacts are decoded.
 
-Simulated people read words. One recording of each calibrates, with the recipe's defaults, another
-one tests; `cleaning.words` says what is recorded and which decoders look at it. Scenes: artifacts as
-usual and at twice the severity; none; EOG channels that see no brain; blinks locked to the words;
-a brain that tells no words apart ("silent"), with and without such blinks.
+Simulated people read words. One recording of each calibrates, with the recipe's defaults; another
+one tests. `cleaning.words` defines the scenes and the decoders. Scenes: usual artifacts, twice as
+strong ones, and none; EOG channels without brain; blinks locked to the words; a brain with the same
+response to all words ("silent"), with and without such blinks.
 
 "corrected" is the recipe's chain without the muscle gate, "gate only" is the gate alone, "cleaned"
-is both. The gate takes events away from the test, not from calibration, which learns from them all
-the same. "cleaned" with "raw" is what somebody gains who turns everything on; the other pairs tell
-which part of it does what. Pairs are always scored on events that both answered.
+is both. The gate removes events from the test, but not from calibration. "cleaned" minus "raw" is
+the gain of turning everything on; the other pairs show the part of each. Pairs are always scored on
+the events that both decoders answered.
 
-A difference is tested over people: sign flips (two-sided, all of them up to 12 people) and a 95 % t
-interval. "Not worse" means that the whole interval lies above -0.05 bit, "better" that the mean is
-above 0 with p < .05, which 6 people reach only if all agree. A decoder is tested against
-chance with 999 permutations of the words within each person's test (one-sided).
+Differences are tested over people, by sign flips (two-sided, all of them up to 12 people) and by a
+95 % t interval. "Not worse" means that the whole interval lies above -0.05 bit; "better" means a
+mean above 0 with p < .05, which 6 people reach only if all agree. A decoder is tested against
+chance by 999 permutations of the words within each person's test (one-sided).
 
     python scripts/eval_clean_decoding.py [--persons 6] [--first 0] [--jobs 2] [--json]
 """
@@ -37,19 +37,19 @@ from threadpoolctl import threadpool_limits
 
 from calibration.scores import rank_accuracy
 
-MARGIN = 0.05  # bits a word that cleaning may cost
+MARGIN = 0.05  # bits per word that cleaning may cost
 N_PERMUTATIONS = 999
 LEVEL = 0.05
 
-People = list[dict[str, dict[str, Decoded]]]  # a person each: scene, decoder
+People = list[dict[str, dict[str, Decoded]]]  # per person: by scene, by decoder
 
 
 class Pair(NamedTuple):
-    """Two decoders, (scene, chain) each, and what is claimed of the first."""
+    """Two decoders, (scene, chain) each, and the claim about the first."""
 
     one: tuple[str, str]
     other: tuple[str, str]
-    claim: str = ""  # "not worse", "better", or nothing
+    claim: str = ""  # "not worse", "better" or none
 
 
 PAIRS = (
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--persons", type=int, default=6, help="at least 2; 6 can reach p = .03")
     parser.add_argument("--first", type=int, default=0, help="seed of the first person")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="people at a time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="people in parallel")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     args = parser.parse_args()
     if args.persons < 2 or args.jobs < 1:
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def run(persons: range, setup: Setup, scenes: Sequence[str], jobs: int) -> People:
-    """Every person, several at a time."""
+    """Decode every person, several in parallel."""
     one = partial(_alone, setup=setup, scenes=tuple(scenes))
     if jobs == 1:
         return [one(seed) for seed in persons]
@@ -108,7 +108,7 @@ def _alone(seed: int, setup: Setup, scenes: Sequence[str]) -> dict[str, dict[str
 
 
 def evaluate(people: People, setup: Setup) -> dict[str, Any]:
-    """All figures: of each decoder, and of each pair that was run."""
+    """Compute all figures: of each decoder, and of each pair whose scenes were run."""
     scenes = {
         scene: {chain: score([person[scene][chain] for person in people]) for chain in chains}
         for scene, chains in people[0].items()
@@ -131,9 +131,9 @@ def evaluate(people: People, setup: Setup) -> dict[str, Any]:
 
 
 def score(found: Sequence[Decoded]) -> dict[str, Any]:
-    """One decoder over people: bits, rank accuracy and its p, events answered, stages in force."""
+    """Score one decoder over people: bits, rank accuracy with p, events answered, active stages."""
     bits = np.array([each.bits.mean() for each in found])
-    # a word without an answer adds nothing to the prior
+    # a word without an answer has 0 bits beyond the prior
     shown = np.array([each.bits.sum() / each.n_shown for each in found])
     stages = [stage for each in found for stage in each.stages]
     return {
@@ -153,7 +153,7 @@ def ranks(found: Decoded, truth: np.ndarray) -> float:
 
 
 def above_chance(found: Sequence[Decoded], n_permutations: int = N_PERMUTATIONS) -> float:
-    """P of the mean rank accuracy over people, the words permuted within each person's test."""
+    """P value of the mean rank accuracy over people: words are permuted within each test."""
     rng = np.random.default_rng(0)
     observed = np.mean([ranks(each, each.truth) for each in found])
     null = [
@@ -164,7 +164,7 @@ def above_chance(found: Sequence[Decoded], n_permutations: int = N_PERMUTATIONS)
 
 
 def differences(people: People, one: tuple[str, str], other: tuple[str, str]) -> np.ndarray:
-    """Bits a word of `one` less those of `other`, a person each, on events that both answered."""
+    """Bits per word of `one` minus `other` for each person, on the events that both answered."""
     found = []
     for person in people:
         a, b = person[one[0]][one[1]], person[other[0]][other[1]]
@@ -174,7 +174,7 @@ def differences(people: People, one: tuple[str, str], other: tuple[str, str]) ->
 
 
 def judge(pair: Pair, values: np.ndarray) -> dict[str, Any]:
-    """What a pair shows: mean difference, interval, p, and whether its claim holds."""
+    """Judge a pair: mean difference, interval, p, and whether its claim holds."""
     low, high = interval(values)
     p = sign_flip_p(values)
     verdicts: dict[str, Callable[[], bool | None]] = {
@@ -200,7 +200,7 @@ def interval(values: np.ndarray) -> list[float]:
 
 
 def sign_flip_p(values: np.ndarray) -> float:
-    """Two-sided p of the mean: how often random signs give one as far from 0."""
+    """Two-sided p of the mean: how often random signs lead to a mean as far from 0."""
     n = len(values)
     if n <= 12:
         signs, extra = np.array(list(itertools.product((1.0, -1.0), repeat=n))), 0
@@ -220,8 +220,8 @@ def _name(pair: Pair) -> str:
 def report(result: dict[str, Any]) -> None:
     setup = Setup(**result["setup"])
     print(
-        f"{result['n_persons']} simulated people, {setup.n_items} words to choose among, "
-        f"{setup.n_train} words heard in calibration, {setup.n_test} in the test\n"
+        f"{result['n_persons']} simulated people, {setup.n_items} words to choose from, "
+        f"{setup.n_train} words read in calibration, {setup.n_test} in the test\n"
         f"{result['split']}; single trials\n"
         f"chance, and the prior alone: rank accuracy 0.500, 0 bits beyond the prior\n\n"
         f"{'scene':<16}{'decoder':<18}{'answered':>8} {'bits/word':>9} {'95 % of people':>16} "

@@ -1,12 +1,12 @@
-"""Judge the online cleaning chain, and its rivals, against known truth.
+"""Compare the online cleaning chain and its rivals with known truth.
 
-A simulated person, each seed on a head of another shape, is recorded twice: the first recording
-calibrates every method, all figures come from the second. What each figure means is defined in
-`cleaning.metrics`; who the rivals are, in `cleaning.rivals`. All see the same input through the same
-causal filters (0.5 to 40 Hz, notch at 50 Hz); ASR is slow and sees the first minute of each test.
-The first 10 s of every test are left out, for the filters to settle.
+Each seed is a simulated person with a head of another shape, who is recorded twice. The first
+recording calibrates every method; all figures come from the second. `cleaning.metrics` defines the
+figures, `cleaning.rivals` the rivals. All methods get the same input through the same causal
+filters (0.5 to 40 Hz, notch at 50 Hz); ASR is slow and gets only the first minute of each test. The
+first 10 s of every test do not count, as the filters settle.
 
-With `--data` real recordings follow. `--kind meg` judges a helmet of 306 channels.
+`--data` adds real recordings. `--kind meg` uses a helmet of 306 channels.
 
     python scripts/eval_cleaning.py [--seeds 5] [--kind eeg|meg] [--data DIR] [--json]
 """
@@ -30,10 +30,10 @@ DATA = Path(os.environ.get("RT_DECODER_DATA", REPO.parent / "shared" / "data"))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--seeds", type=int, default=5, help="people, each with a head of their own"
+        "--seeds", type=int, default=5, help="number of people, each with another head"
     )
     parser.add_argument("--kind", choices=("eeg", "meg"), default="eeg")
-    parser.add_argument("--data", type=Path, nargs="?", const=DATA, help="real recordings, too")
+    parser.add_argument("--data", type=Path, nargs="?", const=DATA, help="add real recordings")
     parser.add_argument("--no-slow", action="store_true", help="leave ASR out")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     args = parser.parse_args()
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def mean_over(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean of every figure over seeds; figures that a method lacks stay None."""
+    """Average every figure over seeds; figures that a method lacks stay None."""
     first = results[0]
     if isinstance(first, dict):
         return {key: mean_over([result[key] for result in results]) for key in first}
@@ -82,7 +82,7 @@ def print_severity(severity: dict[str, float]) -> None:
 
 
 def print_goals(goals: dict[str, dict[str, Any]]) -> None:
-    print(f"\n{'goal':<22}{'reached':>10}  {'goal':<12}{'passes':<12}{'rival':>10}  who")
+    print(f"\n{'goal':<22}{'reached':>10}  {'goal':<12}{'passes':<12}{'rival':>10}  best rival")
     for name, row in goals.items():
         reached, rival = (
             "-" if value is None else f"{value:.4g}" for value in (row["reached"], row["rival"])

@@ -1,16 +1,16 @@
-"""Decode real EEG that comes over LSL as it was recorded, and print what chance would give.
+"""Decode real EEG replayed over LSL as it was recorded, and compare with chance.
 
-`--data` holds runs of a Muse headband, one CSV file each, in ``SSVEP``, ``N170`` and ``P300`` (those
-that are there). Each run in turn is held out: the others calibrate a model through the live stages,
-the run is replayed over real LSL at its recorded, jittered times with its markers beside it, and
-another process decodes it. Where a task has a single run, its first half calibrates and its second
+`--data` holds runs of a Muse headband, one CSV file each, in some of the folders ``SSVEP``,
+``N170`` and ``P300``. Each run is held out in turn: the others calibrate a model through the live
+stages, the run is replayed over real LSL at its recorded, jittered times together with its markers,
+and another process decodes it. If a task has a single run, its first half calibrates and its second
 half is replayed; the cut lies between two trials, so that the halves share no sample.
 
-Every trial counts, and one without an answer is wrong, also one that the end of the recording cuts
-short. Chance is always naming the more frequent item, p the binomial tail at and above what was
-found. Where one item is rare, the balanced accuracy (mean over items, chance 1/2) says more; its p
-comes from permuted labels. Runs are replayed side by side and share the processor, so nothing is
-said here of latency; `scripts/demo` measures it.
+Every trial counts. A trial without an answer is wrong, even if the end of the recording cuts it
+off. Chance is always naming the more frequent item; p is the binomial tail at and above the result.
+If one item is rare, the balanced accuracy (mean over items, chance 1/2) is the better figure; its p
+comes from permuted labels. Runs are replayed in parallel and share the processor, so latency is not
+reported; `scripts/demo` measures it.
 
     python scripts/eval_stream.py [--data DIR] [--json] [--speed 1]
 """
@@ -47,24 +47,24 @@ from rt_decoder.timing.markers import MarkerRules
 
 REPO = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("RT_DECODER_DATA", REPO.parent / "shared" / "data"), "muse")
-UNITS = "uV"  # the files state none
-N_LIVE = 8  # runs at a time; a run is two processes that mostly wait for the next sample
+UNITS = "uV"  # the files state no unit
+N_LIVE = 8  # runs in parallel; each has two processes that mostly wait for the next sample
 PATIENCE = 120  # s for all of them to start on a slow machine
 
-# Recipes. Set by reasoning and by cross-validation within calibration runs, never on a test.
-# Nothing is locked away, and no trial is left out for its quality: the held-out run is the test.
+# Recipes, chosen by reasoning and by cross-validation within calibration runs, never on a test.
+# No final block is locked, as the held-out run is the test; no trial is dropped for its quality.
 _SHARED: dict[str, dict[str, Any]] = {
     "fit": {"final_block": 0.0, "rank": 0},
     "readout": {"min_quality": 0.0},
 }
 _STREAM: dict[str, Any] = {"reference": "none", "line_freq": 60.0}
 _EVOKED = _SHARED | {
-    "stream": _STREAM | {"picks": ["TP9", "AF7", "AF8", "TP10"]},  # Right AUX hung free
+    "stream": _STREAM | {"picks": ["TP9", "AF7", "AF8", "TP10"]},  # Right AUX was not connected
     "filter": {"l_freq": 1.0, "h_freq": 30.0},
 }
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
-    # Each flicker drives the visual cortex at its own rate; harmonics are left out, because that of
-    # 30 Hz is the mains. The bands answer 0.2 s late and the cortex 0.1 s: the window opens at 0.3.
+    # Each flicker drives the visual cortex at its rate. Harmonics are left out, as that of 30 Hz is
+    # the mains. The bands lag by 0.2 s and the cortex by 0.1 s, so the window opens at 0.3 s.
     "SSVEP": _SHARED
     | {
         "stream": _STREAM,
@@ -83,8 +83,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "features": {"tmin": 0.0, "tmax": 0.6},
         "target": {"names": {"1": "a house", "2": "a face"}},  # as eeg-notebooks codes them
     },
-    # Targets are rare. The prior stays uniform: with the counts of the calibration run every answer
-    # would be the frequent item, right as often as chance and empty.
+    # Targets are rare. The prior stays uniform: with the counts of the calibration run, all answers
+    # would be the frequent item, at chance level and without information.
     "P300": _EVOKED
     | {
         "features": {"tmin": 0.0, "tmax": 0.8},
@@ -156,7 +156,7 @@ def plan(task: str, source: Path, scratch: Path) -> list[Run]:
 
 
 def halves(file: Path, scratch: Path) -> tuple[Path, Path]:
-    """Two recordings of half the trials each, cut midway between two onsets."""
+    """Cut a recording midway between two onsets, into halves with half of the trials each."""
     onsets = [marker.index for marker in read_recording(file, units=UNITS).markers]
     if len(onsets) < 2:
         raise ValueError(f"need trials in {file.name}, got {len(onsets)}")
@@ -183,14 +183,14 @@ def calibrate(run: Run, model: Path) -> None:
 
 
 def decode_live(run: Run, model: Path, speed: float) -> list[dict[str, Any]]:
-    """Lines of the log of `rt-decoder run` on what `rt-decoder replay` sends."""
+    """Replay a run with `rt-decoder replay`; returns the log lines of `rt-decoder run`."""
     name, log = f"eval-{uuid4().hex}", model.with_suffix(".jsonl")
     program = [sys.executable, "-m", "rt_decoder"]
     send = [
         *program, "replay", str(run.test), "--name", name, "--units", UNITS,
         "--speed", f"{speed:g}", "--wait", str(PATIENCE),
     ]  # fmt: skip
-    # A marker that is two seconds late is late by more of the signal when that runs faster.
+    # The wait for late markers is in s of signal, so it grows with the speed.
     read = [
         *program, "run", "--model", str(model), "--name", name, "--markers", f"{name}-markers",
         "--log", str(log), "--outlet", "", "--timeout", str(PATIENCE),
@@ -201,7 +201,7 @@ def decode_live(run: Run, model: Path, speed: float) -> list[dict[str, Any]]:
         try:
             reader = subprocess.run(read, check=False, capture_output=True, text=True)
         finally:
-            sender.terminate()  # it has ended by itself, unless the reader failed
+            sender.terminate()  # still running only if the reader failed
             sender.wait()
         complaints.seek(0)
         if reader.returncode:
@@ -211,7 +211,7 @@ def decode_live(run: Run, model: Path, speed: float) -> list[dict[str, Any]]:
 
 
 def score(run: Run, model: Path, log: list[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of one test; `cut` trials end after the recording does."""
+    """Score one test; `cut` counts the trials that end after the recording."""
     recording = read_recording(run.test, units=UNITS)
     recipe = Recipe.from_dict(RECIPES[run.task])
     readouts = [line for line in log if line["type"] == "readout"]
@@ -240,7 +240,7 @@ def score(run: Run, model: Path, log: list[dict[str, Any]]) -> dict[str, Any]:
 def answers(
     recording: Recording, readouts: list[dict[str, Any]], names: dict[str, str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """True item and answer of every trial, both (n_trials,); no answer is an empty word."""
+    """Return true item and answer of every trial, both (n_trials,); "" is no answer."""
     pairs = [(line["label"], "" if line["abstained"] else line["word"]) for line in readouts]
     trials = Counter(names.get(marker.label, marker.label) for marker in recording.markers)
     read = Counter(label for label, _ in pairs)
@@ -252,7 +252,7 @@ def answers(
 
 
 def balanced(truth: np.ndarray, words: np.ndarray) -> float:
-    """Mean over items of the share that was named."""
+    """Balanced accuracy: mean over items of the share that was named correctly."""
     return float(np.mean([(words[truth == item] == item).mean() for item in np.unique(truth)]))
 
 
@@ -262,7 +262,7 @@ def tail(n_correct: int, n_trials: int, chance: float) -> float:
 
 
 def offline(model: Path, recording: Recording) -> list[tuple[Any, ...]]:
-    """Decode the recording itself; gives its `facts`."""
+    """Decode the recording without a stream; returns its `facts`."""
     fitted = load_model(model)
     rules = MarkerRules(names=fitted.recipe["target"]["names"])
     found = decode_recording(fitted, recording, recording.markers, rules)
@@ -270,13 +270,13 @@ def offline(model: Path, recording: Recording) -> list[tuple[Any, ...]]:
 
 
 def facts(readouts: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """What must not depend on the way that samples came: all but the wall clock."""
+    """Return what must not depend on how samples arrived: all but the wall clock."""
     fields = ("seq", "index", "label", "word", "top", "abstained", "bits", "quality", "reasons")
     return [tuple(line[field] for field in fields) for line in readouts]
 
 
 def pooled(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """All runs of a task together; chance is always naming the more frequent item of each run."""
+    """Pool the runs of each task; chance is always naming the more frequent item of each run."""
     tasks = {}
     for task in dict.fromkeys(result["task"] for result in results):
         runs = [result for result in results if result["task"] == task]

@@ -1,11 +1,11 @@
-"""Decode single words from real EEG of people reading, and print what chance would give.
+"""Decode single words from real EEG of people reading, and compare with chance.
 
 For each ``subjectNN.npz`` of a folder (``channel_uv``, ``roi_uv``, ``word_no``, ``trial``, ``bad``)
-the first half of the trials trains a ridge map to MiniLM vectors of the English glosses and the
-second half tests it, trial by trial. Scaling and the temperature come from the subject's own first
-half. Alpha, relative to the mean eigenvalue of the features, is the one with the most bits a word
-out of fold over all first halves. Bad trials do not train; every trial counts in the test. The
-shuffled control repeats all of it with permuted training labels.
+the first half of the trials trains a ridge map to MiniLM vectors of the English glosses; the second
+half tests it on single trials. Scaling and temperature come from the subject's first half. Alpha,
+relative to the mean eigenvalue of the features, is the one with the most bits per word out of fold,
+over all first halves. Bad trials do not train; every trial counts in the test. The shuffled control
+repeats everything with permuted training labels.
 
     scripts/eval_words.py --data DIR [--json] [--seed 0] [--shuffles 20]
 """
@@ -40,7 +40,7 @@ CLAMP = 20.0  # robust standard deviations
 
 
 class Items(NamedTuple):
-    """The vocabulary: word number n is row n - 1."""
+    """The vocabulary; row n - 1 is word number n."""
 
     vectors: np.ndarray  # (n_items, D)
     categories: np.ndarray  # (n_items,) str
@@ -48,11 +48,11 @@ class Items(NamedTuple):
 
 
 class Halves(NamedTuple):
-    """One subject: decomposed first half, second half scaled by the first."""
+    """One subject: the first half decomposed, the second half scaled by the first."""
 
     subject: str
     gram: RidgeGram
-    alphas: np.ndarray  # the same multiples of the mean eigenvalue for everyone
+    alphas: np.ndarray  # (n_alphas,) the same multiples of the mean eigenvalue for everyone
     folds: list[Fold]
     train: np.ndarray  # (n_train,) item numbers
     X_test: np.ndarray
@@ -60,7 +60,7 @@ class Halves(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Second half decoded by a map of the first."""
+    """The second half, decoded by a map of the first."""
 
     similarity: np.ndarray  # (n_test, n_items)
     truth: np.ndarray  # (n_test,)
@@ -75,8 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of subjectNN.npz")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--seed", type=int, default=0, help="of the shuffled control")
-    parser.add_argument("--shuffles", type=int, default=20, help="how many, at least 1")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the shuffled control")
+    parser.add_argument("--shuffles", type=int, default=20, help="number of shuffles, at least 1")
     args = parser.parse_args()
     files = sorted(args.data.glob("subject*.npz"))
     if not files:
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def read_items(folder: Path) -> Items:
-    """Vectors of the glosses, and what else could tell the words apart."""
+    """Read vectors of the glosses, and other properties that could distinguish the words."""
     with open(folder / "english_gloss.csv", encoding="utf-8", newline="") as file:
         glosses = sorted(csv.DictReader(file), key=lambda row: int(row["word_no"]))
     with open(folder / "Stimuli.csv", encoding="utf-8", newline="") as file:
@@ -105,7 +105,7 @@ def read_items(folder: Path) -> Items:
     length = [float(row["Typelänge_Zeichen"]) for row in known]
     frequency = [float(row["Typefrequenz_absolut"]) for row in known]
     vectors = embed([row["english_gloss"] for row in glosses]).astype(float)
-    # A rotation onto the span of the words: the same cosines from a quarter of the targets.
+    # Rotated onto the span of the words: the same cosines from a quarter of the targets.
     u, s, _ = np.linalg.svd(vectors, full_matrices=False)
     return Items(
         u * s,
@@ -136,7 +136,7 @@ def read_halves(file: Path, n_items: int) -> Halves:
 
 
 def evaluate(people: list[Halves], items: Items, seed: int, n_shuffles: int) -> dict:
-    """Every figure of the report."""
+    """Compute every figure of the report."""
     vectors = [items.vectors] * len(people)
     found = decode_all(people, vectors, bits)
     rng = np.random.default_rng(seed)
@@ -166,12 +166,12 @@ def evaluate(people: list[Halves], items: Items, seed: int, n_shuffles: int) -> 
 
 
 def bits(predictions: np.ndarray, items: np.ndarray, truth: np.ndarray) -> float:
-    """What the readout will use: bits a word beyond the prior."""
+    """Criterion that the readout uses: bits per word beyond the prior."""
     return fit_posterior(cosine(predictions, items), truth).bits_per_word
 
 
 def closeness(predictions: np.ndarray, items: np.ndarray, truth: np.ndarray) -> float:
-    """Minus the squared error, for comparison only: it shrinks until the ranking is lost."""
+    """Negative squared error, for comparison only: it prefers shrinkage that loses the ranking."""
     return -float(np.mean((items[truth] - predictions) ** 2))
 
 
@@ -181,7 +181,7 @@ def decode_all(
     judge: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
     pooled: bool = True,
 ) -> list[Outcome]:
-    """Choose alpha in the first halves, of everyone together or each alone; decode the second."""
+    """Choose alpha on the first halves, for all together or each alone; decode the second ones."""
     choices = []
     for person, v in zip(people, vectors, strict=True):
         targets = v[person.train]
@@ -201,7 +201,7 @@ def decode_all(
 
 
 def decode(person: Halves, vectors: np.ndarray, alpha: float) -> Outcome:
-    """Fit map and temperature on the first half, look at the second."""
+    """Fit map and temperature on the first half, decode the second."""
     targets = vectors[person.train]
     items = vectors - targets.mean(axis=0)
     held_out = person.gram.out_of_fold(targets, person.folds, alpha, centred=True)
@@ -212,14 +212,14 @@ def decode(person: Halves, vectors: np.ndarray, alpha: float) -> Outcome:
 
 
 def residual_vectors(items: Items, train: np.ndarray) -> np.ndarray:
-    """Vectors without what length and frequency explain of them in the training trials."""
+    """Regress word length and frequency out of the vectors, by weights of the training trials."""
     design = np.column_stack([np.ones(len(items.vectors)), items.covariates])
     weights, *_ = np.linalg.lstsq(design[train], items.vectors[train], rcond=None)
     return items.vectors - design @ weights
 
 
 def score_subject(name: str, found: Outcome, shuffled: float) -> dict[str, str | int | float]:
-    # Every word was shown about 30 times, so nothing is known before the brain is asked.
+    # Every word was shown about 30 times, so the prior is uniform.
     log_prior = log_prior_from_counts(np.zeros(found.similarity.shape[1]))
     posterior = log_posterior(found.similarity, found.tau, log_prior)
     return {
@@ -263,7 +263,7 @@ def against_chance(found: list[Outcome]) -> dict[str, float | None]:
 
 
 def p_value(accuracies: list[float]) -> float | None:
-    """Two-sided one-sample t-test over subjects against 0.5; none for a single subject."""
+    """P value of a two-sided t-test over subjects against 0.5; None for a single subject."""
     if len(accuracies) < 2 or np.ptp(accuracies) == 0:
         return None
     return float(ttest_1samp(accuracies, 0.5).pvalue)

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Inject every fault into a live stream, and tell what the session noticed and what it got wrong.
+"""Inject every fault into a live stream, and report what the session noticed and got wrong.
 
 Each fault happens at two sampling rates and in two chunkings, to a stream that another process
 sends over real LSL; a session cleans it with every stage and decodes it at markers. Faults of
-references happen to ECG and belt on another stream, at another rate and by another clock; decoding
-has to go on as if nothing had happened. A case fails if the fault went unnoticed (or, where it has
-to be tolerated, was taken for another), if two seconds later the time of a sample that is not
-flagged is off by more than one sample, if a word was named over bad data that were not flagged, if
-the session record decodes to other readouts, or if a process was left behind.
+references happen to ECG and belt on an auxiliary stream with another rate and clock; decoding must
+go on undisturbed. A case fails if
+
+- the fault went unnoticed, or a fault to be tolerated was taken for another one;
+- from 2 s after it on, the time of an unflagged sample is off by more than one sample;
+- a word was named over bad data that were not flagged;
+- the session record decodes to other readouts;
+- a process is still running afterwards.
 
     python scripts/faults.py [--json] [--only loss,kill] [--jobs 4]
 """
@@ -27,29 +30,29 @@ from typing import Any, NamedTuple
 SFREQS = (250.0, 1000.0)
 CHUNKS = (1, 32)
 DEADLINE_S = 180
-SLOP_S = 0.1  # a process is seen to die before it has died
+SLOP_S = 0.1  # the death of a process can be noticed before its measured time
 MAX_STAMP_ERROR = 1.0  # samples
-BELT = "RESP"  # the reference that is in use wherever it comes from
-# what a session announces when the stream itself is in trouble
+BELT = "RESP"  # the reference that is in use in all cases
+# events about the stream itself
 TROUBLE = {"gap", "revoked", "reset", "stale", "lost", "scale"}
-# what a tolerated fault must not be taken for; stale is left out, as a busy machine is stale at times
+# events that a tolerated fault must not cause; stale is left out, as it happens on a busy machine
 FALSE = TROUBLE - {"stale"}
 
 
 class Case(NamedTuple):
-    """A fault, how long to look, and what has to come of it."""
+    """A fault, the length of the session, and the expected outcome."""
 
     spec: str
     seconds: float
-    events: frozenset[str] = frozenset()  # all of them have to be in the log
-    reasons: frozenset[str] = frozenset()  # one of them has to be in a readout
-    refused: bool = False  # the session has to end with ModelMismatch
-    tolerated: bool = False  # nothing of `FALSE` may be in the log
+    events: frozenset[str] = frozenset()  # all of them must be in the log
+    reasons: frozenset[str] = frozenset()  # one of them must be in a readout
+    refused: bool = False  # the session must end with ModelMismatch
+    tolerated: bool = False  # no event of `FALSE` may be in the log
     of: str = "stream"  # or "references"
 
 
 def of_references(spec: str, seconds: float, *events: str) -> Case:
-    """A fault of the references, which the stream must not suffer from."""
+    """Make a case of a fault of the references, which must not affect the stream."""
     return Case(spec, seconds, frozenset(events), tolerated=True, of="references")
 
 
@@ -79,7 +82,7 @@ CASES: dict[str, Case] = {
 
 
 def verdict(case: Case, seen: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What was noticed, in words, and why the case fails; the one place that judges."""
+    """Judge a case: what was noticed, and why it fails. Nothing else judges."""
     events = [
         line
         for line in seen["events"]
@@ -108,14 +111,14 @@ def verdict(case: Case, seen: dict[str, Any]) -> tuple[list[str], list[str]]:
     if seen["bad_readouts"]:
         why.append("bad readouts")
     if not seen["same_from_record"]:
-        why.append("the record gives other readouts")
+        why.append("the record decodes to other readouts")
     if seen["left_behind"]:
         why.append("process left behind")
     return noticed, why
 
 
 def run(name: str, sfreq: float, chunk: int, model: str) -> dict[str, Any]:
-    """Run a case in a process of its own, and judge it."""
+    """Run a case in a separate process, and judge it."""
     command = [
         sys.executable, __file__, "--case", json.dumps([name, sfreq, chunk, model])
     ]  # fmt: skip
@@ -127,7 +130,7 @@ def run(name: str, sfreq: float, chunk: int, model: str) -> dict[str, Any]:
             env=environment,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return failed(row, f"no end within {DEADLINE_S} s")
+        return failed(row, f"did not end within {DEADLINE_S} s")
     if ran.returncode:
         return failed(row, f"code {ran.returncode}: {ran.stderr.strip()[-300:]}")
     seen = json.loads(ran.stdout.splitlines()[-1])
@@ -164,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--only", default=",".join(CASES), help="faults, joined by commas")
-    parser.add_argument("--jobs", type=int, default=4, help="cases at a time")
+    parser.add_argument("--jobs", type=int, default=4, help="cases in parallel")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -187,7 +190,7 @@ def main() -> None:
 
 
 def run_all(names: list[str], n_jobs: int, folder: Path) -> list[dict[str, Any]]:
-    """Run the cases of the faults named, a line each."""
+    """Run the cases of the given faults, and print a line for each."""
     from faults_case import save_fitted
 
     models = {}
@@ -199,7 +202,7 @@ def run_all(names: list[str], n_jobs: int, folder: Path) -> list[dict[str, Any]]
         (name, sfreq, chunk, str(models[CASES[name].of, sfreq]))
         for name in names for sfreq in SFREQS for chunk in CHUNKS
     ]  # fmt: skip
-    print(f"{len(matrix)} cases, {n_jobs} at a time; stamp error in samples, from 2 s after")
+    print(f"{len(matrix)} cases, {n_jobs} in parallel; stamp error in samples, from 2 s after it")
     print(
         f"{'fault':<18}{'injected':<14}{'Hz':>6}{'chunk':>6}{'error':>9}{'recovery':>10}{'bad':>5}"
         f"{'of':>5}  noticed, s after the fault"

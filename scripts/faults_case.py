@@ -1,9 +1,9 @@
-"""One case of `scripts/faults.py`: a session on streams with a fault, and what became of it.
+"""Run one case of `scripts/faults.py`: a session on streams with a fault.
 
-The session cleans with every stage and decodes at markers, each named after the row of its sample.
-Taps on the pipeline tell of every sample which row it was, the index and time it was given, whether
-it was flagged, and whether it had the values that were recorded; against that each readout's window
-is judged.
+The session cleans with every stage and decodes at markers; each label is the row of its sample.
+Taps on the pipeline record for every sample its row, the index and time that it got, whether it was
+flagged, and whether its values are those of the recording. The windows of readouts are judged by
+these.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ from rt_decoder.timing.markers import MarkerRules  # noqa: E402
 from tests.cleaned import CUES, N_CHANNELS, drafted, labelled  # noqa: E402
 from tests.small import VECTORS, WORDS, lines, timeless  # noqa: E402
 
-SETTLED_S = 2.0  # after a fault, or the start, the time of a sample has to be right again
+SETTLED_S = 2.0  # after a fault, or the start, until the times of samples must be right
 SEVERITIES = {"blink": 1.0, "saccade": 1.0, "heart": 4.0, "breath": 4.0, "mains": 1.0}
 ROW = "TRIG"  # the channel that holds the number of the sample
 REFERENCES = ("ECG", "RESP")
-LATE_S = 0.04  # by which references of another stream come late
-EVERY = {250.0: 2, 1000.0: 4}  # of the main stream's samples, one of such a stream
-CLOCKS = ("drift=20ppm", "drift=-100ppm")  # of the main stream and of its references
+LATE_S = 0.04  # delay of references on an auxiliary stream
+EVERY = {250.0: 2, 1000.0: 4}  # by rate of the main stream: its samples per auxiliary sample
+CLOCKS = ("drift=20ppm", "drift=-100ppm")  # of the main stream, of the auxiliary stream
 
 
 def make_recording(sfreq: float, seconds: float, session: int = 2) -> Recording:
-    """A simulated participant; in session 2 with a marker every 0.4 s, named after its row.
+    """Simulate a participant; in session 2 there is a marker every 0.4 s, labelled by its row.
 
-    Nobody chews: what is flagged shall be the fault's. Heart and breath are strong: references
-    shall matter.
+    There is no chewing, so that all flags come from the fault. Heart and breath are strong, so that
+    references matter.
     """
     participant = Participant(
         VECTORS, WORDS, n_channels=N_CHANNELS, sfreq=sfreq, references=True, scene=CLEANING,
@@ -85,7 +85,7 @@ def make_recording(sfreq: float, seconds: float, session: int = 2) -> Recording:
 
 
 def with_late_references(recording: Recording) -> Recording:
-    """The recording as it is when its references come late, as those of another stream do."""
+    """Delay the references of a recording, as those of an auxiliary stream are."""
     data, n_late = recording.data.copy(), round(LATE_S * recording.info.sfreq)
     for name in REFERENCES:
         column = data[:, recording.info.ch_names.index(name)]
@@ -94,7 +94,7 @@ def with_late_references(recording: Recording) -> Recording:
 
 
 def apart(recording: Recording) -> tuple[Recording, Recording]:
-    """The recording without its references, and these as a stream of their own."""
+    """Split a recording into one without references, and one of the references alone."""
     info, every = recording.info, EVERY[recording.info.sfreq]
     own = [info.ch_names.index(name) for name in REFERENCES]
     others = [k for k in range(info.n_channels) if k not in own]
@@ -108,8 +108,8 @@ def apart(recording: Recording) -> tuple[Recording, Recording]:
 def save_fitted(of: str, sfreq: float, path: Path) -> None:
     """Write a model with every cleaning stage, and a random map.
 
-    Where references are a stream of their own they come late: a belt hardly suffers, but of the
-    heart an ECG explains little then, and so little may be left that no template is found.
+    References on an auxiliary stream are late. That hardly matters for a belt, but a late ECG
+    explains little of the heartbeat, so that its template may not be found.
     """
     recording, needed = make_recording(sfreq, 120.0, session=1), set(STAGES)
     if of == "references":
@@ -121,11 +121,11 @@ def save_fitted(of: str, sfreq: float, path: Path) -> None:
 
 
 class Tap:
-    """What went through a session's pipeline; also stands before its source."""
+    """Records what goes through a session's pipeline."""
 
     def __init__(self, session: Session) -> None:
         self.model = session.model
-        self.epoch = 0  # the index starts anew at each restart
+        self.epoch = 0  # number of restarts; each restarts the index, too
         self.rows: list[int] = []
         self.samples: list[tuple[int, int, float, float, np.ndarray]] = []
         self.flagged: dict[tuple[int, int], bool] = {}
@@ -147,7 +147,7 @@ class Tap:
             restart()
 
         def tapped_write(data: np.ndarray, flags: np.ndarray) -> None:
-            for i, flag in enumerate(flags):  # what the stages added
+            for i, flag in enumerate(flags):  # with the flags that the stages added
                 self.flagged[self.epoch, ring.next + i] = bool(flag & BAD)
             write(data, flags)
 
@@ -158,7 +158,7 @@ class Tap:
 
 
 class TappedSource:
-    """A source that tells the tap which rows it delivered."""
+    """A source that records the rows that it delivers."""
 
     def __init__(self, source: Any, rows: list[int]) -> None:
         self._source, self._rows = source, rows
@@ -174,7 +174,7 @@ class TappedSource:
 
 
 class TappedStreams:
-    """Streams whose samples come through a `TappedSource`, also after a loss."""
+    """Streams whose samples come through a `TappedSource` even after a loss."""
 
     def __init__(self, streams: LslStreams, rows: list[int]) -> None:
         self._streams, self._rows = streams, rows
@@ -188,7 +188,7 @@ class TappedStreams:
 
 
 class Senders:
-    """Replays of recordings, each with its own faults, that begin together."""
+    """Replays of several recordings, each with its faults, that begin together."""
 
     def __init__(self, *streams: tuple[Recording, str, tuple[Fault, ...], int | None]) -> None:
         self._over = threading.Event()
@@ -209,7 +209,7 @@ class Senders:
                 begin=self._start, linger=1.0, should_stop=self._over.is_set,
             )  # fmt: skip
         except BaseException:
-            self._together.abort()  # the others need not wait for this one
+            self._together.abort()  # so that the others do not wait for this one
             raise
 
     def _start(self) -> float:
@@ -228,18 +228,18 @@ class Senders:
 
     @property
     def sending(self) -> bool:
-        """Whether the first stream still is."""
+        """Whether the first stream is still being sent."""
         return self._threads[0].is_alive()
 
 
 def run_case(
     spec: str, of: str, sfreq: float, chunk: int | None, seconds: float, model: Path, folder: Path
 ) -> dict[str, Any]:
-    """Stream, decode, measure; what happened as one JSON object.
+    """Stream, decode and measure; returns what happened, fit for JSON.
 
-    `of` says whether the faults are those of the "stream", which comes in chunks of `chunk`
-    samples, or of its "references" on another one, which must not come in chunks: they would come
-    too late.
+    If `of` is "stream", the faults happen to the main stream, sent in chunks of `chunk` samples. If
+    it is "references", they happen to the auxiliary stream, which is sent sample by sample: chunks
+    would be late.
     """
     recording = make_recording(sfreq, seconds)
     fitted = load_model(model)
@@ -305,7 +305,7 @@ def _decode(
 
 
 def _when(sent: Replayed, fault: Fault) -> tuple[float, float]:
-    """LSL times of begin and end; what lasts began and ended at the start, as far as that goes."""
+    """Return the LSL times of a fault's begin and end; equal for a fault of the whole stream."""
     told = next(one for one in sent.faults if one["fault"] == fault.kind)
     return told["time"], told["time"] if told["until"] is None else told["until"]
 
@@ -313,14 +313,14 @@ def _when(sent: Replayed, fault: Fault) -> tuple[float, float]:
 def _samples(
     tap: Tap, recording: Recording, sent: Replayed, faults: tuple[Fault, ...], chunk: int | None
 ) -> dict[str, np.ndarray]:
-    """Each sample that reached the pipeline: row, place, error in s, arrival, flagged, right."""
+    """Return row, place, error in s, arrival, flagged and right of each sample in the pipeline."""
     if len(tap.rows) < len(tap.samples):
         raise ValueError(f"{len(tap.rows)} samples pulled, {len(tap.samples)} in the pipeline")
     rows = np.array(tap.rows[: len(tap.samples)], np.int64)
     clock = schedule(recording.stamps - recording.stamps[0], faults, chunk=chunk, seed=1).clock
     epoch, index, times, arrival = np.array([sample[:4] for sample in tap.samples]).T
     values = np.array([sample[4] for sample in tap.samples])
-    n = tap.model.n_picks  # what is decoded; references may come from elsewhere
+    n = tap.model.n_picks  # decoded channels; references may be on the auxiliary stream
     picks = [recording.info.ch_names.index(name) for name in tap.model.info.ch_names[:n]]
     same = np.isclose(values[:, :n], recording.data[rows][:, picks], rtol=1e-9, atol=0)
     right = same.all(axis=1)
@@ -336,14 +336,14 @@ def _samples(
 
 
 def _stamp_error(samples: dict, begin: float, end: float, sfreq: float) -> float | None:
-    """Of samples that are not flagged, from `SETTLED_S` after the fault; None if there are none."""
+    """Largest error of unflagged samples from `SETTLED_S` after the fault on; None without any."""
     late = samples["arrival"] >= max(begin, end) + SETTLED_S
     errors = np.abs(samples["error"])[late & ~samples["flagged"]] * sfreq
     return round(float(errors.max()), 3) if len(errors) else None
 
 
 def _recovery(samples: dict, end: float, sfreq: float) -> float | None:
-    """From the fault's end to the sample from which on all is right and unflagged; None if never."""
+    """Time in s from the fault's end until all samples are right and unflagged; None if never."""
     good = samples["right"] & ~samples["flagged"] & (np.abs(samples["error"]) * sfreq <= 1)
     bad = np.flatnonzero(~good)
     first = bad[-1] + 1 if len(bad) else 0
@@ -355,10 +355,10 @@ def _recovery(samples: dict, end: float, sfreq: float) -> float | None:
 
 
 def _is_bad(tap: Tap, samples: dict, epoch: int, readout: Readout) -> bool:
-    """Whether a word was named over more bad data than were flagged.
+    """Whether a word was named although more of its window was bad than was flagged.
 
-    Bad is what is not there, has other values than were recorded, or is more than one sample from
-    where the marker says.
+    A sample is bad if it is missing, has other values than the recording, or is off by more than
+    one sample relative to the marker.
     """
     if readout.abstained:
         return False
@@ -387,7 +387,7 @@ def _same_from_record(model: Model, tap: Tap, folder: Path) -> bool:
 
 
 def left_behind(source_id: str) -> list[int]:
-    """Processes of the outlet that are still there; none can be seen but on Linux."""
+    """Return the ids of the outlet's processes that still run; always empty except on Linux."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

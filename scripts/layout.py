@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The rooms of the house: what lives where, and who may import whom; standard library only.
+"""Define the rooms of the packages and check which imports which; standard library only.
 
-scripts/layout.py            draws the rooms and tells of every import that breaks a rule
+scripts/layout.py            draws the rooms and lists every import that breaks a rule
 scripts/layout.py --write    puts the drawing into rt_decoder/README.md
-scripts/layout.py --check    exits 1 where that drawing is stale or a rule is broken
+scripts/layout.py --check    exits 1 if that drawing is out of date or a rule is broken
 scripts/layout.py --json     ends with one JSON line of figures
 """
 
@@ -31,12 +31,12 @@ class Room(NamedTuple):
 
     about: str  # what lives here
     imports: str  # rooms that its files may import
-    files: str = ""  # files, and folders (ending in "/"); empty for the folder of the room's name
+    files: str = ""  # files, and folders (ending in "/"); "" for the folder of the room's name
     shared: str = "*"  # files that others of the same room may import; "*" for any
 
 
-# In flow order, from the bottom up: a room may import only rooms that stand above its row.
-# `calibration/` is named in full, all else lies in `rt_decoder/`.
+# In flow order, from the bottom up: a room may import only rooms in rows above its own.
+# Names with `calibration` are complete; all other paths are in `rt_decoder/`.
 # fmt: off
 ROOMS = {
     "kernels": Room("numerical cores in numba", "", shared="options"),
@@ -79,7 +79,7 @@ LAZY = "rt_decoder/commands/cli.py"  # reaches calibration by name, inside a fun
 
 
 class Import(NamedTuple):
-    """One file's import of another file of ours."""
+    """One file's import of another file of the two packages."""
 
     file: str
     line: int
@@ -87,7 +87,7 @@ class Import(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """The files of both packages, what they import of each other, and private names taken."""
+    """The files of both packages, their imports of each other, and private names they use."""
 
     files: list[str]
     imports: list[Import]
@@ -95,12 +95,12 @@ class Tree(NamedTuple):
 
 
 def read(repo: Path) -> Tree:
-    """Read the imports of every file, those inside functions and for type checkers too."""
+    """Read the imports of every file, including those in functions and for type checkers."""
     paths = [path for top in ("rt_decoder", "calibration") for path in (repo / top).rglob("*.py")]
     tree = Tree(sorted(path.relative_to(repo).as_posix() for path in paths), [], [])
     for file in tree.files:
         module = ast.parse((repo / file).read_text(encoding="utf-8"))
-        modules = set()  # local names that stand for a file of ours
+        modules = set()  # local names of modules of the two packages
         for line, name, local, lazy in _imported(module, file):
             target = next((path for path in _homes(name) if path in tree.files), "")
             late = lazy and file == LAZY and target.startswith("calibration/")
@@ -120,7 +120,7 @@ def read(repo: Path) -> Tree:
 
 
 def _imported(module: ast.Module, file: str) -> Iterator[tuple[int, str, str, bool]]:
-    """Yield (line, full name, local name, whether by `import_module` in a function)."""
+    """Yield (line, full name, local name, whether `import_module` in a function imports it)."""
     functions = (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef))
     inside = {id(node) for function in functions for node in ast.walk(function)}
     for node in ast.walk(module):
@@ -136,19 +136,19 @@ def _imported(module: ast.Module, file: str) -> Iterator[tuple[int, str, str, bo
 
 
 def _homes(name: str) -> list[str]:
-    """Files that a full name could live in, the longest path first."""
+    """Return the files that a full name could be in, the longest path first."""
     parts = name.split(".")
     stems = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
     return [f"{stem}{ending}" for stem in stems for ending in (".py", "/__init__.py")]
 
 
 def room_of(file: str) -> str:
-    """Room whose row names the file, or else its folder; "" where none does."""
+    """Return the room whose row names the file, or else its folder; "" if there is none."""
     return PLACES.get(file.removesuffix(".py")) or PLACES.get(f"{file.rpartition('/')[0]}/", "")
 
 
 def circles(arrows: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Circles, each cut at one arrow before the next is looked for."""
+    """Find circles; each is cut at one arrow before the next search."""
     graph: dict[str, set[str]] = {}
     for start, end in arrows:
         graph.setdefault(start, set()).add(end)
@@ -164,13 +164,13 @@ def circles(arrows: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 
 def room_arrows(tree: Tree) -> set[tuple[str, str]]:
-    """Every two rooms of which the first imports the second."""
+    """Return all pairs of rooms of which the first imports the second."""
     arrows = {(room_of(one.file), room_of(one.target)) for one in tree.imports}
     return {(here, there) for here, there in arrows if here and there and here != there}
 
 
 def violations(tree: Tree) -> list[str]:
-    """One sentence for every rule that is broken."""
+    """Return one sentence for every broken rule."""
     found = [
         f"{file}:1 has no room in scripts/layout.py" for file in tree.files if not room_of(file)
     ]
@@ -183,7 +183,7 @@ def violations(tree: Tree) -> list[str]:
 
 
 def _wrong(one: Import) -> Iterator[str]:
-    """Yield why an import breaks a rule."""
+    """Yield the reasons why an import breaks a rule."""
     here, there = room_of(one.file), room_of(one.target)
     room = ROOMS.get(here)
     if room is None or not there:
@@ -200,7 +200,7 @@ def _wrong(one: Import) -> Iterator[str]:
 
 
 def drawing(tree: Tree) -> str:
-    """Rooms in levels, then a table of what each imports."""
+    """Draw the rooms in levels, then a table of their imports."""
     level, arrows = dict.fromkeys(ROOMS, 1), room_arrows(tree)
     for name in ROOMS:  # one above the highest room that it imports
         level[name] = 1 + max((level[there] for here, there in arrows if here == name), default=0)
@@ -216,7 +216,7 @@ def drawing(tree: Tree) -> str:
 
 
 def figures(tree: Tree) -> dict[str, float]:
-    """Figures of the layout, for those who watch how it changes."""
+    """Count rooms, circles and other figures of the layout."""
     arrows, sizes = room_arrows(tree), Counter(map(room_of, tree.files))
     return {
         "rooms": len(ROOMS),

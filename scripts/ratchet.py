@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Count what may only become less; the numbers allowed stand in scripts/ratchet.toml.
+"""Count flaws whose number must not rise; scripts/ratchet.toml holds the numbers allowed.
 
-scripts/ratchet.py             counts and the worst offenders; exits 1 where a count rose
-scripts/ratchet.py RULE ...    every offender of these rules
-scripts/ratchet.py --write     lowers the numbers allowed to what was counted
+scripts/ratchet.py             prints counts and the worst offenders; exits 1 if a count rose
+scripts/ratchet.py RULE ...    prints every offender of these rules
+scripts/ratchet.py --write     lowers the numbers allowed to the counts
 scripts/ratchet.py --json      ends with one JSON line of counts
 
-A public name is one of a module's `__all__`, or a public method of a class that is. Its docstring
-needs numpydoc's sections for more than two parameters, and for any if it is longer than a line;
+A public name is listed in a module's `__all__`, or is a public method of a class that is. Its
+docstring needs numpydoc sections if it has more than two parameters, or any and several lines.
 `process`, `reset` and `warm_up` mean the same everywhere and never need them.
 """
 
@@ -34,19 +34,19 @@ RULES = {
     "long_functions": f"functions over {LINES} lines, docstring aside",
     "long_files": f"files over {FILE_LINES} lines",
     "undocumented": "public names without docstring, or with parameters missing, unknown, untyped",
-    "untold_returns": "public functions that need sections and do not tell what they return",
-    "shapeless_arrays": "public names that take, hold or return an array and do not tell its shape",
-    "untold_raises": "public names that raise what their docstring does not tell",
+    "untold_returns": "public functions that need sections and do not document what they return",
+    "shapeless_arrays": "public names that take, hold or return an array of undocumented shape",
+    "untold_raises": "public names that raise errors that their docstring does not name",
     "strict_types": "errors of mypy --strict in rt_decoder, kernels aside",
 }
 ONE_LINERS = ("process", "reset", "warm_up")
-UNTOLD = ("NotImplementedError", "AssertionError", "StopIteration")  # fine without a word
+UNTOLD = ("NotImplementedError", "AssertionError", "StopIteration")  # need no documentation
 SHAPE = re.compile(r"\([^()]*,[^()]*\)")  # (n,), (n, c)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Finding(NamedTuple):
-    """One thing too many; the larger `size`, the worse."""
+    """One offender; the larger `size`, the worse."""
 
     rule: str
     line: int
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
 
 
 class Public:
-    """A public function, method or class, and what its docstring leaves out."""
+    """A public function, method or class, and what its docstring lacks."""
 
     def __init__(self, node: ast.ClassDef | Function, lines: list[str]) -> None:
         self.node, self.text = node, ast.get_docstring(node) or ""
@@ -73,7 +73,7 @@ class Public:
         self.comments = {name: lines[one.lineno - 1] for name, one in self.fields.items()}
 
     def told(self, *sections: str) -> dict[str, str]:
-        """Type and text of what these sections name."""
+        """Return type and text of each name in these sections."""
         entries = [entry for section in sections for entry in self.doc[section]]
         return {
             name.lstrip("*"): f"{entry.type or '*' * ('*' in name)} {' '.join(entry.desc)}"
@@ -140,7 +140,7 @@ def parameters_of(function: Function) -> list[ast.arg]:
 
 
 def findings(text: str, *, kernel: bool = False, public: bool = True) -> list[Finding]:
-    """Everything too many in the text of a file; kernels may take many flat arrays."""
+    """Find all offenders in the text of a file; kernels may take many flat arrays."""
     tree, size = ast.parse(text), text.count("\n")
     found = [Finding("long_files", 1, f"{size} lines", size)] if size > FILE_LINES else []
     for node in ast.walk(tree):
@@ -181,7 +181,7 @@ def publics(tree: ast.Module) -> Iterator[tuple[str, ast.ClassDef | Function]]:
 
 
 def everything() -> list[tuple[str, Finding]]:
-    """(file, finding) of the whole repository."""
+    """Return (file, finding) of the whole repository."""
     found = []
     for top in ("rt_decoder", "calibration", "scripts"):
         for path in sorted((REPO / top).rglob("*.py")):

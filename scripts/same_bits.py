@@ -1,17 +1,17 @@
 """Prove that two checkouts compute the same bits, by their command lines alone.
 
-Nothing of the project is imported here: simulated and real recordings go through ``rt-decoder`` and
-``rt-calibrate`` of one checkout, each step in a process of its own with one thread, and what comes
-out is kept as digests: tensors and numbers of model files, every line of every log (in pushes of 7
-and of 64 samples), cleaned samples, converted files. Left out is what may change without a bit of
-the result: recipe, versions, format and hash of a model, and the times that stages took. Both runs
-have to be on one machine with the same packages: others round differently.
+Nothing of the project is imported here. Simulated and real recordings go through ``rt-decoder`` and
+``rt-calibrate`` of one checkout, each step in a separate process with one thread. The results are
+kept as digests: tensors and numbers of model files, every line of every log (in pushes of 7 and of
+64 samples), cleaned samples, converted files. Ignored is what may change although results do not:
+recipe, versions, format and hash of a model, and durations of stages. Both runs have to use the
+same machine and packages: others round differently.
 
     python scripts/same_bits.py --data DIR --write OUT.json [--checkout PATH] [--only CASE,CASE]
     python scripts/same_bits.py --compare BEFORE.json AFTER.json [--only CASE,CASE] [--json]
 
 `--data` holds ``muse``, ``eeglab_sample``, ``eegmat``, ``xdf`` and ``mne_lsl_samples``; the case
-``simulated`` needs none of them. A comparison ends with exit code 1 where anything differs.
+``simulated`` needs none of them. A comparison ends with exit code 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHUNKS = ("7", "64")
 IN_MODEL = ("info", "items", "references", "posterior", "certificate", "cleaning")
 PACKAGES = ("numpy", "scipy", "numba", "mne", "torch", "transformers")
 MOST_TOLD = 40  # differences printed
-# what the first version called a stage
+# names of stages in the first version, and today's
 RENAMED = {"line": "mains", "reference": "rereference"}
 PROBE = """\
 import json, rt_decoder, calibration
@@ -55,7 +55,7 @@ Facts = dict[str, Any]
 
 
 class Failure(Exception):
-    """What ends the program, in one sentence."""
+    """Ends the program with one sentence."""
 
 
 def prepare(case: str, data: Path, folder: Path) -> None:
@@ -85,7 +85,7 @@ def prepare(case: str, data: Path, folder: Path) -> None:
 
 
 def steps_of(case: str, data: Path, folder: Path) -> list[tuple[str, str, list[str]]]:
-    """Program, output and arguments of each step, with real paths."""
+    """Return program, output and arguments of each step, with real paths."""
     steps = []
     shared, *lines = CASES[case].splitlines()
     for line in lines:
@@ -104,7 +104,7 @@ def steps_of(case: str, data: Path, folder: Path) -> list[tuple[str, str, list[s
 
 
 def programs(checkout: Path, cache: Path) -> Callable[..., str]:
-    """Give what runs a program of the checkout and returns the last line that it prints."""
+    """Return a function that runs a program of the checkout and returns its last line of output."""
     settings = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
     settings |= {"HF_HUB_OFFLINE": "1", "RT_DECODER_CACHE": str(cache)}
     settings |= {"PYTHONPATH": str(checkout)}
@@ -115,7 +115,7 @@ def programs(checkout: Path, cache: Path) -> Callable[..., str]:
             command, capture_output=True, text=True, cwd=checkout, env=os.environ | settings
         )
         if ran.returncode:
-            why = (ran.stderr.strip() or "it said nothing").splitlines()[-1]
+            why = (ran.stderr.strip() or "no error message").splitlines()[-1]
             raise Failure(f"{name}: exit {ran.returncode}: {why}")
         return (ran.stdout.splitlines() or [""])[-1]
 
@@ -134,7 +134,7 @@ def programs(checkout: Path, cache: Path) -> Callable[..., str]:
 
 
 def run_case(case: str, checkout: Path, data: Path, folder: Path) -> dict[str, Any]:
-    """Facts of each part of the case, and the first readouts of each log."""
+    """Run a case; returns the facts of each part, and the first readouts of each log."""
     run = programs(checkout, folder / "cache")
     parts: dict[str, Facts] = {}
     shown: dict[str, list[str]] = {}
@@ -157,7 +157,7 @@ def run_case(case: str, checkout: Path, data: Path, folder: Path) -> dict[str, A
                 facts["table"] = sha(path.with_suffix(".tsv").read_bytes())
             if chunk:
                 shown[part] = [canonical(line) for line in read_log(path, "readout")[:3]]
-            if case == "simulated":  # the clock may add a boundary to the file that is hashed
+            if case == "simulated":  # the clock may add a chunk boundary to the hashed file
                 facts.pop("certificate.data_hash", None)
             parts[part] = facts
             print(f"  {part}: {len(facts)} facts", file=sys.stderr, flush=True)
@@ -177,7 +177,7 @@ def array_fact(array: np.ndarray) -> list[Any]:
 
 
 def flat(name: str, value: Any) -> Facts:
-    """Leaves of nested mappings by their path; what is long by its hash and its beginning."""
+    """Flatten nested mappings to {path: leaf}; a long leaf becomes its hash and its beginning."""
     if isinstance(value, dict) and value:
         return {k: v for key in value for k, v in flat(f"{name}.{key}", value[key]).items()}
     text = canonical(value)
@@ -201,7 +201,7 @@ def read_log(path: Path, kind: str = "") -> list[dict[str, Any]]:
 
 
 def log_facts(path: Path) -> Facts:
-    """Every line between header and footer, by kind, and the order in which they came."""
+    """Hash every line between header and footer, by kind, and their order."""
     header, *body, footer = read_log(path)
     facts: Facts = {"all lines in order": sha("\n".join(map(canonical, body)))}
     for line in body:
@@ -242,13 +242,13 @@ FACTS |= {".fif": fif_facts, ".xdf": xdf_facts}
 
 
 def write(checkout: Path, data: Path, out: Path, cases: list[str]) -> None:
-    """Compute the digests and write them, whole or not at all."""
+    """Compute the digests and write them atomically."""
     if not (checkout / "rt_decoder").is_dir():
         raise Failure(f"need a checkout with rt_decoder, got {checkout}")
     if not out.absolute().parent.is_dir():
         raise Failure(f"there is no folder {out.parent} to write to")
     for case in cases:
-        steps_of(case, data, Path())  # says at once what is missing
+        steps_of(case, data, Path())  # fails at once if a recording is missing
     found: dict[str, Any] = {"packages": {name: version(name) for name in PACKAGES}, "cases": {}}
     for case in cases:
         start = monotonic()
@@ -265,7 +265,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise Failure(f"{path} is no JSON: {error}") from None
+        raise Failure(f"{path} is not JSON: {error}") from None
     if not isinstance(found, dict) or not {"packages", "cases"} <= set(found):
         raise Failure(f"{path} was not written by this program")
     for case in found["cases"].values():
@@ -274,7 +274,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def renamed(facts: Facts) -> Facts:
-    """Facts with the names that stages have today."""
+    """Replace old names of stages in facts by today's."""
     names = "|".join(RENAMED)
     keys = {key: re.sub(rf"(cleaning)\.({names})\b", _today, key) for key in facts}
     return {
@@ -288,7 +288,7 @@ def _today(match: re.Match[str]) -> str:
 
 
 def told(one: Any, two: Any) -> str:
-    """One difference, short; of long lists the first place where they part."""
+    """Describe a difference briefly; for long lists, the first place at which they differ."""
     if isinstance(one, list) and isinstance(two, list) and max(len(one), len(two)) > 3:
         places = [k for k, pair in enumerate(zip(one, two, strict=False)) if pair[0] != pair[1]]
         where = f", the first at {places[0]}" if places else ""
@@ -297,7 +297,7 @@ def told(one: Any, two: Any) -> str:
 
 
 def compare(before: dict[str, Any], after: dict[str, Any], cases: list[str]) -> dict[str, Any]:
-    """Print a table of all parts, then what differs; gives both as one dict."""
+    """Print a table of all parts, then the differences; returns both as a dict."""
     rows: list[dict[str, Any]] = []
     different: dict[str, str] = {}
     print(f"{'part':<50} {'facts':>6} {'different':>9}")
@@ -328,7 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of recordings")
     parser.add_argument("--write", type=Path, metavar="OUT", help="compute digests, write them")
-    parser.add_argument("--checkout", type=Path, default=REPO, help="whose programs to run")
+    parser.add_argument("--checkout", type=Path, default=REPO, help="checkout to run")
     parser.add_argument("--compare", type=Path, nargs=2, metavar=("BEFORE", "AFTER"))
     parser.add_argument("--only", default=",".join(CASES), help=f"some of {', '.join(CASES)}")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")

@@ -1,11 +1,11 @@
-"""What `same_bits` runs: the steps of each case, and the files that they need."""
+"""Cases of `same_bits`: the steps of each, and the files that they need."""
 
 from __future__ import annotations
 
 __all__ = ["CASES", "FILES"]
 
-# Of each case the options of every step, then the steps: program, file that it writes, arguments.
-# @NAME is a file of the case, data/PATTERN files below --data. What no step writes, `prepare` does.
+# For each case: options of every step, then the steps: program, file that it writes, arguments.
+# @NAME is a file of the case, written by a step or by `prepare`; data/PATTERN are files in --data.
 CASES = {
     "simulated": """
         simulate first.xdf --words 400 --seconds 720

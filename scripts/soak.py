@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Decode a live stream for a long time, and tell whether anything grows, leaks or gets lost.
+"""Decode a live stream for a long time, and report whether anything grows, leaks or gets lost.
 
 Another process sends a simulated participant and markers over real LSL; a session in this process
-decodes them with a random model, with log and record on. Every half a minute a line says where
-things stand. It fails if resident memory has grown by a mebibyte or more since the first two
-minutes (the difference of the medians over the first minute after them and over the last minute, or
-a third of the time where that is less), if there are more file descriptors or threads, if anything
-was dropped, or if a sample or a marker is not accounted for. Ctrl-C ends it early, in good order.
+decodes them with a random model, with log and record on. A line every half minute shows the state.
+It fails if resident memory grows by a mebibyte or more, if there are more file descriptors or
+threads, if anything is dropped, or if a sample or marker is unaccounted for. Growth is the median
+over the last minute minus that over the first minute after the first two (or over a third of that
+time each, if it is short). Ctrl-C ends it early, with a report.
 
     python scripts/soak.py [--minutes 20] [--channels 64] [--sfreq 1000] [--json]
 """
@@ -38,7 +38,7 @@ LOOK_EVERY_S = 1.0
 
 
 class Look(NamedTuple):
-    """The process at one moment."""
+    """State of the process at one moment."""
 
     since: float  # s since the first sample
     rss_kib: int
@@ -53,14 +53,14 @@ def look(since: float) -> Look:
 
 
 class Counts:
-    """Counts on the way of the samples through a session; nothing is kept of them."""
+    """Counts samples on their way through a session, without keeping any."""
 
     def __init__(self, session: Any, number: int) -> None:
         from pylsl import local_clock
 
         self.received = self.broken = self.came_in = self.decoded = self.flagged = 0
         self.oldest = (
-            0.0  # s, of a newest sample when it reached the pipeline, since the last report
+            0.0  # s, age of a newest sample at the pipeline, largest since the last report
         )
         self.first = 0.0
         pipeline = session.decoder.pipeline
@@ -105,7 +105,7 @@ class Sender:
                 source_id, str(n_channels), str(sfreq), str(n),
             ],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPO,
-            start_new_session=True,  # Ctrl-C is for this process, which ends it in good order
+            start_new_session=True,  # Ctrl-C reaches only this process, which then stops the sender
         )  # fmt: skip
         self._reader = threading.Thread(target=self._listen)
         self._reader.start()
@@ -170,7 +170,7 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 class Ended:
-    """Whether the session is to end: all that was sent is here, or nothing more will come."""
+    """Tells the session to end: everything sent has arrived, or nothing more will come."""
 
     def __init__(self, sender: Sender, counts: Counts, session: Any, asked: Any) -> None:
         self._sender, self._counts, self._session, self._asked = sender, counts, session, asked
@@ -190,7 +190,7 @@ class Ended:
 
 
 class Watch:
-    """A thread that looks at the process, and reports."""
+    """A thread that watches the process and prints reports."""
 
     def __init__(self, session: Any, counts: Counts, interval: float) -> None:
         self.looks: list[Look] = []
@@ -232,7 +232,7 @@ def judge(
     args: argparse.Namespace, looks: list[Look], counts: Counts, told: dict[str, Any],
     footer: dict[str, Any], n_dropped: int, session: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """What was measured, and in `failed` what went wrong; the one place that judges."""
+    """Judge the run: returns the figures, and in `failed` what went wrong. Nothing else judges."""
     sent, marked = told.get("n_sent"), told.get("n_markers")
     in_framer = counts.came_in - counts.decoded - counts.flagged
     in_align = counts.received - counts.came_in
@@ -269,7 +269,7 @@ def judge(
 
 
 def growth(looks: list[Look], settle: float) -> dict[str, int] | None:
-    """Medians over the last stretch less those over the first after `settle` s; None if too short."""
+    """Medians over the last stretch minus those over the first after `settle` s; None if short."""
     settled = [one for one in looks if one.since >= settle]
     if len(settled) < 6:
         return None
@@ -291,8 +291,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--channels", type=int, default=64, help="EEG channels, 4 to 64")
     parser.add_argument("--sfreq", type=float, default=1000.0, help="Hz")
-    parser.add_argument("--settle", type=float, default=120.0, help="s before memory is compared")
-    parser.add_argument("--interval", type=float, default=30.0, help="s between lines")
+    parser.add_argument("--settle", type=float, default=120.0, help="s until memory is compared")
+    parser.add_argument("--interval", type=float, default=30.0, help="s between reports")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     args = parser.parse_args()
     if not sys.platform.startswith("linux"):
@@ -304,7 +304,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rt_decoder-soak-") as folder:
         seen = soak(args, Path(folder))
     if seen["growth"] is None:
-        print("too short to say whether memory grows")
+        print("too short to judge whether memory grows")
     print(f"failed: {'; '.join(seen['failed']) or 'nothing'}")
     if args.json:
         print(json.dumps(seen, allow_nan=False))

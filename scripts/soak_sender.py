@@ -1,9 +1,9 @@
-"""The other process of `scripts/soak.py`: a simulated amplifier and its markers, for hours.
+"""Send a simulated amplifier and its markers for hours; `scripts/soak.py` starts this process.
 
-It sends ten seconds of a simulated participant forwards, then backwards, and so on, so that nothing
-jumps where they meet. One more channel holds the number of each sample; every half a minute 50 ms
-are not numbers. It says how many samples it has sent, stops when it is told to, and ends when its
-input ends.
+It sends ten seconds of a simulated participant forwards, then backwards, and so on, so that the
+signal has no jumps. One more channel holds the number of each sample; every half minute 50 ms are
+NaN. A line on standard input stops it; it then reports how many samples it has sent, and ends when
+its input ends.
 
     python scripts/soak_sender.py SOURCE_ID CHANNELS SFREQ N_SAMPLES
 """
@@ -34,11 +34,11 @@ PIECE_S = 10.0
 BLOCK_S = 0.02
 MARKER_EVERY_S = 1.0
 BAD_EVERY_S, BAD_S = 30.0, 0.05
-WAIT_S = 60.0  # for whoever reads
+WAIT_S = 60.0  # for consumers
 
 
 def make_recording(n_channels: int, sfreq: float) -> Recording:
-    """What is sent again and again; here channel `NUMBER` is empty."""
+    """Simulate the piece that is repeated; its channel `NUMBER` is empty."""
     participant = Participant(VECTORS, WORDS, n_channels=n_channels, sfreq=sfreq)
     simulation = participant.simulate(duration=PIECE_S, seed=1, components=False)
     info, n = simulation.info, len(simulation.data)
@@ -51,7 +51,7 @@ def make_recording(n_channels: int, sfreq: float) -> Recording:
 
 
 def block_of(data: np.ndarray, first: int, stop: int, sfreq: float) -> np.ndarray:
-    """Samples `first` to `stop` - 1 of the endless stream."""
+    """Return samples `first` to `stop` - 1 of the endless stream."""
     numbers = np.arange(first, stop)
     place = numbers % (2 * len(data))
     block = data[np.minimum(place, 2 * len(data) - 1 - place)]
@@ -79,7 +79,7 @@ def send(source_id: str, n_channels: int, sfreq: float, n: int) -> None:
         if due <= sent:
             stop.wait(BLOCK_S)
             continue
-        due = min(due, sent + round(sfreq))  # after a pause: a second at a time
+        due = min(due, sent + round(sfreq))  # after a pause, at most a second at a time
         block = block_of(recording.data, sent, due, sfreq)
         outlet.push_chunk(block, (start + np.arange(sent, due) / sfreq).tolist())
         sent = due
@@ -89,11 +89,11 @@ def send(source_id: str, n_channels: int, sfreq: float, n: int) -> None:
             marked += 1
         stop.wait(BLOCK_S)
     say(n_sent=sent, n_markers=marked)
-    gone.wait(WAIT_S)  # the outlet stays until all is read
+    gone.wait(WAIT_S)  # keep the outlet until all is read
 
 
 def listen(stop: threading.Event, gone: threading.Event) -> None:
-    sys.stdin.readline()  # any line means stop, and so does the end
+    sys.stdin.readline()  # any line, or the end of the input, means stop
     stop.set()
     sys.stdin.read()
     gone.set()

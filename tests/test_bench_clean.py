@@ -35,7 +35,7 @@ def test_the_chain_is_the_one_named(stages):
     assert stages["heartbeat"].template.shape == (800, 12)
 
 
-def test_the_chain_takes_artifacts_out(stages):
+def test_the_chain_removes_artifacts(stages):
     loud, quiet = (
         _size(stages, bench.recording(12, 8.0, seed=2, quiet=quiet).data) for quiet in (False, True)
     )
@@ -54,7 +54,7 @@ def _size(stages, data):
     return np.sqrt(np.mean(np.concatenate(out[300:]) ** 2))
 
 
-def test_a_race_tells_all_times(stages):
+def test_a_race_reports_all_times(stages):
     data = bench.recording(12, 6.0, seed=2).data
     row = bench._race(stages, data, 20, None, TINY)
     assert row["us"] > 0

@@ -1,4 +1,4 @@
-"""Names, types and units: as declared, or by hand."""
+"""Names, types and units of channels: as declared by the stream, or set by the user."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def table(tmp_path, text):
     return path
 
 
-def test_types_are_understood_whatever_their_case_and_the_streams_fills_in():
+def test_types_ignore_case_and_default_to_that_of_the_stream():
     info = declared_info(
         250.0,
         [
@@ -48,7 +48,7 @@ def test_a_missing_or_unknown_unit_is_refused_unless_given_by_hand(unit, tmp_pat
     assert declared_info(250.0, declared, channels=by_hand, units="V").units == ("mV",)
 
 
-def test_a_unit_by_hand_reaches_only_what_can_have_it():
+def test_a_unit_by_hand_applies_to_types_that_can_have_it():
     declared = [Declared("Cz", "eeg", "V"), Declared("M", "mag", "fT"), Declared("S", "stim", "")]
     assert declared_info(1.0, declared, units="microvolts").units == ("microvolts", "fT", "n/a")
     assert declared_info(1.0, declared, units="n/a").units == ("n/a",) * 3
@@ -92,7 +92,7 @@ def test_a_table_row_without_its_channel_is_refused(tmp_path):
         declared_info(1.0, [Declared("Cz", "eeg", "V")], channels=by_hand)
 
 
-def test_a_stream_that_says_nothing_is_eeg_and_needs_a_unit():
+def test_a_stream_that_declares_nothing_is_eeg_and_needs_a_unit():
     silent = [Declared("a"), Declared("b")]
     with pytest.raises(ValueError, match="unit"):
         declared_info(250.0, silent)

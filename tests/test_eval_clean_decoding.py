@@ -70,7 +70,7 @@ def test_claims():
     assert verdict("", little) is None
 
 
-def test_chance_is_what_permuted_words_reach():
+def test_p_comes_from_permuted_words():
     some = range(40)
     assert judge.above_chance([decoded(some, some, hits=True)] * 2) == 1 / 1000
     p = [judge.above_chance([decoded(some, some)], 99) for _ in range(60)]

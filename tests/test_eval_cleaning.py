@@ -1,4 +1,4 @@
-"""The judge of cleaning: its figures mean what they say, and its scenes are as severe as they should."""
+"""The evaluation of cleaning: its figures follow their definitions, its scenes are severe enough."""
 
 import sys
 from pathlib import Path
@@ -125,7 +125,7 @@ def test_peaks_of_a_course():
     assert metrics.peaks(course).tolist() == [10, 70]
 
 
-def test_rivals_leave_what_they_cannot_know_and_take_what_they_can(scene):
+def test_rivals_remove_what_references_explain(scene):
     info = scene.info
     seen = scenes.filtered(scene.data, info.sfreq)
     c = scenes.n_data(info)
@@ -148,7 +148,7 @@ def test_recursive_least_squares_ends_at_the_batch_solution():
     assert np.abs(left).max() < 0.03
 
 
-def test_who_passes():
+def test_goals_and_their_best_rivals():
     goal = goals.GOALS["heart_db"]
     assert goals.passes(goal, 11.0)  # the goal beyond is 12
     assert not goals.passes(goal, 10.9)
@@ -170,7 +170,7 @@ def test_who_passes():
 
 
 @pytest.mark.slow
-def test_severity_is_the_one_that_the_goals_were_set_on():
+def test_severity_is_that_for_which_the_goals_were_set():
     from cleaning.run import severity
 
     found = [severity(scenes.cleaning_scene(seed, pop_every=12.0)) for seed in range(5)]

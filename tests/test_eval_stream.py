@@ -66,7 +66,7 @@ def labels(file: Path) -> list[str]:
 @pytest.mark.lsl
 @pytest.mark.realdata
 @pytest.mark.slow
-def test_flicker_is_decoded_live_in_runs_that_calibrated_nothing(
+def test_flicker_is_decoded_live_in_held_out_runs(
     runs: dict[Path, dict[str, Any]],
 ) -> None:
     flicker = {file: found for file, found in runs.items() if found["task"] == "SSVEP"}
@@ -112,11 +112,11 @@ def test_every_trial_counts_and_one_without_an_answer_is_wrong(script: ModuleTyp
         script.answers(recording, readouts + readouts, names)
 
 
-def test_balanced_accuracy_weighs_items_and_not_trials(script: ModuleType) -> None:
+def test_balanced_accuracy_weighs_all_items_alike(script: ModuleType) -> None:
     assert script.balanced(np.array(list("aaab")), np.array(list("aabb"))) == (2 / 3 + 1) / 2
 
 
-def test_p_is_the_binomial_tail_at_and_above_what_was_found(script: ModuleType) -> None:
+def test_p_is_the_binomial_tail_at_and_above_the_result(script: ModuleType) -> None:
     assert script.tail(3, 3, 0.5) == pytest.approx(1 / 8)
     assert script.tail(0, 3, 0.5) == pytest.approx(1)
     assert script.tail(2, 3, 0.5) == pytest.approx(4 / 8)

@@ -1,4 +1,4 @@
-"""Faults: their grammar, what they do to a timeline, and what they do to real processes over LSL."""
+"""Faults: their grammar, their effects on a timeline, and on real processes over LSL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.lsl_loopback import wait_for
 from tests.small import call, finish, start
 
 SFREQ = 250.0
-ISSUE = (
+MANY = (
     "loss=0.1s@10,stall=2s@20,step=+0.5s@30,nan=50ms@50,rail=1s@55,kill=5s@60,permute@80,"
     "jitter=4ms,burst=16,drift=200ppm"
 )
@@ -40,8 +40,8 @@ ISSUE = (
 # --- the grammar
 
 
-def test_the_issue_is_understood() -> None:
-    assert {fault.kind: fault[1:] for fault in parse_faults(ISSUE)} == {
+def test_many_faults_in_one_text() -> None:
+    assert {fault.kind: fault[1:] for fault in parse_faults(MANY)} == {
         "loss": (0.1, 10.0), "stall": (2.0, 20.0), "step": (0.5, 30.0), "nan": (0.05, 50.0),
         "rail": (1.0, 55.0), "kill": (5.0, 60.0), "permute": (1.0, 80.0), "jitter": (0.004, 0.0),
         "burst": (16.0, 0.0), "drift": (pytest.approx(2e-4), 0.0),
@@ -60,7 +60,7 @@ def test_the_issue_is_understood() -> None:
         ("unit@3", Fault("unit", 1.0, 3.0)),
     ],
 )
-def test_each_form(spec: str, fault: Fault) -> None:
+def test_each_form_of_a_fault(spec: str, fault: Fault) -> None:
     assert parse_faults(spec) == (fault,)
 
 
@@ -91,8 +91,8 @@ def test_faults_come_in_order_of_time_and_may_repeat() -> None:
         ("burst=1.5", "whole number"),
         ("drift=20000ppm", "at most 10000ppm"),
         ("loss=" + "9" * 400 + "s@1", "need a number"),
-        ("kill=5s@60,permute@62", "need kill@60 over before permute@62"),
-        ("permute@60,hang=1s@60.5", "need permute@60 over before hang@60.5"),
+        ("kill=5s@60,permute@62", "need kill@60 to end before permute@62"),
+        ("permute@60,hang=1s@60.5", "need permute@60 to end before hang@60.5"),
     ],
 )
 def test_a_bad_spec_is_refused(spec: str, why: str) -> None:
@@ -105,7 +105,7 @@ PIECES = ["loss", "kill", "burst", "permute", "drift", "=", "@", ",", "1", "9" *
 
 @settings(max_examples=300, deadline=1000)
 @given(st.text() | st.lists(st.sampled_from(PIECES)).map("".join))
-def test_the_parser_gives_faults_or_a_sentence(spec: str) -> None:
+def test_any_text_is_parsed_or_refused_in_one_sentence(spec: str) -> None:
     try:
         faults = parse_faults(spec)
     except ValueError as error:
@@ -221,12 +221,12 @@ def test_a_burst_is_sent_when_its_last_is_due() -> None:
     np.testing.assert_array_equal(planned("unit@1", chunk=7).due[:8], [*[6 / 250] * 7, 13 / 250])
 
 
-def test_deaths_divide_lives() -> None:
+def test_each_death_starts_another_process() -> None:
     plan = planned("kill=1s@2,permute@4,hang=1s@6")
     assert np.bincount(plan.life).tolist() == [500, 250, 750]
 
 
-def test_nothing_happens_after_the_end() -> None:
+def test_a_fault_after_the_end_is_refused() -> None:
     with pytest.raises(ValueError, match=r"within the recording's 7\.996 s, got loss@8"):
         planned("loss=1s@8")
 
@@ -272,7 +272,7 @@ def test_each_life_builds_on_the_one_before() -> None:
     assert lives(INFO, parse_faults("rate=300@3"))[1].info.sfreq == 300.0
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_a_fault_that_the_channels_do_not_allow_is_refused() -> None:
     with pytest.raises(ValueError, match="two channels"):
         lives(INFO.pick([0]), parse_faults("permute@3"))
     with pytest.raises(ValueError, match="need a unit to change"):
@@ -396,7 +396,7 @@ def reading(source_id: str) -> Iterator[Callable[..., Reader]]:
 
 @pytest.mark.slow
 @pytest.mark.lsl
-def test_what_was_planned_arrives(reading: Callable[..., Reader]) -> None:
+def test_the_planned_samples_and_stamps_arrive(reading: Callable[..., Reader]) -> None:
     spec = "loss=0.1s@0.5,stall=0.4s@1,step=+0.5s@2,jitter=1ms"
     reader = reading(spec, seed=7)
     result = reader.finish()
@@ -418,7 +418,7 @@ def test_what_was_planned_arrives(reading: Callable[..., Reader]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.lsl
-def test_the_dead_come_back(reading: Callable[..., Reader]) -> None:
+def test_a_killed_process_comes_back(reading: Callable[..., Reader]) -> None:
     reader = reading("kill=0.5s@0.6,permute@2", seconds=4.5)
     result = reader.finish()
     kill, permute = result.faults
@@ -456,7 +456,7 @@ def test_a_stopped_process_goes_on(reading: Callable[..., Reader]) -> None:
 @pytest.mark.slow
 @pytest.mark.lsl
 @pytest.mark.parametrize("spec", ["hang=60s@0.2", "kill=60s@0.2"])
-def test_a_stop_leaves_no_process(
+def test_a_stopped_replay_leaves_no_process(
     reading: Callable[..., Reader], spec: str, source_id: str
 ) -> None:
     reader = reading(spec)

@@ -178,7 +178,7 @@ def test_channels_and_units(server, tmp_path):
         (1000.0, 2, names_chunk(["a", "a"]), "unique"),
     ],
 )
-def test_a_header_of_no_use_is_refused(server, sfreq, n_channels, chunks, message):
+def test_an_invalid_header_is_refused(server, sfreq, n_channels, chunks, message):
     server.put_header(sfreq, n_channels, chunks=chunks)
     with pytest.raises(ValueError, match=message):
         FieldTripSource(server.address, units="V")
@@ -239,7 +239,7 @@ def test_events_that_the_server_forgot_are_counted(server):
         assert [m.label for m in wait_for(markers.pull)] == ["after"]
 
 
-def test_an_event_whose_sample_was_left_at_now_happened_now(server):
+def test_an_event_at_sample_now_happened_now(server):
     with opened(server) as source:
         markers = source.markers()
         server.put_data(numbered(0, 20))
@@ -289,7 +289,7 @@ def simulate(seconds, *, rate=1000.0, jitter=1e-3, block=28, extra=lambda taken:
 
 
 @pytest.mark.parametrize("rate", [1000.0, 1001.0, 999.0])
-def test_the_line_is_smooth_and_low(rate):
+def test_the_clock_line_is_smooth_and_below_the_arrivals(rate):
     error, clock = simulate(40, rate=rate)
     assert np.ptp(error[2000:]) < 0.5  # arrivals scatter by several samples
     assert np.ptp(error[5000:]) < 0.3
@@ -318,13 +318,13 @@ def test_a_pause_of_the_acquisition_is_a_step_of_its_length(pause):
     assert abs(error[-5000:].mean() - error[5000:19_000].mean() - 1000 * pause) < 0.5
 
 
-def test_a_late_beginning_is_mended_by_the_next_block():
+def test_the_next_block_corrects_a_late_beginning():
     error, _ = simulate(5, extra=lambda t: 0.3 * (t < 0.03))
     assert error[0] > 299
     assert np.abs(error[100:]).max() < 2
 
 
-def test_times_given_out_stay(server):
+def test_delivered_times_never_change(server):
     from rt_decoder.sources.fieldtrip.clock import SampleClock
 
     clock = SampleClock(100.0)
@@ -377,7 +377,7 @@ def test_closing_does_not_wait_for_a_frozen_server(server):
         began = time.monotonic()
         source.close()
         assert time.monotonic() - began < 2.0
-        with pytest.raises(StreamLost, match="was left"):
+        with pytest.raises(StreamLost, match="was closed"):
             source.pull(0.0)
 
 
@@ -450,7 +450,7 @@ def test_a_header_that_changed_before_open_is_refused(server):
 
 
 @pytest.mark.slow
-def test_a_session_goes_through_a_new_measurement():
+def test_a_session_survives_a_new_measurement():
     """Same contract, channels permuted: decoded by name. Another contract: refused."""
     recording = small_recording(seconds=20.0)
     model = random_model(recording, small_recipe())
@@ -526,7 +526,7 @@ def test_bad_addresses(address):
         parse_address(address)
 
 
-def test_no_server_is_said_in_time():
+def test_a_missing_server_is_reported_in_time():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     began = time.monotonic()
@@ -601,7 +601,7 @@ def test_neuromag_header_gives_types_units_and_positions(server, tmp_path, order
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_damaged_neuromag_header_is_survived(tmp_path, cut, noise, at):
+def test_a_damaged_neuromag_header_raises_nothing(tmp_path, cut, noise, at):
     from rt_decoder.sources.fieldtrip.header import neuromag_channels
 
     whole, _ = neuromag_chunk(tmp_path)
@@ -661,7 +661,7 @@ replies = st.one_of(
     st.lists(replies, min_size=1, max_size=4), st.sampled_from(["header", "wait", "data", "events"])
 )
 @settings(max_examples=150, deadline=None)
-def test_whatever_a_server_says_the_client_answers_or_gives_up(answers, what):
+def test_the_client_answers_or_gives_up_on_any_reply(answers, what):
     with Babbler(answers) as address:
         client = client_module.BufferClient(*parse_address(address), 0.05)
         requests = {
@@ -688,7 +688,7 @@ HEADER = framed(protocol.GET_OK, struct.pack("3If2I", 2, 10, 0, 100.0, 9, 0))
 
 @given(st.lists(replies, max_size=4), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_whatever_a_server_says_the_source_ends_in_its_own_errors(answers, n):
+def test_the_source_raises_only_its_own_errors_on_any_reply(answers, n):
     count = framed(protocol.WAIT_OK, struct.pack("2I", n, n))
     with Babbler([HEADER, HEADER, count, *answers]) as address:
         source = FieldTripSource(address, units="V", reply_timeout=0.05)

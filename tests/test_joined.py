@@ -1,4 +1,4 @@
-"""References joined from other streams: values, chunking, dropouts, lateness, loss, the record."""
+"""Auxiliary streams joined to the main one: values, cuts, dropouts, lateness, loss, the record."""
 
 from __future__ import annotations
 
@@ -349,7 +349,7 @@ def test_a_clock_that_was_set_back_starts_afresh() -> None:
     np.testing.assert_allclose(got, [0.5, np.nan, 3.5, 4.5, np.nan], atol=1e-9)
 
 
-def test_a_sample_asked_for_exactly_is_given_exactly() -> None:
+def test_a_lookup_at_the_time_of_a_sample_returns_that_sample() -> None:
     """Also at the edge of a dropout, and beside a NaN."""
     times = np.array([0.0, 0.01, 0.02, 0.5])
     values = np.array([1.0, 2.0, np.nan, 4.0])
@@ -428,7 +428,7 @@ def test_main_samples_are_untouched_and_memory_is_kept() -> None:
     assert len(stamps) == 0
 
 
-def test_main_stamps_at_a_wrong_rate_are_left_to_their_reader() -> None:
+def test_main_stamps_at_a_wrong_rate_do_not_stop_the_join() -> None:
     case = Case(100.0, 20.0)
     case.main._stamps = 10.0 + (case.main_times - 10.0) * 1.1
     case.main._arrive = case.main._stamps
@@ -569,7 +569,7 @@ def test_defaults_follow_a_slow_reference() -> None:
     assert (reference.delay, reference.limit) == pytest.approx((0.2, 0.3))
 
 
-def test_what_comes_back_is_compared() -> None:
+def test_a_returning_stream_must_have_the_same_layout() -> None:
     want = reference_info(100.0, "resp", "ecg")
     columns = same_layout(want.pick([1, 0]), want)
     assert columns is not None

@@ -1,4 +1,4 @@
-"""Percentiles that fit in fixed memory."""
+"""Percentiles of durations in fixed memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_percentiles_are_within_a_bin(durations: list[float], q: float) -> None:
     assert histogram.percentile(q) <= histogram.max_ns
 
 
-def test_nothing_added_says_nothing() -> None:
+def test_an_empty_histogram_has_no_percentiles() -> None:
     histogram = Histogram()
     assert histogram.summary(1e3) == {"p50": None, "p95": None, "p99": None, "max": None}
     histogram.add(-5)

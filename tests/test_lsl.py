@@ -88,7 +88,7 @@ def test_every_format_arrives_exactly(source_id: str, fmt: str) -> None:
     np.testing.assert_array_equal(got, stamps)
 
 
-def test_description_survives(source_id: str) -> None:
+def test_the_description_arrives_unchanged(source_id: str) -> None:
     outlet = data_outlet("described", INFO, source_id)
     source = LslSource(resolve(source_id=source_id))
     for field in ("sfreq", "ch_names", "ch_types", "units"):
@@ -271,7 +271,7 @@ def test_numeric_markers(source_id: str, fmt: str) -> None:
     assert [m.label for m in pull_markers(markers, len(expected))] == expected
 
 
-def test_numbers_at_a_regular_rate_are_a_trigger_line(source_id: str) -> None:
+def test_numbers_at_a_regular_rate_are_a_trigger_channel(source_id: str) -> None:
     outlet, markers = marker_stream(source_id, "int16", sfreq=100.0)
     line = np.array([0, 0, 4, 4, 4, 0, 4, 5, 5, 0], np.int16)
     outlet.push_chunk(np.stack((line, line), 1), (100 + np.arange(10) / 100).tolist())
@@ -408,7 +408,7 @@ def test_a_silent_stream_is_replaced_only_by_another_outlet(source_id: str) -> N
 
 
 @pytest.mark.slow
-def test_another_stream_is_no_replacement(source_id: str) -> None:
+def test_only_the_same_stream_replaces_a_silent_one(source_id: str) -> None:
     """Whatever is selected: a replacement has the name of what it replaces."""
     outlet = data_outlet(source_id, INFO, source_id)
     streams = LslStreams({"predicate": f"starts-with(source_id,'{source_id}')"})

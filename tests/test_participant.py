@@ -1,4 +1,4 @@
-"""The simulated participant: what it is made of adds up, and is where it should be."""
+"""The simulated participant: components add up and have the right sizes and topographies."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_components_sum_to_the_data(recording):
     assert np.isfinite(recording.data).all()
 
 
-def test_seeds():
+def test_one_seed_is_one_recording():
     person = participant()
     first = person.simulate(n_words=5, seed=1)
     again = participant().simulate(n_words=5, seed=1, components=False)
@@ -92,7 +92,7 @@ def test_one_person_under_caps_of_different_size():
     )
 
 
-def test_without_artifacts_the_brain_is_all_there_is_and_the_same(recording):
+def test_artifacts_do_not_change_the_brain(recording):
     clean = participant(n_channels=64, references=True, artifacts=0)
     clean = clean.simulate(duration=240.0, seed=1)
     assert tuple(clean.components) == BRAIN
@@ -139,7 +139,7 @@ def test_evoked_component_is_the_sum_of_the_responses():
 
 
 @pytest.mark.parametrize("snr", [0.0, 0.5])
-def test_snr_is_what_it_says(snr):
+def test_snr_of_the_response_is_the_one_requested(snr):
     person = participant(n_channels=64, snr=snr)
     responses = np.stack([person.evoked(vector) for vector in VECTORS])
     specific = responses - responses.mean(0)  # over the vocabulary: what all items share
@@ -231,7 +231,7 @@ def test_muscle_is_temporal_fast_and_rare(recording):
 
 
 @pytest.mark.parametrize("line_freq", [50.0, 60.0])
-def test_line(line_freq):
+def test_mains(line_freq):
     recording = participant(line_freq=line_freq).simulate(duration=20.0)
     part = recording.components["mains"]
     freqs, power = welch(part, 250.0, nperseg=1000, axis=0)
@@ -383,7 +383,7 @@ def test_electrodes_pop():
     np.testing.assert_array_equal(sum(recording.components.values()), recording.data)
 
 
-def test_eyes_do_as_they_are_told():
+def test_eyes_follow_cues():
     cues = [("rest", 10.0, 20.0), ("blink", 20.0, 30.0), ("saccade", 30.0, 40.0)]
     recording = scene({}).simulate(duration=60.0, cues=cues)
     told = [(m.label, m.time) for m in recording.events if m.label.startswith("cue/")]

@@ -157,14 +157,14 @@ def test_it_waits_for_both_streams(source_id: str) -> None:
     assert sender.result is not None
 
 
-def test_without_markers_the_data_start_it(source_id: str) -> None:
+def test_without_markers_it_waits_for_the_data_only(source_id: str) -> None:
     recording = make_recording(50, 250.0)
     with sending(recording, source_id, markers=()):
         data, _ = Reader(source_id, with_markers=False).until(50)
     np.testing.assert_array_equal(data, recording.data)
 
 
-def test_after_the_wait_the_data_alone_will_do(source_id: str) -> None:
+def test_after_the_wait_a_consumer_of_the_data_is_enough(source_id: str) -> None:
     recording = make_recording(50, 250.0)
     with sending(recording, source_id, wait_for_consumers=1.0) as sender:
         data, _ = Reader(source_id, with_markers=False).until(50)
@@ -172,7 +172,7 @@ def test_after_the_wait_the_data_alone_will_do(source_id: str) -> None:
     assert sender.result is not None
 
 
-def test_nobody_listens(source_id: str) -> None:
+def test_a_stream_without_consumers_times_out(source_id: str) -> None:
     recording = make_recording(50, 250.0)
     with pytest.raises(TimeoutError, match="need a consumer of stream 'rec'"):
         replay(recording, name="rec", source_id=source_id, wait_for_consumers=0.05)
@@ -215,7 +215,7 @@ def test_a_marker_follows_its_sample_at_once(source_id: str, monkeypatch) -> Non
 
 
 @pytest.mark.slow
-def test_it_lingers_until_all_is_read_then_closes(source_id: str) -> None:
+def test_it_closes_only_after_all_is_read(source_id: str) -> None:
     recording = make_recording(50, 500.0)
     with sending(recording, source_id, linger=0.5):
         reader = Reader(source_id)

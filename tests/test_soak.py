@@ -37,7 +37,7 @@ def test_growth_is_of_what_comes_after_the_settling():
     assert growth(looks(200_000 + 0 * seconds)[:100], 120.0) is None
 
 
-def test_what_is_sent_has_no_seams_and_counts_itself():
+def test_the_endless_stream_has_no_jumps_and_numbers_its_samples():
     data = np.column_stack((np.arange(100.0), np.zeros(100)))  # rises by 1 a sample
     block = block_of(data, 0, 10_000, 100.0)
     np.testing.assert_array_equal(block[:, 1], np.arange(10_000))

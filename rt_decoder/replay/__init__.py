@@ -1,1 +1,1 @@
-"""A recording as a live stream, with faults on request."""
+"""Send a recording as a live stream, with faults on request."""

@@ -1,7 +1,7 @@
-"""What a stream with faults sends: which samples, when, with which stamps and values.
+"""Plan a stream with faults: which samples it sends, when, with which stamps and values.
 
-Pure functions of a recording's timeline, the faults and a seed; nothing is sent here. Times are in
-s since the first sample.
+These are pure functions of a recording's timeline, the faults and a seed; nothing is sent here.
+Times are in s since the first sample.
 """
 
 from __future__ import annotations
@@ -20,39 +20,44 @@ _OTHER_UNIT = {"V": "uV", "T": "fT", "T/m": "fT/cm"}
 
 
 class Schedule(NamedTuple):
-    """What is sent of n samples: m of them, in order; the others never.
+    """The m samples, out of n, that are sent, in order; the others are lost.
 
-    `clock` is for all n what the sender's clock showed, step and drift included and jitter not: the
-    stamp of a marker at that sample.
+    `clock` is the sender's clock at each of the n samples, with step and drift but without jitter:
+    the stamp of a marker at that sample.
     """
 
     rows: np.ndarray  # (m,) int64, rising
-    due: np.ndarray  # (m,) s, when each is sent; never falls
+    due: np.ndarray  # (m,) s, time of sending; never falls
     stamps: np.ndarray  # (m,) s
-    life: np.ndarray  # (m,) int64, which of the outlet's processes in turn sends it
+    life: np.ndarray  # (m,) int64, number of the outlet's process that sends it
     clock: np.ndarray  # (n,) s
 
 
 def schedule(
     since: np.ndarray, faults: Sequence[Fault], *, chunk: int | None = None, seed: int = 0
 ) -> Schedule:
-    """Plan what is sent, when, and with which stamp.
+    """Plan which samples are sent, when, and with which stamps.
 
     Parameters
     ----------
-    since : array of shape (n,)
+    since : array of shape (n,), float64
         Recorded time of each sample in s since the first.
     faults : sequence of Fault
-        In order of their time, as `parse_faults` gives them.
+        In order of time, from `parse_faults`.
     chunk : int or None
-        Samples sent together, where ``burst`` does not say how many.
+        Number of samples sent together; the fault ``burst`` overrides it.
     seed : int
         Of the jitter.
+
+    Returns
+    -------
+    Schedule
+        The samples sent.
 
     Raises
     ------
     ValueError
-        If a fault comes after the last sample: it would never be seen.
+        If a fault comes after the last sample: it would have no effect.
     """
     n = len(since)
     end = float(since.max())
@@ -84,14 +89,31 @@ def schedule(
 
 
 def _last_of_each(n: int, size: int) -> np.ndarray:
-    """For each of n samples the last one of its group of `size`."""
+    """Index of the last sample in each sample's group of `size`, (n,)."""
     return np.minimum((np.arange(n) // size + 1) * size, n) - 1
 
 
 def corrupt(
     data: np.ndarray, since: np.ndarray, info: SignalInfo, faults: Sequence[Fault]
 ) -> np.ndarray:
-    """Copy of `data` (n, c) with what ``nan``, ``rail`` and ``invert`` make of it; trigger channels stay."""
+    """Apply the faults ``nan``, ``rail`` and ``invert`` to a copy of the data.
+
+    Parameters
+    ----------
+    data : array of shape (n, c), float64
+        Samples as recorded.
+    since : array of shape (n,), float64
+        Recorded time of each sample in s since the first.
+    info : SignalInfo
+        Channels of `data`; trigger channels are left as they are.
+    faults : sequence of Fault
+        From `parse_faults`; other kinds have no effect here.
+
+    Returns
+    -------
+    array of shape (n, c), float64
+        A new array.
+    """
     data = data.copy()
     analog = np.flatnonzero([ch_type != "stim" for ch_type in info.ch_types])
     rails = 10 * np.abs(data[:, analog]).max(axis=0, initial=0.0)
@@ -105,14 +127,28 @@ def corrupt(
 
 
 class Life(NamedTuple):
-    """What the outlet declares from one death to the next, and which columns it sends."""
+    """Declaration and columns of one process of the outlet, which lives until the next death."""
 
     info: SignalInfo
     picks: np.ndarray  # (c,) int64
 
 
 def lives(info: SignalInfo, faults: Sequence[Fault], *, seed: int = 0) -> list[Life]:
-    """What the outlet is at first and after each of its deaths.
+    """Plan the processes of the outlet: the first, and one after each death.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Channels as recorded.
+    faults : sequence of Fault
+        In order of time, from `parse_faults`.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    list of Life
+        One more than there are deaths; each starts from the one before.
 
     Raises
     ------
@@ -135,7 +171,7 @@ def _reborn(life: Life, fault: Fault, rng: np.random.Generator) -> Life:
             raise ValueError("need two channels or more for the fault permute, got one")
         order = np.empty(info.n_channels, np.int64)
         around = rng.permutation(info.n_channels)
-        order[around] = np.roll(around, 1)  # one cycle: no channel keeps its place
+        order[around] = np.roll(around, 1)  # one cycle through all channels: none keeps its place
         return Life(info.pick(order), picks[order])
     if fault.kind == "rate":
         sfreq = fault.amount or 2 * sfreq

@@ -1,6 +1,6 @@
-"""Faults of a stream: what may go wrong, and how that is written.
+"""Faults of a stream: their kinds, and the grammar of ``--faults``.
 
-What they do to the samples is in `fault_plan`, to the process that sends in `faulty_replay`.
+`fault_plan` applies them to samples, `faulty_replay` to the process that sends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GRAMMAR = (
 )
 
 _SECONDS = {"s": 1.0, "ms": 1e-3}
-# name -> (units of its amount and their factors; None where it takes no amount, whether it has a time)
+# kind -> (units of its amount with their factors, or None for no amount; whether it has a time)
 _KINDS: dict[str, tuple[dict[str, float] | None, bool]] = {
     "loss": (_SECONDS, True),
     "stall": (_SECONDS, True),
@@ -39,34 +39,43 @@ _KINDS: dict[str, tuple[dict[str, float] | None, bool]] = {
     "drift": ({"ppm": 1e-6}, False),
 }
 _SIGNED = ("step", "drift")
-_ALONE = {"permute": 1.0, "rate": 0.0, "unit": 1.0}  # amounts where none is given; rate 0: twice
+_ALONE = {"permute": 1.0, "rate": 0.0, "unit": 1.0}  # default amounts; rate 0: twice the old
 _DEATHS = ("kill", "permute", "rate", "unit")
 _FULL = re.compile(r"([a-z]+)(?:=([^@]*))?(?:@(.*))?", re.DOTALL)
 _NUMBER = re.compile(r"([+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12}))([A-Za-z]*)")
 
 
 class Fault(NamedTuple):
-    """One thing that goes wrong.
+    """One fault of a stream.
 
-    ``loss``, ``silent``: samples taken in that time are never delivered. ``stall``: delivered
-    together at its end, with the stamps they had. ``hang``: the same because the sender's process
-    is stopped. ``nan``, ``rail``, ``invert``: what all but trigger channels hold in that time: not a
-    number, ten times the largest magnitude of the channel, or their values upside down. ``step``:
-    from then on stamps are off by `amount`; samples come as before. ``drift``: the clock of the stamps runs fast by that share.
-    ``jitter``: each stamp has a normal error with that standard deviation, the same for a burst;
-    nothing is sent before the time that its error says. ``burst``: so many samples are sent
-    together, when the last is due. ``kill``: the sender's process dies and comes back after
-    `amount`; ``permute``, ``rate``, ``unit``: after 1 s, with its channels (labels and values) in
-    another order, or declaring another rate, or another unit for the same numbers.
+    ====================  ==========================================================================
+    kind                  effect
+    ====================  ==========================================================================
+    ``loss``, ``silent``  samples of that time are never delivered
+    ``stall``             samples of that time come together at its end, with their stamps
+    ``hang``              as ``stall``, because the sender's process is stopped
+    ``nan``               values are NaN, except in trigger channels
+    ``rail``              values are ten times the channel's largest magnitude, except in triggers
+    ``invert``            values have the opposite sign, except in trigger channels
+    ``step``              stamps are off by `amount` from then on; samples come as before
+    ``drift``             the clock of the stamps runs fast by that ratio
+    ``jitter``            stamps have normal errors with that standard deviation, one error a burst;
+                          a sample whose stamp is late is sent late, too
+    ``burst``             that many samples are sent together, when the last is due
+    ``kill``              the sender's process dies and comes back after `amount`
+    ``permute``           it comes back after 1 s with its channels in another order
+    ``rate``              it comes back after 1 s and declares another rate
+    ``unit``              it comes back after 1 s and declares another unit for the same numbers
+    ====================  ==========================================================================
     """
 
     kind: str
     amount: float  # s; burst: samples; drift: ratio; rate: Hz, 0 for twice the old
-    at: float = 0.0  # s since the first sample; 0 for what lasts from start to end
+    at: float = 0.0  # s since the first sample; 0 for a fault of the whole stream
 
     @property
     def process(self) -> bool:
-        """Whether it happens to the process that sends."""
+        """Whether the fault happens to the process that sends."""
         return self.death or self.kind == "hang"
 
     @property
@@ -76,7 +85,7 @@ class Fault(NamedTuple):
 
     @property
     def end(self) -> float:
-        """When it is over; inf if it lasts."""
+        """Time of its end in s since the first sample; inf for a fault of the whole stream."""
         if self.kind in ("jitter", "burst", "drift"):
             return math.inf
         if self.kind == "step":
@@ -85,12 +94,23 @@ class Fault(NamedTuple):
 
 
 def parse_faults(spec: str) -> tuple[Fault, ...]:
-    """Read faults as ``--faults`` takes them, in order of their time.
+    """Parse the text of ``--faults``.
+
+    Parameters
+    ----------
+    spec : str
+        Faults, joined by commas; see `GRAMMAR`.
+
+    Returns
+    -------
+    tuple of Fault
+        In order of time.
 
     Raises
     ------
     ValueError
-        If one is not known, lacks its amount, unit or time, or has one too many.
+        If a fault is unknown, lacks its amount, unit or time or must not have it, or happens to
+        the process before the one before is over.
 
     Examples
     --------
@@ -106,8 +126,8 @@ def parse_faults(spec: str) -> tuple[Fault, ...]:
     for first, second in pairwise(busy):
         if second.at < first.end:
             raise ValueError(
-                f"need {first.kind}@{first.at:g} over before {second.kind}@{second.at:g}, "
-                f"got it over at {first.end:g} s"
+                f"need {first.kind}@{first.at:g} to end before {second.kind}@{second.at:g}, "
+                f"got its end at {first.end:g} s"
             )
     return tuple(faults)
 

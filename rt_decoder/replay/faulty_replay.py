@@ -1,8 +1,8 @@
 """Replay with faults: the data come from processes that can die, hang and come back changed.
 
-Markers come from this process, as from a stimulus computer that stays well: each with the stamp
-that the sender's clock showed at its sample (see `Schedule.clock`), when that was recorded, also
-where the sample is late or lost.
+Markers come from this process, as from a stimulus computer without faults. Each is sent at its
+recorded time, even if its sample is late or lost; its stamp is that of the sender's clock at its
+sample (see `Schedule.clock`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from rt_decoder.signal import SignalInfo
 
 __all__ = ["FaultySender"]
 
-_POLL_S = 0.05  # how long a request to stop may go unnoticed
+_POLL_S = 0.05  # longest time until a request to stop is noticed
 _FLUSH_S = 0.05  # liblsl hands a push to the network within a millisecond
-_PATIENCE_S = 30.0  # for a process to start or to send what is due
+_PATIENCE_S = 30.0  # for a process to start, or to send what is due
 
 
 class FaultySender:
-    """Sends a recording and lets the faults happen to it; a context manager.
+    """Sends a recording and injects the faults; a context manager.
 
-    Every life of the outlet is a process, all made at once so that one is there the moment it
-    returns; no one outlives the sender.
+    Each life of the outlet is a process. All are started in advance, so that a life begins at its
+    time to the moment; none outlives the sender.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class FaultySender:
     Raises
     ------
     ValueError
-        If a fault comes after the end, does not fit the recording or cannot be had on this system.
+        If a fault comes after the end, does not fit the recording, or needs another system.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class FaultySender:
         self._markers, self._rows, self._labels = markers, rows, labels
         self.n_markers = 0
         self._start, self._speed = np.nan, 1.0
-        self._actual: dict[int, dict[str, float]] = {}  # what happened to the process, when
+        self._actual: dict[int, dict[str, float]] = {}  # measured times of faults of the process
         self._lives: list[OutletProcess] = []
         values = corrupt(data, since, info, faults)
         with ExitStack() as unfinished:
-            unfinished.callback(self.close)  # whatever stops this, no process stays behind
+            unfinished.callback(self.close)  # if anything fails here, end the processes
             for number, life in enumerate(born):
                 mine = plan.life == number
                 chosen = values[np.ix_(plan.rows[mine], life.picks)]
@@ -101,7 +101,7 @@ class FaultySender:
                 )
             unfinished.pop_all()
         self._living, *self._unborn = self._lives
-        self._away = False  # between a death and the return
+        self._away = False  # whether the outlet is dead and not yet back
         self._living.open()
 
     def __enter__(self) -> FaultySender:
@@ -111,7 +111,7 @@ class FaultySender:
         self.close()
 
     def have_consumers(self) -> bool:
-        """Whether somebody reads the data."""
+        """Whether anyone reads the data."""
         return not self._away and self._living.have_consumers()
 
     @property
@@ -126,12 +126,25 @@ class FaultySender:
         should_stop: Callable[[], bool],
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Send everything, the first sample at the LSL time `start`.
+        """Send everything.
+
+        Parameters
+        ----------
+        start : float
+            LSL time of the first sample in s.
+        speed : float
+            How many times faster than recorded.
+        should_stop : callable
+            Asked at least twenty times a second.
+        progress : callable or None
+            Called with the number of samples sent so far.
 
         Raises
         ------
         ChildProcessError
-            If a process of the outlet ended by itself.
+            If a process of the outlet ends before its time.
+        TimeoutError
+            If a process of the outlet does not answer.
         """
         self._start, self._speed = start, speed
         self._lives[0].start(self._start, speed)
@@ -155,7 +168,7 @@ class FaultySender:
             progress(self.n_samples)
 
     def _timeline(self) -> list[tuple[float, Callable[[], None]]]:
-        """What this process does and when, in s since the start."""
+        """List what this process does, and when in s since the start."""
         due = np.maximum.accumulate(self._since)
         acts: list[tuple[float, Callable[[], None]]] = [
             (float(due[row]), partial(self._mark, row, label))
@@ -174,7 +187,7 @@ class FaultySender:
 
     def _die(self, number: int) -> None:
         life = self._living
-        self._wait_until(lambda: life.done, life)  # what it lives to send is known in advance
+        self._wait_until(lambda: life.done, life)  # it has only samples due before its death
         time.sleep(_FLUSH_S)
         self._away = True
         self._actual[number] = {"time": pylsl.local_clock()}
@@ -205,12 +218,20 @@ class FaultySender:
             time.sleep(0.001)
 
     def injected(self) -> list[dict[str, Any]]:
-        """What has happened so far: a dict a fault.
+        """Return one dict per fault that has happened so far.
 
-        ``fault``, ``amount`` as in `Fault`, ``at`` s in the recording; ``time``, ``until`` on the
-        LSL clock (measured where it happened to the process, else planned; None where it lasts);
-        ``index``, ``n_samples`` of the samples it covers, ``n_lost`` of them never sent (0 where it
-        loses none itself).
+        =============  ==========================================================================
+        key            value
+        =============  ==========================================================================
+        ``fault``      kind, as in `Fault`
+        ``amount``     as in `Fault`
+        ``at``         s in the recording
+        ``time``       LSL time of its begin: measured for a fault of the process, else planned
+        ``until``      LSL time of its end, likewise; None for a fault of the whole stream
+        ``index``      first sample that it covers
+        ``n_samples``  number of samples that it covers
+        ``n_lost``     number of these that were never sent; 0 for kinds that lose none
+        =============  ==========================================================================
         """
         now, n = pylsl.local_clock(), len(self._since)
         sent = np.zeros(n, bool)

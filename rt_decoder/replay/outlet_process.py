@@ -1,8 +1,8 @@
-"""A data outlet in a process of its own, that can be killed, stopped and started again.
+"""A data outlet in a separate process that can be killed, stopped and started again.
 
-`OutletProcess` is the handle; this module run as a program (``python -m``) is the process. It is
-given its stream through its standard input, obeys ``open`` and ``start``, and tells through its
-standard output what it did. It ends when its input ends, so that it never outlives its parent.
+`OutletProcess` is the handle; this module run as a program (``python -m``) is the process. It reads
+its stream and the orders ``open`` and ``start`` from standard input, and reports its progress on
+standard output. It ends when its input ends, so that it never outlives its parent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rt_decoder.sinks.outlets import data_outlet
 
 __all__ = ["OutletProcess"]
 
-_POLL_S = 0.02  # between two looks at what was ordered and who listens
+_POLL_S = 0.02  # between two looks at orders and consumers
 _CLOSE_S = 2.0
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -40,24 +40,24 @@ class OutletProcess:
     name, source_id : str
         Of the stream.
     info : SignalInfo
-        What it declares.
+        Channels and rate that the stream declares.
     data : array of shape (n, c)
         Values, sent as float64.
-    due : array of shape (n,)
-        When each sample is sent, in s since the start; never falls.
-    stamps : array of shape (n,)
+    due : array of shape (n,), float64
+        Time of sending of each sample in s since the start; never falls.
+    stamps : array of shape (n,), float64
         In s since the start.
 
     Attributes
     ----------
     n_sent : int
-        Samples pushed, as known some 20 ms ago.
+        Number of samples pushed, as known some 20 ms ago.
     opened : float
-        LSL time at which the outlet was there; NaN before.
+        LSL time at which the outlet was open; NaN before.
     done : bool
         Whether all samples have been pushed.
     consumers : bool
-        Whether somebody reads the stream.
+        Whether anyone reads the stream.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class OutletProcess:
             "ch_names": info.ch_names, "ch_types": info.ch_types, "units": info.units,
         }  # fmt: skip
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, source_id],  # the id is for those who list processes
+            [sys.executable, "-m", __name__, source_id],  # the id shows in lists of processes
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the parent, which ends it in good order
+            start_new_session=True,  # Ctrl-C reaches only the parent, which then ends this process
         )
         self._tell((json.dumps(header) + "\n").encode())
         for array in (due, stamps, data):
@@ -104,7 +104,7 @@ class OutletProcess:
             self.consumers = told.get("consumers", self.consumers)
 
     def open(self) -> None:
-        """Open the outlet; consumers can find it from now on."""
+        """Open the outlet, so that consumers can find it."""
         self._tell(b'["open"]\n')
 
     def start(self, start: float, speed: float) -> None:
@@ -112,22 +112,22 @@ class OutletProcess:
         self._tell(f"{json.dumps(['start', start, speed])}\n".encode())
 
     def have_consumers(self) -> bool:
-        """Whether somebody reads the stream."""
+        """Whether anyone reads the stream."""
         self.check()
         return self.consumers
 
     def check(self) -> None:
-        """Raise ChildProcessError if the process has ended by itself."""
+        """Raise ChildProcessError if the process has ended unasked."""
         code = self.process.poll()
         if code is not None:
             raise ChildProcessError(f"the process of stream {self.name!r} ended with code {code}")
 
     def hang(self) -> None:
-        """Stop the process where it is; its connections stay."""
+        """Stop the process (SIGSTOP); its connections stay."""
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def wake(self) -> None:
-        """Let a stopped process go on."""
+        """Resume a stopped process."""
         os.kill(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
@@ -136,9 +136,9 @@ class OutletProcess:
         self.close()
 
     def close(self) -> None:
-        """Let the process close its outlet and end; kill it if it does not."""
+        """Let the process close its outlet and end; kill it if it does not end in time."""
         assert self.process.stdin is not None and self.process.stdout is not None  # noqa: PT018
-        with contextlib.suppress(BrokenPipeError):  # what it had not read is no loss
+        with contextlib.suppress(BrokenPipeError):  # what it has not read no longer matters
             self.process.stdin.close()
         try:
             self.process.wait(_CLOSE_S)
@@ -150,8 +150,8 @@ class OutletProcess:
 
 
 def main() -> None:
-    """Be the process."""
-    if sys.platform == "linux":  # the end of its input ends it too, but not while it is stopped
+    """Run as the process: read the stream, then obey orders until the input ends."""
+    if sys.platform == "linux":  # the end of its input does not end a process that is stopped
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     source = sys.stdin.buffer
     header = json.loads(source.readline())
@@ -165,7 +165,7 @@ def main() -> None:
 
 
 class _Ended(Exception):
-    """Nobody gives orders any more."""
+    """The input has ended."""
 
 
 def _array(source: BinaryIO, n: int) -> np.ndarray:
@@ -179,7 +179,7 @@ def _read_orders(source: BinaryIO, orders: SimpleQueue[list[Any]]) -> None:
 
 
 def _order(orders: SimpleQueue[list[Any]], timeout: float | None) -> list[Any]:
-    """The next order; empty if there is none in time."""
+    """Return the next order; empty if none comes in time."""
     try:
         order = orders.get(timeout=timeout) if timeout != 0 else orders.get_nowait()
     except Empty:
@@ -222,7 +222,7 @@ def _send(
     stamps: list[float],
     orders: SimpleQueue[list[Any]],
 ) -> None:
-    """Push all that is due, each time that something is."""
+    """Push samples when they are due, together with all others that are due."""
     first, told = 0, 0.0
     while first < len(due):
         now = pylsl.local_clock()

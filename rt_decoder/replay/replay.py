@@ -1,4 +1,4 @@
-"""Any recording as a live LSL stream, with its markers beside it."""
+"""Send any recording as a live LSL stream, with its markers on a second stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rt_decoder.sinks.outlets import data_outlet, marker_outlet
 
 __all__ = ["Replayed", "replay"]
 
-_POLL_S = 0.05  # how long a request to stop may go unnoticed
+_POLL_S = 0.05  # longest time until a request to stop is noticed
 
 
 class Replayed(NamedTuple):
@@ -25,9 +25,9 @@ class Replayed(NamedTuple):
 
     n_samples: int
     n_markers: int
-    n_outside: int  # markers before the first sample or after the last, not sent
+    n_outside: int  # markers before the first sample or after the last; these are not sent
     start: float  # s on the LSL clock, stamp of the first sample
-    faults: tuple[dict[str, Any], ...] = ()  # what was injected; see `FaultySender.injected`
+    faults: tuple[dict[str, Any], ...] = ()  # injected faults; see `FaultySender.injected`
 
 
 def replay(
@@ -48,9 +48,9 @@ def replay(
 ) -> Replayed:
     """Send a recording as the stream `name`, and its markers as ``<name>-markers``.
 
-    Stamps keep their recorded spacing, jitter and gaps included, from the LSL time of the start
-    on; values go out as float64, bit for bit. A marker bears the very stamp of its nearest sample
-    and follows it.
+    Stamps start at the LSL time of the first sample and keep their recorded spacing, with jitter
+    and gaps. Values are sent as float64, bit for bit. A marker follows its nearest sample and has
+    the same stamp.
 
     Parameters
     ----------
@@ -84,7 +84,12 @@ def replay(
     should_stop : callable
         Asked at least twenty times a second.
     progress : callable
-        Told after each push how many samples have been sent.
+        Called after each push with the number of samples sent so far.
+
+    Returns
+    -------
+    Replayed
+        What was sent.
 
     Raises
     ------
@@ -160,7 +165,7 @@ def _plan(recording: Recording, markers: Sequence[Marker]) -> tuple[_Plan, int]:
 
 
 class _Read(Protocol):
-    """An outlet, or what stands for one."""
+    """An outlet, or a `FaultySender` in its place."""
 
     def have_consumers(self) -> bool: ...
 
@@ -178,7 +183,7 @@ def _linger(data: _Read, seconds: float, should_stop: Callable[[], bool]) -> Non
 def _wait_for_consumers(
     name: str, wanted: Sequence[_Read], seconds: float, should_stop: Callable[[], bool]
 ) -> None:
-    """Return once all are read, or time is up and at least the first, the data, is read."""
+    """Wait until all outlets are read; after `seconds`, until at least the first (data) is."""
     end = time.monotonic() + seconds
     while not (should_stop() or all(outlet.have_consumers() for outlet in wanted)):
         if time.monotonic() >= end:
@@ -195,10 +200,13 @@ def _due(
     speed: float,
     should_stop: Callable[[], bool],
 ) -> Iterator[tuple[int, int]]:
-    """Rows to push next, each time they are due; deadlines are absolute, so errors do not add."""
+    """Yield (first, stop) of the rows to push, when they are due.
+
+    Deadlines are absolute, so that errors do not add up.
+    """
     first, n_samples = 0, len(due)
     while first < n_samples and not should_stop():
-        last = min(first + (chunk or 1), n_samples) - 1  # the first row that is worth a push
+        last = min(first + (chunk or 1), n_samples) - 1  # nothing is pushed before this row is due
         wait = start + due[last] / speed - pylsl.local_clock()
         if wait > 0:
             time.sleep(min(wait, _POLL_S))
@@ -218,7 +226,7 @@ def _push(
     stop: int,
     start: float,
 ) -> int:
-    """Send rows `first` to `stop`, each marker right after its sample; how many markers."""
+    """Send rows `first` to `stop` - 1, each marker right after its sample; count the markers."""
     outlet, marks = outlets
     stamps = (plan.since[first:stop] + start).tolist()
     low, high = np.searchsorted(plan.rows, (first, stop))

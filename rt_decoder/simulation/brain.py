@@ -1,6 +1,7 @@
-"""The brain of a simulated participant: what it answers to an item, and what it does anyway.
+"""The brain of a simulated participant: evoked responses, background activity and alpha.
 
-Times are sample indices; who draws the items, and what disturbs the recording, is not known here.
+Times are sample indices. This module does not know how items are drawn or what disturbs the
+recording.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from rt_decoder.simulation.head import HEAD_RADIUS, Cap
-from rt_decoder.simulation.waves import shaped_noise
+from rt_decoder.simulation.noise import shaped_noise
 
 __all__ = ["RESPONSE", "Brain"]
 
@@ -27,13 +28,15 @@ class Brain:
     Parameters
     ----------
     vectors : array of shape (n_items, n_dimensions)
+        One vector per item.
     cap : Cap
+        The sensors: electrodes or a helmet.
     sfreq : float
-        Hz.
+        Sampling rate in Hz.
     snr : float
         See `rt_decoder.simulation.participant.Participant`.
     rng : numpy.random.Generator
-        What is drawn from it depends neither on the cap nor on the rate.
+        Its draws depend neither on the cap nor on the rate: one seed is one brain.
     size : float
         Factor on everything but the sensors' noise.
     """
@@ -49,7 +52,7 @@ class Brain:
     ) -> None:
         self._sfreq, self._size = sfreq, size
         latent = rng.standard_normal((vectors.shape[1], _N_SOURCES))
-        # one more source answers every item alike
+        # one more source responds to every item alike
         dipoles = _dipoles(rng, _N_SOURCES + 1)
         self._kernels = _kernels(rng, _N_SOURCES + 1, sfreq)
         self._maps = cap.maps(*dipoles)
@@ -60,7 +63,7 @@ class Brain:
         self._latent = latent * (size * snr * _BACKGROUND / rms)
         self._item_sizes = self._sizes(vectors)
         background = cap.maps(*_dipoles(rng, _N_BACKGROUND)) / np.sqrt(_N_BACKGROUND)
-        # the same covariance from no more noises than channels
+        # the same covariance, from at most as many noises as channels
         _, s, vt = np.linalg.svd(background, full_matrices=False)
         self._background = size * _BACKGROUND * s[:, None] * vt
         self._noise = _SENSOR * cap.scale
@@ -69,11 +72,26 @@ class Brain:
         self._alpha_freq = rng.uniform(9.0, 11.0)
 
     def evoked(self, vector: np.ndarray) -> np.ndarray:
-        """Response to an item of this vector, (n_samples, n_channels) V from its onset."""
+        """Return the response to an item with this vector, (n_samples, n_channels) V from onset."""
         return (self._kernels.T * self._sizes(vector)) @ self._maps
 
     def answers(self, n: int, onsets: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Responses to `items` (indices) at `onsets` (samples), (n, n_channels) V."""
+        """Sum the responses to a sequence of items.
+
+        Parameters
+        ----------
+        n : int
+            Length of the recording in samples.
+        onsets : array of shape (n_events,), int
+            Sample of each onset.
+        items : array of shape (n_events,), int
+            Row of each event's item in `vectors`.
+
+        Returns
+        -------
+        array of shape (n, n_channels), float64
+            In V.
+        """
         length = self._kernels.shape[1]
         sources = np.zeros((n, len(self._kernels)))
         for onset, item in zip(onsets, items, strict=True):
@@ -81,7 +99,7 @@ class Brain:
         return sources @ self._maps
 
     def background(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Activity with power falling as 1/f, and the sensors' white noise, (n, n_channels) V."""
+        """Draw 1/f background activity and the sensors' white noise, (n, n_channels) V."""
 
         def shape(f: np.ndarray) -> np.ndarray:
             return (f > 0) / np.sqrt(np.maximum(f, 0.3))
@@ -91,7 +109,7 @@ class Brain:
         return noise @ self._background + self._noise * sensors
 
     def alpha(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Alpha rhythm of both hemispheres, waxing and waning, (n, n_channels) V."""
+        """Draw the alpha rhythm of both hemispheres, waxing and waning, (n, n_channels) V."""
 
         def shape(f: np.ndarray) -> np.ndarray:
             return np.exp(-0.5 * ((f - self._alpha_freq) / 0.6) ** 2)
@@ -99,13 +117,16 @@ class Brain:
         return shaped_noise(rng, n, self._sfreq, shape, (0.0, self._sfreq), 2) @ self._alpha
 
     def _sizes(self, vectors: np.ndarray) -> np.ndarray:
-        """How strongly each source answers, V; (..., n_sources)."""
+        """Amplitude of each source's response in V, (..., n_sources)."""
         sizes = (np.asarray(vectors, np.float64) - self._mean) @ self._latent
         return np.concatenate([sizes, np.full((*sizes.shape[:-1], 1), self._size * _COMMON)], -1)
 
 
 def _response_rms(sizes: np.ndarray, maps: np.ndarray, kernels: np.ndarray) -> float:
-    """RMS over items (n_items, k), channels (k, c) and samples (k, m) without forming them."""
+    """RMS of the responses over items (n_items, k), channels (k, c) and samples (k, m).
+
+    The responses themselves, (n_items, m, c), are never formed.
+    """
     items = sizes.T @ sizes / len(sizes)
     channels = maps @ maps.T / maps.shape[1]
     samples = kernels @ kernels.T / kernels.shape[1]
@@ -113,11 +134,11 @@ def _response_rms(sizes: np.ndarray, maps: np.ndarray, kernels: np.ndarray) -> f
 
 
 def _dipoles(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 3) in m and moments (n, 3) of sources in the cortex's share of the sphere."""
+    """Positions (n, 3) in m and moments (n, 3) of sources where the sphere holds cortex."""
     where = rng.standard_normal((n, 3))
-    where[:, 2] = np.abs(where[:, 2]) - 0.3  # little brain below the cap
+    where[:, 2] = np.abs(where[:, 2]) - 0.3  # few sources below the cap
     where /= np.linalg.norm(where, axis=1, keepdims=True)
-    # deeper than cortex lies, in place of the skull that blurs its maps
+    # deeper than real cortex: depth blurs the maps as the skull, which is left out, would
     return HEAD_RADIUS * rng.uniform(0.4, 0.65, (n, 1)) * where, rng.standard_normal((n, 3))
 
 
@@ -127,5 +148,5 @@ def _kernels(rng: np.random.Generator, n: int, sfreq: float) -> np.ndarray:
     freq, phase = rng.uniform(2.0, 7.0, (n, 1)), rng.uniform(0.0, 2 * np.pi, (n, 1))
     t = np.arange(round(RESPONSE * sfreq)) / sfreq
     wave = np.exp(-0.5 * ((t - peak) / width) ** 2) * np.cos(2 * np.pi * freq * (t - peak) + phase)
-    wave *= np.minimum(t / 0.05, 1.0)  # nothing answers at once
+    wave *= np.minimum(t / 0.05, 1.0)  # no response starts at full size
     return wave / np.sqrt(np.mean(wave**2, 1, keepdims=True))

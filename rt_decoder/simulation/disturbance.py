@@ -1,7 +1,7 @@
-"""What disturbs the recording of a simulated participant: where it lands and how strongly.
+"""Artifacts of a simulated participant: their topographies and sizes.
 
 Sizes are in V at the electrode where an artifact is strongest on the full cap; a helmet turns them
-into fields. Time courses come from `simulated_waves`; who mixes them with a brain is not known.
+into fields. Time courses come from `waves`. This module does not know what brain they are added to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UV = 1e-6
 _BLINK, _SACCADE, _HEART, _PULSE, _BREATH, _MUSCLE, _LINE, _POP = (
     size * _UV for size in (160, 50, 12, 8, 15, 30, 5, 500)
 )
-# places (n, 3) and moments (n, 3) of what disturbs, in m
+# positions (n, 3) in m and moments (n, 3) of the artifacts' sources
 _CHEST = np.array([[0.02, 0.0, -0.30]]), np.array([[-0.5, 0.2, -1.0]])
 _RECOVERY = _CHEST[0], np.array([[-0.9, -0.3, -0.5]])  # where the T wave points
 _NECK = np.array([[0.0, -0.05, -0.20]]), np.array([[0.0, 0.3, 1.0]])
@@ -29,38 +29,43 @@ _UP = np.tile([0.0, 0.5, 1.0], (2, 1))
 _RIGHT = np.tile([1.0, 0.0, 0.0], (2, 1))
 _REFERENCE = 1e-3  # V of an R wave at ECG and of a breath at RESP
 _ASKED_EVERY = 1.8  # s between blinks on request
-_SHARES = 0.8, 0.18**0.5, 0.18**0.5  # of a drift: gain, turn, single channels
-_SWING = 180.0, 360.0  # s that a drift takes to and fro
+_SHARES = 0.8, 0.18**0.5, 0.18**0.5  # of a drift: common gain, turned source, single channels
+_SWING = 180.0, 360.0  # s, shortest and longest period of a drift
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """How artifacts behave. The defaults are kind; `CLEANING` is what cleaning is judged on.
+    """How artifacts behave. The defaults are easy to clean; cleaning is judged on `CLEANING`.
 
     Attributes
     ----------
     drift : float
-        How far propagation to the data channels swings to and fro over minutes, RMS, as a share of
-        the topography's norm. Four fifths of it are a gain that all channels share; what remains
-        changes the topography, half by turning the source and half in each channel by itself.
-        Blinks, gaze, heart and breath drift, reference channels do not.
+        RMS of the change of the topography over minutes, relative to its norm. The change swings
+        to and fro. Its largest part (0.8) is a gain common to all channels; the other two parts
+        (0.42 each) turn the source and change single channels. Blinks, gaze, heart and breath
+        drift in the data channels; reference channels do not drift.
     own_lead : bool
-        The ECG channel is a lead on the chest: P, Q, R, S and T in other proportions than in the
-        field, where the T wave points elsewhere than the QRS complex. Otherwise ECG is a multiple
-        of the field.
+        Make the ECG channel a lead on the chest: P, Q, R, S and T have other proportions there
+        than in the data channels, and the T wave has another topography than the QRS complex.
+        Otherwise the data channels hold multiples of the ECG channel.
     blink_every, clench_every, chew_every : float
         Mean time between them in s.
     eye_depth : float
-        How much nearer to the centre the equivalent dipoles of the eyes lie, of their distance:
-        what skull and scalp smear out, so that a blink is a fifth as large at Cz as at the forehead.
+        Move the equivalent dipoles of the eyes towards the centre by this share of their distance.
+        This imitates skull and scalp, which smear a blink over the head.
     breath_sharpness : float
-        0 a sine, 1 drawn in fast and let out with a pause.
+        0 is a sine; 1 is a fast breath in, a slow breath out and a pause.
     pop_every : float
-        Mean time in s between jumps of single electrodes by 300 to 800 uV; 0 for none.
+        Mean time in s between jumps of single electrodes by 300 to 800 uV; 0 for no jumps.
     leak : float or None
         RMS of the brain in each EOG channel over that in the EEG; None leaves it to the head.
     lag : float
-        s by which the reference channels come late.
+        Delay of the reference channels in s.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
     """
 
     drift: float = 0.0
@@ -110,11 +115,13 @@ class Disturbance:
     Parameters
     ----------
     cap : Cap or Helmet
+        The sensors.
     sfreq, line_freq : float
-        Hz.
+        Sampling rate and mains frequency in Hz.
     scene : Scene
+        How the artifacts behave.
     seed : int
-        Of the person: fixes mains and the directions in which topographies drift.
+        Of the person: fixes the topography of mains and the directions of drifts.
     """
 
     def __init__(self, cap: Cap, sfreq: float, line_freq: float, scene: Scene, seed: int) -> None:
@@ -132,10 +139,24 @@ class Disturbance:
         n: int,
         cues: dict[str, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """One artifact at its usual size, (n, n_channels) V (T, T/m).
+        """Render one artifact at its usual size.
 
-        `cues` says of each sample, (n,), whether a "blink" or "saccade" may not be (0), may be
-        (1) or is asked for (2).
+        Parameters
+        ----------
+        name : str
+            One of `ARTIFACTS`.
+        stream : numpy.random.SeedSequence
+            Of this artifact in this recording.
+        n : int
+            Length of the recording in samples.
+        cues : dict of str to array of shape (n,), int8, or None
+            For "blink" and "saccade": 0 where it is forbidden, 1 where it is allowed, 2 where it
+            is instructed. None allows both everywhere.
+
+        Returns
+        -------
+        array of shape (n, n_channels), float64
+            In V (T, T/m).
         """
         rng, sfreq, scene = np.random.default_rng(stream), self._sfreq, self.scene
         allowed = (cues or {}).get(name)
@@ -168,7 +189,7 @@ class Disturbance:
         return waves.mains(rng, n, sfreq, self._line_freq) @ (_LINE * self._mains)
 
     def pops(self, stream: np.random.SeedSequence, n: int) -> np.ndarray:
-        """Jumps of single data channels, (n, n_channels)."""
+        """Render the jumps of single data channels, (n, n_channels)."""
         rng = np.random.default_rng(stream)
         out = np.zeros((n, len(self._cap.ch_names)))
         placed = waves.pops(rng, n, self._sfreq, self._cap.n_data, self.scene.pop_every)
@@ -189,12 +210,12 @@ class Disturbance:
         return out + drift.spread(pulse, _PULSE, _JAWS, self._outwards)
 
     def _wire(self, ch_name: str) -> np.ndarray:
-        """Map of the sensor that picks this artifact up directly, if it is recorded."""
+        """Map (n_channels,) of the sensor that records this artifact directly; 0 if it is absent."""
         return _REFERENCE * np.array([name == ch_name for name in self._cap.ch_names])
 
 
 class _Drift:
-    """Spreads time courses of one artifact over the channels, by maps that change slowly."""
+    """Spreads time courses of one artifact over the channels, by slowly changing maps."""
 
     def __init__(self, of: Disturbance, name: str, stream: np.random.SeedSequence, n: int) -> None:
         self._cap, self._size = of._cap, of.scene.drift
@@ -205,7 +226,7 @@ class _Drift:
     def spread(
         self, course: np.ndarray, size: float, where: np.ndarray, moments: np.ndarray
     ) -> np.ndarray:
-        """Course (n,) of sources that act together, (n, n_channels)."""
+        """Spread the course (n,) of sources that act together over the channels, (n, n_channels)."""
         usual = size * self._cap.joint_map(where, moments)
         out = np.outer(course, usual)
         if not self._size:
@@ -222,11 +243,11 @@ class _Drift:
 
 
 def _across(change: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """`change` (n,) without its part along `usual` (n,)."""
+    """Return `change` (n,) without its part along `usual` (n,)."""
     return change - usual * (usual @ change) / (usual @ usual)
 
 
 def _curve(rng: np.random.Generator, n: int, sfreq: float) -> np.ndarray:
-    """Slow swing of shape (n,) between -1 and 1."""
+    """Slow sine of shape (n,) between -1 and 1."""
     period = rng.uniform(*_SWING)
     return np.sin(2 * np.pi * (np.arange(n) / (sfreq * period) + rng.random()))

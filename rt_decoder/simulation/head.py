@@ -1,7 +1,7 @@
-"""A spherical head: where electrodes sit and what a current dipole inside does to them.
+"""A spherical head: positions of electrodes, and the potential of current dipoles at them.
 
-Head frame in m: x right, y front, z up, origin in the centre of the sphere. Times and signals
-are not known here.
+Head frame in m: x right, y front, z up, origin in the centre of the sphere. This module knows
+nothing of time or signals.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EOG = HEAD_RADIUS * np.array(
     [[-0.33, 1.0, -0.1], [-0.33, 0.8, -1.1], [-0.9, 0.6, -0.5], [0.9, 0.6, -0.5]]
 )
 
-# The first 32 cover the head evenly, so that any beginning of this list is a sensible cap.
+# The first 32 cover the head evenly: the first n names make a sensible cap.
 # fmt: off
 MONTAGE = (
     "Fz", "Cz", "Pz", "Oz", "C3", "C4", "P7", "P8", "Fp1", "Fp2", "F3", "F4", "F7", "F8", "T7", "T8",
@@ -36,7 +36,7 @@ MONTAGE = (
 )
 # fmt: on
 
-_STEP = 23.0  # degrees between neighbours on the midline, as on the caps of 64 electrodes
+_STEP = 23.0  # degrees between neighbours on the midline, as on caps of 64 electrodes
 _RING = 4 * _STEP  # from Cz to Fpz, T7, Oz, P7: the rim
 # row of the 10-10 system -> (steps of its midline electrode from Cz towards the nose,
 # azimuth of its outermost electrode from the nose in degrees)
@@ -52,16 +52,25 @@ _ROWS = {
 
 
 def electrodes(n: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and positions of `n` electrodes.
+    """Place electrodes on the head.
 
-    Up to 64 they are those of the 10-10 system; above, points spread evenly over the scalp,
-    named ``E001``, ``E002``, ...
+    Parameters
+    ----------
+    n : int
+        Up to 64 they are those of the 10-10 system, in the order of `MONTAGE`; more are spread
+        evenly over the scalp and named ``E001``, ``E002``, ...
 
     Returns
     -------
     ch_names : tuple of str
-    positions : array of shape (n, 3)
-        Metres.
+        One name per electrode.
+    positions : array of shape (n, 3), float64
+        In m.
+
+    Raises
+    ------
+    ValueError
+        If `n` is below 1.
     """
     if n < 1:
         raise ValueError(f"need at least one channel, got {n}")
@@ -114,19 +123,22 @@ def _on_row(midline: float, azimuth: float, fraction: float) -> np.ndarray:
 
 
 def potential(positions: np.ndarray, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Potential of current dipoles, up to a constant factor.
+    """Compute the potential of current dipoles, up to a constant factor.
 
-    In an unbounded medium, which keeps the smooth two-sided shape of a scalp map; skull and
-    scalp would only blur it further.
+    The medium is unbounded. That keeps the smooth shape of a scalp map with its two poles; skull
+    and scalp would only blur it further.
 
     Parameters
     ----------
     positions : array of shape (n_electrodes, 3)
+        In m.
     dipoles, moments : arrays of shape (n_dipoles, 3)
+        Positions in m, and moments.
 
     Returns
     -------
-    array of shape (n_dipoles, n_electrodes)
+    array of shape (n_dipoles, n_electrodes), float64
+        In an arbitrary unit.
     """
     away = positions[None, :, :] - dipoles[:, None, :]
     distance = np.linalg.norm(away, axis=2)
@@ -136,27 +148,29 @@ def potential(positions: np.ndarray, dipoles: np.ndarray, moments: np.ndarray) -
 class Cap:
     """Electrodes on a head, with or without channels for eyes, heart and breath.
 
-    Topographies are normalised on the full cap of 64, so that they do not depend on which
-    electrodes are recorded.
+    Topographies are normalised on the full cap of 64: they do not depend on which electrodes are
+    recorded.
 
     Parameters
     ----------
     n_channels : int
-        EEG electrodes, see `electrodes`.
+        Number of EEG electrodes; see `electrodes`.
     references : bool
-        Adds bipolar VEOG and HEOG next to the eyes, and ECG and RESP away from the head.
+        Add bipolar VEOG and HEOG next to the eyes, and ECG and RESP away from the head.
     head : int
-        Which head: 0 is the sphere; any other number another shape on which the cap sits tilted,
+        Number of the head. 0 is the sphere; any other number is another shape, with a tilted cap:
         see `reshape`.
 
     Attributes
     ----------
     ch_names, ch_types, units : tuple of str
+        One entry per channel.
     positions : array of shape (n_channels, 3)
+        In m; NaN for references.
     n_data : int
-        How many channels see the brain; the references follow them.
+        Number of channels that record the brain; the references follow them.
     scale : array of shape (n_channels,)
-        What a channel shows, in its own unit, of a source that is worth 1 V.
+        Amplitude of each channel, in its unit, for a source with an amplitude of 1 V.
     """
 
     def __init__(self, n_channels: int, references: bool, head: int = 0) -> None:
@@ -179,21 +193,21 @@ class Cap:
             self.scale = np.append(self.scale, np.ones(4))
 
     def full(self) -> Cap:
-        """The full cap on the same head, without references."""
+        """Return the full cap on the same head, without references."""
         return Cap(len(MONTAGE), references=False, head=self.head)
 
     def maps(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
-        """Topography of each dipole, of unit RMS; shape (n_dipoles, n_channels)."""
+        """Return the topography of each dipole, of unit RMS; (n_dipoles, n_channels)."""
         size = np.sqrt(np.mean(potential(self._full, dipoles, moments) ** 2, 1))
         return self._gains(dipoles, moments) / size[:, None]
 
     def joint_map(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
-        """Topography of dipoles that act together, of unit peak; shape (n_channels,)."""
+        """Return the topography (n_channels,) of dipoles that act together, of unit peak."""
         size = np.abs(potential(self._full, dipoles, moments).sum(0)).max()
         return self._gains(dipoles, moments).sum(0) / size
 
     def seen(self, dipole: np.ndarray) -> np.ndarray:
-        """Moment (3,) of a source at this place (3,) that these sensors see well: outwards."""
+        """Return the moment (3,) at this position (3,) that these sensors see well: outwards."""
         return dipole
 
     def _gains(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
@@ -202,10 +216,22 @@ class Cap:
 
 
 def reshape(positions: np.ndarray, head: int) -> np.ndarray:
-    """Positions (n, 3) as they sit on another head; unchanged for head 0.
+    """Move sensors from the sphere to another head.
 
-    The sphere is stretched by up to 8 % along each axis, and turned by up to 8 degrees: no cap
-    sits straight.
+    Each axis is stretched or shrunk by up to 8 %, then the cap is turned by up to 8 degrees about
+    each axis: no cap sits straight.
+
+    Parameters
+    ----------
+    positions : array of shape (n, 3)
+        In m, on the sphere.
+    head : int
+        Number of the head; 0 changes nothing.
+
+    Returns
+    -------
+    array of shape (n, 3), float64
+        In m.
     """
     if head == 0:
         return positions
@@ -221,7 +247,7 @@ def reshape(positions: np.ndarray, head: int) -> np.ndarray:
 
 
 def eye_gains(dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """What VEOG, HEOG, ECG and RESP see of each dipole, (n_dipoles, 4); the last two nothing."""
+    """Return the gains of VEOG, HEOG, ECG and RESP, (n_dipoles, 4); the last two are 0."""
     above, below, left, right = potential(_EOG, dipoles, moments).T
     apart = np.zeros((len(dipoles), 2))
     return np.column_stack([above - below, right - left, apart])

@@ -1,6 +1,6 @@
-"""A helmet of magnetometers and planar gradiometers, and the field of a dipole in it.
+"""A helmet of magnetometers and planar gradiometers, and the field of dipoles at its sensors.
 
-Head frame as in `head`, in m. Signals are not known here.
+The head frame is that of `head`, in m. This module knows nothing of signals.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from rt_decoder.simulation.head import (
 
 __all__ = ["Helmet", "field"]
 
-_RADIUS = 0.117  # m, of the helmet: two centimetres from a head
+_RADIUS = 0.117  # m, of the helmet: two centimetres from the head
 _N_SITES = 102  # of a full helmet
 _HALF = 0.0084  # m, half the baseline of a gradiometer
-_FIELD = 4e-8  # T that a source shows that would give 1 V: 8 uV of background are 320 fT
+_FIELD = 4e-8  # T from a source that would cause 1 V at an electrode: 8 uV are 320 fT
 _NOISE_BASE = 0.04  # m; sensor noise of 20 fT in a magnetometer, 5 fT/cm in a gradiometer
 
 
 class Helmet(Cap):
-    """Sites of one magnetometer and two planar gradiometers each, instead of electrodes.
+    """A `Cap` of MEG sensors: each site has one magnetometer and two planar gradiometers.
 
     Coils are points. Topographies are normalised on the magnetometers of the full helmet; VEOG,
     HEOG, ECG and RESP are in V, as with a `Cap`.
@@ -35,10 +35,17 @@ class Helmet(Cap):
     Parameters
     ----------
     n_channels : int
-        A multiple of 3; beyond 306 sites get denser.
+        A multiple of 3. A full helmet has 306; above that the sites get denser.
     references : bool
+        Add VEOG, HEOG, ECG and RESP.
     head : int
-        0 sits centred; any other number elsewhere, tilted and of another shape.
+        Number of the head. 0 is the sphere, centred in the helmet; any other number is another
+        shape, tilted and off centre.
+
+    Raises
+    ------
+    ValueError
+        If `n_channels` is no multiple of 3 above 0.
     """
 
     def __init__(self, n_channels: int, references: bool, head: int = 0) -> None:
@@ -58,26 +65,52 @@ class Helmet(Cap):
         self._finish(references)
 
     def _picks(self, n: int) -> np.ndarray:
-        """Sites that are recorded: evenly spread."""
+        """Indices of the recorded sites, evenly spread."""
         return np.linspace(0, len(self._sites) - 1, n).round().astype(int)
 
     def full(self) -> Helmet:
-        """All magnetometers and gradiometers around the same head, without references."""
+        """Return the full helmet around the same head, without references."""
         return Helmet(3 * _N_SITES, references=False, head=self.head)
 
     def seen(self, dipole: np.ndarray) -> np.ndarray:
-        """Moment (3,) of a source at this place (3,) that these sensors see well: sideways."""
+        """Return the moment (3,) at this position (3,) that these sensors see well: sideways."""
         return np.cross(dipole, [1.0, 0.0, 0.0])
 
     def maps(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
-        """Topography of each dipole, its RMS over magnetometers worth 1 V; (n, n_channels)."""
+        """Return the topography of each dipole, (n_dipoles, n_channels).
+
+        Its RMS over the magnetometers of the full helmet is 40 nT per V.
+
+        Parameters
+        ----------
+        dipoles, moments : arrays of shape (n_dipoles, 3)
+            Positions in m, and moments.
+
+        Returns
+        -------
+        array of shape (n_dipoles, n_channels), float64
+            In the channels' units per V.
+        """
         magnetometers = self._radial(self._sites, self._axes, dipoles, moments)
         volts = np.sqrt(np.mean(potential(self._cap, dipoles, moments) ** 2, 1))
         size = np.sqrt(np.mean(magnetometers**2, 1))
         return self._joined(dipoles, moments, size[:, None], volts[:, None])
 
     def joint_map(self, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
-        """Topography of dipoles that act together, its peak in a magnetometer worth 1 V."""
+        """Return the topography of dipoles that act together.
+
+        Its peak among the magnetometers of the full helmet is 40 nT per V.
+
+        Parameters
+        ----------
+        dipoles, moments : arrays of shape (n_dipoles, 3)
+            Positions in m, and moments.
+
+        Returns
+        -------
+        array of shape (n_channels,), float64
+            In the channels' units per V.
+        """
         magnetometers = self._radial(self._sites, self._axes, dipoles, moments)
         size = np.abs(magnetometers.sum(0)).max()
         volts = np.abs(potential(self._cap, dipoles, moments).sum(0)).max()
@@ -93,7 +126,7 @@ class Helmet(Cap):
         picks = self._picks(self._n_sites)
         at, out = self._sites[picks], self._axes[picks]
         columns = np.empty((len(dipoles), self._n_sites, 3))
-        for k in range(2):  # gradiometers: how the outward field changes along the helmet
+        for k in range(2):  # gradiometers: change of the outward field along the helmet
             step = _HALF * out[:, k]
             ahead = self._radial(at + step, out, dipoles, moments)
             behind = self._radial(at - step, out, dipoles, moments)
@@ -107,12 +140,12 @@ class Helmet(Cap):
     def _radial(
         self, at: np.ndarray, axes: np.ndarray, dipoles: np.ndarray, moments: np.ndarray
     ) -> np.ndarray:
-        """Field along the third of each site's axes, (n_dipoles, n_sites)."""
+        """Field along each site's third axis, (n_dipoles, n_sites)."""
         return np.einsum("dsk,sk->ds", field(at, dipoles, moments), axes[:, 2])
 
 
 def _sites(n: int, head: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 3) of sensors and their axes (n, 3, 3): two along the helmet, one outwards."""
+    """Positions (n, 3) of the sites and their axes (n, 3, 3): two along the helmet, one outwards."""
     k = np.arange(n) + 0.5
     z = 1.0 - 1.35 * k / n
     azimuth = np.pi * (1.0 + 5.0**0.5) * k  # golden angle
@@ -120,29 +153,33 @@ def _sites(n: int, head: int) -> tuple[np.ndarray, np.ndarray]:
     outwards = np.stack([r * np.sin(azimuth), r * np.cos(azimuth), z], 1)
     around = np.stack([np.cos(azimuth), -np.sin(azimuth), np.zeros(n)], 1)
     places = reshape(_RADIUS * outwards, head)
-    if head:  # nobody sits centred
+    if head:  # nobody sits in the centre
         places = places + np.random.default_rng([head, 117]).uniform(-0.005, 0.005, 3)
     return places, np.stack([around, np.cross(outwards, around), outwards], 1)
 
 
 def field(positions: np.ndarray, dipoles: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Magnetic field outside a conducting sphere, up to a constant factor.
+    """Compute the magnetic field outside a conducting sphere, up to a constant factor.
 
-    Dipoles within the head are those of Sarvas: a radial one is silent. What lies outside (eyes,
-    neck, chest) is a current in an unbounded medium.
+    Dipoles inside the head follow Sarvas [1]_: radial ones are silent. Dipoles outside (eyes, neck,
+    chest) are currents in an unbounded medium.
 
     Parameters
     ----------
     positions : array of shape (n_sites, 3)
+        In m.
     dipoles, moments : arrays of shape (n_dipoles, 3)
+        Positions in m, and moments.
 
     Returns
     -------
-    array of shape (n_dipoles, n_sites, 3)
+    array of shape (n_dipoles, n_sites, 3), float64
+        In an arbitrary unit.
 
     References
     ----------
-    Sarvas 1987, doi:10.1088/0031-9155/32/1/004
+    .. [1] Sarvas (1987), Basic mathematical and electromagnetic concepts of the biomagnetic inverse
+       problem, Phys. Med. Biol. 32:11, doi:10.1088/0031-9155/32/1/004
     """
     away = positions[None] - dipoles[:, None]
     a = np.linalg.norm(away, axis=2)[..., None]

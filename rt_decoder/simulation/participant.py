@@ -1,8 +1,8 @@
-"""A simulated participant who reads words while being recorded, with all that disturbs it.
+"""A simulated participant who reads words while being recorded, artifacts included.
 
-The brain answers a word with waves whose sizes are a fixed linear function of the word's vector
-in a language model; on top come background, alpha and artifacts. The same participant can be
-recorded many times. How the recording is streamed or decoded is not known here.
+The brain responds to a word with waves whose amplitudes are a fixed linear function of the word's
+vector in a language model; background, alpha and artifacts are added. One participant can be
+recorded many times. This module does not know how a recording is streamed or decoded.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rt_decoder.signal import Marker, SignalInfo
-from rt_decoder.simulation.brain import RESPONSE, Brain
+from rt_decoder.simulation.brain import Brain
 from rt_decoder.simulation.disturbance import ARTIFACTS, CLEANING, Disturbance, Scene
 from rt_decoder.simulation.head import Cap
 from rt_decoder.simulation.helmet import Helmet
+from rt_decoder.simulation.schedule import add_cues, draw_onsets
 
 __all__ = ["ARTIFACTS", "CLEANING", "Participant", "Scene", "Simulation"]
 
-_TAIL = 0.2  # s recorded after the last response
 _BRAIN = ("evoked", "background", "alpha")
 _KINDS = {"eeg": Cap, "meg": Helmet}
 
@@ -31,13 +31,14 @@ class Simulation:
 
     Attributes
     ----------
-    data : array of shape (n_samples, n_channels)
-        Volts.
+    data : array of shape (n_samples, n_channels), float64
+        In the units of `info`.
     info : SignalInfo
+        Rate and channels.
     events : tuple of Marker
-        A word each: label, onset in s from the first sample, index of the onset's sample.
+        One per word, and one per cue: label, onset in s from the first sample, sample of the onset.
     components : dict of str to array of shape (n_samples, n_channels)
-        What `data` is the sum of, in this order; empty if not asked for.
+        The summands of `data`, in this order; empty if they were not kept.
     """
 
     data: np.ndarray
@@ -47,46 +48,60 @@ class Simulation:
 
 
 class Participant:
-    """A head, a brain that answers words, and habits such as blinking.
+    """A head, a brain that responds to words, and habits such as blinking.
 
-    Sizes at the electrode where each is strongest on a cap of 64: blinks 160 uV, gaze steps 40
-    to 60 uV, heart 12 uV and pulse 8 uV, breathing 15 uV, muscle bursts 30 uV RMS, line 5 uV;
-    alpha about 8 uV RMS at the back, at 9 to 11 Hz. The background has 8 uV RMS over channels
-    between 0.5 and 20 Hz and a power that falls as 1/f; what the brain answers to any word alike
-    has 2 uV RMS.
+    Sizes at the electrode where each is strongest on a cap of 64:
+
+    ============================  =========================================
+    blinks                        160 uV
+    gaze steps                    40 to 60 uV
+    heart, pulse                  12 uV, 8 uV
+    breathing                     15 uV
+    muscle bursts                 30 uV RMS
+    mains                         5 uV
+    alpha, 9 to 11 Hz             8 uV RMS, at the back
+    background, power as 1/f      8 uV RMS over channels, 0.5 to 20 Hz
+    response common to all words  2 uV RMS
+    ============================  =========================================
 
     Parameters
     ----------
     vectors : array of shape (n_items, n_dimensions)
-        What a language model holds of each item.
+        Vector of each item in a language model.
     items : sequence of str
-        The vocabulary, unique.
+        The vocabulary, without repetitions.
     n_channels : int
-        EEG electrodes; of the 10-10 system up to 64.
+        Number of EEG electrodes; up to 64 those of the 10-10 system.
     sfreq : float
-        Hz.
+        Sampling rate in Hz.
     snr : float
         RMS of the part of the response that depends on the item, over items, electrodes and the
         0.8 s after an onset, divided by the RMS of the background between 0.5 and 20 Hz. The
-        default decodes far better than people do, so that a session of minutes shows something.
+        default decodes far better than real people, so that a session of minutes has a result.
     artifacts : float or mapping of str to float
-        Severity: a factor on every one of `ARTIFACTS`, or on those named, the others being left
-        out. 0 leaves the brain alone: evoked, background and alpha.
+        Severity: a factor on all `ARTIFACTS`, or on those named, without the others. 0 leaves the
+        brain alone: evoked, background and alpha.
     references : bool
-        Adds VEOG and HEOG (which see some brain), ECG and RESP, all in V.
+        Add VEOG and HEOG (with some brain in them), ECG and RESP, all in V.
     line_freq : float
         Mains frequency in Hz.
     seed : int
         Same seed, same person.
     kind : str
-        "eeg", or "meg": magnetometers and planar gradiometers in a helmet, `n_channels` of them
-        (a multiple of 3, 306 in a full helmet). 1 V of the sizes above is worth 40 nT there.
+        "eeg", or "meg": `n_channels` magnetometers and planar gradiometers in a helmet (a multiple
+        of 3; a full helmet has 306), where 1 V of the sizes above corresponds to 40 nT.
     head : int
-        Which geometry; 0 is a sphere with the cap set straight.
+        Number of the head's geometry; 0 is a sphere with a straight cap.
     brain : float
-        Factor on the size of everything the brain does.
+        Factor on all activity of the brain.
     scene : Scene
         How the artifacts behave.
+
+    Raises
+    ------
+    ValueError
+        If `vectors` and `items` do not match, items repeat, vectors are not finite or all equal,
+        or another parameter is out of its range.
 
     Examples
     --------
@@ -128,7 +143,7 @@ class Participant:
         self._disturbance = Disturbance(cap, sfreq, line_freq, scene, seed)
 
     def evoked(self, vector: np.ndarray) -> np.ndarray:
-        """Noise-free response to an item of this vector, (n_samples, n_channels) V from onset."""
+        """Return the noise-free response to this vector, (n_samples, n_channels) V from onset."""
         return self._brain.evoked(vector)
 
     def simulate(
@@ -148,13 +163,13 @@ class Participant:
         Parameters
         ----------
         n_words : int or None
-            How many words, or give `duration`.
+            Number of words; None to set `duration` instead.
         duration : float or None
-            Length of the recording in s; as many words as fit with their response.
+            Length of the recording in s, with as many words as fit including their responses.
         soa : (float, float)
             Shortest and longest time between onsets in s, drawn uniformly.
         lead_in : float
-            Seconds before the first word.
+            Time before the first word in s.
         prior : array of shape (n_items,) or None
             Probability of each item; None draws them evenly.
         seed : int
@@ -162,24 +177,30 @@ class Participant:
         components : bool
             Keep every component; False needs a tenth of the memory.
         cues : sequence of (str, float, float)
-            Instructions "blink", "saccade" or "rest" from one time to another in s. Within those
-            times the eyes do this alone, blinking faster than they would by themselves, and each
-            instruction is an event "cue/blink" and so on.
+            Instructions "blink", "saccade" or "rest", each from one time to another in s. The eyes
+            then do only that; instructed blinks come faster than spontaneous ones. Each
+            instruction is an event: "cue/blink", "cue/saccade" or "cue/rest".
+
+        Returns
+        -------
+        Simulation
+            The recording and its events.
 
         Raises
         ------
         ValueError
-            If not exactly one of `n_words` and `duration` is given, or no word fits.
+            If not exactly one of `n_words` and `duration` is given, no word fits, or a time or a
+            cue is invalid.
         """
         streams = iter(np.random.SeedSequence([self.seed, seed]).spawn(4 + len(ARTIFACTS)))
         rng = np.random.default_rng(next(streams))
-        onsets, n = self._schedule(rng, n_words, duration, soa, lead_in)
+        onsets, n = draw_onsets(rng, self.info.sfreq, n_words, duration, soa, lead_in)
         drawn = rng.choice(len(self.items), len(onsets), p=prior)
         events = tuple(
             Marker(self.items[item], onset / self.info.sfreq, onset)
             for item, onset in zip(drawn.tolist(), onsets.tolist(), strict=True)
         )
-        events, allowed = self._instructed(events, cues, n)
+        events, allowed = add_cues(events, cues, n, self.info.sfreq)
         data = np.zeros((n, self.info.n_channels))
         kept = {}
         for name, part in self._parts(streams, n, onsets, drawn, allowed):
@@ -189,37 +210,6 @@ class Participant:
                 kept[name] = part
         return Simulation(data, self.info, events, kept)
 
-    def _schedule(
-        self,
-        rng: np.random.Generator,
-        n_words: int | None,
-        duration: float | None,
-        soa: tuple[float, float],
-        lead_in: float,
-    ) -> tuple[np.ndarray, int]:
-        """Onsets as sample indices, and the number of samples."""
-        if (n_words is None) == (duration is None):
-            raise ValueError(f"need n_words or duration, got {n_words} and {duration}")
-        if not (0 < soa[0] <= soa[1] and lead_in >= 0):
-            raise ValueError(f"need 0 < soa[0] <= soa[1] and lead_in >= 0, got {soa}, {lead_in}")
-        sfreq = self.info.sfreq
-        after = int(np.ceil((RESPONSE + _TAIL) * sfreq))
-        most = n_words or 0
-        if duration is not None:
-            most = int(max(duration - lead_in, 0.0) / soa[0]) + 1
-        gaps = rng.uniform(*soa, max(most, 0))
-        gaps[:1] = lead_in
-        onsets = np.rint(np.cumsum(gaps) * sfreq).astype(int)
-        if duration is not None:
-            n = round(duration * sfreq)
-            onsets = onsets[onsets + after <= n]
-        if len(onsets) == 0:
-            raise ValueError(
-                f"need time for at least one word ({lead_in + after / sfreq:g} s), "
-                f"got n_words={n_words}, duration={duration}"
-            )
-        return onsets, n if duration is not None else int(onsets[-1]) + after
-
     def _parts(
         self,
         streams: Iterator[np.random.SeedSequence],
@@ -228,7 +218,7 @@ class Participant:
         drawn: np.ndarray,
         allowed: dict[str, np.ndarray],
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield every component, (n, n_channels), each from a random stream of its own."""
+        """Yield every component, (n, n_channels), each from its own random stream."""
         yield "evoked", self._brain.answers(n, onsets, drawn)
         yield "background", self._brain.background(np.random.default_rng(next(streams)), n)
         yield "alpha", self._brain.alpha(np.random.default_rng(next(streams)), n)
@@ -239,26 +229,8 @@ class Participant:
         if self._disturbance.scene.pop_every:
             yield "pop", self._disturbance.pops(next(streams), n)
 
-    def _instructed(
-        self, events: tuple[Marker, ...], cues: Sequence[tuple[str, float, float]], n: int
-    ) -> tuple[tuple[Marker, ...], dict[str, np.ndarray]]:
-        """Events with the cues among them; where eyes may not, may, are told to: 0, 1, 2."""
-        allowed = {name: np.ones(n, np.int8) for name in ("blink", "saccade") if cues}
-        marks = []
-        for what, start, stop in cues:
-            if what not in ("blink", "saccade", "rest") or not 0 <= start < stop:
-                raise ValueError(
-                    "need cues (blink, saccade or rest, start, stop) with 0 <= start < stop, "
-                    f"got {(what, start, stop)}"
-                )
-            first, last = (round(time * self.info.sfreq) for time in (start, stop))
-            for name, where in allowed.items():
-                where[first:last] = 2 if name == what else 0
-            marks.append(Marker(f"cue/{what}", first / self.info.sfreq, first))
-        return tuple(sorted((*events, *marks), key=lambda marker: marker.index)), allowed
-
     def _at_references(self, name: str, part: np.ndarray) -> np.ndarray:
-        """`part` with the leak and the lag of the scene in its reference channels."""
+        """Apply the leak and the lag of the scene to the reference channels of `part`."""
         scene, first = self._disturbance.scene, self._cap.n_data
         if not self._cap.references or (scene.leak is None and not scene.lag):
             return part

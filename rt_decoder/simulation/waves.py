@@ -1,14 +1,16 @@
-"""Time courses of noise and of what disturbs a recording, in units of their usual size.
+"""Time courses of artifacts, in units of their usual size.
 
-Each function takes a random generator, a number of samples and a rate. Where on the head a time
-course lands, and how strongly, is known in `simulator` only.
+Each function takes a random generator, a number of samples and a rate. Topographies and sizes are
+those of `disturbance`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+
+from rt_decoder.simulation.noise import shaped_noise, wander
 
 __all__ = [
     "blinks",
@@ -19,44 +21,11 @@ __all__ = [
     "mains",
     "muscle",
     "pops",
-    "shaped_noise",
-    "wander",
 ]
 
 
-def shaped_noise(
-    rng: np.random.Generator,
-    n: int,
-    sfreq: float,
-    shape: Callable[[np.ndarray], np.ndarray],
-    band: tuple[float, float],
-    n_columns: int = 1,
-) -> np.ndarray:
-    """Gaussian noise of shape (n, n_columns) with an RMS of 1 expected within `band`.
-
-    `shape` gives the amplitude at each frequency in Hz; it need not be scaled.
-    """
-    length = 1 << int(np.ceil(np.log2(n)))  # fast, and the ends do not meet
-    freqs = np.fft.rfftfreq(length, 1.0 / sfreq)
-    amplitude = shape(freqs)
-    inside = (freqs >= band[0]) & (freqs <= band[1])
-    power = 2.0 * np.sum(amplitude[inside] ** 2) / length
-    amplitude = amplitude / np.sqrt(power)
-    out = np.empty((n, n_columns))
-    for column in range(n_columns):  # one at a time: half an hour of 64 channels fits in memory
-        spectrum = np.fft.rfft(rng.standard_normal(length))
-        out[:, column] = np.fft.irfft(spectrum * amplitude, length)[:n]
-    return out
-
-
-def wander(rng: np.random.Generator, n: int, sfreq: float, every: float) -> np.ndarray:
-    """Slow random curve of shape (n,): a standard normal value each `every` s, lines between."""
-    n_knots = int(n / sfreq / every) + 2
-    return np.interp(np.arange(n) / sfreq, np.arange(n_knots) * every, rng.standard_normal(n_knots))
-
-
 def _bump(sfreq: float, rise: float) -> np.ndarray:
-    """Wave that climbs to 1 within `rise` s and dies away over five times as long."""
+    """Wave that rises to 1 within `rise` s and decays over five times as long."""
     t = np.arange(round(8.0 * rise * sfreq)) / sfreq / rise
     return t**2 * np.exp(2.0 - 2.0 * t)
 
@@ -88,9 +57,20 @@ def blinks(
     every: float = 4.0,
     allowed: np.ndarray | None = None,
 ) -> np.ndarray:
-    """One every `every` s or so, of 0.3 s; the peak is 1, give or take 15 %.
+    """Draw blinks of 0.3 s, at random intervals, with peaks of 1 +/- 15 %.
 
-    Where `allowed`, of shape (n,), is False none starts.
+    Parameters
+    ----------
+    rng, n, sfreq : numpy.random.Generator, int, float
+        Source of the draws, number of samples, sampling rate in Hz.
+    every : float
+        Mean interval in s, above 1.
+    allowed : array of shape (n,), bool, or None
+        Where a blink may start; None for everywhere.
+
+    Returns
+    -------
+    array of shape (n,), float64
     """
     gaps = 1.0 + rng.gamma(2.0, (every - 1.0) / 2.0, _n_gaps(n, sfreq, 1.0))
     starts = _moments(gaps, n, sfreq)
@@ -103,9 +83,20 @@ def blinks(
 def gaze(
     rng: np.random.Generator, n: int, sfreq: float, allowed: np.ndarray | None = None
 ) -> np.ndarray:
-    """Horizontal gaze: steps of 0.8 to 1.2 within 40 ms, held for a fixation, kept near 0.
+    """Draw horizontal gaze: steps of 0.8 to 1.2 within 40 ms, each followed by a fixation.
 
-    Where `allowed`, of shape (n,), is False the eyes look straight ahead.
+    Gaze stays near 0: from the side, the next step leads back.
+
+    Parameters
+    ----------
+    rng, n, sfreq : numpy.random.Generator, int, float
+        Source of the draws, number of samples, sampling rate in Hz.
+    allowed : array of shape (n,), bool, or None
+        False where the eyes look straight ahead; None lets them move everywhere.
+
+    Returns
+    -------
+    array of shape (n,), float64
     """
     moves = _moments(0.4 + rng.exponential(1.0, _n_gaps(n, sfreq, 0.4)), n, sfreq)
     target = np.zeros(n)
@@ -122,7 +113,7 @@ def gaze(
     return np.convolve(target, ramp / ramp.sum())[:n]
 
 
-# P, Q, R, S and T wave: height in an ideal lead, time from R in s, width in s
+# P, Q, R, S and T waves: height in an ideal lead, time from R in s, width in s
 _ECG = (
     (0.12, -0.18, 0.025),
     (-0.12, -0.03, 0.010),
@@ -135,9 +126,17 @@ _CHEST_LEAD = (0.18, -0.02, 1.0, -0.45, 0.22)
 
 
 def heart(rng: np.random.Generator, n: int, sfreq: float) -> tuple[np.ndarray, np.ndarray]:
-    """Electrocardiogram with an R wave of 1 and pulse wave with a peak of 1, each (n,).
+    """Draw a heartbeat: about 70 beats a minute, faster on breathing in.
 
-    About 70 beats a minute, faster on breathing in; the pulse comes 0.2 s after the R wave.
+    Parameters
+    ----------
+    rng, n, sfreq : numpy.random.Generator, int, float
+        Source of the draws, number of samples, sampling rate in Hz.
+
+    Returns
+    -------
+    ecg, pulse : arrays of shape (n,), float64
+        Electrocardiogram with an R wave of 1; pulse wave with a peak of 1, 0.2 s after the R wave.
     """
     beats = _beats(rng, n, sfreq)
     return _ecg(n, sfreq, beats, [height for height, _, _ in _ECG]), _pulse(n, sfreq, beats)
@@ -146,15 +145,19 @@ def heart(rng: np.random.Generator, n: int, sfreq: float) -> tuple[np.ndarray, n
 def heart_vector(
     rng: np.random.Generator, n: int, sfreq: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """As `heart`, the beats the same, in four parts of shape (n,) that are no multiples.
+    """Draw the beats of `heart` in four parts that are not proportional to each other.
+
+    Parameters
+    ----------
+    rng, n, sfreq : numpy.random.Generator, int, float
+        Source of the draws, number of samples, sampling rate in Hz.
 
     Returns
     -------
-    complex, recovery : array
-        P to S and T wave: the heart's vector points elsewhere in each.
-    pulse : array
-    lead : array
-        What an electrode on the chest records: all waves, in other proportions.
+    complex, recovery : arrays of shape (n,), float64
+        P to S waves, and T wave: the heart's dipole has another direction in each.
+    pulse, lead : arrays of shape (n,), float64
+        Pulse wave; record of an electrode on the chest: all waves, in other proportions.
     """
     beats = _beats(rng, n, sfreq)
     heights = [height for height, _, _ in _ECG]
@@ -188,10 +191,18 @@ def _pulse(n: int, sfreq: float, beats: np.ndarray) -> np.ndarray:
 
 
 def breathing(rng: np.random.Generator, n: int, sfreq: float, sharpness: float = 0.0) -> np.ndarray:
-    """About 15 breaths a minute of amplitude 1, both unsteady by some 10 %.
+    """Draw about 15 breaths a minute of amplitude 1; rate and amplitude vary by some 10 %.
 
-    `sharpness` is the part of the way from a sine to air that is drawn in within a quarter of the
-    breath and let out with a pause.
+    Parameters
+    ----------
+    rng, n, sfreq : numpy.random.Generator, int, float
+        Source of the draws, number of samples, sampling rate in Hz.
+    sharpness : float
+        0 is a sine; 1 is a fast breath in, a slow breath out and a pause; between, a mixture.
+
+    Returns
+    -------
+    array of shape (n,), float64
     """
     rate = 0.25 * np.clip(1.0 + 0.1 * wander(rng, n, sfreq, 10.0), 0.5, 1.5)
     size = 1.0 + 0.1 * wander(rng, n, sfreq, 10.0)
@@ -207,9 +218,19 @@ def breathing(rng: np.random.Generator, n: int, sfreq: float, sharpness: float =
 def muscle(
     rng: np.random.Generator, n: int, sfreq: float, every: tuple[float, float] = (20.0, 60.0)
 ) -> np.ndarray:
-    """Both jaws, shape (n, 2): an RMS of 1 within bursts, above 20 Hz.
+    """Draw the muscle noise of both jaws, above 20 Hz.
 
-    Clenching for 0.3 to 1 s and 3 s of chewing at 1.5 Hz, each `every` so many s or so.
+    Parameters
+    ----------
+    rng, n, sfreq : numpy.random.Generator, int, float
+        Source of the draws, number of samples, sampling rate in Hz.
+    every : (float, float)
+        Mean interval in s of clenches (0.3 to 1 s) and of chewing (3 s at 1.5 Hz).
+
+    Returns
+    -------
+    array of shape (n, 2), float64
+        Left and right jaw, with an RMS of 1 within bursts and 0 outside.
     """
     envelope = np.zeros(n)
     clenches = _moments(rng.exponential(every[0], _n_gaps(n, sfreq, 2.0)), n, sfreq)
@@ -229,7 +250,19 @@ def muscle(
 
 
 def mains(rng: np.random.Generator, n: int, sfreq: float, line_freq: float) -> np.ndarray:
-    """Quadrature pair of amplitude 1 at the mains frequency, shape (n, 2), within 0.02 Hz."""
+    """Draw a quadrature pair of amplitude 1 at the mains frequency.
+
+    Parameters
+    ----------
+    rng, n, sfreq : numpy.random.Generator, int, float
+        Source of the draws, number of samples, sampling rate in Hz.
+    line_freq : float
+        Mains frequency in Hz; the actual one stays within 0.02 Hz of it.
+
+    Returns
+    -------
+    array of shape (n, 2), float64
+    """
     freq = line_freq + 0.02 * np.tanh(wander(rng, n, sfreq, 20.0))
     phase = 2 * np.pi * (rng.random() + np.cumsum(freq) / sfreq)
     return np.stack([np.sin(phase), np.cos(phase)], 1)
@@ -238,13 +271,23 @@ def mains(rng: np.random.Generator, n: int, sfreq: float, line_freq: float) -> n
 def pops(
     rng: np.random.Generator, n: int, sfreq: float, n_channels: int, every: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Jumps of single electrodes that creep back: one every `every` s or so.
+    """Draw jumps of single electrodes that decay slowly.
+
+    Parameters
+    ----------
+    rng, n, sfreq : numpy.random.Generator, int, float
+        Source of the draws, number of samples, sampling rate in Hz.
+    n_channels : int
+        Number of channels among which each jump falls on one.
+    every : float
+        Mean interval in s, above 2.
 
     Returns
     -------
-    starts, channels : array of shape (n_pops,), int
-    waves : array of shape (n_pops, n_wave)
-        A step of 0.6 to 1.6, up or down, that dies away with a time constant of 0.3 to 1 s.
+    starts, channels : arrays of shape (n_pops,), int
+        Sample and channel of each jump.
+    waves : array of shape (n_pops, n_wave), float64
+        A step of 0.6 to 1.6, up or down, that decays with a time constant of 0.3 to 1 s.
     """
     starts = _moments(2.0 + rng.exponential(every - 2.0, _n_gaps(n, sfreq, 2.0)), n, sfreq)
     channels = rng.integers(n_channels, size=len(starts))

@@ -1,1 +1,1 @@
-"""Where live samples come from."""
+"""Sources of live samples and markers."""

@@ -1,7 +1,7 @@
 """Open the streams of a live session, and open them again after a loss or a long silence.
 
-A session asks its `LslStreams` or `FieldTripStreams` for samples and markers; it does not know
-which of the two it has.
+A session takes samples and markers from `LslStreams` or `FieldTripStreams`, and does not know which
+of the two it has.
 """
 
 from __future__ import annotations
@@ -25,24 +25,34 @@ from rt_decoder.sources.lsl.source import LslSource
 
 __all__ = ["FieldTripStreams", "LslStreams", "ReferenceChoice", "parse_reference"]
 
-_ANSWER_S = 1.0  # in which every outlet has answered
+_ANSWER_S = 1.0  # within which every outlet has answered
 _NOT_YET = (LookupError, TimeoutError, ConnectionError)
 
 
 class ReferenceChoice(NamedTuple):
-    """A stream whose channels are joined to the main one as references."""
+    """An auxiliary stream whose channels are joined to the main stream as references."""
 
     name: str
-    delay: float | None = None  # s; None: see `reference.AuxiliaryStream`
+    delay: float | None = None  # s; None: see `auxiliary.stream.AuxiliaryStream`
 
 
 def parse_reference(text: str) -> ReferenceChoice:
-    """Read ``NAME`` or ``NAME=DELAY_MS``, as ``--reference`` takes it.
+    """Parse the text of ``--reference``.
+
+    Parameters
+    ----------
+    text : str
+        ``NAME`` or ``NAME=DELAY_MS``.
+
+    Returns
+    -------
+    ReferenceChoice
+        With the delay in s.
 
     Raises
     ------
     ValueError
-        If there is no name, or what follows the last ``=`` is no number of ms in 0 to 5000.
+        If the name is empty, or the text after the last ``=`` is no number from 0 to 5000.
 
     Examples
     --------
@@ -64,20 +74,25 @@ def parse_reference(text: str) -> ReferenceChoice:
 
 @dataclass
 class LslStreams:
-    """Streams of LSL.
+    """The LSL streams of a session.
 
     Parameters
     ----------
     selection : dict
-        Arguments of `lsl.resolve`.
+        Arguments of `lsl.find.resolve` that select the stream of samples.
     marker_name : str
-        Name of the marker stream; none if empty.
+        Name of the marker stream; "" for no markers.
     channels, units : path, str or None
-        By hand.
+        Channel table and unit that the user sets (``--channels``, ``--units``).
     timeout : float
-        For finding streams, in s.
+        Longest time in s to look for a stream.
     references : tuple of ReferenceChoice
-        Streams that are joined to the samples; see `joined.JoinedSource`.
+        Auxiliary streams to join to the samples; see `auxiliary.joined.JoinedSource`.
+
+    Raises
+    ------
+    ValueError
+        If a reference is named twice.
     """
 
     selection: dict[str, str | None]
@@ -100,7 +115,7 @@ class LslStreams:
             raise ValueError(f"need each reference once, got {', '.join(names)}")
 
     def samples(self, timeout: float | None = None) -> LslSource | JoinedSource:
-        """The stream of samples, with its references; LookupError if not exactly one matches."""
+        """Find the stream of samples, references joined; LookupError unless exactly one matches."""
         wait = self.timeout if timeout is None else timeout
         return self._source(resolve(**self.selection, timeout=wait))
 
@@ -117,15 +132,25 @@ class LslStreams:
         return AuxiliaryStream(source, delay=delay, again=StreamSearch(source))
 
     def markers(self) -> LslMarkers | None:
-        """The stream of markers, or None where none is wanted."""
+        """Find the stream of markers; None if the session has none."""
         if not self.marker_name:
             return None
         return LslMarkers(resolve(name=self.marker_name, timeout=self.timeout))
 
     def reopen(self, wait: float) -> LslSource | JoinedSource | None:
-        """The stream of samples once it is back; None if it is not within `wait` s.
+        """Find the stream of samples again after a loss.
 
-        References that are open stay open. After a `replacement` it is that one.
+        References that are open stay open. If `replacement` has found an outlet, this one is taken.
+
+        Parameters
+        ----------
+        wait : float
+            Longest time in s to look for the stream.
+
+        Returns
+        -------
+        LslSource, JoinedSource or None
+            The stream, not yet subscribed to; None if it is not back.
         """
         self.stop_looking()
         stream, self._replacement = self._replacement, None
@@ -133,18 +158,18 @@ class LslStreams:
             if stream is None:
                 return self.samples(wait)
             if self._main is not None:
-                self._main.close()  # its connection is half open: nobody else would end it
+                self._main.close()  # its connection is half open and would never end by itself
             return self._source(stream)
         except _NOT_YET:
             return None
 
     def replacement(self) -> pylsl.StreamInfo | None:
-        """Another outlet of the stream that is connected, or None; at once.
+        """Return an outlet that can replace the silent one, or None; never waits.
 
         A connection whose far end has vanished (a pulled cable, a crashed amplifier behind a
-        switch) stays silent for ever. To be asked while the stream is silent: liblsl then looks in
-        the background for an outlet of the same selection, name and type with a uid of its own.
-        One that merely hangs keeps its uid. Once there is one, `reopen` will open it.
+        switch) stays silent for ever. Call this while the stream is silent: liblsl looks in the
+        background for an outlet with the same selection, name and type but another uid. An outlet
+        that merely hangs keeps its uid. `reopen` then opens the replacement.
         """
         if self._main is None:
             return None
@@ -159,19 +184,19 @@ class LslStreams:
         uids = {stream.uid() for stream in found}
         if uids != self._seen_uids:
             self._seen_uids, self._seen_since = uids, monotonic()
-        # of several, which one is meant cannot be known: give a second one the time to answer too
+        # with several, the right one is unknown: give a second one the time to answer, too
         if len(found) != 1 or monotonic() - self._seen_since < _ANSWER_S:
             return None
         self._replacement = found[0]
         return found[0]
 
     def stop_looking(self) -> None:
-        """The stream goes on, or is lost: look for no replacement."""
+        """Stop looking for a replacement: the stream has resumed, or is lost."""
         self._rivals = None
         self._seen_uids = set()
 
     def reopen_markers(self) -> LslMarkers | None:
-        """The stream of markers once it is back; looks in the background and does not wait."""
+        """Return the subscribed marker stream if it is back, else None; looks in the background."""
         if self._resolver is None:
             self._resolver = pylsl.ContinuousResolver("name", self.marker_name, forget_after=2.0)
         found = self._resolver.results()
@@ -195,11 +220,11 @@ class FieldTripStreams:
     address : str
         ``HOST:PORT``.
     event_type : str or None
-        Type of the events that are markers; "" takes all, None takes none.
+        Type of the events to read as markers; "" reads all, None reads none.
     channels, units : path, str or None
-        By hand.
+        Channel table and unit that the user sets (``--channels``, ``--units``).
     timeout : float
-        For connecting, in s.
+        Longest time in s to connect.
     """
 
     address: str
@@ -210,7 +235,7 @@ class FieldTripStreams:
     _source: FieldTripSource | None = field(default=None, init=False)
 
     def samples(self, timeout: float | None = None) -> FieldTripSource:
-        """The buffer's samples; TimeoutError if it does not answer."""
+        """Connect to the buffer, or return the open connection; TimeoutError if it is silent."""
         if self._source is None or timeout is not None:
             if self._source is not None:
                 self._source.close()
@@ -221,22 +246,22 @@ class FieldTripStreams:
         return self._source
 
     def markers(self) -> FieldTripMarkers | None:
-        """The buffer's events, or None where none are wanted."""
+        """Return the buffer's events; None if the session has no markers."""
         return None if self.event_type is None else self.samples().markers(self.event_type)
 
     def reopen(self, wait: float) -> FieldTripSource | None:
-        """The buffer once it is back; None if it is not within `wait` s."""
+        """Connect again; None if the buffer is not back within `wait` s."""
         try:
             return self.samples(wait)
         except _NOT_YET:
             return None
 
     def replacement(self) -> None:
-        """None: a buffer is asked, and one that does not answer is lost."""
+        """Return None: a buffer that does not answer is lost, never silent."""
 
     def stop_looking(self) -> None:
-        """Nothing to do; see `replacement`."""
+        """Do nothing: no replacement is ever looked for."""
 
     def reopen_markers(self) -> FieldTripMarkers | None:
-        """The events of the buffer that is there now."""
+        """Return the events of the present connection."""
         return self.markers()

@@ -1,7 +1,7 @@
-"""The live cleaning chain over an array: the one place where the evaluation builds it.
+"""Run the live cleaning chain over an array; the evaluation builds it only here.
 
-Fitted by `calibration.cleaning.chain` and run by the live pipeline, as `rt-calibrate cleaning` and
-`rt-decoder run` do; nothing is re-referenced, so that rivals see the same channels.
+`calibration.cleaning.chain` fits it and the live pipeline runs it, as in `rt-calibrate cleaning`
+and `rt-decoder run`. There is no rereference, so that rivals get the same channels.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Chain", "Cleaned", "as_chunk", "our_chain"]
 
-_HOP_MS = 40.0  # how the stream is cut changes nothing, and longer hops are quicker
-_BLOCK = 2500  # samples at a time
+_HOP_MS = 40.0  # cuts do not change results, and longer hops are faster
+_BLOCK = 2500  # samples per chunk
 
 
 class Cleaned(NamedTuple):
-    """What came out of the chain."""
+    """Output of the chain."""
 
     data: np.ndarray  # (n, c) all channels
-    flags: np.ndarray  # (n,) those of the whole sample, and those of its data channels
+    flags: np.ndarray  # (n,) flags of the whole sample, and those of its data channels
     channel_flags: np.ndarray  # (n, c)
 
 
 class Chain:
-    """A cleaning model, and what its fit found.
+    """A cleaning model, and the reports of its fit.
 
     Parameters
     ----------
@@ -54,21 +54,21 @@ class Chain:
         self.restart()
 
     def restart(self) -> None:
-        """Back to calibration."""
+        """Return to the state after calibration."""
         self.pipeline = Pipeline(self.model, without=self.without)
         self.stages = self.pipeline.stages
         self._hops: list[Chunk] = []
         self.pipeline.on_clean = lambda hop: self._hops.append(_copied(hop))
 
     def clean(self, data: np.ndarray, cuts: Sequence[int] = ()) -> Cleaned:
-        """Clean a recording (n, c) from the beginning; `cuts` are where chunks end."""
+        """Clean a recording (n, c) from the beginning, in chunks that end at `cuts`."""
         self.restart()
         return self.go_on(data, 0, cuts)
 
     def go_on(self, data: np.ndarray, index: int, cuts: Sequence[int] = ()) -> Cleaned:
         """Clean the samples (n, c) that begin at absolute `index`, a multiple of the hop.
 
-        What does not fill a hop at the end is cleaned before a repetition of the last sample.
+        If they do not fill the last hop, it is filled up with the last sample.
         """
         n = len(data)
         padded = np.concatenate([data, np.repeat(data[-1:], -n % self.model.n_hop, 0)])
@@ -94,9 +94,9 @@ def our_chain(
     stages: Sequence[str] = STAGES,
     **filters: float | bool,
 ) -> Chain:
-    """Fit the chain on a calibration recording (n, c), raw; `markers` are words and cues.
+    """Fit the chain on a raw calibration recording (n, c); `markers` are words and cues.
 
-    `filters` are keys of the recipe's ``[filter]`` that shall differ from the scenes'.
+    `filters` are keys of the recipe's ``[filter]`` whose values differ from those of the scenes.
     """
     band = {"l_freq": L_FREQ, "h_freq": H_FREQ, "order": ORDER, "notch": True}
     recipe = Recipe.from_dict(
@@ -116,7 +116,7 @@ def our_chain(
 
 
 def as_chunk(data: np.ndarray, index: int, sfreq: float) -> Chunk:
-    """Unflagged samples (n, c) that begin at `index`."""
+    """Make a chunk of unflagged samples (n, c) that begin at `index`."""
     n, c = data.shape
     times = (index + np.arange(n)) / sfreq
     return Chunk(data, times, index, np.zeros(n, FLAGS), np.zeros((n, c), FLAGS))

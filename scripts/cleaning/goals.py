@@ -1,4 +1,4 @@
-"""The goals of cleaning, as a table of what was reached, what a rival reaches, and who passes."""
+"""The goals of cleaning, in a table with our figure, the best rival's, and whether we pass."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ OURS = "this chain"
 
 
 class Goal(NamedTuple):
-    """One row: where its figure stands, and between which values it passes."""
+    """One row: a figure, its goal, and the range in which it passes."""
 
-    figure: str  # in methods, or in chain
+    figure: str  # key in `methods` or in `chain`
     text: str
     goal: float
-    low: float | None = None  # passes from here
-    high: float | None = None  # passes up to here
+    low: float | None = None  # smallest value that passes
+    high: float | None = None  # largest value that passes
 
 
 GOALS = {
@@ -41,9 +41,9 @@ GOALS = {
 
 
 def goals_table(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """`{name: {reached, goal, rival, rival_name, pass}}` from mean figures.
+    """Return `{name: {reached, goal, rival, rival_name, pass}}` from mean figures.
 
-    The rival is the one that comes closest to passing; the input itself competes, too.
+    The rival is the one closest to passing; the uncleaned input ("none") is one of them.
     """
     table = {}
     for name, goal in GOALS.items():
@@ -73,12 +73,12 @@ def goals_table(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def passes(goal: Goal, value: float) -> bool:
-    """Whether a figure is good enough."""
+    """Whether a figure passes."""
     return (goal.low is None or value >= goal.low) and (goal.high is None or value <= goal.high)
 
 
 def _miss(goal: Goal, value: float) -> float:
-    """Distance to the goal on its bad side; negative beyond it."""
+    """Distance by which the goal is missed; negative if it is exceeded."""
     if goal.low is not None and goal.high is not None:
         return abs(value - goal.goal)
     return goal.goal - value if goal.low is not None else value - goal.goal

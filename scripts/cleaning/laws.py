@@ -1,4 +1,4 @@
-"""What only the chain has: its beats, its weights, its flags, its indifference to cuts."""
+"""Figures that only the chain has: its beats, weights and flags, and invariance to cuts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rt_decoder.simulation.participant import Simulation
 
 __all__ = ["chain_figures"]
 
-_DROP = 90.0, 150.0  # s: references are dead in between
-_GAP, _LOST, _OFFSET, _CREEP = 60.0, 1.0, 20e-3, 0.05  # s, s lost, V, s
+_DROP = 90.0, 150.0  # s; references are 0 from the first to the second
+_GAP, _LOST, _OFFSET, _CREEP = 60.0, 1.0, 20e-3, 0.05  # s, s lost, V, s not counted after the gap
 
 
 def chain_figures(chain: Chain, scene: Simulation) -> dict[str, float | None]:
-    """Figures that no method can be asked for by its output alone; `name:rival` where one can."""
+    """Compute the figures that need more than a method's output; `name:rival` are a rival's."""
     data = scene.data - scene.components["pop"]
     return {
         **beats(scene),
@@ -31,10 +31,10 @@ def chain_figures(chain: Chain, scene: Simulation) -> dict[str, float | None]:
 
 
 def beats(scene: Simulation) -> dict[str, float | None]:
-    """The causal detector against the simulated R waves; sensitivity and PPV in percent.
+    """Score the causal detector on the simulated R waves; sensitivity and PPV in percent.
 
-    The detector learns its levels in the first 2 s, which do not count. Delay: from the R wave in
-    the raw signal to the decision, the filters' delay included, median.
+    The first 3 s do not count, as the detector learns its levels. The delay is the median time from
+    the R wave in the raw signal to the decision, including the filters' delay.
     """
     info, sfreq = scene.info, scene.info.sfreq
     ecg = info.ch_types.index("ecg")
@@ -74,10 +74,10 @@ def _rival_beats(
 
 
 def dropout(chain: Chain, scene: Simulation, data: np.ndarray) -> dict[str, float | None]:
-    """ECG and RESP are dead for 60 s: how weights change, and the error from 1 s after.
+    """Set ECG and RESP to 0 for 60 s: returns the change of weights, and the error afterwards.
 
-    The error is that of the data channels over the 20 s that begin 1 s after the references are
-    back, over the error in the same time without a drop-out.
+    The error is the RMS error of the data channels in the 20 s from 1 s after the dropout on,
+    divided by that of the same time without a dropout.
     """
     if "regressors" not in chain.stages:
         return {"dropout_weights": None, "dropout_error": None}
@@ -100,11 +100,11 @@ def dropout(chain: Chain, scene: Simulation, data: np.ndarray) -> dict[str, floa
 
 
 def gap(chain: Chain, data: np.ndarray) -> dict[str, float]:
-    """A second is lost, and the electrodes are 20 mV off when the stream goes on.
+    """Lose a second, and let the electrodes be off by 20 mV when the stream resumes.
 
-    `gap_offset_uv`: largest difference that these 20 mV make from 50 ms after the gap on. Channels
-    in T and T/m get no offset. `gap_settling`: share of the samples of the first 50 ms that are
-    flagged as not settled.
+    `gap_offset_uv` is the largest difference that these 20 mV cause from 50 ms after the gap on.
+    Channels in T and T/m get no offset. `gap_settling` is the share of the samples of the first
+    50 ms that are flagged as not settled.
     """
     n = round(_CREEP * chain.info.sfreq)
     plain, moved = (_after_gap(chain, data, offset) for offset in (0.0, _OFFSET))
@@ -122,7 +122,7 @@ def _after_gap(chain: Chain, data: np.ndarray, offset: float) -> Cleaned:
 
 
 def cuts_differ(chain: Chain, data: np.ndarray) -> float:
-    """How many values differ between one long run and one in chunks of random length."""
+    """Count the values that differ between a run in one chunk and one in random chunks."""
     data = data[: round(60.0 * chain.info.sfreq)]
     rng = np.random.default_rng(0)
     cuts = np.cumsum(rng.integers(1, 60, len(data) // 15))

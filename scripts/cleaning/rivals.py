@@ -1,9 +1,9 @@
-"""What others offer against artifacts, as plain functions.
+"""Other methods against artifacts, as plain functions.
 
-A method is a function of a calibration recording (filtered, references included) that gives a
-function from a test recording (filtered, alike) to its cleaned data channels. All see the same
-input through the same causal filters. Where cut-offs or ranks are free they are the ones their
-authors recommend or, where that does nothing, the ones that do most here.
+A method takes a calibration recording and returns a function from a test recording to its cleaned
+data channels. Both recordings are filtered and hold the references; all methods get the same input
+through the same causal filters. Free cut-offs and ranks are those that the authors recommend or, if
+these have no effect, those that work best here.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Fit = Callable[[np.ndarray, SignalInfo], Clean]
 
 
 def fit_none(_: np.ndarray, info: SignalInfo) -> Clean:
-    """The input itself."""
+    """Return the input unchanged."""
     return lambda test: test[:, : n_data(info)].copy()
 
 
 def fit_least_squares(data: np.ndarray, info: SignalInfo) -> Clean:
-    """Ordinary least squares on all references, without lags; fixed weights."""
+    """Ordinary least squares on all references, without lags, with fixed weights."""
     c = n_data(info)
     weights = np.linalg.lstsq(data[:, c:], data[:, :c], rcond=None)[0]
     return lambda test: test[:, :c] - test[:, c:] @ weights
@@ -48,7 +48,7 @@ def fit_eog_regression(data: np.ndarray, info: SignalInfo) -> Clean:
 
 
 def fit_ssp(data: np.ndarray, info: SignalInfo) -> Clean:
-    """SSP of blinks and heartbeats as MNE makes it: two vectors each and channel type."""
+    """SSP of blinks and heartbeats as in MNE: two vectors for each, per channel type."""
     import mne
 
     c = n_data(info)
@@ -66,7 +66,7 @@ def fit_ssp(data: np.ndarray, info: SignalInfo) -> Clean:
 
 
 def fit_asr(data: np.ndarray, info: SignalInfo) -> Clean:
-    """meegkit's ASR, cut-off 5 (its recommended 20 removes next to nothing), in blocks of 1 s."""
+    """meegkit's ASR with cut-off 5 (the recommended 20 removes hardly anything), in 1 s blocks."""
     from meegkit.asr import ASR
 
     c, block = n_data(info), round(info.sfreq)
@@ -93,7 +93,7 @@ def fit_asr(data: np.ndarray, info: SignalInfo) -> Clean:
 def fit_rls(data: np.ndarray, info: SignalInfo) -> Clean:
     """Recursive least squares of He et al. (2004) on the EOG channels, from zero weights.
 
-    Three taps, lambda .9999, sigma .01, as published (doi:10.1007/BF02344717).
+    It has three taps, lambda .9999 and sigma .01, as published (doi:10.1007/BF02344717).
     """
     c = n_data(info)
     columns = [i for i, kind in enumerate(info.ch_types) if kind == "eog"]
@@ -132,7 +132,7 @@ def _rls(x: np.ndarray, references: np.ndarray, n_taps: int, forget: float, sigm
 
 
 def _microvolts(info: SignalInfo) -> np.ndarray:
-    """Factor to numbers of the size of microvolts, (c,)."""
+    """Factors (c,) that scale each channel to about the size of EEG in uV."""
     factors = {"eeg": 1e6, "mag": 1e13, "grad": 1e11}
     return np.array([factors[kind] for kind in info.ch_types[: n_data(info)]])
 
@@ -146,7 +146,7 @@ def _raw(data: np.ndarray, info: SignalInfo):
     for channel, place in zip(made["chs"][:c], info.positions[:c], strict=True):
         channel["loc"][:3] = place
     raw = mne.io.RawArray(data.T.copy(), made, verbose="error")
-    if "eeg" in kinds:  # recorded against an electrode, and left so
+    if "eeg" in kinds:  # keep the reference of the recording
         raw.set_eeg_reference([], verbose="error")
     return raw
 
@@ -163,6 +163,6 @@ _NEEDS = {"EOGRegression (mne)": "mne", "SSP (mne)": "mne", "ASR (meegkit)": "me
 
 
 def missing(name: str) -> str:
-    """The package that a rival needs and that is not installed, or nothing."""
+    """Return the package that a rival needs and that is not installed, or ""."""
     needed = _NEEDS.get(name, "")
     return needed if needed and importlib.util.find_spec(needed) is None else ""

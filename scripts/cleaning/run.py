@@ -1,7 +1,7 @@
 """Run every method on the scenes of one simulated person and measure it.
 
-Figures are defined in `cleaning.metrics`. The chain is `cleaning.chain.our_chain`; what only it has
-(flags, weights, a beat detector) is measured in `cleaning.laws`.
+`cleaning.metrics` defines the figures. The chain is `cleaning.chain.our_chain`; `cleaning.laws`
+measures what only it has (flags, weights, a beat detector).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["OURS", "evaluate"]
 
 OURS = "this chain"
 ARTIFACTS = ("blink", "saccade", "heart", "breath")
-_SETTLE = 10.0  # s at the beginning of a test that do not count
+_SETTLE = 10.0  # s at the beginning of a test, which do not count
 _SLOW, _SLOW_SECONDS = ("ASR (meegkit)",), 60.0
 _RESPONSE = 0.8  # s
 _POPS_EVERY = 12.0  # s
@@ -41,7 +41,7 @@ Method = Callable[[np.ndarray], np.ndarray]  # raw (n, all channels) -> cleaned 
 
 
 def evaluate(seed: int, kind: str, *, slow: bool = True, seconds: float = 240.0) -> dict[str, Any]:
-    """All figures of one person: `severity`, `methods` (a dict each) and `chain`."""
+    """Compute all figures of one person: `severity`, `methods` (a dict each) and `chain`."""
     calibration = cleaning_scene(seed, kind, session=1, seconds=300.0)
     info = calibration.info
     scenes = {
@@ -67,28 +67,28 @@ def evaluate(seed: int, kind: str, *, slow: bool = True, seconds: float = 240.0)
 
 
 def trusted(chain: Chain, scene: Simulation) -> np.ndarray:
-    """Samples (n,) of a scene without pops that the chain calls good: no chewing, no movement."""
+    """Mark the samples (n,) that the chain does not flag in a scene without pops."""
     return (chain.clean(without_pops(scene)).flags & BAD) == 0
 
 
 def ours(chain: Chain) -> Method:
-    """The chain as a method: raw data in, cleaned data channels out, afresh each time."""
+    """Wrap the chain as a method: raw data in, cleaned data channels out, restarted each time."""
     c = n_data(chain.info)
     return lambda raw: chain.clean(raw).data[:, :c]
 
 
 def behind_filters(clean: Method, info: SignalInfo) -> Method:
-    """A rival behind the filters that the chain has, too."""
+    """Put the chain's filters before a rival."""
     return lambda raw: clean(filtered(raw, info.sfreq))
 
 
 def without_pops(scene: Simulation) -> np.ndarray:
-    """Data of a scene without pops."""
+    """Return the data of a scene without pops."""
     return scene.data - scene.components.get("pop", 0.0)
 
 
 def severity(scene: Simulation, good: np.ndarray | None = None) -> dict[str, float]:
-    """How bad the recording is before cleaning (pops left out), on average over channels."""
+    """Measure the recording before cleaning, without pops, on average over channels."""
     seen, rows = truth(scene), slice(round(_SETTLE * scene.info.sfreq), None)
     mix = seen.mix - seen.parts["pop"]
     share = {} if good is None else {"good samples": float(good[rows].mean())}
@@ -99,7 +99,7 @@ def severity(scene: Simulation, good: np.ndarray | None = None) -> dict[str, flo
 
 
 def floor(scene: Simulation) -> float:
-    """Correlation with EOG that the brain has by itself, because EOG channels see it, too."""
+    """Correlation of the clean brain with EOG, which is not 0 as EOG records it, too."""
     return _cued(lambda _: truth(scene).clean, scene)
 
 
@@ -109,10 +109,9 @@ def measured(
     good: dict[str, np.ndarray],
     seconds: float | None = None,
 ) -> dict[str, float]:
-    """Figures of one method over the scenes, of their first `seconds` if given.
+    """Measure one method on the scenes, or on their first `seconds`.
 
-    `good` says for each sample of the test and of the cued scene whether it counts "in good
-    samples".
+    `good` marks the samples of the test and of the cued scene that count as "good samples".
     """
     info = scenes["test"].info
     stop = None if seconds is None else round(seconds * info.sfreq)
@@ -153,7 +152,7 @@ def measured(
 
 
 def _happenings(scene: Simulation) -> dict[str, np.ndarray]:
-    """Samples of R waves and of the peaks of blinks."""
+    """Find the samples of R waves and of the peaks of blinks."""
     info = scene.info
     ecg = scene.components["heart"][:, info.ch_types.index("ecg")]
     eog = scene.components["blink"][:, info.ch_types.index("eog")]

@@ -1,8 +1,8 @@
-"""Recordings with known truth that cleaning is judged on.
+"""Recordings with known truth, on which cleaning is judged.
 
-A scene is a person on a head of their own, who reads words; the same person is recorded for
-calibration, with cued rest, blinks and saccades at the beginning, and for the test. What a rival or
-the chain makes of them is not known here.
+A scene is a person with a particular head who reads words. The same person is recorded for
+calibration, with cued rest, blinks and saccades at the beginning, and for the test. This module
+does not know the chain or its rivals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rt_decoder.simulation.participant import Participant, Simulation
 __all__ = ["BRAIN", "CUES", "Truth", "band", "cleaning_scene", "filtered", "n_data", "truth"]
 
 BRAIN = ("evoked", "background", "alpha")
-_BRAIN_SIZE = 0.5  # of the usual, which makes the severity that the goals were set on
+_BRAIN_SIZE = 0.5  # of the usual size: the severity for which the goals were set
 _VECTORS = np.random.default_rng(7).standard_normal((40, 12))
 _ITEMS = tuple(f"word{i}" for i in range(40))
 CUES = (("rest", 2.0, 22.0), ("blink", 22.0, 42.0), ("saccade", 42.0, 62.0))
@@ -42,28 +42,34 @@ def cleaning_scene(
     scene: Scene = CLEANING,
     **changes: float,
 ) -> Simulation:
-    """One recording of person `seed`, on head `seed`, every component alone.
+    """Simulate one recording of person `seed` on head `seed`, with every component.
 
     Parameters
     ----------
     seed : int
         Person and geometry of the head.
     kind : str
-        "eeg" with 64 channels, or "meg" with 306, unless `n_channels` says otherwise; VEOG, HEOG,
-        ECG and RESP follow.
+        "eeg" with 64 channels, or "meg" with 306, unless `n_channels` is set; VEOG, HEOG, ECG and
+        RESP follow.
     session : int
         1 calibrates, others test.
     seconds : float
-        Length.
+        Length in s.
     cued : bool or None
-        Begin with `CUES`; None does in session 1.
+        Begin with `CUES`; None does so in session 1.
     silent : bool
-        No word comes during the cues, as in most laboratories. What rests then is not the brain that
-        answers words, which a fit must not take for an eye.
+        Show no words during the cues, as in most laboratories. Resting data are then without the
+        responses to words, and a fit must not mistake these for eye movements.
+    n_channels : int or None
+        Number of data channels.
+    sfreq : float
+        Sampling rate in Hz.
     artifacts : float or dict
-        Severity, see `Participant`.
-    scene, changes
-        How artifacts behave, and single fields to change (drift, pop_every, leak, lag, ...).
+        Severity; see `Participant`.
+    scene : Scene
+        How artifacts behave.
+    **changes : float
+        Fields of `scene` to change (drift, pop_every, leak, lag, ...).
     """
     person = Participant(
         _VECTORS,
@@ -89,17 +95,17 @@ def cleaning_scene(
 
 
 def n_data(info: SignalInfo) -> int:
-    """How many channels see the brain."""
+    """Count the channels that record the brain."""
     return sum(kind in DATA_TYPES for kind in info.ch_types)
 
 
 def band(sfreq: float) -> np.ndarray:
-    """Sections of the causal filter that all methods share: 0.5 to 40 Hz, notch at the mains."""
+    """Design the causal filter that all methods share: 0.5 to 40 Hz, notch at the mains."""
     return design_sos(sfreq, L_FREQ, H_FREQ, ORDER, notch=(LINE_FREQ,))
 
 
 def filtered(data: np.ndarray, sfreq: float) -> np.ndarray:
-    """`data` (n, c) through `band`, primed from its first sample as the live filter is."""
+    """Filter `data` (n, c) by `band`, primed with the first sample as the live filter is."""
     out = np.array(data, np.float64, order="C")
     sos = band(sfreq)
     state = np.zeros((len(sos), 2, out.shape[1]))
@@ -109,7 +115,7 @@ def filtered(data: np.ndarray, sfreq: float) -> np.ndarray:
 
 
 class Truth(NamedTuple):
-    """What a test recording is made of, at the data channels, filtered."""
+    """Components of a test recording in its data channels, filtered."""
 
     clean: np.ndarray  # (n, c): evoked + background + alpha
     mix: np.ndarray  # (n, c): everything
@@ -118,7 +124,7 @@ class Truth(NamedTuple):
 
 
 def truth(simulation: Simulation) -> Truth:
-    """Truth of a recording."""
+    """Compute the truth of a recording."""
     info = simulation.info
     c = n_data(info)
     parts = {

@@ -1,8 +1,8 @@
-"""Simulated people who read words, and decoders calibrated on them with and without cleaning.
+"""Decode words from simulated people, with and without cleaning.
 
-One recording of a person trains (its last fifth is locked, as always), another tests. Everything is
-the recipe's default; only which channels are decoded and whether they are cleaned differs. What the
-figures prove, and over how many people, is not known here.
+One recording of a person trains (its last fifth is locked, as always), another tests. All settings
+are the recipe's defaults, except which channels are decoded and how they are cleaned. This module
+does not do statistics over people.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from rt_decoder.timing.markers import MarkerRules
 __all__ = ["CHAINS", "SCENES", "Decoded", "Setup", "blink_words", "decode_person", "lock_blinks"]
 
 N_DIMENSIONS = 12
-BLINK_OFTEN, BLINK_SELDOM = 0.6, 0.05  # probability of a blink after a word, by the word
+BLINK_OFTEN, BLINK_SELDOM = 0.6, 0.05  # probabilities of a blink after words of the two groups
 BLINK_DELAY = 0.15, 0.25  # s after the onset
 
 
 class Setup(NamedTuple):
-    """How much is recorded of everyone."""
+    """Size of the recordings of each person."""
 
     n_train: int = 500
     n_test: int = 300
@@ -51,21 +51,21 @@ class Setup(NamedTuple):
 
 @dataclass(frozen=True)
 class Condition:
-    """What a person's recordings are like, and which decoders look at them."""
+    """The recordings of a scene, and the decoders to run on them."""
 
     chains: tuple[str, ...]
     artifacts: float = 1.0
     scene: Scene = CLEANING
-    answers: bool = True  # the brain tells the words apart
-    locked: bool = False  # the eyes do
+    answers: bool = True  # whether the brain's response depends on the word
+    locked: bool = False  # whether blinks depend on the word
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A decoder: what it changes in the recipe."""
+    """A decoder: its changes to the default recipe."""
 
     recipe: dict[str, dict[str, Any]] = field(default_factory=dict)
-    stages_of: str = ""  # the scene that its cleaning was fitted on; its own if empty
+    stages_of: str = ""  # scene whose cleaning stages it borrows; "" to fit them
 
 
 def _only(kind: str) -> Chain:
@@ -75,7 +75,7 @@ def _only(kind: str) -> Chain:
 CHAINS = {
     "raw": Chain({"clean": {"stages": []}}),
     "cleaned": Chain(),
-    # the gate throws events away, the others correct: apart, each is compared on equal events
+    # the gate drops events, the others correct: apart, each can be compared on the same events
     "gate only": Chain({"clean": {"stages": ["muscle"]}}),
     "corrected": Chain({"clean": {"stages": ["repair", "eye", "regressors", "heartbeat"]}}),
     "cleaned as usual": Chain(stages_of="usual"),
@@ -85,7 +85,7 @@ CHAINS = {
 _NO_LEAK = replace(CLEANING, leak=0.0)
 _EEG = ("raw", "corrected", "gate only", "cleaned")
 _EYES = ("raw", "corrected", "EOG only")
-SCENES = {  # "usual" before those that borrow its stages
+SCENES = {  # "usual" comes before those that borrow its stages
     "usual": Condition((*_EEG, "EOG only", "ECG only")),
     "twice": Condition(_EEG, artifacts=2.0),
     "clean": Condition(("raw", "cleaned", "cleaned as usual"), artifacts=0.0),
@@ -97,20 +97,20 @@ SCENES = {  # "usual" before those that borrow its stages
 
 
 class Decoded(NamedTuple):
-    """Words of a test recording that a decoder answered to, n of `n_shown`."""
+    """The n words of a test recording, out of `n_shown`, that a decoder answered."""
 
     cosines: np.ndarray  # (n, n_items)
     truth: np.ndarray  # (n,) item numbers
     bits: np.ndarray  # (n,) beyond the prior
     onsets: np.ndarray  # (n,) s, the same for every decoder of a scene
     n_shown: int
-    stages: tuple[str, ...]  # cleaning stages in force
+    stages: tuple[str, ...]  # active cleaning stages
 
 
 def decode_person(
     seed: int, setup: Setup, scenes: Sequence[str] = tuple(SCENES)
 ) -> dict[str, dict[str, Decoded]]:
-    """Every decoder of every scene of one person, on a head of their own."""
+    """Run every decoder of every scene of one person, who has head `seed`."""
     found: dict[str, dict[str, Decoded]] = {}
     fitted: dict[str, dict[str, Any]] = {}  # cleaning stages of each scene
     for name in scenes:
@@ -157,9 +157,9 @@ def _recording(seed: int, setup: Setup, scene: Condition, session: int) -> Recor
 
 
 def blink_words(seed: int, setup: Setup) -> frozenset[str]:
-    """The half of the words after which this person blinks often: those on one side of a plane.
+    """Return the half of the words after which this person blinks often: one side of a plane.
 
-    A habit that follows meaning is one that a map to vectors can learn.
+    A map to vectors can learn such a habit, as it depends on meaning.
     """
     direction = np.random.default_rng([seed, 6]).standard_normal(N_DIMENSIONS)
     along = _vectors(seed, setup) @ direction
@@ -170,9 +170,9 @@ def blink_words(seed: int, setup: Setup) -> frozenset[str]:
 def lock_blinks(
     simulation: Simulation, often: Collection[str], seed: int, session: int
 ) -> np.ndarray:
-    """Blinks after words, (n, c) V: after those of `often` often, after the others seldom.
+    """Draw blinks after words, (n, c) V: many after those in `often`, few after the others.
 
-    Topography and size are those of the blinks that the recording has anyway.
+    Topography and size are those of the recording's other blinks.
     """
     rng = np.random.default_rng([seed, 7, session])
     sfreq, blinks = simulation.info.sfreq, simulation.components["blink"]
@@ -201,9 +201,9 @@ def _decode(
     seed: int,
     setup: Setup,
 ) -> tuple[Decoded, dict[str, Any]]:
-    """Calibrate on one recording, decode another; also the cleaning stages in force."""
+    """Calibrate on one recording, decode another; returns the active cleaning stages, too."""
     with tempfile.TemporaryDirectory() as folder:
-        # every decoder chooses among all words, whichever of them its training events had
+        # every decoder chooses among all words, even those without a training event
         vocabulary = Path(folder, "words.txt")
         vocabulary.write_text("\n".join(_items(setup)) + "\n", encoding="utf-8")
         recipe = Recipe.from_dict({"target": {"vocabulary": str(vocabulary)}, **chain.recipe})

@@ -1,9 +1,9 @@
-"""Join references that come on other streams, with clocks and rates of their own, to the main one.
+"""Join the channels of auxiliary streams, each with its own clock and rate, to the main stream.
 
-A respiration belt, an ECG or an accelerometer is often a stream of its own. `JoinedSource` gives
-each main sample the references' values at its time less a declared delay, so that what follows, a
-session record included, sees one stream. It knows nothing of LSL: sources are what
-`SampleSource` says.
+A respiration belt, an ECG or an accelerometer is often a separate stream. `JoinedSource` adds to
+each main sample the references' values at its time minus a declared delay. All later parts, the
+session record included, then see one stream. This module knows nothing of LSL: any `SampleSource`
+will do.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ __all__ = ["JoinedSource"]
 
 
 class JoinedSource:
-    """A main stream of samples with references from other streams as further channels.
+    """A main stream, with the channels of auxiliary streams as further channels.
 
     Parameters
     ----------
     main : SampleSource
-        Its samples, stamps and clock are those of the whole.
+        Its stamps and clock are those of the joined samples.
     references : sequence of AuxiliaryStream
-        At least one. They may be shared with the source that takes this one's place after a loss
-        of the main stream: what is open stays open.
+        At least one. After a loss of the main stream the next `JoinedSource` can take them over:
+        open ones stay open.
 
     Attributes
     ----------
     name : str
         Of the main stream.
     info : SignalInfo
-        Channels of the main stream, then those of each reference; the rate is the main one's.
+        Channels of the main stream, then those of each auxiliary stream, at the main stream's rate.
 
     Raises
     ------
     ValueError
-        If two streams have a channel of the same name, or there is no reference.
+        If two streams have a channel of the same name, or `references` is empty.
     """
 
     def __init__(self, main: SampleSource, references: Sequence[AuxiliaryStream]) -> None:
@@ -60,24 +60,29 @@ class JoinedSource:
             reference.follow(main.info.sfreq)
 
     def open(self, timeout: float = 5.0) -> None:
-        """Subscribe to every stream that is not open yet, to the main one last."""
+        """Subscribe to every stream that is not open yet; to the main stream last."""
         for reference in self.references:
             reference.open(timeout)
         self.main.open(timeout)
 
     def pull(self, timeout: float) -> Pulled:
-        """Wait for main samples; never for references.
+        """Wait for samples of the main stream, never for references.
+
+        Parameters
+        ----------
+        timeout : float
+            Longest time in s to wait.
 
         Returns
         -------
         Pulled
-            Stamps and arrival are the main stream's. A reference that was not there, or not yet,
-            is NaN.
+            With stamps and arrival of the main stream. References are NaN where they are missing
+            or late.
 
         Raises
         ------
         StreamLost
-            If the main stream is gone. References may come and go: see `take_events`.
+            If the main stream is gone. Auxiliary streams may come and go: see `take_events`.
         """
         data, stamps, arrival = self.main.pull(timeout)
         n, n_main = len(stamps), self.main.info.n_channels
@@ -87,7 +92,7 @@ class JoinedSource:
         out[:, :n_main] = data
         try:
             self._line.update(self.main, stamps, arrival)
-        except RateMismatch:  # whoever reads the main stream's time will say so
+        except RateMismatch:  # the time base of the session will report it
             self._line.start_again()
         column = n_main
         for reference in self.references:
@@ -96,19 +101,19 @@ class JoinedSource:
         return Pulled(out, stamps, arrival)
 
     def correction(self, timeout: float = 5.0) -> float:
-        """Seconds from the main stream's stamps to this machine's clock."""
+        """Return the seconds to add to the main stream's stamps to reach this machine's clock."""
         return self.main.correction(timeout)
 
     def take_events(self) -> list[tuple[str, dict[str, Any]]]:
-        """What happened to references since the last call: (event, details).
+        """Return what happened to auxiliary streams since the last call, as (event, details).
 
-        `reference_stale`, `reference_live_again`, `reference_late`, `reference_lost`,
-        `reference_returned`, `reference_refused`; details name the stream.
+        Events are `reference_stale`, `reference_live_again`, `reference_late`, `reference_lost`,
+        `reference_returned` and `reference_refused`; details name the stream.
         """
         return [event for reference in self.references for event in reference.watch.take_events()]
 
     def close(self) -> None:
-        """Leave all streams."""
+        """Disconnect from all streams."""
         self.main.close()
         for reference in self.references:
             reference.close()

@@ -1,4 +1,4 @@
-"""One reference stream beside the main one: its time line, its recent samples, its fate."""
+"""One auxiliary stream: its clock line, its recent samples, its losses and returns."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from rt_decoder.timing.timebase import RateMismatch
 
 __all__ = ["AuxiliaryStream", "Search"]
 
-SHORTEST_DELAY = 0.04  # s that a reference may be on its way, unless it is declared
-LONGEST_DELAY = 5.0
-REPLACE = 2.0  # s of silence after which another outlet may take its place
-AHEAD = 1.0  # s that a reference may be ahead of what the main stream has sent
-KEPT = 2.0  # s of samples that stay in the ring at least
+SHORTEST_DELAY = 0.04  # s; smallest default delay
+LONGEST_DELAY = 5.0  # s
+REPLACE = 2.0  # s of silence after which another outlet may replace this one
+AHEAD = 1.0  # s by which its times may be ahead of the newest main sample
+KEPT = 2.0  # s of samples that the ring holds at least
 
 
 class Search(Protocol):
-    """What finds a stream again."""
+    """Finds a lost or silent stream again."""
 
     def __call__(self, gone: bool) -> SampleSource | None:
-        """At once: the source to go on with, open, or None; ValueError says what was refused.
+        """Return a source to replace the present one, open, or None; never waits.
 
-        `gone` says that the connection broke; otherwise the stream is just silent.
+        `gone` is whether the connection has broken; otherwise the stream is merely silent. Raises
+        ValueError with the reason if a source was found and refused.
         """
         ...
 
@@ -44,25 +45,25 @@ OnRead = Callable[[np.ndarray, np.ndarray, float, float], None]
 
 
 class AuxiliaryStream:
-    """A reference stream that a `JoinedSource` looks up.
+    """An auxiliary stream whose values a `JoinedSource` looks up.
 
     Parameters
     ----------
     source : SampleSource
         The stream, not open yet.
     delay : float or None
-        A main sample gets the reference of that many seconds before. A reference that takes longer
-        to arrive is missing. If None, 40 ms or two sampling intervals.
+        A main sample gets the values from that many seconds before. Values that take longer to
+        arrive are missing. None is 40 ms or two sampling intervals, whichever is longer.
     limit : float or None
-        Longest step between samples, in s, that is bridged: a longer one is a dropout. If None,
-        50 ms or three sampling intervals.
+        Longest step between samples, in s, across which values are interpolated: a longer one is
+        a dropout. None is 50 ms or three sampling intervals, whichever is longer.
     again : Search or None
-        Finds what takes the place of a stream that was lost or is silent.
+        Finds a replacement for a lost or silent stream; None never replaces it.
 
     Attributes
     ----------
     name, info : str, SignalInfo
-        Of the stream, whatever comes back after a loss.
+        Of the stream; a replacement does not change them.
     state : str
         ``new``, ``open``, ``lost``, ``refused`` or ``closed``.
     watch : ReferenceWatch
@@ -77,11 +78,11 @@ class AuxiliaryStream:
 
     Notes
     -----
-    Channels are interpolated linearly between the two samples around, which the delay makes
-    causal; `stim` channels hold the last one. A stream at a higher rate than the main one is
-    averaged over one main interval first, against aliasing (-3.9 dB at the main stream's Nyquist
-    frequency, zeros at the multiples of its rate); the average stands at its mean time, so it adds
-    no lag.
+    Values are interpolated linearly between the two samples around the time, which the delay makes
+    causal; `stim` channels hold the last value. A stream with a higher rate than the main stream is
+    first averaged over one main interval, against aliasing (-3.9 dB at the main stream's Nyquist
+    frequency, zeros at multiples of its rate). Each average counts at its mean time, so it adds no
+    lag.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class AuxiliaryStream:
         self._main_sfreq = math.nan
 
     def follow(self, sfreq: float) -> None:
-        """Serve a main stream of that rate; what is in the ring stays if it was the same before."""
+        """Set the main stream's rate in Hz; the same rate as before keeps the ring's samples."""
         if sfreq == self._main_sfreq:
             return
         self._main_sfreq = sfreq
@@ -129,7 +130,7 @@ class AuxiliaryStream:
         self._look_up(self._line, np.zeros((0, self.info.n_channels)), 0, 0, 0.0, False)  # compiles
 
     def open(self, timeout: float = 5.0) -> None:
-        """Subscribe; what is open stays open, and what has waited in it meanwhile is read."""
+        """Subscribe; if the stream is open already, read the samples that have waited in it."""
         if self.state == "new":
             self._source.open(timeout)
             self.state = "open"
@@ -146,7 +147,19 @@ class AuxiliaryStream:
         )  # fmt: skip
 
     def fill(self, main: ClockLine, out: np.ndarray, column: int, arrival: float) -> None:
-        """Write the values at the times of `main` into `out` (n, ...) from `column` on."""
+        """Look up the values at the times of the main stream's last update.
+
+        Parameters
+        ----------
+        main : ClockLine
+            Clock line of the main stream.
+        out : array of shape (n, c), float64
+            Takes the values of the n main samples; missing ones are NaN.
+        column : int
+            First column of `out` to fill.
+        arrival : float
+            Time of arrival of the main samples in s on this machine's LSL clock.
+        """
         silent = self.watch.stale and self.watch.silent(arrival) > REPLACE
         if self.state == "lost" or (self.state == "open" and silent):
             self._find(arrival)
@@ -170,7 +183,7 @@ class AuxiliaryStream:
         )  # fmt: skip
 
     def _read(self) -> bool:
-        """Take what has arrived; false if that is nothing, or the stream is gone."""
+        """Pull the samples that have arrived; False if there are none, or the stream is gone."""
         try:
             data, stamps, arrived = self._source.pull(0.0)
             if len(stamps) == 0:
@@ -223,16 +236,16 @@ class AuxiliaryStream:
 
     @property
     def n_missing(self) -> int:
-        """Main samples that got no value, for whatever reason."""
+        """Number of main samples without a value, for any reason."""
         return int(self._state[MISSING])
 
     @property
     def n_late(self) -> int:
-        """Reference samples that came after the main samples that wanted them, or far ahead."""
+        """Number of samples that came too late for their main samples, or far ahead of them."""
         return int(self._state[LATE])
 
     def describe(self) -> dict[str, Any]:
-        """How it is joined, for the log and the record."""
+        """Return how the stream is joined, for the log and the record."""
         return {
             "stream": self.name,
             "channels": list(self.info.ch_names),
@@ -243,7 +256,7 @@ class AuxiliaryStream:
         }
 
     def close(self) -> None:
-        """Leave the stream."""
+        """Disconnect, and end the search."""
         if self._again is not None:
             self._again.close()
         self._source.close()

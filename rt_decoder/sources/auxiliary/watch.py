@@ -1,4 +1,4 @@
-"""What the operator must know of a reference stream: silence, loss, return, late samples."""
+"""Report silence, loss, return and late samples of an auxiliary stream to the operator."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ REPORT = 10.0  # s between two reports of late samples
 
 
 class ReferenceWatch:
-    """Turns what happens to a reference into events; times are arrivals in s.
+    """Collects events of an auxiliary stream; times are arrivals in s.
 
     Parameters
     ----------
     stream : str
         Its name.
     delay : float
-        What was declared for it, in s.
+        Its delay in s.
 
     Attributes
     ----------
     events : list of (str, dict)
-        What happened, until it is taken.
+        Events that `take_events` has not returned yet.
     stale : bool
         Whether nothing came for 200 ms or three observed packet intervals, whichever is longer.
     """
@@ -38,11 +38,11 @@ class ReferenceWatch:
         self.restart(math.nan)
 
     def restart(self, now: float) -> None:
-        """A connection begins; nan if its first look does."""
+        """Begin a connection at `now`; NaN lets the next `look` or `arrived` begin it."""
         self._seen, self.stale = now, False
 
     def arrived(self, now: float) -> None:
-        """Samples were there."""
+        """Take note that samples arrived."""
         if self.stale:
             self.stale = False
             self.tell("live_again", silent_s=round(now - self._seen, 3))
@@ -51,11 +51,21 @@ class ReferenceWatch:
         self._seen = now
 
     def silent(self, now: float) -> float:
-        """Seconds for which nothing came."""
+        """Return the seconds since the last arrival."""
         return now - self._seen
 
     def look(self, now: float, empty: bool, n_late: int) -> None:
-        """Judge a look at the stream; `empty` if it wanted samples and there were none."""
+        """Report silence and late samples after a look at the stream.
+
+        Parameters
+        ----------
+        now : float
+            Time in s on this machine's LSL clock.
+        empty : bool
+            Whether samples were needed and none had arrived.
+        n_late : int
+            Number of late samples since the start.
+        """
         if not empty or math.isnan(self._seen):
             self._seen = now
         if not self.stale and self.silent(now) > self._staleness.limit:
@@ -66,10 +76,10 @@ class ReferenceWatch:
             self._told_late, self._told_at = n_late, now
 
     def tell(self, event: str, **details: Any) -> None:
-        """Note an event, ``reference_`` before its name."""
+        """Add an event; its name gets the prefix ``reference_``."""
         self.events.append((f"reference_{event}", self._about | details))
 
     def take_events(self) -> list[tuple[str, dict[str, Any]]]:
-        """What happened since the last call."""
+        """Return the events since the last call."""
         taken, self.events = self.events, []
         return taken

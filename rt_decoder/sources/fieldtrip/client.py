@@ -1,10 +1,10 @@
-"""mne-realtime's FieldTrip buffer client, made safe to depend on.
+"""mne-realtime's FieldTrip buffer client, with deadlines and limits.
 
-The original spins for ever when its server dies, waits for ever when it freezes, and takes any
-size that a reply claims. Here every reply has a deadline and a bound, and whatever goes wrong ends
-in a closed socket and `StreamLost`: after a timeout the conversation is out of step and of no use.
+The original loops for ever when its server dies, waits for ever when it freezes, and accepts any
+size that a reply claims. Here every reply has a deadline and a size limit, and every error closes
+the socket and raises `StreamLost`: after a timeout, requests and replies would no longer match.
 
-Importing this module imports MNE; import it where a buffer is opened, not before.
+Importing this module imports MNE: import it only where a buffer is opened.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ with warnings.catch_warnings():
 
 __all__ = ["BATCH", "BufferClient"]
 
-NEVER = 0xFFFFFFFF  # events do not wake a server that waits for samples
+NEVER = 0xFFFFFFFF  # number of events to wait for: none wakes a server that waits for samples
 BATCH = 64  # events a request; the usual server keeps 100
 HEADER_LIMIT = 16 << 20  # bytes; a CTF header is 1.5 MB
 EVENTS_LIMIT = 1 << 18  # bytes; the base class copies the rest of a reply at every event
 
-# What the base class raises on replies that are not what they should be.
+# Errors of the base class on malformed replies.
 _MALFORMED = (OSError, ValueError, TypeError, IndexError, OverflowError, struct.error)
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
 class BufferClient(Client):
-    """A conversation with a FieldTrip buffer, for one thread.
+    """A connection to a FieldTrip buffer, for one thread.
 
     Parameters
     ----------
     host, port : str, int
         Where the buffer listens.
     timeout : float
-        Seconds within which a connection, and then every reply, must be complete.
+        Longest time in s for connecting, and for each complete reply.
 
     Raises
     ------
@@ -60,8 +60,8 @@ class BufferClient(Client):
 
     Notes
     -----
-    `header`, `wait_for`, `data` and `events` raise `StreamLost` when the server is gone, does not
-    answer in time or answers nonsense; the connection is closed then.
+    `header`, `wait_for`, `data` and `events` close the connection and raise `StreamLost` when the
+    server is gone, does not answer in time, or sends a malformed reply.
     """
 
     def __init__(self, host: str, port: int, timeout: float) -> None:
@@ -73,15 +73,30 @@ class BufferClient(Client):
         self.connect(host, port)
 
     def header(self) -> Any | None:
-        """Header of the measurement, or None while there is none."""
+        """Return the header of the measurement, or None before one begins."""
         return self._ask(HEADER_LIMIT, self.getHeader)
 
     def wait_for(self, n_samples: int, milliseconds: int) -> tuple[int, int]:
-        """Wait for more than `n_samples`; gives how many samples and events there are by then."""
+        """Wait for more than `n_samples`; returns the numbers of samples and events by then."""
         return self._ask(8, self.wait, n_samples, NEVER, milliseconds)
 
     def data(self, first: int, stop: int, n_channels: int, dtype: int) -> np.ndarray | None:
-        """Samples `first` to `stop` - 1 as (n, c), or None if the server has them no longer."""
+        """Fetch samples.
+
+        Parameters
+        ----------
+        first, stop : int
+            Samples `first` to `stop` - 1.
+        n_channels : int
+            Number of channels in the header.
+        dtype : int
+            Number of the data type in the header.
+
+        Returns
+        -------
+        array of shape (stop - first, n_channels), or None
+            In the buffer's data type; None if the server no longer has them.
+        """
         shape, kind = (stop - first, n_channels), np.dtype(numpyType[dtype])
         limit = 16 + shape[0] * shape[1] * kind.itemsize
         data = self._ask(limit, self.getData, [first, stop - 1])
@@ -90,18 +105,18 @@ class BufferClient(Client):
         return data
 
     def events(self, first: int, stop: int) -> list[Any]:
-        """Events `first` to `stop` - 1, or none if the server has them no longer."""
+        """Fetch events `first` to `stop` - 1; empty if the server no longer has them."""
         return self._ask(EVENTS_LIMIT, self.getEvents, [first, stop - 1])
 
     def abort(self) -> None:
-        """Let a request that another thread waits for fail at once."""
+        """Make a request that another thread waits for fail at once."""
         sock = self.sock
         if self.isConnected:
             with suppress(OSError, AttributeError):  # the other thread may have closed it just now
                 sock.shutdown(socket.SHUT_RDWR)
 
     def lost(self, why: str) -> StreamLost:
-        """Close the connection; the error to raise."""
+        """Close the connection; returns the error to raise."""
         self.disconnect()
         return StreamLost(f"{self.name}: {why}")
 
@@ -116,7 +131,7 @@ class BufferClient(Client):
                 raise self.lost("new measurement: the old one was flushed") from None
             raise self.lost(str(error)) from error
 
-    # Of the base class, by its names: the only three methods that touch the socket.
+    # The only methods of the base class that touch the socket, under its names.
 
     def connect(self, hostname: str, port: int = 1972) -> None:
         """Open the connection."""
@@ -125,7 +140,7 @@ class BufferClient(Client):
         self.isConnected = True
 
     def sendRaw(self, request: bytes) -> None:
-        """Send a whole request."""
+        """Send a whole request; ConnectionError if the connection was closed."""
         if not self.isConnected:
             raise ConnectionError("the connection was closed")
         self._status = 0
@@ -133,7 +148,7 @@ class BufferClient(Client):
         self.sock.sendall(request)
 
     def receiveResponse(self, minBytes: int = 0) -> tuple[int, int, bytes | None]:  # noqa: ARG002
-        """Status, size and payload of a reply."""
+        """Read a reply: status, size, payload; ConnectionError if it is malformed."""
         deadline = monotonic() + self.timeout
         version, status, size = struct.unpack("HHI", self._receive(8, deadline))
         if version != VERSION:
@@ -152,7 +167,7 @@ class BufferClient(Client):
                 raise TimeoutError
             self.sock.settimeout(left)
             if _QUICKACK is not None:
-                # Linux forgets it; a delayed acknowledgement costs 40 ms (67 ms at 306 channels)
+                # Linux resets this option; a delayed ACK costs 40 ms (67 ms at 306 channels)
                 self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             got = self.sock.recv_into(rest)
             if got == 0:

@@ -1,8 +1,8 @@
-"""Time of a sample from its number, where a stream has no stamps.
+"""Times of samples from their numbers, for a stream without stamps.
 
-A FieldTrip buffer counts samples and says nothing of time. What can be seen is that by some time
-on this machine's clock there were so many samples: never before they were taken, often later. The
-clock is the line under these points.
+A FieldTrip buffer counts samples and reports no times. It shows only that a sample had arrived by
+some time on this machine's clock: never before it was taken, often later. The clock is the straight
+line just below these points.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy as np
 __all__ = ["SampleClock"]
 
 MEMORY = 20.0  # s; follows a drift of 200 ppm
-RATE_SPREAD = 6e-4  # of real rates about the nominal one, before anything is known
-LATE_WEIGHT = 0.1  # of a point above the line, against 1 of one below
-LARGEST_STEP = 0.025  # s; what a loss upstream or a pause must exceed to be one
-SETTLED = 1.0  # s, twice, that it must have lasted
+RATE_SPREAD = 6e-4  # prior standard deviation of the rate, relative to the nominal one
+LATE_WEIGHT = 0.1  # weight of a point above the line; a point below has 1
+LARGEST_STEP = 0.025  # s; a loss upstream or a pause must be longer than this to be noticed
+SETTLED = 1.0  # s; it is decided after two periods of this length
 
 
 class SampleClock:
-    """Line from sample numbers to times, under the times at which samples were seen.
+    """Straight line from sample numbers to times, below the times at which samples were seen.
 
-    Least squares with a memory of 20 s in which a point above the line weighs a tenth of one below
-    (an expectile, after [1]_). A point far below moves the line at once. Points far above are
-    left out, until they have neither come back nor come nearer for two seconds: then samples
-    are missing before the buffer, or the acquisition paused, and the line jumps up to them.
+    It is fitted by least squares with a memory of 20 s; a point above the line has a tenth of the
+    weight of a point below (an expectile [1]_). A point far below moves the line at once. Points
+    far above are ignored, unless they stay above for two seconds without coming nearer. Then
+    samples were lost before the buffer, or the acquisition paused: the line jumps up to them.
 
     At 1 kHz, seen with 1 ms of exponential jitter, it is steady to half a sample from 2 s on. A
-    delay that is always there (blocks of the acquisition, 28 samples and more) cannot be seen.
+    constant delay (the acquisition's blocks of 28 samples and more) cannot be detected.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ class SampleClock:
     Attributes
     ----------
     n_steps : int
-        How often the line had to jump.
+        Number of jumps of the line.
 
     References
     ----------
-    .. [1] Newey & Powell, Asymmetric least squares estimation and testing, Econometrica 55 (1987),
-       doi:10.2307/1911031
+    .. [1] Newey & Powell (1987), Asymmetric least squares estimation and testing, Econometrica
+       55:819, doi:10.2307/1911031
     """
 
     def __init__(self, sfreq: float) -> None:
@@ -64,7 +64,7 @@ class SampleClock:
         self._given: deque[tuple[int, float, float]] = deque(maxlen=4096)
 
     def observe(self, number: int, arrival: float) -> None:
-        """By `arrival` s, sample `number` was there."""
+        """Take note that sample `number` had arrived by `arrival` (s, this machine's clock)."""
         if self._at is None:
             self._at, self._level = number, arrival
             return
@@ -82,13 +82,13 @@ class SampleClock:
             self._follow(number, ahead, residual)
 
     def times(self, first: int, stop: int) -> np.ndarray:
-        """Times (n,) in s of samples `first` to `stop` - 1, which are about to be delivered."""
+        """Return the times (n,) in s of samples `first` to `stop` - 1, which are delivered next."""
         start = self._time(first)
         self._given.append((first, start, self._period))
         return start + self._period * np.arange(stop - first)
 
     def time_of(self, number: int) -> float:
-        """Time in s of one sample: as delivered, however the line has moved since."""
+        """Return the time in s of one sample, as delivered even if the line has moved since."""
         before = bisect_right(self._given, number, key=lambda block: block[0]) - 1
         if before < 0:
             return self._time(number)
@@ -118,7 +118,7 @@ class SampleClock:
         elif arrival < self._late_until:
             self._lows[-1] = min(self._lows[-1], residual)
         else:
-            # a backlog that is being worked off comes nearer; what stays is for good
+            # a backlog that is being worked off comes nearer; a lasting step does not
             if len(self._lows) > 1 and self._lows[-1] > self._lows[-2] - limit / 4.0:
                 self._level += self._lows[-1] * self._period
                 self.n_steps += 1

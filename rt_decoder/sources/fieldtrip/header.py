@@ -1,8 +1,8 @@
-"""What the header of a FieldTrip buffer says about its channels.
+"""Read rate and channels from the header of a FieldTrip buffer.
 
-A header has a rate and, in chunks, names (type 1) and what the vendor adds. Only the Neuromag
-chunk (type 8: the tags of a FIF file up to its data) states types, units and positions; the others
-are left unread, and units must be given by hand.
+A header has a rate and chunks: names (type 1) and additions of the vendor. Only the Neuromag chunk
+(type 8: the tags of a FIF file up to its data) states types, units and positions. Other chunks are
+not read; the user has to set units then.
 """
 
 from __future__ import annotations
@@ -30,24 +30,29 @@ _KINDS = {
     802: "seeg", 803: "seeg", 902: "ecog",
 }  # fmt: skip
 _UNITS = {107: "V", 112: "T", 201: "T/m"}
-# scan number, number, kind, range, cal, coil, 12 of place and orientation, unit, its power, name
+# scan number, number, kind, range, cal, coil, 12 of position and orientation, unit, exponent, name
 _CHANNEL = "3i2fi12f2i16s"
 
 
 def header_info(
     header: Any, *, channels: str | Path | None = None, units: str | None = None
 ) -> SignalInfo:
-    """Rate and channels of a FieldTrip header.
+    """Read rate and channels from a FieldTrip header.
 
     Parameters
     ----------
     header : mne_realtime.externals.FieldTrip.Header
-        As the client gives it.
+        From the client.
     channels : path or None
-        Table of names, types and units by hand; see `files.tables.read_channel_table`.
+        Table of names, types and units that the user sets; see `files.tables.read_channel_table`.
     units : str or None
-        Unit by hand. It also decides the type of channels that have none: tesla is ``mag``, T/m
-        ``grad``, all else ``eeg``.
+        Unit that the user sets. It also decides the type of channels that have none: ``mag`` for
+        tesla, ``grad`` for T/m, else ``eeg``.
+
+    Returns
+    -------
+    SignalInfo
+        With positions where the header has them.
 
     Raises
     ------
@@ -79,22 +84,22 @@ def header_info(
 
 
 def neuromag_channels(chunk: bytes) -> tuple[list[Declared], np.ndarray]:
-    """Channels that a Neuromag header chunk describes.
+    """Parse the channels in a Neuromag header chunk.
 
-    `neuromag2ft` writes tags in its own byte order, one after the other whatever their links say,
-    behind a file id of zeros; MNE reads neither. Values arrive calibrated, in the unit stated here
-    unless the program was told to multiply them, which cannot be seen.
+    `neuromag2ft` writes tags in native byte order, one after the other regardless of their links,
+    after a file id of zeros; MNE reads neither. Values arrive calibrated, in the unit stated here,
+    unless the program was set to multiply them; the header does not show this.
 
     Parameters
     ----------
     chunk : bytes
-        May be empty or cut off.
+        May be empty or truncated.
 
     Returns
     -------
     declared : list of Declared
-        Name, type and unit ("" where it is not known) a channel.
-    positions : array of shape (n_channels, 3)
+        Name, type and unit of each channel; the unit is "" if unknown.
+    positions : array of shape (n_channels, 3), float64
         In m; NaN where unknown.
     """
     order = ">" if chunk[:4] == struct.pack(">i", _FILE_ID) else "<"
@@ -120,6 +125,6 @@ def _declared(kind: int, unit: int, power: int, name: bytes) -> Declared:
     ch_type = _KINDS.get(kind, "misc")
     if ch_type == "mag" and _UNITS.get(unit) == "T/m":
         ch_type = "grad"
-    # FIF gives triggers volts; as in recordings that MNE reads, what has no scale has no unit
+    # FIF states volts for triggers, too; as in MNE, types without a scale get no unit
     si_unit = _UNITS.get(unit, "") if power == 0 and ch_type in SI_UNIT else ""
     return Declared(name.split(b"\0")[0].decode("latin-1"), ch_type, si_unit)

@@ -1,4 +1,4 @@
-"""Markers from the events of a FieldTrip buffer."""
+"""Read the events of a FieldTrip buffer as markers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["FieldTripMarkers"]
 
 
 class FieldTripMarkers:
-    """Events of a buffer as markers; made by `FieldTripSource.markers`, before it is opened.
+    """Events of a buffer as markers; `FieldTripSource.markers` makes it.
 
-    The label is the event's value, or its type where it has no value. The time is that of the
-    event's sample, on the same line as the samples' stamps.
+    The label is the event's value, or its type if it has no value. The time is that of the event's
+    sample, from the same clock as the samples' stamps.
 
     Parameters
     ----------
     source : str
         Name of the source whose connection is shared.
     ended : callable
-        Says why the source is lost; "" while it is not. Its markers are lost with it.
+        Returns the reason why the source is lost, or "". Its markers are lost with it.
     kind : str
         Type of the events to read; all if empty.
 
@@ -40,22 +40,27 @@ class FieldTripMarkers:
         self._markers: deque[Marker] = deque()
 
     def open(self, timeout: float = 5.0) -> None:
-        """Nothing to do: the source's `open` subscribes to both."""
+        """Do nothing: the source's `open` subscribes to both."""
 
     def take(self, event: Any, time: float) -> None:
-        """Take an event (of the client) that happened at `time` s; for the source's thread."""
+        """Store an event of the client that happened at `time` s; runs in the reader's thread."""
         kind = _text(event.type)
         label = _text(event.value) or kind
         if label and self._kind in ("", kind):
             self._markers.append(Marker(label, time))
 
     def pull(self) -> list[Marker]:
-        """Markers that have arrived, at once; their times are on this machine's LSL clock.
+        """Return the markers that have arrived, without waiting.
+
+        Returns
+        -------
+        list of Marker
+            With times on this machine's LSL clock.
 
         Raises
         ------
         StreamLost
-            If the source is lost, after all markers before that were pulled.
+            If the source is lost; raised once all earlier markers were pulled.
         """
         ended = self._ended()
         markers = [self._markers.popleft() for _ in range(len(self._markers))]
@@ -64,15 +69,15 @@ class FieldTripMarkers:
         return markers
 
     def correction(self, timeout: float = 5.0) -> float:  # noqa: ARG002  (as other sources)
-        """Seconds to add to raw stamps: 0, stamps are made on this machine's clock."""
+        """Return 0: times are already on this machine's LSL clock."""
         return 0.0
 
     def close(self) -> None:
-        """Nothing to do: the source's `close` leaves both."""
+        """Do nothing: the source's `close` disconnects both."""
 
 
 def _text(value: Any) -> str:
-    """Type or value of an event: bytes, or numbers in an array."""
+    """Format the type or value of an event: bytes, or numbers in an array."""
     if isinstance(value, bytes):
         value = value.rstrip(b"\0").strip()
         try:

@@ -1,4 +1,4 @@
-"""The thread that talks to a FieldTrip buffer, and the queue in which it leaves the samples."""
+"""The thread that reads a FieldTrip buffer, and its queue of samples."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ from rt_decoder.sources.fieldtrip.clock import SampleClock
 
 __all__ = ["BufferReader"]
 
-HEADER_AGAIN = 10.0  # s between looks at the header: a new measurement may have begun unseen
-MOST_EVENTS = 10_000  # at once; more were never meant to be read
+HEADER_AGAIN = 10.0  # s between looks at the header, in case a new measurement began unnoticed
+MOST_EVENTS = 10_000  # at once; older ones are skipped and counted as lost
 
 
 class BufferReader:
-    """Fetch what is new in a buffer, from `start` on.
+    """Fetches new samples and events of a buffer in a thread, from `start` on.
 
-    The queue is bounded. When it is full nothing is fetched: samples stay on the server, which
-    keeps minutes of them. What the server no longer has is counted and leaves a hole in the stamps.
+    The queue is bounded. While it is full nothing is fetched: samples stay on the server, which
+    keeps minutes of them. Samples that the server no longer has are counted and leave a gap in the
+    stamps.
 
     Parameters
     ----------
     client : BufferClient
         Connected; only the thread uses it from `start` on.
     header : mne_realtime.externals.FieldTrip.Header
-        Whose measurement this is.
+        Of the measurement to read.
     sfreq : float
         Nominal rate in Hz.
     longest, most : int
-        Samples in a block, and in the queue.
+        Largest number of samples in a block, and in the queue.
 
     Attributes
     ----------
     counts : Counter
-        ``overrun`` (times that samples were gone from the server), ``lost`` (those samples),
-        ``events_lost``, ``time_steps`` (see `SampleClock`).
+        ``overrun`` (how often samples were gone from the server), ``lost`` (number of those
+        samples), ``events_lost``, ``time_steps`` (see `SampleClock`).
     ended : str
-        Why the buffer is lost; "" while it is not.
+        Reason why the buffer is lost; "" while it is not.
     on_event : list of callable
-        Each is called with an event (of the client) and its time in s, in the reader's thread.
+        Each is called with an event of the client and its time in s, in the reader's thread.
     """
 
     def __init__(
@@ -68,19 +69,33 @@ class BufferReader:
         self._thread = threading.Thread(target=self._run, name=client.name, daemon=True)
 
     def start(self) -> None:
-        """Begin with the next sample and the next event; raises StreamLost as `take`."""
+        """Begin with the next sample and the next event; StreamLost if the buffer is gone."""
         header = self._checked_header()
         self._have, self._have_events = header.nSamples, header.nEvents
         self._next_look = local_clock() + HEADER_AGAIN
         self._thread.start()
 
     def take(self, data: np.ndarray, stamps: np.ndarray, timeout: float) -> int:
-        """Wait for samples, then move as many whole blocks as fit into `data` and `stamps`.
+        """Wait for samples, then take as many whole blocks as fit.
+
+        Parameters
+        ----------
+        data : array of shape (m, n_channels), float64
+            Filled from its first row.
+        stamps : array of shape (m,), float64
+            Filled alike, in s on this machine's LSL clock.
+        timeout : float
+            Longest time in s to wait.
+
+        Returns
+        -------
+        int
+            Number of samples taken.
 
         Raises
         ------
         StreamLost
-            If there is nothing left and nothing will come.
+            If the queue is empty and the buffer is lost.
         """
         n = 0
         with self._news:
@@ -103,7 +118,7 @@ class BufferReader:
     def stop(self) -> None:
         """End the thread and the connection."""
         self._stop.set()
-        self._end(f"{self._client.name} was left")  # first: what abort causes is no loss
+        self._end(f"{self._client.name} was closed")  # first: an aborted request is no loss
         self._client.abort()
         if self._thread.is_alive():
             self._thread.join(2 * self._client.timeout)
@@ -114,7 +129,7 @@ class BufferReader:
             self.ended = self.ended or why
             self._news.notify_all()
 
-    # From here on: in the thread.
+    # From here on, methods run in the thread.
 
     def _run(self) -> None:
         why = f"{self._client.name}: its reader has failed"
@@ -123,7 +138,7 @@ class BufferReader:
                 self._step()
         except StreamLost as error:
             why = str(error)
-        finally:  # whatever happened, `take` says so
+        finally:  # `take` reports any end
             self._client.disconnect()
             self._end(why)
 
@@ -141,7 +156,7 @@ class BufferReader:
             self._checked_header()
 
     def _look(self, milliseconds: int) -> tuple[int, int]:
-        """Numbers of samples and events, after waiting for new samples."""
+        """Wait for new samples; returns the numbers of samples and events."""
         n_samples, n_events = self._client.wait_for(self._have, milliseconds)
         if n_samples < self._have:
             raise self._client.lost("new measurement")
@@ -173,7 +188,7 @@ class BufferReader:
             self._news.notify_all()
 
     def _overrun(self) -> None:
-        """Jump to the newest sample; how far back the server's memory goes cannot be asked."""
+        """Skip to the newest sample: the server does not report how far back its memory goes."""
         newest, _ = self._look(0)
         self.counts["overrun"] += 1
         self.counts["lost"] += newest - self._have
@@ -191,7 +206,7 @@ class BufferReader:
             events = self._client.events(start, start + wanted)[:wanted]
             self.counts["events_lost"] += wanted - len(events)
             for event in events:
-                # read as unsigned: a "now" (-1) that the server has left as it came
+                # read as unsigned, this sample is a "now" (-1) that the server left unchanged
                 now = event.sample >= 1 << 31
                 time = self._clock.time_of(self._have if now else event.sample)
                 for take in self.on_event:

@@ -1,8 +1,8 @@
-"""FieldTrip buffer: samples and events of MEG sites.
+"""Read samples from a FieldTrip buffer, as MEG sites use it.
 
-A thread (`fieldtrip_reader`) fetches what is new; `pull` hands it on. The buffer has no stamps:
-the sample number is the clock (`fieldtrip_clock`), so stamps are on this machine's LSL clock,
-samples that were lost leave a hole in them, and events fall exactly on their samples.
+A thread (`reader`) fetches new samples; `pull` returns them. The buffer has no stamps: times come
+from sample numbers (`clock`). So stamps are on this machine's LSL clock, lost samples leave a gap
+in them, and events fall exactly on their samples.
 """
 
 from __future__ import annotations
@@ -33,12 +33,24 @@ _LONGEST_PULL = 4096  # samples
 
 
 def parse_address(address: str) -> tuple[str, int]:
-    """Host and port of ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``; the usual port is 1972.
+    """Parse the address of a buffer.
+
+    Parameters
+    ----------
+    address : str
+        ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``.
+
+    Returns
+    -------
+    host : str
+        Without brackets.
+    port : int
+        1972 if `address` has none.
 
     Raises
     ------
     ValueError
-        If it is none of these.
+        If `address` has another form.
 
     Examples
     --------
@@ -66,29 +78,29 @@ class FieldTripSource:
     address : str
         See `parse_address`.
     channels : path or None
-        Table of names, types and units by hand (``--channels``).
+        Table of names, types and units that the user sets (``--channels``).
     units : str or None
-        Unit by hand (``--units``). Only buffers with a Neuromag header state units.
+        Unit that the user sets (``--units``). Only buffers with a Neuromag header state units.
     timeout : float
-        How long to try to connect, and to wait for a measurement to begin, in s.
+        Longest time in s to connect and to wait for a measurement to begin.
     reply_timeout : float
-        A server that owes an answer for that long, in s, is lost.
+        Longest time in s to wait for a reply; after it the server counts as lost.
 
     Attributes
     ----------
     info : SignalInfo
-        From the header, or by hand.
+        Rate and channels, from the header or set by the user.
     name : str
         ``fieldtrip://HOST:PORT``.
     counts : Counter
-        What was lost; see `fieldtrip_reader.BufferReader`.
+        Losses; see `reader.BufferReader`.
 
     Raises
     ------
     TimeoutError
         If there is no buffer, or no measurement in it, within `timeout`.
     ValueError
-        If the address or the header is of no use, or a unit is missing.
+        If the address or the header is invalid, or a unit is missing.
     ImportError
         If mne-realtime is not installed.
     """
@@ -122,22 +134,27 @@ class FieldTripSource:
 
     @property
     def n_overrun(self) -> int:
-        """How often the server no longer had the samples wanted."""
+        """How often the server no longer had the next samples."""
         return self.counts["overrun"]
 
     @property
     def ended(self) -> str:
-        """Why the buffer is lost; "" while it is not."""
+        """Reason why the buffer is lost; "" while it is not."""
         return self._reader.ended
 
     def markers(self, kind: str = "") -> FieldTripMarkers:
-        """Events of type `kind` (all if empty) from now on; before `open`, from its call on."""
+        """Read events of type `kind` (all if empty) from now on, or from a later `open` on."""
         markers = FieldTripMarkers(self.name, lambda: self.ended, kind)
         self._reader.on_event.append(markers.take)
         return markers
 
     def open(self, timeout: float = 5.0) -> None:  # noqa: ARG002  (every answer has its own)
-        """Subscribe: samples and events put from now on will be delivered.
+        """Subscribe: samples and events put from now on are delivered.
+
+        Parameters
+        ----------
+        timeout : float
+            Not used: every reply has a deadline.
 
         Raises
         ------
@@ -152,30 +169,35 @@ class FieldTripSource:
         Parameters
         ----------
         timeout : float
-            How long to wait, in s; after it the answer holds 0 samples.
+            Longest time in s to wait.
+
+        Returns
+        -------
+        Pulled
+            0 samples after a timeout.
 
         Raises
         ------
         StreamLost
-            If the server has closed the connection, owes an answer or makes no sense, or if a new
-            measurement has begun; not before all samples that came until then were pulled.
+            If the server has closed the connection, did not reply in time or sent a malformed
+            reply, or if a new measurement has begun; raised once all earlier samples were pulled.
         """
         n = self._reader.take(self._data, self._stamps, timeout)
         return Pulled(self._data[:n], self._stamps[:n], local_clock())
 
     def correction(self, timeout: float = 5.0) -> float:  # noqa: ARG002  (as other sources)
-        """Seconds to add to stamps to reach this machine's LSL clock: 0, they are made on it."""
+        """Return 0: stamps are already on this machine's LSL clock."""
         return 0.0
 
     def close(self) -> None:
-        """Leave the buffer."""
+        """Disconnect from the buffer."""
         self._reader.stop()
 
 
 def _connect(
     host: str, port: int, timeout: float, reply_timeout: float
 ) -> tuple[BufferClient, Any]:
-    """Client and header, as soon as there are both."""
+    """Connect until there is a buffer and a measurement; returns client and header."""
     from rt_decoder.sources.fieldtrip.client import BufferClient
 
     end = monotonic() + timeout

@@ -1,4 +1,4 @@
-"""Which LSL streams are there, and which one is meant."""
+"""Find LSL streams on the network, and select one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORMATS = {
     pylsl.cf_int64: "int64",
 }
 _ANY_DATA = "nominal_srate>0 and channel_format!='string'"
-# liblsl asks by multicast, then half a second later by unicast: all have answered after this
+# liblsl queries by multicast, and half a second later by unicast: after this all have answered
 _ANSWER_S = 1.0
 
 
@@ -41,13 +41,13 @@ class StreamSummary(NamedTuple):
     source_id: str
     n_channels: int
     sfreq: float  # Hz, 0 for an irregular rate
-    unit: str  # distinct units of its channels, joined by a comma; "" where none is declared
+    unit: str  # distinct units of its channels, joined by commas; "" if none is declared
     hostname: str
     format: str
 
 
 def find_streams(wait_s: float = 2.0) -> list[StreamSummary]:
-    """List the streams on the network, sorted by name, after looking for `wait_s` seconds."""
+    """Look for `wait_s` seconds and list the streams on the network, sorted by name."""
     summaries = []
     for stream in pylsl.resolve_streams(wait_s):
         units = dict.fromkeys(channel.unit for channel in _described(stream) if channel.unit)
@@ -78,18 +78,24 @@ def resolve(
     Parameters
     ----------
     name, type, source_id : str or None
-        What the stream has to be called; all that are given have to match. A `source_id` is taken
-        to be unique, as LSL wants it; whether anything else is takes a second to find out.
+        Properties of the stream; all that are not None have to match. A `source_id` is assumed to
+        be unique, as LSL requires; without it, the search takes a second longer, to see whether
+        several streams match.
     predicate : str or None
         XPath 1.0 condition on the stream's description, such as ``starts-with(name,'BioSemi')``.
-        With none of the four, any stream of numbers at a regular rate will do.
+        If all four are None, any stream of numbers at a regular rate matches.
     timeout : float
-        How long to look for it, in s.
+        Longest time in s to look for it.
+
+    Returns
+    -------
+    pylsl.StreamInfo
+        Its short description, without channels.
 
     Raises
     ------
     LookupError
-        If no stream matches, or several; the message lists what there is.
+        If no stream matches, or several do. The message lists the streams found.
     """
     query = selection_query(name, type, source_id, predicate)
     wish = "a stream of data" if query == _ANY_DATA else f"a stream with {query}"
@@ -98,10 +104,10 @@ def resolve(
         there = pylsl.resolve_streams(_ANSWER_S)
         raise LookupError(
             f"need {wish}, got none in {timeout:g} s; "
-            + (f"there is: {_listing(there)}" if there else "there is no stream at all")
+            + (f"found: {_listing(there)}" if there else "found no stream at all")
         )
     if source_id is None:
-        # the first answer ended the search: give a second stream the time to answer too
+        # the first answer ended the search: give a second stream the time to answer, too
         found = pylsl.resolve_bypred(query, 2, _ANSWER_S) or found
     if len(found) > 1:
         raise LookupError(
@@ -116,7 +122,25 @@ def selection_query(
     source_id: str | None = None,
     predicate: str | None = None,
 ) -> str:
-    """XPath 1.0 condition of a selection; see `resolve`."""
+    """Write a selection as an XPath 1.0 condition.
+
+    Parameters
+    ----------
+    name, type, source_id : str or None
+        Properties that have to match; see `resolve`.
+    predicate : str or None
+        A further condition.
+
+    Returns
+    -------
+    str
+        All conditions, joined by "and".
+
+    Raises
+    ------
+    ValueError
+        If a property holds both kinds of quotes, which XPath 1.0 cannot express.
+    """
     wanted = {"name": name, "type": type, "source_id": source_id}
     conditions = [f"{key}={_quoted(value)}" for key, value in wanted.items() if value is not None]
     if predicate is not None:
@@ -125,17 +149,29 @@ def selection_query(
 
 
 def other_than(uids: Collection[str]) -> str:
-    """XPath 1.0 condition that leaves out the outlets of `uids`; "true()" for none."""
+    """Write an XPath 1.0 condition that excludes the outlets of `uids`; "true()" for none."""
     return " and ".join(f"uid!={_quoted(uid)}" for uid in sorted(uids)) or "true()"
 
 
 def declared_channels(info: pylsl.StreamInfo, *, by_hand: bool = False) -> list[Declared]:
-    """Read what a full description says of each channel of the data.
+    """Read the declared label, type and unit of each channel.
+
+    Parameters
+    ----------
+    info : pylsl.StreamInfo
+        Full description, as an inlet returns it.
+    by_hand : bool
+        Whether the user names the channels; wrong descriptions are then ignored.
+
+    Returns
+    -------
+    list of Declared
+        One entry per channel, empty ones if the stream describes none.
 
     Raises
     ------
     ValueError
-        If it describes fewer or more channels than there are, unless they are named `by_hand`.
+        If the stream describes fewer or more channels than it has, and `by_hand` is False.
     """
     declared = []
     channel = info.desc().child("channels").child("channel")
@@ -148,14 +184,14 @@ def declared_channels(info: pylsl.StreamInfo, *, by_hand: bool = False) -> list[
     if declared and not by_hand:
         raise ValueError(
             f"need {n_channels} channels described, got {len(declared)} in stream "
-            f"{info.name()!r}; whose labels they are cannot be known: name ch1, ch2, ... in "
+            f"{info.name()!r}; their labels cannot be assigned: name ch1, ch2, ... in "
             "--channels TSV"
         )
     return [Declared()] * n_channels
 
 
 def _described(stream: pylsl.StreamInfo) -> list[Declared]:
-    """Ask a resolved stream for its channels; none if it does not answer."""
+    """Ask a resolved stream for its channels; empty if it does not answer."""
     inlet = pylsl.StreamInlet(stream, recover=False)
     try:
         return declared_channels(inlet.info(timeout=2.0), by_hand=True)
@@ -164,7 +200,7 @@ def _described(stream: pylsl.StreamInfo) -> list[Declared]:
 
 
 def _quoted(value: str) -> str:
-    """`value` as an XPath 1.0 literal, which knows no escapes."""
+    """Quote `value` as an XPath 1.0 literal, which has no escapes."""
     if "'" not in value:
         return f"'{value}'"
     if '"' not in value:
@@ -185,4 +221,4 @@ def _what_separates(streams: Sequence[pylsl.StreamInfo]) -> str:
     for key in ("name", "source_id", "type", "hostname"):
         if len({getattr(stream, key)() for stream in streams}) == len(streams):
             return f"choose by {key.replace('_', '-')}"
-    return "nothing tells them apart: stop all but one"
+    return "no property distinguishes them: stop all but one"

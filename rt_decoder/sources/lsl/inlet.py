@@ -14,14 +14,28 @@ __all__ = ["Inlet"]
 
 
 class Inlet:
-    """A pylsl inlet that never recovers, and is never destroyed once its stream is lost.
+    """A pylsl inlet that never recovers, and is not destroyed once its stream is lost.
+
+    Parameters
+    ----------
+    stream : pylsl.StreamInfo
+        From `resolve`.
+    timeout : float
+        Longest time in s to wait for the full description.
 
     Attributes
     ----------
     info : pylsl.StreamInfo
         The full description.
     handle : int or None
-        liblsl's; None once the stream was left or lost.
+        The handle of liblsl; None once the stream is closed or lost.
+
+    Raises
+    ------
+    TimeoutError
+        If the stream does not answer.
+    StreamLost
+        If the outlet is gone.
     """
 
     def __init__(self, stream: pylsl.StreamInfo, timeout: float) -> None:
@@ -34,9 +48,31 @@ class Inlet:
         self.info: pylsl.StreamInfo = self.ask("info", timeout)
 
     def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a method of the inlet; its errors become built-in ones."""
+        """Call a method of the pylsl inlet, and translate its errors.
+
+        Parameters
+        ----------
+        method : str
+            Name of the method.
+        *args : Any
+            Its arguments.
+        **kwargs : Any
+            Its keyword arguments.
+
+        Returns
+        -------
+        Any
+            What the method returns.
+
+        Raises
+        ------
+        StreamLost
+            If the outlet is gone, or the inlet was closed.
+        TimeoutError
+            If the outlet does not answer in time.
+        """
         if self._inlet is None:
-            raise StreamLost(f"stream {self._name!r} was left or lost")
+            raise StreamLost(f"stream {self._name!r} was closed or lost")
         try:
             return getattr(self._inlet, method)(*args, **kwargs)
         except pylsl.util.TimeoutError:
@@ -47,28 +83,28 @@ class Inlet:
             raise self.lost() from None
 
     def open(self, timeout: float) -> None:
-        """Subscribe, with the clock measured once: later looks at it do not wait."""
+        """Measure the clock once, so that later `correction`s do not wait, and subscribe."""
         self.correction(timeout)
         self.ask("open_stream", timeout)
 
     def correction(self, timeout: float) -> float:
-        """Seconds from the sender's clock to ours; exactly 0 where both are one clock."""
+        """Return the seconds to add to the sender's stamps; exactly 0 if both clocks are one."""
         if self._same_clock:
             return 0.0
         seconds = float(self.ask("time_correction", timeout))
-        # kept: a later, noisier measurement does not make two clocks out of one
+        # kept, so that a later, noisier measurement does not make two clocks out of one
         self._same_clock = self._same_host and abs(seconds) < 1e-3
         return 0.0 if self._same_clock else seconds
 
     def lost(self) -> StreamLost:
-        """Give up a stream that is gone; the error to raise."""
+        """Give up a stream that is gone; returns the error to raise."""
         if self._inlet is not None:
-            # Destroying a dead inlet can abort the process (liblsl issue 220). With its handle
-            # taken away pylsl destroys nothing, and liblsl keeps it until the process ends.
+            # Destroying a dead inlet can abort the process (liblsl issue 220). Without its handle
+            # pylsl destroys nothing, and liblsl keeps the inlet until the process ends.
             self._inlet.obj = ctypes.c_void_p()
         self.close()
         return StreamLost(f"stream {self._name!r} is lost: its outlet is gone")
 
     def close(self) -> None:
-        """Leave the stream; pylsl destroys the inlet, which disconnects it."""
+        """Disconnect: pylsl destroys the inlet."""
         self._inlet = self.handle = None

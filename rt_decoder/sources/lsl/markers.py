@@ -1,4 +1,4 @@
-"""Markers from an LSL stream of their own."""
+"""Read markers from an LSL stream."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from rt_decoder.sources.lsl.inlet import Inlet
 
 __all__ = ["LslMarkers"]
 
-_LONGEST_PULL = 64  # markers; what is left comes with the next pull
+_LONGEST_PULL = 64  # markers; the next pull takes the rest
 
 
 class LslMarkers:
     """A stream of markers: text or numbers.
 
-    Of several channels the first is read. Empty labels and values that are no numbers are left
-    out and counted. Numbers at a regular rate are a trigger line: a marker is a change to a value
-    that is not 0.
+    Only the first channel is read. Empty labels and NaN are no markers. Numbers at a regular rate
+    are a trigger channel: each change to a value other than 0 is a marker.
 
     Parameters
     ----------
     stream : pylsl.StreamInfo
-        As `resolve` gives it.
+        From `resolve`.
     timeout : float
-        For the stream to describe itself, in s.
+        Longest time in s to wait for the stream's description.
 
     Attributes
     ----------
@@ -42,11 +41,16 @@ class LslMarkers:
         self._inlet = Inlet(stream, timeout)
 
     def open(self, timeout: float = 5.0) -> None:
-        """Subscribe: markers pushed from now on will be delivered; see `lsl.LslSource.open`."""
+        """Subscribe: markers pushed from now on are delivered; see `LslSource.open`."""
         self._inlet.open(timeout)
 
     def pull(self) -> list[Marker]:
-        """Markers that have arrived, at once; their times are on this machine's LSL clock.
+        """Return the markers that have arrived, without waiting.
+
+        Returns
+        -------
+        list of Marker
+            With times on this machine's LSL clock.
 
         Raises
         ------
@@ -71,7 +75,7 @@ class LslMarkers:
         return markers
 
     def correction(self, timeout: float = 5.0) -> float:
-        """Seconds to add to raw stamps; see `lsl.LslSource.correction`."""
+        """Return the seconds to add to raw stamps; see `LslSource.correction`."""
         return self._inlet.correction(timeout)
 
     def close(self) -> None:
@@ -80,7 +84,7 @@ class LslMarkers:
 
 
 def _label(value: bytes | float) -> str:
-    """Write a marker's value as text; "" for NaN."""
+    """Format a marker's value as text; "" for NaN."""
     if isinstance(value, bytes):
         try:
             return value.decode()

@@ -1,4 +1,4 @@
-"""Look for a reference stream that was lost, and open it, without ever holding the decoder up."""
+"""Look for a lost auxiliary stream and open it, without ever blocking the decoder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from rt_decoder.sources.lsl.source import LslSource
 
 __all__ = ["StreamSearch"]
 
-LOOK = 0.5  # s; bounds how long closing waits
-PATIENCE = 2.0  # s without a question after which the search ends, and what it found is stale
+LOOK = 0.5  # s of one search; closing waits at most that long
+PATIENCE = 2.0  # s without a call after which the search ends, and its result is out of date
 
 
 class StreamSearch:
-    """Search, in a thread of its own, for what takes the place of a stream.
+    """Searches in a thread for the stream that replaces a lost or silent one.
 
-    Finding a stream, reading its description and measuring its clock all wait for the network;
-    they happen in the thread, which lives only while it is asked for a result.
+    Finding a stream, reading its description and measuring its clock all wait for the network, so
+    they happen in the thread. The thread lives only while this object is being called.
 
     Parameters
     ----------
     source : LslSource
-        What was there first: its name, and the channels that have to come back.
+        The stream before the loss: its name and channels have to come back.
     """
 
     def __init__(self, source: LslSource) -> None:
@@ -39,18 +39,23 @@ class StreamSearch:
         self._thread: threading.Thread | None = None
 
     def __call__(self, gone: bool) -> LslSource | None:
-        """The stream, open, once there is exactly one that fits; at once.
+        """Return the stream once exactly one matches; never waits.
 
         Parameters
         ----------
         gone : bool
-            Whether the connection has broken, so that its own outlet may come back. Otherwise it
-            is silent, and only another outlet will do.
+            Whether the connection has broken, so that the same outlet may come back. Otherwise the
+            stream is silent, and only another outlet is accepted.
+
+        Returns
+        -------
+        LslSource or None
+            The stream, subscribed to; None if it is not found yet.
 
         Raises
         ------
         ValueError
-            Why one that came back was refused; each outlet is refused once.
+            If a stream came back and was refused, with the reason; each outlet is refused once.
         """
         self._gone, self._asked = gone, monotonic()
         error, self._error = self._error, None
@@ -62,7 +67,7 @@ class StreamSearch:
             if self._asked - at < PATIENCE:
                 self._uid = source.uid
                 return source
-            source.close()  # nobody wanted it when it was found
+            source.close()  # found too long ago
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._search, name=f"search {self._name}")
             self._thread.start()

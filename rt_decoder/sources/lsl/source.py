@@ -1,8 +1,8 @@
-"""Lab Streaming Layer: find streams, read samples and markers.
+"""Read samples from an LSL stream.
 
-Inlets never recover by themselves: a recovered inlet rejoins an outlet whose channels may have
-changed places and keeps the old labels. Stamps are left raw; liblsl's own smoother counts samples
-and drifts after a loss. What the samples mean for a model is decided elsewhere.
+Inlets never recover by themselves: liblsl would rejoin an outlet whose channels may have changed
+places, and keep the old labels. Stamps stay raw: liblsl's smoother counts samples and drifts after
+a loss. This module does not know what the samples mean for a model.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 
 _LONGEST_PULL = 4096  # samples
 
-# The C functions, with argument types of our own (pylsl's are shared by its whole process). They
+# The C functions, with separate argument types (pylsl's are shared by the whole process). They
 # convert every numeric format to double inside liblsl, exactly up to 2^53, release the GIL and
 # fill memory that is allocated once; pylsl's pull_chunk allocates at each call.
 _pull_sample = ctypes.CFUNCTYPE(
@@ -71,20 +71,20 @@ class LslSource:
     Parameters
     ----------
     stream : pylsl.StreamInfo
-        As `resolve` gives it.
+        From `resolve`.
     channels : path or None
-        Table of names, types and units by hand (``--channels``).
+        Table of names, types and units that the user sets (``--channels``).
     units : str or None
-        Unit by hand (``--units``).
+        Unit that the user sets (``--units``).
     timeout : float
-        For the stream to describe itself, in s.
+        Longest time in s to wait for the stream's description.
 
     Attributes
     ----------
     info : SignalInfo
-        As declared by the stream, or by hand.
+        Rate and channels, as declared by the stream or set by the user.
     name, type, source_id, uid, format : str
-        Of the stream; `uid` is that of this one outlet, and `format` is LSL's name of its number
+        Of the stream. `uid` identifies this one outlet; `format` is LSL's name of the number
         format.
 
     Raises
@@ -94,7 +94,7 @@ class LslSource:
     TimeoutError
         If the stream does not answer.
     StreamLost
-        If it goes away meanwhile.
+        If the outlet closes meanwhile.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class LslSource:
         self._data = np.zeros((n, self.info.n_channels))
         self._stamps = np.zeros(n)
         self._error = ctypes.c_int()
-        # addresses are taken once; .ctypes.data costs a microsecond each time
+        # taken once: .ctypes.data costs a microsecond each time
         row = self._data.strides[0]
         self._first = (self._data.ctypes.data, self.info.n_channels)
         self._rest = (self._data.ctypes.data + row, self._stamps.ctypes.data + 8)
@@ -136,7 +136,12 @@ class LslSource:
         self._error_at = ctypes.addressof(self._error)
 
     def open(self, timeout: float = 5.0) -> None:
-        """Subscribe: samples pushed from now on will be delivered.
+        """Subscribe: samples pushed from now on are delivered.
+
+        Parameters
+        ----------
+        timeout : float
+            Longest time in s to wait for the stream.
 
         Raises
         ------
@@ -153,37 +158,51 @@ class LslSource:
         Parameters
         ----------
         timeout : float
-            How long to wait, in s; after it the answer holds 0 samples.
+            Longest time in s to wait.
+
+        Returns
+        -------
+        Pulled
+            0 samples after a timeout.
 
         Raises
         ------
         StreamLost
-            If the outlet is gone. A cable pulled or a process stopped gives no such sign, only
-            timeouts.
+            If the outlet is gone. A pulled cable or a stopped process only leads to timeouts.
         """
         handle, error = self._inlet.handle, self._error_at
         if handle is None:
-            raise StreamLost(f"stream {self.name!r} was left or lost")
+            raise StreamLost(f"stream {self.name!r} was closed or lost")
         stamp = _pull_sample(handle, *self._first, timeout, error)
         if self._error.value:
             raise self._inlet.lost()
         n = 0
-        if stamp != 0.0:  # liblsl's way to say that there was no sample
+        if stamp != 0.0:  # a stamp of 0 means no sample
             self._stamps[0] = stamp
             n_values = _pull_chunk(handle, *self._rest, *self._rest_size, 0.0, error)
-            # an error here is that of the next call; this one still delivers what it has
+            # on an error, deliver the first sample; the next call will fail
             n = 1 if self._error.value else 1 + n_values // self.info.n_channels
         return Pulled(self._data[:n], self._stamps[:n], local_clock())
 
     def correction(self, timeout: float = 5.0) -> float:
-        """Seconds to add to raw stamps to reach this machine's LSL clock.
+        """Return the seconds to add to raw stamps to reach this machine's LSL clock.
 
-        liblsl measures it again every few seconds in the background. It is exactly 0 for a stream
-        of this machine (same host name, below 1 ms): both ends read one monotonic clock, and the
-        error of the measurement would only move markers against samples.
+        liblsl measures them again every few seconds in the background. They are exactly 0 for a
+        stream of this machine (same host name, below 1 ms): both ends read one monotonic clock,
+        and the error of the measurement would only shift markers against samples.
+
+        Parameters
+        ----------
+        timeout : float
+            Longest time in s to wait for a first measurement.
+
+        Returns
+        -------
+        float
+            In s.
         """
         return self._inlet.correction(timeout)
 
     def close(self) -> None:
-        """Leave the stream."""
+        """Disconnect."""
         self._inlet.close()
