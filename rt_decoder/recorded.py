@@ -6,15 +6,14 @@ marker comes before the sample that it came before. Other recordings get each ma
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.decisions import MarkerCame, Restart, Skip, Start
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.signal import Chunk, Features, Marker, Readout
@@ -23,12 +22,9 @@ from rt_decoder.timing.markers import MarkerRules
 __all__ = ["decode_recording", "features_of_recording", "hops_of_recording", "recorded_start"]
 
 
-def recorded_start(recording: Recording) -> dict[str, Any] | None:
+def recorded_start(recording: Recording) -> Start | None:
     """How the session of a session record was started; None for other recordings."""
-    for decision in map(json.loads, recording.decisions):
-        if decision["decision"] == "start":
-            return decision
-    return None
+    return next((one for one in recording.decisions if isinstance(one, Start)), None)
 
 
 def _steps(
@@ -41,12 +37,12 @@ def _steps(
     """
     steps: dict[int, list[Marker | None]] = {}
     left = Counter((marker.label, marker.time) for marker in markers)
-    for decision in map(json.loads, recording.decisions):
-        step = steps.setdefault(min(decision["index"], len(stamps)), [])
-        if decision["decision"] == "restart":
+    for decision in recording.decisions:
+        step = steps.setdefault(min(decision.index, len(stamps)), [])
+        if isinstance(decision, Restart):
             step.append(None)
-        elif decision["decision"] == "marker":
-            marker = Marker(decision["label"], decision["time"])
+        elif isinstance(decision, MarkerCame):
+            marker = Marker(decision.label, decision.time)
             if left[marker.label, marker.time]:
                 left[marker.label, marker.time] -= 1
                 step.append(marker)
@@ -59,8 +55,8 @@ def _steps(
 
 def _skipped(recording: Recording) -> list[tuple[int, int]]:
     """Stretches of rows that the live session let pass because it was behind."""
-    decisions = [json.loads(text) for text in recording.decisions]
-    return [(d["index"], d["index"] + d["n"]) for d in decisions if d["decision"] == "skip"]
+    skips = [decision for decision in recording.decisions if isinstance(decision, Skip)]
+    return [(skip.index, skip.index + skip.n) for skip in skips]
 
 
 def _feed(

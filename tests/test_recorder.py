@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ import pytest
 import pyxdf
 
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.decisions import Dropped, MarkerCame, Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.recorded import decode_recording
@@ -68,7 +68,7 @@ def test_cut_at_any_byte_gives_the_whole_pulls(tmp_path: Path) -> None:
         assert len(read.decisions) == whole.count((3, Recorder.DECISIONS))
         assert len(read.markers) == whole.count((3, Recorder.MARKERS))
         # a marker is never there without the decision that tells when it came
-        assert len(read.markers) <= sum('"marker"' in text for text in read.decisions)
+        assert len(read.markers) <= sum(isinstance(one, MarkerCame) for one in read.decisions)
 
 
 def test_other_readers_take_the_whole_chunks(tmp_path: Path, caplog) -> None:
@@ -108,11 +108,13 @@ def test_clock_offsets_are_stamped_on_the_stream_s_clock(tmp_path: Path) -> None
 RECORD = """
 import sys, time
 import numpy as np
+from rt_decoder.files.decisions import Start
 from rt_decoder.signal import Marker, SignalInfo
-from rt_decoder.sinks.log import Recorder
+from rt_decoder.sinks.record import Recorder
+from rt_decoder.timing.markers import MarkerRules
 info = SignalInfo(100.0, ("Cz", "Pz"), ("eeg", "eeg"), ("volts", "volts"))
 record = Recorder(sys.argv[1], info, "amp", max_jobs=100)
-record.decision(0.0, 0, decision="start", rules={}, continuous=True)
+record.decision(0.0, Start(0, MarkerRules(), True))
 n = 0
 while True:
     while record._jobs.qsize() > 90:
@@ -166,8 +168,7 @@ def live_session(
     """Decode as a session does, and record it; readouts, and how many there were at each sample."""
     rng = np.random.default_rng(5)
     record = Recorder(path, recording.info, "amplifier", "stimuli")
-    rules = decoder.align.rules._asdict()
-    record.decision(0.0, 0, decision="start", rules=rules, continuous=False)
+    record.decision(0.0, Start(0, decoder.align.rules, False))
     readouts: list[Readout] = []
     n_at: dict[int, int] = {}
     markers, start, n = list(recording.markers), 0, len(recording.stamps)
@@ -179,7 +180,7 @@ def live_session(
             decoder.mark(marker)
         if start < n // 2 <= stop:
             decoder.restart()
-            record.decision(99.0, start, decision="restart", stream="amplifier")
+            record.decision(99.0, Restart(start))
         data, stamps = recording.data[start:stop], recording.stamps[start:stop]
         arrival, correction = stamps[-1] + 0.004, 1e-6 * round(start / 500)
         record.pulled(data, stamps, arrival, correction)
@@ -232,7 +233,7 @@ def test_a_record_says_where_it_dropped_and_keeps_its_place(tmp_path: Path) -> N
     blocked = Blocked(record)
     for k in range(5):  # the last two find no room
         record.pulled(np.full((4, 2), float(k)), k + np.arange(4) / 100, k + 0.1, 0.0)
-    record.decision(4.2, 20, decision="restart", stream="a")
+    record.decision(4.2, Restart(20))
     assert record.n_dropped == 3
     blocked.gate.set()
     wait_for(lambda: not record.is_full and record._jobs.empty())
@@ -245,9 +246,8 @@ def test_a_record_says_where_it_dropped_and_keeps_its_place(tmp_path: Path) -> N
     ):
         read = read_recording(path)
     assert read.data[:, 0].tolist() == np.repeat([0.0, 1.0, 2.0, 5.0], 4).tolist()
-    told = [json.loads(text) for text in read.decisions]
-    assert told[0] == {"index": 12, "decision": "dropped", "n_jobs": 3, "n_samples": 8}
-    assert (told[1]["decision"], told[1]["index"]) == ("marker", 16)  # of the samples that are here
+    # rows are those of the samples that are here
+    assert read.decisions == (Dropped(12, n_jobs=3, n_samples=8), MarkerCame(16, "axe", 5.05))
 
 
 def test_what_waits_for_the_disk_is_bounded_in_bytes(tmp_path: Path, monkeypatch) -> None:

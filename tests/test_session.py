@@ -355,9 +355,7 @@ def decoded(model: Model, path: Path, chunk: int = 7) -> list[tuple[Any, ...]]:
     record = read_recording(path)
     started = recorded_start(record)
     assert started is not None
-    decoder = Decoder(
-        model, record.info, MarkerRules(**started["rules"]), continuous=started["continuous"]
-    )
+    decoder = Decoder(model, record.info, started.rules, continuous=started.continuous)
     answers = decode_recording(model, record, record.markers, chunk=chunk, decoder=decoder)
     return timeless(list(answers))
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rt_decoder.files.decisions import MarkerCame, Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks.log import JsonlLog, readout_line
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.timing.markers import MarkerRules
 from tests.lsl_loopback import wait_for
 from tests.small import lines
 
@@ -100,14 +102,14 @@ def fill(record: Recorder) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     data, stamps = rng.standard_normal((12, 2)), 50 + np.arange(12) / 100 + rng.normal(0, 1e-3, 12)
     data[5, 0] = np.nan
-    record.decision(49.0, 0, decision="start", rules={"trigger": ""}, continuous=True)
+    record.decision(49.0, Start(0, MarkerRules(), True))
     for i, first in enumerate((0, 4, 8)):
         rows = slice(first, first + 4)
         record.pulled(data[rows], stamps[rows], 51.0 + i, 1e-3 * i)
         data[rows] += 0.0  # the caller's memory may be used again at once
         if i == 1:
             record.marker(Marker("axe", stamps[2] + 1e-3), 52.5, 8)
-            record.decision(52.6, 8, decision="restart")
+            record.decision(52.6, Restart(8))
     return data, stamps
 
 
@@ -124,9 +126,9 @@ def test_a_record_gives_everything_back(tmp_path: Path) -> None:
     assert [(m.label, m.time) for m in read.markers] == [("axe", stamps[2] + 1e-3)]
     np.testing.assert_array_equal(read.pulls[:, 0], [4, 4, 4])
     np.testing.assert_array_equal(read.pulls[:, 1], [51.0, 52.0, 53.0])
-    decisions = [json.loads(text) for text in read.decisions]
-    assert [d["decision"] for d in decisions] == ["start", "marker", "restart"]
-    assert [d["index"] for d in decisions] == [0, 8, 8]
+    assert read.decisions == (
+        Start(0, MarkerRules(), True), MarkerCame(8, "axe", stamps[2] + 1e-3), Restart(8),
+    )  # fmt: skip
     assert (record.n_dropped, record.error) == (0, None)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import Declared, declared_info
+from rt_decoder.files.decisions import Dropped
 from rt_decoder.files.recording import Recording, channel_markers, check_recording
 from rt_decoder.files.session_record import (
     ARRIVALS,
@@ -214,13 +214,12 @@ def _tell_what_is_missing(recording: Recording, is_closed: bool) -> None:
             RuntimeWarning,
             stacklevel=4,
         )
-    decisions = map(json.loads, recording.decisions)
-    holes = [decision for decision in decisions if decision["decision"] == "dropped"]
+    holes = [decision for decision in recording.decisions if isinstance(decision, Dropped)]
     if holes:
         warnings.warn(
-            f"{recording.name}: {sum(hole['n_jobs'] for hole in holes)} entries with "
-            f"{sum(hole['n_samples'] for hole in holes)} samples were dropped, the disk could not "
-            f"keep up; it decodes as the session did only up to sample {holes[0]['index']}",
+            f"{recording.name}: {sum(hole.n_jobs for hole in holes)} entries with "
+            f"{sum(hole.n_samples for hole in holes)} samples were dropped, the disk could not "
+            f"keep up; it decodes as the session did only up to sample {holes[0].index}",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -21,6 +21,7 @@ from pylsl import local_clock
 from rt_decoder.channels import same_layout
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.decisions import LogEnded, Restart, Skip, Start
 from rt_decoder.latency import Histogram
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.scale import ScaleCheck
@@ -149,12 +150,11 @@ class Session:
             self._event("live", stream=self.source.name)
             self._record_references()
             if self.recorder is not None:
-                self.recorder.decision(
-                    local_clock(), 0, decision="start",
-                    rules=self.rules._asdict(), continuous=self.decoder.pipeline.continuous,
-                    without=sorted(self.decoder.pipeline.without),
-                    references=[one.describe() for one in self._references()],
-                )  # fmt: skip
+                pipeline = self.decoder.pipeline
+                without = tuple(sorted(pipeline.without))
+                references = tuple(one.describe() for one in self._references())
+                start = Start(0, self.rules, pipeline.continuous, without, references)
+                self.recorder.decision(local_clock(), start)
             self.watchdog.connected(local_clock())
             while not (self._ended or should_stop()):
                 try:
@@ -225,7 +225,7 @@ class Session:
         if n:
             if self.recorder is not None:
                 self.recorder.pulled(data, stamps, arrival, self._correction)
-                self.recorder.decision(arrival, self.n_samples, decision="skip", n=n)
+                self.recorder.decision(arrival, Skip(self.n_samples, n))
             self.decoder.skip(data, stamps + self._correction, arrival)
             self._account(data, arrival)
         return n
@@ -372,7 +372,7 @@ class Session:
             self.watchdog.connected(local_clock())
             self.counts["returned"] += 1
             if self.recorder is not None:
-                self.recorder.decision(local_clock(), self.n_samples, decision="restart")
+                self.recorder.decision(local_clock(), Restart(self.n_samples))
             self._event("returned", stream=source.name)
             return
 
@@ -381,7 +381,7 @@ class Session:
         if self.log is not None and not self.log.has_ended:
             self.log.write(line)
         elif event == "log_ended" and self.recorder is not None:
-            self.recorder.decision(line["time"], self.n_samples, decision=event, **details)
+            self.recorder.decision(line["time"], LogEnded(self.n_samples, details["reason"]))
         if self.on_event is not None:
             self.on_event(line)
 

@@ -6,16 +6,22 @@ live run. It cannot delay the decoder: samples are handed to a writer thread.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rt_decoder.files.session_record import ARRIVALS, DECISIONS, REFERENCE, reference_arrivals
+from rt_decoder.files.decisions import Decision, Dropped, MarkerCame, MarkerWithoutTime
+from rt_decoder.files.session_record import (
+    ARRIVALS,
+    DECISIONS,
+    REFERENCE,
+    encode,
+    reference_arrivals,
+)
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.worker import Worker
@@ -130,10 +136,10 @@ class Recorder(Worker):
     def marker(self, marker: Marker, arrival: float, index: int) -> None:
         """Record a marker at its corrected time, and before which sample it arrived."""
         if not math.isfinite(marker.time):  # it points at no sample, live or in the record
-            self.decision(arrival, index, decision="marker_without_time", label=marker.label)
+            self.decision(arrival, MarkerWithoutTime(index, marker.label))
             return
-        what = {"decision": "marker", "label": marker.label, "time": marker.time}
-        told = self._decision(arrival, index - self._n_missing, what)
+        row = index - self._n_missing
+        told = self._decision(arrival, MarkerCame(row, marker.label, marker.time))
 
         def job() -> None:
             told()  # first: a marker that no decision speaks of is read as if from a table
@@ -141,14 +147,14 @@ class Recorder(Worker):
 
         self._queue(arrival, job)
 
-    def decision(self, time: float, index: int, /, **what: Any) -> None:
-        """Record a decision that hung on the wall clock, with its sample index."""
-        self._queue(time, self._decision(time, index - self._n_missing, what))
+    def decision(self, time: float, decision: Decision) -> None:
+        """Record a decision that hung on the wall clock; its index counts the session's samples."""
+        decision = replace(decision, index=decision.index - self._n_missing)
+        self._queue(time, self._decision(time, decision))
 
-    def _decision(self, time: float, row: int, what: dict[str, Any]) -> Callable[[], None]:
+    def _decision(self, time: float, decision: Decision) -> Callable[[], None]:
         def job() -> None:
-            text = json.dumps({"index": row, **what}, ensure_ascii=False)
-            self._file.write_samples(self.DECISIONS, [text], np.array([time]))
+            self._file.write_samples(self.DECISIONS, [encode(decision)], np.array([time]))
 
         return job
 
@@ -157,8 +163,8 @@ class Recorder(Worker):
     ) -> None:
         """Queue a job; where jobs before it were dropped, the record says so first."""
         if self._unsaid[0] and not (self.has_ended or self.is_full):
-            what = {"decision": "dropped", "n_jobs": self._unsaid[0], "n_samples": self._unsaid[1]}
-            if self.put(self._decision(time, self._n_rows, what)):
+            dropped = Dropped(self._n_rows, *self._unsaid)
+            if self.put(self._decision(time, dropped)):
                 self._unsaid = [0, 0]
         if self.put(job, n_bytes):
             self._n_rows += n_samples
