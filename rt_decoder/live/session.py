@@ -417,7 +417,7 @@ class Session:
             return
         for one in self._references():
             self.recorder.add_reference(one.name, one.info)
-            one.on_read = partial(self._keep_reference, self.recorder, one.name)
+            one.pass_on(partial(self._keep_reference, self.recorder, one.name))
 
     def _keep_reference(
         self, recorder: Recorder, name: str,

@@ -67,8 +67,6 @@ class AuxiliaryStream:
         ``new``, ``open``, ``lost``, ``refused`` or ``closed``.
     watch : ReferenceWatch
         Its events.
-    on_read : callable or None
-        Gets what is read, as it comes: samples (n, c), raw stamps (n,), time of arrival, correction.
 
     Raises
     ------
@@ -107,7 +105,7 @@ class AuxiliaryStream:
                 f"{self.name!r}, got {1e3 * self.limit:g} ms"
             )
         self.watch = ReferenceWatch(source.name, self.delay)
-        self.on_read: OnRead | None = None
+        self._on_read: OnRead | None = None
         self._source, self._again = source, again
         self._picks = np.arange(source.info.n_channels)
         self._hold = np.array([ch_type == "stim" for ch_type in source.info.ch_types])
@@ -115,6 +113,13 @@ class AuxiliaryStream:
         self._data = Rows((source.info.n_channels,), np.float64)
         self._waiting = self._data.take(0)
         self._main_sfreq = math.nan
+
+    def pass_on(self, on_read: OnRead) -> None:
+        """Call `on_read` with what is read from now on, as it comes.
+
+        It gets samples (n, c), raw stamps (n,), the time of arrival and the correction.
+        """
+        self._on_read = on_read
 
     def follow(self, sfreq: float) -> None:
         """Serve a main stream of that rate; what is in the ring stays if it was the same before."""
@@ -179,8 +184,8 @@ class AuxiliaryStream:
             np.take(data, self._picks, axis=1, out=self._waiting)
             self._state[NEXT] = 0.0
             self._line.update(self._source, stamps, arrived)
-            if self.on_read is not None:
-                self.on_read(self._waiting, stamps, arrived, self._line.correction)
+            if self._on_read is not None:
+                self._on_read(self._waiting, stamps, arrived, self._line.correction)
         except StreamLost as error:
             self._gone("lost", error)
             return False
