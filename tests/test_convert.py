@@ -22,6 +22,7 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import random_model, small_recipe, small_recording, timeless
 from tests.test_sinks import fill
@@ -148,7 +149,9 @@ def session_record(path: Path) -> tuple[Recording, MarkerRules]:
             record.marker(markers.pop(0), float(recording.stamps[start]), start)
         if start == 1000:
             record.decision(4.0, Restart(start))
-        record.pulled(recording.data[part], stamps, recording.stamps[part][-1] + 0.01, correction)
+        record.pulled(
+            Received(recording.data[part], stamps, recording.stamps[part][-1] + 0.01, correction)
+        )
     record.close()
     return recording, rules
 

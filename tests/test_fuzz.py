@@ -38,6 +38,7 @@ from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.replay.faults import Fault, parse_faults
 from rt_decoder.signal import ModelMismatch
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import random_model, small_recipe, small_recording
 
@@ -340,7 +341,9 @@ def record_bytes(folder: Path) -> bytes:
     record.decision(100.0, Start(0, MarkerRules(), True))
     for start in range(0, 100, 20):
         rows = slice(start, start + 20)
-        record.pulled(RECORDING.data[rows], RECORDING.stamps[rows] + 100, 100.2 + start / 100, 0.01)
+        record.pulled(
+            Received(RECORDING.data[rows], RECORDING.stamps[rows] + 100, 100.2 + start / 100, 0.01)
+        )
     for marker in RECORDING.markers[:2]:
         record.marker(marker._replace(time=marker.time + 100), 101.0, 50)
     record.decision(101.0, Restart(60))

@@ -24,6 +24,7 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
 from tests.lsl_loopback import wait_for
 from tests.small import random_model, small_recipe, small_recording, timeless
@@ -96,7 +97,7 @@ def test_clock_offsets_are_stamped_on_the_stream_s_clock(tmp_path: Path) -> None
     for start in range(0, len(ours), 100):
         part = slice(start, start + 100)
         correction = ours[part][-1] - theirs[part][-1]
-        record.pulled(np.zeros((100, 2)), theirs[part], ours[part][-1], correction)
+        record.pulled(Received(np.zeros((100, 2)), theirs[part], ours[part][-1], correction))
     record.close()
     streams, _ = pyxdf.load_xdf(str(path), dejitter_timestamps=False)
     np.testing.assert_allclose(streams[0]["time_stamps"], ours, atol=1e-6)
@@ -111,6 +112,7 @@ import numpy as np
 from rt_decoder.files.decisions import Start
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
 info = SignalInfo(100.0, ("Cz", "Pz"), ("eeg", "eeg"), ("volts", "volts"))
 record = Recorder(sys.argv[1], info, "amp", max_jobs=100)
@@ -120,7 +122,7 @@ while True:
     while record._jobs.qsize() > 90:
         time.sleep(1e-3)
     rows = np.arange(n, n + 1 + n % 700)
-    record.pulled(np.column_stack((rows, -rows)).astype(float), rows / 100, rows[-1] / 100, 0.0)
+    record.pulled(Received(np.column_stack((rows, -rows)).astype(float), rows / 100, rows[-1] / 100, 0.0))
     n += len(rows)
     record.marker(Marker(str(n), n / 100), n / 100, n)
 """
@@ -183,7 +185,7 @@ def live_session(
             record.decision(99.0, Restart(start))
         data, stamps = recording.data[start:stop], recording.stamps[start:stop]
         arrival, correction = stamps[-1] + 0.004, 1e-6 * round(start / 500)
-        record.pulled(data, stamps, arrival, correction)
+        record.pulled(Received(data, stamps, arrival, correction))
         readouts += decoder.push(data, stamps + correction, arrival)
         start = stop
         n_at[stop] = len(readouts)
@@ -232,12 +234,12 @@ def test_a_record_says_where_it_dropped_and_keeps_its_place(tmp_path: Path) -> N
     record = Recorder(path, INFO, "amplifier", max_jobs=3)
     blocked = Blocked(record)
     for k in range(5):  # the last two find no room
-        record.pulled(np.full((4, 2), float(k)), k + np.arange(4) / 100, k + 0.1, 0.0)
+        record.pulled(Received(np.full((4, 2), float(k)), k + np.arange(4) / 100, k + 0.1, 0.0))
     record.decision(4.2, Restart(20))
     assert record.n_dropped == 3
     blocked.gate.set()
     wait_for(lambda: not record.is_full and record._jobs.empty())
-    record.pulled(np.full((4, 2), 5.0), 5 + np.arange(4) / 100, 5.1, 0.0)
+    record.pulled(Received(np.full((4, 2), 5.0), 5 + np.arange(4) / 100, 5.1, 0.0))
     record.marker(Marker("axe", 5.05), 5.2, 24)
     record.close()
     assert (record.n_dropped, record.error) == (3, None)
@@ -255,7 +257,9 @@ def test_what_waits_for_the_disk_is_bounded_in_bytes(tmp_path: Path, monkeypatch
     record = Recorder(tmp_path / "record.xdf", INFO, "amplifier")
     blocked = Blocked(record)
     for k in range(10):
-        record.pulled(np.zeros((100, 2)), np.arange(100) / 100, float(k), 0.0)  # 2400 bytes
+        record.pulled(
+            Received(np.zeros((100, 2)), np.arange(100) / 100, float(k), 0.0)
+        )  # 2400 bytes
     assert record.n_dropped == 5
     blocked.gate.set()
     record.close()
@@ -277,9 +281,9 @@ def test_reference_streams_are_beside_the_main_one(tmp_path: Path) -> None:
         record.add_reference("amplifier", BELT)
     breath = np.arange(10.0)[:, None]
     stamps = 7000 + np.arange(10) / 25
-    record.pulled_reference("belt", breath[:6], stamps[:6], 50.9, -6950.0, 0)
+    record.pulled_reference("belt", Received(breath[:6], stamps[:6], 50.9, -6950.0), 0)
     data, _ = fill(record)
-    record.pulled_reference("belt", breath[6:], stamps[6:], 53.5, -6950.001, 12)
+    record.pulled_reference("belt", Received(breath[6:], stamps[6:], 53.5, -6950.001), 12)
     record.close()
     read = read_recording(path)
     np.testing.assert_array_equal(read.data, data)
@@ -297,7 +301,7 @@ def test_a_reference_is_never_taken_for_the_main_stream(tmp_path: Path) -> None:
     path = tmp_path / "record.xdf"
     record = Recorder(path, INFO, "amplifier")
     record.add_reference("belt", BELT)
-    record.pulled_reference("belt", np.zeros((5, 1)), np.arange(5) / 25, 1.0, 0.0, 0)
+    record.pulled_reference("belt", Received(np.zeros((5, 1)), np.arange(5) / 25, 1.0, 0.0), 0)
     record.close()
     with pytest.raises(ValueError, match=r"record\.xdf: need a data stream"):
         read_recording(path)

@@ -31,7 +31,7 @@ from rt_decoder.signal import ModelMismatch, Readout, StreamLost
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
-from rt_decoder.source import MarkerSource, SampleSource, Streams
+from rt_decoder.source import MarkerSource, Received, SampleSource, Streams
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Session"]
@@ -172,16 +172,16 @@ class Session:
         return footer
 
     def _step(self) -> None:
-        data, stamps, arrival = self._pull(PULL_TIMEOUT)
+        received = self._pull(PULL_TIMEOUT)
         self._take_markers()
-        if len(stamps) == 0:
+        if len(received.stamps) == 0:
             self._silence()
-        elif self.skip and len(stamps) > self._n_behind:
-            self._overrun(data, stamps, arrival)
+        elif self.skip and len(received.stamps) > self._n_behind:
+            self._overrun(received)
         else:
-            self._decode(data, stamps, arrival)
+            self._decode(received)
 
-    def _pull(self, timeout: float) -> tuple[np.ndarray, np.ndarray, float]:
+    def _pull(self, timeout: float) -> Received:
         data, stamps, arrival = self.source.pull(timeout)
         if self._picks is not None:
             data = data[:, self._picks]
@@ -189,49 +189,49 @@ class Session:
         if len(stamps) and arrival >= self._check_at:
             self._correction = self.source.correction()
             self._check_at = arrival + REFRESH
-        return data, stamps, arrival
+        return Received(data, stamps, arrival, self._correction)
 
-    def _decode(self, data: np.ndarray, stamps: np.ndarray, arrival: float) -> None:
+    def _decode(self, received: Received) -> None:
         if self.recorder is not None:
-            self.recorder.pulled(data, stamps, arrival, self._correction)
-        for readout in self.decoder.push(data, stamps + self._correction, arrival):
+            self.recorder.pulled(received)
+        for readout in self.decoder.push(received.data, received.times, received.arrival):
             self._emit(readout)
-        self._account(data, arrival)
+        self._account(received)
 
-    def _overrun(self, data: np.ndarray, stamps: np.ndarray, arrival: float) -> None:
+    def _overrun(self, received: Received) -> None:
         """Too much was waiting: drop all but the newest hop of it, as if it had been lost."""
         n_hop = self.model.n_hop * self.decoder.pipeline.factor
-        n_skipped, newest = 0, (data[:0], stamps[:0], arrival)
+        n_skipped, newest = 0, received.rows(0, 0)
         lost: StreamLost | None = None
-        while len(stamps) > n_hop:  # liblsl may hold minutes of them
-            old = len(stamps) - n_hop
-            n_skipped += self._skip(*newest) + self._skip(data[:old], stamps[:old], arrival)
-            newest = data[old:].copy(), stamps[old:].copy(), arrival
+        while len(received.stamps) > n_hop:  # liblsl may hold minutes of them
+            n_skipped += self._skip(newest) + self._skip(received.rows(None, -n_hop))
+            newest = received.rows(-n_hop, None).copy()
             try:
-                data, stamps, arrival = self._pull(0.0)
+                received = self._pull(0.0)
             except StreamLost as error:
-                data, stamps, lost = data[:0], stamps[:0], error
+                received, lost = received.rows(0, 0), error
         self.counts["overruns"] += 1
         self.counts["skipped_samples"] += n_skipped
         self._event("overrun", n_skipped=n_skipped)
-        self._decode(*newest)
-        if len(stamps):
-            self._decode(data, stamps, arrival)
+        self._decode(newest)
+        if len(received.stamps):
+            self._decode(received)
         if lost is not None:
             raise lost
 
-    def _skip(self, data: np.ndarray, stamps: np.ndarray, arrival: float) -> int:
-        n = len(stamps)
+    def _skip(self, received: Received) -> int:
+        n = len(received.stamps)
         if n:
             if self.recorder is not None:
-                self.recorder.pulled(data, stamps, arrival, self._correction)
-                self.recorder.decision(arrival, Skip(self.n_samples, n))
-            self.decoder.skip(data, stamps + self._correction, arrival)
-            self._account(data, arrival)
+                self.recorder.pulled(received)
+                self.recorder.decision(received.arrival, Skip(self.n_samples, n))
+            self.decoder.skip(received.data, received.times, received.arrival)
+            self._account(received)
         return n
 
-    def _account(self, data: np.ndarray, arrival: float) -> None:
+    def _account(self, received: Received) -> None:
         """Everything that can wait until the readouts are out."""
+        data, arrival = received.data, received.arrival
         silent_s = self.watchdog.arrived(arrival)
         if silent_s is not None:
             self._event("live_again", silent_s=round(silent_s, 3))
@@ -419,11 +419,8 @@ class Session:
             self.recorder.add_reference(one.name, one.info)
             one.pass_on(partial(self._keep_reference, self.recorder, one.name))
 
-    def _keep_reference(
-        self, recorder: Recorder, name: str,
-        data: np.ndarray, stamps: np.ndarray, arrival: float, correction: float,
-    ) -> None:  # fmt: skip
-        recorder.pulled_reference(name, data, stamps, arrival, correction, self.n_samples)
+    def _keep_reference(self, recorder: Recorder, name: str, received: Received) -> None:
+        recorder.pulled_reference(name, received, self.n_samples)
 
     def _references(self) -> Sequence[Any]:
         """What is joined to the samples, if anything is."""

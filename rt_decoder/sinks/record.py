@@ -25,6 +25,7 @@ from rt_decoder.files.session_record import (
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.worker import Worker
+from rt_decoder.source import Received
 
 __all__ = ["Recorder"]
 
@@ -74,12 +75,9 @@ class Recorder(Worker):
         self._n_rows = self._n_missing = 0  # samples of the main stream in the record, and not
         super().__init__(f"record {Path(path).name}", max_jobs)
 
-    def pulled(
-        self, data: np.ndarray, stamps: np.ndarray, arrival: float, correction: float
-    ) -> None:
-        """Record one pull: samples (n, c) as delivered, raw stamps (n,) s."""
-        job = self._pull(self.DATA, data, stamps, [len(stamps), arrival, correction])
-        self._queue(arrival, job, len(stamps), data.nbytes + stamps.nbytes)
+    def pulled(self, received: Received) -> None:
+        """Record one pull as it came; its memory may be used again at once."""
+        self._pull(self.DATA, self.ARRIVALS, received, ())
 
     def add_reference(self, name: str, info: SignalInfo) -> None:
         """Declare another stream of samples, on a clock of its own, such as a belt's.
@@ -102,26 +100,16 @@ class Recorder(Worker):
 
         self._queue(math.nan, job)
 
-    def pulled_reference(
-        self,
-        name: str,
-        data: np.ndarray,
-        stamps: np.ndarray,
-        arrival: float,
-        correction: float,
-        index: int,
-    ) -> None:
+    def pulled_reference(self, name: str, received: Received, index: int) -> None:
         """Record one pull of a reference stream, and before which sample of the main one it came."""
-        row = [len(stamps), arrival, correction, index - self._n_missing]
-        job = self._pull(self._references[name], data, stamps, row)
-        self._queue(arrival, job, 0, data.nbytes + stamps.nbytes)
+        stream_id = self._references[name]
+        self._pull(stream_id, stream_id + 1, received, (index - self._n_missing,))
 
     def _pull(
-        self, stream_id: int, data: np.ndarray, stamps: np.ndarray, row: list[float]
-    ) -> Callable[[], None]:
-        data, stamps = data.copy(), stamps.copy()  # the caller uses its memory again
-        _, arrival, correction, *_ = row
-        arrivals_id = self.ARRIVALS if stream_id == self.DATA else stream_id + 1
+        self, stream_id: int, arrivals_id: int, received: Received, before: tuple[int, ...]
+    ) -> None:
+        data, stamps, arrival, correction = received.copy()  # the caller uses its memory again
+        row = [len(stamps), arrival, correction, *before]
 
         def job() -> None:
             # samples without a row of arrivals, as a kill leaves them, are left out by the reader
@@ -131,7 +119,8 @@ class Recorder(Worker):
                 self._corrections[stream_id] = correction
                 self._file.write_clock_offset(stream_id, arrival - correction, correction)
 
-        return job
+        n_samples = len(stamps) if stream_id == self.DATA else 0
+        self._queue(arrival, job, n_samples, data.nbytes + stamps.nbytes)
 
     def marker(self, marker: Marker, arrival: float, index: int) -> None:
         """Record a marker at its corrected time, and before which sample it arrived."""

@@ -12,7 +12,7 @@ from rt_decoder.channels import same_layout
 from rt_decoder.kernels.join import LATE, MISSING, NEXT, join, join_state, take_all
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import ModelMismatch, StreamLost
-from rt_decoder.source import SampleSource
+from rt_decoder.source import Received, SampleSource
 from rt_decoder.sources.auxiliary.clock_line import ClockLine
 from rt_decoder.sources.auxiliary.watch import ReferenceWatch
 from rt_decoder.timing.timebase import RateMismatch
@@ -40,7 +40,7 @@ class Search(Protocol):
         """End the search."""
 
 
-OnRead = Callable[[np.ndarray, np.ndarray, float, float], None]
+OnRead = Callable[[Received], None]
 
 
 class AuxiliaryStream:
@@ -115,10 +115,7 @@ class AuxiliaryStream:
         self._main_sfreq = math.nan
 
     def pass_on(self, on_read: OnRead) -> None:
-        """Call `on_read` with what is read from now on, as it comes.
-
-        It gets samples (n, c), raw stamps (n,), the time of arrival and the correction.
-        """
+        """Call `on_read` with what is read from now on, as it comes."""
         self._on_read = on_read
 
     def follow(self, sfreq: float) -> None:
@@ -185,7 +182,7 @@ class AuxiliaryStream:
             self._state[NEXT] = 0.0
             self._line.update(self._source, stamps, arrived)
             if self._on_read is not None:
-                self._on_read(self._waiting, stamps, arrived, self._line.correction)
+                self._on_read(Received(self._waiting, stamps, arrived, self._line.correction))
         except StreamLost as error:
             self._gone("lost", error)
             return False
