@@ -24,7 +24,7 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import LogEnded, Restart, Skip, Start
 from rt_decoder.latency import Histogram
 from rt_decoder.live.reference_check import ReferenceCheck
-from rt_decoder.live.scale import ScaleCheck
+from rt_decoder.live.scale import channels_off, scale_check
 from rt_decoder.live.watchdog import State, Watchdog
 from rt_decoder.model import Model
 from rt_decoder.signal import ModelMismatch, Readout, StreamLost
@@ -40,7 +40,6 @@ SWITCH = 5e-4  # s
 REPLACED_AFTER = 2.0  # s of silence before another outlet is looked for
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 REFRESH = 1.0  # s between looks at the clock correction
-CHECK_SECONDS = 10.0
 
 
 class Session:
@@ -126,7 +125,7 @@ class Session:
         stage = self.decoder.pipeline.stages.get("regressors")
         self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
         self._markers_gone = False
-        self._scale = self._scale_check()
+        self._scale = scale_check(model, source.info.sfreq)
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
         """Decode until `should_stop()`; gives the footer that also ends the log.
@@ -248,8 +247,8 @@ class Session:
         if not self._scale.done:
             align = self.decoder.align
             ratio = self._scale.update(data[:, align.picks] * align.gains)
-            if ratio is not None:
-                self._judge_scale(ratio)
+            if ratio is not None and (off := channels_off(self.model, ratio)):
+                self._event("scale", channels=off)
 
     def _silence(self) -> None:
         """Nothing came: say when that makes the stream stale, and when another has its place."""
@@ -321,27 +320,6 @@ class Session:
                 self.counts[f"{what}_ended"] += 1
                 self._event(f"{what}_ended", reason=str(error))
 
-    def _scale_check(self) -> ScaleCheck:
-        return ScaleCheck(self.model.channel_scale, round(CHECK_SECONDS * self.source.info.sfreq))
-
-    def _judge_scale(self, ratio: np.ndarray) -> None:
-        n = self.model.n_picks  # a reference may be missing, or rest
-        names = self.model.info.ch_names[:n]
-        off = [
-            f"{name} x{factor:.3g}"
-            for name, factor in zip(names, ratio[:n], strict=True)
-            if not 0.1 <= factor <= 10.0
-        ]
-        if not off:
-            return
-        # One loose electrode is an event; many at once are a wrong unit.
-        if len(off) >= max(1, len(names) / 4):
-            raise ModelMismatch(
-                f"need the scale of calibration, got {', '.join(off[:4])}"
-                f"{' and more' if len(off) > 4 else ''}: is the unit right? (--units UNIT)"
-            )
-        self._event("scale", channels=off)
-
     def _lost(self, error: StreamLost, should_stop: Callable[[], bool]) -> None:
         self.watchdog.lost()
         self.counts["lost"] += 1
@@ -367,7 +345,7 @@ class Session:
             self.source = source
             self._take_source_events = getattr(source, "take_events", tuple)
             self.decoder.restart()
-            self._scale = self._scale_check()
+            self._scale = scale_check(self.model, source.info.sfreq)
             self._check_at = 0.0
             self.watchdog.connected(local_clock())
             self.counts["returned"] += 1
