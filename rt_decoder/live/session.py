@@ -23,6 +23,7 @@ from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import LogEnded, Restart, Skip, Start
 from rt_decoder.latency import Histogram
+from rt_decoder.live.footer import footer_line
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.scale import channels_off, scale_check
 from rt_decoder.live.watchdog import State, Watchdog
@@ -371,23 +372,10 @@ class Session:
 
     def footer(self) -> dict[str, Any]:
         """Counts and percentiles so far."""
-        pipeline = self.decoder.pipeline
-        return {
-            "type": "footer",
-            "n_samples": self.n_samples,
-            "n_readouts": pipeline.n_readouts,
-            "n_late": pipeline.n_late,
-            "counts": dict(self.counts) | {"markers_waiting": self.decoder.n_waiting},
-            "references": {
-                one.name: {"n_missing": one.n_missing, "n_late": one.n_late}
-                for one in self._references()
-            },
-            "n_dropped": sum(sink.n_dropped for sink in self._sinks()),
-            "errors": [str(sink.error) for sink in self._sinks() if sink.error is not None],
-            "latency_ms": pipeline.latency.summary(1e6),
-            "backlog_ms": self.backlog.summary(1e6),
-            "stages_us": pipeline.stopwatch.summary_us(),
-        }
+        return footer_line(
+            self.decoder, self.n_samples, self.counts, self.backlog, self._references(),
+            [sink for sink in (self.log, self.recorder) if sink is not None],
+        )  # fmt: skip
 
     def _record_references(self) -> None:
         """Keep the raw samples of what is joined beside the joined ones."""
@@ -403,6 +391,3 @@ class Session:
     def _references(self) -> Sequence[Any]:
         """What is joined to the samples, if anything is."""
         return getattr(self.source, "references", ())
-
-    def _sinks(self) -> Sequence[JsonlLog | Recorder]:
-        return [sink for sink in (self.log, self.recorder) if sink is not None]
