@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 from pylsl import local_clock
 
-from rt_decoder.channels import same_layout
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import LogEnded, Restart, Skip, Start
 from rt_decoder.latency import Histogram
 from rt_decoder.live.footer import footer_line
+from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.scale import channels_off, scale_check
-from rt_decoder.live.watchdog import State, Watchdog
+from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
-from rt_decoder.signal import ModelMismatch, Readout, StreamLost
+from rt_decoder.signal import Readout, StreamLost
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
@@ -38,7 +38,6 @@ from rt_decoder.timing.markers import MarkerRules
 __all__ = ["Session"]
 
 SWITCH = 5e-4  # s
-REPLACED_AFTER = 2.0  # s of silence before another outlet is looked for
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 REFRESH = 1.0  # s between looks at the clock correction
 
@@ -257,9 +256,7 @@ class Session:
         if self.watchdog.silent(now):
             self.counts["stale"] += 1
             self._event("stale", silent_s=round(now - self.watchdog.last, 3))
-        if self.streams is None or now - self.watchdog.last <= REPLACED_AFTER:
-            return
-        if self.watchdog.state is State.STALE and self.streams.replacement() is not None:
+        if self.streams is not None and has_replacement(self.streams, self.watchdog, now):
             raise StreamLost(f"stream {self.source.name!r} is silent, and has been replaced")
 
     def _emit(self, readout: Readout) -> None:
@@ -330,30 +327,19 @@ class Session:
             return
         if self.streams is None:
             raise error
-        while not should_stop():
-            source = self.streams.reopen(1.0)
-            if source is None:
-                continue
-            try:
-                self._picks = same_layout(source.info, self._info, self.decoder.needed)
-            except ModelMismatch:
-                source.close()
-                raise
-            try:
-                source.open()
-            except (StreamLost, TimeoutError):
-                continue
-            self.source = source
-            self._take_source_events = getattr(source, "take_events", tuple)
-            self.decoder.restart()
-            self._scale = scale_check(self.model, source.info.sfreq)
-            self._check_at = 0.0
-            self.watchdog.connected(local_clock())
-            self.counts["returned"] += 1
-            if self.recorder is not None:
-                self.recorder.decision(local_clock(), Restart(self.n_samples))
-            self._event("returned", stream=source.name)
+        returned = wait_for_return(self.streams, self._info, self.decoder.needed, should_stop)
+        if returned is None:
             return
+        self.source, self._picks = returned
+        self._take_source_events = getattr(self.source, "take_events", tuple)
+        self.decoder.restart()
+        self._scale = scale_check(self.model, self.source.info.sfreq)
+        self._check_at = 0.0
+        self.watchdog.connected(local_clock())
+        self.counts["returned"] += 1
+        if self.recorder is not None:
+            self.recorder.decision(local_clock(), Restart(self.n_samples))
+        self._event("returned", stream=self.source.name)
 
     def _event(self, event: str, **details: Any) -> None:
         line = event_line(event, local_clock(), {"index": self.n_samples} | details)
