@@ -8,8 +8,6 @@ with an exception that says why.
 
 from __future__ import annotations
 
-import gc
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -26,6 +24,7 @@ from rt_decoder.live.footer import footer_line
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.scale import channels_off, scale_check
+from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout, StreamLost
@@ -37,7 +36,6 @@ from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Session"]
 
-SWITCH = 5e-4  # s
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 REFRESH = 1.0  # s between looks at the clock correction
 
@@ -138,37 +136,35 @@ class Session:
             If a stream carries another scale than calibration, or came back changed.
         """
         self.decoder.warm_up()
-        gc.collect()
-        gc.freeze()  # what was imported and built is never scanned again while decoding
-        switching = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH)  # a writer's thread gives way within that
         try:
-            if self.marker_source is not None:
-                self.marker_source.open()  # first: a sender may wait for the samples' reader only
-            self.source.open()
-            self._event("live", stream=self.source.name)
-            self._record_references()
-            if self.recorder is not None:
-                pipeline = self.decoder.pipeline
-                without = tuple(sorted(pipeline.without))
-                references = tuple(one.describe() for one in self._references())
-                start = Start(0, self.rules, pipeline.continuous, without, references)
-                self.recorder.decision(local_clock(), start)
-            self.watchdog.connected(local_clock())
-            while not (self._ended or should_stop()):
-                try:
-                    self._step()
-                    self._report_sinks()
-                except StreamLost as error:
-                    self._lost(error, should_stop)
+            with undisturbed():
+                self._open()
+                while not (self._ended or should_stop()):
+                    try:
+                        self._step()
+                        self._report_sinks()
+                    except StreamLost as error:
+                        self._lost(error, should_stop)
         finally:
-            gc.unfreeze()
-            sys.setswitchinterval(switching)
             self._report_sinks()
             footer = self.footer()
             if self.log is not None:
                 self.log.write(footer)
         return footer
+
+    def _open(self) -> None:
+        if self.marker_source is not None:
+            self.marker_source.open()  # first: a sender may wait for the samples' reader only
+        self.source.open()
+        self._event("live", stream=self.source.name)
+        self._record_references()
+        if self.recorder is not None:
+            pipeline = self.decoder.pipeline
+            without = tuple(sorted(pipeline.without))
+            references = tuple(one.describe() for one in self._references())
+            start = Start(0, self.rules, pipeline.continuous, without, references)
+            self.recorder.decision(local_clock(), start)
+        self.watchdog.connected(local_clock())
 
     def _step(self) -> None:
         received = self._pull(PULL_TIMEOUT)
