@@ -22,6 +22,7 @@ from rt_decoder.files.decisions import LogEnded, Restart, Skip, Start
 from rt_decoder.latency import Histogram
 from rt_decoder.live.footer import footer_line
 from rt_decoder.live.loss import has_replacement, wait_for_return
+from rt_decoder.live.marker_reader import MarkerReader
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.scale import channels_off, scale_check
 from rt_decoder.live.undisturbed import undisturbed
@@ -95,7 +96,6 @@ class Session:
     ) -> None:
         self.model = model
         self.source = source
-        self.marker_source = markers
         self.rules = rules
         self.decoder = Decoder(
             model, source.info, rules, continuous=continuous, clock=local_clock, without=without
@@ -122,7 +122,7 @@ class Session:
         self._take_source_events = getattr(source, "take_events", tuple)
         stage = self.decoder.pipeline.stages.get("regressors")
         self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
-        self._markers_gone = False
+        self._markers = MarkerReader(markers, self.counts, self._event)
         self._scale = scale_check(model, source.info.sfreq)
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
@@ -153,8 +153,7 @@ class Session:
         return footer
 
     def _open(self) -> None:
-        if self.marker_source is not None:
-            self.marker_source.open()  # first: a sender may wait for the samples' reader only
+        self._markers.open()  # first: a sender may wait for the samples' reader only
         self.source.open()
         self._event("live", stream=self.source.name)
         self._record_references()
@@ -266,30 +265,10 @@ class Session:
         self.counts["abstained"] += readout.abstained
 
     def _take_markers(self) -> None:
-        if self.marker_source is None:
-            self._find_markers()
-            return
-        try:
-            markers = self.marker_source.pull()
-        except StreamLost as error:
-            self.counts["markers_stream_lost"] += 1
-            self._event("markers_stream_lost", reason=str(error))
-            self.marker_source = None
-            self._markers_gone = True
-            return
-        for marker in markers:
-            self.counts["markers_received"] += 1
+        for marker in self._markers.pull(self.streams):
             if self.recorder is not None:
                 self.recorder.marker(marker, local_clock(), self.n_samples)
             self.decoder.mark(marker)
-
-    def _find_markers(self) -> None:
-        """A stimulus program often restarts between blocks: take its stream up again."""
-        if self._markers_gone and self.streams is not None:
-            self.marker_source = self.streams.reopen_markers()
-            if self.marker_source is not None:
-                self._markers_gone = False
-                self._event("markers_stream_returned", stream=self.marker_source.name)
 
     def _report_markers(self) -> None:
         found, lost = self.decoder.take_markers()
@@ -349,8 +328,7 @@ class Session:
     def close(self) -> None:
         """Leave the streams."""
         self.source.close()
-        if self.marker_source is not None:
-            self.marker_source.close()
+        self._markers.close()
 
     def footer(self) -> dict[str, Any]:
         """Counts and percentiles so far."""
