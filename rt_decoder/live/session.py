@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,12 @@ from pylsl import local_clock
 
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.decisions import LogEnded, Restart, Skip, Start
+from rt_decoder.files.decisions import LogEnded, Restart, Skip
 from rt_decoder.latency import Histogram
 from rt_decoder.live.footer import footer_line
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.marker_reader import MarkerReader
+from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.scale import channels_off, scale_check
 from rt_decoder.live.undisturbed import undisturbed
@@ -156,13 +156,8 @@ class Session:
         self._markers.open()  # first: a sender may wait for the samples' reader only
         self.source.open()
         self._event("live", stream=self.source.name)
-        self._record_references()
         if self.recorder is not None:
-            pipeline = self.decoder.pipeline
-            without = tuple(sorted(pipeline.without))
-            references = tuple(one.describe() for one in self._references())
-            start = Start(0, self.rules, pipeline.continuous, without, references)
-            self.recorder.decision(local_clock(), start)
+            begin_record(self.recorder, self.decoder, self._references(), lambda: self.n_samples)
         self.watchdog.connected(local_clock())
 
     def _step(self) -> None:
@@ -336,17 +331,6 @@ class Session:
             self.decoder, self.n_samples, self.counts, self.backlog, self._references(),
             [sink for sink in (self.log, self.recorder) if sink is not None],
         )  # fmt: skip
-
-    def _record_references(self) -> None:
-        """Keep the raw samples of what is joined beside the joined ones."""
-        if self.recorder is None:
-            return
-        for one in self._references():
-            self.recorder.add_reference(one.name, one.info)
-            one.pass_on(partial(self._keep_reference, self.recorder, one.name))
-
-    def _keep_reference(self, recorder: Recorder, name: str, received: Received) -> None:
-        recorder.pulled_reference(name, received, self.n_samples)
 
     def _references(self) -> Sequence[Any]:
         """What is joined to the samples, if anything is."""
