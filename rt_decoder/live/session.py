@@ -24,12 +24,13 @@ from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.marker_reader import MarkerReader
 from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
+from rt_decoder.live.report import report_decisions, report_markers, report_sinks
 from rt_decoder.live.scale import channels_off, scale_check
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout, StreamLost
-from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
+from rt_decoder.sinks.log import JsonlLog, event_line
 from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import MarkerSource, Received, SampleSource, Streams
@@ -142,11 +143,11 @@ class Session:
                 while not (self._ended or should_stop()):
                     try:
                         self._step()
-                        self._report_sinks()
+                        report_sinks(self.log, self.recorder, self.counts, self._event)
                     except StreamLost as error:
                         self._lost(error, should_stop)
         finally:
-            self._report_sinks()
+            report_sinks(self.log, self.recorder, self.counts, self._event)
             footer = self.footer()
             if self.log is not None:
                 self.log.write(footer)
@@ -228,8 +229,8 @@ class Session:
                 self.streams.stop_looking()
         self.n_samples += len(data)
         self.backlog.add(int(len(data) / self._info.sfreq * 1e9))
-        self._report_markers()
-        self._report_decisions()
+        report_markers(self.decoder, self.counts, self.log, self._event)
+        report_decisions(self.decoder, self.counts, self._event)
         happened = (*self._take_source_events(), *self._reference_check.look(arrival))
         for event, details in happened:
             self.counts[event] += 1
@@ -264,29 +265,6 @@ class Session:
             if self.recorder is not None:
                 self.recorder.marker(marker, local_clock(), self.n_samples)
             self.decoder.mark(marker)
-
-    def _report_markers(self) -> None:
-        found, lost = self.decoder.take_markers()
-        for marker in found:
-            self.counts["markers"] += 1
-            if self.log is not None:
-                self.log.write(marker)
-        for marker, why in lost:
-            self.counts["markers_lost"] += 1
-            self._event("marker_lost", label=marker.label, time=marker.time, reason=why)
-
-    def _report_decisions(self) -> None:
-        for decision in self.decoder.take_decisions():
-            self.counts[decision.kind] += 1
-            self.counts["lost_samples"] += decision.n_lost
-            self._event(decision.kind, **decision_details(decision))
-
-    def _report_sinks(self) -> None:
-        """A full disk ends a log or record, never the session."""
-        for what, sink in (("log", self.log), ("record", self.recorder)):
-            if sink is not None and (error := sink.take_error()) is not None:
-                self.counts[f"{what}_ended"] += 1
-                self._event(f"{what}_ended", reason=str(error))
 
     def _lost(self, error: StreamLost, should_stop: Callable[[], bool]) -> None:
         self.watchdog.lost()
