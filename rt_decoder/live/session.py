@@ -22,6 +22,7 @@ from rt_decoder.latency import Histogram
 from rt_decoder.live.footer import footer_line
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.marker_reader import MarkerReader
+from rt_decoder.live.overrun import skip_to_newest
 from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.report import report_decisions, report_markers, report_sinks
@@ -189,25 +190,17 @@ class Session:
         self._account(received)
 
     def _overrun(self, received: Received) -> None:
-        """Too much was waiting: drop all but the newest hop of it, as if it had been lost."""
+        """Too much was waiting."""
         n_hop = self.model.n_hop * self.decoder.pipeline.factor
-        n_skipped, newest = 0, received.rows(0, 0)
-        lost: StreamLost | None = None
-        while len(received.stamps) > n_hop:  # liblsl may hold minutes of them
-            n_skipped += self._skip(newest) + self._skip(received.rows(None, -n_hop))
-            newest = received.rows(-n_hop, None).copy()
-            try:
-                received = self._pull(0.0)
-            except StreamLost as error:
-                received, lost = received.rows(0, 0), error
+        newest = skip_to_newest(received, n_hop, self._pull, self._skip)
         self.counts["overruns"] += 1
-        self.counts["skipped_samples"] += n_skipped
-        self._event("overrun", n_skipped=n_skipped)
-        self._decode(newest)
-        if len(received.stamps):
-            self._decode(received)
-        if lost is not None:
-            raise lost
+        self.counts["skipped_samples"] += newest.n_skipped
+        self._event("overrun", n_skipped=newest.n_skipped)
+        self._decode(newest.hop)
+        if len(newest.after.stamps):
+            self._decode(newest.after)
+        if newest.lost is not None:
+            raise newest.lost
 
     def _skip(self, received: Received) -> int:
         n = len(received.stamps)
