@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import numpy as np
 from pylsl import local_clock
 
 from rt_decoder.cleaning.regressors import Regressors
@@ -23,6 +22,7 @@ from rt_decoder.live.footer import footer_line
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.marker_reader import MarkerReader
 from rt_decoder.live.overrun import skip_to_newest
+from rt_decoder.live.receiver import Receiver
 from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.report import report_decisions, report_markers, report_sinks
@@ -40,7 +40,6 @@ from rt_decoder.timing.markers import MarkerRules
 __all__ = ["Session"]
 
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
-REFRESH = 1.0  # s between looks at the clock correction
 
 
 class Session:
@@ -112,12 +111,10 @@ class Session:
         self.skip = skip
         self._info = source.info  # decoder and record keep to it, whatever comes back after a loss
         self._n_behind = max_behind * source.info.sfreq
-        self._picks: np.ndarray | None = None  # that put a stream that came back in order
+        self._receiver = Receiver()
         self._ended = False
         self.counts: Counter[str] = Counter()
         self.n_samples = 0
-        self._correction = 0.0
-        self._check_at = 0.0
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Histogram()  # signal time that was waiting at each pull
         # a source that joins others tells what became of them
@@ -173,14 +170,7 @@ class Session:
             self._decode(received)
 
     def _pull(self, timeout: float) -> Received:
-        data, stamps, arrival = self.source.pull(timeout)
-        if self._picks is not None:
-            data = data[:, self._picks]
-            data[:, self._picks < 0] = np.nan  # not in use, and gone
-        if len(stamps) and arrival >= self._check_at:
-            self._correction = self.source.correction()
-            self._check_at = arrival + REFRESH
-        return Received(data, stamps, arrival, self._correction)
+        return self._receiver.pull(self.source, timeout)
 
     def _decode(self, received: Received) -> None:
         if self.recorder is not None:
@@ -271,11 +261,11 @@ class Session:
         returned = wait_for_return(self.streams, self._info, self.decoder.needed, should_stop)
         if returned is None:
             return
-        self.source, self._picks = returned
+        self.source, picks = returned
+        self._receiver.restart(picks)
         self._take_source_events = getattr(self.source, "take_events", tuple)
         self.decoder.restart()
         self._scale = scale_check(self.model, self.source.info.sfreq)
-        self._check_at = 0.0
         self.watchdog.connected(local_clock())
         self.counts["returned"] += 1
         if self.recorder is not None:
