@@ -301,6 +301,33 @@ def test_the_stage_left_out_matters() -> None:
     assert old_record(True, ()).readouts != old_record(True, ("line",)).readouts
 
 
+@pytest.mark.parametrize("stream", [None, "belt"])
+def test_no_stream_of_a_newer_record_is_read(tmp_path: Path, stream: str | None) -> None:
+    xdf, channel = Xdf(), "<channel><label>{}</label><type>eeg</type><unit>V</unit></channel>"
+    for number, name, kind in ((1, "amp", "EEG"), (5, "belt", "Reference")):
+        desc = f"<channels>{channel.format(name)}</channels>"
+        xdf.stream(number, name, kind, 1, 100.0, desc)
+        xdf.numbers(number, np.zeros((10, 1)), (np.arange(10) / 100).tolist())
+    for number, name, row in (
+        (3, "rt_decoder-arrivals", [10.0, 1.0, 0.0]),
+        (6, "rt_decoder-arrivals:belt", [10.0, 1.0, 0.0, 0.0]),
+    ):
+        xdf.stream(number, name, "Arrivals", len(row), 0)
+        xdf.numbers(number, np.array([row]), [1.0])
+    xdf.stream(4, "rt_decoder-decisions", "Decisions", 0, 0)
+    before, path = xdf.content, tmp_path / "r.xdf"
+    xdf.text(4, START + "}", 0.0)
+    path.write_bytes(xdf.end(1, 3, 4, 5, 6))
+    assert len(read_recording(path, stream=stream).data) == 10
+    xdf.content = before
+    xdf.text(4, f'{START}, "format_version": {FORMAT_VERSION + 1}}}', 0.0)
+    path.write_bytes(xdf.end(1, 3, 4, 5, 6))
+    with pytest.raises(
+        ValueError, match=r"r\.xdf: need a session record of .*: upgrade rt-decoder"
+    ):
+        read_recording(path, stream=stream)
+
+
 def test_holes_of_a_record_of_version_1_are_told(tmp_path: Path) -> None:
     path, xdf = tmp_path / "old.xdf", Xdf()
     xdf.content = old_record(False, ()).content
