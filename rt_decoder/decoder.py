@@ -62,7 +62,6 @@ class Decoder:
         clock: Callable[[], float] | None = None,
         without: Collection[str] = (),
     ) -> None:
-        self._n_columns = have.n_channels
         self.pipeline = Pipeline(
             model,
             factor=rate_factor(have.sfreq, model.info.sfreq),
@@ -136,14 +135,12 @@ class Decoder:
 
     def take_decisions(self) -> list[Decision]:
         """What the stamps turned out to mean since the last call."""
-        taken, self.align.decisions = self.align.decisions, []
-        return taken
+        return self.align.take_decisions()
 
     def take_markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
         """Markers found and markers lost, with reasons, since the last call."""
         found, self.found = self.found, []
-        lost, self.lost = self.lost + self.pipeline.missed, []
-        self.pipeline.missed = []
+        lost, self.lost = self.lost + self.pipeline.take_missed(), []
         return found, lost
 
     @property
@@ -167,7 +164,4 @@ class Decoder:
     def warm_up(self) -> None:
         """Compile and touch everything before the first real sample."""
         self.pipeline.warm_up()
-        n = self._n_piece  # memory for a backlog, too
-        self.align.process(np.zeros((n, self._n_columns)), np.zeros(n), 0.0)
-        self.align.reset()
-        self.align.decisions.clear()
+        self.align.warm_up(self._n_piece)  # memory for a backlog, too

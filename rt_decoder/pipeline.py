@@ -155,7 +155,7 @@ class Pipeline:
         self._pending: list[Marker] = []
         self._hop_time = math.nan
         self._settled = 0  # index from which samples are settled after a gap
-        self.missed: list[tuple[Marker, str]] = []
+        self._missed: list[tuple[Marker, str]] = []
         self.on_clean: Callable[[Chunk], None] | None = None  # takes each hop once it is cleaned
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout, until the next
 
@@ -181,6 +181,11 @@ class Pipeline:
             marker = marker._replace(index=round(marker.index / self.factor + late))
         self._pending.append(marker)
         self._pending.sort(key=lambda waiting: waiting.index)
+
+    def take_missed(self) -> list[tuple[Marker, str]]:
+        """Markers that got no readout since the last call, with reasons."""
+        taken, self._missed = self._missed, []
+        return taken
 
     def push(self, chunk: Chunk) -> list[Readout]:
         """Readouts that these samples make possible, in order."""
@@ -252,7 +257,7 @@ class Pipeline:
             try:
                 yield "event", marker, self._features(marker.index)
             except LookupError as error:
-                self.missed.append((marker, str(error)))
+                self._missed.append((marker, str(error)))
         onset = self.ring.next - self.window.last
         if self.continuous and onset + self.window.first >= self.ring.first:
             time = self._time_of(onset)
@@ -327,7 +332,7 @@ class Pipeline:
         for stage in self.stages.values():
             stage.reset()
         self.ring.reset()
-        self.missed.extend((marker, "the stream was lost") for marker in self._pending)
+        self._missed.extend((marker, "the stream was lost") for marker in self._pending)
         self._pending.clear()
         self._hop_time = math.nan
         self._settled = 0
@@ -335,7 +340,7 @@ class Pipeline:
     def reset(self) -> None:
         """Back to the state before the first sample; statistics too."""
         self.restart()
-        self.missed.clear()
+        self._missed.clear()
         self.stopwatch.reset()
         self.latency.reset()
         self.n_late = self.n_readouts = 0

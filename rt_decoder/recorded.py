@@ -6,15 +6,15 @@ marker comes before the sample that it came before. Other recordings get each ma
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.decisions import MarkerCame, Restart, Skip, Start
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.signal import Chunk, Features, Marker, Readout
@@ -23,12 +23,17 @@ from rt_decoder.timing.markers import MarkerRules
 __all__ = ["decode_recording", "features_of_recording", "hops_of_recording", "recorded_start"]
 
 
-def recorded_start(recording: Recording) -> dict[str, Any] | None:
+class _Piece(NamedTuple):
+    """What a decoder is given at a time."""
+
+    data: np.ndarray  # (n, c) as recorded
+    times: np.ndarray  # (n,) corrected stamps in s
+    arrivals: np.ndarray | None  # (n,) s
+
+
+def recorded_start(recording: Recording) -> Start | None:
     """How the session of a session record was started; None for other recordings."""
-    for decision in map(json.loads, recording.decisions):
-        if decision["decision"] == "start":
-            return decision
-    return None
+    return next((one for one in recording.decisions if isinstance(one, Start)), None)
 
 
 def _steps(
@@ -41,12 +46,12 @@ def _steps(
     """
     steps: dict[int, list[Marker | None]] = {}
     left = Counter((marker.label, marker.time) for marker in markers)
-    for decision in map(json.loads, recording.decisions):
-        step = steps.setdefault(min(decision["index"], len(stamps)), [])
-        if decision["decision"] == "restart":
+    for decision in recording.decisions:
+        step = steps.setdefault(min(decision.index, len(stamps)), [])
+        if isinstance(decision, Restart):
             step.append(None)
-        elif decision["decision"] == "marker":
-            marker = Marker(decision["label"], decision["time"])
+        elif isinstance(decision, MarkerCame):
+            marker = Marker(decision.label, decision.time)
             if left[marker.label, marker.time]:
                 left[marker.label, marker.time] -= 1
                 step.append(marker)
@@ -59,14 +64,14 @@ def _steps(
 
 def _skipped(recording: Recording) -> list[tuple[int, int]]:
     """Stretches of rows that the live session let pass because it was behind."""
-    decisions = [json.loads(text) for text in recording.decisions]
-    return [(d["index"], d["index"] + d["n"]) for d in decisions if d["decision"] == "skip"]
+    skips = [decision for decision in recording.decisions if isinstance(decision, Skip)]
+    return [(skip.index, skip.index + skip.n) for skip in skips]
 
 
 def _feed(
     decoder: Decoder, recording: Recording, markers: Sequence[Marker], chunk: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Yield (data, corrected stamps, arrivals), each after the markers that belong to it.
+) -> Iterator[_Piece]:
+    """Yield the recording in pieces, each after the markers that belong to it.
 
     What a live session skipped is skipped here.
     """
@@ -85,11 +90,11 @@ def _feed(
         for start in range(low, high, chunk):
             stop = min(start + chunk, high)
             came = None if arrivals is None else arrivals[start:stop]
-            samples = recording.data[start:stop], stamps[start:stop], came
+            piece = _Piece(recording.data[start:stop], stamps[start:stop], came)
             if any(first <= low < end for first, end in skipped):
-                decoder.skip(*samples)
+                decoder.skip(*piece)
             else:
-                yield samples
+                yield piece
     for marker in filter(None, steps.get(len(stamps), ())):
         decoder.mark(marker)  # too late for any sample, and counted
 
@@ -114,16 +119,16 @@ def decode_recording(
         To read its counters afterwards; made here if None.
     """
     decoder = decoder or Decoder(model, recording.info, rules, continuous=continuous)
-    for samples in _feed(decoder, recording, markers, chunk):
-        yield from decoder.push(*samples)
+    for piece in _feed(decoder, recording, markers, chunk):
+        yield from decoder.push(*piece)
 
 
 def hops_of_recording(
     decoder: Decoder, recording: Recording, markers: Sequence[Marker], stage: str
 ) -> Iterator[Chunk]:
     """Yield hops as they leave `stage`; their arrays are valid until the next one."""
-    for samples in _feed(decoder, recording, markers, 1024):
-        yield from decoder.push_until(stage, *samples)
+    for piece in _feed(decoder, recording, markers, 1024):
+        yield from decoder.push_until(stage, *piece)
 
 
 def features_of_recording(
@@ -137,9 +142,9 @@ def features_of_recording(
     """Yield (marker, features) of each event, through the same stages as a live stream."""
     decoder = Decoder(model, recording.info, rules)
     done = 0
-    for samples in _feed(decoder, recording, markers, 1024):
-        for _, marker, features in decoder.push_features(*samples):
+    for piece in _feed(decoder, recording, markers, 1024):
+        for _, marker, features in decoder.push_features(*piece):
             yield marker, features._replace(values=features.values.copy())
-        done += len(samples[0])
+        done += len(piece.data)
         if progress is not None:
             progress(done / len(recording.stamps))

@@ -8,7 +8,7 @@ import numpy as np
 
 from rt_decoder.signal import Marker, SignalInfo
 
-__all__ = ["MarkerSource", "Pulled", "SampleSource", "Streams"]
+__all__ = ["MarkerSource", "Pulled", "Received", "SampleSource", "Streams"]
 
 
 class Pulled(NamedTuple):
@@ -17,6 +17,28 @@ class Pulled(NamedTuple):
     data: np.ndarray  # (n, c) float64 in declared units
     stamps: np.ndarray  # (n,) float64 s, raw, on the sender's clock
     arrival: float  # s on this machine's LSL clock
+
+
+class Received(NamedTuple):
+    """A pull, and the clock correction that was in force."""
+
+    data: np.ndarray  # (n, c) float64 in declared units
+    stamps: np.ndarray  # (n,) float64 s, raw, on the sender's clock
+    arrival: float  # s on this machine's LSL clock
+    correction: float  # s from the sender's clock to this machine's
+
+    @property
+    def times(self) -> np.ndarray:
+        """Stamps on this machine's clock, (n,) s."""
+        return self.stamps + self.correction
+
+    def rows(self, start: int | None, stop: int | None) -> Received:
+        """Some of the samples; views."""
+        return self._replace(data=self.data[start:stop], stamps=self.stamps[start:stop])
+
+    def copy(self) -> Received:
+        """The same in memory of its own, which the next pull leaves alone."""
+        return self._replace(data=self.data.copy(), stamps=self.stamps.copy())
 
 
 class SampleSource(Protocol):

@@ -48,7 +48,6 @@ from rt_decoder.simulation.participant import Participant  # noqa: E402
 from rt_decoder.sinks.log import JsonlLog  # noqa: E402
 from rt_decoder.sinks.record import Recorder  # noqa: E402
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice  # noqa: E402
-from rt_decoder.timing.markers import MarkerRules  # noqa: E402
 from tests.cleaned import CUES, N_CHANNELS, drafted, labelled  # noqa: E402
 from tests.small import VECTORS, WORDS, lines, timeless  # noqa: E402
 
@@ -379,9 +378,7 @@ def _same_from_record(model: Model, tap: Tap, folder: Path) -> bool:
     started = recorded_start(record)
     if started is None:
         return False
-    decoder = Decoder(
-        model, record.info, MarkerRules(**started["rules"]), continuous=started["continuous"]
-    )
+    decoder = Decoder(model, record.info, started.rules, continuous=started.continuous)
     again = decode_recording(model, record, record.markers, chunk=7, decoder=decoder)
     return timeless(list(again)) == timeless([readout for _, readout in tap.readouts])
 

@@ -53,7 +53,7 @@ ROOMS = {
     "sources/auxiliary": Room("other streams, joined", "kernels values timing"),
     "sources": Room("any live stream", "values sources/lsl sources/fieldtrip sources/auxiliary"),
     "sinks": Room("where answers go", "kernels values timing files"),
-    "live": Room("the loop and what watches it", "values timing cleaning path sinks"),
+    "live": Room("the loop and what watches it", "values timing cleaning files path sinks"),
     "replay": Room("a recording as a live stream", "values files sinks"),
     "commands": Room("`rt-decoder`, a file a command",
         "values timing files path simulation sources/lsl sources sinks live replay",

@@ -101,7 +101,7 @@ def decode(
     started = recorded_start(record)
     assert started is not None
     for chunk in (1, 64, 5000):
-        decoder = Decoder(model, record.info, MarkerRules(**started["rules"]))
+        decoder = Decoder(model, record.info, started.rules)
         again = list(decode_recording(model, record, record.markers, chunk=chunk, decoder=decoder))
         assert timeless(again) == timeless(answers)
     return session, answers, events
@@ -227,6 +227,6 @@ def test_a_consumer_that_stands_still_for_five_seconds(
     record = read_recording(tmp_path / "record.xdf")
     started = recorded_start(record)
     assert started is not None
-    decoder = Decoder(model, record.info, MarkerRules(**started["rules"]))
+    decoder = Decoder(model, record.info, started.rules)
     again = list(decode_recording(model, record, record.markers, chunk=33, decoder=decoder))
     assert timeless(again) == timeless(answers)

@@ -20,6 +20,7 @@ from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.commands.clean import clean_file
 from rt_decoder.commands.run import LiveOptions, open_session
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.decisions import Restart
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
@@ -229,8 +230,7 @@ def test_a_faster_recording_is_decimated(factor: int, tmp_path: Path) -> None:
 
 
 def test_what_was_lost_and_came_back_goes_on_after_it(recording: Recording, tmp_path) -> None:
-    decision = json.dumps({"decision": "restart", "index": 1001})
-    returned = replace(recording, decisions=(decision,))
+    returned = replace(recording, decisions=(Restart(1001),))
     clean_file(cleaning_only(), returned, tmp_path / "c.fif")
     number = read_fif(tmp_path / "c.fif").get_data()[3]
     assert np.all(np.diff(number[number > 0]) >= 1)

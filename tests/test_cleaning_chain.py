@@ -15,6 +15,7 @@ from calibration.cleaning.seen import Seen, cues, onsets, unlocked_share
 from calibration.cleaning.stages import FITS
 from calibration.design import build_design
 from calibration.events import Event
+from rt_decoder.files.decisions import Restart
 from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
@@ -151,7 +152,7 @@ def pulsed(sfreq: float, *, lost: slice = slice(0, 0), at: int = 0) -> Recording
     kept = np.delete(np.arange(len(data)), lost)
     rows = rows[np.isin(rows, kept)]
     markers = tuple(Marker("word1", row / sfreq) for row in rows.tolist())
-    decisions = (json.dumps({"decision": "restart", "index": at}),) if at else ()
+    decisions = (Restart(at),) if at else ()
     return replace(
         recording, data=data[kept], stamps=recording.stamps[kept], markers=markers,
         decisions=decisions,

@@ -16,11 +16,13 @@ import pyxdf
 
 from calibration.demo import save_recording
 from rt_decoder.commands.convert import convert
+from rt_decoder.files.decisions import Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import random_model, small_recipe, small_recording, timeless
 from tests.test_sinks import fill
@@ -138,7 +140,7 @@ def session_record(path: Path) -> tuple[Recording, MarkerRules]:
     recording = small_recording(session=2, seconds=12.0)
     rules = MarkerRules(names=small_recipe().to_dict()["target"]["names"])
     record = Recorder(path, recording.info, "amplifier", "stimuli")
-    record.decision(0.0, 0, decision="start", rules=rules._asdict(), continuous=False)
+    record.decision(0.0, Start(0, rules, False))
     markers = list(recording.markers)
     for start in range(0, 3000, 20):
         part = slice(start, start + 20)
@@ -146,8 +148,10 @@ def session_record(path: Path) -> tuple[Recording, MarkerRules]:
         while markers and markers[0].index < start + 20:
             record.marker(markers.pop(0), float(recording.stamps[start]), start)
         if start == 1000:
-            record.decision(4.0, start, decision="restart", stream="amplifier")
-        record.pulled(recording.data[part], stamps, recording.stamps[part][-1] + 0.01, correction)
+            record.decision(4.0, Restart(start))
+        record.pulled(
+            Received(recording.data[part], stamps, recording.stamps[part][-1] + 0.01, correction)
+        )
     record.close()
     return recording, rules
 

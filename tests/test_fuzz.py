@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from calibration.language.vector_cache import VectorCache
 from rt_decoder.channels import Declared, declared_info
+from rt_decoder.files.decisions import Restart, Start
 from rt_decoder.files.events import markers_from_events, read_events
 from rt_decoder.files.model_file import ModelCorrupt, _digest, load_model, save_model
 from rt_decoder.files.read import read_recording
@@ -37,6 +38,8 @@ from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.replay.faults import Fault, parse_faults
 from rt_decoder.signal import ModelMismatch
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
+from rt_decoder.timing.markers import MarkerRules
 from tests.small import random_model, small_recipe, small_recording
 
 TIMES = int(os.environ.get("RT_DECODER_FUZZ", "1"))
@@ -335,14 +338,15 @@ def xdf_bytes(folder: Path) -> bytes:
 def record_bytes(folder: Path) -> bytes:
     path = folder / "good_record.xdf"
     record = Recorder(path, RECORDING.info, "amp")
-    rules = {"trigger": "", "names": None, "mask": None, "offset": 0.0, "wait": 2.0}
-    record.decision(100.0, 0, decision="start", rules=rules, continuous=True)
+    record.decision(100.0, Start(0, MarkerRules(), True))
     for start in range(0, 100, 20):
         rows = slice(start, start + 20)
-        record.pulled(RECORDING.data[rows], RECORDING.stamps[rows] + 100, 100.2 + start / 100, 0.01)
+        record.pulled(
+            Received(RECORDING.data[rows], RECORDING.stamps[rows] + 100, 100.2 + start / 100, 0.01)
+        )
     for marker in RECORDING.markers[:2]:
         record.marker(marker._replace(time=marker.time + 100), 101.0, 50)
-    record.decision(101.0, 60, decision="restart", stream="amp")
+    record.decision(101.0, Restart(60))
     record.close()
     return path.read_bytes()
 
@@ -377,6 +381,10 @@ def check_obeyed(recording: Recording) -> None:
     answer(lambda: list(decode_recording(MODEL, recording, recording.markers)))
 
 
+DECISION_KINDS = (
+    "start", "marker", "marker_without_time", "restart", "skip", "dropped", "log_ended", "note",
+    "x",
+)  # fmt: skip
 RECORD_VALUES = HOSTILE | st.sampled_from(
     [{"offset": 1e12}, {"wait": 1e9}, {"names": {"1": 2}}, {"mask": -1}, {"trigger": None}]
 )
@@ -391,13 +399,21 @@ RECORD_VALUES = HOSTILE | st.sampled_from(
                 {},
                 optional={
                     "index": HOSTILE | st.integers(-5, 200),
-                    "decision": st.sampled_from(["start", "marker", "restart", "dropped", "x"]),
+                    "decision": st.sampled_from(DECISION_KINDS),
                     "rules": RECORD_VALUES,
                     "continuous": HOSTILE | st.booleans(),
                     "label": HOSTILE,
                     "time": HOSTILE | st.floats(90, 110),
                     "n_samples": HOSTILE,
                     "n_jobs": HOSTILE,
+                    "n": HOSTILE | st.integers(0, 100),
+                    "reason": HOSTILE,
+                    "event": HOSTILE,
+                    "details": HOSTILE,
+                    "without": HOSTILE | st.just(["line"]),
+                    "references": HOSTILE,
+                    "format_version": HOSTILE,
+                    "flags_version": HOSTILE,
                 },
             ),
         ),
@@ -451,6 +467,17 @@ FOUND_IN_RECORDS: dict[str, tuple[list[Any], list[Any]]] = {
     "a wait of years": ([START | {"rules": {"wait": 1e9}}], GOOD_PULLS),
     "a marker at no time": (
         [START, {"index": 0, "decision": "marker", "label": "x", "time": None}], GOOD_PULLS,
+    ),
+    "no stages": ([START | {"without": 5}], GOOD_PULLS),
+    "references of another type": ([START | {"references": [[]]}], GOOD_PULLS),
+    "a version of text": ([START | {"format_version": "2"}], GOOD_PULLS),
+    "a version before the first": ([START | {"format_version": 0}], GOOD_PULLS),
+    "a kind that is not known": (
+        [START | {"format_version": 2}, {"index": 0, "decision": "pause"}], GOOD_PULLS,
+    ),
+    "a log that ended for no reason": ([{"index": 0, "decision": "log_ended"}], GOOD_PULLS),
+    "an event with more in it than events have": (
+        [{"index": 0, "decision": "stale", "x": [[1]]}], GOOD_PULLS,
     ),
     "pulls of NaN samples": ([START], [(float("nan"), 100.2, 0.0)]),
     "pulls of fewer than no samples": ([START], [(20.0, 100.2, 0.0), (-10.0, 100.4, 0.0)]),

@@ -259,7 +259,9 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from rt_decoder.signal import SignalInfo
-from rt_decoder.sinks.log import JsonlLog, Recorder
+from rt_decoder.sinks.log import JsonlLog
+from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
 folder = Path(sys.argv[1])
 log = JsonlLog(folder / "log.jsonl", max_lines=10**6)
 log.write({"type": "header"})
@@ -267,7 +269,7 @@ record = Recorder(folder / "r.xdf", SignalInfo(100.0, ("Cz",), ("eeg",), ("volts
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 for seq in range(2000):
     log.write({"type": "readout", "seq": seq})
-    record.pulled(np.full((1, 1), float(seq)), np.array([seq / 100]), seq / 100, 0.0)
+    record.pulled(Received(np.full((1, 1), float(seq)), np.array([seq / 100]), seq / 100, 0.0))
 log.close()
 record.close()
 print(type(log.take_error()).__name__, log.take_error(), log.n_dropped)

@@ -158,7 +158,7 @@ def test_windows_that_were_never_whole_are_missed_and_told() -> None:
     chunk = chunk_of(DATA, 250.0)
     answers = decode(pipeline, [Marker("start", 0.2, 50), Marker("good", 4.0, 1000)], chunk)
     assert [a.label for a in answers] == ["good"]
-    assert [marker.label for marker, _ in pipeline.missed] == ["start"]
+    assert [marker.label for marker, _ in pipeline.take_missed()] == ["start"]
     pipeline.reset()
     decode(pipeline, [], chunk)
     capacity = pipeline.ring.capacity
@@ -166,7 +166,7 @@ def test_windows_that_were_never_whole_are_missed_and_told() -> None:
     pipeline.mark(Marker("just in time", 0.0, len(DATA) - capacity + 102))
     more = chunk_of(DATA[:2], 250.0)._replace(index=len(DATA))
     assert [a.label for a in pipeline.push(more)] == ["just in time"]
-    assert "give it more capacity" in pipeline.missed[0][1]
+    assert "give it more capacity" in pipeline.take_missed()[0][1]
 
 
 def test_bad_samples_lower_quality_and_say_why() -> None:
@@ -196,7 +196,7 @@ def test_windows_over_a_long_gap_abstain_and_the_stages_are_reset() -> None:
     for onset in onsets:
         pipeline.mark(Marker(str(onset), onset / 250, onset))
     before, over, settling, after = [*pipeline.push(pieces[0]), *pipeline.push(pieces[2])]
-    assert not pipeline.missed
+    assert not pipeline.take_missed()
     assert (before.quality, after.quality) == (1.0, 1.0)
     assert over.abstained
     assert over.reasons == ("quality", "gap", "settling")
@@ -216,7 +216,7 @@ def test_a_gap_longer_than_the_ring_is_counted() -> None:
     pipeline.mark(Marker("gone", 0.0, 590))
     pipeline.push(first)
     pipeline.push(second._replace(index=5000))
-    assert [marker.label for marker, _ in pipeline.missed] == ["gone"]
+    assert [marker.label for marker, _ in pipeline.take_missed()] == ["gone"]
     assert pipeline.ring.next > 5000
 
 

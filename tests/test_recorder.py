@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import signal
@@ -19,11 +18,13 @@ import pytest
 import pyxdf
 
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.decisions import Dropped, MarkerCame, Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
 from tests.lsl_loopback import wait_for
 from tests.small import random_model, small_recipe, small_recording, timeless
@@ -68,7 +69,7 @@ def test_cut_at_any_byte_gives_the_whole_pulls(tmp_path: Path) -> None:
         assert len(read.decisions) == whole.count((3, Recorder.DECISIONS))
         assert len(read.markers) == whole.count((3, Recorder.MARKERS))
         # a marker is never there without the decision that tells when it came
-        assert len(read.markers) <= sum('"marker"' in text for text in read.decisions)
+        assert len(read.markers) <= sum(isinstance(one, MarkerCame) for one in read.decisions)
 
 
 def test_other_readers_take_the_whole_chunks(tmp_path: Path, caplog) -> None:
@@ -96,7 +97,7 @@ def test_clock_offsets_are_stamped_on_the_stream_s_clock(tmp_path: Path) -> None
     for start in range(0, len(ours), 100):
         part = slice(start, start + 100)
         correction = ours[part][-1] - theirs[part][-1]
-        record.pulled(np.zeros((100, 2)), theirs[part], ours[part][-1], correction)
+        record.pulled(Received(np.zeros((100, 2)), theirs[part], ours[part][-1], correction))
     record.close()
     streams, _ = pyxdf.load_xdf(str(path), dejitter_timestamps=False)
     np.testing.assert_allclose(streams[0]["time_stamps"], ours, atol=1e-6)
@@ -108,17 +109,20 @@ def test_clock_offsets_are_stamped_on_the_stream_s_clock(tmp_path: Path) -> None
 RECORD = """
 import sys, time
 import numpy as np
+from rt_decoder.files.decisions import Start
 from rt_decoder.signal import Marker, SignalInfo
-from rt_decoder.sinks.log import Recorder
+from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
+from rt_decoder.timing.markers import MarkerRules
 info = SignalInfo(100.0, ("Cz", "Pz"), ("eeg", "eeg"), ("volts", "volts"))
 record = Recorder(sys.argv[1], info, "amp", max_jobs=100)
-record.decision(0.0, 0, decision="start", rules={}, continuous=True)
+record.decision(0.0, Start(0, MarkerRules(), True))
 n = 0
 while True:
     while record._jobs.qsize() > 90:
         time.sleep(1e-3)
     rows = np.arange(n, n + 1 + n % 700)
-    record.pulled(np.column_stack((rows, -rows)).astype(float), rows / 100, rows[-1] / 100, 0.0)
+    record.pulled(Received(np.column_stack((rows, -rows)).astype(float), rows / 100, rows[-1] / 100, 0.0))
     n += len(rows)
     record.marker(Marker(str(n), n / 100), n / 100, n)
 """
@@ -166,8 +170,7 @@ def live_session(
     """Decode as a session does, and record it; readouts, and how many there were at each sample."""
     rng = np.random.default_rng(5)
     record = Recorder(path, recording.info, "amplifier", "stimuli")
-    rules = decoder.align.rules._asdict()
-    record.decision(0.0, 0, decision="start", rules=rules, continuous=False)
+    record.decision(0.0, Start(0, decoder.align.rules, False))
     readouts: list[Readout] = []
     n_at: dict[int, int] = {}
     markers, start, n = list(recording.markers), 0, len(recording.stamps)
@@ -179,10 +182,10 @@ def live_session(
             decoder.mark(marker)
         if start < n // 2 <= stop:
             decoder.restart()
-            record.decision(99.0, start, decision="restart", stream="amplifier")
+            record.decision(99.0, Restart(start))
         data, stamps = recording.data[start:stop], recording.stamps[start:stop]
         arrival, correction = stamps[-1] + 0.004, 1e-6 * round(start / 500)
-        record.pulled(data, stamps, arrival, correction)
+        record.pulled(Received(data, stamps, arrival, correction))
         readouts += decoder.push(data, stamps + correction, arrival)
         start = stop
         n_at[stop] = len(readouts)
@@ -231,12 +234,12 @@ def test_a_record_says_where_it_dropped_and_keeps_its_place(tmp_path: Path) -> N
     record = Recorder(path, INFO, "amplifier", max_jobs=3)
     blocked = Blocked(record)
     for k in range(5):  # the last two find no room
-        record.pulled(np.full((4, 2), float(k)), k + np.arange(4) / 100, k + 0.1, 0.0)
-    record.decision(4.2, 20, decision="restart", stream="a")
+        record.pulled(Received(np.full((4, 2), float(k)), k + np.arange(4) / 100, k + 0.1, 0.0))
+    record.decision(4.2, Restart(20))
     assert record.n_dropped == 3
     blocked.gate.set()
     wait_for(lambda: not record.is_full and record._jobs.empty())
-    record.pulled(np.full((4, 2), 5.0), 5 + np.arange(4) / 100, 5.1, 0.0)
+    record.pulled(Received(np.full((4, 2), 5.0), 5 + np.arange(4) / 100, 5.1, 0.0))
     record.marker(Marker("axe", 5.05), 5.2, 24)
     record.close()
     assert (record.n_dropped, record.error) == (3, None)
@@ -245,9 +248,8 @@ def test_a_record_says_where_it_dropped_and_keeps_its_place(tmp_path: Path) -> N
     ):
         read = read_recording(path)
     assert read.data[:, 0].tolist() == np.repeat([0.0, 1.0, 2.0, 5.0], 4).tolist()
-    told = [json.loads(text) for text in read.decisions]
-    assert told[0] == {"index": 12, "decision": "dropped", "n_jobs": 3, "n_samples": 8}
-    assert (told[1]["decision"], told[1]["index"]) == ("marker", 16)  # of the samples that are here
+    # rows are those of the samples that are here
+    assert read.decisions == (Dropped(12, n_jobs=3, n_samples=8), MarkerCame(16, "axe", 5.05))
 
 
 def test_what_waits_for_the_disk_is_bounded_in_bytes(tmp_path: Path, monkeypatch) -> None:
@@ -255,7 +257,9 @@ def test_what_waits_for_the_disk_is_bounded_in_bytes(tmp_path: Path, monkeypatch
     record = Recorder(tmp_path / "record.xdf", INFO, "amplifier")
     blocked = Blocked(record)
     for k in range(10):
-        record.pulled(np.zeros((100, 2)), np.arange(100) / 100, float(k), 0.0)  # 2400 bytes
+        record.pulled(
+            Received(np.zeros((100, 2)), np.arange(100) / 100, float(k), 0.0)
+        )  # 2400 bytes
     assert record.n_dropped == 5
     blocked.gate.set()
     record.close()
@@ -277,9 +281,9 @@ def test_reference_streams_are_beside_the_main_one(tmp_path: Path) -> None:
         record.add_reference("amplifier", BELT)
     breath = np.arange(10.0)[:, None]
     stamps = 7000 + np.arange(10) / 25
-    record.pulled_reference("belt", breath[:6], stamps[:6], 50.9, -6950.0, 0)
+    record.pulled_reference("belt", Received(breath[:6], stamps[:6], 50.9, -6950.0), 0)
     data, _ = fill(record)
-    record.pulled_reference("belt", breath[6:], stamps[6:], 53.5, -6950.001, 12)
+    record.pulled_reference("belt", Received(breath[6:], stamps[6:], 53.5, -6950.001), 12)
     record.close()
     read = read_recording(path)
     np.testing.assert_array_equal(read.data, data)
@@ -297,7 +301,7 @@ def test_a_reference_is_never_taken_for_the_main_stream(tmp_path: Path) -> None:
     path = tmp_path / "record.xdf"
     record = Recorder(path, INFO, "amplifier")
     record.add_reference("belt", BELT)
-    record.pulled_reference("belt", np.zeros((5, 1)), np.arange(5) / 25, 1.0, 0.0, 0)
+    record.pulled_reference("belt", Received(np.zeros((5, 1)), np.arange(5) / 25, 1.0, 0.0), 0)
     record.close()
     with pytest.raises(ValueError, match=r"record\.xdf: need a data stream"):
         read_recording(path)

@@ -354,9 +354,7 @@ def decoded(model: Model, path: Path, chunk: int = 7) -> list[tuple[Any, ...]]:
     record = read_recording(path)
     started = recorded_start(record)
     assert started is not None
-    decoder = Decoder(
-        model, record.info, MarkerRules(**started["rules"]), continuous=started["continuous"]
-    )
+    decoder = Decoder(model, record.info, started.rules, continuous=started.continuous)
     answers = decode_recording(model, record, record.markers, chunk=chunk, decoder=decoder)
     return timeless(list(answers))
 
@@ -400,7 +398,7 @@ def test_a_stop_is_heard_while_the_stream_is_away(amplifier, run, source_id: str
 def test_the_scale_of_calibration_is_asked_for(
     model, source_id: str, monkeypatch, tmp_path: Path, gain: float, n_off: int
 ) -> None:
-    monkeypatch.setattr("rt_decoder.live.session.CHECK_SECONDS", 1.0)
+    monkeypatch.setattr("rt_decoder.live.scale.CHECK_SECONDS", 1.0)
     amplifier = Amplifier(source_id)
     amplifier.gain = np.where(np.arange(RECORDING.info.n_channels) < n_off, gain, 1.0)
     log = JsonlLog(tmp_path / "log.jsonl")

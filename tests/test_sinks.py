@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rt_decoder.files.decisions import MarkerCame, Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks.log import JsonlLog, readout_line
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.source import Received
+from rt_decoder.timing.markers import MarkerRules
 from tests.lsl_loopback import wait_for
 from tests.small import lines
 
@@ -100,14 +103,14 @@ def fill(record: Recorder) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     data, stamps = rng.standard_normal((12, 2)), 50 + np.arange(12) / 100 + rng.normal(0, 1e-3, 12)
     data[5, 0] = np.nan
-    record.decision(49.0, 0, decision="start", rules={"trigger": ""}, continuous=True)
+    record.decision(49.0, Start(0, MarkerRules(), True))
     for i, first in enumerate((0, 4, 8)):
         rows = slice(first, first + 4)
-        record.pulled(data[rows], stamps[rows], 51.0 + i, 1e-3 * i)
+        record.pulled(Received(data[rows], stamps[rows], 51.0 + i, 1e-3 * i))
         data[rows] += 0.0  # the caller's memory may be used again at once
         if i == 1:
             record.marker(Marker("axe", stamps[2] + 1e-3), 52.5, 8)
-            record.decision(52.6, 8, decision="restart")
+            record.decision(52.6, Restart(8))
     return data, stamps
 
 
@@ -124,9 +127,9 @@ def test_a_record_gives_everything_back(tmp_path: Path) -> None:
     assert [(m.label, m.time) for m in read.markers] == [("axe", stamps[2] + 1e-3)]
     np.testing.assert_array_equal(read.pulls[:, 0], [4, 4, 4])
     np.testing.assert_array_equal(read.pulls[:, 1], [51.0, 52.0, 53.0])
-    decisions = [json.loads(text) for text in read.decisions]
-    assert [d["decision"] for d in decisions] == ["start", "marker", "restart"]
-    assert [d["index"] for d in decisions] == [0, 8, 8]
+    assert read.decisions == (
+        Start(0, MarkerRules(), True), MarkerCame(8, "axe", stamps[2] + 1e-3), Restart(8),
+    )  # fmt: skip
     assert (record.n_dropped, record.error) == (0, None)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -136,7 +139,7 @@ def test_memory_of_a_pull_may_be_used_again(tmp_path: Path) -> None:
     record = Recorder(path, INFO, "amplifier")
     blocked = Blocked(record)
     data, stamps = np.ones((4, 2)), np.arange(4) / 100
-    record.pulled(data, stamps, 1.0, 0.0)
+    record.pulled(Received(data, stamps, 1.0, 0.0))
     data[:], stamps[:] = 9.0, 9.0
     blocked.gate.set()
     record.close()
@@ -149,7 +152,7 @@ def test_a_record_that_cannot_keep_up_counts_what_it_drops(tmp_path: Path) -> No
     record = Recorder(tmp_path / "record.xdf", INFO, "amplifier", max_jobs=5)
     blocked = Blocked(record)
     for i in range(8):
-        record.pulled(np.zeros((1, 2)), np.array([i / 100]), float(i), 0.0)
+        record.pulled(Received(np.zeros((1, 2)), np.array([i / 100]), float(i), 0.0))
     assert record.n_dropped == 3
     blocked.gate.set()
     record.close()
@@ -159,7 +162,7 @@ def test_a_record_that_cannot_keep_up_counts_what_it_drops(tmp_path: Path) -> No
 def test_a_full_disk_ends_the_record_and_keeps_what_is_there(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "record.xdf"
     record = Recorder(path, INFO, "amplifier")
-    record.pulled(np.ones((4, 2)), np.arange(4) / 100, 1.0, 0.0)
+    record.pulled(Received(np.ones((4, 2)), np.arange(4) / 100, 1.0, 0.0))
     wait_for(record._jobs.empty)
     full = OSError(28, "No space left on device")
 
@@ -168,9 +171,9 @@ def test_a_full_disk_ends_the_record_and_keeps_what_is_there(tmp_path: Path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write)
-        record.pulled(np.ones((4, 2)), 0.04 + np.arange(4) / 100, 2.0, 0.0)
+        record.pulled(Received(np.ones((4, 2)), 0.04 + np.arange(4) / 100, 2.0, 0.0))
         wait_for(lambda: record.error is not None)
-    record.pulled(np.ones((4, 2)), 0.08 + np.arange(4) / 100, 3.0, 0.0)
+    record.pulled(Received(np.ones((4, 2)), 0.08 + np.arange(4) / 100, 3.0, 0.0))
     record.close()
     assert record.n_dropped == 2
     assert len(read_recording(path).data) == 4

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rt_decoder.files import xdf_writer
+from rt_decoder.files.decisions import Note
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.xdf_streams import load_streams
 from rt_decoder.files.xdf_writer import BOUNDARY, XdfWriter
@@ -398,7 +399,7 @@ def test_session_record(tmp_path):
         recording.pulls, [[10.0, T0 + 10 + k, 10.0 + k / 1000] for k in range(6)]
     )
     np.testing.assert_array_equal(recording.correction, 10 + np.repeat(range(6), 10) / 1000)
-    assert recording.decisions == ('{"index": 7, "decision": "stale"}',)
+    assert recording.decisions == (Note(7, "stale", {}),)
     assert recording.markers == (
         Marker("early", T0 - 5.0, -1),
         Marker("axe", T0 + (0.5 + 10.0), 25),

@@ -6,7 +6,6 @@ or filled in: samples, and the order of everything, are as recorded.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from rt_decoder.files.atomic import replacing
 from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
-from rt_decoder.files.session_record import ARRIVALS, DECISIONS
+from rt_decoder.files.session_record import ARRIVALS, DECISIONS, encode
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.signal import has_unit
 from rt_decoder.timing.timebase import TimeBase
@@ -163,10 +162,10 @@ def _write_session(recording: Recording, xdf: XdfWriter) -> None:
     for k in np.flatnonzero(np.diff(pulls[:, 2], prepend=np.nan)):
         _, arrival, correction = pulls[k]
         xdf.write_clock_offset(1, arrival - correction, correction)
-    rows = [json.loads(text)["index"] for text in recording.decisions]
+    rows = [decision.index for decision in recording.decisions]
     before = np.searchsorted(np.cumsum(pulls[:, 0]), rows)  # the last pull that they knew of
     arrivals = pulls[np.minimum(before, len(pulls) - 1), 1]
-    xdf.write_samples(4, recording.decisions, arrivals)
+    xdf.write_samples(4, [encode(decision) for decision in recording.decisions], arrivals)
 
 
 _WRITERS: dict[str, Callable[[Recording, list[_Break], Path], None]] = {

@@ -48,9 +48,9 @@ def decode_file(
     rules = MarkerRules(trigger, names, mask, marker_offset)
     start = recorded_start(recording)
     if start is not None and rules == MarkerRules(names=names):
-        rules = MarkerRules(**start["rules"])
-        continuous = start["continuous"] if continuous is None else continuous
-        without = without or tuple(start.get("without", ()))
+        rules = start.rules
+        continuous = start.continuous if continuous is None else continuous
+        without = without or start.without
     if continuous is None:
         continuous = not markers and not rules.trigger
     decoder = Decoder(model, recording.info, rules, continuous=continuous, without=without)

@@ -5,12 +5,12 @@ Nothing here filters, resamples or corrects the signal: values and time stamps a
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from rt_decoder.files.decisions import Decision, Restart
 from rt_decoder.files.stamps import LATEST, measured_sfreq
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.timing.markers import trigger_markers
@@ -45,8 +45,8 @@ class Recording:
     pulls : array of shape (n_pulls, 3) or None
         Session records only: for each chunk that was pulled its number of samples, the time of its
         arrival and the clock correction that was in force.
-    decisions : tuple of str
-        Session records only: what the live session decided by the wall clock, one JSON object each.
+    decisions : tuple of Decision
+        Session records only: what the live session decided by the wall clock, in order.
     """
 
     data: np.ndarray
@@ -56,7 +56,7 @@ class Recording:
     correction: float | np.ndarray = 0.0
     name: str = ""
     pulls: np.ndarray | None = None
-    decisions: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
     def __post_init__(self) -> None:
         n, c = np.size(self.stamps), self.info.n_channels
@@ -81,9 +81,8 @@ class Recording:
     @property
     def stretches(self) -> list[tuple[int, int]]:
         """Rows from one loss of the stream to the next: each is on a time line of its own."""
-        told = map(json.loads, self.decisions)
         n = len(self.stamps)
-        returns = {what["index"] for what in told if what["decision"] == "restart"}
+        returns = {one.index for one in self.decisions if isinstance(one, Restart)}
         return list(pairwise(sorted({0, n, *(row for row in returns if row < n)})))
 
 

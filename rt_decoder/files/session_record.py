@@ -1,17 +1,32 @@
-"""What a session record says of itself, checked before anything is decoded from it.
+"""The format of a session record: its streams, the text of its decisions, and how all is checked.
 
-A record is a file like any other: it may be damaged, or made by somebody else. `decoder` obeys its
-decisions, so here each one is made sure to be one.
+A session record is an XDF file with the data stream, its markers, and two streams of its own: the
+pulls and the decisions, one JSON object each. A record is a file like any other: it may be damaged,
+or made by somebody else. `recorded` obeys its decisions, so here each one is made sure to be one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from rt_decoder.files.decisions import (
+    FLAGS_VERSION,
+    FORMAT_VERSION,
+    Decision,
+    Dropped,
+    LogEnded,
+    MarkerCame,
+    MarkerWithoutTime,
+    Note,
+    Restart,
+    Skip,
+    Start,
+)
 from rt_decoder.files.stamps import LATEST
 from rt_decoder.timing.markers import MarkerRules
 
@@ -21,6 +36,8 @@ __all__ = [
     "REFERENCE",
     "checked_decisions",
     "checked_pulls",
+    "encode",
+    "parse",
     "reference_arrivals",
 ]
 
@@ -29,6 +46,7 @@ ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clo
 DECISIONS = "rt_decoder-decisions"  # JSON text
 REFERENCE = "Reference"  # type of further streams in a session record, on clocks of their own
 MAX_WAIT = 600.0  # s; the ring holds that much
+RENAMED = {"line": "mains"}  # stages, since version 1
 
 
 def reference_arrivals(name: str) -> str:
@@ -60,59 +78,169 @@ def checked_pulls(name: str, values: np.ndarray) -> np.ndarray:
     return pulls
 
 
-def checked_decisions(name: str, texts: Sequence[Any]) -> tuple[str, ...]:
-    """Give the decisions, JSON texts, as they are.
+def encode(decision: Decision) -> str:
+    """Write a decision as JSON text of the present version.
+
+    Parameters
+    ----------
+    decision : Decision
+        Of whatever version it was read from.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> encode(Skip(120, n=30))
+    '{"index": 120, "decision": "skip", "n": 30}'
+    """
+    plain: dict[str, Any] = {"index": decision.index, "decision": _NAMES[type(decision)]}
+    plain |= {one.name: getattr(decision, one.name) for one in fields(decision)}
+    if isinstance(decision, Start):
+        plain["rules"] = decision.rules._asdict()
+        plain |= {"format_version": FORMAT_VERSION, "flags_version": FLAGS_VERSION}
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def parse(text: Any, version: int = FORMAT_VERSION) -> Decision:
+    """Read a decision.
+
+    Parameters
+    ----------
+    text : str
+        JSON, as `encode` writes it.
+    version : int
+        Format version of the record; a start states its own.
+
+    Returns
+    -------
+    Decision
 
     Raises
     ------
     ValueError
-        If one is no decision of a session.
+        If it is no decision of a session, or the record is newer than this program.
+
+    Examples
+    --------
+    >>> parse('{"index": 120, "decision": "skip", "n": 30}')
+    Skip(index=120, n=30)
     """
-    for number, text in enumerate(texts):
+    try:
+        plain = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        plain = None
+    decision = _decision(plain, version) if isinstance(plain, dict) else None
+    if decision is None:
+        raise ValueError(
+            f"need a decision of a session, got {str(text)[:60]!r}: the session record is damaged"
+        )
+    return decision
+
+
+def checked_decisions(name: str, texts: Sequence[Any]) -> tuple[Decision, ...]:
+    """Read the decisions of a record, in order.
+
+    Parameters
+    ----------
+    name : str
+        Of the record.
+    texts : sequence of str
+        As `encode` writes them, of this version or an older one.
+
+    Returns
+    -------
+    tuple of Decision
+
+    Raises
+    ------
+    ValueError
+        As `parse`.
+    """
+    version = 1  # until a start states another
+    decisions = []
+    for text in texts:
         try:
-            decision = json.loads(text)
-        except (ValueError, TypeError, RecursionError):
-            decision = None
-        if not _is_decision(decision):
-            raise ValueError(
-                f"{name}: need decisions of a session, got {str(text)[:60]!r} for decision "
-                f"{number}: the session record is damaged"
-            )
-    return tuple(texts)
+            decision = parse(text, version)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        if isinstance(decision, Start):
+            version = decision.format_version
+        decisions.append(decision)
+    return tuple(decisions)
 
 
-def _is_decision(decision: Any) -> bool:
-    if not isinstance(decision, dict) or not _is_count(decision.get("index")):
-        return False
-    kind = decision.get("decision")
+def _decision(plain: dict[str, Any], version: int) -> Decision | None:
+    """None if it is none."""
+    index, kind = plain.pop("index", None), plain.pop("decision", None)
+    if not (_is_count(index) and isinstance(kind, str)):
+        return None
     if kind == "start":
-        return _are_rules(decision.get("rules")) and isinstance(decision.get("continuous"), bool)
-    if kind == "marker":
-        return isinstance(decision.get("label"), str) and _is_time(decision.get("time"))
-    if kind == "skip":
-        return _is_count(decision.get("n"))
-    if kind == "dropped":
-        return _is_count(decision.get("n_jobs")) and _is_count(decision.get("n_samples"))
-    return isinstance(kind, str)
-
-
-def _are_rules(rules: Any) -> bool:
-    if not isinstance(rules, dict) or not set(rules) <= set(MarkerRules._fields):
-        return False
-    full = MarkerRules(**rules)
-    names, mask = full.names, full.mask
-    return (
-        isinstance(full.trigger, str)
-        and (names is None or _are_names(names))
-        and (mask is None or (_is_count(abs(mask)) if isinstance(mask, int) else False))
-        and _is_time(full.offset)
-        and _is_time(full.wait)
-        and 0 <= full.wait <= MAX_WAIT
+        return _start(index, plain)
+    if kind in _OTHERS:
+        make, checks = _OTHERS[kind]
+        good = all(check(plain.get(name)) for name, check in checks.items())
+        return make(index, *(plain[name] for name in checks)) if good else None
+    if version == 1:
+        return Note(index, kind, plain) if _are_details(plain) else None
+    raise ValueError(
+        f"need a decision among start, {', '.join(_OTHERS)}, got {kind[:60]!r}: upgrade "
+        "rt-decoder, unless the session record is damaged"
     )
 
 
+def _start(index: int, plain: dict[str, Any]) -> Start | None:
+    versions = plain.get("format_version", 1), plain.get("flags_version", 1)
+    if not all(_is_count(version) and version > 0 for version in versions):
+        return None
+    if versions[0] > FORMAT_VERSION or versions[1] > FLAGS_VERSION:
+        raise ValueError(
+            f"need a session record of version {FORMAT_VERSION} with flags of version "
+            f"{FLAGS_VERSION}, or older, got {versions[0]} and {versions[1]}: upgrade rt-decoder"
+        )
+    rules, continuous = _rules(plain.get("rules")), plain.get("continuous")
+    without, references = plain.get("without", []), plain.get("references", [])
+    if rules is None or not isinstance(continuous, bool) or not _are_names(without):
+        return None
+    if not (isinstance(references, list) and all(map(_are_details, references))):
+        return None
+    if versions[0] == 1:
+        without = [RENAMED.get(stage, stage) for stage in without]
+    return Start(index, rules, continuous, tuple(without), tuple(references), *versions)
+
+
+def _rules(plain: Any) -> MarkerRules | None:
+    if not isinstance(plain, dict) or not set(plain) <= set(MarkerRules._fields):
+        return None
+    rules = MarkerRules(**plain)
+    names, mask = rules.names, rules.mask
+    good = (
+        isinstance(rules.trigger, str)
+        and (names is None or (isinstance(names, dict) and _are_names([*names.values()])))
+        and (mask is None or (_is_count(abs(mask)) if isinstance(mask, int) else False))
+        and _is_time(rules.offset)
+        and _is_time(rules.wait)
+        and 0 <= rules.wait <= MAX_WAIT
+    )
+    return rules if good else None
+
+
 def _are_names(names: Any) -> bool:
-    return isinstance(names, dict) and all(isinstance(name, str) for name in names.values())
+    return isinstance(names, list) and all(map(_is_text, names))
+
+
+def _are_details(details: Any) -> bool:
+    """Whether it is an object of scalars and lists of scalars, as events have."""
+    values = details.values() if isinstance(details, dict) else [details]
+    parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
+    return isinstance(details, dict) and all(
+        part is None or isinstance(part, str | int | float) for part in parts
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_count(value: Any) -> bool:
@@ -122,3 +250,16 @@ def _is_count(value: Any) -> bool:
 def _is_time(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and abs(value) < LATEST
+
+
+# kinds but the start: what they are read as, and how each of their values is checked
+_OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool]]]] = {
+    "restart": (Restart, {}),
+    "marker": (MarkerCame, {"label": _is_text, "time": _is_time}),
+    "marker_without_time": (MarkerWithoutTime, {"label": _is_text}),
+    "skip": (Skip, {"n": _is_count}),
+    "dropped": (Dropped, {"n_jobs": _is_count, "n_samples": _is_count}),
+    "log_ended": (LogEnded, {"reason": _is_text}),
+    "note": (Note, {"event": _is_text, "details": _are_details}),
+}
+_NAMES = {make: kind for kind, (make, _) in _OTHERS.items()} | {Start: "start"}

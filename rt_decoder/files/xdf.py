@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import Declared, declared_info
+from rt_decoder.files.decisions import Decision, Dropped
 from rt_decoder.files.recording import Recording, channel_markers, check_recording
 from rt_decoder.files.session_record import (
     ARRIVALS,
@@ -59,10 +59,14 @@ def read_xdf(
         name=path.name,
     )
     by_name = {stream.name: stream for stream in streams}
+    decisions: tuple[Decision, ...] = ()
+    if ARRIVALS in by_name and DECISIONS in by_name:
+        texts = by_name[DECISIONS].values[:, 0].tolist()
+        decisions = checked_decisions(path.name, texts)
     if data.type == REFERENCE and reference_arrivals(data.name) in by_name:
-        recording = _with_session(recording, by_name[reference_arrivals(data.name)], None)
+        recording = _with_session(recording, by_name[reference_arrivals(data.name)], ())
     elif ARRIVALS in by_name:
-        recording = _with_session(recording, by_name[ARRIVALS], by_name.get(DECISIONS))
+        recording = _with_session(recording, by_name[ARRIVALS], decisions)
     check_recording(recording)
     if recording.pulls is not None:
         _tell_what_is_missing(recording, data.is_closed)
@@ -184,7 +188,7 @@ def _clock_offset(stream: XdfStream, times: np.ndarray) -> float | np.ndarray:
 
 
 def _with_session(
-    recording: Recording, arrivals: XdfStream, decisions: XdfStream | None
+    recording: Recording, arrivals: XdfStream, decisions: tuple[Decision, ...]
 ) -> Recording:
     """Add arrivals and decisions; samples whose pull was not written any more are left out."""
     pulls = checked_pulls(recording.name, arrivals.values)
@@ -198,9 +202,7 @@ def _with_session(
         stamps=recording.stamps[:n],
         correction=np.repeat(pulls[:, 2], pulls[:, 0].astype(np.int64)),
         pulls=pulls,
-        decisions=()
-        if decisions is None
-        else checked_decisions(recording.name, decisions.values[:, 0].tolist()),
+        decisions=decisions,
     )
 
 
@@ -214,13 +216,12 @@ def _tell_what_is_missing(recording: Recording, is_closed: bool) -> None:
             RuntimeWarning,
             stacklevel=4,
         )
-    decisions = map(json.loads, recording.decisions)
-    holes = [decision for decision in decisions if decision["decision"] == "dropped"]
+    holes = [decision for decision in recording.decisions if isinstance(decision, Dropped)]
     if holes:
         warnings.warn(
-            f"{recording.name}: {sum(hole['n_jobs'] for hole in holes)} entries with "
-            f"{sum(hole['n_samples'] for hole in holes)} samples were dropped, the disk could not "
-            f"keep up; it decodes as the session did only up to sample {holes[0]['index']}",
+            f"{recording.name}: {sum(hole.n_jobs for hole in holes)} entries with "
+            f"{sum(hole.n_samples for hole in holes)} samples were dropped, the disk could not "
+            f"keep up; it decodes as the session did only up to sample {holes[0].index}",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["ScaleCheck"]
+from rt_decoder.model import Model
+from rt_decoder.signal import ModelMismatch
 
+__all__ = ["ScaleCheck", "channels_off", "scale_check"]
+
+CHECK_SECONDS = 10.0
 _PIECES = 20
 
 
@@ -53,3 +57,55 @@ class ScaleCheck:
         pieces = np.ma.masked_equal(self._sums, 0.0) / np.maximum(self._counts, 1.0)
         usual = np.ma.median(pieces, axis=0).filled(0.0)
         return np.asarray(usual / np.maximum(self.expected, np.finfo(float).tiny))
+
+
+def scale_check(model: Model, sfreq: float) -> ScaleCheck:
+    """Make the check of a stream's first ten seconds.
+
+    Parameters
+    ----------
+    model : Model
+        Whose calibration it is compared with.
+    sfreq : float
+        Of the stream, in Hz.
+
+    Returns
+    -------
+    ScaleCheck
+    """
+    return ScaleCheck(model.channel_scale, round(CHECK_SECONDS * sfreq))
+
+
+def channels_off(model: Model, ratio: np.ndarray) -> list[str]:
+    """Channels that are more than ten times larger or smaller than in calibration.
+
+    Parameters
+    ----------
+    model : Model
+        Whose calibration it is.
+    ratio : array of shape (c,)
+        Of live to calibration; see `ScaleCheck.update`.
+
+    Returns
+    -------
+    list of str
+        Names with their ratios. One loose electrode is an event.
+
+    Raises
+    ------
+    ModelMismatch
+        If a quarter of the channels is off: many at once are a wrong unit.
+    """
+    n = model.n_picks  # a reference may be missing, or rest
+    names = model.info.ch_names[:n]
+    off = [
+        f"{name} x{factor:.3g}"
+        for name, factor in zip(names, ratio[:n], strict=True)
+        if not 0.1 <= factor <= 10.0
+    ]
+    if off and len(off) >= len(names) / 4:
+        raise ModelMismatch(
+            f"need the scale of calibration, got {', '.join(off[:4])}"
+            f"{' and more' if len(off) > 4 else ''}: is the unit right? (--units UNIT)"
+        )
+    return off

@@ -6,19 +6,26 @@ live run. It cannot delay the decoder: samples are handed to a writer thread.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rt_decoder.files.session_record import ARRIVALS, DECISIONS, REFERENCE, reference_arrivals
+from rt_decoder.files.decisions import Decision, Dropped, MarkerCame, MarkerWithoutTime
+from rt_decoder.files.session_record import (
+    ARRIVALS,
+    DECISIONS,
+    REFERENCE,
+    encode,
+    reference_arrivals,
+)
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.worker import Worker
+from rt_decoder.source import Received
 
 __all__ = ["Recorder"]
 
@@ -68,12 +75,9 @@ class Recorder(Worker):
         self._n_rows = self._n_missing = 0  # samples of the main stream in the record, and not
         super().__init__(f"record {Path(path).name}", max_jobs)
 
-    def pulled(
-        self, data: np.ndarray, stamps: np.ndarray, arrival: float, correction: float
-    ) -> None:
-        """Record one pull: samples (n, c) as delivered, raw stamps (n,) s."""
-        job = self._pull(self.DATA, data, stamps, [len(stamps), arrival, correction])
-        self._queue(arrival, job, len(stamps), data.nbytes + stamps.nbytes)
+    def pulled(self, received: Received) -> None:
+        """Record one pull as it came; its memory may be used again at once."""
+        self._pull(self.DATA, self.ARRIVALS, received, ())
 
     def add_reference(self, name: str, info: SignalInfo) -> None:
         """Declare another stream of samples, on a clock of its own, such as a belt's.
@@ -96,26 +100,16 @@ class Recorder(Worker):
 
         self._queue(math.nan, job)
 
-    def pulled_reference(
-        self,
-        name: str,
-        data: np.ndarray,
-        stamps: np.ndarray,
-        arrival: float,
-        correction: float,
-        index: int,
-    ) -> None:
+    def pulled_reference(self, name: str, received: Received, index: int) -> None:
         """Record one pull of a reference stream, and before which sample of the main one it came."""
-        row = [len(stamps), arrival, correction, index - self._n_missing]
-        job = self._pull(self._references[name], data, stamps, row)
-        self._queue(arrival, job, 0, data.nbytes + stamps.nbytes)
+        stream_id = self._references[name]
+        self._pull(stream_id, stream_id + 1, received, (index - self._n_missing,))
 
     def _pull(
-        self, stream_id: int, data: np.ndarray, stamps: np.ndarray, row: list[float]
-    ) -> Callable[[], None]:
-        data, stamps = data.copy(), stamps.copy()  # the caller uses its memory again
-        _, arrival, correction, *_ = row
-        arrivals_id = self.ARRIVALS if stream_id == self.DATA else stream_id + 1
+        self, stream_id: int, arrivals_id: int, received: Received, before: tuple[int, ...]
+    ) -> None:
+        data, stamps, arrival, correction = received.copy()  # the caller uses its memory again
+        row = [len(stamps), arrival, correction, *before]
 
         def job() -> None:
             # samples without a row of arrivals, as a kill leaves them, are left out by the reader
@@ -125,15 +119,16 @@ class Recorder(Worker):
                 self._corrections[stream_id] = correction
                 self._file.write_clock_offset(stream_id, arrival - correction, correction)
 
-        return job
+        n_samples = len(stamps) if stream_id == self.DATA else 0
+        self._queue(arrival, job, n_samples, data.nbytes + stamps.nbytes)
 
     def marker(self, marker: Marker, arrival: float, index: int) -> None:
         """Record a marker at its corrected time, and before which sample it arrived."""
         if not math.isfinite(marker.time):  # it points at no sample, live or in the record
-            self.decision(arrival, index, decision="marker_without_time", label=marker.label)
+            self.decision(arrival, MarkerWithoutTime(index, marker.label))
             return
-        what = {"decision": "marker", "label": marker.label, "time": marker.time}
-        told = self._decision(arrival, index - self._n_missing, what)
+        row = index - self._n_missing
+        told = self._decision(arrival, MarkerCame(row, marker.label, marker.time))
 
         def job() -> None:
             told()  # first: a marker that no decision speaks of is read as if from a table
@@ -141,14 +136,14 @@ class Recorder(Worker):
 
         self._queue(arrival, job)
 
-    def decision(self, time: float, index: int, /, **what: Any) -> None:
-        """Record a decision that hung on the wall clock, with its sample index."""
-        self._queue(time, self._decision(time, index - self._n_missing, what))
+    def decision(self, time: float, decision: Decision) -> None:
+        """Record a decision that hung on the wall clock; its index counts the session's samples."""
+        decision = replace(decision, index=decision.index - self._n_missing)
+        self._queue(time, self._decision(time, decision))
 
-    def _decision(self, time: float, row: int, what: dict[str, Any]) -> Callable[[], None]:
+    def _decision(self, time: float, decision: Decision) -> Callable[[], None]:
         def job() -> None:
-            text = json.dumps({"index": row, **what}, ensure_ascii=False)
-            self._file.write_samples(self.DECISIONS, [text], np.array([time]))
+            self._file.write_samples(self.DECISIONS, [encode(decision)], np.array([time]))
 
         return job
 
@@ -157,8 +152,8 @@ class Recorder(Worker):
     ) -> None:
         """Queue a job; where jobs before it were dropped, the record says so first."""
         if self._unsaid[0] and not (self.has_ended or self.is_full):
-            what = {"decision": "dropped", "n_jobs": self._unsaid[0], "n_samples": self._unsaid[1]}
-            if self.put(self._decision(time, self._n_rows, what)):
+            dropped = Dropped(self._n_rows, *self._unsaid)
+            if self.put(self._decision(time, dropped)):
                 self._unsaid = [0, 0]
         if self.put(job, n_bytes):
             self._n_rows += n_samples

@@ -90,7 +90,8 @@ class Align:
             self._trigger = TriggerReader(mask=rules.mask, names=self._names)
             self._trigger_column = have.ch_names.index(rules.trigger)
         self.timebase = TimeBase(have.sfreq, history + 1.0)
-        self.decisions: list[Decision] = []  # of the time base, until they are taken
+        self._n_columns = have.n_channels
+        self._decisions: list[Decision] = []  # of the time base, until they are taken
         self._waiting: list[tuple[Marker, int]] = []  # with the count of samples when it came
         self._allocate(math.ceil(have.sfreq * 0.1))
 
@@ -140,7 +141,7 @@ class Align:
         times, index, flags, decisions = self.timebase.update(stamps, arrivals)
         edges = [0, n]
         if decisions:
-            self.decisions.extend(decisions)
+            self._decisions.extend(decisions)
             jumps = [d.sample - received for d in decisions if d.kind == "gap"]
             edges = sorted({0, n, *jumps})
         chunks = []
@@ -187,13 +188,27 @@ class Align:
         known.sort(key=lambda marker: marker.index)
         return known, lost
 
+    def take_decisions(self) -> list[Decision]:
+        """What the stamps turned out to mean since the last call."""
+        taken, self._decisions = self._decisions, []
+        return taken
+
     @property
     def waiting(self) -> tuple[Marker, ...]:
         """Markers whose sample has not come yet."""
         return tuple(marker for marker, _ in self._waiting)
 
+    def warm_up(self, n: int) -> None:
+        """Compile, and take memory for `n` samples at a time, before the first real one."""
+        self.process(np.zeros((n, self._n_columns)), np.zeros(n), 0.0)
+        self.reset()
+        self._decisions.clear()
+
     def reset(self) -> None:
-        """Forget the time line and the markers that wait; the index starts at 0."""
+        """Forget the time line and the markers that wait; the index starts at 0.
+
+        Decisions that were made stay, until they are taken.
+        """
         self.timebase.reset()
         self._waiting.clear()
         if self._trigger is not None:

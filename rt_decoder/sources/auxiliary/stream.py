@@ -12,7 +12,7 @@ from rt_decoder.channels import same_layout
 from rt_decoder.kernels.join import LATE, MISSING, NEXT, join, join_state, take_all
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.signal import ModelMismatch, StreamLost
-from rt_decoder.source import SampleSource
+from rt_decoder.source import Received, SampleSource
 from rt_decoder.sources.auxiliary.clock_line import ClockLine
 from rt_decoder.sources.auxiliary.watch import ReferenceWatch
 from rt_decoder.timing.timebase import RateMismatch
@@ -41,7 +41,7 @@ class Search(Protocol):
         """End the search."""
 
 
-OnRead = Callable[[np.ndarray, np.ndarray, float, float], None]
+OnRead = Callable[[Received], None]
 
 
 class AuxiliaryStream:
@@ -68,8 +68,6 @@ class AuxiliaryStream:
         ``new``, ``open``, ``lost``, ``refused`` or ``closed``.
     watch : ReferenceWatch
         Its events.
-    on_read : callable or None
-        Gets what is read, as it comes: samples (n, c), raw stamps (n,), time of arrival, correction.
 
     Raises
     ------
@@ -108,7 +106,7 @@ class AuxiliaryStream:
                 f"{self.name!r}, got {1e3 * self.limit:g} ms"
             )
         self.watch = ReferenceWatch(source.name, self.delay)
-        self.on_read: OnRead | None = None
+        self._on_read: OnRead | None = None
         self._source, self._again = source, again
         self._picks = np.arange(source.info.n_channels)
         self._hold = np.array([ch_type == "stim" for ch_type in source.info.ch_types])
@@ -116,6 +114,10 @@ class AuxiliaryStream:
         self._data = Rows((source.info.n_channels,), np.float64)
         self._waiting = self._data.take(0)
         self._main_sfreq = math.nan
+
+    def pass_on(self, on_read: OnRead) -> None:
+        """Call `on_read` with what is read from now on, as it comes."""
+        self._on_read = on_read
 
     def follow(self, sfreq: float) -> None:
         """Set the main stream's rate in Hz; the same rate as before keeps the ring's samples."""
@@ -192,8 +194,8 @@ class AuxiliaryStream:
             np.take(data, self._picks, axis=1, out=self._waiting)
             self._state[NEXT] = 0.0
             self._line.update(self._source, stamps, arrived)
-            if self.on_read is not None:
-                self.on_read(self._waiting, stamps, arrived, self._line.correction)
+            if self._on_read is not None:
+                self._on_read(Received(self._waiting, stamps, arrived, self._line.correction))
         except StreamLost as error:
             self._gone("lost", error)
             return False

@@ -1,0 +1,60 @@
+"""The last line of a session's log: counts and percentiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rt_decoder.decoder import Decoder
+from rt_decoder.latency import Histogram
+from rt_decoder.sinks.worker import Worker
+
+__all__ = ["footer_line"]
+
+
+def footer_line(
+    decoder: Decoder,
+    n_samples: int,
+    counts: Mapping[str, int],
+    backlog: Histogram,
+    references: Sequence[Any],
+    sinks: Sequence[Worker],
+) -> dict[str, Any]:
+    """Tell what a session has done so far.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        Of the session.
+    n_samples : int
+        How many samples came.
+    counts : mapping of str to int
+        Of events and others.
+    backlog : Histogram
+        Signal time that was waiting at each pull, in ns.
+    references : sequence of AuxiliaryStream
+        What is joined to the samples.
+    sinks : sequence of Worker
+        Log and record, where there are.
+
+    Returns
+    -------
+    dict
+        As the log has it.
+    """
+    pipeline = decoder.pipeline
+    return {
+        "type": "footer",
+        "n_samples": n_samples,
+        "n_readouts": pipeline.n_readouts,
+        "n_late": pipeline.n_late,
+        "counts": dict(counts) | {"markers_waiting": decoder.n_waiting},
+        "references": {
+            one.name: {"n_missing": one.n_missing, "n_late": one.n_late} for one in references
+        },
+        "n_dropped": sum(sink.n_dropped for sink in sinks),
+        "errors": [str(sink.error) for sink in sinks if sink.error is not None],
+        "latency_ms": pipeline.latency.summary(1e6),
+        "backlog_ms": backlog.summary(1e6),
+        "stages_us": pipeline.stopwatch.summary_us(),
+    }
