@@ -8,6 +8,7 @@ from rt_decoder.files.csv_file import read_csv
 from rt_decoder.files.mne_file import read_mne
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.xdf import read_xdf
+from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 
 __all__ = ["read_recording"]
 
@@ -18,7 +19,7 @@ def read_recording(
     channels: str | Path | None = None,
     units: str | None = None,
     stream: str | None = None,
-    markers: str | None = None,
+    markers: str | MarkerChoice | None = None,
 ) -> Recording:
     """Read a recording: XDF, a session record, CSV with a ``timestamps`` column, or what MNE reads.
 
@@ -32,7 +33,7 @@ def read_recording(
         Unit by hand, for XDF and CSV; MNE's readers convert to SI themselves.
     stream : str or None
         Name, type or source_id of the data stream, where an XDF file holds several.
-    markers : str or None
+    markers : str, MarkerChoice or None
         ``"channel:NAME"`` reads triggers from a channel; another text is the name, type or
         source_id of an XDF marker stream. By default the markers are, by format: annotations (all
         of them, BAD_ and EDGE too), the marker columns of a CSV file, or all XDF streams whose type
@@ -57,11 +58,11 @@ def read_recording(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path.name}")
-    suffix = path.suffix.lower()
+    suffix, chosen = path.suffix.lower(), parse_markers(markers)
     if stream is not None and suffix != ".xdf":
         raise ValueError(f"{path.name}: only XDF files hold several streams to choose from")
     if suffix == ".xdf":
-        return read_xdf(path, channels, units, stream, markers)
+        return read_xdf(path, channels, units, stream, chosen)
     if suffix == ".csv":
-        return read_csv(path, channels, units, markers)
-    return read_mne(path, channels, units, markers)
+        return read_csv(path, channels, units, chosen)
+    return read_mne(path, channels, units, chosen)
