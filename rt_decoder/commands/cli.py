@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from rt_decoder.commands.console import app_of, progress_bar, run_app, show_json, show_lines
+from rt_decoder.commands.console import (
+    app_of,
+    progress_bar,
+    run_app,
+    show_json,
+    show_lines,
+    stop_on_signals,
+)
 
 if TYPE_CHECKING:
     from rt_decoder.model import Model
@@ -117,7 +124,7 @@ def simulate(
         _calibration("demo").save_recording(recording, save)
         show_lines(f"wrote {save.name} and {save.with_suffix('.tsv').name}")
         return
-    _stream(recording, recording.markers, name, 1.0, 0.0)
+    _stream(recording, recording.markers, name, wait=0.0)
 
 
 @app.command()
@@ -151,7 +158,7 @@ def replay(
     if faults_log is not None and not wrong:
         raise typer.BadParameter("need --faults with --faults-log, got none")
     read, found = _read(recording, events, label, channels, units, stream, markers)
-    sent = _stream(read, found, name, speed, wait, faults=wrong, seed=seed)
+    sent = _stream(read, found, name, speed=speed, wait=wait, faults=wrong, seed=seed)
     if not wrong:
         return
     account = sent._asdict() | {"type": "faults", "spec": faults, "seed": seed}
@@ -209,15 +216,21 @@ def run(
     _keep_here(network)
     if when_behind not in ("catch-up", "skip"):
         raise typer.BadParameter(f"need --when-behind catch-up or skip, got {when_behind!r}")
-    from rt_decoder.commands.run import LiveOptions, run_live
+    from rt_decoder.commands.run import RunOptions, run_live
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.timing.marker_choice import parse_markers
+    from rt_decoder.timing.markers import MarkerRules
 
     fitted = load_model(model)
     if not fitted.has_map and not clean_outlet:
         raise ValueError(
             f"{model.name} has no map: it cleans, and names no words (--clean-outlet NAME)"
         )
-    options = LiveOptions(
+    chosen = parse_markers(markers)
+    options = RunOptions(
+        rules=MarkerRules(
+            chosen.trigger, None, mask, offset=marker_offset * 1e-3, wait=marker_wait * 1e-3
+        ),
         selection={
             "name": name or None,
             "type": type_ or None,
@@ -225,14 +238,11 @@ def run(
             "predicate": predicate or None,
         },
         fieldtrip=fieldtrip,
-        markers=markers,
-        mask=mask,
-        marker_offset=marker_offset * 1e-3,
-        marker_wait=marker_wait * 1e-3,
+        markers=chosen.stream,
         continuous=continuous,
         log=log,
         record=record,
-        outlet=outlet if fitted.has_map else "",
+        outlet=outlet,
         clean_outlet=clean_outlet,
         without=_without(without),
         channels=channels,
@@ -273,24 +283,22 @@ def decode(
     """Decode a recording through the live pipeline, as fast as it goes."""
     from rt_decoder.commands.decode import decode_file
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.pipeline import PipelineOptions
+    from rt_decoder.timing.marker_choice import parse_markers
+    from rt_decoder.timing.markers import MarkerRules
 
     fitted = _with_map(model, load_model(model))
     label = label or fitted.recipe["target"]["label"]
-    trigger = markers.startswith("channel:")
-    if trigger and events is not None:
+    chosen = parse_markers(markers)
+    if chosen.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
-    read, found = _read(
-        recording, events, label, channels, units, stream, "" if trigger else markers
-    )
-    if trigger:  # as live: the channel comes in place of what the file marks elsewhere
+    read, found = _read(recording, events, label, channels, units, stream, chosen.stream)
+    if chosen.trigger:  # as live: the channel comes in place of what the file marks elsewhere
         found = ()
+    rules = MarkerRules(chosen.trigger, mask=mask, offset=marker_offset * 1e-3)
+    options = PipelineOptions(rules, continuous, _without(without))
     with progress_bar("decoding") as progress:
-        footer = decode_file(
-            fitted, read, found, jsonl,
-            trigger=markers.removeprefix("channel:") if trigger else "",
-            mask=mask, marker_offset=marker_offset * 1e-3, continuous=continuous,
-            without=_without(without), chunk=chunk, progress=progress,
-        )  # fmt: skip
+        footer = decode_file(fitted, read, found, jsonl, options, chunk=chunk, progress=progress)
     show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
     if as_json:
         show_json(footer)
@@ -311,13 +319,15 @@ def clean(
     """Run the live cleaning chain over a recording and write all its channels."""
     from rt_decoder.commands.clean import clean_file
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.pipeline import PipelineOptions
 
     if out.exists() and out.samefile(recording):
         raise ValueError(f"need another file than the recording itself, got {out.name}")
     fitted = load_model(model)
     read, _ = _read(recording, None, "", channels, units, stream, markers)
     with progress_bar("cleaning") as progress:
-        told = clean_file(fitted, read, out, without=_without(without), progress=progress)
+        options = PipelineOptions(without=_without(without))
+        told = clean_file(fitted, read, out, options, progress=progress)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in told["corrected"].items() if share)
     show_lines(
         f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
@@ -449,21 +459,20 @@ def _read(
     return recording, markers_from_events(read_events(events, column=label or None), recording)
 
 
-def _stream(
-    recording: Any, markers: Any, name: str, speed: float, wait: float, **faults: Any
-) -> Replayed:
+def _stream(recording: Any, markers: Any, name: str, **how: Any) -> Replayed:
     from uuid import uuid4
 
-    from rt_decoder.commands.run import stop_on_signals
+    from rt_decoder.replay.plan import ReplayOptions
     from rt_decoder.replay.replay import replay as stream
 
-    waiting = "; waiting for consumers" if wait else ""
+    options = ReplayOptions(**how)
+    waiting = "; waiting for consumers" if options.wait else ""
     with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
         show_lines(f"streaming {name!r} and '{name}-markers'{waiting}, Ctrl-C ends")
         return stream(
-            recording, markers, name=name, source_id=f"{name}-{uuid4().hex[:12]}", speed=speed,
-            wait_for_consumers=wait, should_stop=should_stop,
-            progress=lambda n_samples: progress(n_samples / len(recording.data)), **faults,
+            recording, markers, options, name=name, source_id=f"{name}-{uuid4().hex[:12]}",
+            should_stop=should_stop,
+            progress=lambda n_samples: progress(n_samples / len(recording.data)),
         )  # fmt: skip
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, NoReturn
 
 import typer
 
-__all__ = ["app_of", "progress_bar", "run_app", "show_json", "show_lines"]
+__all__ = ["app_of", "progress_bar", "run_app", "show_json", "show_lines", "stop_on_signals"]
 
 # typer carries its own copy of click in some versions and imports click in others
 _ClickException: type[Exception] = next(
@@ -76,3 +80,19 @@ def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda share: bar.update(task, completed=share)
+
+
+@contextmanager
+def stop_on_signals(seconds: float = 0.0) -> Iterator[Callable[[], bool]]:
+    """Give a function that is true once Ctrl-C or SIGTERM came, or `seconds` (if not 0) are over."""
+    asked = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: asked.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    end = monotonic() + seconds if seconds else math.inf
+    try:
+        yield lambda: asked.is_set() or monotonic() >= end
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
