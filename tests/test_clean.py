@@ -242,7 +242,7 @@ def test_what_was_lost_and_came_back_goes_on_after_it(recording: Recording, tmp_
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--without", "eyes"), 2, "need --without all or stages among"),
+        (("--without", "eyes"), 2, "'--without': need all or stages among"),
         (("-o", "cleaned.edf"), 1, "need a file named .fif, got cleaned.edf"),
         (("--model", "none.rtd.safetensors"), 1, "no model file none.rtd.safetensors"),
         (("-o", "nowhere/cleaned.fif"), 1, "need a folder nowhere"),

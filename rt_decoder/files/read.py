@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rt_decoder.files.csv_file import read_csv
+from rt_decoder.files.events import markers_from_events, read_events
 from rt_decoder.files.mne_file import read_mne
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.xdf import read_xdf
+from rt_decoder.signal import Marker
 from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 
-__all__ = ["read_recording"]
+__all__ = ["read_marked", "read_recording"]
 
 
 def read_recording(
@@ -66,3 +70,35 @@ def read_recording(
     if suffix == ".csv":
         return read_csv(path, channels, units, chosen)
     return read_mne(path, channels, units, chosen)
+
+
+def read_marked(
+    path: str | Path, events: str | Path | None = None, label: str = "", **reading: Any
+) -> tuple[Recording, Sequence[Marker]]:
+    """Read a recording, and the markers of its events table; its own where there is none.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_recording`.
+    events : path or None
+        Events table; see `events.read_events`.
+    label : str
+        Column of it that holds the items; by default ``word``, else ``trial_type``.
+    reading : Any
+        What else `read_recording` takes.
+
+    Returns
+    -------
+    recording : Recording
+    markers : sequence of Marker
+
+    Raises
+    ------
+    OSError, ValueError, ImportError
+        As `read_recording` and `events.read_events`.
+    """
+    recording = read_recording(path, **reading)
+    if events is None:
+        return recording, recording.markers
+    return recording, markers_from_events(read_events(events, column=label or None), recording)
