@@ -139,14 +139,15 @@ def _decode_live(
     model: Model, recording: Path, name: str, say: Callable[[str], None]
 ) -> tuple[list[str], list[np.ndarray], dict[str, Any]]:
     """Labels and cosines of every event readout, and the session's footer."""
-    from rt_decoder.commands.run import LiveOptions, open_session, readout_text, stop_on_signals
+    from rt_decoder.commands.console import stop_on_signals
+    from rt_decoder.commands.run import RunOptions, open_session, readout_text
 
     command = [sys.executable, "-m", "rt_decoder", "replay", str(recording), "--name", name]
     labels: list[str] = []
     cosines: list[np.ndarray] = []
     with contextlib.ExitStack() as stack:
         sender = stack.enter_context(_running(command))
-        options = LiveOptions(
+        options = RunOptions(
             selection={"name": name}, markers=f"{name}-markers", timeout=60.0, until_lost=True
         )
         should_stop = stack.enter_context(stop_on_signals())

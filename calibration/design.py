@@ -15,6 +15,7 @@ import numpy as np
 from calibration.events import Event, LabelledRecording
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import features_of_recording
 from rt_decoder.signal import (
@@ -255,7 +256,7 @@ def build_design(
         events = session.by_marker()
         n_found = 0
         for marker, features in features_of_recording(
-            model, recording, words, session.rules, progress=report
+            model, recording, words, PipelineOptions(session.rules), progress=report
         ):
             event = events.get((marker.label, marker.time), Event())
             n_found += 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rt_decoder.decoder import Decoder
     from rt_decoder.files.model_file import ModelCorrupt, load_model, save_model
     from rt_decoder.model import Model
-    from rt_decoder.pipeline import Pipeline
+    from rt_decoder.pipeline import Pipeline, PipelineOptions
     from rt_decoder.recorded import decode_recording
     from rt_decoder.signal import (
         Chunk,
@@ -41,6 +41,7 @@ _HOME = {
     "ModelCorrupt": "files.model_file",
     "ModelMismatch": "signal",
     "Pipeline": "pipeline",
+    "PipelineOptions": "pipeline",
     "Readout": "signal",
     "Reason": "signal",
     "SignalInfo": "signal",

@@ -6,16 +6,15 @@ implementation of the path. It knows nothing of LSL, logs or files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rt_decoder.model import Model
-from rt_decoder.pipeline import Pipeline
+from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
 from rt_decoder.timing.align import Align, rate_factor
-from rt_decoder.timing.markers import MarkerRules
 from rt_decoder.timing.timebase import Decision
 
 if TYPE_CHECKING:
@@ -37,14 +36,10 @@ class Decoder:
         What was fitted.
     have : SignalInfo
         What the source offers.
-    rules : MarkerRules
-        How markers become items.
-    continuous : bool
-        Read out at every hop instead of at markers.
+    options : PipelineOptions
+        How markers become items, which stages are left out, and whether every hop is read out.
     clock : callable or None
         LSL clock for live latencies; None offline.
-    without : collection of str
-        Cleaning stages to leave out.
 
     Raises
     ------
@@ -56,20 +51,12 @@ class Decoder:
         self,
         model: Model,
         have: SignalInfo,
-        rules: MarkerRules = MarkerRules(),  # noqa: B008  (immutable)
+        options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
         *,
-        continuous: bool = False,
         clock: Callable[[], float] | None = None,
-        without: Collection[str] = (),
     ) -> None:
-        self.pipeline = Pipeline(
-            model,
-            factor=rate_factor(have.sfreq, model.info.sfreq),
-            continuous=continuous,
-            marker_wait=rules.wait,
-            clock=clock,
-            without=without,
-        )
+        factor, rules = rate_factor(have.sfreq, model.info.sfreq), options.rules
+        self.pipeline = Pipeline(model, options, factor=factor, clock=clock)
         window_s = self.pipeline.ring.capacity / model.info.sfreq
         self.align = Align(have, model.info, rules, model.optional, history=window_s + rules.wait)
         self._n_piece = max(1, round(_PIECE * have.sfreq))

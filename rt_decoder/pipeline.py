@@ -8,9 +8,9 @@ every hop (continuous).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,8 +35,9 @@ from rt_decoder.signal import (
     reason_names,
 )
 from rt_decoder.timing.framing import Framer
+from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "PipelineOptions"]
 
 
 _SETTLING = FLAGS(Reason.SETTLING)
@@ -81,6 +82,32 @@ def _window(model: Model, info: SignalInfo) -> FeatureWindow:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """How a stream is decoded, whatever it comes from.
+
+    Parameters
+    ----------
+    rules : MarkerRules
+        How markers become items.
+    continuous : bool or None
+        Read out at every hop, too. None: not yet decided, and no to the pipeline; the commands
+        decide it by whether markers will come.
+    without : collection of str
+        Cleaning stages to leave out, of `CLEANING`.
+    """
+
+    rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
+    continuous: bool | None = None
+    without: Collection[str] = ()
+
+    def named(self, names: Mapping[str, str]) -> Self:
+        """Give the options with `names`, label to item, where they hold none of their own."""
+        if self.rules.names is not None:
+            return self
+        return replace(self, rules=self.rules._replace(names=dict(names)))
+
+
 class Pipeline:
     """Decode a stream with a model.
 
@@ -88,33 +115,32 @@ class Pipeline:
     ----------
     model : Model
         What was fitted. Without a map the pipeline yields features only.
+    options : PipelineOptions
+        How; of its `rules` only the time that a marker may come late.
     factor : int
         The stream runs at this many times the model's rate and is decimated first.
-    continuous : bool
-        Read out at every hop instead of at markers.
-    marker_wait : float
-        Seconds that a marker may arrive after its window is full.
-    without : collection of str
-        Cleaning stages to leave out, of `CLEANING`.
     clock : callable or None
         Gives the time in s on the clock of `Chunk.times`; None (offline) leaves latencies NaN.
+
+    Raises
+    ------
+    ValueError
+        If a stage is to be left out that there is not.
     """
 
     def __init__(
         self,
         model: Model,
+        options: PipelineOptions = PipelineOptions(),
         *,
         factor: int = 1,
-        continuous: bool = False,
-        marker_wait: float = 2.0,
         clock: Callable[[], float] | None = None,
-        without: Collection[str] = (),
     ) -> None:
         recipe = model.recipe
         info = model.info
         self.model = model
-        self.continuous = continuous
-        self.without = frozenset(without)
+        self.continuous = bool(options.continuous)
+        self.without = frozenset(options.without)
         if unknown := self.without - set(CLEANING):
             raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")
         self.budget_ms = float(recipe["readout"]["budget_ms"])
@@ -124,7 +150,7 @@ class Pipeline:
         fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
         self.framer = Framer(fast, model.n_hop * factor)
-        self.stages = _stages(model, fast, factor, without)
+        self.stages = _stages(model, fast, factor, self.without)
         out = list(self.stages.values())[-1].info
         self.n_picks = model.n_picks
         if "bank" not in self.stages:
@@ -134,7 +160,7 @@ class Pipeline:
         span = self.window.last - min(self.window.first, 0)
         # a window before its onset waits for it: when the marker came may not tell
         self._due_after = max(self.window.last, 2)
-        capacity = span + model.n_hop + math.ceil(marker_wait * info.sfreq)
+        capacity = span + model.n_hop + math.ceil(options.rules.wait * info.sfreq)
         self.ring = Ring(capacity, out.n_channels)
         self.map: LinearMap | None = None
         if model.has_map:
@@ -156,7 +182,7 @@ class Pipeline:
         self._hop_time = math.nan
         self._settled = 0  # index from which samples are settled after a gap
         self._missed: list[tuple[Marker, str]] = []
-        self.on_clean: Callable[[Chunk], None] | None = None  # takes each hop once it is cleaned
+        self._on_clean: Callable[[Chunk], None] | None = None
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout, until the next
 
     @property
@@ -168,6 +194,10 @@ class Pipeline:
     def settling(self) -> float:
         """Time in s for which samples after a gap are flagged."""
         return sum(stage.settling for stage in self.stages.values())
+
+    def tap(self, take: Callable[[Chunk], None] | None) -> None:
+        """Hand each hop to `take` once it is cleaned; its arrays are valid until the next one."""
+        self._on_clean = take
 
     @property
     def n_pending(self) -> int:
@@ -214,8 +244,8 @@ class Pipeline:
             self.ring.write(hop.data[:, : self.ring.n_channels], flags)
             self.stopwatch.lap("ring")
             yield from self._due()
-            if self.on_clean is not None:
-                self.on_clean(cleaned._replace(flags=flags))
+            if self._on_clean is not None:
+                self._on_clean(cleaned._replace(flags=flags))
 
     def run_until(self, name: str, chunk: Chunk) -> Iterator[Chunk]:
         """Yield hops as they leave the stage `name`; calibration fits the next stage on them."""
@@ -318,12 +348,12 @@ class Pipeline:
         channel_flags = np.zeros((length, info.n_channels), FLAGS)
         times = np.arange(length) / (info.sfreq * factor)
         noise = 1e-6 * np.random.default_rng(0).standard_normal((length, info.n_channels))
-        on_clean, self.on_clean = self.on_clean, None  # noise is nobody's signal
+        on_clean, self._on_clean = self._on_clean, None  # noise is nobody's signal
         self.mark(Marker("", 0.0, -self.window.first * factor))
         for _, marker, features in self.push_features(Chunk(noise, times, 0, flags, channel_flags)):
             if self.map is not None:
                 self._read_out("event", marker, features)
-        self.on_clean = on_clean
+        self._on_clean = on_clean
         self.reset()
 
     def restart(self) -> None:

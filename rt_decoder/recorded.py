@@ -17,8 +17,8 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import MarkerCame, Restart, Skip, Start
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, Readout
-from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["decode_recording", "features_of_recording", "hops_of_recording", "recorded_start"]
 
@@ -103,22 +103,33 @@ def decode_recording(
     model: Model,
     recording: Recording,
     markers: Sequence[Marker],
-    rules: MarkerRules = MarkerRules(),  # noqa: B008  (immutable)
+    options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
     *,
     chunk: int = 64,
-    continuous: bool = False,
     decoder: Decoder | None = None,
 ) -> Iterator[Readout]:
     """Decode a recording with the live pipeline, as fast as it goes.
 
     Parameters
     ----------
+    model : Model
+        With a map.
+    recording : Recording
+        What to decode; what its session skipped is skipped.
+    markers : sequence of Marker
+        When the words came, such as the recording's own.
+    options : PipelineOptions
+        How it is decoded.
     chunk : int
         Samples a push; changes nothing in the readouts.
     decoder : Decoder or None
-        To read its counters afterwards; made here if None.
+        To read its counters afterwards; made here of the `options` if None.
+
+    Yields
+    ------
+    Readout
     """
-    decoder = decoder or Decoder(model, recording.info, rules, continuous=continuous)
+    decoder = decoder or Decoder(model, recording.info, options)
     for piece in _feed(decoder, recording, markers, chunk):
         yield from decoder.push(*piece)
 
@@ -135,12 +146,32 @@ def features_of_recording(
     model: Model,
     recording: Recording,
     markers: Sequence[Marker],
-    rules: MarkerRules = MarkerRules(),  # noqa: B008  (immutable)
+    options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
     *,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[tuple[Marker, Features]]:
-    """Yield (marker, features) of each event, through the same stages as a live stream."""
-    decoder = Decoder(model, recording.info, rules)
+    """Yield (marker, features) of each event, through the same stages as a live stream.
+
+    Parameters
+    ----------
+    model : Model
+        It needs no map.
+    recording : Recording
+        What to run through the stages.
+    markers : sequence of Marker
+        When the words came; empty where a trigger channel says it.
+    options : PipelineOptions
+        How it is decoded.
+    progress : callable or None
+        Takes the share done.
+
+    Yields
+    ------
+    marker : Marker
+    features : Features
+        With `values` (n_features,) of its own.
+    """
+    decoder = Decoder(model, recording.info, options)
     done = 0
     for piece in _feed(decoder, recording, markers, 1024):
         for _, marker, features in decoder.push_features(*piece):

@@ -39,6 +39,7 @@ from calibration.nulls import permutation_p
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import decode_recording
 from rt_decoder.sinks.log import readout_line
@@ -264,8 +265,8 @@ def tail(n_correct: int, n_trials: int, chance: float) -> float:
 def offline(model: Path, recording: Recording) -> list[tuple[Any, ...]]:
     """Decode the recording without a stream; returns its `facts`."""
     fitted = load_model(model)
-    rules = MarkerRules(names=fitted.recipe["target"]["names"])
-    found = decode_recording(fitted, recording, recording.markers, rules)
+    options = PipelineOptions().named(fitted.recipe["target"]["names"])
+    found = decode_recording(fitted, recording, recording.markers, options)
     return facts([readout_line(readout) for readout in found])
 
 

@@ -17,6 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.live.options import Sinks
+from rt_decoder.pipeline import PipelineOptions
+from rt_decoder.replay.plan import ReplayOptions
+
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
@@ -129,7 +133,8 @@ class Tap:
         self.samples: list[tuple[int, int, float, float, np.ndarray]] = []
         self.flagged: dict[tuple[int, int], bool] = {}
         self.readouts: list[tuple[int, Readout]] = []
-        session.on_readout = lambda readout: self.readouts.append((self.epoch, readout))
+        take = lambda readout: self.readouts.append((self.epoch, readout))  # noqa: E731
+        session.attach(replace(session.sinks, on_readout=take))
         pipeline, ring = session.decoder.pipeline, session.decoder.pipeline.ring
         push, restart, write = pipeline.push, pipeline.restart, ring.write
 
@@ -204,9 +209,14 @@ class Senders:
     ) -> None:
         try:
             self.sent[source_id] = replay(
-                recording, name=source_id, source_id=source_id, chunk=chunk, faults=faults, seed=1,
-                begin=self._start, linger=1.0, should_stop=self._over.is_set,
-            )  # fmt: skip
+                recording,
+                options=ReplayOptions(
+                    chunk=chunk, faults=faults, seed=1, begin=self._start, linger=1.0
+                ),
+                name=source_id,
+                source_id=source_id,
+                should_stop=self._over.is_set,
+            )
         except BaseException:
             self._together.abort()  # so that the others do not wait for this one
             raise
@@ -286,7 +296,7 @@ def _decode(
     log, record = JsonlLog(folder / "log.jsonl"), Recorder(
         folder / "record.xdf", source.info, source.name, streams.marker_name
     )  # fmt: skip
-    session = Session(model, source, markers=markers, log=log, recorder=record)
+    session = Session(model, source, markers=markers, sinks=Sinks(log=log, recorder=record))
     tap = Tap(session)
     session.source = TappedSource(source, tap.rows)
     session.streams = TappedStreams(streams, tap.rows)
@@ -378,7 +388,8 @@ def _same_from_record(model: Model, tap: Tap, folder: Path) -> bool:
     started = recorded_start(record)
     if started is None:
         return False
-    decoder = Decoder(model, record.info, started.rules, continuous=started.continuous)
+    options = PipelineOptions(started.rules, started.continuous)
+    decoder = Decoder(model, record.info, options)
     again = decode_recording(model, record, record.markers, chunk=7, decoder=decoder)
     return timeless(list(again)) == timeless([readout for _, readout in tap.readouts])
 

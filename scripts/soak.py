@@ -133,6 +133,7 @@ class Sender:
 def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from soak_sender import NUMBER, make_recording
 
+    from rt_decoder.live.options import Sinks
     from rt_decoder.live.session import Session
     from rt_decoder.sinks.log import JsonlLog
     from rt_decoder.sinks.record import Recorder
@@ -152,7 +153,7 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         source, markers = streams.samples(), streams.markers()
         log = JsonlLog(folder / "log.jsonl")
         recorder = Recorder(folder / "record.xdf", source.info, source.name)
-        session = Session(model, source, markers=markers, log=log, recorder=recorder)
+        session = Session(model, source, markers=markers, sinks=Sinks(log=log, recorder=recorder))
         counts = Counts(session, number)
         watch = Watch(session, counts, args.interval)
         try:

@@ -122,16 +122,15 @@ class Ran(NamedTuple):
 
 def command_line(*arguments: str | Path, program: str = "rt_decoder") -> list[str]:
     """A command of `rt-decoder`, or of `rt-calibrate`, for `subprocess`."""
-    start = ["-m", "rt_decoder"]
-    if program == "calibration":
-        start = ["-c", "from calibration.cli import main; main()"]
-    return [sys.executable, *start, *map(str, arguments)]
+    return [sys.executable, "-m", program, *map(str, arguments)]
 
 
-def start(*arguments: str | Path, **kwargs: Any) -> subprocess.Popen[str]:
-    """A command of `rt-decoder` in a process of its own."""
+def start(
+    *arguments: str | Path, program: str = "rt_decoder", **kwargs: Any
+) -> subprocess.Popen[str]:
+    """A command of a program in a process of its own."""
     return subprocess.Popen(
-        command_line(*arguments),
+        command_line(*arguments, program=program),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

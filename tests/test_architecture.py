@@ -83,7 +83,7 @@ BROKEN = {
         "the live side reaches calibration",
     ),
     "calibration by name, at once": (
-        "commands/cli.py", "import_module('calibration')", "the live side reaches calibration"
+        "commands/simulated.py", "import_module('calibration')", "the live side reaches calibration"
     ),
     "a private name": (
         "timing/align.py", "from rt_decoder.kernels.sos import _step",
@@ -162,7 +162,7 @@ def test_what_keeps_the_rules_is_let_alone(tmp_path):
         ),
         "cleaning/qrs.py": "",
         "cleaning/heartbeat.py": "from rt_decoder.cleaning.qrs import find_beats",
-        "commands/cli.py": "def f():\n    import_module(f'calibration.{name}')\n"
+        "commands/simulated.py": "def f():\n    import_module(f'calibration.{name}')\n"
         "    import_module('calibration.fit')",
         "decoder.py": "import rt_decoder.timing.align",
     }

@@ -14,7 +14,9 @@ from pylsl import local_clock
 
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.read import read_recording
+from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker, Readout, StreamLost
 from rt_decoder.sinks.log import JsonlLog
@@ -91,17 +93,16 @@ def decode(
     answers: list[Readout] = []
     events: list[dict[str, Any]] = []
     recorder = Recorder(tmp_path / "record.xdf", source.info, source.name, markers.name)
-    session = Session(
-        model, source, markers=markers, rules=MarkerRules(wait=30.0), recorder=recorder,
-        on_readout=answers.append, on_event=events.append, skip=skip, until_lost=True,
-    )  # fmt: skip
+    sinks = Sinks(recorder=recorder, on_readout=answers.append, on_event=events.append)
+    options = LiveOptions(MarkerRules(wait=30.0), skip=skip, until_lost=True)
+    session = Session(model, source, options, markers=markers, sinks=sinks)
     session.run(lambda: False)
     recorder.close()
     record = read_recording(tmp_path / "record.xdf")
     started = recorded_start(record)
     assert started is not None
     for chunk in (1, 64, 5000):
-        decoder = Decoder(model, record.info, started.rules)
+        decoder = Decoder(model, record.info, PipelineOptions(started.rules))
         again = list(decode_recording(model, record, record.markers, chunk=chunk, decoder=decoder))
         assert timeless(again) == timeless(answers)
     return session, answers, events
@@ -196,9 +197,8 @@ def test_a_consumer_that_stands_still_for_five_seconds(
         if len(answers) == 3:
             time.sleep(5.0)  # what the test is about: a consumer that blocks the loop
 
-    session = Session(
-        model, source, markers=markers, on_readout=slow, recorder=recorder, log=log, skip=skip
-    )
+    sinks = Sinks(on_readout=slow, recorder=recorder, log=log)
+    session = Session(model, source, LiveOptions(skip=skip), markers=markers, sinks=sinks)
     deadline = time.monotonic() + 40.0
     session.run(
         lambda: (
@@ -227,6 +227,6 @@ def test_a_consumer_that_stands_still_for_five_seconds(
     record = read_recording(tmp_path / "record.xdf")
     started = recorded_start(record)
     assert started is not None
-    decoder = Decoder(model, record.info, started.rules)
+    decoder = Decoder(model, record.info, PipelineOptions(started.rules))
     again = list(decode_recording(model, record, record.markers, chunk=33, decoder=decoder))
     assert timeless(again) == timeless(answers)

@@ -345,3 +345,25 @@ def test_live_refuses(name: str, refused: Callable[..., str], source_id: str) ->
             arguments += [flag, value]
     assert why in refused(*arguments)
     del outlet
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize("wrong", ["stream", "model"])
+def test_what_a_session_would_replace_stays(
+    inputs: Path, tmp_path: Path, source_id: str, capsys, wrong: str
+) -> None:
+    """A stream or a model that is refused leaves yesterday's log and record as they were."""
+    info = small_recording(seconds=3.0).info
+    outlet = data_outlet(source_id, info.pick([0, 1]) if wrong == "stream" else info, source_id)
+    log, record = tmp_path / "log.jsonl", tmp_path / "r.xdf"
+    for path in (log, record):
+        path.write_text("yesterday's\n")
+    model = "model" if wrong == "stream" else "mapless"
+    ran = call(
+        capsys, "run", "--model", inputs / f"{model}.safetensors", "--source-id", source_id,
+        "--log", log, "--record", record,
+    )  # fmt: skip
+    sentence(ran)
+    assert [path.read_text() for path in (log, record)] == ["yesterday's\n"] * 2
+    assert sorted(tmp_path.iterdir()) == [log, record]
+    del outlet

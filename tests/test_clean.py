@@ -18,14 +18,16 @@ from calibration.demo import save_recording
 from calibration.design import draft_model
 from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.commands.clean import clean_file
-from rt_decoder.commands.run import LiveOptions, open_session
+from rt_decoder.commands.run import RunOptions, open_session
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import Restart
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import STAGES
 from rt_decoder.recorded import decode_recording, hops_of_recording
+from rt_decoder.replay.plan import ReplayOptions
 from rt_decoder.replay.replay import replay
 from rt_decoder.signal import CORRECTED, FLAGS, Chunk, Reason, SignalInfo
 from rt_decoder.sinks.clean_outlet import CleanOutlet
@@ -72,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, recording: Recording) -> Pa
 
 def through(model: Model, recording: Recording, without: tuple[str, ...] = ()) -> np.ndarray:
     """What leaves the last stage, (n, c) of the contract, by a way of its own."""
-    decoder = Decoder(model, recording.info, without=without)
+    decoder = Decoder(model, recording.info, PipelineOptions(without=without))
     hops = hops_of_recording(decoder, recording, (), list(decoder.pipeline.stages)[-1])
     return np.concatenate([hop.data.copy() for hop in hops])
 
@@ -240,7 +242,7 @@ def test_what_was_lost_and_came_back_goes_on_after_it(recording: Recording, tmp_
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--without", "eyes"), 2, "need --without all or stages among"),
+        (("--without", "eyes"), 2, "'--without': need all or stages among"),
         (("-o", "cleaned.edf"), 1, "need a file named .fif, got cleaned.edf"),
         (("--model", "none.rtd.safetensors"), 1, "no model file none.rtd.safetensors"),
         (("-o", "nowhere/cleaned.fif"), 1, "need a folder nowhere"),
@@ -372,14 +374,16 @@ def test_the_cleaned_stream_is_what_clean_writes(
     broken[1500:1520] = np.nan  # more channels than can be repaired
     sent = replace(recording, data=broken)
     names = [f"{source_id}-{what}" for what in ("raw", "cleaned")]
-    options = LiveOptions(
+    options = RunOptions(
         selection={"name": names[0]}, clean_outlet=names[1], until_lost=True, continuous=False
     )
     replayed: list[Any] = []
 
     def send() -> None:
         replayed.append(
-            replay(sent, (), name=names[0], source_id=source_id, speed=20.0, linger=0.2)
+            replay(
+                sent, (), ReplayOptions(speed=20.0, linger=0.2), name=names[0], source_id=source_id
+            )
         )
 
     sender = threading.Thread(target=send)

@@ -19,6 +19,7 @@ from rt_decoder.commands.convert import convert
 from rt_decoder.files.decisions import Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.record import Recorder
@@ -166,7 +167,8 @@ def test_a_session_record_stays_one(tmp_path: Path) -> None:
     assert (after.markers, after.decisions) == (before.markers, before.decisions)
     model = random_model(recording, small_recipe())
     decoded = [
-        timeless(list(decode_recording(model, r, r.markers, rules))) for r in (before, after)
+        timeless(list(decode_recording(model, r, r.markers, PipelineOptions(rules))))
+        for r in (before, after)
     ]
     assert len(decoded[0]) > 5
     assert decoded[0] == decoded[1]

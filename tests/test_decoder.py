@@ -8,6 +8,7 @@ import pytest
 from calibration.design import draft_model
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.read import read_recording
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import features_of_recording
 from tests.test_xdf import REAL
@@ -32,7 +33,7 @@ def test_real_xdf_file_runs_through_the_live_stages(data_dir, name):
     found = list(features_of_recording(model, recording, recording.markers))
     assert all(np.isfinite(features.values).all() for _, features in found)
 
-    decoder = Decoder(model, recording.info, continuous=True)
+    decoder = Decoder(model, recording.info, PipelineOptions(continuous=True))
     n_hops = sum(1 for _ in decoder.push_features(recording.data, recording.times))
     n_window = decoder.pipeline.window.last
     assert n_hops == len(recording.stamps) // model.n_hop - -(-n_window // model.n_hop) + 1

@@ -23,6 +23,7 @@ from calibration.demo import save_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.replay.fault_plan import Schedule, corrupt, lives, schedule
 from rt_decoder.replay.faults import Fault, parse_faults
+from rt_decoder.replay.plan import ReplayOptions
 from rt_decoder.replay.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost, match_channels
 from rt_decoder.sources.lsl.find import resolve
@@ -301,8 +302,8 @@ class Reader:
         self._thread = threading.Thread(
             target=lambda: self.results.append(
                 replay(
-                    recording, name="faulty", source_id=source_id, faults=parse_faults(spec),
-                    should_stop=self.stop.is_set, **kwargs,
+                    recording, options=ReplayOptions(faults=parse_faults(spec), **kwargs),
+                    name="faulty", source_id=source_id, should_stop=self.stop.is_set,
                 )
             )
         )  # fmt: skip
@@ -473,9 +474,10 @@ def test_bad_calls(source_id: str) -> None:
     recording = make_recording(1.0)
     call: dict[str, Any] = {"name": "faulty", "source_id": source_id}
     with pytest.raises(ValueError, match="within the recording"):
-        replay(recording, faults=parse_faults("loss=1s@8"), **call)
+        replay(recording, options=ReplayOptions(faults=parse_faults("loss=1s@8")), **call)
+    hang = ReplayOptions(faults=parse_faults("hang=1s@0"), wait=0.05)
     with pytest.raises(TimeoutError, match="need a consumer of stream 'faulty'"):
-        replay(recording, faults=parse_faults("hang=1s@0"), wait_for_consumers=0.05, **call)
+        replay(recording, options=hang, **call)
     assert processes_of(source_id) == []
 
 

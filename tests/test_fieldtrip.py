@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pylsl import local_clock
 
-from rt_decoder.commands.run import LiveOptions, open_session
+from rt_decoder.commands.run import RunOptions, open_session
 from rt_decoder.signal import Marker, ModelMismatch, SignalInfo, StreamLost
 from rt_decoder.sources.fieldtrip import source as fieldtrip
 from rt_decoder.sources.fieldtrip.source import FieldTripSource, parse_address
@@ -464,7 +464,7 @@ def test_a_session_survives_a_new_measurement():
 
         begin(250.0, np.arange(len(names)))
         seen: list[int] = []
-        options = LiveOptions(
+        options = RunOptions(
             fieldtrip=server.address, markers="all", units="microvolts", timeout=5.0
         )
         stack = ExitStack()

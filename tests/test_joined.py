@@ -16,7 +16,9 @@ from pylsl import local_clock
 from rt_decoder.channels import same_layout
 from rt_decoder.files.read import read_recording
 from rt_decoder.kernels.join import join, join_state
+from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import FLAGS, Readout, Reason, SignalInfo, StreamLost
 from rt_decoder.sinks.outlets import data_outlet
@@ -609,9 +611,8 @@ def test_a_record_decodes_to_what_was_read_out_live(source_id: str, tmp_path: Pa
     path = tmp_path / "record.xdf"
     record = Recorder(path, source.info, source.name, "")
     answers: list[Readout] = []
-    session = Session(
-        model, source, continuous=True, recorder=record, on_readout=answers.append
-    )  # fmt: skip
+    sinks = Sinks(recorder=record, on_readout=answers.append)
+    session = Session(model, source, LiveOptions(continuous=True), sinks=sinks)
     stop = threading.Event()
     thread = threading.Thread(target=session.run, args=(stop.is_set,))
     thread.start()
@@ -649,7 +650,8 @@ def test_a_record_decodes_to_what_was_read_out_live(source_id: str, tmp_path: Pa
     assert 0.8 * 250 < missing[1600:].sum() < 8 * 250
     assert not missing[3350:].any()
     for chunk in (1, 64):
-        again = list(decode_recording(model, back, (), chunk=chunk, continuous=True))
+        options = PipelineOptions(continuous=True)
+        again = list(decode_recording(model, back, (), options, chunk=chunk))
         assert timeless(again) == timeless(answers)
     raw = read_recording(path, stream=f"{source_id}-belt")  # what was read, as it came
     assert raw.info.sfreq == 100.0

@@ -9,6 +9,7 @@ import pytest
 
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.timing.markers import MarkerRules
@@ -80,7 +81,7 @@ def play(decoder: Decoder, schedule: Schedule) -> tuple[dict[str, int], dict[str
 def decoder() -> Decoder:
     model = Model(INFO, RECIPE.to_dict(), np.zeros((0, 6)), np.ones(2))
     assert model.n_hop == N_HOP
-    return Decoder(model, INFO, MarkerRules(wait=WAIT))
+    return Decoder(model, INFO, PipelineOptions(MarkerRules(wait=WAIT)))
 
 
 def check(decoder: Decoder, seed: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 from rt_decoder.timing.markers import TriggerReader, trigger_markers
 
 codes = st.lists(st.sampled_from([0, 0, 0, 1, 2, 255, 256, 65281]), max_size=40)
@@ -62,3 +63,22 @@ def test_reset_forgets_the_code():
     reader.process(np.array([0.0]), np.zeros(1), 0)
     reader.reset()
     assert reader.process(np.array([4.0]), np.zeros(1), 0) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "stream", "trigger"),
+    [
+        ("words", "words", ""), ("channel:STI 014", "", "STI 014"), ("channel:a:b", "", "a:b"),
+        ("Channel:x", "Channel:x", ""), ("", "", ""), (None, "", ""),
+    ],
+)  # fmt: skip
+def test_a_choice_is_a_stream_or_a_channel(text, stream, trigger):
+    chosen = parse_markers(text)
+    assert chosen == MarkerChoice(stream, trigger)
+    assert bool(chosen) == bool(text)
+    assert parse_markers(chosen) is chosen
+
+
+def test_a_channel_has_a_name():
+    with pytest.raises(ValueError, match="channel:NAME"):
+        parse_markers("channel:")

@@ -15,7 +15,7 @@ from calibration.demo import save_recording
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.model_file import save_model
 from rt_decoder.files.recording import Recording
-from rt_decoder.pipeline import Pipeline
+from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recipe import STAGES
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import BAD, CORRECTED, Chunk, Readout, Reason
@@ -32,10 +32,12 @@ def seen(recording: Recording, **kwargs: Any) -> tuple[list[Readout], dict[str, 
     """Readouts, and what every hop was when it was cleaned."""
     chunk = kwargs.pop("chunk", 64)
     model, _ = fitted()
-    decoder = Decoder(model, recording.info, **kwargs)
+    decoder = Decoder(model, recording.info, PipelineOptions(**kwargs))
     hops: list[Chunk] = []
-    decoder.pipeline.on_clean = lambda hop: hops.append(
-        hop._replace(**{name: np.array(getattr(hop, name)) for name in ARRAYS})
+    decoder.pipeline.tap(
+        lambda hop: hops.append(
+            hop._replace(**{name: np.array(getattr(hop, name)) for name in ARRAYS})
+        )
     )
     markers = recording.markers
     answers = list(decode_recording(model, recording, markers, chunk=chunk, decoder=decoder))

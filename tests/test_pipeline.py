@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from scipy import signal
 
 from rt_decoder.cleaning.filter_design import design_anti_alias
+from rt_decoder.live.options import LiveOptions
 from rt_decoder.model import Model
-from rt_decoder.pipeline import Pipeline
+from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.signal import FLAGS, Chunk, Marker, Readout, Reason
+from rt_decoder.timing.markers import MarkerRules
 from tests.contract import copy, cut
 from tests.small import random_model, small_recipe, small_recording, timeless
 
@@ -29,6 +32,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         "filter": {"h_freq": 0.0},
     },
 }
+CONTINUOUS = PipelineOptions(continuous=True)
+
+
+def waiting(seconds: float) -> PipelineOptions:
+    return PipelineOptions(MarkerRules(wait=seconds))
 
 
 def chunk_of(data: np.ndarray, sfreq: float) -> Chunk:
@@ -105,7 +113,7 @@ def check(readout: Readout, model: Model, ring: np.ndarray) -> None:
 def test_the_path_is_what_its_description_says(name: str, continuous: bool) -> None:
     model = random_model(RECORDING, small_recipe(**RECIPES[name]))
     ring = stages(model, DATA)
-    pipeline = Pipeline(model, continuous=continuous)
+    pipeline = Pipeline(model, PipelineOptions(continuous=continuous))
     onsets = [] if continuous else [120, 500, 501, 501, 1111, 1750]
     markers = [Marker(f"m{i}", i / 250, i) for i in onsets]
     answers = decode(pipeline, markers[::-1], chunk_of(DATA, 250.0))
@@ -154,7 +162,7 @@ def test_a_faster_stream_is_decimated_and_its_onsets_wait_for_the_delay(factor: 
 
 def test_windows_that_were_never_whole_are_missed_and_told() -> None:
     recipe = small_recipe(features={"tmin": -0.4, "tmax": 0.4})
-    pipeline = Pipeline(random_model(RECORDING, recipe), marker_wait=1.0)
+    pipeline = Pipeline(random_model(RECORDING, recipe), waiting(1.0))
     chunk = chunk_of(DATA, 250.0)
     answers = decode(pipeline, [Marker("start", 0.2, 50), Marker("good", 4.0, 1000)], chunk)
     assert [a.label for a in answers] == ["good"]
@@ -211,7 +219,7 @@ def test_windows_over_a_long_gap_abstain_and_the_stages_are_reset() -> None:
 
 def test_a_gap_longer_than_the_ring_is_counted() -> None:
     model = random_model(RECORDING, small_recipe())
-    pipeline = Pipeline(model, marker_wait=0.5)
+    pipeline = Pipeline(model, waiting(0.5))
     first, second = cut(chunk_of(DATA, 250.0), [600])
     pipeline.mark(Marker("gone", 0.0, 590))
     pipeline.push(first)
@@ -225,7 +233,7 @@ def test_an_offset_leaves_nothing_behind_a_gap() -> None:
     model = random_model(RECORDING, small_recipe())
     outputs = []
     for offset in (0.0, 20e-3):
-        pipeline = Pipeline(model, marker_wait=60.0)
+        pipeline = Pipeline(model, waiting(60.0))
         before, _, after = cut(chunk_of(DATA + offset, 250.0), [600, 675])
         list(pipeline.push_features(before._replace(data=before.data - offset)))
         list(pipeline.push_features(after))
@@ -239,7 +247,7 @@ def test_after_settling_the_output_is_that_without_a_gap() -> None:
     pieces = list(cut(whole, [600, 675]))
     outputs = []
     for parts in ([whole], [pieces[0], pieces[2]]):
-        pipeline = Pipeline(model, marker_wait=60.0)
+        pipeline = Pipeline(model, waiting(60.0))
         for part in parts:
             list(pipeline.push_features(part))
         settled = 675 + int(np.ceil(pipeline.settling * 250.0))
@@ -256,7 +264,7 @@ def test_cuts_change_nothing_even_for_windows_before_the_onset(tmax: float) -> N
     onsets = [201, 400, 633, 1200]
 
     def answers(size: int) -> list[tuple[Any, ...]]:
-        pipeline, found = Pipeline(model, continuous=True), []
+        pipeline, found = Pipeline(model, CONTINUOUS), []
         for piece in cut(chunk, range(size, len(DATA), size)):
             stop = piece.index + len(piece.data)
             for onset in onsets:  # known with its next sample, as from a marker stream
@@ -273,7 +281,7 @@ def test_cuts_change_nothing_even_for_windows_before_the_onset(tmax: float) -> N
 
 def test_warm_up_and_reset_leave_no_trace() -> None:
     model = random_model(RECORDING, small_recipe())
-    fresh, used = Pipeline(model, continuous=True), Pipeline(model, continuous=True)
+    fresh, used = Pipeline(model, CONTINUOUS), Pipeline(model, CONTINUOUS)
     chunk = chunk_of(DATA, 250.0)
     used.warm_up()
     decode(used, [Marker("m", 0.4, 100)], chunk)
@@ -311,3 +319,16 @@ def test_run_until_gives_what_leaves_a_stage() -> None:
     with pytest.raises(ValueError, match="need a stage among guard, filter, rereference"):
         next(pipeline.run_until("reverb", chunk))
     assert Reason.GAP not in chunk.flags
+
+
+def test_names_of_the_model_come_where_there_are_none() -> None:
+    options = LiveOptions(MarkerRules(offset=0.1), without=("eye",), skip=True)
+    named = options.named({"1": "axe"})
+    assert named == replace(options, rules=MarkerRules(names={"1": "axe"}, offset=0.1))
+    assert named.named({"1": "bee"}) is named
+
+
+def test_a_stage_that_there_is_not_cannot_be_left_out() -> None:
+    model = random_model(RECORDING, small_recipe())
+    with pytest.raises(ValueError, match="need stages among muscle"):
+        Pipeline(model, PipelineOptions(without=("eyes",)))

@@ -21,11 +21,11 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import Dropped, MarkerCame, Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import Received
-from rt_decoder.timing.markers import MarkerRules
 from tests.lsl_loopback import wait_for
 from tests.small import random_model, small_recipe, small_recording, timeless
 from tests.test_sinks import INFO, Blocked, fill
@@ -201,9 +201,9 @@ def test_a_cut_record_decodes_to_what_was_read_out_up_to_there(tmp_path: Path) -
         stamps=np.delete(recording.stamps, np.s_[4000:4200]),
     )  # fmt: skip
     model = random_model(recording, small_recipe())
-    rules = MarkerRules(names=model.recipe["target"]["names"])
+    options = PipelineOptions().named(model.recipe["target"]["names"])
     path = tmp_path / "record.xdf"
-    readouts, n_at = live_session(path, recording, Decoder(model, recording.info, rules))
+    readouts, n_at = live_session(path, recording, Decoder(model, recording.info, options))
     assert len(readouts) >= 12
     content, live = path.read_bytes(), timeless(readouts)
     ends = list(chunks(content))
@@ -220,7 +220,7 @@ def test_a_cut_record_decodes_to_what_was_read_out_up_to_there(tmp_path: Path) -
         except ValueError:  # nothing but the beginning
             assert size < ends[12][0]
             continue
-        decoded = timeless(list(decode_recording(model, read, read.markers, rules)))
+        decoded = timeless(list(decode_recording(model, read, read.markers, options)))
         assert decoded == live[: n_at[len(read.data)]]
         counts.add(len(decoded))
     assert len(counts) > 6

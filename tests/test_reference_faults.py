@@ -19,7 +19,7 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.recording import Recording
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.model import Model
-from rt_decoder.pipeline import Pipeline
+from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recipe import STAGES
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout, Reason, SignalInfo
@@ -65,7 +65,7 @@ class Cleaned(NamedTuple):
 def cleaned(
     recording: Recording, model: Model, without: tuple[str, ...] = (), chunk: int = 1000
 ) -> Cleaned:
-    decoder = Decoder(model, recording.info, without=without)
+    decoder = Decoder(model, recording.info, PipelineOptions(without=without))
     stage = decoder.pipeline.stages.get("regressors")
     columns = [model.info.ch_names.index(name) for name in NAMES]
     parts: list[tuple[np.ndarray, ...]] = []
@@ -79,7 +79,7 @@ def cleaned(
         of_references = hop.channel_flags[:, columns]
         parts.append((hop.data[:, :N_CHANNELS].copy(), hop.flags.copy(), of_references, weights))
 
-    decoder.pipeline.on_clean = keep
+    decoder.pipeline.tap(keep)
     markers = recording.markers
     answers = list(decode_recording(model, recording, markers, chunk=chunk, decoder=decoder))
     data, flags, of_references, weights = zip(*parts, strict=True)

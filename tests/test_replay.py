@@ -14,6 +14,7 @@ from pylsl import local_clock
 
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.replay.plan import ReplayOptions
 from rt_decoder.replay.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost
 from rt_decoder.sources.lsl.find import resolve
@@ -41,14 +42,18 @@ def make_recording(n: int, sfreq: float, *, jitter: float = 0.0, gap_at: int = 0
 class Sender(threading.Thread):
     """`replay` in a thread; its result or its error is kept."""
 
-    def __init__(self, recording: Recording, source_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self, recording: Recording, source_id: str, *, markers: Any = None, progress: Any = None,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.stop = threading.Event()
         self.result: Replayed | None = None
         self.error: BaseException | None = None
         self._work = lambda: replay(
-            recording, name="rec", source_id=source_id, should_stop=self.stop.is_set, **kwargs
-        )
+            recording, markers, ReplayOptions(**kwargs), name="rec", source_id=source_id,
+            should_stop=self.stop.is_set, progress=progress,
+        )  # fmt: skip
 
     def run(self) -> None:
         try:
@@ -166,7 +171,7 @@ def test_without_markers_it_waits_for_the_data_only(source_id: str) -> None:
 
 def test_after_the_wait_a_consumer_of_the_data_is_enough(source_id: str) -> None:
     recording = make_recording(50, 250.0)
-    with sending(recording, source_id, wait_for_consumers=1.0) as sender:
+    with sending(recording, source_id, wait=1.0) as sender:
         data, _ = Reader(source_id, with_markers=False).until(50)
     np.testing.assert_array_equal(data, recording.data)
     assert sender.result is not None
@@ -175,7 +180,7 @@ def test_after_the_wait_a_consumer_of_the_data_is_enough(source_id: str) -> None
 def test_a_stream_without_consumers_times_out(source_id: str) -> None:
     recording = make_recording(50, 250.0)
     with pytest.raises(TimeoutError, match="need a consumer of stream 'rec'"):
-        replay(recording, name="rec", source_id=source_id, wait_for_consumers=0.05)
+        replay(recording, options=ReplayOptions(wait=0.05), name="rec", source_id=source_id)
     stopped = replay(recording, name="rec", source_id=source_id, should_stop=lambda: True)
     assert stopped[:2] == (0, 0)
 
@@ -210,7 +215,8 @@ def test_a_marker_follows_its_sample_at_once(source_id: str, monkeypatch) -> Non
     monkeypatch.setattr("rt_decoder.replay.replay.data_outlet", lambda *_: Outlet())
     monkeypatch.setattr("rt_decoder.replay.replay.marker_outlet", lambda *_: Outlet())
     recording = make_recording(6, 1000.0)
-    replay(recording, name="rec", source_id=source_id, chunk=4, linger=0.0)
+    options = ReplayOptions(chunk=4, linger=0.0)
+    replay(recording, options=options, name="rec", source_id=source_id)
     assert pushed == [0, "w0", 1, "w1", 2, 3, "w2", "w3", 4, 5, "w4"]
 
 
@@ -230,7 +236,7 @@ def test_it_closes_only_after_all_is_read(source_id: str) -> None:
 @pytest.mark.parametrize(("kwargs", "why"), [({"speed": 0.0}, "speed"), ({"chunk": 0}, "sample")])
 def test_bad_calls(source_id: str, kwargs: dict, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        replay(make_recording(5, 100.0), name="rec", source_id=source_id, **kwargs)
+        ReplayOptions(**kwargs)
     empty = make_recording(50, 100.0)
     empty = Recording(empty.data[:0], empty.stamps[:0], empty.info)
     with pytest.raises(ValueError, match="empty"):

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
-from rt_decoder.commands.run import LiveOptions, open_session
+from rt_decoder.commands.run import RunOptions, open_session
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.read import read_recording
+from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker, ModelMismatch, Readout, SignalInfo, StreamLost
 from rt_decoder.sinks.log import JsonlLog
@@ -36,6 +38,8 @@ pytestmark = pytest.mark.lsl
 
 RECORDING = small_recording(seconds=12.0)
 RULES = MarkerRules(names=CODES)
+BY_CODE = LiveOptions(RULES)
+CONTINUOUS = LiveOptions(RULES, continuous=True)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ class Running:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.answers: list[Readout] = []
-        session.on_readout = self.answers.append
+        session.attach(replace(session.sinks, on_readout=self.answers.append))
         self.footer: dict[str, Any] = {}
         self.error: Exception | None = None
         self._stop = threading.Event()
@@ -110,9 +114,9 @@ def run(model: Model, source_id: str) -> Iterator[Callable[..., Running]]:
     """Start a session on the stream `source_id`, connected once it returns."""
     running: list[Running] = []
 
-    def start(amplifier: Amplifier, **kwargs: Any) -> Running:
+    def start(amplifier: Amplifier, options: LiveOptions = BY_CODE, **kwargs: Any) -> Running:
         source = LslSource(resolve(source_id=source_id))
-        running.append(Running(Session(model, source, rules=RULES, **kwargs)))
+        running.append(Running(Session(model, source, options, **kwargs)))
         wait_for(amplifier.outlet.have_consumers)
         return running[-1]
 
@@ -147,7 +151,9 @@ def offline(
     stamps = np.array([amplifier.time(row) for row in range(rows.start, rows.stop)])
     recording = replace(RECORDING, data=RECORDING.data[rows], stamps=stamps, markers=())
     markers = [Marker(label, amplifier.time(row)) for label, row in marks]
-    return timeless(list(decode_recording(model, recording, markers, RULES, **kwargs)))
+    return timeless(
+        list(decode_recording(model, recording, markers, PipelineOptions(RULES), **kwargs))
+    )
 
 
 def test_live_is_offline(model, amplifier, stimuli, run) -> None:
@@ -177,7 +183,7 @@ def test_live_is_offline(model, amplifier, stimuli, run) -> None:
 
 def test_a_clean_stop_leaves_whole_lines_and_a_footer(amplifier, run, tmp_path: Path) -> None:
     log = JsonlLog(tmp_path / "log.jsonl")
-    running = run(amplifier, continuous=True, log=log)
+    running = run(amplifier, CONTINUOUS, sinks=Sinks(log=log))
     amplifier.send(0, 500)
     running.has(500)
     footer = running.stop()
@@ -192,7 +198,7 @@ def test_a_clean_stop_leaves_whole_lines_and_a_footer(amplifier, run, tmp_path: 
 
 def test_silence_is_an_event_once(amplifier, run, tmp_path: Path) -> None:
     log = JsonlLog(tmp_path / "log.jsonl")
-    running = run(amplifier, log=log)
+    running = run(amplifier, sinks=Sinks(log=log))
     amplifier.send(0, 100)
     running.counts("stale")
     amplifier.send(100, 200)
@@ -212,7 +218,7 @@ def test_silence_is_an_event_once(amplifier, run, tmp_path: Path) -> None:
 def test_markers_that_cannot_be_decoded_are_counted(amplifier, stimuli, run, tmp_path) -> None:
     outlet, markers = stimuli
     log = JsonlLog(tmp_path / "log.jsonl")
-    running = run(amplifier, markers=markers, log=log)
+    running = run(amplifier, markers=markers, sinks=Sinks(log=log))
     wait_for(outlet.have_consumers)
     amplifier.send(0, 1000)
     running.has(1000)
@@ -241,7 +247,7 @@ def test_a_marker_stream_may_go_and_come_back(model, amplifier, source_id) -> No
     """A stimulus program that is started anew between blocks; decoding goes on meanwhile."""
     name = f"{source_id}-stimuli"
     outlet: Any = marker_outlet(name, name)
-    options = LiveOptions({"source_id": source_id}, markers=name)
+    options = RunOptions(selection={"source_id": source_id}, markers=name)
     with ExitStack() as stack:
         running = Running(open_session(model, options, stack))
         stack.callback(running.stop)
@@ -276,7 +282,7 @@ def test_loss_without_a_way_back_is_an_error(amplifier, run) -> None:
 
 
 def test_loss_may_be_the_end(amplifier, run) -> None:
-    running = run(amplifier, until_lost=True)
+    running = run(amplifier, LiveOptions(RULES, until_lost=True))
     amplifier.send(0, 100)
     running.has(100)
     amplifier.close()
@@ -299,8 +305,9 @@ def test_a_stream_that_comes_back_permuted_is_put_in_order(
     record = Recorder(tmp_path / "record.xdf", first.info, "amplifier", "stimuli")
     rules = RULES._replace(trigger="TRIG" if trigger else "")
     session = Session(
-        model, LslSource(resolve(source_id=source_id)), rules=rules, recorder=record,
+        model, LslSource(resolve(source_id=source_id)), LiveOptions(rules),
         markers=None if trigger else markers, streams=back(source_id),
+        sinks=Sinks(recorder=record),
     )  # fmt: skip
     running = Running(session)
     wait_for(first.outlet.have_consumers)
@@ -345,8 +352,8 @@ def test_a_stream_that_comes_back_permuted_is_put_in_order(
 def by_trigger(model: Model, amplifier: Amplifier, rows: slice) -> list[tuple[Any, ...]]:
     stamps = np.array([amplifier.time(row) for row in range(rows.start, rows.stop)])
     recording = replace(RECORDING, data=RECORDING.data[rows], stamps=stamps)
-    rules = RULES._replace(trigger="TRIG")
-    return timeless(list(decode_recording(model, recording, (), rules)))
+    options = PipelineOptions(RULES._replace(trigger="TRIG"))
+    return timeless(list(decode_recording(model, recording, (), options)))
 
 
 def decoded(model: Model, path: Path, chunk: int = 7) -> list[tuple[Any, ...]]:
@@ -354,7 +361,8 @@ def decoded(model: Model, path: Path, chunk: int = 7) -> list[tuple[Any, ...]]:
     record = read_recording(path)
     started = recorded_start(record)
     assert started is not None
-    decoder = Decoder(model, record.info, started.rules, continuous=started.continuous)
+    options = PipelineOptions(started.rules, started.continuous)
+    decoder = Decoder(model, record.info, options)
     answers = decode_recording(model, record, record.markers, chunk=chunk, decoder=decoder)
     return timeless(list(answers))
 
@@ -402,7 +410,7 @@ def test_the_scale_of_calibration_is_asked_for(
     amplifier = Amplifier(source_id)
     amplifier.gain = np.where(np.arange(RECORDING.info.n_channels) < n_off, gain, 1.0)
     log = JsonlLog(tmp_path / "log.jsonl")
-    running = Running(Session(model, LslSource(resolve(source_id=source_id)), log=log))
+    running = Running(Session(model, LslSource(resolve(source_id=source_id)), sinks=Sinks(log=log)))
     wait_for(amplifier.outlet.have_consumers)
     amplifier.send(0, 600)
     if n_off == 8:
@@ -427,7 +435,7 @@ def test_a_record_obeys_when_a_marker_came(model, amplifier, stimuli, run, tmp_p
     """The later word was read out first, because its marker came first; so from the record."""
     outlet, markers = stimuli
     record = Recorder(tmp_path / "record.xdf", amplifier.info, "amplifier", "stimuli")
-    running = run(amplifier, markers=markers, recorder=record, continuous=True)
+    running = run(amplifier, CONTINUOUS, markers=markers, sinks=Sinks(recorder=record))
     wait_for(outlet.have_consumers)
     outlet.push_sample(["2"], amplifier.time(300))
     amplifier.send(0, 10)
@@ -451,7 +459,9 @@ def test_a_reference_that_rails_is_an_event_and_so_is_its_return(source_id: str)
     data = recording.data.copy()
     column = recording.info.ch_names.index("ECG")
     outlet: Any = data_outlet("amplifier", recording.info, source_id)
-    running = Running(Session(fitted()[0], LslSource(resolve(source_id=source_id)), rules=RULES))
+    running = Running(
+        Session(fitted()[0], LslSource(resolve(source_id=source_id)), LiveOptions(RULES))
+    )
     wait_for(outlet.have_consumers)
     start, row = local_clock(), 0
 

@@ -19,7 +19,6 @@ from rt_decoder.commands.convert import convert
 from rt_decoder.commands.decode import decode_file
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import (
-    FLAGS_VERSION,
     FORMAT_VERSION,
     Decision,
     Dropped,
@@ -36,7 +35,7 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.files.session_record import checked_decisions, encode, parse
 from rt_decoder.model import Model
 from rt_decoder.recorded import decode_recording, recorded_start
-from rt_decoder.signal import Marker
+from rt_decoder.signal import FLAGS_VERSION, Marker
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import lines, random_model, small_recipe, small_recording, timeless
 

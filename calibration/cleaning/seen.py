@@ -20,6 +20,7 @@ from calibration.splits import blocks, final_block
 from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import hops_of_recording
 from rt_decoder.signal import BAD, Marker
 
@@ -98,7 +99,7 @@ def _collect(
     rows: dict[tuple[int, int], list[tuple[int, float]]] = {}
     n = 0
     for run, session in enumerate(sessions):
-        decoder = Decoder(model, session.recording.info, session.rules)
+        decoder = Decoder(model, session.recording.info, PipelineOptions(session.rules))
         before = _stage_before(stage, decoder.pipeline.stages)
         n_settle = round(decoder.pipeline.settling * model.info.sfreq)
         expected, settled = -1, -1

@@ -12,6 +12,7 @@ from calibration.design import CUE
 from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import BAD, Chunk, SignalInfo
 
@@ -77,10 +78,13 @@ def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0
     runs = []
     for without in (CLEANING, ()):
         hops: list[Chunk] = []
-        decoder = Decoder(model, recording.info, without=without)
-        decoder.pipeline.on_clean = lambda hop, hops=hops: hops.append(
-            hop._replace(data=hop.data.copy(), times=hop.times.copy(), flags=hop.flags.copy())
-        )
+        decoder = Decoder(model, recording.info, PipelineOptions(without=without))
+
+        def keep(hop: Chunk, hops: list[Chunk] = hops) -> None:
+            data, times, flags = hop.data.copy(), hop.times.copy(), hop.flags.copy()
+            hops.append(hop._replace(data=data, times=times, flags=flags))
+
+        decoder.pipeline.tap(keep)
         for _ in decode_recording(model, recording, (), chunk=1024, decoder=decoder):
             pass
         runs.append([np.concatenate([hop[k] for hop in hops]) for k in (0, 1, 3)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import replacing
 from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import (
     BAD,
@@ -37,8 +38,8 @@ def clean_file(
     model: Model,
     recording: Recording,
     out: Path,
+    options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
     *,
-    without: Collection[str] = (),
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Clean a recording as a live session would, and write all its channels.
@@ -51,17 +52,30 @@ def clean_file(
 
     Parameters
     ----------
-    without : collection of str
-        Stages to leave out.
+    model : Model
+        What was fitted; it needs no map.
+    recording : Recording
+        What to clean.
+    out : Path
+        The FIF file.
+    options : PipelineOptions
+        Which stages are left out.
+    progress : callable
+        Takes the share done.
 
     Returns
     -------
     dict
         Counts, and the share of samples that each stage corrected and that is bad.
+
+    Raises
+    ------
+    ValueError
+        If `out` is not named .fif, or the recording is shorter than a hop.
     """
     if out.suffix.lower() != ".fif":
         raise ValueError(f"need a file named .fif, got {out.name}")
-    decoder = Decoder(model, recording.info, without=without)
+    decoder = Decoder(model, recording.info, options)
     n = len(recording.stamps)
     cleaned, flags = _run(decoder, recording, lambda done: progress(min(1.0, done / max(1, n))))
     if len(cleaned) == 0:
@@ -100,7 +114,7 @@ def _run(
         stop = base + hop.index + len(hop.data)
         done(stop)
 
-    decoder.pipeline.on_clean = keep
+    decoder.pipeline.tap(keep)
     for _ in decode_recording(decoder.pipeline.model, recording, (), chunk=1024, decoder=decoder):
         pass  # nobody asked for readouts
     data = np.zeros((stop, decoder.pipeline.model.info.n_channels))

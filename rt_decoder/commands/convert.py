@@ -19,6 +19,7 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.files.session_record import ARRIVALS, DECISIONS, encode
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.signal import has_unit
+from rt_decoder.timing.marker_choice import MarkerChoice
 from rt_decoder.timing.timebase import TimeBase
 
 __all__ = ["Converted", "convert"]
@@ -50,7 +51,7 @@ def convert(
     channels: str | Path | None = None,
     units: str | None = None,
     stream: str | None = None,
-    markers: str | None = None,
+    markers: str | MarkerChoice | None = None,
 ) -> Converted:
     """Write a recording in the format that `out` is named after.
 
@@ -69,7 +70,7 @@ def convert(
         What `sources.recording.read_recording` reads.
     out : path
         Replaced if it exists, once it is written whole; readable by its owner only.
-    channels, units, stream, markers
+    channels, units, stream, markers : path, str, MarkerChoice or None
         As in `read_recording`.
 
     Returns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from rt_decoder.commands.describe import header_line
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import replacing
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
@@ -30,12 +32,8 @@ def decode_file(
     recording: Recording,
     markers: Sequence[Marker],
     jsonl: Path,
+    options: PipelineOptions,
     *,
-    trigger: str = "",
-    mask: int | None = None,
-    marker_offset: float = 0.0,
-    continuous: bool | None = None,
-    without: Sequence[str] = (),
     chunk: int = 64,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -43,17 +41,38 @@ def decode_file(
 
     A session record is decoded as its live session was, markers and all; options that are given
     here come first.
+
+    Parameters
+    ----------
+    model : Model
+        With a map.
+    recording : Recording
+        What to decode.
+    markers : sequence of Marker
+        When the words came; empty where a trigger channel of `options` says it.
+    jsonl : Path
+        The log.
+    options : PipelineOptions
+        As they were given: what is not decided is decided here.
+    chunk : int
+        Samples a push; changes nothing in the readouts.
+    progress : callable
+        Takes the share done.
+
+    Returns
+    -------
+    dict
+        The footer, which also ends the log.
+
+    Raises
+    ------
+    ModelMismatch
+        If the recording does not fit the model.
+    OSError
+        If the log cannot be written.
     """
-    names = model.recipe["target"]["names"]
-    rules = MarkerRules(trigger, names, mask, marker_offset)
-    start = recorded_start(recording)
-    if start is not None and rules == MarkerRules(names=names):
-        rules = start.rules
-        continuous = start.continuous if continuous is None else continuous
-        without = without or start.without
-    if continuous is None:
-        continuous = not markers and not rules.trigger
-    decoder = Decoder(model, recording.info, rules, continuous=continuous, without=without)
+    options = _settled(options, model, recording, bool(markers))
+    decoder = Decoder(model, recording.info, options)
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()
     with replacing(jsonl) as path:
@@ -81,6 +100,25 @@ def decode_file(
             raise log.error
         remove_parts(jsonl)  # of a session log that had this name
     return footer
+
+
+def _settled(
+    options: PipelineOptions, model: Model, recording: Recording, has_markers: bool
+) -> PipelineOptions:
+    """What was not asked for is as in the record's session, or as the markers suggest."""
+    start = recorded_start(recording)
+    if start is not None and options.rules == MarkerRules():
+        options = PipelineOptions(
+            start.rules,
+            start.continuous if options.continuous is None else options.continuous,
+            options.without or start.without,
+        )
+    else:
+        options = options.named(model.recipe["target"]["names"])
+    if options.continuous is None:
+        is_unmarked = not (has_markers or options.rules.trigger)
+        options = replace(options, continuous=is_unmarked)
+    return options
 
 
 def _write_events(log: JsonlLog, decoder: Decoder) -> Counter[str]:

@@ -2,83 +2,49 @@
 
 from __future__ import annotations
 
-import math
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
+from rt_decoder.commands.console import stop_on_signals
 from rt_decoder.commands.describe import header_line
+from rt_decoder.live.options import LiveOptions, Sinks
+from rt_decoder.live.session import Session
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout
+from rt_decoder.sinks.clean_outlet import CleanOutlet
 from rt_decoder.sinks.log import JsonlLog
+from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.sinks.worker import Worker
-from rt_decoder.timing.markers import MarkerRules
+from rt_decoder.sources.streams import FieldTripStreams, LslStreams, ReferenceChoice
 
-if TYPE_CHECKING:
-    from rt_decoder.live.session import Session
-    from rt_decoder.sources.streams import FieldTripStreams, LslStreams, ReferenceChoice
-
-__all__ = [
-    "LiveOptions",
-    "event_text",
-    "open_session",
-    "readout_text",
-    "run_live",
-    "stop_on_signals",
-]
+__all__ = ["RunOptions", "event_text", "open_session", "readout_text", "run_live"]
 
 
-@dataclass(frozen=True)
-class LiveOptions:
-    """Options of a live session; times in s."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(LiveOptions):
+    """What `run` adds to a session: which streams, where to, for how long; times in s."""
 
     selection: dict[str, str | None] = field(default_factory=dict)  # name, type, source_id, ...
     fieldtrip: str = ""  # HOST:PORT of a buffer, in place of LSL
-    markers: str = ""  # a stream's name (FieldTrip: an event type, or all), or channel:NAME
-    mask: int | None = None
-    marker_offset: float = 0.0
-    marker_wait: float = 2.0
-    continuous: bool | None = None  # None: where there are no markers
-    log: Path | None = None
-    record: Path | None = None
-    outlet: str = ""  # stem of the outlets' names; none if empty
-    clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
-    without: tuple[str, ...] = ()  # cleaning stages to leave out
+    markers: str = ""  # name of a stream (FieldTrip: an event type, or all); see `rules`, too
     channels: Path | None = None
     units: str | None = None
     timeout: float = 10.0
     references: tuple[ReferenceChoice, ...] = ()  # streams joined to the samples
-    skip: bool = False  # when behind, drop to the newest hop instead of catching up
-    max_behind: float = 0.5
+    log: Path | None = None
+    record: Path | None = None
+    outlet: str = ""  # stem of the outlets' names; none if empty
+    clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
     seconds: float = 0.0
-    until_lost: bool = False
-
-
-@contextmanager
-def stop_on_signals(seconds: float = 0.0) -> Iterator[Callable[[], bool]]:
-    """Give a function that is true once Ctrl-C or SIGTERM came, or `seconds` (if not 0) are over."""
-    asked = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: asked.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    end = monotonic() + seconds if seconds else math.inf
-    try:
-        yield lambda: asked.is_set() or monotonic() >= end
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run_live(
-    model: Model, options: LiveOptions, say: Callable[[str], None] | None = None
+    model: Model, options: RunOptions, say: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
     """Decode a live stream; gives the footer.
 
@@ -86,10 +52,15 @@ def run_live(
     ----------
     model : Model
         With a map.
-    options : LiveOptions
+    options : RunOptions
         Which stream, which markers, where to.
     say : callable or None
         Takes one line a readout.
+
+    Returns
+    -------
+    dict
+        The footer, which also ends the log.
 
     Raises
     ------
@@ -106,95 +77,97 @@ def run_live(
 
 def open_session(
     model: Model,
-    options: LiveOptions,
+    options: RunOptions,
     stack: ExitStack,
     say: Callable[[str], None] | None = None,
     on_readout: Callable[[Readout], None] | None = None,
 ) -> Session:
     """Session with its sources and sinks, which `stack` closes.
 
-    `say` takes a line a readout, from a thread of its own; without it `on_readout` takes each
-    readout in the loop's thread.
-    """
-    from rt_decoder.live.session import Session
-    from rt_decoder.sinks.outlets import ReadoutOutlets
+    Parameters
+    ----------
+    model : Model
+        With a map; without one it only cleans, and has no outlets of readouts.
+    options : RunOptions
+        Which stream, which markers, where to.
+    stack : ExitStack
+        To be left after the session has run.
+    say : callable or None
+        Takes a line a readout or event, from a thread of its own.
+    on_readout : callable or None
+        Takes each readout in the loop's thread, where there is no `say`.
 
+    Returns
+    -------
+    Session
+        Ready to run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no folder for the log or the record.
+    LookupError
+        If not exactly one stream matches.
+    ModelMismatch
+        If the stream does not fit the model; no file has been made then.
+    """
     for path in (options.log, options.record):
         if path is not None and not path.parent.is_dir():
             raise FileNotFoundError(f"need a folder {path.parent.name} for {path.name}, got none")
-    trigger = ""
-    if options.markers.startswith("channel:"):
-        trigger = options.markers.removeprefix("channel:")
-    rules = MarkerRules(
-        trigger, model.recipe["target"]["names"], options.mask, options.marker_offset,
-        options.marker_wait,
-    )  # fmt: skip
-    streams = _streams(options, "" if trigger else options.markers)
+    if not model.has_map:
+        options = replace(options, outlet="")
+    options = options.named(model.recipe["target"]["names"])
+    if options.continuous is None:
+        are_marked = bool(options.markers or options.rules.trigger)
+        options = replace(options, continuous=model.has_map and not are_marked)
+    streams = _streams(options)
     markers = streams.markers()
-    live = streams.samples()
-    continuous = (
-        (model.has_map and not options.markers)
-        if options.continuous is None
-        else options.continuous
-    )
+    session = Session(model, streams.samples(), options, markers=markers, streams=streams)
+    stack.callback(session.close)
     on_event = None
     if say is not None:
         on_readout, on_event = _terminal(say, stack)
-    session = Session(
-        model,
-        live,
-        markers=markers,
-        rules=rules,
-        continuous=continuous,
-        on_readout=on_readout,
-        on_event=on_event,
-        streams=streams,
-        until_lost=options.until_lost,
-        skip=options.skip,
-        without=options.without,
-        max_behind=options.max_behind,
-    )
-    stack.callback(session.close)
     # only now: what was refused leaves no file behind
-    header = header_line(model, live.name)
-    if options.outlet:
-        meta = {"model": header["model"], "stream": live.name}
-        outlets = ReadoutOutlets(options.outlet, f"{options.outlet}-{uuid4().hex[:12]}", meta)
-        session.outlets = outlets
-        stack.callback(outlets.close)
-    if options.clean_outlet:
-        from rt_decoder.sinks.clean_outlet import CleanOutlet
-
-        pipeline = session.decoder.pipeline
-        cleaned = CleanOutlet(
-            options.clean_outlet, model.info.pick(range(model.n_picks)), pipeline.delay
-        )
-        stack.callback(cleaned.close)
-        pipeline.on_clean = cleaned.push
-    if options.log is not None:
-        session.log = JsonlLog(options.log)
-        stack.callback(session.log.close)
-        session.log.write(header)
-    if options.record is not None:
-        name = markers.name if markers else ""
-        session.recorder = Recorder(options.record, live.info, live.name, name)
-        stack.callback(session.recorder.close)
+    sinks = _open_sinks(session, options, markers.name if markers else "", stack)
+    session.attach(replace(sinks, on_readout=on_readout, on_event=on_event))
     return session
 
 
-def _streams(options: LiveOptions, markers: str) -> LslStreams | FieldTripStreams:
-    from rt_decoder.sources.streams import FieldTripStreams, LslStreams
+def _open_sinks(session: Session, options: RunOptions, markers: str, stack: ExitStack) -> Sinks:
+    """Log, record (`markers` names its marker stream) and outlets, which `stack` closes."""
+    model, source = session.model, session.source
+    header = header_line(model, source.name)
+    log = recorder = outlets = cleaned = None
+    if options.outlet:
+        meta = {"model": header["model"], "stream": source.name}
+        outlets = ReadoutOutlets(options.outlet, f"{options.outlet}-{uuid4().hex[:12]}", meta)
+        stack.callback(outlets.close)
+    if options.clean_outlet:
+        info = model.info.pick(range(model.n_picks))
+        cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay)
+        stack.callback(cleaned.close)
+    if options.log is not None:
+        log = JsonlLog(options.log)
+        stack.callback(log.close)
+        log.write(header)
+    if options.record is not None:
+        recorder = Recorder(options.record, source.info, source.name, markers)
+        stack.callback(recorder.close)
+    on_clean = None if cleaned is None else cleaned.push
+    return Sinks(log=log, recorder=recorder, outlets=outlets, on_clean=on_clean)
 
+
+def _streams(options: RunOptions) -> LslStreams | FieldTripStreams:
     if not options.fieldtrip:
         return LslStreams(
-            options.selection, markers, options.channels, options.units, options.timeout,
+            options.selection, options.markers, options.channels, options.units, options.timeout,
             options.references,
         )  # fmt: skip
     if options.references:
         raise ValueError("need --reference with LSL streams, got it with --fieldtrip")
     if any(options.selection.values()):
         raise ValueError("need --fieldtrip or the name of an LSL stream, got both")
-    kind = None if not markers else "" if markers == "all" else markers
+    kind = {"": None, "all": ""}.get(options.markers, options.markers)
     return FieldTripStreams(
         options.fieldtrip, kind, options.channels, options.units, options.timeout
     )

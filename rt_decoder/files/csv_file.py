@@ -18,6 +18,7 @@ from rt_decoder.files.recording import (
 )
 from rt_decoder.files.stamps import LATEST, measured_sfreq
 from rt_decoder.files.tables import read_channel_table
+from rt_decoder.timing.marker_choice import MarkerChoice
 
 __all__ = ["read_csv"]
 
@@ -27,7 +28,7 @@ _RATES = (100, 125, 128, 200, 220, 250, 256, 300, 500, 512, 600, 1000, 1024, 200
 
 
 def read_csv(
-    path: Path, channels: str | Path | None, units: str | None, markers: str | None
+    path: Path, channels: str | Path | None, units: str | None, markers: MarkerChoice
 ) -> Recording:
     """Read a CSV recording; see `sources.recording.read_recording`.
 
@@ -35,7 +36,7 @@ def read_csv(
     Marker, Marker0, stim or trigger are of type stim, and each change in one to a code other than
     0 is a marker. The rate is measured; within 0.5 % of one that devices have, it is that one.
     """
-    if markers is not None and not markers.startswith("channel:"):
+    if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
     header, table = _read_table(path)
     if "timestamps" not in header:
@@ -53,8 +54,8 @@ def read_csv(
     )
     recording = Recording(np.delete(table, column, axis=1), stamps, info, name=path.name)
     check_recording(recording)
-    if markers is not None:
-        sources = [markers.removeprefix("channel:")]
+    if markers.trigger:
+        sources = [markers.trigger]
     else:
         sources = [
             name for name, kind in zip(info.ch_names, info.ch_types, strict=True) if kind == "stim"

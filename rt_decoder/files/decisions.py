@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from rt_decoder.signal import FLAGS_VERSION
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = [
-    "FLAGS_VERSION",
     "FORMAT_VERSION",
     "Decision",
     "Dropped",
@@ -28,7 +28,6 @@ __all__ = [
 
 # of a session record; 1 states none, has every event as a kind, and calls the stage "mains" "line"
 FORMAT_VERSION = 2
-FLAGS_VERSION = 2  # of the bits of `signal.Reason`; 1: 16 bits, 2: 32 bits
 
 
 @dataclass(frozen=True, slots=True)

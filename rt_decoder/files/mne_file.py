@@ -20,6 +20,7 @@ from rt_decoder.files.recording import Recording, channel_markers, check_recordi
 from rt_decoder.files.stamps import LATEST
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import Marker
+from rt_decoder.timing.marker_choice import MarkerChoice
 
 __all__ = ["read_mne"]
 
@@ -29,7 +30,7 @@ SPARE_BYTES = 64 << 20
 
 
 def read_mne(
-    path: Path, channels: str | Path | None, units: str | None, markers: str | None
+    path: Path, channels: str | Path | None, units: str | None, markers: MarkerChoice
 ) -> Recording:
     """Read what MNE reads; its order (channels first) and its objects stay in this function."""
     if units is not None:
@@ -37,7 +38,7 @@ def read_mne(
             f"{path.name}: MNE has converted its units to SI, leave --units out "
             "(a unit that the file states wrongly goes into --channels TSV)"
         )
-    if markers is not None and not markers.startswith("channel:"):
+    if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
     raw, values, types = _open_raw(path)
     sfreq = float(raw.info["sfreq"])
@@ -52,10 +53,8 @@ def read_mne(
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
     recording = Recording(np.ascontiguousarray(values.T), stamps, info, name=path.name)
     check_recording(recording)
-    if markers is not None:
-        return replace(
-            recording, markers=channel_markers(recording, markers.removeprefix("channel:"))
-        )
+    if markers.trigger:
+        return replace(recording, markers=channel_markers(recording, markers.trigger))
     # onsets count from the measurement's start, the first sample is at first_time
     rows = np.rint((raw.annotations.onset - raw.first_time) * sfreq)
     rows = np.where(np.abs(rows) < LATEST, rows, -1).astype(int)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rt_decoder.files.csv_file import read_csv
+from rt_decoder.files.events import markers_from_events, read_events
 from rt_decoder.files.mne_file import read_mne
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.xdf import read_xdf
+from rt_decoder.signal import Marker
+from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 
-__all__ = ["read_recording"]
+__all__ = ["read_marked", "read_recording"]
 
 
 def read_recording(
@@ -18,7 +23,7 @@ def read_recording(
     channels: str | Path | None = None,
     units: str | None = None,
     stream: str | None = None,
-    markers: str | None = None,
+    markers: str | MarkerChoice | None = None,
 ) -> Recording:
     """Read a recording: XDF, a session record, CSV with a ``timestamps`` column, or what MNE reads.
 
@@ -32,7 +37,7 @@ def read_recording(
         Unit by hand, for XDF and CSV; MNE's readers convert to SI themselves.
     stream : str or None
         Name, type or source_id of the data stream, where an XDF file holds several.
-    markers : str or None
+    markers : str, MarkerChoice or None
         ``"channel:NAME"`` reads triggers from a channel; another text is the name, type or
         source_id of an XDF marker stream. By default the markers are, by format: annotations (all
         of them, BAD_ and EDGE too), the marker columns of a CSV file, or all XDF streams whose type
@@ -57,11 +62,43 @@ def read_recording(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path.name}")
-    suffix = path.suffix.lower()
+    suffix, chosen = path.suffix.lower(), parse_markers(markers)
     if stream is not None and suffix != ".xdf":
         raise ValueError(f"{path.name}: only XDF files hold several streams to choose from")
     if suffix == ".xdf":
-        return read_xdf(path, channels, units, stream, markers)
+        return read_xdf(path, channels, units, stream, chosen)
     if suffix == ".csv":
-        return read_csv(path, channels, units, markers)
-    return read_mne(path, channels, units, markers)
+        return read_csv(path, channels, units, chosen)
+    return read_mne(path, channels, units, chosen)
+
+
+def read_marked(
+    path: str | Path, events: str | Path | None = None, label: str = "", **reading: Any
+) -> tuple[Recording, Sequence[Marker]]:
+    """Read a recording, and the markers of its events table; its own where there is none.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_recording`.
+    events : path or None
+        Events table; see `events.read_events`.
+    label : str
+        Column of it that holds the items; by default ``word``, else ``trial_type``.
+    reading : Any
+        What else `read_recording` takes.
+
+    Returns
+    -------
+    recording : Recording
+    markers : sequence of Marker
+
+    Raises
+    ------
+    OSError, ValueError, ImportError
+        As `read_recording` and `events.read_events`.
+    """
+    recording = read_recording(path, **reading)
+    if events is None:
+        return recording, recording.markers
+    return recording, markers_from_events(read_events(events, column=label or None), recording)

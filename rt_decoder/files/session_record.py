@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.files.decisions import (
-    FLAGS_VERSION,
     FORMAT_VERSION,
     Decision,
     Dropped,
@@ -28,6 +27,7 @@ from rt_decoder.files.decisions import (
     Start,
 )
 from rt_decoder.files.stamps import LATEST
+from rt_decoder.signal import FLAGS_VERSION
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = [

@@ -25,6 +25,7 @@ from rt_decoder.files.stamps import LATEST, nearest_samples
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.files.xdf_streams import XdfStream, load_streams
 from rt_decoder.signal import Marker
+from rt_decoder.timing.marker_choice import MarkerChoice
 from rt_decoder.timing.markers import trigger_markers
 
 __all__ = ["ARRIVALS", "DECISIONS", "REFERENCE", "read_xdf", "reference_arrivals"]
@@ -35,7 +36,7 @@ def read_xdf(
     channels: str | Path | None,
     units: str | None,
     stream: str | None,
-    markers: str | None,
+    markers: MarkerChoice,
 ) -> Recording:
     """Read one data stream and its markers; see `sources.recording.read_recording`."""
     streams = load_streams(path)
@@ -70,11 +71,9 @@ def read_xdf(
     check_recording(recording)
     if recording.pulls is not None:
         _tell_what_is_missing(recording, data.is_closed)
-    if markers is not None and markers.startswith("channel:"):
-        return replace(
-            recording, markers=channel_markers(recording, markers.removeprefix("channel:"))
-        )
-    chosen = _marker_streams(path.name, streams, data, markers)
+    if markers.trigger:
+        return replace(recording, markers=channel_markers(recording, markers.trigger))
+    chosen = _marker_streams(path.name, streams, data, markers.stream or None)
     return replace(recording, markers=_place_markers(recording, chosen))
 
 

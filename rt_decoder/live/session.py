@@ -9,7 +9,7 @@ with an exception that says why.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pylsl import local_clock
@@ -21,6 +21,7 @@ from rt_decoder.latency import Histogram
 from rt_decoder.live.footer import footer_line
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.marker_reader import MarkerReader
+from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.overrun import skip_to_newest
 from rt_decoder.live.receiver import Receiver
 from rt_decoder.live.record_start import begin_record
@@ -31,11 +32,8 @@ from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout, StreamLost
-from rt_decoder.sinks.log import JsonlLog, event_line
-from rt_decoder.sinks.outlets import ReadoutOutlets
-from rt_decoder.sinks.record import Recorder
+from rt_decoder.sinks.log import event_line
 from rt_decoder.source import MarkerSource, Received, SampleSource, Streams
-from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Session"]
 
@@ -51,66 +49,41 @@ class Session:
         What was fitted.
     source : SampleSource
         The stream of samples.
+    options : LiveOptions
+        How it is decoded, and what to do when it is lost or the decoder is behind.
     markers : MarkerSource or None
         The stream of markers.
-    rules : MarkerRules
-        How markers become items.
-    continuous : bool
-        Read out at every hop.
-    log, recorder, outlets : or None
-        Where readouts, raw samples and answers go.
-    on_readout : callable or None
-        Called with each readout in the loop's thread: keep it short.
-    on_event : callable or None
-        Called with each event, as the log has it, in the loop's thread.
     streams : Streams or None
         Finds streams again after a loss. Without it a loss raises `StreamLost`.
-    until_lost : bool
-        A lost stream is a normal end.
-    skip : bool
-        What to do when more than `max_behind` s of samples wait: drop all but the newest hop of
-        them, which counts as a gap (True), or process everything and mark it late.
-    max_behind : float
-        In s.
-    without : collection of str
-        Cleaning stages to leave out.
+    sinks : Sinks
+        Where readouts, events, samples go; see `attach`.
+
+    Raises
+    ------
+    ModelMismatch
+        If the stream does not fit the model's contract.
     """
 
     def __init__(
         self,
         model: Model,
         source: SampleSource,
+        options: LiveOptions = LiveOptions(),  # noqa: B008  (immutable)
         *,
         markers: MarkerSource | None = None,
-        rules: MarkerRules = MarkerRules(),  # noqa: B008  (immutable)
-        continuous: bool = False,
-        log: JsonlLog | None = None,
-        recorder: Recorder | None = None,
-        outlets: ReadoutOutlets | None = None,
-        on_readout: Callable[[Readout], None] | None = None,
-        on_event: Callable[[dict[str, Any]], None] | None = None,
         streams: Streams | None = None,
-        until_lost: bool = False,
-        skip: bool = False,
-        max_behind: float = 0.5,
-        without: Collection[str] = (),
+        sinks: Sinks = Sinks(),  # noqa: B008  (immutable)
     ) -> None:
         self.model = model
         self.source = source
-        self.rules = rules
-        self.decoder = Decoder(
-            model, source.info, rules, continuous=continuous, clock=local_clock, without=without
-        )
-        self.log = log
-        self.recorder = recorder
-        self.outlets = outlets
-        self.on_readout = on_readout
-        self.on_event = on_event
+        self.rules = options.rules
+        self.decoder = Decoder(model, source.info, options, clock=local_clock)
+        self.attach(sinks)
         self.streams = streams
-        self.until_lost = until_lost
-        self.skip = skip
+        self.until_lost = options.until_lost
+        self.skip = options.skip
         self._info = source.info  # decoder and record keep to it, whatever comes back after a loss
-        self._n_behind = max_behind * source.info.sfreq
+        self._n_behind = options.max_behind * source.info.sfreq
         self._receiver = Receiver()
         self._ended = False
         self.counts: Counter[str] = Counter()
@@ -123,6 +96,16 @@ class Session:
         self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
         self._markers = MarkerReader(markers, self.counts, self._event)
         self._scale = scale_check(model, source.info.sfreq)
+
+    def attach(self, sinks: Sinks) -> None:
+        """Take other sinks, before `run`: so that none is made for a stream that is refused."""
+        self.sinks = sinks
+        self.log = sinks.log
+        self.recorder = sinks.recorder
+        self.outlets = sinks.outlets
+        self.on_readout = sinks.on_readout
+        self.on_event = sinks.on_event
+        self.decoder.pipeline.tap(sinks.on_clean)
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
         """Decode until `should_stop()`; gives the footer that also ends the log.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -18,8 +18,8 @@ import numpy as np
 import pylsl
 
 from rt_decoder.replay.fault_plan import corrupt, lives, schedule
-from rt_decoder.replay.faults import Fault
 from rt_decoder.replay.outlet_process import OutletProcess
+from rt_decoder.replay.plan import Plan, ReplayOptions
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["FaultySender"]
@@ -41,20 +41,12 @@ class FaultySender:
         Of the data stream, in all its lives.
     info : SignalInfo
         As recorded.
-    data : array of shape (n, c)
-        As recorded.
-    since : array of shape (n,)
-        Recorded time of each sample in s since the first.
-    markers : outlet
+    plan : Plan
+        Samples and markers as recorded.
+    markers : pylsl.StreamOutlet
         Of markers.
-    rows, labels : array of int, sequence of str
-        Row of each marker's sample, in order, and what it says.
-    faults : sequence of Fault
-        From `parse_faults`.
-    chunk : int or None
-        Samples a push; by default all that is due.
-    seed : int
-        Of jitter and permutations.
+    options : ReplayOptions
+        Which faults; samples a push; seed of jitter and permutations.
 
     Raises
     ------
@@ -67,36 +59,31 @@ class FaultySender:
         name: str,
         source_id: str,
         info: SignalInfo,
-        data: np.ndarray,
-        since: np.ndarray,
-        *,
+        plan: Plan,
         markers: pylsl.StreamOutlet,
-        rows: np.ndarray,
-        labels: Sequence[str],
-        faults: Sequence[Fault],
-        chunk: int | None = None,
-        seed: int = 0,
+        options: ReplayOptions,
     ) -> None:
+        faults, since = options.faults, plan.since
         if not hasattr(signal, "SIGSTOP") and any(fault.kind == "hang" for fault in faults):
             raise ValueError("need a system with SIGSTOP for the fault hang; use silent instead")
         self.faults = tuple(faults)
         self._since = since
-        self._plan = plan = schedule(since, faults, chunk=chunk, seed=seed)
-        born = lives(info, faults, seed=seed)
-        self._markers, self._rows, self._labels = markers, rows, labels
+        self._plan = sent = schedule(since, faults, chunk=options.chunk, seed=options.seed)
+        born = lives(info, faults, seed=options.seed)
+        self._markers, self._rows, self._labels = markers, plan.rows, plan.labels
         self.n_markers = 0
         self._start, self._speed = np.nan, 1.0
         self._actual: dict[int, dict[str, float]] = {}  # measured times of faults of the process
         self._lives: list[OutletProcess] = []
-        values = corrupt(data, since, info, faults)
+        values = corrupt(plan.data, since, info, faults)
         with ExitStack() as unfinished:
             unfinished.callback(self.close)  # if anything fails here, end the processes
             for number, life in enumerate(born):
-                mine = plan.life == number
-                chosen = values[np.ix_(plan.rows[mine], life.picks)]
+                mine = sent.life == number
+                chosen = values[np.ix_(sent.rows[mine], life.picks)]
                 self._lives.append(
                     OutletProcess(
-                        name, source_id, life.info, chosen, plan.due[mine], plan.stamps[mine]
+                        name, source_id, life.info, chosen, sent.due[mine], sent.stamps[mine]
                     )
                 )
             unfinished.pop_all()

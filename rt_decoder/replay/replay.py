@@ -10,8 +10,8 @@ import numpy as np
 import pylsl
 
 from rt_decoder.files.recording import Recording
-from rt_decoder.replay.faults import Fault
 from rt_decoder.replay.faulty_replay import FaultySender
+from rt_decoder.replay.plan import Plan, ReplayOptions, plan_of
 from rt_decoder.signal import Marker
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet
 
@@ -33,16 +33,10 @@ class Replayed(NamedTuple):
 def replay(
     recording: Recording,
     markers: Sequence[Marker] | None = None,
+    options: ReplayOptions = ReplayOptions(),  # noqa: B008  (immutable)
     *,
     name: str,
     source_id: str,
-    speed: float = 1.0,
-    chunk: int | None = None,
-    wait_for_consumers: float = 30.0,
-    begin: Callable[[], float] = pylsl.local_clock,
-    linger: float = 2.0,
-    faults: Sequence[Fault] = (),
-    seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] | None = None,
 ) -> Replayed:
@@ -59,28 +53,10 @@ def replay(
     markers : sequence of Marker or None
         In place of the recording's own; ``index`` -1 means the sample nearest to ``time``. The
         marker stream exists even if there are none.
+    options : ReplayOptions
+        How fast, in which pieces, with which faults.
     name, source_id : str
         Of the data stream; ``-markers`` is appended for the markers.
-    speed : float
-        How many times faster than recorded. Stamps keep the recorded spacing whatever the speed,
-        so that they agree with the declared rate; above 1 they run ahead of the clock. A consumer
-        that cannot follow loses samples once it is 360 s of signal behind, LSL's buffer.
-    chunk : int or None
-        Samples a push, sent when the last of them is due; by default each sample is sent when it
-        is due, with those that are due as well.
-    wait_for_consumers : float
-        How long to wait, in s, before the first sample, until the data and, if there are any, the
-        markers are read; after that the data alone will do. LSL gives a consumer only what is
-        sent after it has connected. 0 starts at once, as an amplifier does.
-    begin : callable
-        Asked then for the LSL time of the first sample; replays of several streams agree on one.
-    linger : float
-        How long, in s, consumers may still read after the last sample before the streams close.
-    faults : sequence of Fault
-        What is to go wrong, from `parse_faults`. The data then come from other processes, and
-        a marker comes at its own time, whether its sample does or not.
-    seed : int
-        Of the faults.
     should_stop : callable
         Asked at least twenty times a second.
     progress : callable
@@ -94,74 +70,31 @@ def replay(
     Raises
     ------
     TimeoutError
-        If nobody reads the data stream within `wait_for_consumers`.
+        If nobody reads the data stream within `options.wait`.
     ValueError
-        If `speed` or `chunk` is not above 0, the recording is empty, or a fault does not fit it.
+        If the recording is empty, or a fault does not fit it.
     """
-    if not 0 < speed < np.inf:
-        raise ValueError(f"need a speed above 0, got {speed}")
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"need at least 1 sample a push, got {chunk}")
-    plan, n_outside = _plan(recording, recording.markers if markers is None else markers)
+    plan, n_outside = plan_of(recording, recording.markers if markers is None else markers)
     marks = marker_outlet(f"{name}-markers", f"{source_id}-markers")
-    if faults:
-        with FaultySender(
-            name, source_id, recording.info, plan.data, plan.since, markers=marks, rows=plan.rows,
-            labels=plan.labels, faults=faults, chunk=chunk, seed=seed,
-        ) as sender:  # fmt: skip
-            _wait_for_consumers(name, _wanted(sender, marks, plan), wait_for_consumers, should_stop)
-            start = begin()
-            sender.run(start, speed, should_stop, progress)
-            _linger(sender, linger, should_stop)
+    if options.faults:
+        with FaultySender(name, source_id, recording.info, plan, marks, options) as sender:
+            _wait_for_consumers(name, _wanted(sender, marks, plan), options.wait, should_stop)
+            start = options.begin()
+            sender.run(start, options.speed, should_stop, progress)
+            _linger(sender, options.linger, should_stop)
             return Replayed(
                 sender.n_samples, sender.n_markers, n_outside, start, tuple(sender.injected())
             )
     outlets = (data_outlet(name, recording.info, source_id), marks)
-    _wait_for_consumers(name, _wanted(*outlets, plan), wait_for_consumers, should_stop)
-    start, n_samples, n_markers = begin(), 0, 0
-    for first, stop in _due(plan.due, chunk, start, speed, should_stop):
+    _wait_for_consumers(name, _wanted(*outlets, plan), options.wait, should_stop)
+    start, n_samples, n_markers = options.begin(), 0, 0
+    for first, stop in _due(plan.due, options.chunk, start, options.speed, should_stop):
         n_markers += _push(outlets, plan, first, stop, start)
         n_samples += stop - first
         if progress is not None:
             progress(n_samples)
-    _linger(outlets[0], linger, should_stop)
+    _linger(outlets[0], options.linger, should_stop)
     return Replayed(n_samples, n_markers, n_outside, start)
-
-
-class _Plan(NamedTuple):
-    data: np.ndarray  # (n, c)
-    since: np.ndarray  # (n,) s since the first sample
-    due: np.ndarray  # (n,) the same, but never back in time
-    rows: np.ndarray  # (m,) row of each marker's sample, in order
-    labels: list[str]
-
-
-def _plan(recording: Recording, markers: Sequence[Marker]) -> tuple[_Plan, int]:
-    """Decide what to send, and how many markers there is no sample for."""
-    n_samples = len(recording.stamps)
-    if n_samples == 0:
-        raise ValueError("need a recording with samples, got an empty one")
-    times, step = recording.times, 1 / recording.info.sfreq
-    placed = []
-    n_outside = 0
-    for marker in markers:
-        row = marker.index
-        if row < 0 and times[0] - step <= marker.time <= times[-1] + step:
-            row = int(np.argmin(np.abs(times - marker.time)))
-        if 0 <= row < n_samples:
-            placed.append((row, marker.label))
-        else:
-            n_outside += 1
-    placed.sort(key=lambda item: item[0])
-    since = recording.stamps - recording.stamps[0]
-    plan = _Plan(
-        np.ascontiguousarray(recording.data, np.float64),
-        since,
-        np.maximum.accumulate(since),
-        np.array([row for row, _ in placed], np.int64),
-        [label for _, label in placed],
-    )
-    return plan, n_outside
 
 
 class _Read(Protocol):
@@ -170,7 +103,7 @@ class _Read(Protocol):
     def have_consumers(self) -> bool: ...
 
 
-def _wanted(data: _Read, marks: _Read, plan: _Plan) -> list[_Read]:
+def _wanted(data: _Read, marks: _Read, plan: Plan) -> list[_Read]:
     return [data, marks] if len(plan.rows) else [data]
 
 
@@ -221,7 +154,7 @@ def _due(
 
 def _push(
     outlets: tuple[pylsl.StreamOutlet, pylsl.StreamOutlet],
-    plan: _Plan,
+    plan: Plan,
     first: int,
     stop: int,
     start: float,

@@ -17,7 +17,7 @@ from calibration.design import draft_model
 from calibration.events import LabelledRecording
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
-from rt_decoder.pipeline import Pipeline
+from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recipe import STAGES, Recipe
 from rt_decoder.signal import FLAGS, Chunk, Marker, SignalInfo
 from rt_decoder.timing.markers import MarkerRules
@@ -55,10 +55,10 @@ class Chain:
 
     def restart(self) -> None:
         """Return to the state after calibration."""
-        self.pipeline = Pipeline(self.model, without=self.without)
+        self.pipeline = Pipeline(self.model, PipelineOptions(without=self.without))
         self.stages = self.pipeline.stages
         self._hops: list[Chunk] = []
-        self.pipeline.on_clean = lambda hop: self._hops.append(_copied(hop))
+        self.pipeline.tap(lambda hop: self._hops.append(_copied(hop)))
 
     def clean(self, data: np.ndarray, cuts: Sequence[int] = ()) -> Cleaned:
         """Clean a recording (n, c) from the beginning, in chunks that end at `cuts`."""

@@ -40,6 +40,7 @@ from rt_decoder.cleaning.filters import SosFilter
 from rt_decoder.cleaning.qrs import find_beats
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import SignalInfo
@@ -272,7 +273,7 @@ def muse_ssvep(folder: Path, _: Path) -> dict[str, Any]:
                 draft, _report = fit_cleaning(draft, others)
             model = fit_model(draft, build_design(draft, others), data_hash="")
             recording = read_recording(test, units="uV")
-            readouts = decode_recording(model, recording, recording.markers, rules)
+            readouts = decode_recording(model, recording, recording.markers, PipelineOptions(rules))
             right += [readout.words[0] == readout.label for readout in readouts]
         results |= {f"n_{name}": len(right), f"accuracy_{name}": float(np.mean(right))}
     return results

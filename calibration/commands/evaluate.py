@@ -1,0 +1,66 @@
+"""``rt-calibrate evaluate``: a model on recordings that it has never seen."""
+
+from __future__ import annotations
+
+from calibration.commands.inputs import EventTables, Inputs, Recordings
+from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.options import (
+    UNMARKED,
+    AsJson,
+    Channels,
+    MarkerOffset,
+    Markers,
+    ModelFile,
+    Stream,
+    Units,
+)
+
+__all__ = ["COMMANDS"]
+
+
+def evaluate(
+    recordings: Recordings,
+    model: ModelFile,
+    events: EventTables = None,
+    markers: Markers = UNMARKED,
+    marker_offset: MarkerOffset = 0.0,
+    channels: Channels = None,
+    units: Units = None,
+    stream: Stream = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test a model on recordings that it has never seen.
+
+    Example: rt-calibrate evaluate run3.fif --events run3.tsv --model me.rtd.safetensors
+    """
+    inputs = Inputs(
+        recordings=recordings, events=events, markers=markers, marker_offset=marker_offset,
+        channels=channels, units=units, stream=stream,
+    )  # fmt: skip
+    from calibration.design import build_design
+    from calibration.evaluate import evaluate as score
+    from calibration.events import load_labelled
+    from calibration.fit import hash_files
+    from calibration.report.text import score_lines
+    from rt_decoder.files.model_file import load_model
+    from rt_decoder.recipe import Recipe
+
+    fitted = load_model(model)
+    if not fitted.has_map:
+        raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
+    recipe = Recipe.from_dict(fitted.recipe)
+    rules = inputs.rules(recipe.target.names)
+    labelled = load_labelled(recordings, inputs.tables, recipe, rules, **inputs.reading)
+    with progress_bar("decoding") as progress:
+        design = build_design(fitted, labelled, progress).answered_only()
+    scores = score(fitted, design.X, design.labels) | {"n_dropped": design.n_dropped}
+    trained = set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", []))
+    scores["trained_on"] = bool(trained)
+    show_lines(*score_lines(scores, "these recordings"))
+    if trained:
+        show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
+    if as_json:
+        show_json({"model": model.name, "scores": scores})
+
+
+COMMANDS = (evaluate,)

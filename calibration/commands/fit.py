@@ -1,0 +1,173 @@
+"""``rt-calibrate fit`` and ``cleaning``: a model from recordings and a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, replace
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from calibration.commands.inputs import Inputs, check_folder
+from calibration.commands.recipe_options import names_of, read_settings, recipe_option
+from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.options import AsJson
+
+if TYPE_CHECKING:
+    from rt_decoder.recipe import Recipe
+
+__all__ = ["COMMANDS", "FitOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOptions(Inputs):
+    """What `fit` and `cleaning` take besides the recipe; each field is an option of both."""
+
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Model file to write.")
+    ]
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="TOML", help="Settings; options come before them."),
+    ] = None
+    subject: Annotated[
+        str, typer.Option(metavar="CODE", help="Of the person; no name.", show_default=False)
+    ] = ""
+    session: Annotated[
+        str, typer.Option(metavar="CODE", help="Of the session.", show_default=False)
+    ] = ""
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="HTML", help="File with figures, for people; private."),
+    ] = None
+    as_json: AsJson = False
+
+    @property
+    def fif(self) -> Path | None:
+        """The first recording that MNE's projections can be read from."""
+        return next((path for path in self.recordings if path.suffix == ".fif"), None)
+
+
+def _taking(*sections: str) -> Callable[[Callable[[FitOptions, Recipe], None]], Any]:
+    """Make a command of what takes `FitOptions` and a recipe; its keys are options, too."""
+    kinds = get_type_hints(FitOptions, include_extras=True)
+    parameters = [
+        Parameter(
+            one.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if one.default is MISSING else one.default,
+            annotation=kinds[one.name],
+        )
+        for one in fields(FitOptions)
+    ]
+    names = names_of(sections)
+    parameters += [
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[Any, recipe_option(name)],
+        )
+        for name in names
+    ]
+
+    def decorate(work: Callable[[FitOptions, Recipe], None]) -> Any:
+        def command(**values: Any) -> None:
+            given = {name: values.pop(name) for name in names}
+            options = FitOptions(**values)
+            work(options, read_settings(options.recipe, given))
+
+        command.__name__, command.__doc__ = work.__name__, work.__doc__
+        command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return decorate
+
+
+@_taking()
+def fit(options: FitOptions, settings: Recipe) -> None:
+    """Fit a model: design, choose, validate, certify, write.
+
+    Example: rt-calibrate fit run1.fif --events run1.tsv --tmax 0.8 -o me.rtd.safetensors
+    """
+    from calibration.cleaning.chain import fit_cleaning
+    from calibration.cleaning.seen import unlocked_share
+    from calibration.design import build_design, draft_model
+    from calibration.events import load_labelled
+    from calibration.fit import fit_model, hash_files
+    from calibration.report.text import certificate_lines, cleaning_lines
+    from rt_decoder.files.model_file import save_model
+
+    check_folder(options.output, options.report)
+    rules = options.rules(settings.target.names)
+    labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
+    draft = draft_model([one.recording for one in labelled], settings)
+    share = unlocked_share(labelled, settings.fit)
+    draft, found = fit_cleaning(draft, labelled, share=share, mne_info=options.fif, say=show_lines)
+    with progress_bar("running the live stages") as progress:
+        design = build_design(draft, labelled, progress)
+    hashes = hash_files(options.recordings)
+    model = fit_model(draft, design, data_hash=hashes, say=show_lines)
+    model.certificate.update(
+        cleaning=found,
+        subject=options.subject,
+        session=options.session,
+        marker_offset_ms=options.marker_offset,
+    )
+    digest = save_model(model, options.output)
+    _write_report(options.report, model, labelled, share)
+    show_lines(
+        *cleaning_lines(found),
+        *certificate_lines(model),
+        f"wrote {options.output.name} ({digest[:12]})",
+    )
+    if options.as_json:
+        show_json({"model": options.output.name, "hash": digest, "certificate": model.certificate})
+
+
+@_taking("stream", "filter", "clean")
+def cleaning(options: FitOptions, settings: Recipe) -> None:
+    """Fit the cleaning chain alone: a model that cleans and names no words.
+
+    Example: rt-calibrate cleaning run1.fif -o cleaning.rtd.safetensors
+    """
+    from calibration.cleaning.chain import fit_cleaning
+    from calibration.design import draft_model
+    from calibration.events import load_unlabelled
+    from calibration.fit import hash_files
+    from calibration.report.text import cleaning_lines
+    from rt_decoder.files.model_file import save_model
+    from rt_decoder.model import versions
+
+    check_folder(options.output, options.report)
+    loaded = load_unlabelled(
+        options.recordings, options.tables, options.rules({}), **options.reading
+    )
+    draft = draft_model([one.recording for one in loaded], settings)
+    model, found = fit_cleaning(draft, loaded, mne_info=options.fif, say=show_lines)
+    certificate = {
+        "cleaning": found,
+        "data_hash": hash_files(options.recordings),
+        "subject": options.subject,
+        "session": options.session,
+    }
+    model = replace(model, certificate=certificate, versions=versions())
+    digest = save_model(model, options.output)
+    _write_report(options.report, model, loaded, 1.0)
+    show_lines(*cleaning_lines(found), f"wrote {options.output.name} ({digest[:12]})")
+    if options.as_json:
+        show_json({"model": options.output.name, "hash": digest, "cleaning": found})
+
+
+def _write_report(path: Path | None, model: Any, sessions: Any, share: float) -> None:
+    if path is not None:
+        from calibration.report.html import write_report
+
+        write_report(path, model, sessions, share=share)
+        show_lines(f"wrote {path.name}")
+
+
+COMMANDS = (fit, cleaning)

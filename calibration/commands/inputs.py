@@ -1,0 +1,92 @@
+"""Recordings with their events, as every command takes them that reads some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rt_decoder.commands.options import (
+    MARKERS,
+    UNMARKED,
+    Channels,
+    MarkerOffset,
+    Markers,
+    Stream,
+    Units,
+)
+
+if TYPE_CHECKING:
+    from rt_decoder.timing.markers import MarkerRules
+
+__all__ = ["EventTables", "Inputs", "Recordings", "check_folder"]
+
+Recordings = Annotated[
+    list[Path],
+    typer.Argument(metavar="REC", help="Recordings: what MNE reads, XDF, CSV or session records."),
+]
+EventTables = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--events",
+        metavar="TSV",
+        help="BIDS events table, one for each recording; default its own markers.",
+        rich_help_panel=MARKERS,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Recordings, their events tables in the same order, and how both are read."""
+
+    recordings: Recordings
+    events: EventTables = None
+    markers: Markers = UNMARKED
+    marker_offset: MarkerOffset = 0.0  # ms
+    channels: Channels = None
+    units: Units = None
+    stream: Stream = None
+
+    @property
+    def tables(self) -> list[Path]:
+        """The events tables; none where a recording's own markers count."""
+        return self.events or []
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How recordings are read; a trigger channel is read by the live stages."""
+        return {
+            "channels": self.channels,
+            "units": self.units,
+            "stream": self.stream,
+            "markers": self.markers.stream,
+        }
+
+    def rules(self, names: Mapping[str, str]) -> MarkerRules:
+        """How markers become items; `names` are those of the recipe."""
+        from rt_decoder.timing.markers import MarkerRules
+
+        offset = self.marker_offset * 1e-3
+        return MarkerRules(self.markers.trigger, dict(names), offset=offset)
+
+
+def check_folder(*outputs: Path | None) -> None:
+    """Refuse at once what could not be written in the end.
+
+    Parameters
+    ----------
+    outputs : Path or None
+        Files to write.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is no folder for one.
+    """
+    for output in filter(None, outputs):
+        if not output.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {output.parent.name} to write to")

@@ -1,0 +1,46 @@
+"""``rt-decoder inspect`` and ``info``: what a model holds, and what this machine has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rt_decoder.commands.console import show_json, show_lines
+from rt_decoder.commands.options import AsJson
+
+__all__ = ["COMMANDS"]
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file of rt-calibrate.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a model holds: contract, settings, delays, memory, certificate.
+
+    Example: rt-decoder inspect me.rtd.safetensors
+    """
+    from rt_decoder.commands.describe import model_lines, model_summary
+    from rt_decoder.files.model_file import load_model
+
+    fitted = load_model(model)
+    show_lines(*model_lines(fitted))
+    if as_json:
+        show_json(model_summary(fitted))
+
+
+def info(as_json: AsJson = False) -> None:
+    """Show versions, liblsl, processor features and the LSL configuration.
+
+    Example: rt-decoder info --json
+    """
+    from rt_decoder.commands.describe import system_summary
+
+    summary = system_summary()
+    show_lines(*(f"{key:<16} {value}" for key, value in summary.items()))
+    if as_json:
+        show_json(summary)
+
+
+COMMANDS = (inspect, info)

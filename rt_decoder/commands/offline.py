@@ -1,0 +1,154 @@
+"""``rt-decoder decode``, ``clean`` and ``convert``: from a recording to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.options import (
+    DECODING,
+    UNMARKED,
+    AsJson,
+    Channels,
+    Continuous,
+    Events,
+    Label,
+    MarkerOffset,
+    Markers,
+    Mask,
+    ModelFile,
+    RecordingFile,
+    Stream,
+    Units,
+    Without,
+)
+
+__all__ = ["COMMANDS"]
+
+
+def decode(
+    recording: RecordingFile,
+    model: ModelFile,
+    jsonl: Annotated[
+        Path, typer.Option("--jsonl", metavar="FILE", help="Log to write, JSON lines.")
+    ],
+    events: Events = None,
+    label: Label = "",
+    markers: Markers = UNMARKED,
+    mask: Mask = None,
+    marker_offset: MarkerOffset = 0.0,
+    continuous: Continuous = None,
+    without: Without = frozenset(),
+    chunk: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Samples a push; changes nothing.", min=1, rich_help_panel=DECODING
+        ),
+    ] = 64,
+    channels: Channels = None,
+    units: Units = None,
+    stream: Stream = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decode a recording through the live pipeline, as fast as it goes.
+
+    Example: rt-decoder decode run2.xdf --model me.rtd.safetensors --jsonl run2.jsonl
+    """
+    from rt_decoder.commands.decode import decode_file
+    from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.read import read_marked
+    from rt_decoder.pipeline import PipelineOptions
+    from rt_decoder.timing.markers import MarkerRules
+
+    rules = MarkerRules(markers.trigger, mask=mask, offset=marker_offset * 1e-3)
+    options = PipelineOptions(rules, continuous, without)
+    if markers.trigger and events is not None:
+        raise typer.BadParameter("need --events or --markers channel:NAME, got both")
+    fitted = load_model(model)
+    if not fitted.has_map:
+        raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
+    label = label or fitted.recipe["target"]["label"]
+    read, found = read_marked(
+        recording, events, label, channels=channels, units=units, stream=stream,
+        markers=markers.stream,
+    )  # fmt: skip
+    if markers.trigger:  # as live: the channel comes in place of what the file marks elsewhere
+        found = ()
+    with progress_bar("decoding") as progress:
+        footer = decode_file(fitted, read, found, jsonl, options, chunk=chunk, progress=progress)
+    show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
+    if as_json:
+        show_json(footer)
+
+
+def clean(
+    recording: RecordingFile,
+    model: ModelFile,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FIF", help="File to write.")],
+    without: Without = frozenset(),
+    channels: Channels = None,
+    units: Units = None,
+    stream: Stream = None,
+    markers: Markers = UNMARKED,
+    as_json: AsJson = False,
+) -> None:
+    """Run the live cleaning chain over a recording and write all its channels.
+
+    Example: rt-decoder clean run2.xdf --model me.rtd.safetensors -o run2_raw.fif
+    """
+    from rt_decoder.commands.clean import clean_file
+    from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.read import read_recording
+    from rt_decoder.pipeline import PipelineOptions
+
+    options = PipelineOptions(without=without)
+    if out.exists() and out.samefile(recording):
+        raise ValueError(f"need another file than the recording itself, got {out.name}")
+    fitted = load_model(model)
+    read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
+    with progress_bar("cleaning") as progress:
+        told = clean_file(fitted, read, out, options, progress=progress)
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in told["corrected"].items() if share)
+    show_lines(
+        f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
+        f"corrected: {shares or 'nothing'}; bad {told['bad']:.1%}",
+    )
+    if as_json:
+        show_json(told)
+
+
+def convert(
+    recording: RecordingFile,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FIF|XDF", help="File to write, by its name.")
+    ],
+    channels: Channels = None,
+    units: Units = None,
+    stream: Stream = None,
+    markers: Markers = UNMARKED,
+    as_json: AsJson = False,
+) -> None:
+    """Write a recording or session record as FIF or XDF; mends one that a kill cut off.
+
+    Example: rt-decoder convert session.xdf -o session_raw.fif
+    """
+    from rt_decoder.commands.convert import convert as write
+
+    told = write(recording, out, channels=channels, units=units, stream=stream, markers=markers)
+    show_lines(
+        f"{told.n_samples} samples of {told.n_channels} channels and {told.n_markers} markers "
+        f"in {out.name}"
+    )
+    if told.n_breaks or told.n_markers_left_out:
+        show_lines(
+            f"time breaks in {told.n_breaks} places, {told.n_lost} samples lost; "
+            f"{told.n_markers_left_out} markers outside the samples left out"
+        )
+    if as_json:
+        show_json(told._asdict())
+
+
+COMMANDS = (decode, clean, convert)

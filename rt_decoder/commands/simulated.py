@@ -1,0 +1,91 @@
+"""``rt-decoder demo`` and ``simulate``: a participant whose words are known.
+
+The only commands here that need the extra ``calibration``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rt_decoder.commands.console import show_json, show_lines
+from rt_decoder.commands.options import AsJson, Network, Seconds, SentName
+from rt_decoder.commands.streams import keep_here, stream_recording
+
+__all__ = ["COMMANDS"]
+
+
+def demo(
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="Length of the live part.", min=5.0)
+    ] = 60.0,
+    words: Annotated[int, typer.Option(metavar="N", help="Size of the vocabulary.", min=20)] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the simulated participant.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a participant, calibrate, stream over LSL, decode live, tell how well.
+
+    Example: rt-decoder demo --seconds 30
+    """
+    from rt_decoder.sinks.loopback import configure_loopback
+
+    configure_loopback()  # before liblsl is loaded
+    run_demo = _calibration("demo").run_demo
+    result = run_demo(seconds=seconds, n_vocabulary=words, seed=seed, say=show_lines)
+    if as_json:
+        show_json(result)
+
+
+def simulate(
+    seconds: Seconds = 120.0,
+    name: SentName = "simulated",
+    words: Annotated[int, typer.Option(metavar="N", help="Size of the vocabulary.", min=2)] = 200,
+    channels: Annotated[int, typer.Option(metavar="N", help="Number of EEG channels.", min=4)] = 32,
+    sfreq: Annotated[float, typer.Option(metavar="HZ", help="Sampling rate.", min=50.0)] = 250.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the simulated participant.")] = 0,
+    session: Annotated[
+        int, typer.Option(metavar="N", help="Number of what is heard and of the noise.")
+    ] = 1,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="XDF", help="Write this file, and its events TSV, instead of streaming."
+        ),
+    ] = None,
+    network: Network = False,
+) -> None:
+    """Stream a simulated participant who hears words, with markers; or save a recording.
+
+    Example: rt-decoder simulate --seconds 900 --save calibration.xdf
+    """
+    keep_here(network)
+    from rt_decoder.replay.plan import ReplayOptions
+
+    simulate_recording = _calibration("demo").simulate_recording
+    if seconds <= 0:
+        raise typer.BadParameter(f"need --seconds above 0, got {seconds:g}")
+    recording = simulate_recording(
+        seconds=seconds, n_vocabulary=words, n_channels=channels, sfreq=sfreq, seed=seed,
+        session=session,
+    )  # fmt: skip
+    if save is not None:
+        _calibration("demo").save_recording(recording, save)
+        show_lines(f"wrote {save.name} and {save.with_suffix('.tsv').name}")
+        return
+    stream_recording(recording, recording.markers, name, ReplayOptions(wait=0.0))
+
+
+def _calibration(module: str) -> Any:
+    """Module of `calibration`, or one sentence on what is missing."""
+    try:
+        return import_module(f"calibration.{module}")
+    except ImportError as error:
+        raise ImportError(
+            f"need the calibration extra ({error.name or error}): pip install 'rt-decoder[calibration]'"
+        ) from None
+
+
+COMMANDS = (demo, simulate)

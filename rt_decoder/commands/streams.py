@@ -1,0 +1,170 @@
+"""``rt-decoder streams`` and ``replay``: streams that are seen, and recordings that are sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rt_decoder.commands.console import progress_bar, show_json, show_lines, stop_on_signals
+from rt_decoder.commands.options import (
+    UNMARKED,
+    AsJson,
+    Channels,
+    Events,
+    Label,
+    Markers,
+    Network,
+    RecordingFile,
+    SentName,
+    Stream,
+    Units,
+)
+
+if TYPE_CHECKING:
+    from rt_decoder.files.recording import Recording
+    from rt_decoder.replay.plan import ReplayOptions
+    from rt_decoder.replay.replay import Replayed
+    from rt_decoder.signal import Marker
+
+__all__ = ["COMMANDS", "keep_here", "stream_recording"]
+
+FAULTS = "Faults"
+
+
+def streams(
+    wait: Annotated[float, typer.Option(metavar="S", help="How long to look.")] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """List the LSL streams that can be seen.
+
+    Example: rt-decoder streams --wait 5
+    """
+    from rt_decoder.sources.lsl.find import find_streams
+
+    found = find_streams(wait)
+    row = "{:<24} {:<10} {:<28} {:>8} {:>9}  {}".format
+    if found:
+        show_lines(row("name", "type", "source_id", "channels", "Hz", "unit"))
+        show_lines(
+            *(row(s.name, s.type, s.source_id, s.n_channels, s.sfreq, s.unit) for s in found)
+        )
+    else:
+        show_lines(
+            "no stream found; is the outlet running, and does a firewall or VPN stand between?"
+        )
+    if as_json:
+        show_json({"streams": [s._asdict() for s in found]})
+
+
+def replay(
+    recording: RecordingFile,
+    events: Events = None,
+    label: Label = "",
+    name: SentName = "replay",
+    speed: Annotated[
+        float, typer.Option(metavar="FACTOR", help="Faster than recorded.", min=0.01)
+    ] = 1.0,
+    wait: Annotated[float, typer.Option(metavar="S", help="How long to wait for readers.")] = 60.0,
+    channels: Channels = None,
+    units: Units = None,
+    stream: Stream = None,
+    markers: Markers = UNMARKED,
+    faults: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="What goes wrong, such as loss=0.1s@10; default nothing.",
+            show_default=False,
+            rich_help_panel=FAULTS,
+        ),
+    ] = "",
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Of the faults.", min=0, rich_help_panel=FAULTS)
+    ] = 0,
+    faults_log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JSON",
+            help="File of what went wrong and when; default the last line printed.",
+            rich_help_panel=FAULTS,
+        ),
+    ] = None,
+    network: Network = False,
+) -> None:
+    """Stream a recording as if it were live, once consumers have connected.
+
+    Example: rt-decoder replay run1.xdf --events run1.tsv --name amplifier
+    """
+    keep_here(network)
+    from rt_decoder.files.read import read_marked
+    from rt_decoder.replay.faults import parse_faults
+    from rt_decoder.replay.plan import ReplayOptions
+
+    try:
+        wrong = parse_faults(faults) if faults else ()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if faults_log is not None and not wrong:
+        raise typer.BadParameter("need --faults with --faults-log, got none")
+    options = ReplayOptions(speed=speed, wait=wait, faults=wrong, seed=seed)
+    read, found = read_marked(
+        recording, events, label, channels=channels, units=units, stream=stream, markers=markers
+    )
+    sent = stream_recording(read, found, name, options)
+    if not wrong:
+        return
+    account = sent._asdict() | {"type": "faults", "spec": faults, "seed": seed}
+    if faults_log is None:
+        show_json(account)
+    else:
+        faults_log.write_text(json.dumps(account) + "\n", encoding="utf-8")
+
+
+def keep_here(network: bool) -> None:
+    """Offer streams to this machine only, unless the network is asked for."""
+    from rt_decoder.sinks.loopback import configure_local
+
+    if not network:
+        configure_local()  # before liblsl is used
+
+
+def stream_recording(
+    recording: Recording, markers: Sequence[Marker], name: str, options: ReplayOptions
+) -> Replayed:
+    """Send a recording until its end or Ctrl-C.
+
+    Parameters
+    ----------
+    recording : Recording
+        What to send.
+    markers : sequence of Marker
+        What to send beside it.
+    name : str
+        Of the stream; ``<name>-markers`` is that of the markers.
+    options : ReplayOptions
+        How it is sent.
+
+    Returns
+    -------
+    Replayed
+        What was sent.
+    """
+    from uuid import uuid4
+
+    from rt_decoder.replay.replay import replay as send
+
+    waiting = "; waiting for consumers" if options.wait else ""
+    with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
+        show_lines(f"streaming {name!r} and '{name}-markers'{waiting}, Ctrl-C ends")
+        return send(
+            recording, markers, options, name=name, source_id=f"{name}-{uuid4().hex[:12]}",
+            should_stop=should_stop,
+            progress=lambda n_samples: progress(n_samples / len(recording.data)),
+        )  # fmt: skip
+
+
+COMMANDS = (streams, replay)

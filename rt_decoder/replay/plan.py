@@ -1,0 +1,121 @@
+"""How a recording is sent, and what of it when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pylsl
+
+from rt_decoder.files.recording import Recording
+from rt_decoder.replay.faults import Fault
+from rt_decoder.signal import Marker
+
+__all__ = ["Plan", "ReplayOptions", "plan_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOptions:
+    """How a recording is sent.
+
+    Parameters
+    ----------
+    speed : float
+        How many times faster than recorded. Stamps keep the recorded spacing whatever the speed,
+        so that they agree with the declared rate; above 1 they run ahead of the clock. A consumer
+        that cannot follow loses samples once it is 360 s of signal behind, LSL's buffer.
+    chunk : int or None
+        Samples a push, sent when the last of them is due; by default each sample is sent when it
+        is due, with those that are due as well.
+    wait : float
+        How long to wait for consumers, in s, before the first sample, until the data and, if there
+        are any, the markers are read; after that the data alone will do. LSL gives a consumer only
+        what is sent after it has connected. 0 starts at once, as an amplifier does.
+    begin : callable
+        Asked then for the LSL time of the first sample; replays of several streams agree on one.
+    linger : float
+        How long, in s, consumers may still read after the last sample before the streams close.
+    faults : sequence of Fault
+        What is to go wrong, from `parse_faults`. The data then come from other processes, and
+        a marker comes at its own time, whether its sample does or not.
+    seed : int
+        Of the faults.
+
+    Raises
+    ------
+    ValueError
+        If `speed` or `chunk` is not above 0.
+    """
+
+    speed: float = 1.0
+    chunk: int | None = None
+    wait: float = 30.0
+    begin: Callable[[], float] = pylsl.local_clock
+    linger: float = 2.0
+    faults: Sequence[Fault] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.speed < np.inf:
+            raise ValueError(f"need a speed above 0, got {self.speed}")
+        if self.chunk is not None and self.chunk < 1:
+            raise ValueError(f"need at least 1 sample a push, got {self.chunk}")
+
+
+class Plan(NamedTuple):
+    """What is sent when, and the markers beside it."""
+
+    data: np.ndarray  # (n, c)
+    since: np.ndarray  # (n,) s since the first sample
+    due: np.ndarray  # (n,) the same, but never back in time
+    rows: np.ndarray  # (m,) row of each marker's sample, in order
+    labels: list[str]
+
+
+def plan_of(recording: Recording, markers: Sequence[Marker]) -> tuple[Plan, int]:
+    """Decide what to send.
+
+    Parameters
+    ----------
+    recording : Recording
+        What to send.
+    markers : sequence of Marker
+        ``index`` -1 means the sample nearest to ``time``.
+
+    Returns
+    -------
+    plan : Plan
+    n_outside : int
+        Markers for which there is no sample.
+
+    Raises
+    ------
+    ValueError
+        If the recording is empty.
+    """
+    n_samples = len(recording.stamps)
+    if n_samples == 0:
+        raise ValueError("need a recording with samples, got an empty one")
+    times, step = recording.times, 1 / recording.info.sfreq
+    placed = []
+    n_outside = 0
+    for marker in markers:
+        row = marker.index
+        if row < 0 and times[0] - step <= marker.time <= times[-1] + step:
+            row = int(np.argmin(np.abs(times - marker.time)))
+        if 0 <= row < n_samples:
+            placed.append((row, marker.label))
+        else:
+            n_outside += 1
+    placed.sort(key=lambda item: item[0])
+    since = recording.stamps - recording.stamps[0]
+    plan = Plan(
+        np.ascontiguousarray(recording.data, np.float64),
+        since,
+        np.maximum.accumulate(since),
+        np.array([row for row, _ in placed], np.int64),
+        [label for _, label in placed],
+    )
+    return plan, n_outside
