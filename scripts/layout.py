@@ -40,9 +40,9 @@ class Room(NamedTuple):
 # fmt: off
 ROOMS = {
     "kernels": Room("numerical cores in numba", "", shared=""),
-    "values": Room("data and settings", "", "signal source recipe model model_check channels latency"),
+    "values": Room("data and settings", "", "signal source settings recipe model model_check channels latency"),
     "timing": Room("stamps to a grid", "kernels values"),
-    "cleaning": Room("takes out what is not brain", "kernels values", shared="filter_design qrs"),
+    "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs"),
     "decoding": Room("window to word", "kernels values", shared=""),
     "files": Room("every file format, read and written", "values timing"),
     "path": Room("a source or a recording, decoded",
