@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -84,15 +85,21 @@ def _fit(
     with progress_bar("running the live stages") as progress:
         design = build_design(draft, labelled, progress)
     model = fit_model(draft, design, data_hash=hash_files(recordings), say=show_lines)
-    model.certificate.update(cleaning=cleaning)
-    model.certificate.update(subject=subject, session=session, marker_offset_ms=marker_offset)
+    certificate = {
+        **model.certificate,
+        "cleaning": cleaning,
+        "subject": subject,
+        "session": session,
+        "marker_offset_ms": marker_offset,
+    }
+    model = replace(model, certificate=certificate)
     digest = save_model(model, output)
     _write_report(report, model, labelled, share)
     show_lines(
         *cleaning_lines(cleaning), *certificate_lines(model), f"wrote {output.name} ({digest[:12]})"
     )
     if as_json:
-        show_json({"model": output.name, "hash": digest, "certificate": model.certificate})
+        show_json({"model": output.name, "hash": digest, "certificate": certificate})
 
 
 def _check_folder(*outputs: Path | None) -> None:
@@ -136,9 +143,9 @@ def _reading(channels: Path | None, units: str, stream: str, markers: str) -> di
     }  # fmt: skip
 
 
-def _rules(names: dict[str, str], markers: str, offset_ms: float) -> MarkerRules:
+def _rules(names: Mapping[str, str], markers: str, offset_ms: float) -> MarkerRules:
     trigger = markers.removeprefix("channel:") if markers.startswith("channel:") else ""
-    return MarkerRules(trigger=trigger, names=names, offset=offset_ms * 1e-3)
+    return MarkerRules(trigger=trigger, names=dict(names), offset=offset_ms * 1e-3)
 
 
 def _cleaning(
@@ -158,8 +165,6 @@ def _cleaning(
     **options: str | None,
 ) -> None:
     """Fit the cleaning chain alone: a model that cleans and names no words."""
-    from dataclasses import replace
-
     from calibration.cleaning.chain import fit_cleaning
     from calibration.design import draft_model
     from calibration.events import load_unlabelled
@@ -262,7 +267,7 @@ def evaluate(
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
-    recipe = Recipe.from_dict(fitted.recipe)
+    recipe = fitted.recipe
     rules = _rules(recipe.target.names, markers, marker_offset)
     labelled = load_labelled(
         recordings,

@@ -275,7 +275,7 @@ def decode(
     from rt_decoder.files.model_file import load_model
 
     fitted = _with_map(model, load_model(model))
-    label = label or fitted.recipe["target"]["label"]
+    label = label or fitted.recipe.target.label
     trigger = markers.startswith("channel:")
     if trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")

@@ -44,7 +44,7 @@ def decode_file(
     A session record is decoded as its live session was, markers and all; options that are given
     here come first.
     """
-    names = model.recipe["target"]["names"]
+    names = dict(model.recipe.target.names)
     rules = MarkerRules(trigger, names, mask, marker_offset)
     start = recorded_start(recording)
     if start is not None and rules == MarkerRules(names=names):

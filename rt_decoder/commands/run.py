@@ -126,7 +126,7 @@ def open_session(
     if options.markers.startswith("channel:"):
         trigger = options.markers.removeprefix("channel:")
     rules = MarkerRules(
-        trigger, model.recipe["target"]["names"], options.mask, options.marker_offset,
+        trigger, dict(model.recipe.target.names), options.mask, options.marker_offset,
         options.marker_wait,
     )  # fmt: skip
     streams = _streams(options, "" if trigger else options.markers)
