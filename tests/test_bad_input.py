@@ -266,7 +266,7 @@ MODELS = {
     "altered_last": "altered after it was written",
     "text": "no whole model",
     "foreign": "no rt_decoder model",
-    "newer": "format 99, newer than the 1",
+    "newer": "format 99, newer than the 2",
 }
 
 

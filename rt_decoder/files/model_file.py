@@ -17,7 +17,7 @@ import numpy as np
 
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.files.model_check import check_model
-from rt_decoder.files.model_format import FORMAT_VERSION, pack, unpack
+from rt_decoder.files.model_format import FORMAT_VERSION, pack, unpack, upgrade
 from rt_decoder.model import Model
 
 __all__ = ["ModelCorrupt", "load_model", "model_hash", "save_model"]
@@ -82,20 +82,25 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     if path.stat().st_size > MAX_BYTES:
         raise ModelCorrupt(f"{path.name} is larger than any model ({path.stat().st_size} bytes)")
     metadata, tensors = _read(path)
-    head = _header(metadata[_KEY], path.name)
+    head, version = _header(metadata[_KEY], path.name)
     if _digest(metadata[_KEY], tensors) != metadata.get("sha256"):
         raise ModelCorrupt(f"{path.name} was altered after it was written: its hash differs")
     try:
-        model = unpack(head, tensors)
+        model = unpack(*upgrade(head, tensors, version))
         check_model(model)
     except _DAMAGE as error:
         why = " ".join(str(error).split())[:_LONGEST]  # in one line, whatever is in a name
+        if version < FORMAT_VERSION:
+            raise ModelCorrupt(
+                f"{path.name} has format {version} and cannot be read any more ({why}); "
+                "fit it again with rt-calibrate fit"
+            ) from None
         raise ModelCorrupt(f"{path.name} is incomplete or inconsistent: {why}") from None
     return model
 
 
-def _header(text: str, name: str) -> dict[str, Any]:
-    """Header of a file, of a format that is read here."""
+def _header(text: str, name: str) -> tuple[dict[str, Any], int]:
+    """Header of a file and its format."""
     try:
         head = json.loads(text)
         version = int(head["format_version"])
@@ -108,7 +113,7 @@ def _header(text: str, name: str) -> dict[str, Any]:
             f"{name} has format {version}, newer than the {FORMAT_VERSION} read here; "
             "upgrade rt-decoder"
         )
-    return head
+    return head, version
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""What is written of a model and how: the header's layout, the names of tensors.
+"""What is written of a model and how: the header's layout, the names of tensors, older formats.
 
 Types are checked here, where plain values come in; `model_check` looks at whether they fit together.
 """
@@ -17,9 +17,9 @@ from rt_decoder.recipe import MAX_FREQ, Recipe
 from rt_decoder.settings import listed, named, number, read, short, table, text
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["FORMAT_VERSION", "pack", "unpack"]
+__all__ = ["FORMAT_VERSION", "pack", "unpack", "upgrade"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MAX_ITEMS = 10_000_000
 _CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
 _CHANNELS = listed(text(), "a list of texts, a channel each")
@@ -44,7 +44,7 @@ def pack(model: Model) -> tuple[str, Tensors]:
 
 
 def _header(model: Model) -> dict[str, Any]:
-    """Everything but tensors."""
+    """Everything but tensors. What it gains here `unpack` reads, and `upgrade` adds to old files."""
     info = model.info
     return {
         "format_version": FORMAT_VERSION,
@@ -132,3 +132,33 @@ def _cleaning(plain: Mapping[str, Any], tensors: Tensors) -> dict[str, dict[str,
                 raise ValueError(f"need {named(argument)} of cleaning stage {stage} once, got two")
             cleaning[stage][argument] = tensor
     return cleaning
+
+
+def upgrade(
+    head: Mapping[str, Any], tensors: Tensors, version: int
+) -> tuple[Mapping[str, Any], Tensors]:
+    """Header and tensors of an older format as today's.
+
+    Format 1 called the mains `line`: as a key of ``[clean]``, as a cleaning stage and in its
+    report. A model without a map had an empty posterior.
+    """
+    if version == 1:
+        recipe, certificate = dict(head["recipe"]), dict(head["certificate"])
+        recipe["clean"] = _line_to_mains(recipe["clean"])
+        if "cleaning" in certificate:
+            certificate["cleaning"] = _line_to_mains(certificate["cleaning"])
+        head = dict(head) | {
+            "recipe": recipe,
+            "certificate": certificate,
+            "cleaning": _line_to_mains(head["cleaning"]),
+            "posterior": head["posterior"] or asdict(PosteriorParameters()),
+        }
+        line, mains = f"{_CLEANING}line.", f"{_CLEANING}mains."
+        tensors = {name.replace(line, mains, 1): tensor for name, tensor in tensors.items()}
+    return head, tensors
+
+
+def _line_to_mains(old: Mapping[str, Any]) -> dict[str, Any]:
+    if "line" in old and "mains" in old:
+        raise ValueError("need line or mains, got both")
+    return {"mains" if name == "line" else name: value for name, value in old.items()}
