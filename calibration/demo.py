@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def _calibrate(recording: Recording, n_vocabulary: int, say: Callable[[str], Non
     share = unlocked_share([labelled], recipe.fit)
     draft, cleaning = fit_cleaning(draft, [labelled], share=share)
     model = fit_model(draft, build_design(draft, [labelled]), say=lambda line: say(f"   {line}"))
-    model.certificate.update(cleaning=cleaning)
+    model = replace(model, certificate={**model.certificate, "cleaning": cleaning})
     for line in (*cleaning_lines(cleaning), *certificate_lines(model)):
         say(f"   {line}")
     return model

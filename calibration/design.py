@@ -168,7 +168,7 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
     references = _references(info, recipe)
     return Model(
         info=info,
-        recipe=recipe.to_dict(),
+        recipe=recipe,
         sos=_sos(info.sfreq, recipe),
         channel_scale=_channel_scale(recordings, info, references),
         channel_jump=_channel_jump(recordings, info, references),
@@ -242,7 +242,7 @@ def build_design(
     ValueError
         If no event has a complete, good window.
     """
-    min_quality = float(model.recipe["readout"]["min_quality"])
+    min_quality = model.recipe.readout.min_quality
     rows, kept, n_dropped, base = [], [], 0, 0.0
     for run, session in enumerate(sessions):
         recording = session.recording

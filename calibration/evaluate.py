@@ -13,7 +13,6 @@ from calibration.scores import bits_beyond_prior, rank_accuracy, summarize, top_
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
-from rt_decoder.recipe import Recipe
 
 __all__ = ["evaluate", "finite", "similarity"]
 
@@ -71,16 +70,15 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
     truth = np.array([place[label] for label in labels if label in place])
     cosines = similarity(model, X[known])
     log_prior = model.log_prior
-    posterior = log_posterior(cosines, model.posterior["tau"], log_prior)
+    posterior = log_posterior(cosines, model.posterior.tau, log_prior)
     confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
-    answered = confidence >= model.posterior["threshold"]
+    answered = confidence >= model.posterior.threshold
     right = winner == truth
-    recipe = Recipe.from_dict(model.recipe)
     null = permutation_p(
         lambda permuted: float(rank_accuracy(cosines, permuted).mean()),
         truth,
-        recipe.fit.n_permutations,
-        recipe.fit.seed,
+        model.recipe.fit.n_permutations,
+        model.recipe.fit.seed,
     )
     scores = summarize(cosines, truth, np.exp(log_prior)) | {
         "n": int(known.sum()),

@@ -34,8 +34,8 @@ from calibration.scores import (
 from calibration.splits import blocks, final_block, leave_group_out
 from calibration.targets import Targets, make_targets
 from rt_decoder.decoding.features import robust_scale, scale_features
-from rt_decoder.model import Model, versions
-from rt_decoder.recipe import Recipe
+from rt_decoder.model import Model, PosteriorParameters, versions
+from rt_decoder.recipe import Recipe, Target
 
 __all__ = ["fit_model", "hash_files"]
 
@@ -75,7 +75,7 @@ def fit_model(
     ValueError
         If there are too few events or items, or the groups leave nothing to train on.
     """
-    recipe = Recipe.from_dict(draft.recipe)
+    recipe = draft.recipe
     n = len(design.labels)
     if n < MIN_ITEMS or len(set(design.labels)) < 2:
         raise ValueError(
@@ -109,20 +109,22 @@ def fit_model(
         certificate["final"] = evaluate(model, X[final], labels)
     return replace(
         model,
-        recipe=_without_folders(draft.recipe),
+        recipe=replace(recipe, target=_without_folders(recipe.target)),
         certificate=certificate,
         versions=versions(),
     )
 
 
-def _without_folders(recipe: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Reduce the paths in a recipe to file names: a model must not reveal folders."""
-    target = dict(recipe["target"])
-    for key in ("embedding", "vocabulary"):
-        path = Path(target[key]).expanduser()
-        if target[key] and (path.is_absolute() or path.exists()):
-            target[key] = path.name
-    return recipe | {"target": target}
+def _without_folders(target: Target) -> Target:
+    """Reduce the paths in a target to file names: a model must not reveal folders."""
+
+    def by_name(place: str) -> str:
+        path = Path(place).expanduser()
+        return path.name if place and (path.is_absolute() or path.exists()) else place
+
+    return replace(
+        target, embedding=by_name(target.embedding), vocabulary=by_name(target.vocabulary)
+    )
 
 
 def _split_facts(
@@ -235,11 +237,7 @@ def _fit_posterior(
     model = replace(
         model,
         log_prior=log_prior,
-        posterior={
-            "tau": fitted.tau,
-            "threshold": abstention.threshold,
-            "min_quality": recipe.readout.min_quality,
-        },
+        posterior=PosteriorParameters(fitted.tau, abstention.threshold, recipe.readout.min_quality),
     )
     return model, finite(scores)
 

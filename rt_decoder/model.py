@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from rt_decoder.recipe import Recipe
+from rt_decoder.settings import check_keys, key, number
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["TENSORS", "Model", "versions"]
+__all__ = ["TENSORS", "Model", "PosteriorParameters", "versions"]
 
 # attributes of `Model` that are arrays
 TENSORS = (
@@ -29,18 +33,38 @@ TENSORS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class PosteriorParameters:
+    """How cosines become an answer or silence; see `decoding.readout.Posterior`."""
+
+    tau: float = key(0.0, number(0.0, 1e12), "sharpness; 0 trusts the prior alone")
+    threshold: float = key(
+        0.0, number(0.0, 1e12), "least probability of the winner, else abstain; above 1 always"
+    )
+    min_quality: float = key(
+        0.0, number(0.0, 1.0), "least share of good samples in the window, else abstain"
+    )
+
+    def __post_init__(self) -> None:
+        check_keys(self, "the posterior")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A fitted decoder. Dimensions: c channels, p features, r rank, D embedding, V items.
 
     A model without a map, which only cleans, has p = r = V = 0.
 
+    Nothing of it changes once it is built: `dataclasses.replace` makes another one. Arrays are set
+    read-only where they lie, not copied; tables are read-only views of copies. Such a view cannot
+    be pickled: hand a model to another process as a file.
+
     Parameters
     ----------
     info : SignalInfo
         The channel contract, in SI units: what a stream must offer, by name.
-    recipe : dict
-        Every setting that made this model, section by section.
+    recipe : Recipe
+        Every setting that made this model.
     sos : array of shape (n_sections, 6)
         Band-pass and notch, as second-order sections.
     channel_scale : array of shape (c,)
@@ -62,19 +86,20 @@ class Model:
         Item embeddings, centred on `target_mean`, of unit length.
     log_prior : array of shape (V,)
         Log probability of each item before any sample was seen.
-    posterior : dict
-        ``tau`` (sharpness; 0 trusts the prior alone), ``threshold`` (least probability of the
-        winner, else abstain), ``min_quality`` (least share of good samples, else abstain).
-    certificate : dict
-        How well it does, beside chance, on which split.
+    posterior : PosteriorParameters
+        Sharpness, and when to abstain.
+    certificate : mapping
+        How well it does, beside chance, on which split; plain JSON.
     references : tuple of str
         The last channels of `info`: wanted to clean the others, and no features.
-    cleaning : dict of str to dict
-        Fitted state of each cleaning stage by name: what its constructor takes.
+    cleaning : mapping of str to mapping
+        Fitted state of each cleaning stage by name: what its constructor takes, lists as tuples.
+    versions : mapping of str to str
+        Of the packages that fitted it.
     """
 
     info: SignalInfo
-    recipe: dict[str, dict[str, Any]]
+    recipe: Recipe
     sos: np.ndarray
     channel_scale: np.ndarray
     channel_jump: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -87,11 +112,24 @@ class Model:
     items: tuple[str, ...] = ()
     vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     log_prior: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    posterior: dict[str, float] = field(default_factory=dict)
-    certificate: dict[str, Any] = field(default_factory=dict)
+    posterior: PosteriorParameters = field(default_factory=PosteriorParameters)
+    certificate: Mapping[str, Any] = field(default_factory=dict)
     references: tuple[str, ...] = ()
-    cleaning: dict[str, dict[str, Any]] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
+    cleaning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in TENSORS:
+            getattr(self, name).setflags(write=False)
+        if self.info.positions is not None:
+            self.info.positions.setflags(write=False)
+        for name in ("certificate", "versions"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        cleaning = {
+            stage: MappingProxyType({name: _frozen(value) for name, value in arguments.items()})
+            for stage, arguments in self.cleaning.items()
+        }
+        object.__setattr__(self, "cleaning", MappingProxyType(cleaning))
 
     @property
     def has_map(self) -> bool:
@@ -114,7 +152,14 @@ class Model:
     @property
     def n_hop(self) -> int:
         """Samples in one hop."""
-        return max(1, round(self.recipe["stream"]["hop_ms"] * 1e-3 * self.info.sfreq))
+        return max(1, round(self.recipe.stream.hop_ms * 1e-3 * self.info.sfreq))
+
+
+def _frozen(value: Any) -> Any:
+    """Argument of a stage that nobody can change."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    return tuple(value) if isinstance(value, list) else value
 
 
 _PACKAGES = (

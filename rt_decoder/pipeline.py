@@ -47,15 +47,15 @@ def _stages(
     model: Model, fast: SignalInfo, factor: int, without: Collection[str]
 ) -> dict[str, Stage]:
     """The stages up to the ring, in the order of `FLOW`: those for which there are arguments."""
-    info, features = model.info, model.recipe["features"]
+    info, features = model.info, model.recipe.features
     fitted = [name for name in CLEANING if name in model.cleaning and name not in without]
-    arguments: dict[str, dict[str, Any]] = {name: model.cleaning[name] for name in fitted}
+    arguments: dict[str, Mapping[str, Any]] = {name: model.cleaning[name] for name in fitted}
     arguments["filter"] = {"sos": model.sos}
-    arguments["rereference"] = {"kind": model.recipe["stream"]["reference"]}
+    arguments["rereference"] = {"kind": model.recipe.stream.reference}
     if factor > 1:
         arguments["decimate"] = {"factor": factor}
-    if features["kind"] == "bandpower":
-        arguments["bank"] = {"bands": features["bands"], "order": features["band_order"]}
+    if features.kind == "bandpower":
+        arguments["bank"] = {"bands": features.bands, "order": features.band_order}
     infos = {"decimate": fast, "bank": info.pick(range(model.n_picks))}
     after_guard = {
         name: row.make(infos.get(name, info), **arguments[name])
@@ -68,17 +68,17 @@ def _stages(
 
 
 def _window(model: Model, info: SignalInfo) -> FeatureWindow:
-    features = model.recipe["features"]
+    features = model.recipe.features
     return FeatureWindow(
         info,
-        features["kind"],
-        features["tmin"],
-        features["tmax"],
-        decim=features["decim"],
-        baseline=tuple(features["baseline"]) or None,
+        features.kind,
+        features.tmin,
+        features.tmax,
+        decim=features.decim,
+        baseline=features.baseline or None,
         center=model.center if len(model.center) else None,
         scale=model.scale if len(model.scale) else None,
-        clamp=features["clamp"],
+        clamp=features.clamp,
     )
 
 
@@ -136,15 +136,14 @@ class Pipeline:
         factor: int = 1,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        recipe = model.recipe
         info = model.info
         self.model = model
         self.continuous = bool(options.continuous)
         self.without = frozenset(options.without)
         if unknown := self.without - set(CLEANING):
             raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")
-        self.budget_ms = float(recipe["readout"]["budget_ms"])
-        self.n_top = min(int(recipe["readout"]["top"]), max(1, len(model.items)))
+        self.budget_ms = model.recipe.readout.budget_ms
+        self.n_top = min(model.recipe.readout.top, max(1, len(model.items)))
         self._clock = clock
 
         fast = replace(info, sfreq=info.sfreq * factor)
@@ -168,9 +167,9 @@ class Pipeline:
             self.vocabulary = Vocabulary(model.items, model.vectors, model.basis)
             self.posterior = Posterior(
                 model.log_prior,
-                model.posterior["tau"],
-                model.posterior["threshold"],
-                model.posterior["min_quality"],
+                model.posterior.tau,
+                model.posterior.threshold,
+                model.posterior.min_quality,
             )
         self.stopwatch = Stopwatch(
             [*self.stages, "ring", "features", "map", "vocabulary", "readout"]

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -176,7 +177,7 @@ def halves(file: Path, scratch: Path) -> tuple[Path, Path]:
 def calibrate(run: Run, model: Path) -> None:
     """Fit a model on the run's calibration recordings and write it."""
     recipe = Recipe.from_dict(RECIPES[run.task])
-    rules = MarkerRules(names=recipe.target.names)
+    rules = MarkerRules(names=dict(recipe.target.names))
     sessions = load_labelled(run.calibration, [], recipe, rules, units=UNITS)
     draft = draft_model([session.recording for session in sessions], recipe)
     design = build_design(draft, sessions)
@@ -239,7 +240,7 @@ def score(run: Run, model: Path, log: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def answers(
-    recording: Recording, readouts: list[dict[str, Any]], names: dict[str, str]
+    recording: Recording, readouts: list[dict[str, Any]], names: Mapping[str, str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return true item and answer of every trial, both (n_trials,); "" is no answer."""
     pairs = [(line["label"], "" if line["abstained"] else line["word"]) for line in readouts]
@@ -265,7 +266,7 @@ def tail(n_correct: int, n_trials: int, chance: float) -> float:
 def offline(model: Path, recording: Recording) -> list[tuple[Any, ...]]:
     """Decode the recording without a stream; returns its `facts`."""
     fitted = load_model(model)
-    options = PipelineOptions().named(fitted.recipe["target"]["names"])
+    options = PipelineOptions().named(fitted.recipe.target.names)
     found = decode_recording(fitted, recording, recording.markers, options)
     return facts([readout_line(readout) for readout in found])
 

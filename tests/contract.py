@@ -53,7 +53,7 @@ class FramedStage:
 def regression(info: SignalInfo) -> Regressors:
     """One whose weights start wrong, forget within a second, and hear the ECG in what it hears."""
     names = [name for name in info.ch_names if name == "ECG"]
-    taps = np.array([(r, lag) for r in range(len(names)) for lag in (0, 2)])
+    taps = np.array([(r, lag) for r in range(len(names)) for lag in (0, 2)]).reshape(-1, 2)
     n_data, k = sum(kind == "eeg" for kind in info.ch_types), len(taps)
     inverse = np.array([[4.0, 3.9], [3.9, 4.0]])[:k, :k]
     sizes = np.full((3, len(names)), 1e-3) * [[0.6], [2.0], [1e9]]
@@ -92,7 +92,7 @@ def heartbeat(info: SignalInfo) -> HeartbeatTemplate:
     n = sum(kind == "eeg" for kind in info.ch_types)
     maps = np.linalg.qr(np.random.default_rng(0).standard_normal((n, 2)))[0].T
     courses = np.random.default_rng(1).standard_normal((round(0.8 * info.sfreq), 2))
-    source = np.arange(info.n_channels) == info.n_channels - 1
+    source = np.eye(info.n_channels)[-1]
     levels = np.array([1e-3, 1e-5, info.sfreq, 1.0, 1e-7, 1e-7, 1e-5])
     return HeartbeatTemplate(info, source, 1e-6 * maps, 1e5 * maps, courses, levels, n_beats=1.0)
 

@@ -23,7 +23,7 @@ from calibration.fit import fit_model
 from rt_decoder.commands.console import run_app
 from rt_decoder.files.model_file import save_model
 from rt_decoder.files.recording import Recording
-from rt_decoder.model import Model
+from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Readout, SignalInfo
 from rt_decoder.simulation.participant import Participant
@@ -108,7 +108,7 @@ def random_model(
         items=tuple(items),
         vectors=(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
         log_prior=np.log(np.full(len(items), 1 / len(items))),
-        posterior={"tau": 3.0, "threshold": 0.0, "min_quality": 0.8},
+        posterior=PosteriorParameters(tau=3.0, threshold=0.0, min_quality=0.8),
     )
 
 

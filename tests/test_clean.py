@@ -322,7 +322,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys) -> None:
     out = tmp_path / "m.rtd.safetensors"
     for option, text, said in (
         ("--stages", "[eyes]", "stages"),
-        ("--stages", "eyes", "need stages among"),
+        ("--stages", "eyes", "need stages in [clean] to be among"),
         ("--events", tmp_path / "none.tsv", "none.tsv"),
     ):
         ran = call(

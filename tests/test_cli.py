@@ -110,8 +110,8 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
         assert {"chance_rank_accuracy", "prior_top10", "bits_per_word"} <= certificate[name].keys()
     assert "chance" in ran.out
     recipe_kept = load_model(model).recipe
-    assert recipe_kept["fit"]["n_blocks"] == 4  # an option comes before the file
-    assert recipe_kept["target"]["embedding"] == "tiny-bert"
+    assert recipe_kept.fit.n_blocks == 4  # an option comes before the file
+    assert recipe_kept.target.embedding == "tiny-bert"
     assert len(load_model(model).items) == len(WORDS) + 1
     assert_private(model, str(folder), str(tmp_path))
 

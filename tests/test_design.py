@@ -127,6 +127,6 @@ def test_units_are_converted_to_si() -> None:
 
 def test_features_have_a_usable_default_width() -> None:
     draft = draft_model([ONE], small_recipe())
-    assert draft.recipe["features"]["decim"] == 12  # 50 ms
+    assert draft.recipe.features.decim == 12  # 50 ms
     power = draft_model([ONE], small_recipe(features={"kind": "bandpower", "tmax": 1.0}))
-    assert power.recipe["features"]["decim"] == 250  # the whole window
+    assert power.recipe.features.decim == 250  # the whole window

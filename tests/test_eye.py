@@ -130,12 +130,13 @@ def test_no_steps_beyond_those_of_the_signal():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mixing": np.ones((4, 2))}, "need mixing of shape"),
-        ({"unmixing": np.ones((5, 3))}, "need unmixing of shape"),
-        ({"rest_scale": np.array([1.0, 0.0])}, "rest_scale above 0"),
-        ({"mixing": np.full((5, 2), np.nan)}, "need finite"),
-        ({"threshold": 0.0}, "need threshold above 0"),
-        ({"release_s": np.nan}, "need release_s above 0"),
+        ({"mixing": np.ones((4, 2))}, "need mixing .* of shape"),
+        ({"unmixing": np.ones((5, 3))}, "need unmixing .* of shape"),
+        ({"rest_scale": np.array([1.0, 0.0])}, "need rest_scale .* finite"),
+        ({"mixing": np.full((5, 2), np.nan)}, "need mixing .* finite"),
+        ({"rest_scale": np.ones(6)}, "need rest_scale of 5 sources at most"),
+        ({"threshold": 0.0}, "need threshold"),
+        ({"release_s": np.nan}, "need release_s"),
     ],
 )
 def test_bad_arguments_are_refused(change, message):

@@ -262,7 +262,7 @@ def hostile_model(change: Callable[[dict[str, Any]], Any], content: bytes) -> by
 
 FOUND_IN_MODELS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "infinite version": lambda head: json.dumps(head).replace(
-        '"format_version": 1', '"format_version": Infinity'
+        '"format_version": 2', '"format_version": Infinity'
     ),
     "negative version": lambda head: head.update(format_version=-3),
     "a rate of many digits": lambda head: head["info"].update(sfreq=10**400),

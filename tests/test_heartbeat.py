@@ -37,7 +37,7 @@ def pulse(sfreq=SFREQ, n=N_TEMPLATE):
 
 def make_stage(course=None, n_beats=20.0, info=INFO):
     course = pulse() if course is None else course
-    source = np.arange(info.n_channels) == info.n_channels - 1
+    source = np.eye(info.n_channels)[-1]
     return HeartbeatTemplate(
         info, source, MAP[None], FILTER[None], course[:, None], LEVELS, n_beats
     )
@@ -199,11 +199,17 @@ def test_kernel_is_its_python(monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"maps": np.ones((1, 2))}, "need maps and filters of shape"),
-        ({"courses": np.ones((10, 2))}, "need maps and filters of shape"),
+        ({"maps": np.ones((1, 2))}, "need maps .* of shape"),
+        (
+            {"maps": np.ones((0, 3)), "filters": np.ones((0, 3)), "courses": np.ones((9, 0))},
+            "empty",
+        ),
+        ({"filters": np.ones((2, 3))}, "need filters .* of shape"),
+        ({"courses": np.ones((10, 2))}, "need courses .* of shape"),
         ({"courses": np.full((10, 1), np.nan)}, "finite"),
         ({"n_beats": 0.5}, "n_beats"),
         ({"source": np.zeros(4)}, "not all 0"),
+        ({"source": np.eye(4)[3] > 0}, "need source to be numbers"),
         ({"info": INFO.pick([3, 0, 1, 2])}, "data channels before"),
     ],
 )

@@ -79,7 +79,7 @@ def play(decoder: Decoder, schedule: Schedule) -> tuple[dict[str, int], dict[str
 
 @pytest.fixture(scope="module")
 def decoder() -> Decoder:
-    model = Model(INFO, RECIPE.to_dict(), np.zeros((0, 6)), np.ones(2))
+    model = Model(INFO, RECIPE, np.zeros((0, 6)), np.ones(2))
     assert model.n_hop == N_HOP
     return Decoder(model, INFO, PipelineOptions(MarkerRules(wait=WAIT)))
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rt_decoder.files.model_file import ModelCorrupt, load_model, model_hash, save_model
-from rt_decoder.model import Model
+from rt_decoder.model import TENSORS, Model, PosteriorParameters
 from rt_decoder.recorded import decode_recording
 from tests.small import random_model, small_recipe, small_recording, timeless
 
@@ -64,9 +64,9 @@ def test_the_same_model_has_the_same_hash(model: Model, saved: Path, tmp_path: P
 def test_the_hash_sees_every_field(model: Model) -> None:
     changes = {
         "info": replace(model.info, sfreq=251.0),
-        "recipe": model.recipe | {"x": {}},
+        "recipe": replace(model.recipe, fit=replace(model.recipe.fit, seed=1)),
         "items": ("other", *model.items[1:]),
-        "posterior": model.posterior | {"tau": 3.5},
+        "posterior": replace(model.posterior, tau=3.5),
         "certificate": {},
         "references": ("ECG",),
         "cleaning": {"eye": {"mixing": np.ones((2, 1)), "threshold": 3.0}},
@@ -112,7 +112,7 @@ def test_any_cut_is_noticed(saved: Path, tmp_path_factory, data) -> None:
         ({"sos": np.ones((2, 5))}, "sos"),
         ({"items": ("one", "two")}, "vectors"),
         ({"weights": np.full((128, 5), np.nan, np.float32)}, "finite"),
-        ({"posterior": {"tau": np.nan, "threshold": 0.0, "min_quality": 0.8}}, "tau"),
+        ({"cleaning": {"mains": {"line_freq": 200}}}, "stage mains: need line_freq between"),
     ],
 )
 def test_what_does_not_fit_together_is_never_written(model, tmp_path, changes, why) -> None:
@@ -136,7 +136,40 @@ def test_a_failed_save_keeps_the_old_model(model: Model, tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_nothing_of_a_model_changes(model: Model) -> None:
+    report, array = {"rank": 2}, np.ones(3)
+    changed = replace(
+        model, certificate=report, cleaning={"eye": {"mixing": array, "names": ["a"]}}
+    )
+    report["rank"] = 3
+    assert changed.certificate == {"rank": 2}
+    assert changed.cleaning["eye"]["names"] == ("a",)
+    assert changed.cleaning["eye"]["mixing"] is array  # no copy
+    for table in (changed.certificate, changed.versions, changed.cleaning, changed.cleaning["eye"]):
+        with pytest.raises(TypeError):
+            table["x"] = 1
+    for name in TENSORS:
+        assert not getattr(changed, name).flags.writeable, name
+    assert not array.flags.writeable
+    assert model.certificate == {"Säge": None}  # as it was
+    assert replace(changed).certificate == changed.certificate
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"tau": np.nan}, "need tau in the posterior"),
+        ({"tau": -1.0}, "need tau"),
+        ({"threshold": "0"}, "need threshold"),
+        ({"min_quality": 1.5}, "need min_quality"),
+    ],
+)
+def test_a_posterior_is_checked(changes, why) -> None:
+    with pytest.raises(ValueError, match=why):
+        PosteriorParameters(**changes)
+
+
 def test_a_hop_is_never_shorter_than_a_sample(model: Model) -> None:
-    recipe = model.recipe | {"stream": model.recipe["stream"] | {"hop_ms": 0.1}}
+    recipe = replace(model.recipe, stream=replace(model.recipe.stream, hop_ms=0.1))
     assert replace(model, recipe=recipe).n_hop == 1
     assert model.n_hop == 2

@@ -363,11 +363,12 @@ def test_kernel_in_python_is_the_same():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scale": np.ones(3)}, "need scale and far of 7"),
-        ({"scale": np.full(7, np.nan)}, "need scale finite"),
-        ({"far": np.full(7, -1.0)}, "need far finite"),
+        ({"scale": np.ones(3)}, "need scale .* of shape"),
+        ({"scale": np.full(7, np.nan)}, "need scale .* finite"),
+        ({"far": np.full(7, -1.0)}, "need far .* finite"),
         ({"on": 1.0, "off": 1.5}, "need 0 < off <= on"),
-        ({"accelerometer": ("X",)}, "got X"),
+        ({"accelerometer": ("X",)}, "got 'X'"),
+        ({"accelerometer": "ACC"}, "need accelerometer to be a list of names"),
         ({"acc_limit": -1.0}, "need acc_limit"),
     ],
 )

@@ -54,50 +54,50 @@ def decode(pipeline: Pipeline, markers: list[Marker], chunk: Chunk, cuts=CUTS) -
 def primed(sos: np.ndarray, x: np.ndarray) -> np.ndarray:
     """`sosfilt` as if the first sample had been there for ever."""
     zi = signal.sosfilt_zi(sos)[:, :, None] * x[0]
-    return signal.sosfilt(sos, x, axis=0, zi=zi)[0]
+    return signal.sosfilt(np.array(sos), x, axis=0, zi=zi)[0]  # scipy asks for writable ones
 
 
 def stages(model: Model, data: np.ndarray) -> np.ndarray:
     """What the ring holds, (n_samples, n_out)."""
     recipe = model.recipe
     x = primed(model.sos, data)
-    reference = recipe["stream"]["reference"]
+    reference = recipe.stream.reference
     if reference == "average":
         x = x - x.mean(axis=1, keepdims=True)
     elif reference != "none":
         x = x - x[:, [model.info.ch_names.index(name) for name in reference]].mean(1)[:, None]
-    features = recipe["features"]
-    if features["kind"] == "amplitude":
+    features = recipe.features
+    if features.kind == "amplitude":
         return x
-    nyquist, order = model.info.sfreq / 2, features["band_order"]
+    nyquist, order = model.info.sfreq / 2, features.band_order
     bands = [
         signal.butter(order, np.array(band) / nyquist, "bandpass", output="sos")
-        for band in features["bands"]
+        for band in features.bands
     ]
     return np.hstack([primed(sos, x) ** 2 for sos in bands])
 
 
 def oracle(model: Model, ring: np.ndarray, onset: int) -> np.ndarray:
     """Cosines with every item."""
-    features, sfreq = model.recipe["features"], model.info.sfreq
-    take = np.log10 if features["kind"] == "bandpower" else np.asarray
-    first, last = (onset + round(features[name] * sfreq) for name in ("tmin", "tmax"))
-    decim = features["decim"]
+    features, sfreq = model.recipe.features, model.info.sfreq
+    take = np.log10 if features.kind == "bandpower" else np.asarray
+    first, last = (onset + round(t * sfreq) for t in (features.tmin, features.tmax))
+    decim = features.decim
     n_bins = (last - first) // decim
     bins = ring[first : first + n_bins * decim].reshape(n_bins, decim, -1).mean(axis=1)
     values = take(bins)
-    if features["baseline"]:
-        low, high = (onset + round(t * sfreq) for t in features["baseline"])
+    if features.baseline:
+        low, high = (onset + round(t * sfreq) for t in features.baseline)
         values = values - take(ring[low:high].mean(axis=0))
     scaled = (values.ravel() - model.center) / model.scale
-    z = np.clip(scaled, -features["clamp"], features["clamp"]) @ model.weights + model.offset
+    z = np.clip(scaled, -features.clamp, features.clamp) @ model.weights + model.offset
     predicted = z @ model.basis
     return model.vectors @ predicted / np.linalg.norm(z)
 
 
 def check(readout: Readout, model: Model, ring: np.ndarray) -> None:
     cosines = oracle(model, ring, readout.index)
-    energy = np.exp(model.posterior["tau"] * cosines + model.log_prior)
+    energy = np.exp(model.posterior.tau * cosines + model.log_prior)
     expected = energy / energy.sum()
     place = [model.items.index(word) for word in readout.words]
     np.testing.assert_allclose(readout.scores, cosines[place], atol=2e-5)

@@ -374,8 +374,10 @@ def test_no_array_is_allocated_once_warm():
     [
         ({"taps": [(0, 0), (1, -1)]}, "need taps"),
         ({"taps": [(0, 0), (0, 1)]}, "need taps"),
-        ({"weights": np.zeros((2, C))}, "need weights of shape"),
-        ({"weights": np.full((5, C), np.nan)}, "need weights of finite"),
+        ({"taps": [(0, 0), (1, 1 << 40)]}, "need taps"),
+        ({"taps": [(0, 0), (1, 0.5)]}, "need taps to be whole numbers"),
+        ({"weights": np.zeros((2, C))}, "need weights .* of shape"),
+        ({"weights": np.full((5, C), np.nan)}, "need weights .* finite"),
         ({"time_constant": -1.0}, "need time_constant"),
         ({"most_trace": 0.5}, "need most_trace"),
         ({"clip": 0.0}, "need clip"),
@@ -392,7 +394,7 @@ def test_bad_settings_are_refused(change, message):
 def test_bad_channels_are_refused():
     info = info_of()
     arrays = ([(0, 0)], np.zeros((1, C)), np.eye(1), [1.0], [1.0], np.ones(C))
-    with pytest.raises(ValueError, match=r"need reference channels among ECG, RESP.* got E3"):
+    with pytest.raises(ValueError, match=r"need names among ECG, RESP.* got 'E3'"):
         Regressors(info, ["E3"], *arrays)
     with pytest.raises(ValueError, match="symmetric and positive"):
         Regressors(info, ["ECG"], *arrays[:2], -np.eye(1), *arrays[3:])

@@ -325,12 +325,13 @@ def test_spline_reproduces_constants_and_is_near_on_smooth_fields():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"neighbors": np.zeros((5, 2), int)}, "need neighbors, weights, limits and bad of shapes"),
+        ({"neighbors": np.zeros((5, 2), int)}, "need neighbors .* of shape"),
         ({"neighbors": np.full((6, 2), 6)}, "from -1 to 5"),
         ({"neighbors": np.full((6, 2), 5)}, "own type"),
         ({"neighbors": np.tile(np.arange(6)[:, None], 2)}, "channel itself"),
         ({"weights": np.full((3, 6, 2), np.nan)}, "finite"),
         ({"limits": np.zeros((5, 6))}, "limits above 0"),
+        ({"bad": np.zeros(6)}, "need bad to be booleans"),
         ({"bad": np.ones(6, bool)}, "neighbors for every channel that is bad"),
     ],
 )

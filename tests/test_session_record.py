@@ -207,7 +207,7 @@ def model() -> Model:
 def old_record(continuous: bool, without: tuple[str, ...]) -> Old:
     """What a session of version 1 wrote: references, markers, skipped samples, a restart, events."""
     of, rng = recording(), np.random.default_rng(3)
-    names = model().recipe["target"]["names"]
+    names = model().recipe.target.names
     rules = {"trigger": "", "names": names, "mask": None, "offset": 0.0, "wait": 3.0}
     decoder = Decoder(
         model(), of.info, MarkerRules(**rules), continuous=continuous,

@@ -66,7 +66,7 @@ def fit_cleaning(
             say(f"{name}: left out, {fit.reason}")
         else:
             report[name] = fit.report
-            model = replace(model, cleaning=model.cleaning | {name: fit.arguments})
+            model = replace(model, cleaning={**model.cleaning, name: fit.arguments})
             say(f"{name}: fitted")
     return model, report
 

@@ -27,20 +27,21 @@ _LEAST = 2.0  # times the power of the surroundings: below it there are no mains
 def asked(seen: Seen) -> bool:
     """Whether the recipe wants the canceller in place of the notch, and there are mains."""
     recipe = seen.model.recipe
-    return recipe["clean"]["mains"] == "adaptive" and bool(recipe["stream"]["line_freq"])
+    return recipe.clean.mains == "adaptive" and bool(recipe.stream.line_freq)
 
 
 def fit(seen: Seen) -> StageFit:
     """Cancel mains and the multiples that the band-pass would let through, as notches would."""
     info, recipe = seen.model.info, seen.model.recipe
-    line, h_freq = recipe["stream"]["line_freq"], recipe["filter"]["h_freq"]
+    line, h_freq = recipe.stream.line_freq, recipe.filter.h_freq
     edge = min(2 * h_freq if h_freq else math.inf, 0.45 * info.sfreq)
-    arguments = {"line_freq": line, "harmonics": max(1, math.ceil(edge / line) - 1)}
-    freqs = [line * (k + 1) for k in range(arguments["harmonics"])]
+    harmonics = max(1, math.ceil(edge / line) - 1)
+    arguments = {"line_freq": line, "harmonics": harmonics}
+    freqs = [line * (k + 1) for k in range(harmonics)]
     # judged by the channels of the first type
     columns = np.flatnonzero(np.array(info.ch_types[: seen.model.n_picks]) == info.ch_types[0])
     # both with the canceller in the path: the path settles as long
-    cancelled = replace(seen.model, cleaning=seen.model.cleaning | {"mains": arguments})
+    cancelled = replace(seen.model, cleaning={**seen.model.cleaning, "mains": arguments})
     spectra = []
     for stage in ("mains", "filter"):  # what reaches them: before and after
         samples = replace(seen, model=cancelled, stage=stage).samples

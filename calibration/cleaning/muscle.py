@@ -48,7 +48,8 @@ def accelerometer_axes(info: SignalInfo) -> tuple[str, ...]:
 def fit(seen: Seen) -> StageFit | LeftOut:
     """Fit the stage on guarded samples that were not filtered."""
     samples, model = seen.samples, seen.model
-    return fit_muscle(samples.data, model.info, samples.bad, model.recipe["stream"]["line_freq"])
+    line_freq = model.recipe.stream.line_freq or None  # 0 says that there are no mains
+    return fit_muscle(samples.data, model.info, samples.bad, line_freq)
 
 
 def fit_muscle(

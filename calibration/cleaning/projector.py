@@ -23,7 +23,7 @@ __all__ = ["asked", "fit", "projector_from_info", "ssp_matrix", "sss_matrix", "s
 
 def asked(seen: Seen) -> bool:
     """Whether the recipe wants a projector, and the recording has what makes one."""
-    kinds = seen.model.recipe["clean"]["projections"]
+    kinds = seen.model.recipe.clean.projections
     if seen.mne_info is None or not kinds:
         return False
     return "sss" in kinds or bool(_usable(_read(seen.mne_info), _data_names(seen.model.info))[0])
@@ -31,7 +31,7 @@ def asked(seen: Seen) -> bool:
 
 def fit(seen: Seen) -> StageFit | LeftOut:
     """Make the projector of what the recording's FIF file says."""
-    kinds = seen.model.recipe["clean"]["projections"]
+    kinds = seen.model.recipe.clean.projections
     return projector_from_info(
         seen.mne_info, seen.model.info, ssp="ssp" in kinds, sss="sss" in kinds
     )

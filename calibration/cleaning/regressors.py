@@ -40,7 +40,7 @@ _FLOOR_DB = 40.0  # an attenuation beyond cannot be told from nothing left
 def fit(seen: Seen) -> StageFit | LeftOut:
     """Fit the stage on samples without eye artifacts, the answers to events set aside."""
     samples, model, rows = seen.samples, seen.model, onsets(seen)
-    length = round(max(model.recipe["features"]["tmax"], 0.1) * model.info.sfreq)
+    length = round(max(model.recipe.features.tmax, 0.1) * model.info.sfreq)
     evoked = (rows, length) if len(rows) else None
     return fit_regressors(samples.data, model.info, samples.bad, evoked=evoked)
 

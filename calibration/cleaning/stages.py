@@ -27,7 +27,7 @@ __all__ = ["FITS", "FitRow"]
 
 
 def _named(seen: Seen) -> bool:
-    return seen.stage in seen.model.recipe["clean"]["stages"]
+    return seen.stage in seen.model.recipe.clean.stages
 
 
 @dataclass(frozen=True, slots=True)

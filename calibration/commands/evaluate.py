@@ -43,12 +43,11 @@ def evaluate(
     from calibration.fit import hash_files
     from calibration.report.text import score_lines
     from rt_decoder.files.model_file import load_model
-    from rt_decoder.recipe import Recipe
 
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
-    recipe = Recipe.from_dict(fitted.recipe)
+    recipe = fitted.recipe
     rules = inputs.rules(recipe.target.names)
     labelled = load_labelled(recordings, inputs.tables, recipe, rules, **inputs.reading)
     with progress_bar("decoding") as progress:

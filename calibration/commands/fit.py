@@ -111,12 +111,14 @@ def fit(options: FitOptions, settings: Recipe) -> None:
         design = build_design(draft, labelled, progress)
     hashes = hash_files(options.recordings)
     model = fit_model(draft, design, data_hash=hashes, say=show_lines)
-    model.certificate.update(
-        cleaning=found,
-        subject=options.subject,
-        session=options.session,
-        marker_offset_ms=options.marker_offset,
-    )
+    certificate = {
+        **model.certificate,
+        "cleaning": found,
+        "subject": options.subject,
+        "session": options.session,
+        "marker_offset_ms": options.marker_offset,
+    }
+    model = replace(model, certificate=certificate)
     digest = save_model(model, options.output)
     _write_report(options.report, model, labelled, share)
     show_lines(
@@ -125,7 +127,7 @@ def fit(options: FitOptions, settings: Recipe) -> None:
         f"wrote {options.output.name} ({digest[:12]})",
     )
     if options.as_json:
-        show_json({"model": options.output.name, "hash": digest, "certificate": model.certificate})
+        show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
 
 
 @_taking("stream", "filter", "clean")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rt_decoder.cleaning.arguments import SMALLEST, numbers
 from rt_decoder.kernels.eye import subtract_gated
 from rt_decoder.kernels.memory import Rows
+from rt_decoder.settings import number, read
 from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["EyeCorrection"]
@@ -18,6 +20,7 @@ _VISIBLE = 0.05  # of a gate: what is less is not worth a flag
 _FULL = 1.1  # the gate is fully open
 _WIDE = 1.43  # so are those of all sources
 _HOLD = 1 / 4  # below it the gate closes
+_THRESHOLD, _RELEASE_S = number(1e-6, 1e6), number(1e-3, 1e3)
 
 
 class EyeCorrection:
@@ -51,9 +54,9 @@ class EyeCorrection:
     rest_scale : array of shape (r,)
         Standard deviation of each source while the eyes rest, above 0.
     threshold : float
-        Of the gates, in units of `rest_scale`, above 0.
+        Of the gates, in units of `rest_scale`, 1e-6 to 1e6.
     release_s : float
-        Time in s in which an open gate closes.
+        Time in s in which an open gate closes, 1e-3 to 1e3.
 
     Raises
     ------
@@ -78,15 +81,16 @@ class EyeCorrection:
         release_s: float = 0.4,
     ) -> None:
         picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
-        mixing, unmixing = np.asarray(mixing, float), np.asarray(unmixing, float)
-        rest_scale = np.asarray(rest_scale, float)
-        _check(len(picks), mixing, unmixing, rest_scale)
-        for name, value in (("threshold", threshold), ("release_s", release_s)):
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"need {name} above 0, got {value}")
+        rest_scale = numbers("rest_scale", rest_scale, (None,), SMALLEST)
+        shape = len(picks), len(rest_scale)
+        if shape[1] > shape[0]:
+            raise ValueError(f"need rest_scale of {shape[0]} sources at most, got {shape[1]}")
+        mixing = numbers("mixing", mixing, shape)
+        unmixing = numbers("unmixing", unmixing, shape)
+        self.threshold = threshold = read("threshold", threshold, _THRESHOLD)
+        self.release_s = release_s = read("release_s", release_s, _RELEASE_S)
         self.info = info
         self.mixing, self.unmixing, self.rest_scale = mixing, unmixing, rest_scale
-        self.threshold, self.release_s = float(threshold), float(release_s)
         # over all channels, 0 at the references, in units of the scale at rest
         rank, c = len(rest_scale), info.n_channels
         fours = -(-rank // 4) * 4  # as the kernel takes them
@@ -124,17 +128,3 @@ class EyeCorrection:
 
 
 _EYE = int(Reason.EYE)
-
-
-def _check(n_data: int, mixing: np.ndarray, unmixing: np.ndarray, rest_scale: np.ndarray) -> None:
-    if rest_scale.ndim != 1 or mixing.shape != (n_data, len(rest_scale)):
-        raise ValueError(
-            f"need mixing of shape ({n_data}, r), a row a data channel, and rest_scale of shape "
-            f"(r,), got {mixing.shape} and {rest_scale.shape}"
-        )
-    if unmixing.shape != mixing.shape:
-        raise ValueError(f"need unmixing of shape {mixing.shape}, got {unmixing.shape}")
-    if not (np.isfinite(mixing).all() and np.isfinite(unmixing).all()):
-        raise ValueError("need finite mixing and unmixing, got others; fit them again")
-    if not (np.isfinite(rest_scale).all() and (rest_scale > 0).all()):
-        raise ValueError(f"need rest_scale above 0, got {rest_scale.tolist()}")

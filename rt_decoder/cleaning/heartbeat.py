@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from rt_decoder.cleaning.arguments import bound, numbers
 from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector
 from rt_decoder.kernels.heartbeat import heartbeat_subtract
 from rt_decoder.kernels.memory import Rows
+from rt_decoder.settings import read
 from rt_decoder.signal import BAD, DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["HeartbeatTemplate"]
@@ -21,6 +23,7 @@ _LEARNING_RATE = 250.0  # Hz: beats hold nothing that needs more samples to be l
 _MARK = 0.1  # of the template's largest size: less is not worth a flag
 _N_BEATS = 6  # remembered: 0.8 s of template at 180 beats a minute are 3, mistakes included 6
 _NEVER = -(1 << 40)
+_N_AVERAGED = bound(1.0)
 
 
 class HeartbeatTemplate:
@@ -77,8 +80,13 @@ class HeartbeatTemplate:
         n_beats: float = 50.0,
     ) -> None:
         self.info = info
-        maps, filters, courses = (np.array(a, np.float64) for a in (maps, filters, courses))
-        _check(info, maps, filters, courses, n_beats)
+        n_data = _n_data(info)
+        maps = numbers("maps", maps, (None, n_data))
+        filters = numbers("filters", filters, maps.shape)
+        courses = numbers("courses", courses, (None, len(maps)))
+        if not (len(maps) and len(courses)):
+            raise ValueError(f"need maps and courses that are not empty, got {courses.shape}")
+        n_beats = read("n_beats", n_beats, _N_AVERAGED)
         self._detector = QrsDetector(info, source, levels)
         rank, share = len(maps), np.abs(filters).sum(axis=0)
         self._space = np.vstack([maps, filters, share / max(share.sum(), 1e-300), 0.0 * share])
@@ -149,26 +157,11 @@ def _weights(info: SignalInfo, template: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _check(
-    info: SignalInfo, maps: np.ndarray, filters: np.ndarray, courses: np.ndarray, n_beats: float
-) -> int:
-    """Validate what was fitted and give the number of data channels."""
+def _n_data(info: SignalInfo) -> int:
     is_data = [kind in DATA_TYPES for kind in info.ch_types]
     n_data = sum(is_data)
     if n_data == 0 or not all(is_data[:n_data]):
         raise ValueError(
             "need data channels before all others, got types " + " ".join(info.ch_types)
         )
-    shapes = maps.shape, filters.shape, courses.shape
-    rank = maps.shape[0] if maps.ndim == 2 else 0
-    fits = shapes[:2] == ((rank, n_data),) * 2 and courses.ndim == 2 and courses.shape[1] == rank
-    if not (fits and rank >= 1 and len(courses)):
-        raise ValueError(
-            f"need maps and filters of shape (rank, {n_data}) and courses of shape "
-            f"(n_template, rank) of a rank of at least 1, got {shapes}"
-        )
-    if not all(np.isfinite(array).all() for array in (maps, filters, courses)):
-        raise ValueError("need finite maps, filters and courses, got some that are not")
-    if not n_beats >= 1.0:
-        raise ValueError(f"need n_beats of at least 1, got {n_beats}")
     return n_data

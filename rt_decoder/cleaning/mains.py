@@ -11,6 +11,7 @@ import numpy as np
 
 from rt_decoder.kernels import mains as kernel
 from rt_decoder.kernels.memory import Rows
+from rt_decoder.settings import number, read, whole
 from rt_decoder.signal import Chunk, SignalInfo
 
 __all__ = ["MainsCanceller"]
@@ -22,6 +23,7 @@ _LOOK_S = 0.04  # between looks at the frequency: two periods
 _PULL = 0.2  # makes the loop settle as fast as it can without swinging
 _CERTAIN = 6.0  # times the power that noise of that size alone gives: there is a line
 _RANGE = 0.5  # Hz
+_LINE_FREQ, _HARMONICS, _TIME_CONSTANT = number(1.0, 1e6), whole(1, 1000), number(0.1, 100.0)
 
 
 class MainsCanceller:
@@ -51,10 +53,10 @@ class MainsCanceller:
     line_freq : float
         Nominal frequency of the mains in Hz.
     harmonics : int
-        How many multiples, the mains themselves being the first; those above 0.45 of the rate are
-        left out.
+        How many multiples, the mains themselves being the first, 1000 at most; those above 0.45 of
+        the rate are left out.
     time_constant : float
-        In s.
+        In s, 0.1 to 100.
 
     Attributes
     ----------
@@ -81,17 +83,16 @@ class MainsCanceller:
         harmonics: int = 1,
         time_constant: float = 1.0,
     ) -> None:
+        line_freq = read("line_freq", line_freq, _LINE_FREQ)
+        harmonics = read("harmonics", harmonics, _HARMONICS)
+        time_constant = read("time_constant", time_constant, _TIME_CONSTANT)
         if not _CORNER < line_freq < 0.45 * info.sfreq:
             raise ValueError(
                 f"need line_freq between {_CORNER:g} and {0.45 * info.sfreq:g} Hz "
                 f"(0.45 of {info.sfreq:g} Hz), got {line_freq:g}; leave the canceller out"
             )
-        if harmonics < 1:
-            raise ValueError(f"need at least one harmonic, got {harmonics}")
-        if not 0.1 <= time_constant <= 100.0:
-            raise ValueError(f"need a time_constant from 0.1 to 100 s, got {time_constant}")
         self.info = info
-        self.line_freq, self.time_constant = float(line_freq), float(time_constant)
+        self.line_freq, self.time_constant = line_freq, time_constant
         self.harmonics = min(harmonics, math.ceil(0.45 * info.sfreq / line_freq) - 1)
         self.settling = self.time_constant
         sfreq, turn = info.sfreq, 2.0 * math.pi / info.sfreq

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rt_decoder.cleaning.arguments import LARGEST, chosen, numbers
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.kernels import muscle as kernel
 from rt_decoder.kernels.memory import Rows
+from rt_decoder.settings import number, read
 from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
 __all__ = ["MuscleGate", "muscle_band"]
@@ -28,6 +30,8 @@ _CAP = 50.0  # times the usual power: more of one square does not count
 _TRIM = 0.03  # of the channels, those of most power, do not count; one at least
 _MOVE_NEED = 0.6  # of the channels must be far off: a blink reaches only the front
 _FLOOR = 1e-12
+_FLOAT32 = 1e37  # what is larger is no float32
+_SIZE, _LINE_FREQ = number(0.0, LARGEST), number(1.0, 1e6)
 
 
 def muscle_band(sfreq: float) -> tuple[float, float] | None:
@@ -93,19 +97,27 @@ class MuscleGate:
         accelerometer: Sequence[str] = (),
         acc_limit: float = 0.0,
     ) -> None:
-        scale, far = np.asarray(scale, float), np.asarray(far, float)
-        _check(info, scale, far, on, off, accelerometer, acc_limit)
+        shape = (info.n_channels,)
+        self.scale = scale = numbers("scale", scale, shape, 0.0)
+        self.far = far = numbers("far", far, shape, 0.0)
+        self.on, self.off = read("on", on, _SIZE), read("off", off, _SIZE)
+        if not 0 < self.off <= self.on:
+            raise ValueError(f"need 0 < off <= on, got off {off} and on {on}")
+        if line_freq is not None:
+            line_freq = read("line_freq", line_freq, _LINE_FREQ)
+        accelerometer = chosen("accelerometer", accelerometer, info.ch_names)
+        acc_limit = read("acc_limit", acc_limit, _SIZE)
         self.info = info
-        self.scale, self.far, self.on, self.off = scale, far, float(on), float(off)
         self.every, rate = _grid(info.sfreq)
         is_data = np.array([kind in DATA_TYPES for kind in info.ch_types])
         used = is_data & (scale > 0)
         self.band = muscle_band(info.sfreq) if used.any() else None
         self._memory = np.zeros((kernel.N_ROWS, info.n_channels), np.float32)
-        self._memory[kernel.GAIN, used] = 1.0 / scale[used]
         self._memory[kernel.LIMIT] = np.inf
         moves = used & (far > 0)
-        self._memory[kernel.LIMIT, moves] = far[moves] / scale[moves]
+        with np.errstate(over="ignore"):  # of sizes that nothing has
+            self._memory[kernel.GAIN, used] = np.minimum(1.0 / scale[used], _FLOAT32)
+            self._memory[kernel.LIMIT, moves] = np.minimum(far[moves] / scale[moves], _FLOAT32)
         self._coefs = _coefficients(rate, line_freq)
         n_used, n_far = int(used.sum()), int(moves.sum())
         n_trim = max(1, round(_TRIM * n_used)) if n_used > 2 else 0
@@ -114,8 +126,8 @@ class MuscleGate:
                 self.every,
                 n_used,
                 n_trim,
-                on if self.band else np.inf,
-                off if self.band else np.inf,
+                self.on if self.band else np.inf,
+                self.off if self.band else np.inf,
                 math.ceil(_HOLD_S * rate),
                 max(1, math.ceil(_MOVE_NEED * n_far)),
                 math.ceil(_MOVE_HOLD_S * rate / kernel.LOOK),
@@ -196,27 +208,3 @@ def _coefficients(rate: float, line_freq: float | None) -> np.ndarray:
     out[-1, kernel.MEAN_STEP] = -math.expm1(-kernel.LOOK / (_MEAN_S * rate))
     out[-1, [kernel.CAP, kernel.FLOOR]] = _CAP, _FLOOR
     return out
-
-
-def _check(
-    info: SignalInfo,
-    scale: np.ndarray,
-    far: np.ndarray,
-    on: float,
-    off: float,
-    accelerometer: Sequence[str],
-    acc_limit: float,
-) -> None:
-    c = info.n_channels
-    if scale.shape != (c,) or far.shape != (c,):
-        raise ValueError(f"need scale and far of {c} values, got {scale.shape} and {far.shape}")
-    for name, values in (("scale", scale), ("far", far), ("acc_limit", np.array(acc_limit))):
-        if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise ValueError(f"need {name} finite and at least 0, got others; fit it again")
-    if not (0 < off <= on < math.inf):
-        raise ValueError(f"need 0 < off <= on, got off {off} and on {on}")
-    unknown = sorted(set(accelerometer) - set(info.ch_names))
-    if unknown:
-        raise ValueError(
-            f"need accelerometer axes among {', '.join(info.ch_names)}, got {unknown[0]}"
-        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rt_decoder.cleaning.arguments import numbers
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.projector import BLOCK, project
 from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
@@ -50,13 +51,9 @@ class Projector:
         self.info = info
         is_data = np.array([kind in DATA_TYPES for kind in info.ch_types])
         n = int(is_data.sum())
-        matrix = np.asarray(matrix, np.float64)
-        if matrix.shape != (n, n) or n == 0:
-            raise ValueError(f"need a matrix of shape ({n}, {n}), got {matrix.shape}")
-        if not np.isfinite(matrix).all():
-            raise ValueError("need finite numbers in the matrix of a projector")
-        if not is_data[:n].all():
+        if n == 0 or not is_data[:n].all():
             raise ValueError("need data channels before references; order the channels so")
+        matrix = numbers("matrix", matrix, (n, n))
         forms = [_factors(matrix - np.eye(n)), _factors(matrix)]
         self.kept = len(forms[0][0]) <= len(forms[1][0])
         self._left, self._right = forms[0] if self.kept else forms[1]
@@ -98,7 +95,11 @@ def _factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = len(matrix)
     # channels of different units (T, T/m) side by side: balance before the rank is judged
     size = _balance(matrix)
-    u, s, vt = np.linalg.svd(matrix / size[:, None] * size)
+    with np.errstate(all="ignore"):
+        balanced = matrix / size[:, None] * size
+    if not np.isfinite(balanced).all():
+        raise ValueError("need a matrix that is about as large above as below its diagonal")
+    u, s, vt = np.linalg.svd(balanced)
     rank = int(np.sum(s > _RANK * max(s[0], 1.0)))
     left, right = np.zeros((rank, -(-n // 8) * 8)), np.zeros((rank, -(-n // 8) * 8))
     left[:, :n] = (u[:, :rank] * s[:rank]).T * size
@@ -110,9 +111,10 @@ def _balance(matrix: np.ndarray) -> np.ndarray:
     """Size of each channel (n,) such that the matrix is about as large above as below its diagonal."""
     size = np.ones(len(matrix))
     off = np.abs(matrix - np.diag(np.diag(matrix)))
-    for _ in range(20):
-        rows = (off / size[:, None] * size).sum(axis=1)
-        columns = (off / size[:, None] * size).sum(axis=0)
-        known = (rows > 0) & (columns > 0)
-        size[known] *= np.sqrt(rows[known] / columns[known])
+    with np.errstate(all="ignore"):  # numbers that no projection has
+        for _ in range(20):
+            rows = (off / size[:, None] * size).sum(axis=1)
+            columns = (off / size[:, None] * size).sum(axis=0)
+            known = (rows > 0) & (columns > 0)
+            size[known] *= np.sqrt(rows[known] / columns[known])
     return size

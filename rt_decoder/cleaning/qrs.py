@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.cleaning.arguments import SMALLEST, numbers
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.qrs import N_LEVELS, qrs_detect, qrs_layout, qrs_state
 from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
@@ -91,12 +92,9 @@ class QrsDetector:
 
 def _source_picks(info: SignalInfo, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Channels that make up the source and their weights, whose sizes add up to 1."""
-    weights = np.asarray(weights, np.float64)
-    if weights.shape != (info.n_channels,) or not np.isfinite(weights).all() or not weights.any():
-        raise ValueError(
-            f"need {info.n_channels} finite weights of the heartbeat's source, one a channel and "
-            f"not all 0, got shape {weights.shape}"
-        )
+    weights = numbers("source", weights, (info.n_channels,))
+    if np.abs(weights).sum() < SMALLEST:
+        raise ValueError("need a source of weights that are not all 0, got nothing else")
     picks = np.flatnonzero(weights)
     return picks, weights[picks] / np.abs(weights).sum()
 
@@ -105,10 +103,7 @@ def _check_levels(levels: np.ndarray | None) -> np.ndarray | None:
     """Copy of calibrated levels."""
     if levels is None:
         return None
-    levels = np.array(levels, np.float64)
-    if levels.shape != (N_LEVELS,) or not np.isfinite(levels).all():
-        raise ValueError(f"need {N_LEVELS} finite levels of a QrsDetector, got {levels.shape}")
-    return levels
+    return numbers("levels", levels, (N_LEVELS,)).copy()
 
 
 def find_beats(

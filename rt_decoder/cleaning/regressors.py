@@ -5,12 +5,15 @@ Fitted by `calibration.cleaning.regressors`. The references have passed the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from rt_decoder.cleaning.arguments import SMALLEST, bound, chosen, numbers, whole_numbers
 from rt_decoder.kernels import regressors as kernel
 from rt_decoder.kernels.memory import Rows
+from rt_decoder.settings import number, read
 from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
 __all__ = ["REFERENCE_TYPES", "Regressors"]
@@ -18,6 +21,8 @@ __all__ = ["REFERENCE_TYPES", "Regressors"]
 REFERENCE_TYPES = ("ecg", "resp", "emg", "misc", "eog")  # eog only where it is named
 _GRID = 16  # lessons a step of the leakage, as in the kernel
 _CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: gate of a lost reference, running power
+_MAX_LAG = 10.0  # s
+_MAX_TAPS = 1000
 # state of a reference: no hold, gate open; age, place, energy and what smoothing remembers
 _AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -45,7 +50,7 @@ class Regressors:
     names : sequence of str
         Reference channels, r of them; none passes the signal on.
     taps : array of shape (k, 2), int
-        Which of `names`, and how many samples ago, for each regressor.
+        Which of `names`, and how many samples ago, for each regressor; 10 s at most.
     weights : array of shape (k, c)
         Calibrated, in the data's unit: what a reference of size `scale` leaves in each data
         channel.
@@ -135,32 +140,32 @@ class Regressors:
         max_rate: float = 250.0,
     ) -> None:
         self.info = info
-        self.names, self.time_constant = tuple(names), time_constant
         columns = _reference_columns(info, names)
-        n_data, r, taps = _n_data(info), len(columns), _checked_taps(taps, len(columns))
+        n_data, r = _n_data(info), len(columns)
+        taps = _checked_taps(taps, r, math.ceil(_MAX_LAG * info.sfreq))
         k = len(taps)
-        weights = _checked(weights, (k, n_data), "weights")
-        inverse = _checked_inverse(inverse, k)
-        scale, limit = _checked(scale, (r,), "scale", 0.0), _checked(limit, (r,), "limit", 0.0)
-        spread = _checked(spread, (n_data,), "spread", 0.0)
-        reach = np.full(r, np.inf) if reach is None else _checked(reach, (r,), "reach", 0.0)
-        smoothing = np.zeros(r) if smoothing is None else _checked(smoothing, (r,), "smoothing")
-        _check_settings(
-            time_constant=time_constant,
-            leakage=leakage,
-            box=box,
-            clip=clip,
-            most_trace=most_trace,
-            silent=silent,
-            holdoff=holdoff,
-            notable=notable,
-            max_rate=max_rate,
-        )
+        weights = numbers("weights", weights, (k, n_data))
+        inverse, products = _checked_inverse(inverse, k)
+        scale = numbers("scale", scale, (r,), SMALLEST)
+        limit = numbers("limit", limit, (r,), SMALLEST)
+        spread = numbers("spread", spread, (n_data,), SMALLEST)
+        reach = np.full(r, np.inf) if reach is None else numbers("reach", reach, (r,), SMALLEST)
+        smoothing = np.zeros(r) if smoothing is None else smoothing
+        smoothing = numbers("smoothing", smoothing, (r,), 0.0, 1e6)
+        time_constant = read("time_constant", time_constant, number(1e-3, 1e9))
+        leakage = read("leakage", leakage, bound(1e-3))
+        box = read("box", box, bound(0.0))
+        clip = read("clip", clip, bound(0.0, above=True))
+        most_trace = read("most_trace", most_trace, bound(1.0))
+        silent = read("silent", silent, number(0.0, 1e9))
+        holdoff = read("holdoff", holdoff, number(0.0, 1e6))
+        notable = read("notable", notable, bound(0.0))
+        max_rate = read("max_rate", max_rate, number(1e-3, 1e9))
+        self.names, self.time_constant = tuple(names), time_constant
         sfreq, every = info.sfreq, max(1, round(info.sfreq / max_rate))
         longest = np.array([taps[taps[:, 0] == i, 1].max() for i in range(r)], np.int64)
         self.settling = int(longest.max(initial=0)) / sfreq
         forget = np.exp(-every / (time_constant * sfreq))
-        products = np.linalg.inv(inverse)
         inverse, reach = (1.0 - forget) * inverse, (1.0 - forget) * reach
         pull = leakage / (_GRID * every)
         rates = 1.0 - np.exp(-1.0 / (sfreq * np.array([pull, _POWER, _CLOSE, _OPEN])))
@@ -268,48 +273,22 @@ def _reference_columns(info: SignalInfo, names: Sequence[str]) -> np.ndarray:
         for i, (name, kind) in enumerate(zip(info.ch_names, info.ch_types, strict=True))
         if kind in REFERENCE_TYPES
     }
-    unknown = [name for name in names if name not in known]
-    if unknown or len(set(names)) != len(names):
+    return np.array([known[name] for name in chosen("names", names, known)], np.int64)
+
+
+def _checked_taps(taps: np.ndarray, n_references: int, longest: int) -> np.ndarray:
+    taps = whole_numbers("taps", taps, (None, 2), 0, longest).copy()
+    if len(taps) > _MAX_TAPS or set(taps[:, 0].tolist()) != set(range(n_references)):
         raise ValueError(
-            f"need reference channels among {', '.join(known) or 'none (there are none)'}, each "
-            f"once, got {', '.join(unknown or names)}"
-        )
-    return np.array([known[name] for name in names], np.int64)
-
-
-def _checked(
-    values: np.ndarray, shape: tuple[int, ...], name: str, above: float = -np.inf
-) -> np.ndarray:
-    array = np.array(values, np.float64)
-    if array.shape != shape:
-        raise ValueError(f"need {name} of shape {shape}, got {array.shape}")
-    if not (np.isfinite(array).all() and (array > above).all()):
-        bound = "" if above == -np.inf else f" above {above:g}"
-        raise ValueError(f"need {name} of finite values{bound}, got {array.ravel()[:4]}")
-    return array
-
-
-def _checked_taps(taps: np.ndarray, n_references: int) -> np.ndarray:
-    taps = np.array(taps, np.int64).reshape(-1, 2)
-    if set(taps[:, 0].tolist()) != set(range(n_references)) or (taps[:, 1] < 0).any():
-        raise ValueError(
-            f"need taps (reference, lag >= 0) on each of {n_references} references, "
-            f"got {taps.tolist()}"
+            f"need taps (reference, lag) on each of {n_references} references, {_MAX_TAPS} at "
+            f"most, got {len(taps)} on {len(set(taps[:, 0].tolist()))}"
         )
     return taps
 
 
-def _checked_inverse(inverse: np.ndarray, k: int) -> np.ndarray:
-    inverse = _checked(inverse, (k, k), "inverse")
+def _checked_inverse(inverse: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and its inverse, the mean products of the regressors."""
+    inverse = numbers("inverse", inverse, (k, k))
     if k and not (np.array_equal(inverse, inverse.T) and np.linalg.eigvalsh(inverse)[0] > 0):
         raise ValueError("need an inverse that is symmetric and positive definite")
-    return inverse
-
-
-def _check_settings(**values: float) -> None:
-    for name, value in values.items():
-        low = 1.0 if name == "most_trace" else 0.0
-        if not value >= low or (
-            value == 0.0 and name not in ("box", "silent", "holdoff", "notable")
-        ):
-            raise ValueError(f"need {name} above {low:g}, got {value}")
+    return inverse, numbers("products of the regressors", np.linalg.inv(inverse), (k, k))

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from rt_decoder.cleaning.arguments import numbers, truths, whole_numbers
 from rt_decoder.kernels import repair as kernel
 from rt_decoder.kernels.memory import Rows, aligned, padded
 from rt_decoder.signal import FLAGS, Chunk, SignalInfo
@@ -20,6 +21,7 @@ _NOISE_S, _POWER_S = 1.0, 0.3  # time constants of the running mean squares
 _ENVELOPE_S, _RELEASE_S = 0.1, 0.25  # decay of an episode; least time from replaced to trusted
 _TOLERANCE = 0.5  # of the prediction: a large event that neighbours share is no pop
 _TOO_MANY = 0.25  # of the channels; with more of them bad the sample is
+_MOST = float(np.finfo(np.float64).max)
 
 
 class ChannelRepair:
@@ -88,9 +90,15 @@ class ChannelRepair:
     ) -> None:
         self.info = info
         c = info.n_channels
-        bad = np.asarray(bad, bool)
-        watched = _check(info, np.asarray(neighbors), np.asarray(weights), limits, bad)
-        self._neighbors, self._weights = _padded(np.asarray(neighbors), np.asarray(weights))
+        neighbors = whole_numbers("neighbors", neighbors, (c, None), -1, c - 1)
+        k = neighbors.shape[1]
+        if not 1 <= k <= c:
+            raise ValueError(f"need neighbors of 1 to {c} columns, got {k}")
+        weights = numbers("weights", weights, (3, c, k), high=_MOST, low=-_MOST)
+        limits = numbers("limits", limits, (5, c), 0.0, _MOST)
+        bad = truths("bad", bad, (c,))
+        watched = _check(info, neighbors, weights, limits, bad)
+        self._neighbors, self._weights = _padded(neighbors, weights)
         self._places = np.append(np.zeros(c + 1, np.int64), _links(self._neighbors, self._weights))
         self._memory = aligned((kernel.N_ROWS, padded(c)))
         whole, state, _, settings = kernel.parts.py_func(self._memory)
@@ -154,27 +162,17 @@ def _check(
     limits: np.ndarray,
     bad: np.ndarray,
 ) -> np.ndarray:
-    """Which channels are watched, once everything fits."""
-    c, k = info.n_channels, neighbors.shape[-1]
-    shapes = (neighbors.shape, weights.shape, np.shape(limits), bad.shape)
-    if shapes != ((c, k), (3, c, k), (5, c), (c,)) or k == 0:
-        raise ValueError(
-            f"need neighbors, weights, limits and bad of shapes ({c}, k), (3, {c}, k), (5, {c}) "
-            f"and ({c},), got {', '.join(map(str, shapes))}"
-        )
-    if neighbors.min() < -1 or neighbors.max() >= c or neighbors.dtype.kind != "i":
-        raise ValueError(f"need neighbors as whole numbers from -1 to {c - 1}")
+    """Which channels are watched, once everything fits together."""
     used = neighbors >= 0
     watched = np.asarray(used.any(axis=1))
     types = np.array(info.ch_types)
     if ((types[neighbors] != types[:, None]) & used).any():
         raise ValueError("need neighbors of the channel's own type, got a mixture; fit again")
-    if (neighbors == np.arange(c)[:, None]).any():
+    if (neighbors == np.arange(info.n_channels)[:, None]).any():
         raise ValueError("need neighbors other than the channel itself; fit again")
-    limits = np.asarray(limits)
-    if not (np.isfinite(weights).all() and np.isfinite(limits).all() and (weights[2] >= 0).all()):
-        raise ValueError("need finite weights and limits, and shares of at least 0")
-    if not (limits[:2, watched] > 0).all() or not (limits >= 0).all():
+    if not (weights[2] >= 0).all():
+        raise ValueError("need shares, the third part of weights, of at least 0, got others")
+    if not (limits[:2, watched] > 0).all():
         raise ValueError("need limits above 0 for channels that have neighbors; fit again")
     if (bad & ~watched).any():
         raise ValueError("need neighbors for every channel that is bad in calibration")

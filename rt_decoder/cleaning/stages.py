@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.cleaning.filters import Decimator, FilterBank, Rereference, SosFilter
@@ -19,9 +20,10 @@ from rt_decoder.cleaning.muscle import MuscleGate
 from rt_decoder.cleaning.projector import Projector
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
+from rt_decoder.settings import named
 from rt_decoder.signal import Chunk, SignalInfo
 
-__all__ = ["CLEANING", "FLOW", "Stage", "StageRow"]
+__all__ = ["CLEANING", "FLOW", "Stage", "StageRow", "fitted_stage"]
 
 
 class Stage(Protocol):
@@ -86,3 +88,42 @@ FLOW: Mapping[str, StageRow] = {
     "bank": StageRow(FilterBank, "Power in frequency bands"),
 }
 CLEANING = tuple(name for name, row in FLOW.items() if row.fitted)
+
+
+def fitted_stage(name: str, info: SignalInfo, arguments: Mapping[str, Any]) -> Stage:
+    """Build a cleaning stage of what was fitted, and say what of it cannot be taken.
+
+    Parameters
+    ----------
+    name : str
+        One of `CLEANING`.
+    info : SignalInfo
+        Of the signal.
+    arguments : mapping
+        What the stage takes beside it, by name.
+
+    Returns
+    -------
+    Stage
+
+    Raises
+    ------
+    ValueError
+        If there is no such stage, or an argument is unknown, missing or refused by the stage; in
+        one sentence, with the stage and the argument.
+    """
+    if name not in CLEANING:
+        raise ValueError(f"unknown cleaning stage {named(name)}; known are {', '.join(CLEANING)}")
+    _, *known = inspect.signature(FLOW[name].make).parameters.values()  # the first is the info
+    if unknown := sorted(set(arguments) - {one.name for one in known}):
+        raise ValueError(
+            f"unknown argument {named(unknown[0])} of cleaning stage {name}; "
+            f"known are {', '.join(one.name for one in known)}"
+        )
+    for one in known:
+        if one.default is one.empty and one.name not in arguments:
+            raise ValueError(f"need {one.name} of cleaning stage {name}, got none")
+    try:
+        return FLOW[name].make(info, **arguments)
+    except ValueError as error:
+        raise ValueError(f"cleaning stage {name}: {error}") from None

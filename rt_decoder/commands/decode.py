@@ -114,7 +114,7 @@ def _settled(
             options.without or start.without,
         )
     else:
-        options = options.named(model.recipe["target"]["names"])
+        options = options.named(model.recipe.target.names)
     if options.continuous is None:
         is_unmarked = not (has_markers or options.rules.trigger)
         options = replace(options, continuous=is_unmarked)

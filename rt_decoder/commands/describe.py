@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from rt_decoder.files.model_file import FORMAT_VERSION, model_hash
+from rt_decoder.files.model_file import model_hash
+from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.model import Model, versions
 
 __all__ = ["header_line", "model_lines", "model_summary", "system_summary", "versions"]
 
 
 def _contract(model: Model) -> dict[str, Any]:
-    info = model.info
+    info, reference = model.info, model.recipe.stream.reference
     return {
         "sfreq": info.sfreq,
         "ch_names": list(info.ch_names),
         "ch_types": list(info.ch_types),
         "units": list(info.units),
-        "reference": model.recipe["stream"]["reference"],
-        "line_freq": model.recipe["stream"]["line_freq"],
+        "reference": reference if isinstance(reference, str) else list(reference),
+        "line_freq": model.recipe.stream.line_freq,
     }
 
 
@@ -53,17 +55,17 @@ def model_summary(model: Model) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "hash": model_hash(model),
         "contract": _contract(model),
-        "recipe": model.recipe,
+        "recipe": model.recipe.to_dict(),
         "delays_ms": {name: 1e3 * stage.delay for name, stage in pipeline.stages.items()},
         "hop_ms": 1e3 * model.n_hop / model.info.sfreq,
         "window_s": [window.first / model.info.sfreq, window.last / model.info.sfreq],
         "n_features": window.n_features,
         "n_items": len(model.items),
         "rank": model.weights.shape[1],
-        "posterior": model.posterior,
+        "posterior": asdict(model.posterior) if model.has_map else {},
         "memory_bytes": sizes,
-        "certificate": model.certificate,
-        "versions": model.versions,
+        "certificate": dict(model.certificate),
+        "versions": dict(model.versions),
     }
     return summary
 
@@ -82,10 +84,10 @@ def model_lines(model: Model) -> list[str]:
         f"rate        {contract['sfreq']:g} Hz, hops of {summary['hop_ms']:g} ms, "
         f"reference {contract['reference']}, line {contract['line_freq']:g} Hz",
         f"window      {start:g} to {stop:g} s after the onset, {summary['n_features']} "
-        f"{model.recipe['features']['kind']} features",
+        f"{model.recipe.features.kind} features",
         f"delays      {delays or 'none'} (ms)",
         f"map         rank {summary['rank']} to {summary['n_items']} items of "
-        f"{model.recipe['target']['embedding']}",
+        f"{model.recipe.target.embedding}",
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
     ]
     final = model.certificate.get("final")

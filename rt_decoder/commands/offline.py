@@ -70,7 +70,7 @@ def decode(
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
-    label = label or fitted.recipe["target"]["label"]
+    label = label or fitted.recipe.target.label
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream,
         markers=markers.stream,

@@ -264,7 +264,7 @@ def muse_ssvep(folder: Path, _: Path) -> dict[str, Any]:
     results: dict[str, Any] = {"n_runs": len(runs)}
     for name, stages in (("without", []), ("with", ["muscle", "repair", "eye"])):
         recipe = Recipe.from_dict(RECIPES["SSVEP"] | {"clean": {"stages": stages}})
-        rules = MarkerRules(names=recipe.target.names)
+        rules = MarkerRules(names=dict(recipe.target.names))
         right = []
         for test in runs:
             others = load_labelled([f for f in runs if f != test], [], recipe, rules, units="uV")

@@ -234,10 +234,10 @@ def _fitted(draft: Model, design: Design, seed: int, setup: Setup) -> Model:
 
 
 def _answers(model: Model, design: Design, n_shown: int) -> Decoded:
-    clamp = float(model.recipe["features"]["clamp"])
+    clamp = model.recipe.features.clamp
     cosines = similarity(model, scale_features(design.X, model.center, model.scale, clamp))
     place = {item: i for i, item in enumerate(model.items)}
     truth = np.array([place[label] for label in design.labels])
-    posterior = log_posterior(cosines, model.posterior["tau"], model.log_prior)
+    posterior = log_posterior(cosines, model.posterior.tau, model.log_prior)
     bits = bits_beyond_prior(posterior, model.log_prior, truth)
     return Decoded(cosines, truth, bits, design.onsets, n_shown, tuple(model.cleaning))

@@ -1,0 +1,170 @@
+"""Checks of what a cleaning stage is built from: type, shape and size, before it allocates.
+
+The values may come from a model file that anybody wrote. Each check names the argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+
+from rt_decoder.settings import Kind, number, short
+
+__all__ = ["LARGEST", "SMALLEST", "bound", "chosen", "numbers", "truths", "whole_numbers"]
+
+# Of what is computed with once: squares of these, and quotients, are still finite.
+LARGEST, SMALLEST = 1e50, 1e-50
+
+Shape = tuple[int | None, ...]  # None for a length that the array itself decides
+
+
+def bound(low: float, *, above: bool = False) -> Kind[float]:
+    """Kind of a number from `low`, left out itself with `above`, or inf for no bound."""
+    finite = number(low, LARGEST, above=above)
+
+    def read(value: object) -> float:
+        return math.inf if isinstance(value, float) and value == math.inf else finite.read(value)
+
+    return Kind(f"{finite.what}, or inf", read)
+
+
+def numbers(
+    name: str, value: object, shape: Shape, low: float = -LARGEST, high: float = LARGEST
+) -> np.ndarray:
+    """Check an argument that is an array of finite numbers.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    value : object
+        An array, or lists of numbers.
+    shape : tuple of int or None
+        None for a length that the array itself decides.
+    low, high : float
+        The smallest and the largest number.
+
+    Returns
+    -------
+    array of shape (...,), float64
+        Of `shape`; not copied where it is of that type.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or of another shape, or holds another number.
+    """
+    array = _array(name, value, shape, "fiu", "numbers").astype(np.float64, copy=False)
+    if not ((array >= low) & (array <= high)).all():
+        raise ValueError(f"need {name} to be finite numbers from {low:g} to {high:g}, got others")
+    return array
+
+
+def whole_numbers(name: str, value: object, shape: Shape, low: int, high: int) -> np.ndarray:
+    """Check an argument that is an array of whole numbers.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    value : object
+        An array, or lists.
+    shape : tuple of int or None
+        None for a length that the array itself decides.
+    low, high : int
+        The smallest and the largest number.
+
+    Returns
+    -------
+    array of shape (...,), int64
+        Of `shape`; not copied where it is of that type.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or of another shape, or holds another number.
+    """
+    array = _array(name, value, shape, "iu", "whole numbers")
+    if array.size and not (low <= array.min() and array.max() <= high):
+        raise ValueError(f"need {name} to be whole numbers from {low} to {high}, got others")
+    return array.astype(np.int64, copy=False)
+
+
+def truths(name: str, value: object, shape: Shape) -> np.ndarray:
+    """Check an argument that is an array of booleans.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    value : object
+        An array, or lists.
+    shape : tuple of int or None
+        None for a length that the array itself decides.
+
+    Returns
+    -------
+    array of shape (...,), bool
+        Of `shape`; not copied.
+    """
+    return _array(name, value, shape, "b", "booleans").astype(bool, copy=False)
+
+
+def chosen(name: str, value: object, known: Collection[str]) -> tuple[str, ...]:
+    """Check an argument that is a list of names.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    value : object
+        A list or tuple.
+    known : collection of str
+        What may be named.
+
+    Returns
+    -------
+    tuple of str
+        The names, each once.
+
+    Raises
+    ------
+    ValueError
+        If it is no list of names, or one is unknown or there twice.
+    """
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"need {name} to be a list of names, got {short(value)}")
+    unknown = [one for one in value if one not in known]
+    if unknown or len(set(value)) != len(value):
+        raise ValueError(
+            f"need {name} among {', '.join(known) or 'none (there are none)'}, each once, "
+            f"got {short(', '.join(unknown or value))}"
+        )
+    return tuple(value)
+
+
+def _array(name: str, value: object, shape: Shape, kinds: str, what: str) -> np.ndarray:
+    array = value
+    if isinstance(value, list | tuple):
+        try:
+            array = np.array(value)
+        except ValueError:  # lists of several lengths
+            array = None
+    if not isinstance(array, np.ndarray) or array.ndim == 0:
+        raise ValueError(f"need {name} to be {what} of shape {_shown(shape)}, got {short(value)}")
+    fits = len(shape) == array.ndim and all(
+        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits or (array.size and array.dtype.kind not in kinds):
+        raise ValueError(
+            f"need {name} to be {what} of shape {_shown(shape)}, "
+            f"got {array.dtype} of shape {_shown(array.shape)}"
+        )
+    return array
+
+
+def _shown(shape: Shape) -> str:
+    lengths = ["any" if length is None else str(length) for length in shape]
+    return f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})"

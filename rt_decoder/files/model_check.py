@@ -1,0 +1,79 @@
+"""Whether what a model holds can be decoded with.
+
+A content hash tells that a file was not altered. It does not tell that whoever wrote it was sane:
+here shapes and sizes are checked and the fitted stages are built once, so that no window, ring or
+stage grows beyond reason and every error is said when the file is read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rt_decoder.cleaning.filter_design import check_sos
+from rt_decoder.cleaning.filters import Rereference
+from rt_decoder.cleaning.guard import Guard
+from rt_decoder.cleaning.stages import fitted_stage
+from rt_decoder.model import TENSORS, Model
+
+__all__ = ["check_model"]
+
+MAX_CHANNELS = 10_000
+MAX_SECTIONS = 1000
+MAX_WINDOW_BYTES = 4 << 30
+
+
+def check_model(model: Model) -> None:
+    """Raise ValueError, in one sentence, unless a pipeline can be built of the model."""
+    if model.info.n_channels > MAX_CHANNELS:
+        raise ValueError(f"need at most {MAX_CHANNELS} channels, got {model.info.n_channels}")
+    if model.references != model.info.ch_names[model.n_picks :] or model.n_picks < 1:
+        raise ValueError("need the references as the last channels, and others before them")
+    if len(set(model.items)) != len(model.items):
+        raise ValueError("need each item once, got an item twice")
+    _check_arrays(model)
+    _check_window(model)
+    check_sos(model.sos)
+    Guard(model.info, model.channel_jump if model.channel_jump.size else None)
+    Rereference(model.info, model.recipe.stream.reference)
+    for name, arguments in model.cleaning.items():
+        fitted_stage(name, model.info, arguments)
+
+
+def _check_arrays(model: Model) -> None:
+    """Shapes that agree, and finite numbers."""
+    c = model.info.n_channels
+    expected: dict[str, tuple[int, ...]] = {
+        "sos": (len(model.sos), 6),
+        "channel_scale": (c,),
+        "channel_jump": (c if model.channel_jump.size else 0,),
+        "center": (len(model.center),),
+        "scale": (len(model.center),),
+    }
+    if model.has_map:
+        p, r = model.weights.shape
+        dim, n_items = model.basis.shape[-1], len(model.items)
+        expected |= {"center": (p,), "scale": (p,), "offset": (r,)}
+        expected |= {"basis": (r, dim), "target_mean": (dim,)}
+        expected |= {"vectors": (n_items, dim), "log_prior": (n_items,)}
+    for name, shape in expected.items():
+        tensor = getattr(model, name)
+        if np.shape(tensor) != shape:
+            raise ValueError(f"need {name} of shape {shape}, got {np.shape(tensor)}")
+    for name in TENSORS:
+        tensor = getattr(model, name)
+        if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
+            raise ValueError(f"need finite numbers in {name}, got others ({tensor.dtype})")
+    if len(model.sos) > MAX_SECTIONS:
+        raise ValueError(f"need at most {MAX_SECTIONS} sections in sos, got {len(model.sos)}")
+
+
+def _check_window(model: Model) -> None:
+    """What the recipe cannot know: how much memory a window takes at this rate."""
+    features, info = model.recipe.features, model.info
+    seconds = features.tmax - min(features.tmin, 0.0)
+    n_bytes = seconds * info.sfreq * info.n_channels * 8
+    if n_bytes > MAX_WINDOW_BYTES:
+        raise ValueError(
+            f"need a window that fits into memory, got {n_bytes:.3g} bytes for {seconds:g} s; "
+            "move tmin or tmax nearer to the onset"
+        )

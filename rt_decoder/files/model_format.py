@@ -1,0 +1,165 @@
+"""What is written of a model and how: the header's layout, the names of tensors, older formats.
+
+Types are checked here, where plain values come in; `model_check` looks at whether they fit together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+
+from rt_decoder.model import TENSORS, Model, PosteriorParameters
+from rt_decoder.recipe import MAX_FREQ, Recipe
+from rt_decoder.settings import listed, named, number, read, short, table, text
+from rt_decoder.signal import FLAGS_VERSION, SignalInfo
+
+__all__ = ["FORMAT_VERSION", "pack", "unpack", "upgrade"]
+
+FORMAT_VERSION = 2
+_MAX_ITEMS = 10_000_000
+_CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
+_CHANNELS = listed(text(), "a list of texts, a channel each")
+_ITEMS = listed(text(), "a list of texts", most=_MAX_ITEMS)
+_SFREQ = number(0.0, MAX_FREQ, above=True)
+
+Tensors = dict[str, np.ndarray]
+
+
+def pack(model: Model) -> tuple[str, Tensors]:
+    """Header, as JSON, and tensors of a model."""
+    tensors = {name: getattr(model, name) for name in TENSORS}
+    if model.info.positions is not None:
+        tensors["positions"] = model.info.positions
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor.size}
+    for stage, arguments in model.cleaning.items():
+        for name, value in arguments.items():
+            if isinstance(value, np.ndarray):
+                tensors[f"{_CLEANING}{stage}.{name}"] = value
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    return json.dumps(_header(model), sort_keys=True, ensure_ascii=False), tensors
+
+
+def _header(model: Model) -> dict[str, Any]:
+    """Everything but tensors. What it gains here `unpack` reads, and `upgrade` adds to old files."""
+    info = model.info
+    return {
+        "format_version": FORMAT_VERSION,
+        "flags_version": FLAGS_VERSION,
+        "info": {
+            "sfreq": info.sfreq,
+            "ch_names": info.ch_names,
+            "ch_types": info.ch_types,
+            "units": info.units,
+        },
+        "references": model.references,
+        "recipe": model.recipe.to_dict(),
+        "items": model.items,
+        "posterior": asdict(model.posterior),
+        "certificate": dict(model.certificate),
+        "versions": dict(model.versions),
+        "cleaning": {
+            stage: {k: v for k, v in arguments.items() if not isinstance(v, np.ndarray)}
+            for stage, arguments in model.cleaning.items()
+        },
+    }
+
+
+def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
+    """Model of a header of today's format and of tensors.
+
+    Raises
+    ------
+    ValueError
+        If something is not there, or is not of its type.
+    """
+    json.dumps(head, ensure_ascii=False).encode()  # refuses text that cannot be written again
+    info = _table(head, "info", ("sfreq", "ch_names", "ch_types", "units"))
+    posterior = _table(head, "posterior", [f.name for f in fields(PosteriorParameters)])
+    return Model(
+        info=SignalInfo(
+            read("the sampling rate", info["sfreq"], _SFREQ),
+            read("ch_names", info["ch_names"], _CHANNELS),
+            read("ch_types", info["ch_types"], _CHANNELS),
+            read("units", info["units"], _CHANNELS),
+            tensors.get("positions"),
+        ),
+        references=read("references", head.get("references"), _CHANNELS),
+        recipe=_whole_recipe(_table(head, "recipe")),
+        items=read("items", head.get("items"), _ITEMS),
+        posterior=PosteriorParameters(**posterior),
+        certificate=_table(head, "certificate"),
+        versions=read("versions", head.get("versions"), table(text(), "a table of texts")),
+        cleaning=_cleaning(_table(head, "cleaning"), tensors),
+        **{name: tensors[name] for name in TENSORS if name in tensors},
+    )
+
+
+def _table(
+    head: Mapping[str, Any], name: str, keys: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Table of the header, with these keys and no others where they are named."""
+    found = head.get(name)
+    if not isinstance(found, dict):
+        raise ValueError(f"need a table as {named(name)}, got {short(found)}")
+    if keys is not None and found.keys() != set(keys):
+        wrong = ", ".join(named(key) for key in sorted(found.keys() ^ set(keys))[:5])
+        raise ValueError(f"need {', '.join(keys)} in {name}, got others or too few: {wrong}")
+    return found
+
+
+def _whole_recipe(sections: Mapping[str, Any]) -> Recipe:
+    """Recipe of which every key is there: a default is no setting that made this model."""
+    recipe = Recipe.from_dict(sections)
+    for section, keys in recipe.to_dict().items():
+        for key in keys:
+            if key not in sections.get(section, {}):
+                raise ValueError(f"need {key} in [{section}] of the recipe, got none")
+    return recipe
+
+
+def _cleaning(plain: Mapping[str, Any], tensors: Tensors) -> dict[str, dict[str, Any]]:
+    """Arguments of each stage: those in the header, and those that are tensors."""
+    cleaning = {stage: dict(_table(plain, stage)) for stage in plain}
+    for name, tensor in tensors.items():
+        if name.startswith(_CLEANING):
+            stage, _, argument = name.removeprefix(_CLEANING).partition(".")
+            if stage not in cleaning:
+                raise ValueError(f"need cleaning stage {named(stage)} in the header, got none")
+            if argument in cleaning[stage]:
+                raise ValueError(f"need {named(argument)} of cleaning stage {stage} once, got two")
+            cleaning[stage][argument] = tensor
+    return cleaning
+
+
+def upgrade(
+    head: Mapping[str, Any], tensors: Tensors, version: int
+) -> tuple[Mapping[str, Any], Tensors]:
+    """Header and tensors of an older format as today's.
+
+    Format 1 called the mains `line`: as a key of ``[clean]``, as a cleaning stage and in its
+    report. A model without a map had an empty posterior.
+    """
+    if version == 1:
+        recipe, certificate = dict(head["recipe"]), dict(head["certificate"])
+        recipe["clean"] = _line_to_mains(recipe["clean"])
+        if "cleaning" in certificate:
+            certificate["cleaning"] = _line_to_mains(certificate["cleaning"])
+        head = dict(head) | {
+            "recipe": recipe,
+            "certificate": certificate,
+            "cleaning": _line_to_mains(head["cleaning"]),
+            "posterior": head["posterior"] or asdict(PosteriorParameters()),
+        }
+        line, mains = f"{_CLEANING}line.", f"{_CLEANING}mains."
+        tensors = {name.replace(line, mains, 1): tensor for name, tensor in tensors.items()}
+    return head, tensors
+
+
+def _line_to_mains(old: Mapping[str, Any]) -> dict[str, Any]:
+    if "line" in old and "mains" in old:
+        raise ValueError("need line or mains, got both")
+    return {"mains" if name == "line" else name: value for name, value in old.items()}
