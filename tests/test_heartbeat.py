@@ -74,6 +74,26 @@ def test_learns_what_follows_the_beat(rate):
     assert db(artifact[late], out[late, :3]) > 20
 
 
+def test_templates_that_overlap_learn_no_more_together_than_one():
+    """A beat's whole error goes into the template; shared by none of three it would grow."""
+    chunk, artifact, _ = scene(170.0, 120.0)
+    out = make_stage(n_beats=1.0).process(chunk).data
+    late = slice(60 * 250, None)
+    assert db(artifact[late], out[late, :3]) > 20
+
+
+def test_what_fades_out_is_learned_as_it_is():
+    """What the weights hold back at the template's end is no error to be learned."""
+    course = np.linspace(1.0, -0.6, N_TEMPLATE)
+    ecg, peaks = simulate(SFREQ, 50.0, 200.0, noise=0.02)
+    train = np.zeros(len(ecg))
+    train[peaks] = 1.0
+    artifact = np.convolve(train, course)[: len(ecg), None] * MAP
+    stage = make_stage(course, n_beats=10.0)
+    stage.process(make_chunk(np.column_stack([artifact, ecg])))
+    assert np.abs(stage.template[:, 0] / MAP[0] - course).max() < 0.4
+
+
 def test_a_right_template_takes_all_out_at_once():
     chunk, artifact, _ = scene(size=1.0)
     stage = make_stage(n_beats=np.inf)
@@ -90,6 +110,21 @@ def test_makes_no_step():
     out = make_stage(course, np.inf).process(make_chunk(data)).data[:, 0]
     assert np.abs(out).max() == pytest.approx(MAP[0])
     assert np.abs(np.diff(out)).max() < 0.35 * MAP[0]
+
+
+def test_a_mistaken_beat_ends_where_the_right_one_is_found():
+    """A smaller wave 0.12 s before the R wave is taken for it: only one template is subtracted."""
+    chunk, _, peaks = scene(rate=60.0)
+    data = chunk.data.copy()
+    data[:, :3] = 0.0
+    wave = data[peaks[30] - 10 : peaks[30] + 11, 3]
+    mistaken = peaks[10::5] - 30
+    for at in mistaken:
+        data[at - 10 : at + 11, 3] += 0.5 * wave
+    out = make_stage(np.ones(N_TEMPLATE), np.inf).process(make_chunk(data)).data[:, 0]
+    for at in mistaken:
+        assert out[at + 25] == pytest.approx(-MAP[0])  # before the R wave it was the beat
+        assert out[at + 60 : at + 150] == pytest.approx(-MAP[0])  # and not twice ever after
 
 
 def test_nothing_before_the_beat_is_seen():
@@ -120,6 +155,20 @@ def test_flagged_samples_teach_nothing(where):
     getattr(chunk, where)[:] = Reason.MUSCLE | (Reason.REPAIRED if where == "channel_flags" else 0)
     stage.process(chunk)
     assert np.array_equal(stage.template, before) == (where == "flags")
+
+
+@pytest.mark.parametrize(("share", "teaches"), [(0.03, True), (0.08, False)])
+def test_a_flagged_channel_stops_learning_if_the_components_need_it(share, teaches):
+    """More than a twentieth of the filters' weights; what needs less goes on without it."""
+    chunk, _, _ = scene()
+    chunk.channel_flags[:, 1] = Reason.MUSCLE
+    filters = np.array([[1.0, 2.0 * share / (1.0 - share), 1.0]])
+    stage = HeartbeatTemplate(
+        INFO, np.eye(4)[3], MAP[None], filters / (filters @ MAP), pulse()[:, None], LEVELS, 20.0
+    )
+    before = stage.template.copy()
+    stage.process(chunk)
+    assert np.array_equal(stage.template, before) != teaches
 
 
 def test_corrected_samples_teach():

@@ -195,6 +195,18 @@ def test_a_mistaken_peak_is_replaced():
     assert np.diff(beats.peaks).min() > REFRACTORY * 250.0
 
 
+@pytest.mark.parametrize(("height", "found"), [(1.2, 1), (2.5, 2)])
+def test_only_a_much_larger_wave_soon_after_a_beat_replaces_it(height, found):
+    x, truth = simulate(250.0, noise=0.0)
+    at = truth[20]
+    t = (np.arange(len(x)) - at - 35) / 250.0  # 0.14 s after the R wave
+    x += 1e-3 * height * np.exp(-0.5 * (t / 0.012) ** 2)
+    peaks = QrsDetector(ecg_info(250.0), np.ones(1)).process(ecg_chunk(x, 250.0))
+    around = peaks[(peaks > at - 20) & (peaks < at + 60)]
+    assert len(around) == found
+    assert abs(around[0] - at) <= 2
+
+
 def test_any_cut_gives_the_same_bits():
     x, _ = simulate(250.0, seconds=30.0, noise=0.1)
     chunk = ecg_chunk(x, 250.0)

@@ -238,6 +238,23 @@ def test_a_reference_lost_for_a_minute_changes_little(failure):
     assert during <= 1.05 * np.sqrt(np.mean((chunk.data[lost, :C] - clean[lost]) ** 2))
 
 
+@pytest.mark.parametrize("held_off", [False, True])
+def test_jumps_keep_a_reference_off_but_hold_off_none(held_off):
+    """An R wave looks like a jump; after a rail, it says that the reference has not settled."""
+    chunk, _, maps = scene(20.0)
+    chunk.flags[:] = Reason.MUSCLE  # nothing is learned
+    weights = warm(maps * [[1.0], [0.0]])
+    fine = copy(make(weights=weights, holdoff=0.4).process(chunk))
+    first, step = 1000, round(0.3 * SFREQ)
+    if held_off:
+        chunk.channel_flags[first, C] = Reason.RAIL
+    chunk.channel_flags[first : first + 10 * step : step, C] |= FLAGS(Reason.JUMP)
+    out = make(weights=weights, holdoff=0.4).process(chunk)
+    off = slice(first + 2 * step, first + 10 * step)
+    expected = chunk if held_off else fine
+    assert np.array_equal(out.data[off, :C], expected.data[off, :C])
+
+
 def test_one_lost_reference_does_not_stop_the_other():
     chunk, _, maps = scene(120.0)
     chunk.channel_flags[:, C] = Reason.FLAT

@@ -162,6 +162,35 @@ def test_too_many_bad_channels_flag_the_sample(heads):
     assert not (head.repair(filtered(few, head.info)).flags & Reason.BAD_CHANNEL).any()
 
 
+def test_what_stays_within_the_limit_for_a_moment_is_no_noise():
+    """The square of a residual near its limit would be noise within half a second; capped, not."""
+    info = SignalInfo(SFREQ, tuple("ABCDEF"), ("eeg",) * 6, ("V",) * 6)
+    neighbors = (np.arange(6)[:, None] + [1, 2]) % 6
+    limits = np.array([[1e-5], [0.25], [0.04], [1e-14], [1.0]]) * np.ones(6)
+    stage = ChannelRepair(info, neighbors, np.full((3, 6, 2), 0.5), limits, np.zeros(6, bool))
+    data = 1e-7 * np.random.default_rng(0).standard_normal((1500, 6))
+    data[500:612, 2] += 9.6e-6  # 0.45 s
+    assert not repaired(stage.process(as_chunk(data, info))).any()
+    data[612:, 2] += 9.6e-6
+    stage.reset()
+    assert repaired(stage.process(as_chunk(data, info)))[1000:, 2].all()
+
+
+@pytest.mark.parametrize(("n_popping", "flagged"), [(0, False), (5, False), (7, True)])
+def test_channels_known_to_be_bad_are_not_too_many(heads, n_popping, flagged):
+    """Eight of 32 are bad already: more than a quarter of the 24 others must be bad to count."""
+    head = heads[32]
+    bad = np.isin(np.arange(32), np.arange(0, 32, 4))
+    arguments = head.fit.arguments | {"bad": bad}
+    data = head.clean[:1500].copy()
+    popping = np.flatnonzero(~bad)[::3][:n_popping]
+    data[1000:, popping] += 5e-3
+    out = ChannelRepair(head.info, **arguments).process(as_chunk(data, head.info))
+    assert repaired(out)[:, bad].all()
+    assert ((out.flags & Reason.BAD_CHANNEL) > 0)[1010:].all() == flagged
+    assert not (out.flags & Reason.BAD_CHANNEL)[:1000].any()
+
+
 @pytest.mark.parametrize("n", [16, 32, 64])
 def test_blinks_are_no_pops(heads, n):
     head = heads[n]

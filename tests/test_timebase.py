@@ -30,6 +30,11 @@ def lose(t: np.ndarray, at: float, n_lost: int) -> np.ndarray:
     return np.delete(t, np.s_[first : first + n_lost])
 
 
+def bursts(t: np.ndarray, length: int) -> np.ndarray:
+    """Stamps of samples that are pushed `length` at once: those of the newest."""
+    return t[np.minimum(np.arange(len(t)) // length * length + length - 1, len(t) - 1)]
+
+
 def arrivals_of(t: np.ndarray, seed: int = 1) -> np.ndarray:
     """Polled every 30 ms, after 10 ms and some on the way, on another clock."""
     late = np.random.default_rng(seed).exponential(0.003, len(t))
@@ -159,14 +164,23 @@ def test_is_the_least_squares_line_at_first():
 @pytest.mark.parametrize("sfreq", [100.0, 250.0])
 def test_bursts_are_stamped_by_their_newest_sample(length, sfreq):
     t = taken(120, sfreq)
-    pushed = np.minimum(np.arange(len(t)) // length * length + length - 1, len(t) - 1)
-    times, _, flags, decisions = update(t[pushed], sfreq=sfreq)
+    times, _, flags, decisions = update(bursts(t, length), sfreq=sfreq)
     late = np.s_[int(20 * sfreq) :]
     assert np.abs(times - t)[late].max() * sfreq < 0.15
     assert not decisions
     assert not flags[late].any()
     assert (flags[: 4 * length] == Reason.HELD).all()  # nothing is known yet
     assert (np.diff(times) > 0).all()
+
+
+def test_a_stray_stamp_in_every_burst_hardly_counts():
+    """One of 16 samples is stamped half a burst late: a group of its own, and a small one."""
+    t = taken(90)
+    stamps = bursts(t, 16)
+    stamps[::16] += 8 / SFREQ
+    times, _, _, decisions = update(stamps)
+    assert not decisions
+    assert np.abs(times - t)[int(60 * SFREQ) :].max() * SFREQ < 0.1
 
 
 @pytest.mark.parametrize("what", ["duplicate", "reversed", "stalls", "rate", "drift"])
@@ -199,6 +213,14 @@ def test_drift_is_followed():
     t = t + 2e-4 * 300 / (2 * np.pi) * np.sin(2 * np.pi * t / 300)
     times = update(jitter(t, 0.3, sfreq=1000.0), sfreq=1000.0)[0]
     assert np.abs(times - t)[2000:].max() * 1000 < 0.4
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.3, 1.0])
+def test_a_rate_that_changes_a_little_is_learned_anew(sigma):
+    """By 0.5 %, which is no wrong rate yet: first it looks like one shift after the other."""
+    t = np.concatenate((taken(30), 30 + taken(40, 1.005 * SFREQ)))
+    times, *_ = update(jitter(t, sigma))
+    assert np.abs(times - t)[int(33 * SFREQ) :].max() * SFREQ < 0.3
 
 
 def test_a_busy_sender_loses_nothing():
@@ -263,6 +285,15 @@ def test_many_losses():
     assert np.abs(times - t)[-250:].max() * SFREQ < 0.2
 
 
+@pytest.mark.parametrize("n_lost", [25, 100])
+def test_loss_before_the_jitter_is_known(n_lost):
+    t = lose(taken(20, 50.0), 0.5, n_lost)
+    times, _, _, decisions = update(jitter(t, 0.3, sfreq=50.0), sfreq=50.0)
+    assert [(decision.kind, decision.n_lost) for decision in decisions] == [("gap", n_lost)]
+    assert decisions[0].sample < 1.5 * 50
+    assert np.abs(times - t)[3 * 50 :].max() * 50 < 1
+
+
 def test_loss_soon_after_the_start():
     t = lose(taken(20), 1.0, 200)
     times, *_ = update(jitter(t, 0.3))
@@ -299,10 +330,37 @@ def test_clock_step_is_told_from_loss_by_arrivals(step, sigma):
     assert np.abs(times - true)[int(22 * SFREQ) :].max() * SFREQ < 0.3
 
 
+@pytest.mark.parametrize(("sigma", "seconds"), [(0.3, 0.05), (1.0, 0.25)])
+def test_a_clock_that_is_set_back_is_known_sooner_than_a_loss(sigma, seconds):
+    """A stall can make stamps late, nothing but the clock makes them early."""
+    t = taken(40)
+    decisions = update(jitter(t - 0.5 * (t >= 20), sigma))[3]
+    assert kinds(decisions) == ["reset"]
+    assert decisions[0].sample - 20 * SFREQ < seconds * SFREQ
+
+
+@pytest.mark.parametrize("step", [-0.05, -1.0])
+def test_a_clock_that_is_set_back_after_a_gap_revokes_it_not(step):
+    """Stamps come back by another time than was lost: the samples are lost nevertheless."""
+    t = lose(taken(60), 20, 100)  # 0.4 s
+    decisions = update(jitter(t + step * (t >= 25), 0.3))[3]
+    assert kinds(decisions) == ["gap", "reset"]
+    assert [decision.n_lost for decision in decisions] == [100, 0]
+
+
 def test_loss_with_arrivals_stays_a_loss():
     t = lose(taken(40), 20, 125)
     assert kinds(update(jitter(t, 0.3), arrivals_of(t))[3]) == ["gap"]
     assert kinds(update(jitter(taken(40) + (taken(40) >= 20) * 0.5, 0.3))[3]) == ["gap"]
+
+
+@pytest.mark.parametrize("lag", [0.3, 1.0])
+def test_a_loss_while_the_reader_catches_up_stays_a_loss(lag):
+    """Arrivals come nearer to the stamps by more than were lost: no clock can have done that."""
+    t = lose(taken(40), 20, 25)
+    decisions = update(jitter(t, 0.3), arrivals_of(t) + np.where(t < 20, lag, 0.0))[3]
+    assert kinds(decisions) == ["gap"]
+    assert decisions[0].n_lost == 25
 
 
 @pytest.mark.parametrize("measured", [92.0, 98.5, 102.0, 110.0])
