@@ -1,4 +1,4 @@
-"""The cleaning chain as calibration fits it: from recordings to what a model holds."""
+"""The fit of the cleaning chain: from recordings to the stages of a model."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def test_scene() -> Recording:
     return scene(session=2, seconds=12.0, cued=False)
 
 
-def test_every_stage_is_fitted_and_told() -> None:
+def test_every_stage_is_fitted_and_reported() -> None:
     model, report = fitted()
     assert tuple(model.cleaning) == STAGES
     assert tuple(report) == STAGES
     for stage, found in report.items():
         assert "left_out" not in found, stage
         assert found["fitted_on_s"] == 60.0
-    json.dumps(report, allow_nan=False)  # what a certificate can hold
+    json.dumps(report, allow_nan=False)  # a certificate is stored as JSON
     assert set(Pipeline(model).stages) == {"guard", "filter", "rereference", *STAGES}
 
 
-def test_the_file_gives_the_same_model_and_the_same_answers(tmp_path: Path, test_scene) -> None:
+def test_a_saved_model_gives_the_same_answers(tmp_path: Path, test_scene) -> None:
     model, report = fitted()
     model = replace(model, certificate={"cleaning": report})
     path = tmp_path / "m.rtd.safetensors"
@@ -62,7 +62,7 @@ def test_the_file_gives_the_same_model_and_the_same_answers(tmp_path: Path, test
 
 
 def test_a_reference_that_no_stage_uses_may_be_missing(test_scene) -> None:
-    """Eye channels teach the eye stage, which does without them live."""
+    """The eye stage uses EOG channels in calibration, but not live."""
     model, _ = fitted()
     assert model.optional == {"VEOG", "HEOG"}
     lacking = without_channels(test_scene, "VEOG", "HEOG")
@@ -71,7 +71,7 @@ def test_a_reference_that_no_stage_uses_may_be_missing(test_scene) -> None:
         decoded(model, without_channels(test_scene, "ECG"))
 
 
-def test_what_is_left_out_says_why() -> None:
+def test_a_stage_left_out_has_a_reason() -> None:
     short = scene(session=3, seconds=6.0, cued=False)
     model, report = fit_cleaning(drafted(short), [labelled(short)])
     left_out = {name: found["left_out"] for name, found in report.items() if "left_out" in found}
@@ -82,7 +82,7 @@ def test_what_is_left_out_says_why() -> None:
     assert all(left_out.values())
 
 
-def test_without_references_the_chain_does_what_it_can() -> None:
+def test_without_references_the_other_stages_are_fitted() -> None:
     bare = without_channels(scene(), "VEOG", "HEOG", "ECG", "RESP")
     model, report = fit_cleaning(drafted(bare), [labelled(bare)])
     assert model.references == ()
@@ -90,7 +90,7 @@ def test_without_references_the_chain_does_what_it_can() -> None:
     assert {"muscle", "repair", "eye"} <= set(model.cleaning)
 
 
-def test_only_the_stages_that_were_asked_for() -> None:
+def test_only_stages_in_the_recipe_are_fitted() -> None:
     draft = drafted(scene(), ["repair"])
     model, report = fit_cleaning(draft, [labelled(scene())])
     assert list(model.cleaning) == list(report) == ["repair"]
@@ -99,8 +99,8 @@ def test_only_the_stages_that_were_asked_for() -> None:
 
 
 @pytest.mark.slow
-def test_what_comes_after_the_share_is_not_seen() -> None:
-    """Not a bit of the model depends on it, whatever it is."""
+def test_samples_after_the_share_do_not_matter() -> None:
+    """No bit of the model depends on them."""
     recording = scene()
     draft = drafted(recording)
     changed = recording.data.copy()
@@ -116,7 +116,7 @@ def test_what_comes_after_the_share_is_not_seen() -> None:
     assert len(kept[0][0].cleaning) >= 4
 
 
-def test_cues_teach_the_eye_stage_and_are_no_words() -> None:
+def test_cues_serve_the_eye_stage_and_are_not_words() -> None:
     model, report = fitted()
     recording = scene()
     assert any(marker.label.startswith("cue/") for marker in recording.markers)
@@ -143,7 +143,7 @@ def test_cues_last_until_the_next_cue() -> None:
 
 
 def pulsed(sfreq: float, *, lost: slice = slice(0, 0), at: int = 0) -> Recording:
-    """A spike at each marker; some rows lost, or the stream lost and back from row `at` on."""
+    """Make a spike at each marker; some rows are lost, or the stream is back from row `at` on."""
     recording = scene(sfreq=sfreq)
     rows = np.setdiff1d(np.arange(round(6 * sfreq), len(recording.data), round(1.7 * sfreq)), lost)
     data = np.zeros(recording.data.shape)
@@ -169,8 +169,8 @@ def pulsed(sfreq: float, *, lost: slice = slice(0, 0), at: int = 0) -> Recording
     ],
     ids=["plain", "gap", "stream lost and back", "twice the rate"],
 )
-def test_events_are_found_where_their_samples_are(recording, late) -> None:
-    """In what a stage is fitted on, whatever happened to the index."""
+def test_event_rows_match_their_samples(recording, late) -> None:
+    """In the samples that a stage is fitted on, whatever happened to the index."""
     model = drafted(scene())
     seen = Seen(model, [labelled(recording)] * 2, "muscle")
     rows = onsets(seen)
@@ -180,13 +180,14 @@ def test_events_are_found_where_their_samples_are(recording, late) -> None:
     assert np.abs(peak).max() <= late
 
 
-def test_what_has_not_settled_teaches_nothing() -> None:
+def test_samples_before_settling_are_bad() -> None:
     recording = pulsed(250.0, lost=slice(5000, 5300))
     model = drafted(scene())
     seen = Seen(model, [labelled(recording)], "repair").samples
     n_settle = round(250 * sum(s.settling for s in Pipeline(model).stages.values()))
     indices = np.array([index for _, index in seen.rows])
-    (jump,) = np.flatnonzero(np.diff(indices) > 100)  # half a second later, when it was certain
+    # the index jumps half a second after the loss, when the loss was certain
+    (jump,) = np.flatnonzero(np.diff(indices) > 100)
     ((back, _),) = seen.rows[0, indices[jump + 1]]
     assert 0 < back - 5000 < 150
     for start, stop in ((0, n_settle), (5000, back + n_settle)):
@@ -196,7 +197,7 @@ def test_what_has_not_settled_teaches_nothing() -> None:
 
 
 def test_the_share_ends_before_the_first_locked_event() -> None:
-    """Events that end early: a share of the samples would see the locked ones."""
+    """If events end early, a plain share of the samples would include locked ones."""
     recording = scene()
     markers = tuple(Marker("word1", float(t), round(250 * t)) for t in np.arange(5, 25))
     session = labelled(replace(recording, markers=markers))
@@ -213,20 +214,20 @@ def test_the_share_ends_before_the_first_locked_event() -> None:
     assert unlocked_share([trigger], fit) == 0.75
 
 
-def test_nothing_to_fit_on_is_one_sentence() -> None:
+def test_a_share_without_samples_is_refused() -> None:
     recording = scene()
     with pytest.raises(ValueError, match="at least one hop"):
         fit_cleaning(drafted(recording), [labelled(recording)], share=0.0)
 
 
-def test_without_events_the_eye_stage_is_fitted_all_the_same() -> None:
+def test_the_eye_stage_needs_no_events() -> None:
     silent = replace(scene(), markers=())
     model, report = fit_cleaning(drafted(silent), [labelled(silent)])
     assert "eye" in model.cleaning, report["eye"]
 
 
-def test_a_readout_says_what_was_wrong_with_the_channels(test_scene) -> None:
-    """A pop in one is repaired; rails in all spoil the sample, and the reason is not just "bad"."""
+def test_a_readout_names_what_was_wrong_with_the_channels(test_scene) -> None:
+    """A pop in one channel is repaired; rails in all spoil the sample, and are named."""
     model, info = fitted()[0], test_scene.info
     data = test_scene.data.copy()
     eeg = [k for k, kind in enumerate(info.ch_types) if kind == "eeg"]
@@ -241,8 +242,8 @@ def test_a_readout_says_what_was_wrong_with_the_channels(test_scene) -> None:
 
 
 @pytest.mark.parametrize("size", [60e-6, 0.0])
-def test_the_adaptive_canceller_is_fitted_by_nobody_and_judged_all_the_same(size: float) -> None:
-    """Mains are taken out, and the activity beside them is kept; where there are none, it says so."""
+def test_the_adaptive_canceller_is_measured(size: float) -> None:
+    """Mains are taken out, activity beside them is kept; absent mains are reported as absent."""
     recording = small_recording()
     data = 1e-5 * np.random.default_rng(0).standard_normal(recording.data.shape)
     seconds = np.arange(len(data)) / recording.info.sfreq
@@ -254,16 +255,16 @@ def test_the_adaptive_canceller_is_fitted_by_nobody_and_judged_all_the_same(size
     )
     recording = replace(recording, data=data)
     _, report = fit_cleaning(random_model(recording, recipe), [labelled(recording)])
-    told = report["mains"]
-    what, taken, kept = FITS["mains"].summary(told)
-    assert what == "50 Hz, 100 Hz"
-    assert "100 Hz not there" in taken
+    found = report["mains"]
+    freqs, taken, kept = FITS["mains"].summary(found)
+    assert freqs == "50 Hz, 100 Hz"
+    assert "100 Hz absent" in taken
     assert kept.count("%") == 2
-    np.testing.assert_allclose(told["preserved"], 1.0, atol=0.1)
-    first, second = told["attenuation_db"]
+    np.testing.assert_allclose(found["preserved"], 1.0, atol=0.1)
+    first, second = found["attenuation_db"]
     assert second is None
     if size:
         assert first > 20.0
-        assert f"50 Hz {first:.1f} dB, at least" in taken
+        assert f"50 Hz at least {first:.1f} dB" in taken
     else:
         assert first is None

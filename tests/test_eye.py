@@ -1,4 +1,4 @@
-"""The eye stage against its equations, its fit on simulated persons, and real blinks."""
+"""The eye stage: its equations, its fit on simulated participants, and real blinks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BRAIN, EYES = ("evoked", "background", "alpha"), ("blink", "saccade")
 
 
 def sources(seed=0):
-    """Mixing and unmixing of two sources over the data channels of `INFO`, and their scales."""
+    """Make mixing, unmixing and scales of two sources over the data channels of `INFO`."""
     rng = np.random.default_rng(seed)
     unmixing = rng.standard_normal((N_DATA, 2))
     mixing = np.linalg.pinv(unmixing).T
@@ -55,7 +55,7 @@ def smooth_step(value, low, high):
 
 
 def oracle(data, mixing, unmixing, scale):
-    """The docstring of `EyeCorrection`, written with numpy."""
+    """Compute the equations in the docstring of `EyeCorrection` with numpy."""
     measured = data[:, :N_DATA] @ unmixing
     gate, out = np.zeros(2), data.copy()
     for t, source in enumerate(measured):
@@ -91,7 +91,7 @@ def test_without_eye_activity_nothing_changes():
     assert np.array_equal(out.flags, chunk.flags)
 
 
-def test_a_large_source_goes_and_is_flagged():
+def test_a_large_source_is_removed_and_flagged():
     mixing, _, scale = sources()
     data = np.zeros((400, 7))
     wave = np.zeros(400)
@@ -104,7 +104,7 @@ def test_a_large_source_goes_and_is_flagged():
     assert np.array_equal(out.data[:, 5:], data[:, 5:])  # references pass
     flagged = np.flatnonzero(out.flags & Reason.EYE)
     assert 100 < flagged[0] < 110
-    # closes over the release once the source is small, and not before
+    # the gate closes over the release time once the source is small, and not before
     assert 135 <= flagged[-1] - 0.95 * RELEASE * INFO.sfreq <= 140
 
 
@@ -116,7 +116,7 @@ def test_weak_gaze_leaves_the_other_source_alone():
     assert np.allclose(out, np.outer(np.ones(50), scale[1] * mixing[:, 1]), atol=3e-7)
 
 
-def test_no_steps_beyond_those_of_the_signal():
+def test_gates_add_no_steps_to_the_signal():
     t = np.arange(2000) / INFO.sfreq
     mixing, _, scale = sources()
     wave = 8 * scale[0] * np.sin(2 * np.pi * 1.0 * t)
@@ -148,7 +148,7 @@ def test_bad_arguments_are_refused(change, message):
 
 @cache
 def recorded(person, session, seconds, *, scene=None, n_channels=32, kind="eeg", cues=()):
-    """Components of a session, each through the causal filter."""
+    """Simulate a session; return its info and its components, each through the causal filter."""
     participant = Participant(
         VECTORS, [f"w{k}" for k in range(6)], n_channels=n_channels, references=True,
         seed=person, kind=kind, scene=scene or Scene(),
@@ -169,7 +169,7 @@ def fitted(person, seconds=120.0, drop=(), **how):
 
 
 def judged(fit, info, parts, gain=1.0):
-    """dB of blink and gaze, relative error of eye and brain alone, distortion, gain of responses."""
+    """Measure attenuation in dB of blinks and gaze, error, correlation, gain and distortion."""
     mixing, unmixing = fit.arguments["mixing"], fit.arguments["unmixing"]
     picks = list(range(len(mixing)))
     clean = sum(parts[name] for name in BRAIN)[:, picks]
@@ -177,7 +177,7 @@ def judged(fit, info, parts, gain=1.0):
     stage = EyeCorrection(info.pick(picks), **fit.arguments)
     x = clean + sum(eyes.values())
     y = through(stage, x).data
-    # the gates that the stage had, and what they let through of one part
+    # recover the gates of the stage, to see what they let through of each part
     gates = (x - y) @ np.linalg.pinv(mixing).T / (x @ unmixing)
 
     def passed(part):
@@ -199,11 +199,11 @@ def rms(x):
 
 
 @pytest.mark.parametrize("gain", [0.85, 1.0, 1.15])
-def test_another_session_is_cleaned(gain):
+def test_the_fit_cleans_another_session(gain):
     fit = fitted(0)
     found = judged(fit, *recorded(0, 2, 60.0), gain)
     assert found["blink"] > 20
-    assert found["error"] < 0.23  # with half the channels of the goal
+    assert found["error"] < 0.23  # the goal is for twice the channels
     assert found["cc"] > 0.95
     assert found["distortion"] < 0.02
     assert 0.95 < found["gain"] < 1.05
@@ -216,7 +216,7 @@ def test_eyes_are_found_without_eog():
     assert judged(fit, *recorded(1, 2, 60.0))["blink"] > 18
 
 
-def test_a_rank_can_be_asked_for():
+def test_the_rank_can_be_set():
     info, parts = recorded(0, 1, 120.0)
     data = sum(parts.values())
     fit = fit_eye(data, info, np.zeros(len(data), bool), rank=6)
@@ -227,19 +227,19 @@ def test_a_rank_can_be_asked_for():
     assert found["distortion"] < 0.02
 
 
-def test_counts_of_blinks_and_gaze():
+def test_blinks_and_rest_are_found_where_they_are():
     info, parts = recorded(0, 1, 120.0)
     data = sum(parts.values())
     events = find_eye_events(data, info, np.zeros(len(data), bool))
     lid = np.abs(parts["blink"][:, info.ch_names.index("VEOG")])
-    n_blinks = np.sum(np.diff((lid > 0.5 * lid.max()).astype(int)) == 1)  # lobes of each count too
+    n_blinks = np.sum(np.diff((lid > 0.5 * lid.max()).astype(int)) == 1)  # counts every lobe
     assert 0.4 * n_blinks <= len(events.blinks) <= 1.3 * n_blinks
     gaze = np.abs(parts["saccade"][:, info.ch_names.index("HEOG")])
     assert rms(gaze[events.rest]) < 0.4 * rms(gaze)
     assert not (events.eye & events.rest).any()
 
 
-def test_finds_nothing_where_eyes_do_not_move():
+def test_without_eye_movement_the_stage_is_left_out():
     info, parts = recorded(0, 1, 120.0)
     brain = sum(parts[name] for name in BRAIN)
     fit = fit_eye(brain, info, np.zeros(len(brain), bool))
@@ -247,7 +247,7 @@ def test_finds_nothing_where_eyes_do_not_move():
     assert "found" in fit.reason or "stands out" in fit.reason
 
 
-def test_too_short_is_refused_with_a_reason():
+def test_a_short_recording_is_left_out_with_a_reason():
     info, parts = recorded(0, 1, 120.0)
     data = sum(parts.values())[:1500]
     fit = fit_eye(data, info, np.zeros(len(data), bool))
@@ -255,7 +255,7 @@ def test_too_short_is_refused_with_a_reason():
     assert fit.reason.startswith("need")
 
 
-def test_bad_samples_take_no_part():
+def test_bad_samples_hardly_change_the_fit():
     info, parts = recorded(0, 1, 120.0)
     data, bad = sum(parts.values()), np.zeros(30_000, bool)
     bad[5000:6000] = True
@@ -268,7 +268,7 @@ def test_bad_samples_take_no_part():
     assert turned.min() > 0.98  # the same subspace
 
 
-def test_average_reference_and_scale():
+def test_fit_with_average_reference_and_at_another_scale():
     info, parts = recorded(0, 1, 120.0)
     data = sum(parts.values())
     n = sum(kind == "eeg" for kind in info.ch_types)
@@ -296,7 +296,7 @@ def test_goals_hold_for_several_people(person):
 
 
 @pytest.mark.slow
-def test_cues_and_drifting_topographies():
+def test_cued_fit_cleans_drifting_topographies():
     cues = (("blink", 5.0, 35.0), ("saccade", 40.0, 70.0), ("rest", 75.0, 105.0))
     info, parts = recorded(0, 1, 240.0, scene=CLEANING, n_channels=64, cues=cues)
     data = sum(parts.values())
@@ -304,12 +304,12 @@ def test_cues_and_drifting_topographies():
     fit = fit_eye(data, info, np.zeros(len(data), bool), cued=spans)
     assert fit.report["way"] == "cued"
     found = judged(fit, *recorded(0, 2, 120.0, scene=CLEANING, n_channels=64))
-    assert found["blink"] > 15  # topographies swing by 15 % RMS, each channel on its own too
+    assert found["blink"] > 15  # topographies drift by 15 % RMS, partly in each channel alone
     assert found["error"] < 0.25
 
 
 @pytest.mark.slow
-def test_blind_and_meg():
+def test_meg_by_position_and_blind():
     info, parts = recorded(0, 1, 120.0, n_channels=102, kind="meg")
     n_data = sum(kind in {"mag", "grad"} for kind in info.ch_types)
     data = sum(parts.values())[:, :n_data]
@@ -324,7 +324,7 @@ def test_blind_and_meg():
 
 
 @pytest.mark.realdata
-def test_p300_is_kept_and_blinks_go(data_dir):
+def test_p300_is_kept_and_blinks_are_removed(data_dir):
     folder = data_dir / "eeglab_sample"
     recording = read_recording(folder / "test_raw.set")
     names = [line.split()[3] for line in (folder / "test_chans.locs").read_text().splitlines()]
@@ -348,7 +348,7 @@ def test_p300_is_kept_and_blinks_go(data_dir):
 
 
 @pytest.mark.realdata
-def test_a_few_seconds_of_blinks(data_dir):
+def test_a_few_seconds_of_real_blinks_are_enough(data_dir):
     lines = (data_dir / "pyriemann_blinks" / "blinks.txt").read_text().splitlines()
     names = tuple(lines[0].split()[:19])
     data = 1e-6 * np.array([[float(v) for v in line.split()[:19]] for line in lines[1:] if line])
@@ -362,7 +362,7 @@ def test_a_few_seconds_of_blinks(data_dir):
 
 
 def locked(x, at, sfreq):
-    """Average around `at`, the 200 ms before as baseline."""
+    """Average around `at`, with the 200 ms before as baseline."""
     window = np.arange(round(-0.2 * sfreq), round(0.8 * sfreq))
     at = at[(at + window[0] >= 0) & (at + window[-1] < len(x))]
     mean = x[at[:, None] + window].mean(axis=0)

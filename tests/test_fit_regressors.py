@@ -1,4 +1,4 @@
-"""Fit of the regression on references: what it finds, what it leaves alone, what it reports."""
+"""Fit of the regressors: what it finds, what it leaves alone, what it reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BRAIN = ("evoked", "background", "alpha")
 
 
 def recording(seconds=120.0, seed=0, late=0, noise=0.0):
-    """Noise of 10 uV, beats of 3 uV that reach the data `late` samples after ECG, breath of 6 uV."""
+    """Make noise of 10 uV, beats of 3 uV `late` samples after the ECG, and breath of 6 uV."""
     rng = np.random.default_rng(seed)
     n = round(seconds * SFREQ)
     beats = np.zeros(n + 50)
@@ -76,7 +76,7 @@ def test_finds_lag_and_weights(late):
     json.dumps(fit.report, allow_nan=False)
 
 
-def test_weights_are_ridge_regression():
+def test_weights_match_ridge_regression():
     data, _, _ = recording()
     fit = fit_regressors(data, INFO, good(data), names=["RESP"])
     assert fit.arguments["names"] == ["RESP"]
@@ -119,7 +119,7 @@ def test_bad_samples_teach_nothing():
     assert fits[0].arguments["spread"].max() < 2e-5
 
 
-def test_a_reference_that_moves_with_the_task_does_not_learn_it():
+def test_weights_do_not_learn_a_task_that_the_reference_follows():
     data, _, rng = recording()
     onsets = 300 + np.cumsum(rng.integers(150, 220, 150))
     onsets = onsets[onsets < len(data) - 200]
@@ -127,7 +127,7 @@ def test_a_reference_that_moves_with_the_task_does_not_learn_it():
     pattern = 2e-5 * rng.standard_normal(C)
     for onset in onsets:
         data[onset : onset + 125, :C] += np.outer(wave, pattern)
-        data[onset : onset + 125, -1] += 2e-3 * wave  # a gasp at every word
+        data[onset : onset + 125, -1] += 2e-3 * wave  # the participant gasps at every word
     moved = []
     for evoked in (None, (onsets, 125)):
         fit = fit_regressors(data, INFO, good(data), names=["RESP"], evoked=evoked)
@@ -177,7 +177,7 @@ def test_bad_input_is_refused(change, message):
         fit_regressors(data, INFO, bad)
 
 
-def test_too_short_is_left_out_with_a_reason():
+def test_a_short_recording_is_left_out_with_a_reason():
     fit = fit_regressors(recording(30.0)[0][:1000], INFO, np.zeros(1000, bool))
     assert isinstance(fit, LeftOut)
     assert "need 20 s of good samples" in fit.reason
@@ -185,8 +185,8 @@ def test_too_short_is_left_out_with_a_reason():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_breath_of_simulated_people_goes(seed):
-    """15 dB after five minutes of calibration, in a scene whose topographies drift by 15 %."""
+def test_breath_of_simulated_people_is_removed(seed):
+    """By 15 dB after five minutes of calibration, with topographies that drift by 15 %."""
     vectors = np.random.default_rng(0).standard_normal((20, 8))
     person = Participant(
         vectors, [f"w{i}" for i in range(20)], n_channels=64, references=True, scene=CLEANING,
@@ -206,7 +206,7 @@ def test_breath_of_simulated_people_goes(seed):
     half = len(data) // 2
     fit = fit_regressors(data[:half], person.info, good(data[:half]), evoked=(onsets, 200))
     breath = filtered(sim.components["breath"])[half:, :64]
-    # the breath's own share: what the stage took out, minus what it takes from data without belt
+    # the share of the breath: what the stage takes out with the belt, but not without it
     out = live(fit, data[half:], person.info).data[:, :64]
     no_breath = fit_regressors(
         data[:half], person.info, good(data[:half]), evoked=(onsets, 200), names=["ECG"]

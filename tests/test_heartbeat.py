@@ -1,4 +1,4 @@
-"""The heartbeat template: what it takes out, what it leaves, and how it is fitted."""
+"""The heartbeat template: what it removes, what it keeps, and how it is fitted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILTER = MAP / (MAP @ MAP)
 
 
 def pulse(sfreq=SFREQ, n=N_TEMPLATE):
-    """A wave around 0.35 s after the R peak, up and down: without a mean, as behind a high-pass."""
+    """Make a wave at 0.35 s after the R peak, up and down: its mean is 0, as after a high-pass."""
     t = (np.arange(n) / sfreq - 0.35) / 0.08
     return -t * np.exp(0.5 - 0.5 * t**2)
 
@@ -44,7 +44,7 @@ def make_stage(course=None, n_beats=20.0, info=INFO):
 
 
 def scene(rate=70.0, seconds=60.0, noise=0.0, size=2.0, seed=0):
-    """Chunk with a pulse of `size` maps after every beat, the pulse alone, and R peaks."""
+    """Make a chunk with a pulse of `size` maps after every beat; return also pulses and R peaks."""
     ecg, peaks = simulate(SFREQ, rate, seconds, seed, noise=0.02)
     train = np.zeros(len(ecg))
     train[peaks] = size
@@ -66,8 +66,8 @@ def db(before, after):
 
 
 @pytest.mark.parametrize("rate", [45.0, 70.0, 110.0, 170.0])
-def test_learns_what_follows_the_beat(rate):
-    """From half the size and with overlap too: at 170 a minute two or three templates add up."""
+def test_learns_the_wave_after_the_beat(rate):
+    """Start at half the size; at 170 beats a minute two or three waves overlap."""
     chunk, artifact, _ = scene(rate, 120.0)
     out = make_stage(n_beats=10.0).process(chunk).data
     late = slice(80 * 250, None)
@@ -94,16 +94,16 @@ def test_what_fades_out_is_learned_as_it_is():
     assert np.abs(stage.template[:, 0] / MAP[0] - course).max() < 0.4
 
 
-def test_a_right_template_takes_all_out_at_once():
+def test_a_right_template_needs_no_learning():
     chunk, artifact, _ = scene(size=1.0)
     stage = make_stage(n_beats=np.inf)
     out = stage.process(chunk).data
-    assert db(artifact, out[:, :3]) > 24  # an R peak is known to a sample or so
+    assert db(artifact, out[:, :3]) > 24  # R peaks are only accurate to a sample or so
     assert np.array_equal(out[:, 3], chunk.data[:, 3])
 
 
-def test_makes_no_step():
-    course = np.ones(N_TEMPLATE)  # with edges at both ends
+def test_adds_no_steps():
+    course = np.ones(N_TEMPLATE)  # has a step at either end
     chunk, _, _ = scene()
     data = chunk.data.copy()
     data[:, :3] = 0.0
@@ -127,14 +127,14 @@ def test_a_mistaken_beat_ends_where_the_right_one_is_found():
         assert out[at + 60 : at + 150] == pytest.approx(-MAP[0])  # and not twice ever after
 
 
-def test_nothing_before_the_beat_is_seen():
+def test_subtracts_nothing_before_the_beat_is_detected():
     chunk, _, peaks = scene(size=1.0)
     out = make_stage(np.ones(N_TEMPLATE), np.inf).process(chunk)
     first = np.flatnonzero((out.data[:, :3] != chunk.data[:, :3]).any(axis=1))[0]
     assert 20 <= (first - peaks[0]) / SFREQ * 1e3 <= 45  # ms
 
 
-def test_marks_where_it_takes_something_out():
+def test_flags_where_it_subtracts():
     chunk, artifact, _ = scene(size=1.0)
     out = make_stage(n_beats=np.inf).process(chunk)
     marked = (out.flags & Reason.HEARTBEAT) != 0
@@ -189,7 +189,7 @@ def test_an_outlier_moves_the_template_little():
     assert np.abs(stage.template - np.outer(pulse(), MAP)).max() < 0.25 * MAP[0]
 
 
-def test_an_offset_is_no_heartbeat():
+def test_an_offset_is_not_learned():
     chunk, artifact, _ = scene(seconds=120.0)
     data = chunk.data.copy()
     data[:, :3] += 1e-3
@@ -234,7 +234,7 @@ def test_reset_restores_the_calibrated_template():
     assert np.array_equal(stage.process(chunk).data, first.data)
 
 
-def test_kernel_is_its_python(monkeypatch):
+def test_compiled_kernel_matches_its_python(monkeypatch):
     chunk, _, _ = scene(rate=160.0, seconds=6.0, noise=1e-6)
     compiled = copy(make_stage().process(chunk))
     monkeypatch.setattr(
@@ -262,7 +262,7 @@ def test_kernel_is_its_python(monkeypatch):
         ({"info": INFO.pick([3, 0, 1, 2])}, "data channels before"),
     ],
 )
-def test_bad_arguments(changes, message):
+def test_bad_arguments_are_refused(changes, message):
     arguments = {
         "info": INFO,
         "source": np.eye(4)[3],
@@ -276,7 +276,7 @@ def test_bad_arguments(changes, message):
 
 def test_locked_mean_tells_overlapping_beats_apart():
     rng = np.random.default_rng(0)
-    peaks = np.cumsum(rng.integers(90, 170, 200))  # closer than the 200 samples of the wave
+    peaks = np.cumsum(rng.integers(90, 170, 200))  # nearer than the 200 samples of the wave
     train = np.zeros(peaks[-1] + 300)
     train[peaks] = 1.0
     x = np.convolve(train, pulse())[: len(train), None]
@@ -305,7 +305,7 @@ def filtered(data, info):
 
 
 def regressed(data, info, weights=None):
-    """Three taps of the ECG taken out by least squares; `weights` (3, n_data) where known."""
+    """Subtract three taps of the ECG, by least squares or with known `weights` (3, n_data)."""
     ecg, n_data = info.ch_names.index("ECG"), sum(kind == "eeg" for kind in info.ch_types)
     taps = np.column_stack([np.roll(data[:, ecg], 2 * lag) for lag in range(3)])
     if weights is None:
@@ -316,7 +316,7 @@ def regressed(data, info, weights=None):
 
 
 def heart_db(seed, n_channels, seconds):
-    """Heart's attenuation by least squares on the ECG, and by that and the template, in dB."""
+    """Measure the attenuation in dB by regression on the ECG alone, and with the template."""
     person = participant(seed, n_channels)
     info = person.info
     train = filtered(person.simulate(duration=seconds[0], seed=1, components=False).data, info)
@@ -337,7 +337,7 @@ def heart_db(seed, n_channels, seconds):
     )
 
 
-def test_what_the_ecg_does_not_explain_goes_too():
+def test_the_template_removes_more_than_regression_on_the_ecg():
     regression, both, fit = heart_db(0, 32, (150.0, 60.0))
     assert both > regression + 5
     assert both > 9
@@ -349,8 +349,8 @@ def test_what_the_ecg_does_not_explain_goes_too():
 
 
 @pytest.mark.slow
-def test_heart_goal():
-    """12 dB together, over persons, on a cap of 64 and 5 minutes of calibration."""
+def test_heart_is_attenuated_by_12_db():
+    """With regression, 64 channels and 5 minutes of calibration, averaged over participants."""
     reached = [heart_db(seed, 64, (300.0, 180.0))[1] for seed in range(3)]
     assert np.mean(reached) >= 12.0, reached
     assert min(reached) >= 11.0, reached
@@ -372,7 +372,7 @@ def test_finds_the_heart_without_an_ecg():
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_words_are_not_taken_for_beats(seed):
-    """Answers to words come about as regularly as heartbeats, 86 a minute."""
+    """Answers to words are about as regular as heartbeats, 86 a minute."""
     person = participant(seed, 64)
     recording = person.simulate(duration=60.0, seed=1)
     picks = [i for i, kind in enumerate(person.info.ch_types) if kind == "eeg"]
@@ -382,7 +382,7 @@ def test_words_are_not_taken_for_beats(seed):
     assert isinstance(fit, LeftOut)
     assert "no source" in fit.reason
     onsets = np.array([event.index for event in recording.events])
-    # a source that answers words beyond all doubt
+    # a source that plainly answers words
     ecg = 1e-5 * np.random.default_rng(0).standard_normal((len(x), 1))
     for onset in onsets:
         ecg[onset + 30 : onset + 36] += 1e-3 * np.hanning(6)[:, None]
@@ -397,8 +397,8 @@ def test_words_are_not_taken_for_beats(seed):
 @pytest.mark.parametrize(
     ("subject", "least_db", "most_left"), [("05", 2.5, 1.3), ("33", 10.0, 1.1)]
 )
-def test_eegmat(data_dir, subject, least_db, most_left):
-    """R-locked mean against the largest random-locked one, each half cleaned by the other's fit."""
+def test_real_heartbeats_are_removed(data_dir, subject, least_db, most_left):
+    """Compare the R-locked mean with random-locked ones; the other half fits the template."""
     mne = pytest.importorskip("mne")
     raw = mne.io.read_raw_edf(
         data_dir / "eegmat" / f"Subject{subject}_1.edf", preload=True, verbose="error"
@@ -432,7 +432,7 @@ def test_eegmat(data_dir, subject, least_db, most_left):
 @pytest.mark.bench
 @pytest.mark.parametrize(("n_channels", "budget_us"), [(64, 12.0), (306, 25.0)])
 def test_cost(n_channels, budget_us):
-    """Of 20 samples at 1 kHz, rank 2; a median on a shared machine."""
+    """Time a hop of 20 samples at 1 kHz, rank 2; the median, because others use the machine."""
     rng = np.random.default_rng(0)
     info = SignalInfo(
         1000.0,

@@ -1,4 +1,4 @@
-"""The muscle gate against its equations, simulated persons who chew, and real rest."""
+"""The muscle gate: its equations, simulated participants who chew, and real rest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def a_chunk(data, index=0):
 
 
 def flagged(gate, data, reason):
-    """Where a new gate flags, (n,) bool."""
+    """Reset the gate, run it, and return where it flags, (n,) bool."""
     gate.reset()
     return (gate.process(a_chunk(data)).flags & reason) > 0
 
@@ -72,7 +72,7 @@ def fitted(seed, sfreq=250.0, kind="eeg"):
 
 
 def bursts(recording):
-    """Where muscles are loud (over a quarter of their usual size at the best sensor), and absent."""
+    """Mark where muscles are loud (a quarter of their usual size at the best sensor), and absent."""
     muscle = recording.components["muscle"][:, : N_DATA - 1]
     power = ndimage.uniform_filter1d((muscle**2).max(axis=1), int(0.03 * recording.info.sfreq))
     envelope = np.sqrt(np.maximum(power, 0.0))
@@ -84,7 +84,7 @@ def test_matches_its_equations():
     info = sensors(N_DATA)
     data = noise(info, 20.0)
     data *= np.random.default_rng(1).choice([0.5, 1.0, 4.0], (25, 1)).repeat(200, axis=0)
-    data[:, 3] *= 30.0  # the loudest does not count
+    data[:, 3] *= 30.0  # the gate ignores the loudest channel
     gate = a_gate(info, line_freq=50.0, on=2.0, off=1.4)
     sos = design_sos(250.0, 25.0, order=4, notch=(50.0,), notch_q=4.0)
     band = signal.sosfilt(sos, (data - data[0]) / 3e-6, axis=0)
@@ -116,10 +116,10 @@ def test_movement_matches_its_equations():
         want.append(left > 0)
     got = flagged(a_gate(info), data, Reason.MOVEMENT)[:: kernel.LOOK]
     assert 0.05 < np.mean(want) < 0.95
-    assert np.mean(got != np.array(want)) < 0.01  # single precision
+    assert np.mean(got != np.array(want)) < 0.01  # the gate computes in single precision
 
 
-def test_data_pass_as_they_are_and_flags_are_added():
+def test_data_pass_unchanged_and_flags_are_added():
     chunk = make_chunk(400)
     gate = a_gate(INFO, scale=np.full(7, 1e-7))
     out = gate.process(chunk)
@@ -130,19 +130,19 @@ def test_data_pass_as_they_are_and_flags_are_added():
 
 
 @pytest.mark.parametrize("index", [0, 1, 3])
-def test_a_fast_stream_is_looked_at_on_its_grid(index):
+def test_a_fast_stream_is_sampled_on_the_index_grid(index):
     info = sensors(N_DATA, 1000.0)
     data = noise(info, 1.0)
     loud = data.copy()
     off_grid = np.arange(index, index + len(data)) % 4 != 0
-    loud[off_grid] *= 1e3  # nobody looks there
+    loud[off_grid] *= 1e3  # the gate skips these samples
     a, b = (copy(a_gate(info).process(a_chunk(x, index))) for x in (data, loud))
     assert a.flags.tobytes() == b.flags.tobytes()
     loud[~off_grid] *= 30.0
     assert a_gate(info).process(a_chunk(loud, index)).flags[500:].all()
 
 
-def test_an_offset_of_100_mv_and_a_bad_electrode_are_no_muscle():
+def test_an_offset_of_100_mv_and_a_bad_electrode_are_not_flagged():
     info = sensors(N_DATA)
     data = noise(info, 20.0, size=2e-6)
     plain = flagged(a_gate(info), data, Reason.MUSCLE | Reason.MOVEMENT)
@@ -151,11 +151,11 @@ def test_an_offset_of_100_mv_and_a_bad_electrode_are_no_muscle():
     assert not flagged(a_gate(info), data + offsets, Reason.MUSCLE | Reason.MOVEMENT).any()
     data[:, 5] *= 100.0
     assert not flagged(a_gate(info), data, Reason.MUSCLE | Reason.MOVEMENT).any()
-    data[:, 6] *= 100.0  # two of sixteen are somebody's jaw
+    data[:, 6] *= 100.0  # two channels of sixteen count as muscle
     assert flagged(a_gate(info), data, Reason.MUSCLE)[250:].all()
 
 
-def test_good_samples_between_bursts_are_not_clean_and_the_flag_goes_down():
+def test_the_flag_bridges_bursts_and_ends_after_them():
     info = sensors(N_DATA)
     data = noise(info, 10.0, size=1e-6)
     for start in (500, 600, 700):  # 200 ms on, 200 ms off
@@ -167,14 +167,14 @@ def test_good_samples_between_bursts_are_not_clean_and_the_flag_goes_down():
 
 
 @pytest.mark.parametrize(("sfreq", "kind"), [(250.0, "eeg"), (100.0, "eeg"), (250.0, "meg")])
-def test_muscles_of_simulated_persons(sfreq, kind):
+def test_muscles_of_simulated_persons_are_flagged(sfreq, kind):
     for seed in range(3):
         recording = person(seed, 2, sfreq, kind)
         fit = fitted(seed, sfreq, kind)
         hit = flagged(MuscleGate(recording.info, **fit.arguments), recording.data, Reason.MUSCLE)
         loud, absent = bursts(recording)
         assert loud.any()
-        # blinks, saccades, heart and mains are there all the time
+        # blinks, saccades, heart and mains are active all the time
         far = ~ndimage.binary_dilation(~absent, np.ones(int(0.8 * sfreq) + 1))
         assert hit[loud].mean() >= (0.75 if sfreq < 200 else 0.87), (seed, hit[loud].mean())
         assert hit[absent].mean() <= 0.05, (seed, hit[absent].mean())
@@ -202,8 +202,8 @@ def test_a_clench_is_flagged_within_40_ms():
     assert np.median(late) / 250.0 <= 0.04
 
 
-def test_eyes_alone_are_neither_muscle_nor_movement():
-    # fitted where no eye moved: the thresholds know nothing of blinks
+def test_eyes_alone_are_not_flagged():
+    # fitted without eye movements, so that the thresholds do not allow for blinks
     for seed in range(3):
         recording = person(seed, 1)
         still = sum(recording.components[name] for name in BRAIN)
@@ -215,17 +215,17 @@ def test_eyes_alone_are_neither_muscle_nor_movement():
         )
 
 
-def test_mains_that_come_and_go_are_no_muscle():
+def test_mains_that_come_and_go_are_not_flagged():
     recording, fit = person(1, 2), fitted(1)
     t = np.arange(len(recording.data)) / 250.0
     quiet = sum(recording.components[name] for name in BRAIN)
     hum = 20e-6 * np.sin(2 * np.pi * 50.1 * t)[:, None] * (t > 20.0)[:, None] * np.ones(N_DATA + 4)
     hit = flagged(MuscleGate(recording.info, **fit.arguments), quiet + hum, Reason.MUSCLE)
-    at_once = (t > 20.0) & (t < 20.5)  # switching on is a step
+    at_once = (t > 20.0) & (t < 20.5)  # switching the hum on is a step
     assert hit[~at_once].mean() < 1e-3
 
 
-def test_movement_is_flagged_and_nothing_else_is():
+def test_only_movement_is_flagged_as_movement():
     recording, fit = person(2, 2), fitted(2)
     t = np.arange(len(recording.data)) / 250.0
     quiet = sum(recording.components[name] for name in BRAIN)
@@ -239,7 +239,7 @@ def test_movement_is_flagged_and_nothing_else_is():
     assert not hit[(t < 40.0) | (t > 46.5)].any()
 
 
-def test_accelerometer():
+def test_shaking_of_the_accelerometer_is_movement():
     info = sensors(4, extra=("ACC_X", "ACC_Y", "ACC_Z", "button"))
     assert accelerometer_axes(info) == ("ACC_X", "ACC_Y", "ACC_Z")
     data = noise(info, 30.0)
@@ -255,12 +255,12 @@ def test_accelerometer():
     assert not hit[:5000].any()
     assert not hit[5500:].any()
     turned = data.copy()
-    turned[:, 4:7] = turned[:, [5, 4, 6]]  # turning the head slowly shakes nothing
+    turned[:, 4:7] = turned[:, [5, 4, 6]]  # a slow turn of the head is no shaking
     turned[5000:5100] = turned[4900:5000]
     assert not flagged(MuscleGate(info, **fit.arguments), turned, Reason.MOVEMENT).any()
 
 
-def test_a_calibration_that_holds_bursts_in_30_percent():
+def test_a_calibration_with_30_percent_bursts_is_enough():
     info = sensors(N_DATA)
     clean = noise(info, 120.0)
     loud = clean.copy()
@@ -276,11 +276,11 @@ def test_a_calibration_that_holds_bursts_in_30_percent():
     assert 0.28 < b.report["held_out"]["muscle"] < 0.5
 
 
-def test_samples_that_are_bad_teach_nothing():
+def test_bad_samples_teach_nothing():
     info = sensors(N_DATA)
     data, bad = noise(info, 60.0), np.zeros(15000, bool)
     plain = fit_muscle(data, info, bad).arguments
-    # every second second
+    # bad in every other second
     bad[:] = np.arange(15000) // 250 % 2 == 0
     data[bad] *= 1.5
     other = fit_muscle(data, info, bad).arguments
@@ -289,7 +289,7 @@ def test_samples_that_are_bad_teach_nothing():
     assert np.median(blind["far"]) > 1.2 * np.median(other["far"])
 
 
-def test_dead_channels_are_left_out_and_units_are_told():
+def test_dead_channels_are_ignored_and_reported():
     info = sensors(N_DATA, kind="grad")
     data = noise(info, 60.0, size=3e-12)
     data[:, 2] = 0.0
@@ -303,7 +303,7 @@ def test_dead_channels_are_left_out_and_units_are_told():
     json.dumps(fit.report)
 
 
-def test_units_side_by_side_do_not_matter():
+def test_mixed_units_do_not_matter():
     recording, fit = person(0, 2), fitted(0)
     gain = 10.0 ** np.random.default_rng(0).integers(-7, 1, N_DATA + 4)
     scaled = fit.arguments | {name: fit.arguments[name] * gain for name in ("scale", "far")}
@@ -314,7 +314,7 @@ def test_units_side_by_side_do_not_matter():
     assert np.mean(a != b) < 1e-3
 
 
-def test_low_rates_say_what_they_cannot_see():
+def test_low_rates_report_that_muscle_cannot_be_seen():
     assert muscle_band(100.0) == (25.0, 50.0)
     assert muscle_band(72.0) is None
     info = sensors(N_DATA, 50.0)
@@ -329,7 +329,7 @@ def test_low_rates_say_what_they_cannot_see():
     assert flagged(gate, data, Reason.MOVEMENT)[2010:2100].all()
 
 
-def test_nothing_to_look_at():
+def test_without_signal_the_stage_is_left_out():
     info = SignalInfo(250.0, ("a", "b"), ("ecg", "misc"), ("V", "V"))
     nothing = LeftOut("too little signal above 20 Hz")
     assert fit_muscle(noise(info, 20.0), info, np.zeros(5000, bool)) == nothing
@@ -339,17 +339,17 @@ def test_nothing_to_look_at():
     assert not gate.process(a_chunk(noise(info, 2.0))).flags.any()
 
 
-def test_all_at_the_same_value_is_no_trap():
+def test_constant_channels_leave_no_subnormal_numbers():
     info = sensors(N_DATA)
     gate, data = a_gate(info), np.zeros((4000, N_DATA))
     data[:1000] = noise(info, 4.0)
     assert not gate.process(a_chunk(data)).flags[1500:].any()
     assert np.isfinite(gate._memory[~np.isinf(gate._memory)]).all()
     small = np.abs(gate._memory[gate._memory != 0.0]).min()
-    assert small > np.finfo(np.float32).tiny  # subnormal numbers are slow
+    assert small > np.finfo(np.float32).tiny  # arithmetic on subnormal numbers is slow
 
 
-def test_kernel_in_python_is_the_same():
+def test_compiled_kernel_matches_its_python():
     gate, plain = a_gate(INFO), a_gate(INFO)
     chunk = make_chunk(150)
     out = np.empty_like(chunk.flags)
@@ -386,7 +386,7 @@ def test_bad_recordings_are_refused():
     assert "need 10 s of good samples" in fit.reason
 
 
-def test_reset_after_a_gap_begins_at_the_new_level():
+def test_reset_after_a_gap_starts_at_the_new_level():
     info = sensors(N_DATA)
     gate, data = a_gate(info), noise(info, 4.0, size=2e-6)
     first = copy(gate.process(a_chunk(data)))
@@ -407,7 +407,7 @@ def test_reset_after_a_gap_begins_at_the_new_level():
         ("muse/SSVEP/data_2017-09-14-21.20.04.csv", 60.0),
     ],
 )
-def test_people_at_rest_are_mostly_left_alone(data_dir, path, line_freq):
+def test_people_at_rest_are_rarely_flagged(data_dir, path, line_freq):
     recording = read_recording(data_dir / path, units="uV" if path.endswith("csv") else None)
     info = recording.info
     gains = np.array([unit_gain(unit)[1] for unit in info.units])
@@ -416,7 +416,7 @@ def test_people_at_rest_are_mostly_left_alone(data_dir, path, line_freq):
     fit = fit_muscle(data, info, np.zeros(len(data), bool), line_freq=line_freq)
     hit = flagged(MuscleGate(info, **fit.arguments), data, Reason.MUSCLE | Reason.MOVEMENT)
     assert hit.mean() < 0.1
-    # and the same person clenching is not
+    # but the same person is flagged when clenching
     rng = np.random.default_rng(0)
     at = len(data) // 2
     length = int(0.5 * info.sfreq)

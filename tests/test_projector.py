@@ -1,4 +1,4 @@
-"""Projectors against the matrix itself, and against what MNE makes of a recording's own."""
+"""Projectors compared with the plain matrix, and with MNE on a recording."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_matches_the_matrix(n, rank, kept):
     assert np.allclose(out, chunk.data @ matrix.T, rtol=0, atol=1e-12 * np.abs(chunk.data).max())
 
 
-def test_any_matrix_and_references_pass():
+def test_any_matrix_is_applied_and_references_pass():
     matrix = np.random.default_rng(1).standard_normal((5, 5))
     chunk = make_chunk(50)
     chunk.data[:, 5:] *= 1e6
@@ -43,8 +43,8 @@ def test_any_matrix_and_references_pass():
     assert np.array_equal(out.channel_flags, chunk.channel_flags)
 
 
-def test_units_side_by_side_keep_their_precision():
-    # a full-rank coupling of magnetometers (T) and gradiometers (T/m): 1e-2 one way, 1e2 back
+def test_mixed_units_keep_their_precision():
+    # couples magnetometers (T) with gradiometers (T/m): factors of 1e-2 one way, 1e2 back
     rng = np.random.default_rng(2)
     unit = np.r_[np.full(4, 1e-13), np.full(8, 1e-11)]
     basis = patterns(12, 5)
@@ -62,7 +62,7 @@ def test_units_side_by_side_keep_their_precision():
     assert np.allclose(out / unit, chunk.data @ matrix.T / unit, rtol=0, atol=1e-12)
 
 
-def test_composition_is_one_after_the_other():
+def test_composed_matrix_matches_two_stages():
     first, second = np.eye(5) - 0.2, np.diag(np.arange(1.0, 6.0))
     chunk = make_chunk(30)
     one = Projector(INFO, compose(first, second)).process(chunk).data
@@ -72,7 +72,7 @@ def test_composition_is_one_after_the_other():
     assert np.array_equal(compose(first), first)
 
 
-def test_kernel_is_its_python():
+def test_compiled_kernel_matches_its_python():
     rng = np.random.default_rng(3)
     x = rng.standard_normal((30, 9))
     right, left = np.zeros((5, 8)), np.zeros((5, 8))
@@ -96,7 +96,7 @@ def test_kernel_is_its_python():
         (("eog", "ecg", "misc"), np.eye(0), "data channels before references"),
     ],
 )
-def test_what_does_not_fit_is_refused(types, matrix, message):
+def test_bad_arguments_are_refused(types, matrix, message):
     with pytest.raises(ValueError, match=message):
         Projector(SignalInfo(200.0, ("a", "b", "c"), types, ("V",) * 3), matrix)
 
@@ -108,7 +108,7 @@ def test_composing_nothing_is_refused():
 
 @pytest.fixture(scope="module")
 def meg(data_dir):
-    """A recording of 306 MEG channels with three projections, its first seconds."""
+    """Read the first 2 s of a recording of 306 MEG channels with three projections."""
     import mne
 
     path = data_dir / "mne_lsl_samples" / "sample_audvis_raw.fif"
@@ -142,7 +142,7 @@ def assert_close(got, want, info):
 
 
 @pytest.mark.realdata
-def test_projections_are_mnes(meg):
+def test_projections_match_mne(meg):
     from calibration.cleaning.projector import projector_from_info
 
     path, raw, info = meg
@@ -157,7 +157,7 @@ def test_projections_are_mnes(meg):
 
 @pytest.mark.realdata
 @pytest.mark.slow
-def test_separation_is_mnes(meg):
+def test_separation_matches_mne(meg):
     from mne.preprocessing import maxwell_filter
 
     from calibration.cleaning.projector import projector_from_info
@@ -171,7 +171,7 @@ def test_separation_is_mnes(meg):
     assert_close(got, maxwell_filter(raw.copy(), verbose="error").get_data(), info)
 
 
-def test_a_recording_without_projections_gives_no_projector():
+def test_a_recording_without_projections_has_no_projector():
     import mne
 
     from calibration.cleaning.projector import projector_from_info

@@ -1,4 +1,4 @@
-"""Bad channels on simulated heads, with the truth known, and on real EEG; the kernel's own laws."""
+"""Repair of bad channels: simulated heads with known truth, real EEG, and the laws of the stage."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def simulate(n_channels, seconds, session, artifacts=1.0):
 
 
 class Head:
-    """A cap, its fit on one session, and another session, raw and filtered."""
+    """A cap, its fit on one session, and the data of another, raw and filtered."""
 
     def __init__(self, n_channels):
         data, self.info = simulate(n_channels, 100.0, 0)
@@ -88,7 +88,7 @@ def test_clean_data_pass_untouched(heads, n):
 
 
 @pytest.mark.parametrize(("n", "least"), [(16, 20.0), (32, 25.0), (64, 33.0)])
-def test_pops_are_attenuated_at_once(heads, n, least):
+def test_pops_are_attenuated_within_12_ms(heads, n, least):
     head = heads[n]
     data, rng = head.raw.copy(), np.random.default_rng(2)
     pops = [(int(SFREQ * at), int(rng.integers(n))) for at in range(4, 38, 4)]
@@ -120,7 +120,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("n_bad", [1, pytest.param(5, marks=pytest.mark.slow), 12])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_bad_channels_are_replaced_by_what_neighbors_predict(heads, fault, n_bad):
+def test_bad_channels_are_replaced_by_the_prediction_of_neighbors(heads, fault, n_bad):
     head, rng = heads[64], np.random.default_rng(n_bad)
     bad = rng.choice(64, n_bad, replace=False)
     span = slice(2500, 6250)
@@ -128,7 +128,7 @@ def test_bad_channels_are_replaced_by_what_neighbors_predict(heads, fault, n_bad
     for k in bad:
         data[span, k] = FAULTS[fault](data[span, k], rng)
     sos, fit = SOS, head.fit
-    if fault == "mains":  # with a notch there is nothing to repair
+    if fault == "mains":  # a notch would leave nothing to repair
         sos, fit = NO_NOTCH, head.fit_without_notch
     out = head.repair(filtered(data, head.info, sos), fit)
     clean = filtered(head.raw, head.info, sos)
@@ -137,12 +137,12 @@ def test_bad_channels_are_replaced_by_what_neighbors_predict(heads, fault, n_bad
         assert repaired(out)[late, k].mean() > 0.95
         assert np.corrcoef(out.data[late, k], clean[late, k])[0, 1] > 0.9
     good = np.setdiff1d(np.arange(64), bad)
-    # a channel is known to be dead after a second; till then neighbours may be taken for it
+    # it takes a second to detect a dead channel; until then its neighbours may look bad
     assert repaired(out)[SETTLED][:, good].mean() < (0.005 if fault in ("dead", "flat") else 0.002)
     assert not (out.flags & Reason.BAD_CHANNEL).any()
 
 
-def test_a_notch_leaves_nothing_to_repair(heads):
+def test_mains_behind_a_notch_need_no_repair(heads):
     head = heads[32]
     data = head.raw.copy()
     data[2500:, 7] = FAULTS["mains"](data[2500:, 7], None)
@@ -192,7 +192,7 @@ def test_channels_known_to_be_bad_are_not_too_many(heads, n_popping, flagged):
 
 
 @pytest.mark.parametrize("n", [16, 32, 64])
-def test_blinks_are_no_pops(heads, n):
+def test_blinks_are_not_taken_for_pops(heads, n):
     head = heads[n]
     data = filtered(simulate(n, 40.0, 2, {"blink": 1.5, "saccade": 1.5})[0], head.info)
     out = head.repair(data)
@@ -242,7 +242,7 @@ def test_release_is_smooth(heads):
 
 
 @pytest.mark.parametrize("cuts", [[1], [24], [100, 101, 130, 148], list(range(7, 3000, 10))])
-def test_cut_invariant_while_things_go_wrong(heads, cuts):
+def test_cut_invariant_with_pops_and_flags(heads, cuts):
     head, rng = heads[16], np.random.default_rng(3)
     chunk = as_chunk(head.clean[:3000].copy(), head.info)
     chunk.channel_flags[rng.random(chunk.data.shape) < 0.002] = Reason.JUMP
@@ -255,7 +255,7 @@ def test_cut_invariant_while_things_go_wrong(heads, cuts):
     assert repaired(out).any(axis=0).sum() >= 5
 
 
-def test_bad_calibration_channels_are_found_and_never_predict(heads):
+def test_channels_bad_in_calibration_are_found_and_never_used(heads):
     head, rng = heads[32], np.random.default_rng(4)
     data = head.calibration.copy()
     data[:, 3] = 1e-9 * rng.standard_normal(len(data))
@@ -277,7 +277,7 @@ def test_bad_calibration_channels_are_found_and_never_predict(heads):
             assert np.corrcoef(true, got)[0, 1] > 0.5
 
 
-def test_types_are_never_mixed_and_scale_apart():
+def test_channel_types_are_fitted_apart():
     rng = np.random.default_rng(5)
     sources = rng.standard_normal((5000, 3))
     types = ("mag",) * 6 + ("grad",) * 6 + ("eog", "eeg")
@@ -303,7 +303,7 @@ def test_types_are_never_mixed_and_scale_apart():
     assert np.abs(out.data[1000:1200, 2] - data[1000:1200, 2]).max() < 3e-13
 
 
-def test_guard_filter_repair_forget_a_rail(heads):
+def test_guard_filter_and_repair_recover_from_a_rail(heads):
     head = heads[32]
     data = head.raw.copy()
     data[2500:3500, 6] = 0.4  # V
@@ -324,7 +324,7 @@ def test_causal_with_pops(heads):
     check_causal(laws, chunk, 211)
 
 
-def test_neighbors_and_ridge_are_least_squares():
+def test_neighbors_and_ridge_match_least_squares():
     rng = np.random.default_rng(6)
     x = rng.standard_normal((4000, 6)) @ rng.standard_normal((6, 6))
     moments = x.T @ x / len(x)
@@ -338,7 +338,7 @@ def test_neighbors_and_ridge_are_least_squares():
     assert first == np.argmax(moments[2] ** 2 / np.diag(moments) * (corr > 0))
 
 
-def test_spline_reproduces_constants_and_is_near_on_smooth_fields():
+def test_spline_is_exact_on_constants_and_near_on_smooth_fields():
     points = np.random.default_rng(7).standard_normal((40, 3))
     points *= 0.09 / np.linalg.norm(points, axis=1, keepdims=True)
     usable = np.ones(40, bool)
@@ -364,7 +364,7 @@ def test_spline_reproduces_constants_and_is_near_on_smooth_fields():
         ({"bad": np.ones(6, bool)}, "neighbors for every channel that is bad"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, message):
+def test_bad_arguments_are_refused(change, message):
     info = SignalInfo(SFREQ, tuple("abcdef"), ("eeg",) * 5 + ("eog",), ("V",) * 6)
     neighbors = np.full((6, 2), -1)
     neighbors[:5] = (np.arange(5)[:, None] + [1, 2]) % 5
@@ -379,7 +379,7 @@ def test_what_does_not_fit_is_refused(change, message):
         ChannelRepair(info, **(arguments | change))
 
 
-def test_fits_that_cannot_be_say_why(heads):
+def test_a_fit_that_is_impossible_has_a_reason(heads):
     info = SignalInfo(SFREQ, ("a", "b", "c"), ("eeg", "eeg", "eog"), ("V",) * 3)
     data = np.random.default_rng(8).standard_normal((3000, 3))
     assert fit_repair(data, info) == LeftOut(no_repair(info.ch_types))
@@ -397,7 +397,7 @@ def test_fits_that_cannot_be_say_why(heads):
 @pytest.mark.realdata
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Subject05_2", "Subject33_1"])
-def test_real_eeg_is_hardly_touched(data_dir, name):
+def test_real_eeg_is_hardly_changed(data_dir, name):
     import mne
 
     path = data_dir / "eegmat" / f"{name}.edf"

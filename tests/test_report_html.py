@@ -1,4 +1,4 @@
-"""The report: everything that was found, nothing that leaves the machine."""
+"""The HTML report: it shows every result, and reveals or fetches nothing."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def pictures(page: str) -> list[np.ndarray]:
     return [matplotlib.image.imread(BytesIO(base64.b64decode(one))) for one in found]
 
 
-def test_every_stage_has_a_row_a_chapter_and_a_picture(page: str) -> None:
+def test_every_stage_has_a_row_a_section_and_a_picture(page: str) -> None:
     text = text_of(page)
     _, report = fitted()
     for stage in STAGES:
         for said in FITS[stage].summary(report[stage]):
             assert " ".join(said.split()) in text
     assert f"rank {report['eye']['rank']}" in text
-    assert "by cued" in text
+    assert "saccades (cued)" in text
     assert "S01" in text
     assert model_hash(model_with_report())[:12] in text
     stretch = look(model_with_report(), [labelled(scene())])
@@ -65,11 +65,11 @@ def test_every_stage_has_a_row_a_chapter_and_a_picture(page: str) -> None:
     assert len(images) == len(made)
     for image in images:
         assert image.shape[0] > 200
-        assert image[..., :3].std() > 0.02  # something is drawn
+        assert image[..., :3].std() > 0.02  # not blank
 
 
-def test_what_is_drawn_is_what_cleaning_does() -> None:
-    """Blinks are gone, answers to words are not."""
+def test_the_stretch_shows_blinks_removed_and_references_unchanged() -> None:
+    """Cleaning removes the average blink, and no event."""
     from calibration.cleaning.eye_events import find_eye_events
 
     stretch = look(model_with_report(), [labelled(scene())])
@@ -86,17 +86,17 @@ def test_what_is_drawn_is_what_cleaning_does() -> None:
     np.testing.assert_array_equal(stretch.before[:, references], stretch.after[:, references])
 
 
-def test_what_the_cleaning_has_not_seen_is_shown_where_there_is_some() -> None:
+def test_a_stretch_that_was_not_fitted_on_is_preferred() -> None:
     sessions = [labelled(scene()), labelled(scene(session=2, seconds=40.0, cued=False))]
     unseen = look(model_with_report(), sessions, share=0.6)
     assert not unseen.seen
     assert len(unseen.before) / 250 == pytest.approx(40.0, abs=4.0)
     assert look(model_with_report(), sessions, share=0.9).seen
-    words = "that it was not fitted on"
+    words = "that the cleaning was not fitted on"
     assert words in text_of(report_page(model_with_report(), unseen))
 
 
-def test_nothing_is_fetched_run_or_told(page: str, tmp_path: Path) -> None:
+def test_the_page_fetches_runs_and_reveals_nothing(page: str, tmp_path: Path) -> None:
     assert not re.search(
         r"https?:|//|<script|<link|@import|url\(", re.sub(r"base64,[^\"]+", "", page)
     )
@@ -111,8 +111,8 @@ def test_nothing_is_fetched_run_or_told(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_text_is_text() -> None:
-    """A channel or a reason may be called anything."""
+def test_text_is_escaped() -> None:
+    """Names of channels and reasons may hold any text."""
     model = model_with_report()
     evil = "<img src=x onerror=alert(1)>"
     report = model.certificate["cleaning"] | {"heartbeat": {"left_out": evil}}
@@ -128,13 +128,13 @@ def without_positions(recording: Recording) -> Recording:
     return replace(recording, info=replace(recording.info, positions=None))
 
 
-def test_a_model_that_cleans_nothing_and_knows_no_positions() -> None:
+def test_report_without_cleaning_and_positions() -> None:
     model = replace(fitted()[0], cleaning={}, certificate={})
     model = replace(model, info=replace(model.info, positions=None))
     stretch = look(model, [labelled(without_positions(scene()))])
     np.testing.assert_array_equal(stretch.before, stretch.after)
     page = report_page(model, stretch)
-    assert "no cleaning was asked for" in page
+    assert "No cleaning was asked for" in page
     assert "No certificate" in page
     assert len(pictures(page)) >= 2
 

@@ -1,4 +1,4 @@
-"""The tables of stages, live and fitted: they name the same stages, and all that a stage needs."""
+"""The tables of stages, live and fitted: they agree, and hold all that a stage needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROJECTOR = {"ssp": ["PCA-v1", "PCA-v2"], "sss": True, "rank": 60, "left": {}}
 
 
 def everything() -> tuple[Model, dict[str, Any]]:
-    """A model with every stage there is, and a report of each cleaning stage."""
+    """Make a model with every stage, and a report of every cleaning stage."""
     model, report = fitted()
     report = report | {"mains": MAINS, "projector": PROJECTOR}
     n_data = sum(kind == "eeg" for kind in model.info.ch_types)
@@ -47,11 +47,11 @@ def test_every_cleaning_stage_is_fitted_and_every_fit_has_a_stage() -> None:
     assert set(FITS) == set(CLEANING)
 
 
-def test_the_recipe_names_the_stages_that_have_no_key_of_their_own() -> None:
+def test_the_recipe_lists_stages_without_a_key() -> None:
     by_keys = {"mains", "projector"}
     assert tuple(name for name in CLEANING if name not in by_keys) == STAGES
     assert Clean().stages == STAGES
-    # no key asks for any of them, and one name for that stage alone
+    # keys ask for none of these, and each name asks for its stage alone
     session = labelled(scene())
     for name in CLEANING:
         draft = drafted(scene(), [name] if name in STAGES else [])
@@ -68,14 +68,14 @@ def test_the_pipeline_has_every_stage_in_the_order_of_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", FLOW)
-def test_every_stage_keeps_the_laws_and_says_what_it_does(name: str) -> None:
+def test_every_stage_has_a_contract_case_and_a_title(name: str) -> None:
     classes = {type(case.make(contract.INFO)) for case in contract.STAGES.values()}
     assert FLOW[name].make in classes
     assert FLOW[name].title
     assert [row.title for row in FLOW.values()].count(FLOW[name].title) == 1
 
 
-def test_every_cleaning_stage_has_its_words() -> None:
+def test_every_cleaning_stage_has_words_in_both_reports() -> None:
     model, found = everything()
     stretch = look(fitted()[0], [labelled(scene())])
     page = report_page(model, stretch)
@@ -84,18 +84,18 @@ def test_every_cleaning_stage_has_its_words() -> None:
     assert len(lines) == 1 + len(CLEANING)
     for name in CLEANING:
         assert [line for line in lines if line.startswith(f"  {name} ") and len(line) > 20]
-        assert page.count(FLOW[name].title) == 2  # a row and a chapter
+        assert page.count(FLOW[name].title) == 2  # a row and a heading
         summary = FITS[name].summary(found[name])
         assert any(summary)
         for said in summary:
             assert " ".join(said.split()) in page
     text = "\n".join(lines)
-    assert "50 Hz; taken out: 50 Hz 30.0 dB, at least; kept: 99.0% of the power" in text
+    assert "50 Hz; taken out: 50 Hz at least 30.0 dB; kept: 99.0% of the power" in text
     sources = "PCA-v1, PCA-v2, signal-space separation"
     assert FITS["projector"].summary(PROJECTOR) == (sources, "", "rank 60")
 
 
-def test_what_is_left_out_is_told_everywhere() -> None:
+def test_both_reports_show_why_a_stage_is_left_out() -> None:
     found = {name: {"left_out": f"because of {name}"} for name in CLEANING}
     model = replace(fitted()[0], certificate={"cleaning": found})
     page = report_page(model, look(fitted()[0], [labelled(scene())]))
@@ -104,7 +104,7 @@ def test_what_is_left_out_is_told_everywhere() -> None:
         assert page.count(f"because of {name}") == 2
 
 
-def test_a_stage_is_left_out_for_a_reason() -> None:
+def test_leaving_out_needs_a_reason() -> None:
     with pytest.raises(ValueError, match="need a reason"):
         LeftOut("")
 
@@ -122,7 +122,7 @@ def test_a_stage_is_left_out_for_a_reason() -> None:
         ("heartbeat", "eye", ("eye",)),
     ],
 )
-def test_a_stage_is_fitted_on_what_the_one_before_it_gives(
+def test_a_stage_is_fitted_on_the_output_of_the_one_before(
     stage: str, before: str, there: tuple[str, ...]
 ) -> None:
     whole = everything()[0].cleaning
@@ -136,8 +136,8 @@ def test_a_stage_is_fitted_on_what_the_one_before_it_gives(
     assert len(expected) - len(seen.data) <= model.n_hop
 
 
-def test_recordings_run_when_samples_are_asked_for_and_once() -> None:
-    seen = Seen(drafted(scene()), [], "eye")  # nothing to run, which only samples would tell
+def test_recordings_run_once_and_only_when_samples_are_needed() -> None:
+    seen = Seen(drafted(scene()), [], "eye")  # only a look at the samples finds nothing to run
     with pytest.raises(ValueError, match="at least one hop"):
         _ = seen.samples
     seen = Seen(drafted(scene()), [labelled(scene(session=3, seconds=6.0, cued=False))], "eye")

@@ -1,1 +1,1 @@
-"""Fit the cleaning chain: a file a stage."""
+"""Fit the cleaning chain, one file per stage."""

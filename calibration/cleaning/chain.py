@@ -1,8 +1,8 @@
-"""Fit the cleaning chain: each stage on what comes out of the one before it.
+"""Fit the cleaning chain: each stage on the output of the live stage before it.
 
-The recordings run through the live pipeline up to the stage before; what the stage needs is fitted
-and put into the model, and so on to the last of `stages.FITS`. A stage that cannot be fitted is
-left out, with the reason in the report.
+For each row of `stages.FITS`, the recordings run through the live pipeline up to the stage before;
+the stage is fitted on its output and added to the model. A stage that cannot be fitted is left out,
+with the reason in the report.
 """
 
 from __future__ import annotations
@@ -33,27 +33,35 @@ def fit_cleaning(
     mne_info: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Model, dict[str, Any]]:
-    """Give the model with its cleaning stages, and what was found of each.
+    """Fit the cleaning stages of a model, and report on each.
 
     Parameters
     ----------
     draft : Model
-        Contract, filters and recipe; ``[clean]`` names the stages.
+        Contract, filters and recipe; section ``[clean]`` of the recipe names the stages.
     sessions : sequence of LabelledRecording
-        Recordings; events labelled ``cue/blink``, ``cue/saccade`` and ``cue/rest`` say when the
-        person did what.
+        Events labelled ``cue/blink``, ``cue/saccade`` and ``cue/rest`` mark when the participant
+        was told to do what.
     share : float
-        Fit on this first share of the samples: what a certificate is locked away for is not seen.
+        Fit only on this first share of the samples, so that events locked away for the certificate
+        stay unseen.
     mne_info : path or None
-        FIF file whose projections and sensors make the projector.
+        FIF file that holds the projections and sensors for the projector.
     say : callable
-        Takes a line of progress.
+        Called with each line of progress.
 
     Returns
     -------
     model : Model
+        The draft with the stages that were fitted.
     report : dict
-        A plain dict a stage; ``left_out`` says why there is none.
+        For each stage asked for, a plain dict: the report of its fit, or ``left_out``, the reason
+        why it has none.
+
+    Raises
+    ------
+    ValueError
+        If the recordings hold no whole hop.
     """
     model, report = draft, {}
     for name, row in FITS.items():
@@ -72,7 +80,7 @@ def fit_cleaning(
 
 
 def _fit(row: FitRow, seen: Seen) -> StageFit | LeftOut:
-    """The row's own answer, where there are enough samples to fit it on."""
+    """Fit the stage of `row` if there are enough good samples."""
     if not row.on_samples:
         return row.fit(seen)
     sfreq, bad = seen.model.info.sfreq, seen.samples.bad

@@ -1,46 +1,35 @@
-"""Fit the eye stage: the spatial sources that are active when the eyes are, and little at rest.
+"""Fit the eye stage: when the eyes move, and the sources that are active then.
 
-A generalized eigendecomposition of the covariance during eye activity against that at rest. When
-the eyes moved is found by `calibration.cleaning.eye_events`. The first two thirds of the recording (of each
-kind of cue, where there are cues) are fitted; `held_out` in the report is of the rest, through the
-live stage.
+`calibration.cleaning.eye_events` finds the times, `calibration.cleaning.eye_sources` the sources.
+The fit uses the first two thirds of the recording (with cues, of each kind of cue). The last third
+runs through the live stage, for `held_out` in the report.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
-from calibration.cleaning.eye_events import EyeEvents, EyeSpan, find_eye_events, mean_around
+from calibration.cleaning.eye_events import EyeEvents, EyeSpan, find_eye_events
+from calibration.cleaning.eye_sources import LEAST_RATIO, LEAST_REST, MAX_RANK, Sources, fit_sources
 from calibration.cleaning.seen import Seen, cues
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
-__all__ = ["EyeSpan", "fit", "fit_eye", "line", "summary"]
+__all__ = ["fit", "fit_eye", "line", "summary"]
 
-_MAX_RANK = 5
 _LEAST_EVENTS = 8
-_LEAST_REST = 2.0  # s, the same for eye activity
-_LEAST_ASKED = 10.0  # s of eye activity on request, where no single movements are found
+_LEAST_ASKED = 10.0  # s of cued eye activity, if too few single movements are found
 _TRAIN = 2 / 3
-_SHRINKAGE = 1e-3  # towards a multiple of the identity, at least
-_LEAST_RATIO = 2.5  # of variances: below it the gate of a source would hardly ever open
-_N_NULL = 20
-_WINDOW = 0.3  # s, over which the size of a source is measured to find its size at rest
-_QUANTILE = 0.05
-_CALM, _MARGIN = 3.0, 0.15  # scales at rest, s
-_STRONG = 0.5  # of what a source seldom exceeds
 _EPOCH = (-0.1, 0.6)  # s around a blink
 
 
 def fit(seen: Seen) -> StageFit | LeftOut:
-    """Fit the stage on referenced samples, and on cues where there are some."""
+    """Fit the stage on re-referenced samples, and on cues if the recording has any."""
     cued = cues(seen) or None
     return fit_eye(seen.samples.data, seen.model.info, seen.samples.bad, cued=cued)
 
@@ -57,84 +46,100 @@ def fit_eye(
 ) -> StageFit | LeftOut:
     """Find the eye sources of a calibration recording.
 
-    The rank is the number of sources whose variance during eye activity is more than 2.5 times that
-    at rest, and more than the largest ratio between rest and rest: the pattern of eye
-    activity is shifted in a circle over the recording, and what it then covers of the rest is
-    compared with the rest of the rest (a shift over everything would find eye activity on both
-    sides and prove nothing). At most 5.
+    The rank is the number of sources whose variance during eye activity exceeds 2.5 times that at
+    rest and the largest ratio of rest to rest; at most 5. For a ratio of rest to rest, the times of
+    eye activity are shifted in a circle, and the rest that they then cover is compared with all
+    other rest. (With all samples compared, eye activity would be on both sides of the ratio.)
 
     Parameters
     ----------
-    data : array of shape (n_samples, n_channels)
-        Through the same causal stages that come before the eye stage live.
+    data : array of shape (n_samples, n_channels), float64
+        Output of the causal stages that run before the eye stage live.
     info : SignalInfo
     bad : array of shape (n_samples,), bool
         Samples to leave out.
     cued : sequence of EyeSpan or None
-        When the person was told to blink, to look around or to rest.
+        Stretches in which the participant was told to blink, to look around or to rest.
     threshold, release_s : float
         Of the gates, see `EyeCorrection`.
     rank : int or None
-        Overrules the rule. Sources that it does not vouch for get twice their scale at rest: they
-        open with the strong activity of others and hardly by themselves.
+        Overrules the rule. Sources beyond the rank by rule get twice their scale at rest, so that
+        their gates open with strong activity of other sources and hardly by themselves.
 
     Returns
     -------
     StageFit or LeftOut
-        Left out if there are fewer than 8 blinks and saccades, less than 2 s of rest, or no source
-        stands out. The report: `way`, `source`, `n_blinks`, `n_saccades`, `eye_s`, `rest_s`,
-        `rank`, `rule`, `ratios`, `null`, and `held_out`: one entry a rank tried.
+        Left out if too few blinks and saccades are found (8), too little rest or eye activity
+        (2 s), or no source stands out. The report::
+
+            way, source                  how events were found, in which channels
+            n_blinks, n_saccades         events found
+            eye_s, rest_s                seconds of eye activity and of rest
+            rank, rank_by_rule, rule     sources taken; by the rule; the rule
+            ratios, null                 ratios of variances; largest of rest to rest
+            held_out                     for each rank tried, how well it cleans the last third
+
+    Raises
+    ------
+    ValueError
+        If `data` has another shape or no data channels.
     """
     picks = np.flatnonzero([kind in DATA_TYPES for kind in info.ch_types])
     bad = np.asarray(bad, bool)
     if data.shape != (len(bad), info.n_channels) or len(picks) == 0:
         raise ValueError(
-            f"need data of shape ({len(bad)}, {info.n_channels}) with data channels, "
-            f"got {data.shape} and {len(picks)}"
+            f"need data of shape ({len(bad)}, {info.n_channels}), some of them data channels, "
+            f"got {data.shape} with {len(picks)} data channels"
         )
     events = find_eye_events(data, info, bad, cued)
-    report: dict[str, Any] = {
-        "way": events.way,
-        "source": list(events.source),
-        "n_blinks": len(events.blinks),
-        "n_saccades": len(events.saccades),
-        "eye_s": round(float(events.eye.sum() / info.sfreq), 2),
-        "rest_s": round(float(events.rest.sum() / info.sfreq), 2),
-    }
     train = _train_part(events.phase)
     if reason := _too_little(events, train, info.sfreq):
         return LeftOut(reason)
     x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
-    most = min(max(_MAX_RANK, rank or 0), len(picks))
-    sources = _fit_sources(x[train], events.eye[train], events.rest[train], info.sfreq, most)
+    most = min(max(MAX_RANK, rank or 0), len(picks))
+    sources = fit_sources(x[train], events.eye[train], events.rest[train], info.sfreq, most)
     rank = sources.rank if rank is None else min(rank, most)
     if rank == 0:
         return LeftOut(f"no source stands out: the largest ratio is {sources.ratios[0]:.2f}")
-    report |= {
+    report = _describe(events, info.sfreq) | {
         "rank": rank,
         "rank_by_rule": sources.rank,
-        "rule": f"ratio > max({_LEAST_RATIO}, null), at most {_MAX_RANK}",
-        "ratios": np.round(sources.ratios[: _MAX_RANK + 1], 2).tolist(),
+        "rule": f"ratio > max({LEAST_RATIO}, null), at most {MAX_RANK}",
+        "ratios": np.round(sources.ratios[: MAX_RANK + 1], 2).tolist(),
         "null": round(sources.null, 2),
     }
-    of_rank = [
-        {
-            "mixing": scales[:, None] * sources.mixing[:, :r],
-            "unmixing": sources.unmixing[:, :r] / scales[:, None],
-            "rest_scale": sources.rest_scale[:r],
-            "threshold": threshold,
-            "release_s": release_s,
-        }
-        for r in range(1, len(sources.rest_scale) + 1)
-    ]
+    gates = {"threshold": threshold, "release_s": release_s}
+    ranks = range(1, len(sources.rest_scale) + 1)
+    of_rank = [_of_rank(sources, r, scales) | gates for r in ranks]
     report["held_out"] = [
         _held_out(arguments, data, info, events, ~train, scales) for arguments in of_rank
     ]
     return StageFit(of_rank[rank - 1], report)
 
 
+def _of_rank(sources: Sources, rank: int, scales: np.ndarray) -> dict[str, Any]:
+    """Arguments of `EyeCorrection` for the first `rank` sources, in the units of the channels."""
+    return {
+        "mixing": scales[:, None] * sources.mixing[:, :rank],
+        "unmixing": sources.unmixing[:, :rank] / scales[:, None],
+        "rest_scale": sources.rest_scale[:rank],
+    }
+
+
+def _describe(events: EyeEvents, sfreq: float) -> dict[str, Any]:
+    """Report how the events were found, and how much there is of each."""
+    return {
+        "way": events.way,
+        "source": list(events.source),
+        "n_blinks": len(events.blinks),
+        "n_saccades": len(events.saccades),
+        "eye_s": round(float(events.eye.sum() / sfreq), 2),
+        "rest_s": round(float(events.rest.sum() / sfreq), 2),
+    }
+
+
 def _train_part(phase: np.ndarray) -> np.ndarray:
-    """First two thirds of each phase, (n,) bool."""
+    """Select the first two thirds of each phase, (n,) bool."""
     train = np.zeros(len(phase), bool)
     for kind in np.unique(phase):
         at = np.flatnonzero(phase == kind)
@@ -143,12 +148,12 @@ def _train_part(phase: np.ndarray) -> np.ndarray:
 
 
 def _too_little(events: EyeEvents, train: np.ndarray, sfreq: float) -> str:
-    """Why there is not enough to fit and to test, or an empty string."""
+    """Return why there is too little to fit and to test, or an empty string."""
     n_events = len(events.blinks) + len(events.saccades)
     asked = np.sum(events.eye & np.isin(events.phase, (1, 2))) / sfreq
     if n_events < _LEAST_EVENTS and asked < _LEAST_ASKED:
         return f"need {_LEAST_EVENTS} blinks and saccades, found {n_events}"
-    for name, part, least in (("fit", train, _LEAST_REST), ("test", ~train, _LEAST_REST / 4)):
+    for name, part, least in (("fit", train, LEAST_REST), ("test", ~train, LEAST_REST / 4)):
         for what, where in (("rest", events.rest), ("eye activity", events.eye)):
             seconds = np.sum(where & part) / sfreq
             if seconds < least:
@@ -157,104 +162,11 @@ def _too_little(events: EyeEvents, train: np.ndarray, sfreq: float) -> str:
 
 
 def _scaled(x: np.ndarray, kinds: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Channels in units of the typical size at rest of their type, and those units (c,)."""
+    """Divide channels by the RMS at rest of their type; return them and these scales (c,)."""
     scales = np.empty(x.shape[1])
     for kind in np.unique(kinds):
         scales[kinds == kind] = max(np.sqrt(np.mean(x[rest][:, kinds == kind] ** 2)), 1e-300)
     return x / scales, scales
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sources:
-    mixing: np.ndarray  # (c, k)
-    unmixing: np.ndarray  # (c, k)
-    rest_scale: np.ndarray  # (k,)
-    ratios: np.ndarray  # (c,) largest first
-    null: float
-    rank: int
-
-
-def _fit_sources(
-    x: np.ndarray, eye: np.ndarray, rest: np.ndarray, sfreq: float, most: int
-) -> _Sources:
-    """The first `most` sources of scaled channels `x` (n, c), fitted twice.
-
-    The sources see the eyes better than any channel does. So the second fit knows better where the
-    eyes rest, and takes the strongest moments of each source alike: a blink is brief, gaze is not.
-    """
-    groups = [eye]
-    for again in (True, False):
-        ratios, w, a = _gevd(x, groups, rest, sfreq)
-        null = _null_ratio(x, np.any(groups, axis=0), rest, sfreq)
-        rank = min(int(np.sum(ratios > max(_LEAST_RATIO, null))), _MAX_RANK)
-        scale = _rest_scale(x @ w, rest, sfreq, max(rank, 1))
-        if again and rank:
-            sizes = np.abs(x @ w[:, :rank] / scale[:rank])
-            margin = 2 * round(_MARGIN * sfreq) + 1
-            calm = mean_around((sizes.max(axis=1) > _CALM).astype(float), margin) < 0.5 / margin
-            calm &= ~eye
-            if calm.sum() >= _LEAST_REST * sfreq:
-                rest = calm
-                strong = np.maximum(_STRONG * np.quantile(sizes, 0.98, axis=0), 2 * _CALM)
-                strongest = [eye & group for group in (sizes > strong).T]
-                groups = [group for group in strongest if group.any()] or [eye]
-    scale[rank:] *= 2
-    return _Sources(a[:, :most], w[:, :most], scale[:most], ratios, null, rank)
-
-
-def _gevd(
-    x: np.ndarray, groups: Sequence[np.ndarray], rest: np.ndarray, sfreq: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Variance ratios (c,), unmixing and mixing (c, c), largest ratio first.
-
-    The variance is the mean over the groups of samples, against that at rest.
-    """
-    c = x.shape[1]
-    at_rest = _power(x, rest)
-    n_free = rest.sum() * min(1.0, 80.0 / sfreq)  # what a band of 40 Hz leaves independent
-    shrinkage = min(max(_SHRINKAGE, 0.05 * c / n_free), 0.5)
-    at_rest = (1 - shrinkage) * at_rest + shrinkage * np.trace(at_rest) / c * np.eye(c)
-    active = np.mean([_power(x, group) for group in groups], axis=0)
-    ratios, w = eigh(active, at_rest)
-    return ratios[::-1], w[:, ::-1], at_rest @ w[:, ::-1]
-
-
-def _power(x: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Mean outer product (c, c) of the samples of `x` at `where`."""
-    part = x[where]
-    return part.T @ part / len(part)
-
-
-def _null_ratio(x: np.ndarray, eye: np.ndarray, rest: np.ndarray, sfreq: float) -> float:
-    """Largest ratio between rest and rest, over circular shifts of the eye activity."""
-    found = [0.0]
-    least = 0.1 * min(eye.sum(), rest.sum())
-    for shift in np.linspace(0, len(x), _N_NULL + 2)[1:-1].astype(int):
-        covered = np.roll(eye, shift)
-        inside, outside = rest & covered, rest & ~covered
-        if min(inside.sum(), outside.sum()) >= least:
-            found.append(float(_gevd(x, [inside], outside, sfreq)[0][0]))
-    return max(found)
-
-
-def _rest_scale(sources: np.ndarray, rest: np.ndarray, sfreq: float, rank: int) -> np.ndarray:
-    """Standard deviation of each source without the eyes.
-
-    Gaze is seldom quite still, and rest holds some of it. The size of a source in its quietest
-    windows does not, and the sources that have nothing to do with the eyes tell how much smaller
-    the quietest windows of brain activity are than its standard deviation.
-    """
-    at_rest = sources[rest].std(axis=0)
-    length = max(round(_WINDOW * sfreq), 2)
-    n = len(sources) // length * length
-    windows = sources[:n].reshape(-1, length, sources.shape[1])
-    quiet = np.quantile(np.sqrt(np.mean(windows**2, axis=1)), _QUANTILE, axis=0)
-    others = slice(rank, None)
-    alive = at_rest[others] > 1e-6 * at_rest.max()
-    if alive.sum() < 4:
-        return np.maximum(at_rest, 1e-300)
-    ratio = np.median(quiet[others][alive] / sources[:, others][:, alive].std(axis=0))
-    return np.maximum(np.minimum(quiet / max(ratio, 1e-3), 1.2 * at_rest), 1e-300)
 
 
 def _held_out(
@@ -265,7 +177,7 @@ def _held_out(
     test: np.ndarray,
     scales: np.ndarray,
 ) -> dict[str, Any]:
-    """What the sources do to the part that was not fitted, through the live stage."""
+    """Run the recording through the live stage, and measure the part that was not fitted."""
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
     n = len(data)
     flags = np.zeros(n, FLAGS), np.zeros(data.shape, FLAGS)
@@ -291,10 +203,10 @@ def _held_out(
 
 
 def _locked_db(x: np.ndarray, z: np.ndarray, at: np.ndarray, sfreq: float) -> float | None:
-    """Attenuation of what is locked to `at`; None where there are fewer than 6.
+    """Attenuation in dB of what is locked to `at`, at most 40; None with fewer than 6 events.
 
-    The power of the average is that of two halves' averages multiplied: what is not locked cancels
-    instead of setting a floor. At most 40 dB.
+    The power of the average is the product of the averages of two halves, in which activity that
+    is not locked cancels instead of setting a floor.
     """
     window = np.arange(round(_EPOCH[0] * sfreq), round(_EPOCH[1] * sfreq))
     at = at[(at + window[0] >= 0) & (at + window[-1] < len(x))]
@@ -316,11 +228,11 @@ def _rms(x: np.ndarray) -> float:
 
 
 def summary(report: dict[str, Any]) -> Summary:
-    """What was found, taken out and kept."""
+    """Summarise what was found, taken out and kept."""
     held_out = report["held_out"][report["rank"] - 1]
     found = (
         f"rank {report['rank']} ({report['rule']}); {report['n_blinks']} blinks and "
-        f"{report['n_saccades']} saccades by {report['way']}"
+        f"{report['n_saccades']} saccades ({report['way']})"
     )
     blinks, activity = decibels(held_out["blink_db"]), decibels(held_out["eye_db"])
     kept = f"changed at rest: {held_out['rest_distortion']:.1%} of the amplitude"
@@ -328,10 +240,10 @@ def summary(report: dict[str, Any]) -> Summary:
 
 
 def line(report: dict[str, Any]) -> str:
-    """Put what was found in a line."""
+    """Format the report as one line for the terminal."""
     held_out = report["held_out"][report["rank"] - 1]
     return (
         f"rank {report['rank']} ({report['rule']}; ratios {report['ratios']}, null "
-        f"{report['null']}), {report['n_blinks']} blinks and {report['n_saccades']} saccades by "
-        f"{report['way']}; " + ", ".join(f"{k} {v}" for k, v in held_out.items() if k != "rank")
+        f"{report['null']}), {report['n_blinks']} blinks and {report['n_saccades']} saccades "
+        f"({report['way']}); " + ", ".join(f"{k} {v}" for k, v in held_out.items() if k != "rank")
     )

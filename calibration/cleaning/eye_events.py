@@ -1,7 +1,7 @@
-"""Find when the eyes blink and move, in calibration data: times only, never a regressor.
+"""Find when the eyes blink and move in a calibration recording.
 
-The brain leaks into electrodes next to the eyes, so what they record says *when* to look, and the
-fit of `calibration.cleaning.eye` uses the data channels alone. Offline: both sides of a sample are seen.
+Electrodes next to the eyes record the brain as well. So they only tell *when* the eyes move, and
+`calibration.cleaning.eye` fits on the data channels alone. Works offline and looks ahead.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from rt_decoder.signal import DATA_TYPES, SignalInfo
 __all__ = ["EyeEvents", "EyeSpan", "find_eye_events", "mean_around"]
 
 _FRONTAL = re.compile(r"(fp\d|fpz|af\d+h?|afz|f7|f8|f9|f10|nz)$", re.IGNORECASE)
-_STEP = 0.06  # s over which the mean before and after a moment are compared
+_STEP = 0.06  # s; a step is the mean over this time after a moment minus that before it
 _STEP_Z = 6.0  # robust standard deviations that make such a step an event
 _CALM_Z = 3.0  # robust standard deviations within which the eyes are at rest
-_QUIET = 0.67  # of the standard deviation of a steady 1/f signal: its quietest windows [measured]
-_BLINK = 0.35  # s that a blink takes: later steps within it are its way back
-_ECHO = 1.2  # s in which a high-pass rings after an event, with less than 40 % of it
-_ONE_WAY = 0.6  # of the power of a trace's peaks: so much more of one sign, and it blinks
-_BEFORE, _AFTER = 0.1, 0.6  # s of eye activity around an event; filters stretch what follows
-_LEAST_REST = 4.0  # s; where the eyes hardly rest, the quietest third of the time has to do
-_MARGIN = 0.15  # s kept between what moves and rest
-_BLINKS_A_MINUTE = (2.0, 45.0)  # of a component to pass as blinks; a heart beats faster
+_QUIET = 0.67  # RMS of the quietest windows of steady 1/f noise, per standard deviation [measured]
+_BLINK = 0.35  # s that a blink takes; a step within it is the lid's way back
+_ECHO = 1.2  # s for which a high-pass rings after an event, at less than 40 % of its step
+_ONE_WAY = 0.6  # net share of the power of a trace's peaks that has one sign: the trace blinks
+_BEFORE, _AFTER = 0.1, 0.6  # s of eye activity around an event; filters prolong it
+_LEAST_REST = 4.0  # s; with less rest, the quietest third of the time counts as rest
+_MARGIN = 0.15  # s between movement and rest
+_BLINKS_A_MINUTE = (2.0, 45.0)  # rates that a component of blinks may have; a heart is faster
 
 
 class EyeSpan(NamedTuple):
-    """A cued stretch of the calibration recording, in samples of it."""
+    """A cued stretch of the calibration recording, in samples."""
 
     start: int
     stop: int
@@ -42,24 +42,23 @@ class EyeEvents(NamedTuple):
     """When the eyes moved."""
 
     way: str  # "cued", "eog", "frontal" or "blind"
-    source: tuple[str, ...]  # channels that were looked at
-    blinks: np.ndarray  # (n_blinks,) samples, of the step that begins each
+    source: tuple[str, ...]  # channels in which they were found
+    blinks: np.ndarray  # (n_blinks,) sample of the step that begins each
     saccades: np.ndarray  # (n_saccades,) the same
     eye: np.ndarray  # (n,) bool: the eyes are active
-    rest: np.ndarray  # (n,) bool: they surely are not; neither is possible
-    phase: np.ndarray  # (n,) uint8: asked to blink (1), to look around (2), to rest (3), or nothing
+    rest: np.ndarray  # (n,) bool: the eyes surely rest; a sample may be neither
+    phase: np.ndarray  # (n,) uint8: told to blink (1), to look around (2), to rest (3); else 0
 
 
 def find_eye_events(
     data: np.ndarray, info: SignalInfo, bad: np.ndarray, cued: Sequence[EyeSpan] | None = None
 ) -> EyeEvents:
-    """Blinks, saccades and rest, by the best way that the recording allows.
+    """Find blinks, saccades and rest, by the best way that the recording allows.
 
-    Eye activity shows as a step, against robust measures of scale from the calm parts; two opposite
-    steps within 0.4 s are a blink, a lone one a saccade. Looked at are the EOG channels and their
-    differences, else the main components of frontal channels (by name, else by position), else the
-    whole-head component that blinks most plainly. Within cued spans the cue says what a movement
-    was.
+    An event is a step that is large against a robust scale of the calm parts; the sign and size of
+    the peak after it tell blinks from saccades. Searched are the EOG channels and their main
+    components, else the frontal channels (by name, else by position) and theirs, else the
+    whole-head component that blinks most clearly. In cued spans the cue decides what a movement is.
 
     Parameters
     ----------
@@ -69,7 +68,11 @@ def find_eye_events(
     bad : array of shape (n_samples,), bool
         Samples that belong neither to eye activity nor to rest.
     cued : sequence of EyeSpan or None
-        What the person was told to do.
+        Stretches in which the participant was told what to do.
+
+    Returns
+    -------
+    EyeEvents
     """
     way, source, traces = _traces(data, info, bad)
     blinks, saccades, eye, calm = _look(traces, info.sfreq, bad)
@@ -79,14 +82,14 @@ def find_eye_events(
     if phase.any():
         way = "cued"
         asked = (phase == 1) | (phase == 2)
-        if not (eye & asked).any():  # nothing shows where it was looked for: trust the cue
+        if not (eye & asked).any():  # no movement found in any cued span: trust the cues
             eye = eye | asked
-        # what the eyes do is known where it was asked for
+        # within a cued span the cue tells what a movement is
         moves = np.sort(np.concatenate([blinks, saccades]))
         blinks = np.union1d(blinks[phase[blinks] == 0], moves[phase[moves] == 1])
         saccades = np.union1d(saccades[phase[saccades] == 0], moves[phase[moves] == 2])
-        # Told to rest or quiet by itself: the answers to words are in the one and not in the other,
-        # and a subspace fitted against the one alone would take them for eye activity.
+        # Rest is cued rest and uncued calm alike. Answers to words occur only in the latter; a
+        # subspace fitted against cued rest alone would take them for eye activity.
         calm = calm & ~asked
     return EyeEvents(way, source, blinks, saccades, eye & ~bad, calm & ~eye & ~bad, phase)
 
@@ -94,7 +97,7 @@ def find_eye_events(
 def _traces(
     data: np.ndarray, info: SignalInfo, bad: np.ndarray
 ) -> tuple[str, tuple[str, ...], np.ndarray]:
-    """Signals (n, k) in which the eyes show, how they were found and where from."""
+    """Select signals in which eye activity shows; return way, channel names, signals (n, k)."""
     eog = [k for k, kind in enumerate(info.ch_types) if kind == "eog"]
     eog = [k for k in eog if np.ptp(data[~bad, k]) > 0] if not bad.all() else []
     if eog:
@@ -112,13 +115,13 @@ def _traces(
 def _with_mixtures(
     data: np.ndarray, info: SignalInfo, picks: np.ndarray, bad: np.ndarray
 ) -> np.ndarray:
-    """Channels and their three main components (n, k): where lids and gaze show apart is not known."""
+    """Return channels and their three main components (n, k), to separate lids from gaze."""
     x = data[:, picks]
     return x if len(picks) == 1 else np.column_stack([x, _principal(x, info, picks, bad, 3)])
 
 
 def _front(info: SignalInfo) -> np.ndarray:
-    """Columns of the frontal data channels: by name, else the foremost eighth by position."""
+    """Find the columns of frontal data channels: by name, else the foremost eighth by position."""
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
     named = [k for k in picks if _FRONTAL.match(info.ch_names[k])]
     if named:
@@ -135,7 +138,7 @@ def _front(info: SignalInfo) -> np.ndarray:
 def _principal(
     data: np.ndarray, info: SignalInfo, picks: np.ndarray, bad: np.ndarray, n_components: int
 ) -> np.ndarray:
-    """Main components (n, k), each channel type scaled to one typical size first."""
+    """Compute main components (n, k), after scaling each channel type by its standard deviation."""
     scaled = np.array(data, np.float64)
     kinds = np.array(info.ch_types)[picks]
     for kind in np.unique(kinds):
@@ -147,9 +150,9 @@ def _principal(
 
 
 def _kurtotic(x: np.ndarray, bad: np.ndarray, n_components: int = 6) -> np.ndarray:
-    """Projections (n, k) of highest kurtosis: FastICA with the cubic, one after the other.
+    """Compute projections (n, k) of highest kurtosis: deflationary FastICA with the cubic.
 
-    Started from each column of `x` in turn, so nothing is drawn at random.
+    Each search starts from another column of `x`, so nothing is drawn at random.
 
     References
     ----------
@@ -173,7 +176,7 @@ def _kurtotic(x: np.ndarray, bad: np.ndarray, n_components: int = 6) -> np.ndarr
 
 
 def _most_blinking(components: np.ndarray, sfreq: float, bad: np.ndarray) -> np.ndarray:
-    """The component of highest kurtosis that blinks at a human rate (n, 1); (n, 0) if none does."""
+    """Select the component of highest kurtosis that blinks at a human rate; (n, 1), else (n, 0)."""
     order = np.argsort([-float(np.mean(trace**4)) for trace in components[~bad].T])
     minutes = max(np.sum(~bad) / sfreq / 60.0, 1e-9)
     for k in order:
@@ -188,7 +191,7 @@ def _most_blinking(components: np.ndarray, sfreq: float, bad: np.ndarray) -> np.
 def _look(
     traces: np.ndarray, sfreq: float, bad: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Blinks and saccades as sample indices, and where the eyes move or rest, each (n,) bool."""
+    """Find blinks and saccades (samples), and where the eyes move and where they rest (n,)."""
     n = len(traces)
     none = np.empty(0, np.int64)
     if traces.shape[1] == 0 or bad.all() or n < 4.0 * sfreq:
@@ -214,11 +217,12 @@ def _look(
 
 
 def _tell_apart(onsets: np.ndarray, sizes: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """Blinks and saccades (samples): lids bend a trace one way and far, gaze goes either way.
+    """Tell blinks from saccades by their peaks; return the samples of each.
 
-    The peak within `reach` samples of an onset, in the trace where it is highest, counts. Where
-    most peaks of a trace have one sign, those that do and are no less than 0.3 of the high ones
-    are blinks. The shape cannot tell: a high-pass turns a saccade's step into a bump as short.
+    Lids deflect a trace far and always the same way, gaze either way. An onset is judged by its
+    highest peak within `reach` samples, over all traces. Where most peaks of a trace have one sign,
+    those of that sign and of at least 0.3 of the usual height are blinks. The shape does not help:
+    a high-pass turns the step of a saccade into a bump as short as a blink.
     """
     n = sizes.shape[1]
     windows = [sizes[:, max(at - reach // 3, 0) : min(at + reach, n)] for at in onsets.tolist()]
@@ -239,7 +243,7 @@ def _tell_apart(onsets: np.ndarray, sizes: np.ndarray, reach: int) -> tuple[np.n
 
 
 def _step(x: np.ndarray, width: int) -> np.ndarray:
-    """Mean of the `width` samples after each sample minus that of as many before."""
+    """Compute the mean of the `width` samples after each sample minus that of as many before."""
     total = np.concatenate([np.zeros(1), np.cumsum(x)])
     at = np.arange(len(x))
     after, before = np.minimum(at + width, len(x)), np.maximum(at - width, 0)
@@ -249,7 +253,7 @@ def _step(x: np.ndarray, width: int) -> np.ndarray:
 
 
 def mean_around(x: np.ndarray, width: int) -> np.ndarray:
-    """Mean of the `width` samples around each sample; what lies outside is 0."""
+    """Compute the mean of `width` samples around each of `x` (n,), (n,); outside counts as 0."""
     total = np.concatenate([np.zeros(1), np.cumsum(x)])
     at = np.arange(len(x))
     low, high = np.maximum(at - width // 2, 0), np.minimum(at + (width + 1) // 2, len(x))
@@ -257,9 +261,9 @@ def mean_around(x: np.ndarray, width: int) -> np.ndarray:
 
 
 def _calm_scale(traces: np.ndarray, sfreq: float, bad: np.ndarray) -> np.ndarray:
-    """Standard deviation (k,) of the calm parts, from the quietest windows of 0.3 s.
+    """Estimate the standard deviation (k,) of the calm parts from the quietest windows of 0.3 s.
 
-    The eyes may move most of the time; a median over the recording would then measure them.
+    If the eyes move most of the time, a median over the recording would measure the movement.
     """
     length = max(round(0.3 * sfreq), 2)
     n_pieces = traces.shape[1] // length
@@ -272,7 +276,7 @@ def _calm_scale(traces: np.ndarray, sfreq: float, bad: np.ndarray) -> np.ndarray
 
 
 def _onsets(steps: np.ndarray, good: np.ndarray, sfreq: float) -> np.ndarray:
-    """Samples at which a blink or saccade begins: steps that are not the rest of one before."""
+    """Find the samples at which blinks and saccades begin; skip the echo of an earlier event."""
     height = np.abs(steps).max(axis=0) * good
     inner = height[1:-1]
     at = 1 + np.flatnonzero((inner > _STEP_Z) & (inner >= height[:-2]) & (inner > height[2:]))
@@ -289,7 +293,7 @@ def _onsets(steps: np.ndarray, good: np.ndarray, sfreq: float) -> np.ndarray:
 
 
 def _spans(n: int, spans: Sequence[EyeSpan]) -> np.ndarray:
-    """Which of n samples lie within the spans, (n,) bool."""
+    """Mark which of `n` samples lie within the spans, (n,) bool."""
     out = np.zeros(n, bool)
     for span in spans:
         out[max(span.start, 0) : max(span.stop, 0)] = True

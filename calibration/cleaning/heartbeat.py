@@ -1,7 +1,8 @@
 """Fit the heartbeat template: where beats are seen, and what follows them in the data channels.
 
-`rt_decoder.cleaning.heartbeat` subtracts it live. Every figure of the report but the counts is of
-the last third of the recording, cleaned by the live stage with what the first two thirds gave.
+`rt_decoder.cleaning.heartbeat` subtracts it live. `calibration.cleaning.heartbeat_source` finds the
+beats. Held-out values of the report come from the last third of the recording, cleaned by the live
+stage with a template fitted on the first two thirds.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 __all__ = ["fit", "fit_heartbeat", "line", "locked_mean", "summary"]
 
 _LENGTH = 0.8  # s
-_SEEN = 0.04  # s after its R peak a beat has been seen: what comes before cannot be subtracted
+_SEEN = 0.04  # s after the R peak until the beat is detected; nothing earlier can be subtracted
 _N_SURROGATES, _MOST = 20, 4
-_N_PASSES = 4  # beats nearer than the template is long are told apart by so many rounds
+_N_PASSES = 4  # rounds in which beats nearer than the length of the template are told apart
 _SHRINK = 0.01
 
 
 def fit(seen: Seen) -> StageFit | LeftOut:
-    """Fit the stage on what the regression on the ECG leaves."""
+    """Fit the stage on the output of the stage before it, usually the regressors."""
     return fit_heartbeat(seen.samples.data, seen.model.info, seen.samples.bad, onsets(seen))
 
 
@@ -42,30 +43,37 @@ def fit_heartbeat(
 ) -> StageFit | LeftOut:
     """Find the source of beats and the components of the template.
 
-    The components are those directions in which the mean after R peaks is largest against all
-    other activity, as many as exceed the largest of random-locked means, four at most.
+    The components are the directions in which the mean after R peaks is largest relative to all
+    other activity. Those larger than every mean after random moments are taken, at most four.
 
     Parameters
     ----------
-    data : array of shape (n, n_channels)
+    data : array of shape (n, n_channels), float64
         A recording that went through the stages before this one.
     info : SignalInfo
         Data channels first.
     bad : array of shape (n,), bool
-        Samples not to be trusted.
+        Samples to leave out.
     onsets : array of shape (n_events,) or None
-        Sample indices of stimuli, whose answers are not to be taken for heartbeats.
+        Sample indices of stimuli, so that answers to them are not taken for heartbeats.
     n_beats : float
-        Time constant that the live stage will have, for the figures.
+        Time constant of the live stage in beats, for the held-out values of the report.
     seed : int
-        Of the random-locked means.
+        Seeds the random moments.
 
     Returns
     -------
     StageFit or LeftOut
-        Left out where no regular beats are found, or nothing follows them. The report: source,
-        beats, rate, regularity, rank, and of the held-out part the R-locked mean before and after
-        against random-locked ones, and the gain of an injected response.
+        Left out if no regular beats are found, or nothing follows them. The report::
+
+            source, beats, rate            where beats are seen, their number, beats a minute
+            regularity                     share of intervals that are regular
+            locked_before, locked_after    held out: largest R-locked mean before and after cleaning
+            random_locked_largest          held out: the same after random moments, cleaned
+            locked_unit                    unit of these three
+            attenuation_db                 held out: of the power of the R-locked mean
+            preserved                      held out: gain of an injected response
+            rank                           number of components
     """
     source, reason = find_source(data, info, bad, onsets)
     if source is None:
@@ -95,11 +103,11 @@ def _arguments(
     source: Source,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """What `HeartbeatTemplate` takes; of rank 0 where no component stands out."""
+    """Fit the arguments of `HeartbeatTemplate`; of rank 0 if no component stands out."""
     kinds = np.array([kind for kind in info.ch_types if kind in DATA_TYPES])
     scale = np.ones(len(kinds))
     x = data[:, : len(kinds)]
-    for kind in set(kinds.tolist()):  # types apart: V and T do not add up
+    for kind in set(kinds.tolist()):  # each type has its own unit
         scale[kinds == kind] = max(
             np.sqrt(np.mean(np.var(x[~bad][:, kinds == kind], axis=0))), 1e-300
         )
@@ -132,10 +140,26 @@ def _arguments(
 def locked_mean(
     x: np.ndarray, peaks: np.ndarray, bad: np.ndarray, n_after: int, n_passes: int = _N_PASSES
 ) -> np.ndarray:
-    """Mean of `x` (n, c) after `peaks`, (n_after, c), over samples that are not `bad`.
+    """Compute the mean of `x` after `peaks`.
 
-    Where the next peak comes earlier than `n_after`, what follows it is taken out with the mean of
-    the pass before.
+    Where the next peak comes earlier than `n_after`, its response is subtracted first, as estimated
+    in the pass before.
+
+    Parameters
+    ----------
+    x : array of shape (n, c), float64
+    peaks : array of shape (n_peaks,), int64
+        Sample indices; peaks too near to an end of `x` are left out.
+    bad : array of shape (n,), bool
+        Samples to leave out.
+    n_after : int
+        Samples after each peak.
+    n_passes : int
+        Rounds in which overlapping responses are told apart; 1 for the plain mean.
+
+    Returns
+    -------
+    array of shape (n_after, c), float64
     """
     peaks = peaks[(peaks >= 0) & (peaks + n_after <= len(x))]
     good = (~bad).astype(np.float64)
@@ -155,8 +179,8 @@ def locked_mean(
         left = total.copy()
         for peak, shift in near:
             mask = good[peak + shift : peak + n_after, None]
-            left[shift:] -= mask * mean[: n_after - shift]  # the later beat's share of the earlier
-            left[: n_after - shift] -= mask * mean[shift:]
+            left[shift:] -= mask * mean[: n_after - shift]  # the later beat, out of the earlier
+            left[: n_after - shift] -= mask * mean[shift:]  # the earlier, out of the later
         mean = left / count
     return mean
 
@@ -171,7 +195,7 @@ def _held_out(
     n_beats: float,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """What the live stage does to the last third, with what the first two gave."""
+    """Clean the last third by the live stage, fitted on the first two, and measure the result."""
     x, n_data = data[split:], arguments["maps"].shape[1]
     kind = info.ch_types[0]
     picks = np.flatnonzero([name == kind for name in info.ch_types])
@@ -218,7 +242,7 @@ def _preserved(
     n_data: int,
     rng: np.random.Generator,
 ) -> float:
-    """Gain of a response injected at random moments, about one a second."""
+    """Measure the gain of a response injected at random moments, about one a second."""
     t = np.arange(round(0.6 * info.sfreq)) / info.sfreq
     wave = np.exp(-0.5 * ((t - 0.3) / 0.06) ** 2)
     size = np.std(x[~bad][:, :n_data], axis=0)
@@ -246,13 +270,13 @@ def _run(stage: HeartbeatTemplate, x: np.ndarray, bad: np.ndarray) -> np.ndarray
 
 
 def summary(report: dict[str, Any]) -> Summary:
-    """What was found, taken out and kept."""
-    found = f"{report['beats']} beats by {report['source']}, {report['rate']:g} a minute"
+    """Summarise what was found, taken out and kept."""
+    found = f"{report['beats']} beats in {report['source']}, {report['rate']:g} a minute"
     preserved = report.get("preserved")
-    kept = "too few beats to tell" if preserved is None else f"{preserved:.1%} of a response"
+    kept = "not measured" if preserved is None else f"{preserved:.1%} of an injected response"
     return Summary(found, decibels(report.get("attenuation_db")), kept)
 
 
 def line(report: dict[str, Any]) -> str:
-    """Put what was found in a line."""
+    """Format the report as one line for the terminal."""
     return plain_values(report)

@@ -1,7 +1,7 @@
-"""Where the heartbeat is seen best: an ECG channel, or else a combination of data channels.
+"""Find where the heartbeat is seen best: in an ECG channel, else in a mix of data channels.
 
-Among the data channels no decomposition is trusted: single channels and principal components
-compete by how far their sharpest peaks stand out, and by whether those come like heartbeats.
+No single decomposition of the data channels is reliable. So single channels and principal
+components compete: by how far their sharpest peaks stand out, and how regular these are.
 """
 
 from __future__ import annotations
@@ -16,43 +16,51 @@ from rt_decoder.signal import SignalInfo
 __all__ = ["Source", "find_source"]
 
 RATES = (35.0, 200.0)  # beats a minute
-_REGULAR = 0.8  # share of intervals that has to be within 30 % of the usual one around them
+_REGULAR = 0.8  # least share of intervals within 30 % of the median of those around them
 _LEAST_BEATS = 10
-# size of beats over mean size of noise: noise reaches 5 to 7 where the threshold let it pass, a
-# weak heartbeat in one component of EEG 11, an ECG 15 to 100
+# least size of beats over mean size of noise. Noise that passes the detector's threshold reaches
+# 5 to 7, a weak heartbeat in one component of EEG 11, an ECG 15 to 100
 _CLEAR = 8.0
-_LOCKED = 0.3  # mean vector of phases between events: answers to regular events are no heartbeats
-_KINDS = ("mag", "grad", "eeg", "ecog", "seeg")  # where the heart's field is clearest first
+# length of the mean phase vector of beats between stimuli; above it they are answers to stimuli
+_LOCKED = 0.3
+_KINDS = ("mag", "grad", "eeg", "ecog", "seeg")  # the clearest field of the heart first
 _N_COMPONENTS, _N_TRIED = 10, 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Weights of the channels, the beats seen with them and how regular these are."""
+    """A weighted sum of channels, the beats seen in it, and how regular these are."""
 
     name: str
     weights: np.ndarray  # (n_channels,)
-    levels: np.ndarray  # (7,)
+    levels: np.ndarray  # (7,) of the detector, see `rt_decoder.cleaning.qrs.find_beats`
     beats: Beats
     rate: float  # beats a minute
-    regularity: float  # share of intervals
+    regularity: float  # share of intervals that are regular
     clarity: float  # size of beats over mean size of noise
 
 
 def find_source(
     data: np.ndarray, info: SignalInfo, bad: np.ndarray, onsets: np.ndarray | None = None
 ) -> tuple[Source | None, str]:
-    """Choose the source, or say why there is none.
+    """Choose the source of heartbeats.
 
     Parameters
     ----------
-    data : array of shape (n, n_channels)
-        A recording behind the session's filters.
+    data : array of shape (n, n_channels), float64
+        A recording, filtered as in the session.
     info : SignalInfo
     bad : array of shape (n,), bool
-        Samples not to be trusted.
+        Samples to leave out.
     onsets : array of shape (n_events,) or None
-        Sample indices of stimuli. A brain that answers words at a steady pace looks like a heart.
+        Sample indices of stimuli, because answers to words at a steady pace look like heartbeats.
+
+    Returns
+    -------
+    source : Source or None
+        None if no source has clear regular beats.
+    reason : str
+        Why there is none; else empty.
     """
     tried = []
     for column in np.flatnonzero([kind == "ecg" for kind in info.ch_types]):
@@ -111,7 +119,7 @@ def _try(
 def _try_data(
     data: np.ndarray, info: SignalInfo, bad: np.ndarray, picks: np.ndarray, kind: str
 ) -> list[Source]:
-    """Sources among the data channels of one type, each sharpened by the field of its beats."""
+    """Try sources among the data channels of one type, then each refined by its beats' field."""
     x = data[:, picks]
     scale = np.maximum(np.std(x[~bad], axis=0), 1e-300)
     x = sharpened((x - x[~bad].mean(axis=0)) / scale, info.sfreq)
@@ -138,7 +146,7 @@ def _try_data(
 
 
 def _field(x: np.ndarray, peaks: np.ndarray, sfreq: float) -> np.ndarray:
-    """Mean topography of the R wave in sharpened data: where its power over channels is largest."""
+    """Average the R wave in sharpened data; return its topography (c,) at the largest power."""
     reach = round(0.05 * sfreq)
     inside = peaks[(peaks >= reach) & (peaks < len(x) - 2 * reach)]
     mean = np.mean([x[peak - reach : peak + 2 * reach] for peak in inside], axis=0)
@@ -146,7 +154,7 @@ def _field(x: np.ndarray, peaks: np.ndarray, sfreq: float) -> np.ndarray:
 
 
 def sharpened(x: np.ndarray, sfreq: float) -> np.ndarray:
-    """Zero-phase second difference over 20 ms of a short mean: as the detector sees the data."""
+    """Sharpen `x` (n, c) as the detector does, but zero-phase: smooth, difference twice."""
     n_mean, lag = max(round(0.0167 * sfreq), 1), max(round(0.02 * sfreq), 1)
     sums = np.cumsum(np.pad(x, ((n_mean, 0), (0, 0))), axis=0)
     smooth = (sums[n_mean:] - sums[:-n_mean]) / n_mean

@@ -1,4 +1,4 @@
-"""What the line canceller does to a recording: mains taken out, and the rest of the band kept.
+"""Measure what the adaptive mains stage does to a recording: mains removed, neighbourhood kept.
 
 Nothing is fitted: the live stage finds frequency, amplitude and phase by itself.
 """
@@ -18,32 +18,32 @@ from calibration.cleaning.words import Summary, decibels
 
 __all__ = ["asked", "fit", "mains_report", "spectrum", "summary"]
 
-_WINDOW = 4.0  # s: a quarter of a Hz apart
-_PEAK = 0.5  # Hz from the line that its peak takes
-_NEAR, _FAR = 1.0, 3.0  # Hz from the line: its surroundings
-_LEAST = 2.0  # times the power of the surroundings: below it there are no mains
+_WINDOW = 4.0  # s; the spectrum has a bin every quarter of a Hz
+_PEAK = 0.5  # Hz; half width of the peak of the mains
+_NEAR, _FAR = 1.0, 3.0  # Hz from the mains to either end of their surroundings
+_LEAST = 2.0  # times the power of the surroundings; there are no mains below it
 
 
 def asked(seen: Seen) -> bool:
-    """Whether the recipe wants the canceller in place of the notch, and there are mains."""
+    """Check that the recipe asks for the canceller instead of the notch, and names a frequency."""
     recipe = seen.model.recipe
     return recipe.clean.mains == "adaptive" and bool(recipe.stream.line_freq)
 
 
 def fit(seen: Seen) -> StageFit:
-    """Cancel mains and the multiples that the band-pass would let through, as notches would."""
+    """Cancel the mains and those multiples that the notches would remove."""
     info, recipe = seen.model.info, seen.model.recipe
     line, h_freq = recipe.stream.line_freq, recipe.filter.h_freq
     edge = min(2 * h_freq if h_freq else math.inf, 0.45 * info.sfreq)
     harmonics = max(1, math.ceil(edge / line) - 1)
     arguments = {"line_freq": line, "harmonics": harmonics}
     freqs = [line * (k + 1) for k in range(harmonics)]
-    # judged by the channels of the first type
+    # measured on the channels of the first type
     columns = np.flatnonzero(np.array(info.ch_types[: seen.model.n_picks]) == info.ch_types[0])
-    # both with the canceller in the path: the path settles as long
+    # both spectra with the canceller in the path, so that both leave out the same settling time
     cancelled = replace(seen.model, cleaning={**seen.model.cleaning, "mains": arguments})
     spectra = []
-    for stage in ("mains", "filter"):  # what reaches them: before and after
+    for stage in ("mains", "filter"):  # samples that reach these: before and after the canceller
         samples = replace(seen, model=cancelled, stage=stage).samples
         power = spectrum(samples.data[:, columns], samples.bad, info.sfreq)
         if power is None:
@@ -53,9 +53,20 @@ def fit(seen: Seen) -> StageFit:
 
 
 def spectrum(x: np.ndarray, bad: np.ndarray, sfreq: float) -> np.ndarray | None:
-    """Mean power over channels of `x` (n, c) and windows of 4 s, every quarter of a Hz.
+    """Compute the power spectrum, averaged over channels and windows of 4 s.
 
-    Windows with a sample that is `bad` (n,) are left out; None if none remains.
+    Parameters
+    ----------
+    x : array of shape (n, c), float64
+    bad : array of shape (n,), bool
+        A window with such a sample is left out.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    array of shape (n_freqs,), float64, or None
+        Power at every quarter of a Hz from 0, not scaled; None if no window remains.
     """
     length = round(_WINDOW * sfreq)
     window = np.hanning(length)[:, None]
@@ -69,20 +80,21 @@ def spectrum(x: np.ndarray, bad: np.ndarray, sfreq: float) -> np.ndarray | None:
 
 
 def mains_report(before: np.ndarray, after: np.ndarray, freqs: Sequence[float]) -> dict[str, Any]:
-    """Attenuation of mains, and gain of what surrounds them.
+    """Measure the attenuation of mains, and the gain of their surroundings.
 
     Parameters
     ----------
-    before, after : array of shape (n_freqs,)
-        Of what goes into the stage and what leaves it, see `spectrum`.
+    before, after : array of shape (n_freqs,), float64
+        Spectra of the input and the output of the stage, see `spectrum`.
     freqs : sequence of float
         Mains and the harmonics that are cancelled, in Hz.
 
     Returns
     -------
     dict
-        A value a frequency: `attenuation_db` of the peak, at least (it ends at the surroundings),
-        None where there are no mains; `preserved`, the gain of power 1 to 3 Hz away.
+        Two lists with a value per frequency. `attenuation_db`: of the peak, a lower bound because
+        nothing can be measured below the surroundings; None if there are no mains. `preserved`:
+        the gain of the power 1 to 3 Hz away.
     """
     at = np.arange(len(before)) / _WINDOW
     attenuation: list[float | None] = []
@@ -100,12 +112,12 @@ def mains_report(before: np.ndarray, after: np.ndarray, freqs: Sequence[float]) 
 
 
 def summary(report: dict[str, Any]) -> Summary:
-    """What was found, taken out and kept."""
+    """Summarise what was found, taken out and kept."""
     freqs = [f"{report['line_freq'] * (k + 1):g} Hz" for k in range(report["harmonics"])]
     if "attenuation_db" not in report:
         return Summary(", ".join(freqs), decibels(None), "")
     taken = ", ".join(
-        f"{freq} {'not there' if db is None else f'{db:.1f} dB, at least'}"
+        f"{freq} {'absent' if db is None else f'at least {db:.1f} dB'}"
         for freq, db in zip(freqs, report["attenuation_db"], strict=True)
     )
     kept = ", ".join(f"{share:.1%}" for share in report["preserved"])

@@ -1,8 +1,7 @@
 """Fit `rt_decoder.cleaning.muscle`: how loud each channel usually is, and how far it strays.
 
-Works on what the gate will see: guarded samples that were not filtered. The recording may hold
-bursts and movements itself, in up to about a third of its time: what is usual comes from its quiet
-side.
+Works on what the gate will see: guarded samples that are not filtered yet. Up to about a third of
+the recording may contain bursts and movements, because a low quantile defines what is usual.
 """
 
 from __future__ import annotations
@@ -20,22 +19,23 @@ from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["accelerometer_axes", "fit", "fit_muscle", "line", "summary"]
 
-_ROWS_A_SECOND = 20.0  # of what the gate sees, for the quantiles
-_SKIP_S = 3.0  # until the slow mean stands
-_QUIET = 0.4  # quantile that is clean even where 30 % are not: the median of the rest or near it
-_LOW = 0.05  # from this quantile to `_QUIET` are 1.39 standard deviations of a normal distribution
-_QUIET_TO_LOW = 1.392
+_ROWS_A_SECOND = 20.0  # values of the gate per second that enter the quantiles
+_SKIP_S = 3.0  # until the slow mean has settled
+_QUIET = 0.4  # this quantile stays clean with 30 % muscle: it is then near the median of the rest
+_LOW = 0.05  # lower quantile, which lies below `_QUIET` by
+_QUIET_TO_LOW = 1.392  # standard deviations of a normal distribution
 _ON, _OFF = (4.5, 1.7), (2.5, 1.3)  # standard deviations of the log score, and least ratio
-_DEAD = 0.02  # times the median scale of its type: not looked at
-# slow excursions: times their standard deviation at least and at most, times the largest seen
+_DEAD = 0.02  # times the median scale of its type; the gate ignores a channel below it
+# limit of slow excursions: `_FAR_SEEN` times the largest seen, kept within these two multiples of
+# their standard deviation
 _FAR_LEAST, _FAR_MOST, _FAR_SEEN = 8.0, 25.0, 1.5
 _LARGEST = 0.998  # quantile that stands for the largest seen
-_ACC_NOISE, _ACC_SHARE = 8.0, 0.03  # standard deviations, and share of the mean (1 g, at rest)
+_ACC_NOISE, _ACC_SHARE = 8.0, 0.03  # standard deviations, and share of the median (1 g at rest)
 _CHUNK = 4096
 
 
 def accelerometer_axes(info: SignalInfo) -> tuple[str, ...]:
-    """Misc channels whose names say that they are axes of an accelerometer.
+    """Find misc channels that are axes of an accelerometer, by their names.
 
     >>> info = SignalInfo(100.0, ("Cz", "ACC_X", "acc y"), ("eeg", "misc", "misc"), ("V", "g", "g"))
     >>> accelerometer_axes(info)
@@ -46,7 +46,7 @@ def accelerometer_axes(info: SignalInfo) -> tuple[str, ...]:
 
 
 def fit(seen: Seen) -> StageFit | LeftOut:
-    """Fit the stage on guarded samples that were not filtered."""
+    """Fit the stage on guarded samples that are not filtered yet."""
     samples, model = seen.samples, seen.model
     line_freq = model.recipe.stream.line_freq or None  # 0 says that there are no mains
     return fit_muscle(samples.data, model.info, samples.bad, line_freq)
@@ -59,22 +59,27 @@ def fit_muscle(
 
     Parameters
     ----------
-    data : array of shape (n, c)
-        Guarded, not filtered, SI.
+    data : array of shape (n, c), float64
+        Guarded, not filtered, in SI units.
     info : SignalInfo
     bad : array of shape (n,), bool
-        Samples not to learn from.
+        Samples to leave out.
     line_freq : float or None
         Mains frequency in Hz.
 
     Returns
     -------
     StageFit or LeftOut
-        Left out where there is no data channel that lives, or fewer than 10 s are good. The report:
-        `band_hz` or why there is none (`silent`), `scale` and `far` by channel type (medians in uV,
-        fT or fT/cm), `left` (channels not looked at), `on`, `off`; and of the held-out last third,
-        judged by the first two: share of time flagged `muscle` and `movement`, and number of
-        `bursts` a minute.
+        Left out if no data channel has a signal, or fewer than 10 s are good. The report::
+
+            band_hz, silent            band in which muscle is seen; why there is none
+            on, off, line_freq         as `MuscleGate` takes them
+            left                       data channels that the gate ignores
+            eeg, mag, ...              of each channel type: unit, median scale and far
+            accelerometer, acc_limit   axes and limit, if there are any
+            held_out                   of the last third, with a gate fitted on the first two:
+                                       good seconds, shares of them flagged muscle and movement,
+                                       bursts a minute
 
     Raises
     ------
@@ -109,7 +114,7 @@ def _arguments(
 ) -> dict[str, Any] | LeftOut:
     nothing = LeftOut("too little signal above 20 Hz")
     is_data = np.array([kind in DATA_TYPES for kind in info.ch_types])
-    # any scale does for a first look; that of steps from sample to sample suits single precision
+    # a first scale for the gate, which computes in single precision: steps between samples
     first = np.where(is_data, np.median(np.abs(np.diff(data, axis=0)), axis=0), 0.0)
     if not first.any():
         return nothing
@@ -145,7 +150,7 @@ def _arguments(
 
 
 def _far(distance: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Limit of slow excursions: beyond what was seen, but for what was too far to be usual."""
+    """Compute the limit of slow excursions (c,): beyond the largest seen, within bounds."""
     sigma = np.median(distance, axis=0) / 0.6745
     largest = _FAR_SEEN * np.quantile(distance, _LARGEST, axis=0)
     far = np.clip(largest, _FAR_LEAST * sigma, _FAR_MOST * sigma)
@@ -189,7 +194,7 @@ def _describe(arguments: dict[str, Any], info: SignalInfo) -> dict[str, Any]:
 
 
 def _held_out(gate: MuscleGate, data: np.ndarray, bad: np.ndarray) -> dict[str, float]:
-    """Shares of good time flagged, and bursts a minute."""
+    """Measure the shares of good time that are flagged, and bursts a minute."""
     flags = np.empty(len(data), FLAGS)
     nothing = np.zeros(_CHUNK, FLAGS)
     for start in range(0, len(data), _CHUNK):
@@ -209,7 +214,7 @@ def _held_out(gate: MuscleGate, data: np.ndarray, bad: np.ndarray) -> dict[str, 
 
 
 def summary(report: dict[str, Any]) -> Summary:
-    """What was found, taken out and kept."""
+    """Summarise what was found, flagged and kept."""
     held_out = report.get("held_out", {})
     flagged = [
         f"{name} {held_out[name]:.1%}" for name in ("muscle", "movement") if name in held_out
@@ -220,7 +225,7 @@ def summary(report: dict[str, Any]) -> Summary:
 
 
 def line(report: dict[str, Any]) -> str:
-    """Put what was found in a line."""
+    """Format the report as one line for the terminal."""
     held_out = report.get("held_out", {})
     shares = [f"{held_out[what]:.1%} {what}" for what in ("muscle", "movement") if what in held_out]
     return plain_values(report) + (f"; flagged: {', '.join(shares)}" if shares else "")

@@ -1,4 +1,4 @@
-"""Who predicts a channel, and by which weights: from second moments or from positions."""
+"""Choose the channels that predict another, and the weights, from second moments or positions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,32 @@ __all__ = ["pick_neighbors", "solve_ridge", "spline_weights"]
 def pick_neighbors(
     moments: np.ndarray, channel: int, usable: np.ndarray, k: int, alpha: float
 ) -> np.ndarray:
-    """Greedy choice of the `k` usable channels that together predict `channel` best.
+    """Choose, one after the other, the `k` usable channels that together predict `channel` best.
 
-    Orthogonal matching pursuit on second moments (c, c), with a ridge of `alpha` times each
-    variance: a sweep a pick, so 306 channels take a fraction of a second.
+    Orthogonal matching pursuit on second moments, with a ridge. Each pick costs one sweep, so 306
+    channels take a fraction of a second.
+
+    Parameters
+    ----------
+    moments : array of shape (c, c), float64
+        Second moments, not centred.
+    channel : int
+        Column to predict.
+    usable : array of shape (c,), bool
+        Columns to choose from; `channel` itself is never chosen.
+    k : int
+        Number of channels to choose.
+    alpha : float
+        Ridge, as a share of each channel's variance.
+
+    Returns
+    -------
+    array of shape (k,), int64
+        Columns, the best first.
     """
     ridge = alpha * np.diag(moments)
-    left = np.diag(moments) + ridge  # variance of each channel beyond those picked
-    shared = moments[:, channel].copy()  # what each still shares with `channel`
+    left = np.diag(moments) + ridge  # variance of each channel that the picks do not explain
+    shared = moments[:, channel].copy()  # of that, what each shares with `channel`
     swept = np.zeros((k, len(moments)))
     free = usable.copy()
     free[channel] = False
@@ -35,7 +53,23 @@ def pick_neighbors(
 
 
 def solve_ridge(moments: np.ndarray, channel: int, picks: np.ndarray, alpha: float) -> np.ndarray:
-    """Weights (k,) that predict `channel` from `picks`, with a ridge of `alpha` times variance."""
+    """Fit the weights that predict `channel` from `picks`.
+
+    Parameters
+    ----------
+    moments : array of shape (c, c), float64
+        Second moments, not centred.
+    channel : int
+        Column to predict.
+    picks : array of shape (k,), int64
+        Columns that predict it.
+    alpha : float
+        Ridge, as a share of each channel's variance.
+
+    Returns
+    -------
+    array of shape (k,), float64
+    """
     inside = moments[np.ix_(picks, picks)]
     inside = inside + np.diag(alpha * np.diag(inside))
     return np.linalg.solve(inside, moments[picks, channel])
@@ -44,10 +78,28 @@ def solve_ridge(moments: np.ndarray, channel: int, picks: np.ndarray, alpha: flo
 def spline_weights(
     positions: np.ndarray, channel: int, usable: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` nearest usable channels and the weights (k,) of a biharmonic spline through them.
+    """Find the `k` nearest usable channels, and the weights of a biharmonic spline through them.
 
-    The weights sum to 1. The spline is that of three dimensions, whose Green's function is the
-    distance: no sphere has to be fitted to the head.
+    The spline is that of three dimensions, whose Green's function is the distance, so no sphere has
+    to be fitted to the head.
+
+    Parameters
+    ----------
+    positions : array of shape (c, 3), float64
+        Sensor positions in m.
+    channel : int
+        Column to predict.
+    usable : array of shape (c,), bool
+        Columns to choose from; `channel` itself is never chosen.
+    k : int
+        Number of channels to choose.
+
+    Returns
+    -------
+    picks : array of shape (k,), int64
+        Columns, the nearest first.
+    weights : array of shape (k,), float64
+        They sum to 1.
 
     References
     ----------
@@ -60,7 +112,7 @@ def spline_weights(
     near = positions[picks]
     system = np.ones((k + 1, k + 1))
     system[:k, :k] = -np.linalg.norm(near[:, None] - near[None], axis=2)
-    system[:k, :k] += 1e-3 * np.mean(distance[picks]) * np.eye(k)  # sensors at one place
+    system[:k, :k] += 1e-3 * np.mean(distance[picks]) * np.eye(k)  # for two sensors in one place
     system[k, k] = 0.0
     right = np.append(-distance[picks], 1.0)
     return picks, np.linalg.solve(system, right)[:k]

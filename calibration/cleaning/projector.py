@@ -1,7 +1,7 @@
-"""Take the projectors that a recording carries: signal-space projection and separation.
+"""Make the projector of a FIF recording: signal-space projection (SSP) and separation (SSS).
 
-The matrix is for `rt_decoder.cleaning.projector.Projector`. MNE computes it; magnetometers (T) and
-gradiometers (T/m) keep their own units, as MNE scales them apart inside.
+MNE computes the matrix for `rt_decoder.cleaning.projector.Projector`. Magnetometers (T) and
+gradiometers (T/m) keep their units; MNE scales them apart internally.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["asked", "fit", "projector_from_info", "ssp_matrix", "sss_matrix", "s
 
 
 def asked(seen: Seen) -> bool:
-    """Whether the recipe wants a projector, and the recording has what makes one."""
+    """Check that the recipe asks for a projector, and the recording holds what makes one."""
     kinds = seen.model.recipe.clean.projections
     if seen.mne_info is None or not kinds:
         return False
@@ -30,7 +30,7 @@ def asked(seen: Seen) -> bool:
 
 
 def fit(seen: Seen) -> StageFit | LeftOut:
-    """Make the projector of what the recording's FIF file says."""
+    """Make the projector from the projections and sensors in the FIF file."""
     kinds = seen.model.recipe.clean.projections
     return projector_from_info(
         seen.mne_info, seen.model.info, ssp="ssp" in kinds, sss="sss" in kinds
@@ -40,28 +40,28 @@ def fit(seen: Seen) -> StageFit | LeftOut:
 def projector_from_info(
     source: Any, info: SignalInfo, *, ssp: bool = True, sss: bool = False, **maxwell: Any
 ) -> StageFit | LeftOut:
-    """One matrix from the projections of a recording and, if asked, its sensors' geometry.
+    """Compute one matrix from the projections of a recording and, on request, its sensors.
 
     Parameters
     ----------
     source : mne.Info or path
-        Of the recording; a path is one of a FIF file.
+        Of the recording; a path names a FIF file.
     info : SignalInfo
         Of the signal to be projected; channels are matched by name.
     ssp : bool
-        Use the projections in ``Info["projs"]``, active or not (twice is as good as once). The
-        average reference is left to the reference stage. With `sss` those of MEG are left out,
-        as they were made for the signal before separation.
+        Use the projections in ``Info["projs"]``, active or not (projecting twice changes nothing).
+        The average reference is left to the rereference stage. With `sss`, projections of MEG
+        channels are left out, because they were made for the signal before separation.
     sss : bool
-        Separate what comes from inside the helmet from what comes from outside.
-    **maxwell
+        Keep what comes from inside the helmet, and remove what comes from outside.
+    **maxwell : Any
         Passed to `mne.preprocessing.maxwell_filter`: `calibration`, `cross_talk`, `origin`, ...
 
     Returns
     -------
     StageFit or LeftOut
-        Left out where there is nothing to project. The report: `ssp` (names of the projections),
-        `sss`, `rank` of the matrix and `left` (what was not used: reason).
+        Left out if there is nothing to project. The report: `ssp` (names of the projections),
+        `sss`, `left` (name of each projection not used: reason) and `rank` of the matrix.
     """
     mne_info = _read(source) if isinstance(source, str | Path) else source
     names = _data_names(info)
@@ -82,28 +82,54 @@ def projector_from_info(
 
 
 def summary(report: dict[str, Any]) -> Summary:
-    """What was found, taken out and kept."""
+    """Summarise what was found and kept."""
     separation = ["signal-space separation"] if report["sss"] else []
     return Summary(", ".join([*report["ssp"], *separation]), "", f"rank {report['rank']}")
 
 
 def ssp_matrix(mne_info: Any, names: list[str], projs: list[Any]) -> np.ndarray:
-    """Signal-space projection of channels `names`, (n, n); bad channels keep out of it."""
+    """Compute the signal-space projection of some channels.
+
+    Parameters
+    ----------
+    mne_info : mne.Info
+        Bad channels take no part.
+    names : list of str
+        The n channels, in the order of the matrix.
+    projs : list of mne.Projection
+        Active or not.
+
+    Returns
+    -------
+    array of shape (n, n), float64
+    """
     impulses = _impulses(mne_info, names, _inactive(projs))
     return np.asarray(impulses.apply_proj(verbose="error").get_data())
 
 
 def sss_matrix(mne_info: Any, names: list[str], **maxwell: Any) -> np.ndarray:
-    """Signal-space separation of the MEG channels among `names`; 1 on the others.
+    """Compute the signal-space separation of MEG channels; other channels pass unchanged.
 
-    Separation without movement or temporal extension is linear and has no memory, so what MNE's
-    `maxwell_filter` answers to an impulse on each channel, one a sample, is its matrix. Channels that
-    are bad in the recording are read nowhere and rebuilt from the rest.
+    Separation without movement or temporal extension is linear and has no memory. So its matrix is
+    the response of MNE's `maxwell_filter` to an impulse on each channel, one per sample. Channels
+    that are bad in the recording are not used, and rebuilt from the rest.
+
+    Parameters
+    ----------
+    mne_info : mne.Info
+    names : list of str
+        The n channels, in the order of the matrix.
+    **maxwell : Any
+        Passed to `mne.preprocessing.maxwell_filter`.
+
+    Returns
+    -------
+    array of shape (n, n), float64
 
     Raises
     ------
     ValueError
-        If there is no MEG channel, or an option is given that depends on time.
+        If there is no MEG channel, or an option makes the separation depend on time.
     """
     import mne
 
@@ -123,7 +149,7 @@ def sss_matrix(mne_info: Any, names: list[str], **maxwell: Any) -> np.ndarray:
 
 
 def _impulses(mne_info: Any, names: list[str], projs: list[Any]) -> Any:
-    """Recording of 1 on each channel in turn, a sample each, with these projections."""
+    """Make a recording with an impulse of 1 on each channel in turn, and these projections."""
     import mne
 
     sensors = mne.pick_info(mne_info, [mne_info["ch_names"].index(name) for name in names])
@@ -154,7 +180,7 @@ def _data_names(info: SignalInfo) -> list[str]:
 def _usable(
     mne_info: Any, names: list[str], *, separated: bool = False
 ) -> tuple[list[Any], dict[str, str]]:
-    """Projections that apply, and why others do not."""
+    """Select the projections that apply; return them, and why each other one does not."""
     kinds = dict(zip(mne_info["ch_names"], mne_info.get_channel_types(), strict=True))
     usable, left = [], {}
     for proj in mne_info["projs"]:

@@ -1,6 +1,7 @@
 """Search for what a reference explains of the data: at which lags, how much, by chance or not.
 
-Regressors are past values of a reference divided by its RMS. Called by `calibration.cleaning.regressors`.
+A regressor is a past value of a reference, divided by the reference's RMS. This module serves
+`calibration.cleaning.regressors`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,6 @@ __all__ = [
     "Moments",
     "lagged",
     "moments",
-    "more_than_chance",
-    "probes",
-    "responses",
     "search",
     "smoothed",
     "without_evoked",
@@ -27,39 +25,39 @@ __all__ = [
 
 RIDGE = 1e-3  # of a reference's power
 HELD_OUT = 1 / 3  # the last part
-# spacings in s of three taps that are tried besides a single one
+# s between three taps, which are tried besides a single tap; other types use `_FAST`
 _SPACINGS = {"resp": (0.1, 0.2)}
-_SMOOTHING = {"resp": (0.0, 2.0)}  # Hz: with a belt as noisy as the breath it gains 5 dB
+_SMOOTHING = {"resp": (0.0, 2.0)}  # Hz; gains 5 dB if the belt's noise is as large as the breath
 _FAST = (0.004, 0.008, 0.016)
-_LAG = {"resp": 0.5}  # s up to which the lag is looked for, either way; others 0.04
-_LAG_SPAN = 300.0  # s from which it is measured
-_WORTH = 0.02  # more taps must explain at least this share more
+_LAG = {"resp": 0.5}  # s; the largest lag tried in either direction, 0.04 for other types
+_LAG_SPAN = 300.0  # s of data on which the lag is measured
+_WORTH = 0.02  # three taps must explain at least this share more than one
 
 
 class Moments(NamedTuple):
-    """Mean products over some samples of regressors z (k) and data x (c)."""
+    """Mean products of k regressors z and c data channels x over some samples."""
 
     zz: np.ndarray  # (k, k)
     zx: np.ndarray  # (k, c)
     xx: np.ndarray  # (c,)
 
     def of(self, picks: Sequence[int]) -> Moments:
-        """The same with only the regressors at `picks`."""
+        """Keep only the regressors at `picks`."""
         picks = list(picks)
         return Moments(self.zz[np.ix_(picks, picks)], self.zx[picks], self.xx)
 
     def weights(self) -> np.ndarray:
-        """Ridge regression, (k, c)."""
+        """Fit the data by ridge regression; return weights (k, c)."""
         return np.linalg.solve(self.zz + RIDGE * np.eye(len(self.zz)), self.zx)
 
     def explained(self, weights: np.ndarray) -> float:
-        """Share of the data's power that `weights` take out, mean over channels."""
+        """Share of the data's power that `weights` (k, c) take out, averaged over channels."""
         out = 2.0 * weights * self.zx - weights * (self.zz @ weights)
         return float(np.mean(out.sum(0) / self.xx))
 
 
 def lagged(reference: np.ndarray, lags: Sequence[int]) -> np.ndarray:
-    """Copies of `reference` (n,), `lags` samples late (n, n_lags); edges hold."""
+    """Delay `reference` (n,) by each of `lags` samples, (n, n_lags); end values are repeated."""
     n = len(reference)
     return np.stack([reference[np.clip(np.arange(n) - lag, 0, n - 1)] for lag in lags], 1)
 
@@ -67,16 +65,44 @@ def lagged(reference: np.ndarray, lags: Sequence[int]) -> np.ndarray:
 def moments(
     z: np.ndarray, x: np.ndarray, good: np.ndarray, xx: np.ndarray | None = None
 ) -> Moments:
-    """Mean products of `z` (n, k) and `x` (n, c) over `good` samples; `xx` (c,) where known."""
+    """Compute mean products over good samples.
+
+    Parameters
+    ----------
+    z : array of shape (n, k), float64
+        Regressors.
+    x : array of shape (n, c), float64
+        Data.
+    good : array of shape (n,), bool
+    xx : array of shape (c,), float64, or None
+        Mean square of the data if it is known already.
+
+    Returns
+    -------
+    Moments
+    """
     n = np.sum(good)
     if xx is None:
         xx = np.einsum("tc,tc,t->c", x, x, good.astype(float)) / n
-    z = z * good[:, None]  # not x[good], a copy of the recording for each surrogate
+    z = z * good[:, None]  # x[good] would copy the recording for each surrogate
     return Moments(z.T @ z / n, z.T @ x / n, xx)
 
 
 def smoothed(reference: np.ndarray, corner: float, sfreq: float) -> np.ndarray:
-    """`reference` (n,) behind two first-order low-passes at `corner` Hz, as live; 0 for none."""
+    """Smooth a reference as the live stage does, by two first-order low-passes.
+
+    Parameters
+    ----------
+    reference : array of shape (n,), float64
+    corner : float
+        Corner of both in Hz; 0 for no smoothing.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    array of shape (n,), float64
+    """
     if corner == 0:
         return reference
     rate = 1.0 - np.exp(-2.0 * np.pi * corner / sfreq)
@@ -92,7 +118,7 @@ class _Candidate(NamedTuple):
 
 
 def _candidates(kind: str, sfreq: float) -> list[_Candidate]:
-    """Simplest first."""
+    """List smoothings and taps to try, the simplest first."""
     steps = sorted({max(1, round(s * sfreq)) for s in _SPACINGS.get(kind, _FAST)})
     triples = [(0, step, 2 * step) for step in steps]
     several = [
@@ -110,7 +136,36 @@ def search(
     rng: np.random.Generator,
     n_surrogates: int,
 ) -> dict[str, Any]:
-    """Lag and taps of one reference, and whether it explains anything."""
+    """Find lag and taps of one reference, and decide whether it explains more than chance.
+
+    Parameters
+    ----------
+    x : array of shape (n, c), float64
+        Data channels, none constant.
+    reference : array of shape (n,), float64
+    bad : array of shape (n,), bool
+        Samples to leave out.
+    sfreq : float
+        Sampling rate in Hz.
+    kind : str
+        Channel type of the reference.
+    rng : numpy.random.Generator
+        Draws the shifts.
+    n_surrogates : int
+        Shifted copies that the reference must beat.
+
+    Returns
+    -------
+    dict
+        ::
+
+            lag_ms        lag at which the reference explains most, above 0 if the data are later
+            smoothing_hz  corner of the smoothing, 0 for none
+            taps, tap_ms  delays of the regressors in samples and in ms
+            explained     share of the held-out data's power that is explained
+            surrogate     the most that a shifted copy explains
+            kept          whether the reference beats every copy and explains anything
+    """
     candidates = _candidates(kind, sfreq)
     n_train = round((1.0 - HELD_OUT) * len(x))
     parts = [(p, moments(x[p, :1], x[p], ~bad[p]).xx) for p in (np.s_[:n_train], np.s_[n_train:])]
@@ -142,9 +197,9 @@ def search(
 def _lag_ms(
     x: np.ndarray, reference: np.ndarray, bad: np.ndarray, sfreq: float, most: float
 ) -> float:
-    """Lag at which the reference, taken alone, explains most; above 0 where the data come later.
+    """Find the lag at which one tap of the reference explains most; above 0 if data are later.
 
-    Between samples by a parabola through the best and its neighbours.
+    A parabola through the best lag and its neighbours interpolates between samples.
     """
     n = min(len(x), round(_LAG_SPAN * sfreq))
     step = max(1, round(0.002 * sfreq))
@@ -165,10 +220,25 @@ def _lag_ms(
 def without_evoked(
     data: np.ndarray, bad: np.ndarray, onsets: np.ndarray, length: int
 ) -> np.ndarray:
-    """`data` minus what follows every event alike; overlapping responses are told apart.
+    """Subtract the response that is common to all events.
 
-    Least squares for one response of `length` samples, (length, n_channels), common to all
-    `onsets`, over the samples that are not `bad`.
+    One response of `length` samples is fitted by least squares, which also tells overlapping
+    responses apart.
+
+    Parameters
+    ----------
+    data : array of shape (n, c), float64
+    bad : array of shape (n,), bool
+        Samples that the fit leaves out.
+    onsets : array of shape (n_events,), int64
+        Rows of `data`; events whose response is not within `data` are left out.
+    length : int
+        Samples of the response.
+
+    Returns
+    -------
+    array of shape (n, c), float64
+        `data` itself if no event is left.
     """
     onsets = np.unique(onsets[(onsets >= 0) & (onsets + length <= len(data))])
     if len(onsets) == 0:
@@ -192,31 +262,3 @@ def without_evoked(
     for onset in onsets:
         out[onset : onset + length] -= response
     return out
-
-
-def probes(kind: str, sfreq: float) -> list[int]:
-    """Lags at which what a reference has left behind is looked for."""
-    most, step = (2.0, 0.25) if kind == "resp" else (0.6, 0.02)
-    return [round(i * step * sfreq) for i in range(round(most / step) + 1)]
-
-
-def more_than_chance(z: np.ndarray, x: np.ndarray, good: np.ndarray, shifts: np.ndarray) -> float:
-    """Power of `x` (n, c) that a fit of `z` (n, k) explains, beyond what shifted `z` explain."""
-
-    def power(z: np.ndarray) -> float:
-        products = moments(z, x, good, np.ones(x.shape[1]))  # of no use here
-        return float(np.sum(products.weights() * products.zx))
-
-    chance = [power(np.roll(z, shift, 0)) for shift in shifts.tolist()]
-    return max(power(z) - sum(chance) / len(chance), 0.0)
-
-
-def responses(n: int, sfreq: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Half-second waves every 1 to 2 s, (n,), and where they are."""
-    length = round(0.5 * sfreq)
-    shape = np.hanning(length) * np.sin(2 * np.pi * 4.0 * np.arange(length) / sfreq)
-    wave, at = np.zeros(n), 0
-    while at + length <= n:
-        wave[at : at + length] += shape
-        at += round(rng.uniform(1.0, 2.0) * sfreq)
-    return wave, wave != 0.0

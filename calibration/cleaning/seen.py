@@ -1,6 +1,6 @@
-"""What a cleaning stage is fitted on: recordings as they leave the live stage before it.
+"""Collect what a cleaning stage is fitted on: recordings as they leave the live stage before it.
 
-How a stage is fitted is not known here.
+This module knows nothing of how a stage is fitted.
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ class Samples:
 
     Attributes
     ----------
-    data : array of shape (n, c)
+    data : array of shape (n, c), float64
     bad : array of shape (n,), bool
-        Flagged, or not settled yet.
+        Samples that are flagged, or come before the stages have settled.
     rows : dict
-        Recording and absolute index of a hop's first sample, to its row and time; more than one
-        where the stream was lost and indices began anew.
-    markers : list of (int, Marker)
-        Recording and marker, index found.
+        Finds a hop: its (recording, absolute index of the first sample) maps to a list of its
+        (row of `data`, time in s). The list has several entries if the stream was lost and the
+        index started again.
+    markers : list
+        Tuples (recording, Marker); the index of each marker is set.
     """
 
     data: np.ndarray
@@ -57,7 +58,7 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a fit may look at: recordings, as they reach the stage that is to be fitted.
+    """Everything that a fit may use: the recordings, as they reach the stage to be fitted.
 
     Parameters
     ----------
@@ -65,11 +66,11 @@ class Seen:
         Contract, filters and the cleaning stages that are fitted already.
     sessions : sequence of LabelledRecording
     stage : str
-        By its name in `FLOW`.
+        Name of the stage in `rt_decoder.cleaning.stages.FLOW`.
     share : float
-        Only this first share of the samples is seen.
+        Use only this first share of the samples.
     mne_info : path or None
-        FIF file that holds the recording's projections and sensors.
+        FIF file that holds the projections and sensors of the recording.
     """
 
     model: Model
@@ -80,12 +81,12 @@ class Seen:
 
     @cached_property
     def samples(self) -> Samples:
-        """What leaves the last stage before; the recordings run when it is first asked for."""
+        """The output of the stage before; the first access runs the recordings."""
         return _collect(self.model, self.sessions, self.stage, self.share)
 
 
 def _stage_before(stage: str, there: Collection[str]) -> str:
-    """The last stage before `stage` in the flow, among those that are there."""
+    """Return the last stage before `stage` in the flow, among those in `there`."""
     return [name for name in takewhile(lambda name: name != stage, FLOW) if name in there][-1]
 
 
@@ -106,7 +107,7 @@ def _collect(
         for hop in hops_of_recording(decoder, session.recording, session.markers, before):
             if n + len(hop.data) > room:
                 break
-            if hop.index != expected:  # the beginning, or a loss: the filters were primed anew
+            if hop.index != expected:  # the start, or after a loss: the filters were primed again
                 settled = hop.index + n_settle
             expected = hop.index + len(hop.data)
             early = hop.index + np.arange(len(hop.data)) < settled
@@ -115,7 +116,7 @@ def _collect(
             bad.append(((hop.flags & BAD) != 0) | early)
             n += len(hop.data)
         late = 0.0
-        if (factor := decoder.pipeline.factor) > 1:  # as the pipeline places what is decoded
+        if (factor := decoder.pipeline.factor) > 1:  # place markers as the pipeline does
             late = decoder.pipeline.stages["decimate"].delay * model.info.sfreq
         markers += [
             (run, marker._replace(index=round(marker.index / factor + late)))
@@ -127,7 +128,7 @@ def _collect(
 
 
 def _row(seen: Seen, run: int, marker: Marker) -> int:
-    """Row of a marker's sample; -1 where it is not among them."""
+    """Find the row of a marker's sample; -1 if it was not collected."""
     first = marker.index - marker.index % seen.model.n_hop
     found = seen.samples.rows.get((run, first), [])
     if not found:
@@ -137,7 +138,7 @@ def _row(seen: Seen, run: int, marker: Marker) -> int:
 
 
 def onsets(seen: Seen) -> np.ndarray:
-    """Rows of the events that are no cues."""
+    """Return the rows of `seen.samples` at which events start, (n_events,) int64, without cues."""
     rows = [
         _row(seen, run, marker)
         for run, marker in seen.samples.markers
@@ -147,14 +148,14 @@ def onsets(seen: Seen) -> np.ndarray:
 
 
 def cues(seen: Seen) -> list[EyeSpan]:
-    """Stretches that begin with a cue and last until the next one, 20 s at most."""
+    """Return the cued stretches; each lasts until the next cue, at most 20 s."""
     spans = []
     longest = round(20.0 * seen.model.info.sfreq)
-    told = [(run, marker) for run, marker in seen.samples.markers if marker.label.startswith(CUE)]
-    for number, (run, marker) in enumerate(told):
+    cued = [(run, marker) for run, marker in seen.samples.markers if marker.label.startswith(CUE)]
+    for number, (run, marker) in enumerate(cued):
         row = _row(seen, run, marker)
         stop = min(row + longest, len(seen.samples.data))
-        for next_run, after in told[number + 1 : number + 2]:
+        for next_run, after in cued[number + 1 : number + 2]:
             if next_run == run:
                 stop = min(stop, row + after.index - marker.index)
         kind = marker.label.removeprefix(CUE)
@@ -164,13 +165,18 @@ def cues(seen: Seen) -> list[EyeSpan]:
 
 
 def unlocked_share(sessions: Sequence[LabelledRecording], fit: Fit) -> float:
-    """Share of the samples that come before those which the certificate is locked away for.
+    """Compute the share of samples before the final block that is locked away for the certificate.
 
     Parameters
     ----------
     sessions : sequence of LabelledRecording
     fit : rt_decoder.recipe.Fit
         `final_block`, `groups`, `n_blocks` and `purge`.
+
+    Returns
+    -------
+    float
+        From 0 to 1; less the purge before the first event of the block.
     """
     if fit.final_block == 0:
         return 1.0
@@ -188,7 +194,7 @@ def unlocked_share(sessions: Sequence[LabelledRecording], fit: Fit) -> float:
         else:
             groups += [f"{run}/{block}" for block in of_block]
         n += len(session.recording.stamps)
-    if len(at) < 2:  # events of a trigger channel, not known yet
+    if len(at) < 2:  # events are in a trigger channel, which is not read yet
         return 1.0 - fit.final_block
     _, final = final_block(np.array(groups), fit.final_block, np.array(at, float))
     first = min(at[i] for i in final) - fit.purge * sessions[0].recording.info.sfreq

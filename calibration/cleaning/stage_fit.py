@@ -1,4 +1,4 @@
-"""The two answers of every fit: a stage that was fitted, or the reason why it is left out."""
+"""The two results of a fit: a stage that was fitted, or the reason why it is left out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class StageFit:
     Attributes
     ----------
     arguments : dict
-        What the constructor of the live stage takes beside its info: arrays and plain values.
+        Arguments of the live stage's constructor, without `info`: arrays and plain values.
     report : dict
-        Plain JSON: what was found, and how well it does on the held-out part.
+        Plain JSON: what was found, and how well the stage does on the held-out part.
     """
 
     arguments: dict[str, Any]
@@ -31,12 +31,12 @@ class LeftOut:
     Attributes
     ----------
     reason : str
-        Why, for people.
+        Why, in words for people.
 
     Raises
     ------
     ValueError
-        If there is no reason.
+        If the reason is empty.
     """
 
     reason: str

@@ -1,7 +1,7 @@
-"""The table of fits: how each cleaning stage is fitted, in this order, and what is said of it.
+"""The table of fits: how each cleaning stage is fitted, in this order, and summarised in reports.
 
-A stage is fitted on what comes out of the live stage before it, of those that are there by then. The
-mains come first, so that all others see a path that settles as long as it will live.
+Each stage is fitted on the output of the live stage before it, among those fitted so far. The mains
+stage comes first, so that the path of all other fits settles as long as the live one.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class FitRow:
     Attributes
     ----------
     fit : callable
-        Takes `Seen`, gives `StageFit` or `LeftOut`.
+        Takes `Seen`, returns `StageFit` or `LeftOut`.
     summary : callable
-        Takes the report of a fit, gives what was found, is taken out and is kept.
+        Takes the report of a fit, returns its `Summary`.
     line : callable or None
-        Takes the report of a fit, gives a line for the terminal; None makes it of the summary.
+        Takes the report of a fit, returns one line for the terminal; None uses the summary.
     asked : callable
-        Takes `Seen`, tells whether the recipe wants the stage; by its name, unless the recipe has a
-        key of its own for it.
+        Takes `Seen`, returns whether the recipe asks for the stage. By default the recipe lists it
+        by name; mains and projector have keys instead.
     on_samples : bool
-        Whether it is fitted on samples: then there must be enough good ones.
+        Whether the fit needs samples; if so, too few good ones leave the stage out.
     """
 
     fit: Callable[[Seen], StageFit | LeftOut]
@@ -56,7 +56,7 @@ class FitRow:
     on_samples: bool = True
 
     def in_one_line(self, report: dict[str, Any]) -> str:
-        """What the report of a fit says, for a terminal."""
+        """Format the report of a fit as one line for the terminal."""
         return self.line(report) if self.line else one_line(self.summary(report))
 
 

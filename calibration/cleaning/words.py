@@ -1,4 +1,4 @@
-"""How reports put what was found of a cleaning stage into words; each stage's module uses it."""
+"""Put the results of a fit into words; every stage's module uses this."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Summary", "decibels", "one_line", "plain_values"]
 
 
 class Summary(NamedTuple):
-    """A stage that was fitted, in a few words; empty where there is nothing to say."""
+    """The result of a fit in a few words; a field with nothing to report is empty."""
 
     found: str
     taken_out: str
@@ -16,7 +16,7 @@ class Summary(NamedTuple):
 
 
 def one_line(summary: Summary) -> str:
-    """The summary for a terminal.
+    """Format a summary as one line for the terminal.
 
     >>> one_line(Summary("50 Hz", "31.2 dB", ""))
     '50 Hz; taken out: 31.2 dB'
@@ -26,7 +26,7 @@ def one_line(summary: Summary) -> str:
 
 
 def plain_values(report: dict[str, Any]) -> str:
-    """Texts and numbers of a report, what is nested left out.
+    """List the texts and numbers of a report, without nested values.
 
     >>> plain_values({"beats": 64, "rate": 62.5, "held_out": {}})
     'beats 64, rate 62.5'
@@ -36,5 +36,5 @@ def plain_values(report: dict[str, Any]) -> str:
 
 
 def decibels(value: float | None) -> str:
-    """Attenuation; None where too few events were held out to tell."""
-    return "too few to tell" if value is None else f"{value:.1f} dB"
+    """Format an attenuation in dB; None if it could not be measured."""
+    return "not measured" if value is None else f"{value:.1f} dB"

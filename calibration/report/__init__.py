@@ -1,1 +1,1 @@
-"""What a fit found, as text and as an HTML file."""
+"""Report the results of a fit, as text and as an HTML file."""

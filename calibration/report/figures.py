@@ -1,6 +1,6 @@
-"""Figures of a report: what cleaning did to a stretch of recording, artifact by artifact.
+"""Draw what cleaning did to a stretch of recording, one figure per kind of artifact.
 
-What is said around them, and where it is written, is not known here.
+This module knows nothing of the page around the figures.
 """
 
 from __future__ import annotations
@@ -20,27 +20,31 @@ from rt_decoder.signal import DATA_TYPES, Reason, SignalInfo
 
 __all__ = ["Figure", "figures"]
 
-LEAST_EVENTS = 5  # to average over
+LEAST_EVENTS = 5  # in an average
 _BEFORE, _AFTER = "#b3402a", "#1f5fa8"
 _COMMON = {"V": ("uV", 1e6), "T": ("fT", 1e15), "T/m": ("fT/cm", 1e13)}
 
 
 class Figure(NamedTuple):
-    """A picture of one artifact."""
+    """A picture of what one stage does, or all of them."""
 
-    stage: str  # which it belongs to; empty for all of them
+    stage: str  # name of the stage; empty for all
     title: str
     png: str  # base64
 
 
 def figures(stretch: Stretch, cleaning: dict[str, Any]) -> list[Figure]:
-    """One figure or more for each artifact that was found, and some of all of them.
+    """Draw the figures of a report: of all stages together, and of each with something to show.
 
     Parameters
     ----------
     stretch : Stretch
     cleaning : dict
-        Report of `artifacts.fit_cleaning`.
+        Report of `calibration.cleaning.chain.fit_cleaning`.
+
+    Returns
+    -------
+    list of Figure
     """
     made = [_made("", "Spectrum, median over channels", _spectrum, stretch)]
     rest = stretch.bad
@@ -65,7 +69,8 @@ def figures(stretch: Stretch, cleaning: dict[str, Any]) -> list[Figure]:
         title = "Share of each channel's variance that its neighbours predict"
         made.append(_made("repair", title, _explained, channels))
     if np.any(stretch.flags):
-        made.append(_made("muscle", "What was flagged or corrected", _timeline, stretch))
+        title = "Share of samples flagged or corrected, by reason"
+        made.append(_made("muscle", title, _timeline, stretch))
     return made
 
 
@@ -80,7 +85,7 @@ def _made(stage: str, title: str, draw: Callable[..., None], *arguments: Any) ->
 
 
 def _picks(info: SignalInfo) -> tuple[np.ndarray, str, float]:
-    """Data channels of the most common type, their unit and the factor to it."""
+    """Find data channels of the most common type, the unit to show and the factor to it."""
     common = Counter(kind for kind in info.ch_types if kind in DATA_TYPES).most_common(1)[0][0]
     picks = np.flatnonzero([kind == common for kind in info.ch_types])
     unit, gain = _COMMON.get(info.units[picks[0]], (info.units[picks[0]], 1.0))
@@ -109,7 +114,7 @@ def _both(stretch: Stretch) -> tuple[tuple[np.ndarray, str, str], ...]:
 def _locked(
     canvas: Any, stretch: Stretch, rows: np.ndarray, span: tuple[float, float]
 ) -> None:  # fmt: skip
-    """Means before and after on one scale, and how large each is over the head."""
+    """Draw means before and after on one scale, and the peak of each channel on the head."""
     picks, unit, gain = _picks(stretch.info)
     first, stop = (round(t * stretch.info.sfreq) for t in span)
     rows = rows[(rows + first >= 0) & (rows + stop <= len(stretch.before))]
@@ -132,7 +137,7 @@ def _locked(
 
 
 def _head(axes: Any, positions: np.ndarray, largest: Sequence[np.ndarray], unit: str) -> None:
-    """Largest deflection at each sensor, seen from above, nose up: the area of a disc."""
+    """Draw the peak at each sensor as the area of a disc, seen from above, nose up."""
     unit_vectors = positions / np.linalg.norm(positions, axis=1, keepdims=True)
     away = np.arccos(np.clip(unit_vectors[:, 2], -1.0, 1.0))
     flat = (
@@ -142,7 +147,7 @@ def _head(axes: Any, positions: np.ndarray, largest: Sequence[np.ndarray], unit:
     most = max(float(largest[0].max()), 1e-30)
     for size, color, name in zip(largest, (_BEFORE, _AFTER), ("before", "after"), strict=True):
         axes.scatter(x, y, s=4 + 220 * size / most, color=color, alpha=0.5, lw=0, label=name)
-    axes.set(title=f"largest, up to {most:.3g} {unit}", aspect="equal", xticks=[], yticks=[])
+    axes.set(title=f"peaks, up to {most:.3g} {unit}", aspect="equal", xticks=[], yticks=[])
     axes.margins(0.2)
     axes.axis("off")
 
@@ -153,7 +158,7 @@ def _bars(
     at = np.arange(len(names))
     for k, (size, color) in enumerate(zip(largest, (_BEFORE, _AFTER), strict=True)):
         axes.bar(at + 0.4 * k - 0.2, size, 0.4, color=color)
-    axes.set(title="largest", ylabel=unit)
+    axes.set(title="peaks", ylabel=unit)
     _name_channels(axes, names)
 
 
@@ -163,7 +168,7 @@ def _name_channels(axes: Any, names: Sequence[str]) -> None:
 
 
 def _correlations(canvas: Any, stretch: Stretch, names: Sequence[str]) -> None:
-    """Of what goes in and of what comes out, at lags up to half a second."""
+    """Draw the correlation with each reference before and after, at lags up to half a second."""
     picks, _, _ = _picks(stretch.info)
     reach = round(0.5 * stretch.info.sfreq)
     lags = np.arange(-reach, reach + 1, max(1, reach // 50))
@@ -178,7 +183,7 @@ def _correlations(canvas: Any, stretch: Stretch, names: Sequence[str]) -> None:
                 r = (r - r.mean()) / max(float(r.std()), 1e-30)
                 largest.append(np.abs(r @ x / len(r)).max())
             axes.plot(1e3 * lags / stretch.info.sfreq, largest, color=color, label=label, lw=1)
-        axes.set(title=name, xlabel="ms that the data are later", ylim=(0, None))
+        axes.set(title=name, xlabel="lag of the data (ms)", ylim=(0, None))
         axes.legend(frameon=False)
 
 
@@ -190,7 +195,7 @@ def _explained(canvas: Any, channels: dict[str, dict[str, Any]]) -> None:
 
 
 def _timeline(canvas: Any, stretch: Stretch) -> None:
-    """Share of each second's samples for every reason."""
+    """Draw the share of samples in each second that bear each reason."""
     n = round(stretch.info.sfreq)
     flags = stretch.flags[: len(stretch.flags) // n * n].reshape(-1, n)
     reasons = [reason for reason in Reason if np.any(flags & reason)]

@@ -1,4 +1,4 @@
-"""The report of a calibration as one HTML file: no script, no network, nobody's name or folder."""
+"""Write the report of a calibration as one HTML file: no script, no network, no file names."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 def write_report(
     path: Path, model: Model, sessions: Sequence[LabelledRecording], *, share: float = 1.0
 ) -> None:
-    """Write the report whole or not at all, readable by its owner only.
+    """Write the report, whole or not at all, readable by its owner only.
 
     Parameters
     ----------
     path : path
     model : Model
-        With what `artifacts.fit_cleaning` found in ``certificate["cleaning"]``.
+        With the report of `calibration.cleaning.chain.fit_cleaning` in ``certificate["cleaning"]``.
     sessions : sequence of LabelledRecording
-        What the model was fitted on, or recorded with it.
+        The recordings that the model was fitted on, or others of the same session.
     share : float
         Share of the samples that the cleaning was fitted on.
     """
@@ -54,15 +54,15 @@ def write_report(
 
 
 def report_page(model: Model, stretch: Stretch) -> str:
-    """The whole page."""
+    """Return the page as HTML."""
     certificate = model.certificate
     cleaning = certificate.get("cleaning", {})
     made = figures(stretch, cleaning)
     body = [f"<h1>Calibration</h1>{_head(model)}"]
     if model.has_map:
-        body.append(f"<h2>How well it names words</h2>{_certificate(model)}")
-    body.append("<h2>What is taken out</h2>")
-    body.append(_cleaning(cleaning) if cleaning else "<p>Nothing: no cleaning was asked for.</p>")
+        body.append(f"<h2>How well it decodes words</h2>{_certificate(model)}")
+    body.append("<h2>How well it cleans</h2>")
+    body.append(_cleaning(cleaning) if cleaning else "<p>No cleaning was asked for.</p>")
     body.append(_stretch(stretch) + _drawn(made, ""))
     for stage, found in cleaning.items():
         body.append(f"<h2>{escape(FLOW[stage].title)}</h2>")
@@ -78,7 +78,7 @@ def report_page(model: Model, stretch: Stretch) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]], n_text: int = 1) -> str:
-    """Rows of cells; the first `n_text` columns are text, the others figures."""
+    """Make a table; the first `n_text` columns hold text, the others numbers."""
 
     def row(cells: Sequence[Any], tag: str) -> str:
         of_class = ["" if k < n_text else ' class="n"' for k in range(len(cells))]
@@ -117,10 +117,11 @@ def _certificate(model: Model) -> str:
     if not split:
         return "<p>No certificate.</p>"
     parts = [
-        f"<p>{split['n_train']} events train ({split['n_groups']} groups, "
+        f"<p>{split['n_train']} events train the map ({split['n_groups']} groups, "
         f"{escape(split['held_out'])}, purged by {split['purge_s']:g} s), {split['n_final']} were "
-        f"locked away, {split['n_dropped']} dropped; {split['n_muscle']} of those that train hold muscle "
-        f"and are not scored. {len(model.items)} items to choose among.</p>"
+        f"locked away, {split['n_dropped']} dropped. {split['n_muscle']} of those that train "
+        f"contain muscle activity and are not scored. The vocabulary has {len(model.items)} "
+        f"items.</p>"
     ]
     for name, title in (
         ("final", "Locked final block, decoded once by the finished model"),
@@ -157,7 +158,7 @@ def _scores(scores: dict[str, Any]) -> str:
 
 
 def _cleaning(cleaning: dict[str, Any]) -> str:
-    """One row a stage: what was found, what it takes out and what it leaves."""
+    """Make a table with one row per stage: what was found, taken out and kept."""
     rows = []
     for stage, found in cleaning.items():
         title = FLOW[stage].title
@@ -165,13 +166,12 @@ def _cleaning(cleaning: dict[str, Any]) -> str:
             rows.append((title, f"left out: {found['left_out']}", "", ""))
         else:
             rows.append((title, *FITS[stage].summary(found)))
-    head = ("", "found", "taken out, held-out part", "preserved, held-out part")
+    head = ("", "found", "taken out (held-out part)", "kept (held-out part)")
     return _table(head, rows, 4)
 
 
 def _stretch(stretch: Stretch) -> str:
-    how = "that it was fitted on, too" if stretch.seen else "that it was not fitted on"
-    bad = f"{stretch.bad.mean():.1%} bad"
+    seen = "was fitted on" if stretch.seen else "was not fitted on"
     shares = [
         f"{(stretch.flags & reason != 0).mean():.1%} {str(reason.name).lower()}"
         for reason in Reason
@@ -179,8 +179,9 @@ def _stretch(stretch: Stretch) -> str:
     ]
     seconds = len(stretch.flags) / stretch.info.sfreq
     return (
-        f"<p>The pictures show {seconds:.0f} s {how}, before and after cleaning, filters and "
-        f"reference in both. Of the samples {bad}; corrected: {', '.join(shares)}.</p>"
+        f"<p>The pictures show {seconds:.0f} s of recording that the cleaning {seen}: before and "
+        f"after cleaning, both filtered and re-referenced. {stretch.bad.mean():.1%} of the samples "
+        f"are bad; corrected: {', '.join(shares)}.</p>"
     )
 
 
@@ -194,7 +195,7 @@ def _drawn(made: Sequence[Figure], stage: str) -> str:
 
 
 def _details(found: dict[str, Any]) -> str:
-    """All figures of a stage, nested ones by their path."""
+    """List all values of a stage's report, nested ones by their path."""
     rows: list[tuple[str, str]] = []
 
     def walk(value: Any, name: str) -> None:
@@ -210,4 +211,4 @@ def _details(found: dict[str, Any]) -> str:
             rows.append((name, _number(value)))
 
     walk(found, "")
-    return f"<details><summary>All figures</summary>{_table((), rows, 2)}</details>"
+    return f"<details><summary>All values</summary>{_table((), rows, 2)}</details>"

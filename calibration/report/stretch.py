@@ -1,4 +1,4 @@
-"""What a report looks at: some of a recording with cleaning and without."""
+"""Select the stretch of a recording that a report shows, with and without cleaning."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Stretch", "look"]
 
-SECONDS = 300.0  # at most
-LEAST_S = 30.0  # of what the cleaning has not seen, else what it has seen is shown
+SECONDS = 300.0  # longest stretch
+LEAST_S = 30.0  # of recording that the cleaning was not fitted on; with less, show what it was
 MAX_BYTES = 1 << 28  # of samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
-    """Some of a recording behind filters and reference, and the same cleaned.
+    """A stretch of a recording, filtered and re-referenced, before and after cleaning.
 
     Attributes
     ----------
     info : SignalInfo
-    before, after : arrays of shape (n, c)
+    before, after : array of shape (n, c), float64
     flags : array of shape (n,), uint32
         Of the cleaned samples.
-    events : array of int
-        Rows at which something was shown or said.
+    events : array of shape (n_events,), int64
+        Rows at which events start, without cues.
     seen : bool
-        Whether the cleaning was fitted on it.
+        Whether the cleaning was fitted on this stretch.
     """
 
     info: SignalInfo
@@ -51,14 +51,25 @@ class Stretch:
 
     @property
     def bad(self) -> np.ndarray:
-        """Samples not to be trusted, (n,) bool."""
+        """Samples flagged for another reason than a correction, (n,) bool."""
         return (self.flags & BAD) != 0
 
 
 def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0) -> Stretch:
-    """Run what comes after `share` of the samples (else the last third) with and without cleaning.
+    """Run the end of the last recording through the live path, with and without cleaning.
 
-    At most 5 minutes of the last recording.
+    Parameters
+    ----------
+    model : Model
+    sessions : sequence of LabelledRecording
+        All recordings; the stretch comes from the last one.
+    share : float
+        Share of all samples that the cleaning was fitted on. The stretch is what comes after it, or
+        the last third of the recording if less than 30 s come after it; at most 5 minutes.
+
+    Returns
+    -------
+    Stretch
     """
     last = sessions[-1]
     n = len(last.recording.stamps)
@@ -88,7 +99,7 @@ def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0
         for _ in decode_recording(model, recording, (), chunk=1024, decoder=decoder):
             pass
         runs.append([np.concatenate([hop[k] for hop in hops]) for k in (0, 1, 3)])
-    settled = round(decoder.pipeline.settling * model.info.sfreq)  # of all stages, the last run's
+    settled = round(decoder.pipeline.settling * model.info.sfreq)  # of the run with all stages
     runs = [[array[settled:] for array in run] for run in runs]
     (before, times, _), (after, _, flags) = runs
     shown = [m.time for m in last.markers if not m.label.startswith(CUE)]

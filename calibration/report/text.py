@@ -1,4 +1,4 @@
-"""What a model can do, in lines of text: every score beside chance, prior and split."""
+"""Report scores and cleaning as lines of text; every score beside chance, prior and split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _figure(value: float | None) -> str:
 
 
 def score_lines(scores: dict[str, Any], where: str) -> list[str]:
-    """Scores as a table: micro, macro, chance, prior alone."""
+    """Format scores as a table with columns micro, macro, chance, prior alone."""
     lines = [
         f"{where}: {scores['n']} events, {scores['n_items']} items",
         f"  {'':<14}{'micro':>8}{'macro':>8}{'chance':>8}{'prior':>8}",
@@ -43,19 +43,20 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
 
 
 def certificate_lines(model: Model) -> list[str]:
-    """Certificate of a model as text."""
+    """Format the certificate of a model."""
     certificate = model.certificate
     if not certificate:
         return ["no certificate"]
     split = certificate["split"]
     lines = [
-        f"split: {split['n_train']} events train ({split['n_groups']} groups, {split['held_out']}, "
-        f"purged by {split['purge_s']:g} s), {split['n_final']} locked, "
+        f"split: {split['n_train']} events train the map ({split['n_groups']} groups, "
+        f"{split['held_out']}, purged by {split['purge_s']:g} s), {split['n_final']} locked away, "
         f"{split['n_dropped']} dropped"
     ]
     if split["n_muscle"]:
         lines.append(
-            f"  {split['n_muscle']} of them hold muscle: they train the map, and are not scored"
+            f"  {split['n_muscle']} of them contain muscle activity: they train the map, but are "
+            "not scored"
         )
     n_scored = split["n_train"] - split["n_muscle"]
     inner = certificate["out_of_fold"] | {"n": n_scored, "n_items": len(model.items)}
@@ -68,7 +69,7 @@ def certificate_lines(model: Model) -> list[str]:
 
 
 def cleaning_lines(found: dict[str, dict[str, Any]]) -> list[str]:
-    """What was fitted to clean, stage by stage, with the figures of the held-out part."""
+    """Format the report of the cleaning, one line per stage."""
     lines = ["cleaning, held-out figures:"] if found else []
     for stage, report in found.items():
         if "left_out" in report:
