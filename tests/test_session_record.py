@@ -286,7 +286,7 @@ def test_a_record_of_version_1_decodes_as_its_session_did(
         decoder = Decoder(model(), read.info, options)
         again = decode_recording(model(), read, read.markers, decoder=decoder, chunk=33)
         assert timeless(list(again)) == old.readouts
-    footer = decode_file(model(), before, before.markers, tmp_path / "old.jsonl")
+    footer = decode_file(model(), before, before.markers, tmp_path / "old.jsonl", PipelineOptions())
     assert footer["n_readouts"] == len(old.readouts)
     words = [line["word"] for line in lines(tmp_path / "old.jsonl") if line["type"] == "readout"]
     assert len(words) == len(old.readouts)
