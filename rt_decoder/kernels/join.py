@@ -165,7 +165,7 @@ def take_all(
 
 @njit(**KERNEL)
 def _before(ring_times: np.ndarray, column: int, first: int, count: int, time: float) -> int:
-    """Find the newest of samples `first` to `count` not after `time`; `first - 1` if there is none."""
+    """Find the newest of samples `first` to `count` not after `time`; `first - 1` if none is."""
     size = len(ring_times)
     low, high = first - 1, count
     while high - low > 1:
@@ -239,8 +239,8 @@ def join(
 ) -> int:
     """Look up the auxiliary stream at the times of main samples.
 
-    Channels in `hold` keep their last sample for up to `limit` s. The others are interpolated between
-    two samples at most `limit` s apart. Where neither is possible the value is NaN.
+    Channels in `hold` keep their last sample for up to `limit` s. The others are interpolated
+    between two samples at most `limit` s apart. Where neither is possible the value is NaN.
 
     Parameters
     ----------
@@ -253,8 +253,8 @@ def join(
     delay : float
         Look up main times less this many s.
     latest : float
-        Samples with a later time in s are dropped and counted as late: their clock was just set, and
-        waiting for that time would stop the stream.
+        Samples with a later time in s are dropped and counted as late: their clock was just set,
+        and waiting for that time would stop the stream.
     data, times, stamps, flags : arrays of shape (m, c), (m,), (m,), (m,)
         Samples that wait, from ``state[NEXT]`` on.
     span : int

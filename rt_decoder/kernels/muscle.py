@@ -270,7 +270,7 @@ def _judge_muscle(
 def _judge_movement(
     n_far: float, row: np.ndarray, acc: np.ndarray, settings: np.ndarray, status: np.ndarray
 ) -> None:
-    """Raise the flag while most channels are far off or the sensor is shaken, and for a while after."""
+    """Raise the flag while most channels are far off or the sensor shakes, and hold it after."""
     moved = n_far >= settings[MOVE_NEED]
     if len(acc):
         square = 0.0

@@ -176,8 +176,8 @@ def qrs_detect(
     """Detect R peaks.
 
     The source is ``x[:, picks] @ weights``. A sample is ignored if it is blinded, or if more than a
-    quarter of the weights are on blinded channels. A peak less than the refractory time after the last
-    one replaces it.
+    quarter of the weights are on blinded channels. A peak less than the refractory time after the
+    last one replaces it.
 
     Parameters
     ----------
@@ -235,10 +235,9 @@ def qrs_detect(
 
 @njit(**KERNEL, inline="always")
 def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -> float:
-    """Smooth `history[0]` by a mean over `n_mean` samples; return minus its second difference.
+    """Smooth `history[0]` over `n_mean` samples; return minus its second difference over `lag`.
 
-    The second difference is over `lag` samples. Row `row` of the history keeps the means, the next row
-    the sums.
+    Row `row` of the history keeps the means, the next row the sums.
     """
     at = count & (_RING - 1)
     if count & (_ANEW - 1):

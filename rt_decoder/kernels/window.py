@@ -1,4 +1,4 @@
-"""Kernels that turn a window of samples into features, and flags of channels into flags of samples."""
+"""Kernels that turn a window of samples into features, and channel flags into sample flags."""
 
 from __future__ import annotations
 
