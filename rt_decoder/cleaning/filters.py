@@ -85,12 +85,10 @@ class Rereference:
         MNE does); names take the mean of those channels, for all of their type. Other channels
         are passed on.
 
-    Notes
-    -----
-    A channel with a reason in `channel_flags` that was not repaired is left out of the mean of
-    that sample; where all are, all are used. Leaving channel k out of n moves the mean by
-    ``(mean - x[k]) / (n - 1)``: of a sound channel that is far below its own amplitude, of a bad one
-    it is what would have spread to every channel.
+    Notes ----- A channel with a reason in `channel_flags` that was not repaired is left out of the
+    mean of that sample; where all are, all are used. Leaving channel k out of n moves the mean by
+    ``(mean - x[k]) / (n - 1)``: of a sound channel that is far below its own amplitude, of a bad
+    one it is what would have spread to every channel.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Heartbeat template: what follows every beat and no ECG lead explains, such as the pulse.
 
-Fitted by `calibration.cleaning.heartbeat`; comes after the regression on the ECG. Leave it out where the
-brain's answer to heartbeats is studied.
+Fitted by `calibration.cleaning.heartbeat`; comes after the regression on the ECG. Leave it out
+where the brain's answer to heartbeats is studied.
 """
 
 from __future__ import annotations

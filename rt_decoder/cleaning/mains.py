@@ -34,17 +34,17 @@ class MainsCanceller:
               e = \tilde x - \sum_h \mathrm{Re}(w_h z^h)
 
     with a common oscillator z, a complex weight w for each channel and harmonic, the signal
-    :math:`\tilde x` behind a high-pass of 20 Hz whose effect g makes up for, and :math:`\mu = 2` over
-    `time_constant` in samples, more in the beginning.
+    :math:`\tilde x` behind a high-pass of 20 Hz whose effect g makes up for, and :math:`\mu = 2`
+    over `time_constant` in samples, more in the beginning.
 
-    The oscillator turns faster or slower as the weights do: their turn, of all channels together and
-    each by its line over its noise, is looked at every 40 ms on the grid of the absolute index. The
-    frequency stays within 0.5 Hz of the nominal one, and returns there where there is no line.
+    The oscillator turns faster or slower as the weights do: their turn, of all channels together
+    and each by its line over its noise, is looked at every 40 ms on the grid of the absolute index.
+    The frequency stays within 0.5 Hz of the nominal one, and returns there where there is no line.
 
-    Only a band of :math:`1 / (\pi\, \mathrm{time\_constant})` Hz is lost: at 1 s a fifth of a notch of
-    Q = 30. What passes at once, a pop or a blink, leaves no ringing, as errors count to six times
-    their usual size. Weights stay as they are in samples that are flagged, and in channels that are; what
-    they say of the line is still subtracted there. Channels of type stim pass.
+    Only a band of :math:`1 / (\pi\, \mathrm{time\_constant})` Hz is lost: at 1 s a fifth of a notch
+    of Q = 30. What passes at once, a pop or a blink, leaves no ringing, as errors count to six
+    times their usual size. Weights stay as they are in samples that are flagged, and in channels
+    that are; what they say of the line is still subtracted there. Channels of type stim pass.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Muscle, chewing and movement: seen, said, and left in.
 
 Their power lies in the band and at the places of the brain's own, so that what takes them out takes
-the brain along. Fitted by `calibration.cleaning.muscle`. Comes before the filters, which remove what it looks at.
+the brain along. Fitted by `calibration.cleaning.muscle`. Comes before the filters, which remove
+what it looks at.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """One matrix over the data channels: signal-space projection, signal-space separation.
 
-Fitted by `calibration.cleaning.projector`. Comes after the repair of bad channels and the reference.
+Fitted by `calibration.cleaning.projector`. Comes after the repair of bad channels and the
+reference.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Projector:
     Raises
     ------
     ValueError
-        If the shape does not fit, a value is not finite, or a reference comes before a data channel.
+        If the shape does not fit, a value is not finite, or a reference comes before a data
+        channel.
     """
 
     delay = 0.0

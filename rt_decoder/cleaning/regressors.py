@@ -1,6 +1,7 @@
 """Heart, breath and other recorded references: what they explain is subtracted, sample by sample.
 
-Fitted by `calibration.cleaning.regressors`. The references have passed the same filters as the data.
+Fitted by `calibration.cleaning.regressors`. The references have passed the same filters as the
+data.
 """
 
 from __future__ import annotations

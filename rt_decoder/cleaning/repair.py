@@ -1,7 +1,7 @@
 """Second spatial guard: a bad channel is found live and replaced before it can spread.
 
-Fitted by `calibration.cleaning.repair`. Comes after the causal filters and before every stage that mixes
-channels: a projector after a pop spreads it.
+Fitted by `calibration.cleaning.repair`. Comes after the causal filters and before every stage that
+mixes channels: a projector after a pop spreads it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class ChannelRepair:
       decides, not the amplitude, and the tolerance grows with the prediction, so a blink that
       neighbours share is none. The channel furthest beyond its limit is suspected first and the
       residuals of the others corrected before they are judged: a pop does not spoil its neighbours.
-    - **noise**: the running mean square of the residual's share of its limit (1 s) far above calibration. Line noise
+    - **noise**: the running mean square of the residual's share of its limit (1 s) far above
+    calibration. Line noise
       that the filters left in one channel is such a residual, too.
     - a **dead** channel: running power (0.3 s) far below both its prediction's and its own usual.
     - a reason of the guard in `channel_flags`, or a value far beyond any in calibration; distrust

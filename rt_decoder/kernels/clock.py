@@ -429,7 +429,7 @@ def advance(
     index: np.ndarray,
     flags: np.ndarray,
 ) -> int:
-    """Compute time, index and flags of samples, up to and including one at which something is decided.
+    """Compute time, index and flags of samples, up to and including the one that decides.
 
     Parameters
     ----------
