@@ -166,14 +166,22 @@ class MuscleGate:
     def trace(
         self, data: np.ndarray, stride: int = 1, *, cap: float = _CAP
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What a new gate sees of `data` (n, c), at every `stride`-th sample of its grid.
+        """Run a new gate over a recording, and return what it computes.
 
-        No square counts more than `cap`; calibration, which does not know `scale` yet, has none.
+        Parameters
+        ----------
+        data : array of shape (n, c)
+            Recording.
+        stride : int
+            Points of the gate's grid from one that is returned to the next.
+        cap : float
+            Largest square that counts, in units of the usual power. Calibration, which does not
+            know `scale` yet, sets no cap.
 
         Returns
         -------
         scores : array of shape (m,)
-            What `on` and `off` are compared with.
+            Scores that `on` and `off` are compared with.
         power, away : array of shape (m, c)
             Running power in units of the usual; distance from the slow mean in units of `scale`.
         """

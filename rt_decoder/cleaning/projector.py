@@ -15,7 +15,7 @@ from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
 
 __all__ = ["Projector", "compose"]
 
-_RANK = 1e-10  # singular values below this share of the largest are rounding
+_RANK = 1e-10  # singular values below this share of the largest are rounding errors
 
 
 class Projector:
@@ -30,7 +30,7 @@ class Projector:
     info : SignalInfo
         Of the signal; unchanged by the stage. Data channels come first.
     matrix : array of shape (n_data, n_data)
-        See `compose` for several.
+        `compose` turns several into one.
 
     Attributes
     ----------
@@ -72,12 +72,29 @@ class Projector:
         return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
 
     def reset(self) -> None:
-        """Do nothing: a matrix has no memory."""
+        """Do nothing: the stage has no state."""
 
 
 def compose(*matrices: np.ndarray) -> np.ndarray:
-    """One matrix that does what these do one after the other, the first first.
+    """Multiply matrices into one that applies them in turn, the first first.
 
+    Parameters
+    ----------
+    *matrices : array of shape (n, n)
+        At least one.
+
+    Returns
+    -------
+    array of shape (n, n), float64
+        Their product.
+
+    Raises
+    ------
+    ValueError
+        If there is no matrix.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> average = np.eye(2) - 0.5
     >>> compose(average, np.diag([2.0, 1.0]))
@@ -110,10 +127,10 @@ def _factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _balance(matrix: np.ndarray) -> np.ndarray:
-    """Size of each channel (n,) such that the matrix is about as large above as below its diagonal."""
+    """Size of each channel (n,) that makes the matrix as large above as below its diagonal."""
     size = np.ones(len(matrix))
     off = np.abs(matrix - np.diag(np.diag(matrix)))
-    with np.errstate(all="ignore"):  # numbers that no projection has
+    with np.errstate(all="ignore"):  # overflows for numbers that no projection contains
         for _ in range(20):
             rows = (off / size[:, None] * size).sum(axis=1)
             columns = (off / size[:, None] * size).sum(axis=0)

@@ -207,7 +207,7 @@ class Regressors:
 
     @property
     def usable(self) -> np.ndarray:
-        """Whether each reference is good, and has been for `holdoff` s and its longest lag, (r,)."""
+        """Which references have been good for `holdoff` s and their longest lag, (r,) bool."""
         return self._live[0][:, kernel.HOLD] == 0.0
 
     @property
