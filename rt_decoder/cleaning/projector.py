@@ -1,7 +1,6 @@
-"""One matrix over the data channels: signal-space projection, signal-space separation.
+"""Projector: one matrix over the data channels, for signal-space projection and separation.
 
-Fitted by `calibration.cleaning.projector`. Comes after the repair of bad channels and the
-reference.
+Fitted by `calibration.cleaning.projector`. Comes after channel repair and rereference.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ _RANK = 1e-10  # singular values below this share of the largest are rounding er
 
 
 class Projector:
-    r"""Multiplies the data channels of each sample by one matrix; references are passed on.
+    r"""Multiplies the data channels of each sample by one matrix; references are copied.
 
-    The matrix M is applied by its lowest rank: :math:`y = x + L R x` with :math:`M - 1 = L R`,
-    which is little for a signal-space projection (`kept`), or :math:`y = L R x` with
-    :math:`M = L R`, which is less for a signal-space separation.
+    The matrix M is applied in the form of lower rank. For a signal-space projection that is
+    :math:`y = x + L R x` with :math:`M - 1 = L R` (`kept`); for a signal-space separation it is
+    :math:`y = L R x` with :math:`M = L R`.
 
     Parameters
     ----------
