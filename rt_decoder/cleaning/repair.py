@@ -30,26 +30,27 @@ class ChannelRepair:
     .. math:: y_k = x_k - q_k (x_k - p_k), \qquad p_k = \sum_j w_{kj} y_j
 
     over a few neighbours j of the same type. The suspicion :math:`q_k` in [0, 1] rises at once and
-    falls within a bounded slope. It comes from
+    falls at a bounded rate. It comes from
 
     - a **pop**: the residual :math:`|x_k - p_k|` exceeds ``limit + |p_k| / 2``. The residual
       decides, not the amplitude, and the tolerance grows with the prediction, so a blink that
-      neighbours share is not a pop. The channel furthest beyond its limit is suspected first and the
-      residuals of the others corrected before they are judged: a pop does not spoil its neighbours.
+      neighbours share is not a pop. The channel furthest beyond its limit is suspected first, and
+      the residuals of the others are corrected before they are judged: a pop does not spoil its
+      neighbours.
     - **noise**: the running mean square (1 s) of the residual over its limit is far above
       calibration. Mains that the filters left in one channel count too.
     - a **dead** channel: running power (0.3 s) far below both its prediction's and its own usual.
     - a reason of the guard in `channel_flags`, or a value far beyond any in calibration; distrust
       then lasts until the residual is small.
 
-    Bad neighbours are not used: with several suspects each is first estimated by regressions on
-    single neighbours, averaged by trust (bounded however many are bad), then three times by the
-    regression on all neighbours with these estimates in place of bad ones. The cost is bounded by
-    the number of suspects times the number of neighbours.
+    Bad neighbours are not used. With several suspects, each is first estimated by regressions on
+    single neighbours, averaged by trust, which stays bounded however many are bad. Then it is
+    predicted three times by the regression on all neighbours, with these estimates in place of bad
+    ones. The cost is bounded by the number of suspects times the number of neighbours.
 
-    A replaced sample is flagged REPAIRED (q > 0.05) and BAD_CHANNEL (q > 0.5) in `channel_flags`;
-    more than a quarter of the channels bad at once flags the whole sample BAD_CHANNEL. With nothing
-    suspect the signal passes untouched, to the bit. Whole samples that are flagged teach nothing.
+    A replaced sample is flagged REPAIRED (q > 0.05) and BAD_CHANNEL (q > 0.5) in `channel_flags`. If
+    more than a quarter of the channels are bad at once, the whole sample is flagged BAD_CHANNEL.
+    Without suspects the signal passes bit-identical. Flagged samples teach nothing.
 
     Parameters
     ----------
@@ -58,11 +59,18 @@ class ChannelRepair:
     neighbors : array of shape (c, k), int64
         Columns that predict each channel; -1 for none. A channel without any is copied.
     weights : array of shape (3, c, k)
-        Regression on all neighbours together; on each alone; its share in the mean of those, >= 0.
+        Regression on all neighbours together; on each neighbour alone; share of each neighbour in
+        the mean of these, >= 0.
     limits : array of shape (5, c)
-        Residual where distrust begins (SI); mean square of the residual, as a share of that plus
-        tolerance, where noise does; share of the usual power that a dead channel is below; mean
-        square in calibration (SI squared); largest credible value (SI).
+        ===  ====  ============================================================
+        row  unit  meaning
+        ===  ====  ============================================================
+        0    SI    residual where a pop begins, before the tolerance is added
+        1          mean square of the residual over its limit where noise begins
+        2          share of the usual power below which a channel is dead
+        3    SI^2  mean square in calibration
+        4    SI    largest credible value
+        ===  ====  ============================================================
     bad : array of shape (c,), bool
         Channels already bad in calibration: always replaced, not counted.
 

@@ -72,7 +72,7 @@ class StageRow:
 
 # keys are the names of stages in models, recipes, logs and reports
 FLOW: Mapping[str, StageRow] = {
-    "guard": StageRow(Guard, "Samples that no sensor gives, held"),
+    "guard": StageRow(Guard, "Impossible samples, held"),
     "decimate": StageRow(Decimator, "Brought down to the model's rate"),
     "muscle": StageRow(
         MuscleGate, "Muscles and movements: such samples are flagged, not changed", fitted=True
