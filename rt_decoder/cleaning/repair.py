@@ -48,8 +48,8 @@ class ChannelRepair:
     predicted three times by the regression on all neighbours, with these estimates in place of bad
     ones. The cost is bounded by the number of suspects times the number of neighbours.
 
-    A replaced sample is flagged REPAIRED (q > 0.05) and BAD_CHANNEL (q > 0.5) in `channel_flags`. If
-    more than a quarter of the channels are bad at once, the whole sample is flagged BAD_CHANNEL.
+    A replaced sample is flagged REPAIRED (q > 0.05) and BAD_CHANNEL (q > 0.5) in `channel_flags`.
+    If more than a quarter of the channels are bad at once, the whole sample is flagged BAD_CHANNEL.
     Without suspects the signal passes bit-identical. Flagged samples teach nothing.
 
     Parameters
