@@ -1,4 +1,4 @@
-"""Stages that take out what is not brain; `stages` lists them in flow order.
+"""Stages that remove artifacts; `stages` lists them in flow order.
 
-Each is fitted by the module of its name in `calibration.cleaning`.
+The module of the same name in `calibration.cleaning` fits each stage.
 """

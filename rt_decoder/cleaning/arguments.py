@@ -1,6 +1,6 @@
-"""Checks of what a cleaning stage is built from: type, shape and size, before it allocates.
+"""Check the arguments of a cleaning stage, their type, shape and range, before it allocates.
 
-The values may come from a model file that anybody wrote. Each check names the argument.
+Arguments may come from an untrusted model file. Every error names the argument.
 """
 
 from __future__ import annotations
@@ -14,14 +14,27 @@ from rt_decoder.settings import Kind, number, short
 
 __all__ = ["LARGEST", "SMALLEST", "bound", "chosen", "numbers", "truths", "whole_numbers"]
 
-# Of what is computed with once: squares of these, and quotients, are still finite.
+# Bounds of numbers in calculations: their squares and quotients are still finite.
 LARGEST, SMALLEST = 1e50, 1e-50
 
 Shape = tuple[int | None, ...]  # None for a length that the array itself decides
 
 
 def bound(low: float, *, above: bool = False) -> Kind[float]:
-    """Kind of a number from `low`, left out itself with `above`, or inf for no bound."""
+    """Describe a number from `low` to `LARGEST`, or inf for no bound.
+
+    Parameters
+    ----------
+    low : float
+        Smallest number.
+    above : bool
+        Whether `low` itself is refused.
+
+    Returns
+    -------
+    Kind
+        For `settings.read`.
+    """
     finite = number(low, LARGEST, above=above)
 
     def read(value: object) -> float:
@@ -38,23 +51,23 @@ def numbers(
     Parameters
     ----------
     name : str
-        Of the argument, for the error.
+        Name of the argument, for the error.
     value : object
         An array, or lists of numbers.
     shape : tuple of int or None
-        None for a length that the array itself decides.
+        Required shape; None allows any length.
     low, high : float
-        The smallest and the largest number.
+        Smallest and largest number allowed.
 
     Returns
     -------
-    array of shape (...,), float64
-        Of `shape`; not copied where it is of that type.
+    array of shape (n, ...), float64
+        Of the required shape; a copy only if the type differs.
 
     Raises
     ------
     ValueError
-        If it is none, or of another shape, or holds another number.
+        If it is not such an array, has another shape, or a number is out of range.
     """
     array = _array(name, value, shape, "fiu", "numbers").astype(np.float64, copy=False)
     if not ((array >= low) & (array <= high)).all():
@@ -68,23 +81,23 @@ def whole_numbers(name: str, value: object, shape: Shape, low: int, high: int) -
     Parameters
     ----------
     name : str
-        Of the argument, for the error.
+        Name of the argument, for the error.
     value : object
-        An array, or lists.
+        An array, or lists of numbers.
     shape : tuple of int or None
-        None for a length that the array itself decides.
+        Required shape; None allows any length.
     low, high : int
-        The smallest and the largest number.
+        Smallest and largest number allowed.
 
     Returns
     -------
-    array of shape (...,), int64
-        Of `shape`; not copied where it is of that type.
+    array of shape (n, ...), int64
+        Of the required shape; a copy only if the type differs.
 
     Raises
     ------
     ValueError
-        If it is none, or of another shape, or holds another number.
+        If it is not such an array, has another shape, or a number is out of range.
     """
     array = _array(name, value, shape, "iu", "whole numbers")
     if array.size and not (low <= array.min() and array.max() <= high):
@@ -98,16 +111,21 @@ def truths(name: str, value: object, shape: Shape) -> np.ndarray:
     Parameters
     ----------
     name : str
-        Of the argument, for the error.
+        Name of the argument, for the error.
     value : object
         An array, or lists.
     shape : tuple of int or None
-        None for a length that the array itself decides.
+        Required shape; None allows any length.
 
     Returns
     -------
-    array of shape (...,), bool
-        Of `shape`; not copied.
+    array of shape (n, ...), bool
+        Of the required shape; not copied.
+
+    Raises
+    ------
+    ValueError
+        If it is not such an array, or has another shape.
     """
     return _array(name, value, shape, "b", "booleans").astype(bool, copy=False)
 
@@ -118,11 +136,11 @@ def chosen(name: str, value: object, known: Collection[str]) -> tuple[str, ...]:
     Parameters
     ----------
     name : str
-        Of the argument, for the error.
+        Name of the argument, for the error.
     value : object
         A list or tuple.
     known : collection of str
-        What may be named.
+        Names allowed.
 
     Returns
     -------
@@ -132,7 +150,7 @@ def chosen(name: str, value: object, known: Collection[str]) -> tuple[str, ...]:
     Raises
     ------
     ValueError
-        If it is no list of names, or one is unknown or there twice.
+        If it is not a list of names, or a name is unknown or listed twice.
     """
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
         raise ValueError(f"need {name} to be a list of names, got {short(value)}")
@@ -150,7 +168,7 @@ def _array(name: str, value: object, shape: Shape, kinds: str, what: str) -> np.
     if isinstance(value, list | tuple):
         try:
             array = np.array(value)
-        except ValueError:  # lists of several lengths
+        except ValueError:  # lists of unequal lengths
             array = None
     if not isinstance(array, np.ndarray) or array.ndim == 0:
         raise ValueError(f"need {name} to be {what} of shape {_shown(shape)}, got {short(value)}")

@@ -1,6 +1,6 @@
-"""Eye artifacts: the few sources that blinks and gaze excite, taken out while they are active.
+"""Eye correction: subtract the few sources of blinks and gaze while they are active.
 
-Which sources these are is fitted by `calibration.cleaning.eye`; no eye channel is needed live.
+`calibration.cleaning.eye` fits the sources; no eye channel is needed live.
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["EyeCorrection"]
 
-_VISIBLE = 0.05  # of a gate: what is less is not worth a flag
-# times the threshold
-_FULL = 1.1  # the gate is fully open
-_WIDE = 1.43  # so are those of all sources
+_VISIBLE = 0.05  # samples are flagged if a gate is open further than this
+# sizes of a source, times the threshold
+_FULL = 1.1  # its gate is fully open
+_WIDE = 1.43  # the gates of all sources are fully open
 _HOLD = 1 / 4  # below it the gate closes
 _THRESHOLD, _RELEASE_S = number(1e-6, 1e6), number(1e-3, 1e3)
 
 
 class EyeCorrection:
-    """Subtracts eye sources, each through a gate that opens only while it is active.
+    """Subtracts eye sources, each through a gate that opens only while the source is active.
 
-    ``y = x - A p(t) W' x`` over the data channels, with a gate in [0, 1] for each source on the
-    diagonal of p(t). With ``u = |W' x| / rest_scale``, the gate of a source
+    ``y = x - A p(t) W' x`` over the data channels. The diagonal of p(t) holds a gate in [0, 1] for
+    each source. With ``u = |W' x| / rest_scale``, the gate of a source
 
-    - opens at once: ``smoothstep((u - threshold) / (threshold / 10))``;
-    - opens likewise, from 1.1 to 1.43 of the threshold, with the largest of all sources: what is left
-      of a blink by a topography that drifts is small in the other sources, and not to be seen there;
-    - stays where it is while ``u > threshold / 4``, for the tails of blinks and gaze shifts;
-    - else closes evenly over `release_s`.
+    - opens at once, by ``smoothstep((u - threshold) / (threshold / 10))``;
+    - opens likewise with the largest u of all sources, from 1.1 to 1.43 of the threshold: when the
+      topography of a blink drifts, the remainder in other sources is too small to open their gates;
+    - keeps its value while ``u > threshold / 4``, for the tails of blinks and gaze shifts;
+    - otherwise closes linearly within `release_s`.
 
-    The gates are continuous functions of the sources, so that they add no steps to the signal; weak
-    activity of one source leaves the brain's share of the others alone. With no eye activity a
-    sample passes untouched, to the bit. References pass as they are. A sample is flagged `Reason.EYE` where a
-    gate is open by more than 5 %.
+    Gates are continuous functions of the sources, so they add no steps to the signal. Weak activity
+    of one source does not remove the brain's share of the others. Without eye activity a sample
+    passes bit-identical. References are copied. A sample is flagged `Reason.EYE` while a gate is
+    open by more than 5 %.
 
-    The gate follows bad samples too: its memory is as short as `release_s`, nothing is learnt, and
-    a blink during chewing is still a blink.
+    Gates follow bad samples too: their memory is no longer than `release_s`, nothing is learned,
+    and a blink during chewing is still a blink.
 
     Parameters
     ----------
     info : SignalInfo
         Of the signal; unchanged by the stage.
     mixing : array of shape (n_data, r)
-        A: how each source shows in the data channels, in their order.
+        A: how each source shows in the data channels.
     unmixing : array of shape (n_data, r)
-        W: how the sources are measured.
+        W: how each source is measured from the data channels.
     rest_scale : array of shape (r,)
         Standard deviation of each source while the eyes rest, above 0.
     threshold : float
-        Of the gates, in units of `rest_scale`, 1e-6 to 1e6.
+        Size of a source at which its gate begins to open, in units of `rest_scale`, 1e-6 to 1e6.
     release_s : float
         Time in s in which an open gate closes, 1e-3 to 1e3.
 
     Raises
     ------
     ValueError
-        If a shape does not fit, a value is not finite or out of range.
+        If a shape does not fit, or a value is not finite or out of range.
 
     References
     ----------
@@ -93,7 +93,7 @@ class EyeCorrection:
         self.mixing, self.unmixing, self.rest_scale = mixing, unmixing, rest_scale
         # over all channels, 0 at the references, in units of the scale at rest
         rank, c = len(rest_scale), info.n_channels
-        fours = -(-rank // 4) * 4  # as the kernel takes them
+        fours = -(-rank // 4) * 4  # the kernel measures four sources at a time
         self._mixing, self._unmixing = np.zeros((rank, c)), np.zeros((fours, c))
         self._mixing[:, picks] = (mixing * rest_scale).T
         self._unmixing[:rank, picks] = (unmixing / rest_scale).T
@@ -104,7 +104,7 @@ class EyeCorrection:
         self._flags = Rows((), FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Take the active eye sources out of `chunk`."""
+        """Subtract the active eye sources from `chunk`."""
         x, times, index, flags, channel_flags = chunk
         data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
         subtract_gated(

@@ -1,6 +1,6 @@
-"""Designs of causal filters as second-order sections, and what is known of a design.
+"""Design causal filters as second-order sections; compute their delay and settling time.
 
-Runs once, at design time: `scipy.signal` is imported inside the functions that need it.
+Runs once, before the stream: functions that need `scipy.signal` import it themselves.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ def design_sos(
     notch: Sequence[float] = (),
     notch_q: float = 30.0,
 ) -> np.ndarray:
-    """Butterworth band-pass, high-pass or low-pass, preceded by notches.
+    """Design a Butterworth band-pass, high-pass or low-pass, preceded by notches.
 
     Parameters
     ----------
     sfreq : float
         Sampling rate in Hz.
     l_freq, h_freq : float or None
-        Edges (-3 dB) in Hz; with one of them None the filter is a low-pass or high-pass, with both
+        Edges (-3 dB) in Hz. If one is None the filter is a low-pass or high-pass; if both are,
         there are only the notches.
     order : int
-        Of the Butterworth prototype: a band-pass has `order` sections, the others half as many.
+        Order of the Butterworth prototype: a band-pass has `order` sections, the others half as
+        many.
     notch : sequence of float
-        Centres in Hz, each harmonic listed.
+        Centres in Hz; list each harmonic.
     notch_q : float
-        Centre over -3 dB width.
+        Quality: centre over -3 dB width.
 
     Returns
     -------
     sos : array of shape (n_sections, 6), float64
-        Empty where nothing is to be filtered.
+        Empty if there is nothing to filter.
 
     Raises
     ------
@@ -80,10 +81,20 @@ def design_sos(
 
 
 def design_anti_alias(factor: int) -> np.ndarray:
-    """Low-pass for keeping every `factor`-th sample: Chebyshev I, order 8, ripple 0.05 dB.
+    """Design the low-pass of a decimation: Chebyshev I, order 8, ripple 0.05 dB.
 
-    The edge lies at 0.8 of the new Nyquist frequency, as in `scipy.signal.decimate`; what would
-    fold into the pass-band is 41 dB down or more.
+    The edge lies at 0.8 of the new Nyquist frequency, as in `scipy.signal.decimate`. Frequencies
+    that would fold into the pass-band are at least 41 dB down.
+
+    Parameters
+    ----------
+    factor : int
+        Every `factor`-th sample is kept.
+
+    Returns
+    -------
+    array of shape (n_sections, 6), float64
+        Second-order sections.
     """
     from scipy import signal
 
@@ -91,7 +102,17 @@ def design_anti_alias(factor: int) -> np.ndarray:
 
 
 def check_sos(sos: np.ndarray) -> np.ndarray:
-    """`sos` as a contiguous float64 array of stable sections with a0 = 1.
+    """Check that all sections are stable, finite and have a0 = 1.
+
+    Parameters
+    ----------
+    sos : array of shape (n_sections, 6)
+        Second-order sections.
+
+    Returns
+    -------
+    array of shape (n_sections, 6), float64
+        Contiguous.
 
     Raises
     ------
@@ -104,7 +125,9 @@ def check_sos(sos: np.ndarray) -> np.ndarray:
     if not np.isfinite(sos).all() or not (sos[:, 3] == 1.0).all():
         raise ValueError("need finite sections with a0 = 1, got others; design the filter again")
     a1, a2 = sos[:, 4], sos[:, 5]
-    stable = (np.abs(a2) < 1) & (np.abs(a1) < 1 + a2)  # the triangle of stable second-order poles
+    stable = (np.abs(a2) < 1) & (
+        np.abs(a1) < 1 + a2
+    )  # the stability triangle of second-order sections
     if not stable.all():
         raise ValueError(
             f"need stable sections, got an unstable one at {int(np.argmin(stable))}; "
@@ -114,11 +137,23 @@ def check_sos(sos: np.ndarray) -> np.ndarray:
 
 
 def group_delay(sos: np.ndarray, sfreq: float) -> float:
-    """Group delay in s at the centre of the pass-band.
+    """Compute the group delay at the centre of the pass-band.
 
-    The median over the frequencies that pass with less than 3 dB of loss, evenly spaced in
-    log frequency: for a Butterworth filter the delay at its geometric centre, for a low-pass that
-    at 0 Hz, and a notch near the centre does not count.
+    It is the median over frequencies that lose less than 3 dB, evenly spaced in log frequency. For
+    a Butterworth band-pass that is the delay at its geometric centre, for a low-pass the delay at 0
+    Hz; a notch near the centre does not count.
+
+    Parameters
+    ----------
+    sos : array of shape (n_sections, 6)
+        Second-order sections; 0 s if there are none.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    float
+        Delay in s.
     """
     if len(sos) == 0:
         return 0.0
@@ -128,23 +163,36 @@ def group_delay(sos: np.ndarray, sfreq: float) -> float:
     for b0, b1, b2, _, a1, a2 in sos:
         above, below = b0 + z * (b1 + z * b2), 1 + z * (a1 + z * a2)
         gain *= np.abs(above / below)
-        # derivative of the phase; guarded where a zero of the section sits on the frequency
+        # derivative of the phase; guarded against zeros of a section at this frequency
         above = np.where(np.abs(above) > 1e-12, above, 1e-12)
         delay += (z * (b1 + 2 * z * b2) / above - z * (a1 + 2 * z * a2) / below).real
     return float(np.median(delay[gain >= gain.max() / np.sqrt(2)]) / sfreq)
 
 
 def settling_time(sos: np.ndarray, sfreq: float, tolerance: float = 0.01) -> float:
-    """Time in s after which nothing is left of how the filter was primed.
+    """Compute the time until the effect of the priming has vanished.
 
-    The response to an impulse and that to a step then stay within `tolerance` of where they end,
-    relative to their largest value.
+    After it the responses to an impulse and to a step stay within `tolerance` of their final value.
+
+    Parameters
+    ----------
+    sos : array of shape (n_sections, 6)
+        Second-order sections; 0 s if there are none.
+    sfreq : float
+        Sampling rate in Hz.
+    tolerance : float
+        In units of the largest value of each response.
+
+    Returns
+    -------
+    float
+        Time in s.
     """
     from scipy.signal import sosfilt
 
     if len(sos) == 0:
         return 0.0
-    sos = np.array(sos)  # scipy asks for memory it could write to
+    sos = np.array(sos)  # scipy needs writable memory
     poles = np.array([np.roots(section[3:]) for section in sos]).ravel()
     radius = min(float(np.abs(poles).max()), 1 - 1e-7)
     if radius == 0.0:

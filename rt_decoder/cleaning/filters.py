@@ -1,7 +1,7 @@
-"""Causal, stateful filters: sections, reference, decimation and band powers.
+"""Causal, stateful filters: sections, rereference, decimation and band powers.
 
-A filter is primed from the first sample it sees, never from a chunk statistic. Arrays that a stage
-does not change (stamps, flags) are passed on as they came.
+The first sample primes a filter, never a statistic of the chunk. Arrays that a stage does not
+change (times, flags) are passed on themselves.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ __all__ = ["Decimator", "FilterBank", "Rereference", "SosFilter", "design_sos"]
 
 
 class SosFilter:
-    """Second-order sections over all channels.
+    """Filters all channels by second-order sections.
 
     Parameters
     ----------
     info : SignalInfo
         Of the signal; unchanged by the stage.
     sos : array of shape (n_sections, 6)
-        From `design_sos`; none passes the signal on.
+        From `design_sos`; without sections the signal passes.
 
     Attributes
     ----------
     delay : float
         Group delay in s at the centre of the pass-band.
     settling : float
-        Time in s until nothing is left of the priming.
+        Time in s until the effect of the priming has vanished.
 
     Raises
     ------
@@ -81,16 +81,16 @@ class Rereference:
     info : SignalInfo
         Of the signal; unchanged by the stage.
     kind : "average", "none", None or sequence of str
-        "average" takes the mean of all channels of the first type present of eeg, ecog, seeg (as
-        MNE does); names take the mean of those channels, for all of their type. Other channels
-        are passed on.
+        "average" subtracts the mean of all channels of the first type present of eeg, ecog, seeg
+        (as MNE does). Names subtract the mean of those channels from all channels of their type.
+        Other channels are copied.
 
     Notes
     -----
-    A channel with a reason in `channel_flags` that was not repaired is left out of the mean of
-    that sample; where all are, all are used. Leaving channel k out of n moves the mean by
-    ``(mean - x[k]) / (n - 1)``: of a sound channel that is far below its own amplitude, of a bad one
-    it is what would have spread to every channel.
+    A flagged channel that was not repaired is left out of the mean of that sample; if all are
+    flagged, all are used. Leaving channel k out of n moves the mean by ``(mean - x[k]) / (n - 1)``.
+    For a good channel that is far below its own amplitude. For a bad one it is the artifact that
+    the mean would have spread to every channel.
 
     Raises
     ------
@@ -109,7 +109,7 @@ class Rereference:
         self._data = Rows((info.n_channels,), np.float64)
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Re-reference `chunk`; it comes back itself where there is nothing to do."""
+        """Rereference `chunk`; return it unchanged if there is nothing to subtract."""
         if len(self._sources) == 0:
             return chunk
         x, times, index, flags, channel_flags = chunk
@@ -118,7 +118,7 @@ class Rereference:
         return Chunk(data, times, index, flags, channel_flags)
 
     def reset(self) -> None:
-        """Do nothing: a reference has no memory."""
+        """Do nothing: the stage has no state."""
 
 
 def _reference_picks(
@@ -150,11 +150,11 @@ def _reference_picks(
 
 
 class Decimator:
-    """Low-pass, then every `factor`-th sample on the grid of the absolute index.
+    """Applies a low-pass, and keeps every `factor`-th sample of the absolute index.
 
-    Sample ``index`` is kept where it is a multiple of `factor` and becomes ``index // factor``. Its
-    flags are those of the `factor` samples that end with it. Give it finite samples only: `Guard`
-    comes before it.
+    Sample ``index`` is kept if it is a multiple of `factor`, and becomes ``index // factor``. Its
+    flags join those of the `factor` samples that end with it. Samples must be finite: `Guard`
+    comes before.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class Decimator:
     Attributes
     ----------
     info : SignalInfo
-        Of the output: the rate divided by `factor`.
+        Of the output: its rate is divided by `factor`.
     delay : float
         Group delay in s of the low-pass.
 
@@ -195,7 +195,7 @@ class Decimator:
         self._carry = np.zeros(c + 1, FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Keep the samples of `chunk` that are due, possibly none."""
+        """Filter `chunk`, and keep the samples that are due, possibly none."""
         n, q = len(chunk.data), self.factor
         first = -chunk.index % q
         n_kept = len(range(first, n, q))
@@ -215,7 +215,7 @@ class Decimator:
 
 
 class FilterBank:
-    """Instantaneous power in several bands: causal Butterworth band-passes, squared.
+    """Computes the instantaneous power in several bands: squared causal band-passes.
 
     Channels of a chunk beyond those of `info` (references) are left out.
 
@@ -226,7 +226,7 @@ class FilterBank:
     bands : sequence of (l_freq, h_freq)
         In Hz.
     order : int
-        Of each band-pass.
+        Order of each Butterworth band-pass.
 
     Attributes
     ----------

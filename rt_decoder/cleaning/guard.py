@@ -1,8 +1,8 @@
-"""First stage: what cannot be a sample of the body goes no further.
+"""Guard, the first stage: hold values that no body produces.
 
-One NaN in a recursive filter stays for ever, and a rail of 100 mV rings for seconds, so this stage
-comes before every filter. It judges each channel alone; what single channels mean for the whole
-sample is decided at the end of the path.
+A single NaN stays in a recursive filter forever, and a rail of 100 mV rings for seconds, so the
+guard comes before every filter. It judges each channel alone; the end of the path decides what bad
+channels mean for the whole sample.
 """
 
 from __future__ import annotations
@@ -27,36 +27,44 @@ from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 __all__ = ["MAX_HOLD_S", "Guard"]
 
 _FLOAT = np.dtype(np.float64)
-MAX_HOLD_S = 0.05  # longest stretch that is bridged by holding the last value alone
-# What no sensor of the kind ever shows, in SI units: beyond electrode offsets and earth's field.
+MAX_HOLD_S = 0.05  # longest hold after which a channel continues where it is
+# Larger than any sensor of that unit shows, SI: beyond electrode offsets and the earth's field.
 _IMPOSSIBLE = {"V": 1.0, "T": 1e-4, "T/m": 1e-3}
-# These may well stand still: a slow belt, a button.
+# Channels that may stand still: a slow belt, a button.
 _MAY_BE_FLAT = ("resp", "misc", "stim")
-# Their stream may drop out while the others go on; whoever joined them put NaN in their place.
+# Their stream may drop out while the others continue; NaN then takes their place.
 _REFERENCES = ("eog", "ecg", "resp", "emg", "misc")
 
 
 class Guard:
-    """Holds a channel's last value where its sample cannot be one, and says why.
+    """Holds a channel's last good value in place of impossible values, and flags the reason.
 
-    The reasons go to `channel_flags`: NONFINITE (NaN or infinite; REFERENCE_LOST in a channel that
-    is no data), AMPLITUDE (beyond what a sensor of that unit shows), JUMP (further from the last
-    good value than `jump`), RAIL (so far away, and not moving), FLAT (the very same value for
-    50 ms). Before its first good value a channel is 0.
+    ==============  ==========================================================
+    channel_flags   the value is
+    ==============  ==========================================================
+    NONFINITE       NaN or infinite, in a data channel
+    REFERENCE_LOST  NaN or infinite, in another channel
+    AMPLITUDE       larger than any sensor of that unit shows
+    JUMP            further than `jump` from the last good value
+    RAIL            as far away, and standing still
+    FLAT            the same for 50 ms
+    ==============  ==========================================================
 
-    A channel that was held for up to 50 ms goes on where it is. After longer it goes on from the
-    value it was held at: the difference is subtracted from then on, as an offset that the
-    high-pass would remove over seconds, and SETTLING is flagged for `settling`. A jump to a new
-    level that lives is taken like that after 50 ms.
+    Before its first good value a channel is 0.
+
+    After a hold of up to 50 ms a channel continues where it is. After a longer hold it continues
+    from the held value: the difference is subtracted from then on, as an offset that the high-pass
+    would remove over seconds, and SETTLING is flagged for `settling` s. A lasting step to a new,
+    still varying level is accepted in this way after 50 ms.
 
     Parameters
     ----------
     info : SignalInfo
         Of the signal; unchanged by the stage.
     jump : array of shape (c,) or None
-        Largest credible difference from the last good sample, SI; None does not look for jumps.
+        Largest credible difference from the last good sample, SI; None does not detect jumps.
     settling : float
-        How long the filters behind the guard need after a hold, in s.
+        Time in s that the filters behind the guard need after a hold.
 
     Raises
     ------
@@ -70,7 +78,7 @@ class Guard:
         self, info: SignalInfo, jump: np.ndarray | None = None, settling: float = 0.0
     ) -> None:
         self.info = info
-        self.settling = 0.0  # of the stage itself: nothing is left of a reset
+        self.settling = 0.0  # the stage itself does not need to settle
         c = info.n_channels
         self._memory = np.vstack([guard_state(c), np.full((N_LIMITS, c), np.inf)])
         self._state, limits = self._memory[:N_STATE], self._memory[N_STATE:]
@@ -91,7 +99,7 @@ class Guard:
         self._channel_flags = Rows((c,), FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Give `chunk` with credible values only; it comes back itself where all are."""
+        """Hold the impossible values of `chunk`; return it unchanged if there are none."""
         x, times, index, flags, channel_flags = chunk
         data, out_channel_flags = self._data.take(len(x)), self._channel_flags.take(len(x))
         changed = guard_samples(
@@ -110,5 +118,5 @@ class Guard:
         return chunk._replace(data=x.astype(_FLOAT))
 
     def reset(self) -> None:
-        """Forget the values held."""
+        """Forget the held values."""
         self._state[:] = guard_state(self.info.n_channels)

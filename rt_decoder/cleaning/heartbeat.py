@@ -1,7 +1,7 @@
-"""Heartbeat template: what follows every beat and no ECG lead explains, such as the pulse.
+"""Heartbeat template: subtract what follows every beat but no ECG lead explains, as the pulse.
 
-Fitted by `calibration.cleaning.heartbeat`; comes after the regression on the ECG. Leave it out where the
-brain's answer to heartbeats is studied.
+Fitted by `calibration.cleaning.heartbeat`; comes after the regression on the ECG. Leave it out to
+study the brain's response to heartbeats.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rt_decoder.signal import BAD, DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["HeartbeatTemplate"]
 
-_RISE, _FADE = 0.02, 0.1  # s: no step where a beat is decided and where the template ends
+_RISE, _FADE = 0.02, 0.1  # s: smooth start when a beat is decided, smooth end of the template
 _BASELINE = 1.5  # s
-_LEARNING_RATE = 250.0  # Hz: beats hold nothing that needs more samples to be learned
-_MARK = 0.1  # of the template's largest size: less is not worth a flag
-_N_BEATS = 6  # remembered: 0.8 s of template at 180 beats a minute are 3, mistakes included 6
+_LEARNING_RATE = 250.0  # Hz: heartbeats hold no faster detail
+_MARK = 0.1  # of the template's largest size: samples below it are not flagged
+_N_BEATS = 6  # remembered: 0.8 s of template span 3 beats at 180 per minute, 6 with false ones
 _NEVER = -(1 << 40)
 _N_AVERAGED = bound(1.0)
 
@@ -30,33 +30,33 @@ class HeartbeatTemplate:
     """Subtracts a template locked to the R peak from the data channels.
 
     The template is ``courses @ maps`` and begins at the R peak. It is subtracted from the moment
-    the beat is decided, some 35 ms after its peak: what comes before would need look-ahead. Beats
-    closer together than the template is long add up. On good samples the courses follow the
-    signal's components ``x @ filters.T`` as an exponential average over beats; the maps stay. A
-    missed or false beat does no more harm than the template's size; an R peak that turns out to
-    have been a mistake within 0.2 s is faded out.
+    the beat is decided, some 35 ms after its peak: the part before would need look-ahead. If beats
+    are closer together than the template is long, their templates add up. On good samples the
+    courses follow the signal's components ``x @ filters.T`` as an exponential average over beats;
+    the maps stay fixed. A missed or false beat does no more harm than the template's size. An R
+    peak that turns out to be false within 0.2 s is faded out.
 
     Parameters
     ----------
     info : SignalInfo
         Of the signal, data channels first; unchanged by the stage.
     source : array of shape (n_channels,)
-        Weights of the combination of channels in which beats are seen: one 1 for an ECG channel.
+        Combination of channels in which beats are detected: a single 1 for an ECG channel.
     maps : array of shape (rank, n_data)
-        What each component adds to the data channels.
+        How each component shows in the data channels.
     filters : array of shape (rank, n_data)
-        What takes each component from them, at unit variance where there is no heartbeat.
+        How each component is measured from the data channels, at unit variance without heartbeats.
     courses : array of shape (n_template, rank)
-        Of each component after an R peak.
+        Course of each component after an R peak.
     levels : array of shape (7,) or None
-        Of the beat detector, from calibration; None learns them in the first 2 s.
+        Levels of the beat detector, from calibration; None learns them in the first 2 s.
     n_beats : float
         Time constant of the average in beats; infinite keeps the calibrated template.
 
     Attributes
     ----------
     template : array of shape (n_template, n_data)
-        As it is now.
+        As learned so far.
     delay, settling : float
         0 s.
 
@@ -103,12 +103,12 @@ class HeartbeatTemplate:
 
     @property
     def template(self) -> np.ndarray:
-        """What is subtracted after a beat, (n_template, n_data)."""
+        """Template that is subtracted after a beat, (n_template, n_data)."""
         rank = len(self._space) // 2 - 1
         return self._courses[:, :rank] @ self._space[:rank]
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Subtract the template after every beat, and learn from what is left."""
+        """Subtract the template after every beat, and learn from the remainder."""
         x, times, index, flags, channel_flags = chunk
         data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
         heartbeat_subtract(
@@ -147,7 +147,7 @@ def _weights(info: SignalInfo, template: np.ndarray) -> np.ndarray:
     weights = np.ones((2, n))
     down = np.arange(1, n_fade + 1) / (n_fade + 1)
     weights[0, n - n_fade :] = 0.5 + 0.5 * np.cos(np.pi * down)
-    # by type, in units of each type's own size: V and T do not add up
+    # by channel type, each in units of its own size: V and T cannot be compared
     kinds = np.array(info.ch_types[: template.shape[1]])
     size = np.zeros(n)
     for kind in set(kinds.tolist()):

@@ -1,6 +1,6 @@
-"""Line canceller: takes the hum of the mains out and leaves the brain's signal beside it.
+"""Mains canceller: subtract the hum of the mains, and leave the brain's signal around it.
 
-Comes before the filters in place of their notch, and on the references too.
+Replaces the notch; comes before the filters, and cleans the references too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from rt_decoder.signal import Chunk, SignalInfo
 
 __all__ = ["MainsCanceller"]
 
-_CORNER = 20.0  # Hz; below it no sample says anything of the line
-_CLIP = 6.0  # times the usual size of the error: more does not count, so that a pop does not ring
-_SIZE_S, _LEARNT_S = 1.0, 0.25  # time constant of that size; when it can be trusted
+_CORNER = 20.0  # Hz; the mains are estimated from what lies above
+_CLIP = 6.0  # times its usual size the error is clipped, so that a pop does not ring
+_SIZE_S, _LEARNT_S = 1.0, 0.25  # time constant of that size; time until it can be trusted
 _LOOK_S = 0.04  # between looks at the frequency: two periods
-_PULL = 0.2  # makes the loop settle as fast as it can without swinging
-_CERTAIN = 6.0  # times the power that noise of that size alone gives: there is a line
+_PULL = 0.2  # makes the loop settle as fast as possible without oscillating
+_CERTAIN = 6.0  # times the power that noise alone causes: mains are present
 _RANGE = 0.5  # Hz
 _LINE_FREQ, _HARMONICS, _TIME_CONSTANT = number(1.0, 1e6), whole(1, 1000), number(0.1, 100.0)
 
@@ -33,18 +33,19 @@ class MainsCanceller:
               w_h \mathrel{+}= \mu\, \bar z^h\, e, \qquad
               e = \tilde x - \sum_h \mathrm{Re}(w_h z^h)
 
-    with a common oscillator z, a complex weight w for each channel and harmonic, the signal
-    :math:`\tilde x` behind a high-pass of 20 Hz whose effect g makes up for, and :math:`\mu = 2` over
-    `time_constant` in samples, more in the beginning.
+    with a common oscillator z, a complex weight w for each channel and harmonic, and the signal
+    :math:`\tilde x` behind a high-pass of 20 Hz, whose effect g undoes. :math:`\mu` is 2 over
+    `time_constant` in samples, and larger at the start.
 
-    The oscillator turns faster or slower as the weights do: their turn, of all channels together and
-    each by its line over its noise, is looked at every 40 ms on the grid of the absolute index. The
-    frequency stays within 0.5 Hz of the nominal one, and returns there where there is no line.
+    Weights that keep turning mean that the oscillator is too slow or too fast. Every 40 ms, on the
+    grid of the absolute index, the frequency moves by their mean turn, in which each channel counts
+    by its mains over its noise. The frequency stays within 0.5 Hz of the nominal one, and returns
+    to it while no mains are present.
 
-    Only a band of :math:`1 / (\pi\, \mathrm{time\_constant})` Hz is lost: at 1 s a fifth of a notch of
-    Q = 30. What passes at once, a pop or a blink, leaves no ringing, as errors count to six times
-    their usual size. Weights stay as they are in samples that are flagged, and in channels that are; what
-    they say of the line is still subtracted there. Channels of type stim pass.
+    Only a band of :math:`1 / (\pi\, \mathrm{time\_constant})` Hz is lost: at 1 s a fifth of a notch
+    of Q = 30. Pops and blinks leave no ringing, because errors are clipped to six times their usual
+    size. Flagged samples and channels do not change the weights, but the mains are still subtracted
+    from them. Channels of type stim are copied.
 
     Parameters
     ----------
@@ -53,16 +54,16 @@ class MainsCanceller:
     line_freq : float
         Nominal frequency of the mains in Hz.
     harmonics : int
-        How many multiples, the mains themselves being the first, 1000 at most; those above 0.45 of
-        the rate are left out.
+        Number of multiples, of which the mains frequency is the first, at most 1000; those above
+        0.45 of the rate are left out.
     time_constant : float
         In s, 0.1 to 100.
 
     Attributes
     ----------
     settling : float
-        One time constant: a line at the nominal frequency is then 30 dB down [measured]. One that
-        is 0.1 Hz off takes four.
+        One time constant: mains at the nominal frequency are then 30 dB down [measured]. Mains
+        0.1 Hz off take four.
 
     Raises
     ------
@@ -124,13 +125,13 @@ class MainsCanceller:
 
     @property
     def frequency(self) -> float:
-        """What the oscillator follows at present, in Hz."""
+        """Frequency of the oscillator now, in Hz."""
         if self._status[kernel.N_GOOD] < 0:
             return self.line_freq
         return float(self._status[kernel.FREQ] * self.info.sfreq / (2.0 * math.pi))
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Cancel the line in `chunk`: bit-identical however the stream is cut."""
+        """Subtract the mains from `chunk`: bit-identical however the stream is cut."""
         data = self._data.take(len(chunk.data))
         kernel.cancel_line(
             chunk.data,
@@ -147,7 +148,7 @@ class MainsCanceller:
         return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
 
     def reset(self) -> None:
-        """Begin anew at the nominal frequency."""
+        """Start again at the nominal frequency."""
         self._memory[:] = 0.0
         self._status[:] = 0.0
         self._status[kernel.N_GOOD] = -1.0

@@ -1,7 +1,8 @@
-"""Muscle, chewing and movement: seen, said, and left in.
+"""Muscle gate: flag muscle, chewing and movement, and leave them in the signal.
 
-Their power lies in the band and at the places of the brain's own, so that what takes them out takes
-the brain along. Fitted by `calibration.cleaning.muscle`. Comes before the filters, which remove what it looks at.
+Their power lies in the band and at the places of the brain's own, so removing them would remove
+the brain too. Fitted by `calibration.cleaning.muscle`. Comes before the filters, which would remove
+the band it looks at.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
 __all__ = ["MuscleGate", "muscle_band"]
 
-_L_FREQ = 25.0  # Hz; of the fourth order, which leaves a two-hundredth of alpha
-_LEAST_BAND = 1.3  # of its lower edge must lie below 0.45 of the rate
-_GRID = 250.0  # Hz, at least: what lies above folds down, and muscle does so as muscle
-_NOTCH_Q = 4.0  # wide: the mains drift, and the hum of a cable is switched on at once
+_L_FREQ = 25.0  # Hz; a high-pass of order 4 leaves a two-hundredth of alpha
+_LEAST_BAND = 1.3  # times the lower edge must lie below 0.45 of the rate
+_GRID = 250.0  # Hz, at least; higher frequencies fold down, and folded muscle still counts
+_NOTCH_Q = 4.0  # wide: the mains drift, and hum may begin suddenly
 _POWER_S, _MEAN_S = 0.05, 1.0  # time constants of the running power and the slow mean
-_HOLD_S, _MOVE_HOLD_S = 0.15, 0.5  # from burst to burst, from one turn of a sway to the next
-_CAP = 50.0  # times the usual power: more of one square does not count
-_TRIM = 0.03  # of the channels, those of most power, do not count; one at least
-_MOVE_NEED = 0.6  # of the channels must be far off: a blink reaches only the front
+_HOLD_S, _MOVE_HOLD_S = 0.15, 0.5  # bridge pauses between bursts, and between swings of a sway
+_CAP = 50.0  # times the usual power, one square is clipped
+_TRIM = 0.03  # share of channels left out, those of most power; at least one
+_MOVE_NEED = 0.6  # share of channels that must be far off: a blink reaches only the front
 _FLOOR = 1e-12
-_FLOAT32 = 1e37  # what is larger is no float32
+_FLOAT32 = 1e37  # about the largest float32
 _SIZE, _LINE_FREQ = number(0.0, LARGEST), number(1.0, 1e6)
 
 
 def muscle_band(sfreq: float) -> tuple[float, float] | None:
-    """Band in Hz in which muscle is looked for; None where the rate leaves none.
+    """Return the band in Hz in which muscle is detected; None if the rate is too low.
 
     >>> muscle_band(128.0)
     (25.0, 64.0)
@@ -46,17 +47,17 @@ def muscle_band(sfreq: float) -> tuple[float, float] | None:
 class MuscleGate:
     """Flags the samples in which muscles or movements are louder than the brain.
 
-    The data pass as the very arrays that came in; `flags` get
+    The data are passed on themselves; `flags` gets
 
-    - `Reason.MUSCLE`: the power of each data channel above 25 Hz, without the mains, over the last
-      50 ms in units of what is usual for it; the mean of that over channels, the loudest 3 % left
-      out (a bad electrode is no muscle), passes `on`. The flag stays until 150 ms have been below
-      `off`, so that a good sample between bursts is not taken for clean.
-    - `Reason.MOVEMENT`: 60 % of the data channels are further than `far` from their mean over the
-      last second or so, or the size of the acceleration further than `acc_limit` from its own; and
-      500 ms after.
+    - `Reason.MUSCLE`: the score is above `on`. It is the power above 25 Hz, without the mains, over
+      the last 50 ms, in units of each data channel's usual power, averaged over channels. The
+      loudest 3 % are left out (one bad electrode is not muscle). The flag drops once the score has
+      been below `off` for 150 ms, so that a sample between two bursts does not count as clean.
+    - `Reason.MOVEMENT`: 60 % of the data channels are further than `far` from their mean over about
+      the last second, or the size of the acceleration is further than `acc_limit` from its mean;
+      and for 500 ms after.
 
-    Above 500 Hz only a sample in so many is looked at, on the grid of the absolute index.
+    From 500 Hz on, only every n-th sample is looked at, on the grid of the absolute index.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ class MuscleGate:
         self._memory = np.zeros((kernel.N_ROWS, info.n_channels), np.float32)
         self._memory[kernel.LIMIT] = np.inf
         moves = used & (far > 0)
-        with np.errstate(over="ignore"):  # of sizes that nothing has
+        with np.errstate(over="ignore"):  # overflows for absurdly small scales
             self._memory[kernel.GAIN, used] = np.minimum(1.0 / scale[used], _FLOAT32)
             self._memory[kernel.LIMIT, moves] = np.minimum(far[moves] / scale[moves], _FLOAT32)
         self._coefs = _coefficients(rate, line_freq)
@@ -140,7 +141,7 @@ class MuscleGate:
         self._flags = Rows((), FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Flag `chunk`: bit-identical however the stream is cut."""
+        """Flag the samples of `chunk`: bit-identical however the stream is cut."""
         x, times, index, flags, channel_flags = chunk
         out_flags = self._flags.take(len(x))
         kernel.gate_samples(
@@ -157,7 +158,7 @@ class MuscleGate:
         return Chunk(x, times, index, out_flags, channel_flags)
 
     def reset(self) -> None:
-        """Begin anew at the level of the next sample, with the flags down."""
+        """Start again at the level of the next sample, with the flags down."""
         self._status[:] = 0.0
         self._memory[kernel.OFFSET] = 0.0
         self._memory[kernel.STATES :] = 0.0
@@ -165,14 +166,22 @@ class MuscleGate:
     def trace(
         self, data: np.ndarray, stride: int = 1, *, cap: float = _CAP
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What a new gate sees of `data` (n, c), at every `stride`-th sample of its grid.
+        """Run a new gate over a recording, and return what it computes.
 
-        No square counts more than `cap`; calibration, which does not know `scale` yet, has none.
+        Parameters
+        ----------
+        data : array of shape (n, c)
+            Recording.
+        stride : int
+            Points of the gate's grid from one that is returned to the next.
+        cap : float
+            Largest square that counts, in units of the usual power. Calibration, which does not
+            know `scale` yet, sets no cap.
 
         Returns
         -------
         scores : array of shape (m,)
-            What `on` and `off` are compared with.
+            Scores that `on` and `off` are compared with.
         power, away : array of shape (m, c)
             Running power in units of the usual; distance from the slow mean in units of `scale`.
         """
@@ -191,7 +200,7 @@ class MuscleGate:
 
 
 def _grid(sfreq: float) -> tuple[int, float]:
-    """Samples from one that is looked at to the next, and how many a second these are."""
+    """Samples from one point of the grid to the next, and the grid's rate in Hz."""
     every = max(1, int(sfreq // _GRID))
     return every, sfreq / every
 

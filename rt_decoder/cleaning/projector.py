@@ -1,6 +1,6 @@
-"""One matrix over the data channels: signal-space projection, signal-space separation.
+"""Projector: one matrix over the data channels, for signal-space projection and separation.
 
-Fitted by `calibration.cleaning.projector`. Comes after the repair of bad channels and the reference.
+Fitted by `calibration.cleaning.projector`. Comes after channel repair and rereference.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from rt_decoder.signal import DATA_TYPES, Chunk, SignalInfo
 
 __all__ = ["Projector", "compose"]
 
-_RANK = 1e-10  # singular values below this share of the largest are rounding
+_RANK = 1e-10  # singular values below this share of the largest are rounding errors
 
 
 class Projector:
-    r"""Multiplies the data channels of each sample by one matrix; references are passed on.
+    r"""Multiplies the data channels of each sample by one matrix; references are copied.
 
-    The matrix M is applied by its lowest rank: :math:`y = x + L R x` with :math:`M - 1 = L R`,
-    which is little for a signal-space projection (`kept`), or :math:`y = L R x` with
-    :math:`M = L R`, which is less for a signal-space separation.
+    The matrix M is applied in the form of lower rank. For a signal-space projection that is
+    :math:`y = x + L R x` with :math:`M - 1 = L R` (`kept`); for a signal-space separation it is
+    :math:`y = L R x` with :math:`M = L R`.
 
     Parameters
     ----------
     info : SignalInfo
         Of the signal; unchanged by the stage. Data channels come first.
     matrix : array of shape (n_data, n_data)
-        See `compose` for several.
+        `compose` turns several into one.
 
     Attributes
     ----------
@@ -41,7 +41,8 @@ class Projector:
     Raises
     ------
     ValueError
-        If the shape does not fit, a value is not finite, or a reference comes before a data channel.
+        If the shape does not fit, a value is not finite, or a reference comes before a data
+        channel.
     """
 
     delay = 0.0
@@ -70,12 +71,29 @@ class Projector:
         return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
 
     def reset(self) -> None:
-        """Do nothing: a matrix has no memory."""
+        """Do nothing: the stage has no state."""
 
 
 def compose(*matrices: np.ndarray) -> np.ndarray:
-    """One matrix that does what these do one after the other, the first first.
+    """Multiply matrices into one that applies them in turn, the first first.
 
+    Parameters
+    ----------
+    *matrices : array of shape (n, n)
+        At least one.
+
+    Returns
+    -------
+    array of shape (n, n), float64
+        Their product.
+
+    Raises
+    ------
+    ValueError
+        If there is no matrix.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> average = np.eye(2) - 0.5
     >>> compose(average, np.diag([2.0, 1.0]))
@@ -108,10 +126,10 @@ def _factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _balance(matrix: np.ndarray) -> np.ndarray:
-    """Size of each channel (n,) such that the matrix is about as large above as below its diagonal."""
+    """Size of each channel (n,) that makes the matrix as large above as below its diagonal."""
     size = np.ones(len(matrix))
     off = np.abs(matrix - np.diag(np.diag(matrix)))
-    with np.errstate(all="ignore"):  # numbers that no projection has
+    with np.errstate(all="ignore"):  # overflows for numbers that no projection contains
         for _ in range(20):
             rows = (off / size[:, None] * size).sum(axis=1)
             columns = (off / size[:, None] * size).sum(axis=0)

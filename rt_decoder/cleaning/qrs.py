@@ -1,6 +1,6 @@
-"""Heartbeats as they come, from an ECG or from any linear combination of channels.
+"""Detect heartbeats live, in an ECG or in any linear combination of channels.
 
-What is done about them is known in `heartbeat` only.
+Only `heartbeat` knows what is done about them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["REFRACTORY", "Beats", "QrsDetector", "find_beats"]
 
-REFRACTORY = 0.2  # s: of two R peaks closer than this the later one was right
-# a QRS may well look like a jump or a rail, and pauses between are flat: these are no loss
+REFRACTORY = 0.2  # s: of two R peaks closer than this the later one counts
+# a QRS may look like a jump or a rail, and pauses between may be flat: these do not blind
 _BLINDING = Reason.NONFINITE | Reason.GAP | Reason.HELD | Reason.BAD_CHANNEL | Reason.REFERENCE_LOST
 
 
@@ -29,20 +29,19 @@ class Beats(NamedTuple):
 
 
 class QrsDetector:
-    """Finds R peaks some 35 ms after they came, and broad ectopic beats some 140 ms after.
+    """Finds R peaks some 35 ms after they occur, and broad ectopic beats some 140 ms after.
 
-    Polarity and gain of the source do not matter and may change; without `levels` the first 2 s
-    are used to learn them and give no beats. Works behind a causal band-pass too, whose delay the
-    peaks then share.
+    Polarity and gain of the source do not matter and may change. Without `levels` the first 2 s
+    teach them, and no beats are found there. Behind a causal band-pass, peaks come with its delay.
 
     Parameters
     ----------
     info : SignalInfo
         Of the signal.
     weights : array of shape (n_channels,)
-        The source is their combination of the channels: one 1 and zeros for an ECG channel.
+        The source is this combination of the channels: one 1 and zeros for an ECG channel.
     levels : array of shape (7,) or None
-        What a detector had learned in calibration, its `levels`, for the same `weights`.
+        Levels that a detector learned in calibration with the same `weights`.
 
     Raises
     ------
@@ -66,11 +65,11 @@ class QrsDetector:
 
     @property
     def levels(self) -> np.ndarray:
-        """What has been learned by now, of shape (7,)."""
+        """Levels learned so far, (7,)."""
         return self._state[1][:N_LEVELS].copy()
 
     def process(self, chunk: Chunk) -> np.ndarray:
-        """Absolute index of the R peak that each sample decided, (n,) int64, or -1."""
+        """Return the absolute index of the R peak that each sample decided, (n,) int64, or -1."""
         x, _, index, flags, channel_flags = chunk
         peaks = self._peaks.take(len(x))
         qrs_detect(
@@ -113,10 +112,29 @@ def find_beats(
     bad: np.ndarray | None = None,
     levels: np.ndarray | None = None,
 ) -> tuple[Beats, np.ndarray]:
-    """Run a `QrsDetector` over a recording (n, c), and give the levels it ends with.
+    """Run a `QrsDetector` over a recording.
 
-    Samples of `bad` (n,) count as held. Without `levels` it runs twice, so that the first two
-    seconds are not lost.
+    Without `levels` it runs twice, so that the first two seconds are not lost.
+
+    Parameters
+    ----------
+    data : array of shape (n, c)
+        Recording.
+    info : SignalInfo
+        Of the signal.
+    weights : array of shape (c,)
+        The source is this combination of the channels.
+    bad : array of shape (n,), bool, or None
+        Samples that count as held.
+    levels : array of shape (7,) or None
+        Levels to begin with; None learns them.
+
+    Returns
+    -------
+    beats : Beats
+        R peaks, and the samples that decided them.
+    levels : array of shape (7,)
+        Levels at the end.
     """
     n, c = data.shape
     flags = np.zeros(n, FLAGS)

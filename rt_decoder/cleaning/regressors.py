@@ -1,6 +1,6 @@
-"""Heart, breath and other recorded references: what they explain is subtracted, sample by sample.
+"""Regressors: subtract what the heart, breath and other recorded references explain.
 
-Fitted by `calibration.cleaning.regressors`. The references have passed the same filters as the data.
+Fitted by `calibration.cleaning.regressors`. References pass the same filters as the data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["REFERENCE_TYPES", "Regressors"]
 
 REFERENCE_TYPES = ("ecg", "resp", "emg", "misc", "eog")  # eog only where it is named
 _GRID = 16  # lessons a step of the leakage, as in the kernel
-_CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: gate of a lost reference, running power
+_CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: a gate closes, opens; running power
 _MAX_LAG = 10.0  # s
 _MAX_TAPS = 1000
 # state of a reference: no hold, gate open; age, place, energy and what smoothing remembers
@@ -33,15 +33,15 @@ class Regressors:
     With the regressors :math:`z_t` (past values of the references, each divided by its scale),
     the weights :math:`W` (k, c) and the data :math:`x_t` (c,) of a sample::
 
-        y = x - W'z                          what comes out, before this sample has taught
+        y = x - W'z                          the output, before this sample teaches
         g = P z / (lambda + z'P z)           lambda = exp(-1 / (time_constant * sfreq))
         P = (P - g (P z)') / lambda          one P (k, k) for all channels
         W = W + g clip(y)'                   then a leak towards calibration, and the box
 
-    Nothing is learned from samples that are flagged (corrections aside), nor in channels that are,
-    nor from a reference that is flagged, silent or louder than it can be. A silent reference goes
-    on being subtracted; the share of a flagged or too loud one fades out within 30 ms, and comes
-    back when it has been good for `holdoff` s.
+    Flagged samples (corrections aside) and flagged channels teach nothing, nor do references that
+    are flagged, silent or above their limit. A silent reference is still subtracted. The share of
+    a flagged or too loud one fades out within 30 ms, and returns once the reference has been good
+    for `holdoff` s.
 
     Parameters
     ----------
@@ -50,54 +50,51 @@ class Regressors:
     names : sequence of str
         Reference channels, r of them; none passes the signal on.
     taps : array of shape (k, 2), int
-        Which of `names`, and how many samples ago, for each regressor; 10 s at most.
+        Place in `names`, and lag in samples (at most 10 s), of each regressor.
     weights : array of shape (k, c)
-        Calibrated, in the data's unit: what a reference of size `scale` leaves in each data
-        channel.
+        Calibrated, in the data's unit: what a reference of size `scale` adds to each data channel.
     inverse : array of shape (k, k)
-        Inverse of the regressors' mean products in calibration. P starts as what it would be had
-        the past been like that for ever.
+        Inverse of the regressors' mean products in calibration. P starts as if the past had always
+        been like that.
     scale : array of shape (r,)
         RMS of each reference in calibration, in its unit.
     limit : array of shape (r,)
-        No reference is ever larger than this, in its unit.
+        Largest credible value of each reference, in its unit.
     spread : array of shape (c,)
         Standard deviation of each data channel without artifacts, in its unit.
     reach : array of shape (r,) or None
-        Nothing is learned from a sample at which ``z' inverse z``, summed over a reference's taps,
-        is larger than this: they contradict each other as they never did in calibration. None
-        for no bound.
+        Samples teach nothing if ``z' inverse z``, summed over a reference's taps, is larger than
+        this: the reference then moves as it never did in calibration. None for no bound.
     smoothing : array of shape (r,) or None
-        Corner in Hz of two equal low-passes of first order, one after the other, that each
-        reference goes through before its past is kept: a noisy belt. `scale` is the RMS behind
-        them; 0 or None for none.
+        Corner in Hz of two first-order low-passes in series, for a noisy belt. `scale` is the RMS
+        behind them. 0 or None does not smooth.
     time_constant : float
-        Seconds in which the past loses all but 1/e of its say.
+        Time in s in which the weight of the past falls by 1/e.
     leakage : float
-        Seconds in which weights fall back to calibration by 1/e if nothing is learned; inf for
+        Time in s in which weights return to calibration by 1/e if nothing is learned; inf for
         never.
     box : float
         With references as they were in calibration, what the live weights of each take out of a
         channel differs in RMS by at most this share from what its calibrated ones take out (or
         from a quarter of their RMS over channels, if that is more). inf for no box.
     clip : float
-        Errors teach as if they were at most this many `spread`: weights have a top speed.
+        Errors are clipped to this many `spread`, which bounds the speed of the weights.
     most_trace : float
         The trace of each reference's block of P stays below this many times that of `inverse`.
     silent : float
         A reference teaches while its running power is above this share of calibration's.
     holdoff : float
-        Seconds for which a reference must have been good after a bad sample.
+        Time in s for which a reference must be good after a bad sample.
     notable : float
-        Samples are marked `Reason.REGRESSED` where more than this share of `spread` went out of
-        some channel.
+        A sample is flagged `Reason.REGRESSED` if more than this share of `spread` is subtracted
+        from a channel.
     max_rate : float
-        Hz; every n-th sample teaches, so that a faster stream does not cost more.
+        Lessons per second at most, in Hz: in a faster stream only every n-th sample teaches.
 
     Attributes
     ----------
     names : tuple of str
-        References at work.
+        References in use.
     weights : array of shape (k, c)
         As they are now.
     settling : float
@@ -206,16 +203,16 @@ class Regressors:
 
     @property
     def usable(self) -> np.ndarray:
-        """Whether each reference is good, and has been for `holdoff` s and its longest lag, (r,)."""
+        """Which references have been good for `holdoff` s and their longest lag, (r,) bool."""
         return self._live[0][:, kernel.HOLD] == 0.0
 
     @property
     def agreement(self) -> np.ndarray:
-        """How much of the calibrated weights of each reference its live ones contain, (r,).
+        """How much of the calibrated weights the live ones contain, for each reference, (r,).
 
-        What both take out of the data, one projected on the other: 1 where weights are calibrated
-        ones. It goes towards 0 for a reference that was turned upside down, as a `box` of 1 lets
-        weights vanish and no more.
+        What live weights subtract is projected on what calibrated ones subtract: 1 if both are
+        equal. It approaches 0 for a reference whose polarity was flipped, because a `box` of 1
+        lets weights vanish but not change sign.
         """
         live, calibrated = self._live[2][kernel.LIVE], self._live[2][kernel.CALIBRATED]
         now, then = (self._own @ np.sum(self._taken * weights, 1) for weights in (live, calibrated))
@@ -227,7 +224,7 @@ class Regressors:
         return float(self._live[0][:, kernel.AGE].max(initial=0.0)) / self.info.sfreq
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Subtract what the references explain; it comes back itself where there are none."""
+        """Subtract what the references explain; return `chunk` unchanged if there are none."""
         if len(self._taps) == 0:
             return chunk
         x, times, index, flags, channel_flags = chunk
@@ -254,7 +251,7 @@ class Regressors:
         return Chunk(data, times, index, out_flags, channel_flags)
 
     def reset(self) -> None:
-        """Back to calibration."""
+        """Return to the calibrated weights."""
         for live, calibrated in zip(self._live, self._calibrated, strict=True):
             live[:] = calibrated
 

@@ -1,7 +1,7 @@
-"""Second spatial guard: a bad channel is found live and replaced before it can spread.
+"""Channel repair: find bad channels live, and replace them before they can spread.
 
-Fitted by `calibration.cleaning.repair`. Comes after the causal filters and before every stage that mixes
-channels: a projector after a pop spreads it.
+Fitted by `calibration.cleaning.repair`. Comes after the causal filters and before every stage that
+mixes channels: a projector would spread a pop.
 """
 
 from __future__ import annotations
@@ -19,52 +19,60 @@ __all__ = ["ChannelRepair"]
 
 _NOISE_S, _POWER_S = 1.0, 0.3  # time constants of the running mean squares
 _ENVELOPE_S, _RELEASE_S = 0.1, 0.25  # decay of an episode; least time from replaced to trusted
-_TOLERANCE = 0.5  # of the prediction: a large event that neighbours share is no pop
-_TOO_MANY = 0.25  # of the channels; with more of them bad the sample is
+_TOLERANCE = 0.5  # of the prediction: a large event that neighbours share is not a pop
+_TOO_MANY = 0.25  # of the channels; if more are bad, the whole sample is
 _MOST = float(np.finfo(np.float64).max)
 
 
 class ChannelRepair:
-    r"""Soft interpolation of channels that behave as no electrode on this head would.
+    r"""Replaces bad channels softly by predictions from their neighbours.
 
     .. math:: y_k = x_k - q_k (x_k - p_k), \qquad p_k = \sum_j w_{kj} y_j
 
     over a few neighbours j of the same type. The suspicion :math:`q_k` in [0, 1] rises at once and
-    falls within a bounded slope. It comes from
+    falls at a bounded rate. It comes from
 
     - a **pop**: the residual :math:`|x_k - p_k|` exceeds ``limit + |p_k| / 2``. The residual
       decides, not the amplitude, and the tolerance grows with the prediction, so a blink that
-      neighbours share is none. The channel furthest beyond its limit is suspected first and the
-      residuals of the others corrected before they are judged: a pop does not spoil its neighbours.
-    - **noise**: the running mean square of the residual's share of its limit (1 s) far above calibration. Line noise
-      that the filters left in one channel is such a residual, too.
+      neighbours share is not a pop. The channel furthest beyond its limit is suspected first, and
+      the residuals of the others are corrected before they are judged: a pop does not spoil its
+      neighbours.
+    - **noise**: the running mean square (1 s) of the residual over its limit is far above
+      calibration. Mains that the filters left in one channel count too.
     - a **dead** channel: running power (0.3 s) far below both its prediction's and its own usual.
     - a reason of the guard in `channel_flags`, or a value far beyond any in calibration; distrust
       then lasts until the residual is small.
 
-    Bad neighbours are not used: with several suspects each is first estimated by regressions on
-    single neighbours, averaged by trust (bounded however many are bad), then three times by the
-    regression on all neighbours with these estimates in place of bad ones. The cost is bounded by
-    the number of suspects times the number of neighbours.
+    Bad neighbours are not used. With several suspects, each is first estimated by regressions on
+    single neighbours, averaged by trust, which stays bounded however many are bad. Then it is
+    predicted three times by the regression on all neighbours, with these estimates in place of bad
+    ones. The cost is bounded by the number of suspects times the number of neighbours.
 
-    A replaced sample is flagged REPAIRED (q > 0.05) and BAD_CHANNEL (q > 0.5) in `channel_flags`;
-    more than a quarter of the channels bad at once flags the whole sample BAD_CHANNEL. With nothing
-    suspect the signal passes untouched, to the bit. Whole samples that are flagged teach nothing.
+    A replaced sample is flagged REPAIRED (q > 0.05) and BAD_CHANNEL (q > 0.5) in `channel_flags`.
+    If more than a quarter of the channels are bad at once, the whole sample is flagged BAD_CHANNEL.
+    Without suspects the signal passes bit-identical. Flagged samples teach nothing.
 
     Parameters
     ----------
     info : SignalInfo
         Of the signal; unchanged by the stage.
     neighbors : array of shape (c, k), int64
-        Columns that predict each channel; -1 for none. A channel without any is passed on.
+        Columns that predict each channel; -1 for none. A channel without any is copied.
     weights : array of shape (3, c, k)
-        Regression on all neighbours together; on each alone; its share in the mean of those, >= 0.
+        Regression on all neighbours together; on each neighbour alone; share of each neighbour in
+        the mean of these, >= 0.
     limits : array of shape (5, c)
-        Residual where distrust begins (SI); mean square of the residual, as a share of that plus
-        tolerance, where noise does; share of the usual power that a dead channel is below; mean
-        square in calibration (SI squared); largest credible value (SI).
+        ===  ====  ============================================================
+        row  unit  meaning
+        ===  ====  ============================================================
+        0    SI    residual where a pop begins, before the tolerance is added
+        1          mean square of the residual over its limit where noise begins
+        2          share of the usual power below which a channel is dead
+        3    SI^2  mean square in calibration
+        4    SI    largest credible value
+        ===  ====  ============================================================
     bad : array of shape (c,), bool
-        Channels bad in calibration already: always replaced, not counted.
+        Channels already bad in calibration: always replaced, not counted.
 
     Raises
     ------
@@ -125,7 +133,7 @@ class ChannelRepair:
         self.reset()
 
     def process(self, chunk: Chunk) -> Chunk:
-        """Repair `chunk`, however it is cut; it comes back itself where nothing is suspect."""
+        """Repair `chunk`, however it is cut; return it unchanged if nothing is suspect."""
         x, times, index, flags, channel_flags = chunk
         data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
         out_channel_flags = self._channel_flags.take(len(x))
@@ -162,7 +170,7 @@ def _check(
     limits: np.ndarray,
     bad: np.ndarray,
 ) -> np.ndarray:
-    """Which channels are watched, once everything fits together."""
+    """Check that the arguments fit together; return which channels are watched."""
     used = neighbors >= 0
     watched = np.asarray(used.any(axis=1))
     types = np.array(info.ch_types)
@@ -180,7 +188,7 @@ def _check(
 
 
 def _padded(neighbors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns in eights, as the kernel adds them; what fills up has weight 0."""
+    """Pad the columns to eights, as the kernel adds them; padding has weight 0."""
     c, k = neighbors.shape
     width = -(-k // 8) * 8
     columns = np.zeros((c, width), np.uint32)  # unsigned: the kernel need not look for negatives
@@ -191,7 +199,7 @@ def _padded(neighbors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _links(neighbors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """For each channel, where it stands among the neighbours of others."""
+    """Find, for each channel, its places among the neighbours of others."""
     c = len(neighbors)
     flat = neighbors.ravel().astype(np.int64)
     places = np.flatnonzero(weights[0].ravel())

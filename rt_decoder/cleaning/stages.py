@@ -1,6 +1,6 @@
-"""The table of stages: every step of a sample between the framing and the ring, in flow order.
+"""The table of stages: every step of a sample from framing to ring, in flow order.
 
-`pipeline` builds them from this table. A new cleaning stage is one row here, and one in
+`pipeline` builds the stages from this table. A new cleaning stage is one row here, and one in
 `calibration.cleaning.stages`, which fits it.
 """
 
@@ -27,9 +27,9 @@ __all__ = ["CLEANING", "FLOW", "Stage", "StageRow", "fitted_stage"]
 
 
 class Stage(Protocol):
-    """One step of the path; see `tests/contract.py` for the laws that all keep."""
+    """One step of the path; `tests/contract.py` checks the laws that all stages keep."""
 
-    info: SignalInfo  # what comes out
+    info: SignalInfo  # of the output
 
     @property
     def delay(self) -> float:
@@ -38,7 +38,7 @@ class Stage(Protocol):
 
     @property
     def settling(self) -> float:
-        """Time in s after a reset until nothing is left of how the stage was primed."""
+        """Time in s after a reset until the effect of the priming has vanished."""
         ...
 
     def process(self, chunk: Chunk) -> Chunk:
@@ -46,7 +46,7 @@ class Stage(Protocol):
         ...
 
     def reset(self) -> None:
-        """Back to the state before the first sample."""
+        """Return to the state before the first sample."""
         ...
 
 
@@ -57,12 +57,12 @@ class StageRow:
     Attributes
     ----------
     make : callable
-        Its class, which takes the `SignalInfo` of what comes in and arguments by name.
+        Its class, which takes the `SignalInfo` of the input, and arguments by name.
     title : str
-        What it does, for people.
+        What the stage does, as shown to users.
     fitted : bool
-        Whether it is a cleaning stage: it runs where calibration put its arguments into
-        `Model.cleaning`, and may be left out.
+        Whether it is a cleaning stage: it runs if `Model.cleaning` holds its arguments, and may be
+        left out.
     """
 
     make: Callable[..., Stage]
@@ -70,9 +70,9 @@ class StageRow:
     fitted: bool = False
 
 
-# by the name that a stage has in models, recipes, logs and reports
+# keys are the names of stages in models, recipes, logs and reports
 FLOW: Mapping[str, StageRow] = {
-    "guard": StageRow(Guard, "Samples that no sensor gives, held"),
+    "guard": StageRow(Guard, "Impossible samples, held"),
     "decimate": StageRow(Decimator, "Brought down to the model's rate"),
     "muscle": StageRow(
         MuscleGate, "Muscles and movements: such samples are flagged, not changed", fitted=True
@@ -91,7 +91,7 @@ CLEANING = tuple(name for name, row in FLOW.items() if row.fitted)
 
 
 def fitted_stage(name: str, info: SignalInfo, arguments: Mapping[str, Any]) -> Stage:
-    """Build a cleaning stage of what was fitted, and say what of it cannot be taken.
+    """Build a cleaning stage from its fitted arguments.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def fitted_stage(name: str, info: SignalInfo, arguments: Mapping[str, Any]) -> S
     info : SignalInfo
         Of the signal.
     arguments : mapping
-        What the stage takes beside it, by name.
+        All other arguments of the stage, by name.
 
     Returns
     -------
@@ -109,8 +109,8 @@ def fitted_stage(name: str, info: SignalInfo, arguments: Mapping[str, Any]) -> S
     Raises
     ------
     ValueError
-        If there is no such stage, or an argument is unknown, missing or refused by the stage; in
-        one sentence, with the stage and the argument.
+        If there is no such stage, or an argument is unknown, missing or refused by the stage. The
+        message names the stage and the argument.
     """
     if name not in CLEANING:
         raise ValueError(f"unknown cleaning stage {named(name)}; known are {', '.join(CLEANING)}")

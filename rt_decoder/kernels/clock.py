@@ -1,53 +1,55 @@
-r"""The clock line of the time base: stamps in, smooth times and lost samples out.
+r"""The clock line of the time base: turn stamps into smooth times, and find lost samples.
 
-One sample after the other, so that no chunking changes a bit. Residuals (how late a stamp is
-against the line) are in samples. A push group is a run of samples that one push of the sender
-stamped: its earliest residual is the one least delayed. Statistics are over groups.
+Samples are taken one by one, so no chunking changes a bit. A residual is how late a stamp is
+against the clock line, in samples. A push group is a run of samples that the sender stamped in
+one push; its earliest residual is the least delayed. Statistics are over groups.
 
-Long for one file; but a kernel calls only its own file's (see `options`), and all of these are
-called from `advance`.
+A question is opened when residuals suggest a shift: a gap (lost samples), or a step of the
+sender's clock. Later groups decide it.
+
+The file is long because a kernel calls only kernels of its own file (see `options`).
 
 ==============  =======  =======================================================================
 state           unit     meaning (of 39 numbers)
 ==============  =======  =======================================================================
 ORIGIN          s        first stamp; every other time is relative to it
-LEVEL           s        of the line at the sample AT: time(i) = LEVEL + PERIOD * (i - AT)
-PERIOD          s        from sample to sample, on the line
-AT              sample   absolute index where LEVEL is
-P0, P1, P2               covariance of level and period in samples, the variance of a group's
-                         residual being 1: of the level, of both, of the period
+LEVEL           s        clock line at the sample AT: time(i) = LEVEL + PERIOD * (i - AT)
+PERIOD          s        slope of the clock line, from sample to sample
+AT              sample   absolute index at which the line is LEVEL
+P0, P1, P2               variance of the level, covariance, variance of the period; in samples,
+                         in units of the variance of a group's residual
 LAST_STAMP      s        newest stamp
-LAST_TIME       s        newest time given out
+LAST_TIME       s        newest time returned
 COUNT           samples  received so far
-INDEX           sample   absolute index of the next one: COUNT and what was lost
+INDEX           sample   absolute index of the next one: COUNT plus the lost samples
 GROUP_SIZE      samples  in the open group; 0 before the first
 GROUP_KIND               of the open group: 0 one sample, 1 spaced by a period, 2 stamped at once
 GROUP_FIRST     samples  COUNT at its first sample
-GROUP_DELAY     s        least of arrival less stamp
-GROUP_MIN       samples  earliest residual
-GROUP_AT        sample   absolute index of the sample that has it
+GROUP_DELAY     s        smallest delay in it: arrival less stamp
+GROUP_MIN       samples  earliest residual in it
+GROUP_AT        sample   absolute index of the sample with that residual
 GROUP_STAMP     s        stamp of that sample
 GROUPS          groups   closed so far
-FILLED          groups   of them in the ring, since the last question
+FILLED          groups   closed since the last question, as far as the ring holds them
 SPREAD          samples  running mean of \|residual\| of groups
-SPREAD_ALL      samples  the same of single samples
-OUTSIDE         groups   in a row that were far off the line
+SPREAD_ALL      samples  running mean of \|residual\| of single samples
+OUTSIDE         groups   far off the line without a break
 SIGN                     of the open question: 1 late, -1 early, 0 no question
-CHANGE          samples  COUNT where what is asked about began
-SINCE           groups   closed since then
-DELAY_BEFORE    s        least delay of arrival before
+CHANGE          samples  COUNT where the suspected shift began
+SINCE           groups   closed since CHANGE
+DELAY_BEFORE    s        smallest delay of arrival before CHANGE
 LAST_GAP        samples  COUNT at the last gap; -inf if there is none to revoke
-LAST_LOST       samples  that it lost
-LAST_SHIFT      samples  COUNT at the last answer
-DECIDED                  by the last call: place in `CODES`
-LOST            samples  that the decision adds to the index
-SHIFT           s        by which it moved the line
-RATE_LATE       samples  sum of stamps less nominal time over this second's groups
-RATE_PLACE      samples  sum of their indices
+LAST_LOST       samples  lost in the last gap
+LAST_SHIFT      samples  COUNT when the last question was decided
+DECIDED                  decision of the last call: place in `CODES`
+LOST            samples  added to the index by the decision
+SHIFT           s        by which the decision moved the line
+RATE_LATE       samples  sum of stamps less nominal times over this second's groups
+RATE_PLACE      samples  sum of the indices of these groups
 RATE_N          groups   in this second
 RATE_AT         sample   absolute index where the second began
-RATE_BLOCKS     seconds  done
-RATE            Hz       measured over the last of them
+RATE_BLOCKS     seconds  finished so far
+RATE            Hz       measured over the last ones
 ==============  =======  =======================================================================
 
 ==============  =======  =======================================================================
@@ -56,12 +58,12 @@ rates                    8, ... 256 groups; columns of the rates, of seconds)
 ==============  =======  =======================================================================
 RESIDUAL        samples  earliest residual of a group
 FIRST           samples  COUNT at its first sample
-DELAY           s        least delay of arrival in it
-B25, B75        samples  usual quartiles of that many residuals
-V25, V75        samples  how far the quartiles usually stray from these
-BLOCKS                   looks that went into these
-MEAN_LATE       samples  mean of stamps less nominal time in a second
-MEAN_PLACE      samples  mean index in it
+DELAY           s        smallest delay of arrival in it
+B25, B75        samples  usual quartiles of the residuals of that many groups
+V25, V75        samples  usual distance of the quartiles from B25, B75
+BLOCKS                   looks averaged in B25 to V75
+MEAN_LATE       samples  mean of stamps less nominal times in a second
+MEAN_PLACE      samples  mean index in a second
 WORK            samples  scratch of the quartiles and of the rate
 ==============  =======  =======================================================================
 """
@@ -89,21 +91,35 @@ CODES = ("", "gap", "revoked", "reset", "rate")
 NONE, GAP, REVOKED, RESET, RATE_OFF = range(len(CODES))
 R_GAP, R_HELD = 16, 32  # signal.Reason
 
-MEMORY, SHORTEST, LONGEST = 900.0, 8.0, 30.0  # groups by square of spread; s
+MEMORY, SHORTEST, LONGEST = 900.0, 8.0, 30.0  # groups per SPREAD squared; s; s
 RING, SMALLEST, N_SCALES = 512, 4, 7  # groups remembered; scales are 4, 8, ... 256 groups
 RESIDUAL, FIRST, DELAY = range(3)
 B25, V25, B75, V75, BLOCKS = range(5)
 MEAN_LATE, MEAN_PLACE, WORK = range(3)
-LASTS, GIVE_UP = 0.5, 2.0  # s that stamps must be late; that a shift may be undecided
-RATE_VARIANCE = 0.005**2  # of a rate not known yet
+LASTS, GIVE_UP = 0.5, 2.0  # s that a flat shift must last; after which any shift is decided
+RATE_VARIANCE = 0.005**2  # of the period before it is known
 WARM_UP = 2.0  # s before small shifts are looked for
-REMEMBER = 10.0  # s that a gap can be revoked
+REMEMBER = 10.0  # s within which a gap can be revoked
 MAX_GROUP, MAX_TOGETHER, MAX_SPACED = 32, 0.1, 0.064  # samples; s stamped at once; s spaced
-N_RATES = 15  # blocks of a second that the rate is the median of
+N_RATES = 15  # seconds over which the rate is a median
 
 
 def clock_state(sfreq: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """State, ring, scales and rates of a clock that has seen nothing, for a nominal rate in Hz."""
+    """Create the arrays of a clock that has seen nothing.
+
+    Parameters
+    ----------
+    sfreq : float
+        Nominal sampling rate in Hz.
+
+    Returns
+    -------
+    state : array of shape (39,)
+    ring : array of shape (RING, 3)
+    scales : array of shape (N_SCALES, 5)
+    rates : array of shape (3, RING)
+        See the tables of this file.
+    """
     state = np.zeros(N_STATE)
     state[[ORIGIN, DELAY_BEFORE]] = np.nan
     state[PERIOD] = 1.0 / sfreq
@@ -120,7 +136,7 @@ def _gate(spread: float, floor: float, sfreq: float) -> float:
 
 @njit(**KERNEL)
 def _select(work: np.ndarray, n: int, k: int) -> float:
-    """The k-th smallest of the first n values, which it reorders."""
+    """Return the k-th smallest of the first n values, which it reorders."""
     low, high = 0, n - 1
     while low < high:
         pivot = work[(low + high) // 2]
@@ -161,14 +177,17 @@ def _scale_of(n: int) -> int:
 
 @njit(**KERNEL)
 def _threshold(scales: np.ndarray, j: int, sign: float, sfreq: float) -> float:
-    # 32 / n covers the exponential tails that a few groups cannot average out
+    # the term in 32 covers exponential tails, which a few groups cannot average out
     stray = scales[j, V25] if sign > 0 else scales[j, V75]
     return _gate((1.0 + 32.0 / (6 * SMALLEST << j)) * stray, 0.6, sfreq)
 
 
 @njit(**KERNEL)
 def _ask(state: np.ndarray, ring: np.ndarray, sign: float, excess: float, base: float) -> None:
-    """Ask whether the line is off by sign * excess; the change is where that sums best."""
+    """Open the question whether the line is off by ``sign * excess``.
+
+    The shift began where the sum of excess residuals, counted back from now, is largest.
+    """
     newest, filled = int(state[GROUPS]) - 1, int(state[FILLED])
     total, best, since = 0.0, -np.inf, 1
     for k in range(min(filled, RING // 2)):
@@ -187,7 +206,7 @@ def _ask(state: np.ndarray, ring: np.ndarray, sign: float, excess: float, base: 
 def _watch(
     state: np.ndarray, ring: np.ndarray, scales: np.ndarray, work: np.ndarray, sfreq: float
 ) -> None:
-    """Look for a shift on every scale that is due, and learn what is usual there."""
+    """Look for a shift on every scale that is due, and update what is usual on it."""
     groups = int(state[GROUPS])
     for j in range(N_SCALES):
         n = SMALLEST << j
@@ -220,7 +239,7 @@ def _watch(
 
 @njit(**KERNEL)
 def _is_step(state: np.ndarray, ring: np.ndarray, shift: float) -> bool:
-    """Whether arrivals say that the sender's clock jumped ahead: it leaves them where they were."""
+    """Check by arrivals that the sender's clock stepped: then packets arrive as before."""
     after = np.inf
     for k in range(int(min(state[SINCE], RING))):
         after = min(after, ring[(int(state[GROUPS]) - 1 - k) % RING, DELAY])
@@ -230,9 +249,9 @@ def _is_step(state: np.ndarray, ring: np.ndarray, shift: float) -> bool:
 
 @njit(**KERNEL)
 def _settle(state: np.ndarray, n: int, flat: bool, sfreq: float) -> None:
-    """Close the question; a shift is known as well as n groups tell."""
+    """Close the question; the shift is as precise as a mean over n groups."""
     state[P0] = max(state[P0], 1.0 / n)
-    # A slope, or one shift after the other, is a rate that has changed: learn it anew.
+    # A slope, or several shifts in a row, mean that the rate has changed: learn it anew.
     if not flat or state[COUNT] - state[LAST_SHIFT] < 3.0 * sfreq:
         state[P0], state[P1], state[P2] = 1.0, 0.0, RATE_VARIANCE
     state[LAST_SHIFT] = state[COUNT]
@@ -241,7 +260,7 @@ def _settle(state: np.ndarray, n: int, flat: bool, sfreq: float) -> None:
 
 @njit(**KERNEL)
 def _decide(state: np.ndarray, shift: float, gap: bool, sfreq: float) -> None:
-    """Jump the index over lost samples, or move the line."""
+    """Move the index past lost samples, or move the line."""
     lost = round(shift)
     if gap:
         state[DECIDED], state[LOST], state[SHIFT] = GAP, lost, 0.0
@@ -261,7 +280,7 @@ def _decide(state: np.ndarray, shift: float, gap: bool, sfreq: float) -> None:
 def _judge(
     state: np.ndarray, ring: np.ndarray, scales: np.ndarray, work: np.ndarray, sfreq: float
 ) -> None:
-    """Answer the open question once the shift has lasted and is flat, or has gone."""
+    """Decide the open question once the shift has lasted and is flat, or has gone."""
     state[SINCE] += 1.0
     since, sign, newest = int(state[SINCE]), state[SIGN], int(state[GROUPS]) - 1
     if since < SMALLEST or since % 4:
@@ -275,30 +294,30 @@ def _judge(
     old = _quartile(ring, newest - half, half, sign, work) - scales[j_half, column]
     lasted = state[COUNT] - state[CHANGE]
     if sign * new < 0.5 * _threshold(scales, j, sign, sfreq):
-        state[SIGN], state[FILLED], state[OUTSIDE] = 0.0, 0.0, 0.0  # it was late and has drained
+        state[SIGN], state[FILLED], state[OUTSIDE] = 0.0, 0.0, 0.0  # a backlog that has drained
         return
-    # Nothing makes stamps early but the clock: that only takes averaging the jitter.
+    # Only a clock step makes stamps early: wait only until the jitter is averaged out.
     need = LASTS if sign > 0 else min(LASTS, max(8.0, 46.0 * state[SPREAD] ** 2) / sfreq)
     flat = abs(new - old) <= _threshold(scales, j_half, sign, sfreq)
     if lasted < (need if flat else GIVE_UP) * sfreq:
         return
     other = _quartile(ring, newest, n, -sign, work) - scales[j, B75 if sign > 0 else B25]
     if abs(other - shift) < 0.5 * _threshold(scales, j, sign, sfreq):
-        shift = 0.5 * (shift + other)  # both quartiles know it better than one
-    if abs(shift) > max(0.5, state[SPREAD]):  # within the jitter it is left to the line
+        shift = 0.5 * (shift + other)  # the mean of both quartiles is more precise
+    if abs(shift) > max(0.5, state[SPREAD]):  # smaller shifts are left to the line
         _decide(state, shift, flat and shift > 0 and not _is_step(state, ring, shift), sfreq)
     _settle(state, n, flat, sfreq)
 
 
 @njit(**KERNEL)
 def _fit(state: np.ndarray, sfreq: float) -> None:
-    """Move the line towards the open group's earliest residual, if that is not far off."""
+    """Move the line towards the open group's earliest residual, unless that is far off."""
     if state[GROUPS] == 1.0:  # the first group starts the line
         state[LEVEL] += state[GROUP_MIN] * state[PERIOD]
         state[GROUP_MIN] = 0.0
     residual = state[GROUP_MIN]
     gate = _gate(state[SPREAD], 0.6, sfreq)
-    # A group much smaller than usual is rather a stray stamp than a push: it weighs less.
+    # A group much smaller than usual is more likely a stray stamp than a push: it weighs less.
     weight = min(1.0, state[GROUP_SIZE] * state[GROUPS] / state[COUNT])
     share = weight * max(1.0 / 32.0, 1.0 / (3.0 + state[GROUPS]))
     state[SPREAD] += (min(abs(residual), 0.5 * gate) - state[SPREAD]) * share
@@ -307,7 +326,7 @@ def _fit(state: np.ndarray, sfreq: float) -> None:
         return
     state[OUTSIDE] = 0.0
     d = state[GROUP_AT] - state[AT]
-    # As much of the past as averages the jitter to .05 sample: no more, for the rate may drift.
+    # Remember just enough to average the jitter down to 0.05 samples: the rate may drift.
     memory = MEMORY * state[SPREAD] ** 2 * state[COUNT] / state[GROUPS]
     decay = np.exp(d / min(max(memory, SHORTEST * sfreq), LONGEST * sfreq))
     p0 = (state[P0] + 2.0 * d * state[P1] + d * d * state[P2]) * decay
@@ -325,7 +344,7 @@ def _fit(state: np.ndarray, sfreq: float) -> None:
 
 @njit(**KERNEL)
 def _rate(state: np.ndarray, rates: np.ndarray, sfreq: float) -> None:
-    """Compare seconds of stamps with the nominal rate; decided losses do not count."""
+    """Compare the rate of stamps, second by second, with the nominal rate, without known losses."""
     if state[INDEX] - state[RATE_AT] >= sfreq and state[RATE_N] > 0.0:
         block = int(state[RATE_BLOCKS])
         rates[MEAN_LATE, block % RING] = state[RATE_LATE] / state[RATE_N]
@@ -335,7 +354,7 @@ def _rate(state: np.ndarray, rates: np.ndarray, sfreq: float) -> None:
             new, old = (block - k) % RING, (block - k - 1) % RING
             late = rates[MEAN_LATE, new] - rates[MEAN_LATE, old]
             rates[WORK, k] = late / (rates[MEAN_PLACE, new] - rates[MEAN_PLACE, old])
-        # The median stands losses and clock steps, the mean is exact without them.
+        # The median is robust to losses and clock steps; the mean is exact without them.
         mean = 0.0 if n == 0 else np.mean(rates[WORK, :n])
         off = 0.0 if n == 0 else _select(rates[WORK], n, n // 2)
         state[RATE] = sfreq / (1.0 + off)
@@ -354,7 +373,7 @@ def _rate(state: np.ndarray, rates: np.ndarray, sfreq: float) -> None:
 def _close(
     state: np.ndarray, ring: np.ndarray, scales: np.ndarray, rates: np.ndarray, sfreq: float
 ) -> None:
-    """Take the open group into the statistics and the line."""
+    """Add the open group to the statistics and the line."""
     slot = int(state[GROUPS]) % RING
     ring[slot, RESIDUAL], ring[slot, FIRST] = state[GROUP_MIN], state[GROUP_FIRST]
     ring[slot, DELAY] = state[GROUP_DELAY]
@@ -374,7 +393,7 @@ def _close(
 
 @njit(**KERNEL)
 def _joins(state: np.ndarray, step: float, sfreq: float) -> bool:
-    """Whether a stamp `step` s after the last one belongs to the open group."""
+    """Check whether a stamp `step` s after the last one belongs to the open group."""
     size, kind = state[GROUP_SIZE], state[GROUP_KIND]
     if size == 0.0:
         return False
@@ -392,7 +411,7 @@ def _joins(state: np.ndarray, step: float, sfreq: float) -> bool:
 
 @njit(**KERNEL)
 def _late(state: np.ndarray, elapsed: float) -> float:
-    """Residual of a stamp in samples."""
+    """Residual of a stamp, in samples."""
     return (elapsed - state[LEVEL]) / state[PERIOD] - (state[INDEX] - state[AT])
 
 
@@ -410,12 +429,31 @@ def advance(
     index: np.ndarray,
     flags: np.ndarray,
 ) -> int:
-    """Time, index and flags of samples from `start` on, up to and with the one that decides.
+    """Compute time, index and flags of samples, up to and including the one that decides.
+
+    Parameters
+    ----------
+    stamps : array of shape (n,)
+        Stamps in s; NaN if there is none.
+    arrivals : array of shape (n,)
+        When each sample arrived, in s; NaN if not known.
+    start : int
+        First sample to take.
+    sfreq : float
+        Nominal sampling rate in Hz.
+    state, ring, scales, rates : arrays of shape (39,), (RING, 3), (N_SCALES, 5), (3, RING)
+        From `clock_state`; updated.
+    times : array of shape (n,)
+        Written: times in s.
+    index : array of shape (n,), int64
+        Written: absolute indices.
+    flags : array of shape (n,), uint32
+        Written: GAP, HELD or 0.
 
     Returns
     -------
     int
-        The sample to go on with; ``state[DECIDED]`` is the place in `CODES` of what was decided.
+        The sample to continue with. ``state[DECIDED]`` is the decision's place in `CODES`.
     """
     state[DECIDED] = NONE
     for i in range(start, stamps.shape[0]):
@@ -449,7 +487,7 @@ def advance(
         else:
             held = True
         time = state[LEVEL] + state[PERIOD] * (state[INDEX] - state[AT])
-        # a correction of the line never makes time run backwards; a new epoch may
+        # a correction of the line never makes time run backwards; a new origin or reset may
         time = max(time, state[LAST_TIME] + 0.01 * state[PERIOD])
         state[LAST_TIME] = time
         times[i] = state[ORIGIN] + time

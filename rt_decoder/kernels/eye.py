@@ -1,16 +1,16 @@
 """Gated removal of a few spatial sources, fused: measure, gate, subtract and flag in one pass.
 
-Each sample is computed alone, in a fixed order of additions, so how a stream is cut into calls
-cannot change a bit.
+Each sample is computed alone, in a fixed order of additions, so the cuts between calls cannot
+change a bit.
 
 =========  ====  ===========================================================================
-levels     unit  meaning (of sources, in units of their scale at rest)
+levels     unit  meaning (sizes of sources are in units of their scale at rest)
 =========  ====  ===========================================================================
-LOW              size at which the gate of a source begins to open
-HIGH             size at which it is open
-WIDE             size of any source at which all gates are open; from HIGH on they open
+LOW              size at which a source's gate begins to open
+HIGH             size at which its gate is fully open
+WIDE             size of the largest source at which all gates are open; they begin at HIGH
 HOLD             size below which a gate closes
-STEP             by how much it closes a sample
+STEP             decrease of a closing gate per sample
 =========  ====  ===========================================================================
 """
 
@@ -40,11 +40,32 @@ def subtract_gated(
     out: np.ndarray,
     out_flags: np.ndarray,
 ) -> None:
-    """Subtract gated sources from `x` (n, c) into `out` (n, c).
+    """Subtract gated sources.
 
-    `mixing` is (r, c), and so is `unmixing`, with rows of 0 up to a multiple of four. `gate` (r,),
-    from 0 shut to 1 open, is the state; `sources`, as long as `unmixing`, is scratch. `out_flags`
-    (n,) are `flags` with `reason` where a gate is open further than `visible`.
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples.
+    flags : array of shape (n,), uint32
+        Flags of the samples.
+    unmixing : array of shape (r4, c)
+        Measures the sources; padded with rows of 0 from r to r4, the next multiple of four.
+    mixing : array of shape (r, c)
+        How each source shows in the channels.
+    levels : array of shape (5,)
+        See the table of this file.
+    gate : array of shape (r,)
+        State of each gate, from 0 (closed) to 1 (open); updated.
+    sources : array of shape (r4,)
+        Scratch.
+    visible : float
+        A sample is flagged if a gate is open further than this.
+    reason : int
+        The flag.
+    out : array of shape (n, c)
+        Written: the clean samples.
+    out_flags : array of shape (n,), uint32
+        Written: `flags` with `reason` added.
     """
     n, n_channels = x.shape
     n_fours = n_channels - n_channels % 4
@@ -55,8 +76,8 @@ def subtract_gated(
         largest = 0.0
         for j in range(0, len(unmixing), 4):
             w0, w1, w2, w3 = unmixing[j], unmixing[j + 1], unmixing[j + 2], unmixing[j + 3]
-            # Sixteen sums side by side, for a single one waits for each addition; four sources at
-            # once, for every value is then loaded once.
+            # Sixteen sums side by side, because a single one waits for each addition; four sources
+            # at once, because each value is then loaded once.
             a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = 0.0
             d0 = d1 = d2 = d3 = e0 = e1 = e2 = e3 = 0.0
             for k in range(0, n_fours, 4):

@@ -1,22 +1,22 @@
-"""Kernel of the guard: what cannot be a sample is replaced by the channel's last value.
+"""Kernel of the guard: replace impossible values by the channel's last good value.
 
 =========  =======  ========================================================================
 memory     unit     meaning (rows, a column a channel)
 =========  =======  ========================================================================
-PREVIOUS   SI       last value that was taken, as delivered; NaN before the first
+PREVIOUS   SI       last value that was accepted, as delivered; NaN before the first
 SEEN       SI       last value, as delivered; NaN before the first
-GIVEN      SI       last value given out
-OFFSET     SI       what is subtracted from a value that is taken
-SAME       samples  since the value changed
-HELD       samples  held in a row
-SETTLE     samples  still to be flagged
+GIVEN      SI       last value of the output
+OFFSET     SI       subtracted from a value that is accepted
+SAME       samples  since the value last changed
+HELD       samples  held without a break
+SETTLE     samples  still to be flagged as settling
 JUMP       SI       limit: largest step between samples
 AMPLITUDE  SI       limit: largest value
 FLAT       samples  limit: how long a value may stay the same
-LOST                reason of a value that is not finite
+LOST                limit: the reason for a value that is not finite
 =========  =======  ========================================================================
 
-The limits are counted from 0 again: their first row is `memory[N_STATE]`.
+The rows of the limits are counted from 0 again: the first is `memory[N_STATE]`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ PREVIOUS, SEEN, GIVEN, OFFSET, SAME, HELD, SETTLE = range(N_STATE)
 JUMP, AMPLITUDE, FLAT, LOST = range(N_LIMITS)
 R_FLAT, R_RAIL, R_JUMP, R_SETTLING, R_AMPLITUDE = 2, 4, 8, 64, 2048  # signal.Reason
 _LARGEST = np.finfo(np.float64).max
-_STUCK = 2  # samples without a change, far from where the channel was, that mean a rail
+_STUCK = 2  # samples without a change, away from the last good value, that mean a rail
 
 
 def guard_state(n_channels: int) -> np.ndarray:
-    """State (N_STATE, c) of channels that have shown nothing yet."""
+    """Create the state (N_STATE, c) of channels that have not seen a value yet."""
     state = np.zeros((N_STATE, n_channels))
     state[[PREVIOUS, SEEN]] = np.nan
     return state
@@ -53,29 +53,44 @@ def guard_samples(
     out: np.ndarray,
     out_flags: np.ndarray,
 ) -> bool:
-    """Hold what cannot be a sample in `x` (n, c), and flag it in `channel_flags` (n, c).
+    """Hold impossible values, and flag them.
 
-    `memory` (N_STATE + N_LIMITS, c) holds state and limits. A channel held for more than `n_hold`
-    samples goes on from the value it was held at: the step to its new level is subtracted from then
-    on, and `n_settle` samples are flagged.
+    A channel held for more than `n_hold` samples continues from the value it was held at: the step
+    to its new level is subtracted from then on, and `n_settle` samples are flagged.
+
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples.
+    channel_flags : array of shape (n, c), uint32
+        Flags of single channels.
+    memory : array of shape (N_STATE + N_LIMITS, c)
+        State, which is updated, and limits; see the table of this file.
+    n_hold : int
+        Longest hold, in samples, after which a channel continues where it is.
+    n_settle : int
+        Samples flagged SETTLING after a longer hold.
+    out : array of shape (n, c)
+        Written if something changed: the samples.
+    out_flags : array of shape (n, c), uint32
+        Written if something changed: flags of single channels.
 
     Returns
     -------
     changed : bool
-        Whether `out` and `out_flags` were written; else there was nothing to do, and what came in
-        is what goes out.
+        Whether `out` and `out_flags` were written. If not, the input is the output.
     """
     n, c = x.shape
     state, limits = memory[:N_STATE], memory[N_STATE:]
     offset = state[OFFSET, :c]
     n_active, n_same, n_offset = _census(state)
-    # what goes out is contiguous
+    # the output is contiguous
     writes = n_offset > 0 or x.strides != out.strides
-    behind = False  # the state's last values are those of the sample before the last
+    behind = False  # whether the state lags one sample behind
     for t in range(n):
         row = x[t, :c]
         if n_active == 0:
-            # all were good: what was seen last is what was taken last
+            # all channels were good: the values seen last were accepted
             if behind:
                 n_odd, n_same = _compare(row, x[t - 1, :c], n_same, state, limits)
             else:
@@ -103,7 +118,7 @@ def guard_samples(
 
 @njit(**KERNEL)
 def _census(state: np.ndarray) -> tuple[int, int, int]:
-    """Number of channels that are held or settle, that stand still, that have an offset."""
+    """Count the channels that are held or settle, that stand still, and that have an offset."""
     c = state.shape[1]
     held, settle = state[HELD, :c], state[SETTLE, :c]
     same, offset = state[SAME, :c], state[OFFSET, :c]
@@ -119,7 +134,7 @@ def _census(state: np.ndarray) -> tuple[int, int, int]:
 def _compare(
     row: np.ndarray, before: np.ndarray, n_same: int, state: np.ndarray, limits: np.ndarray
 ) -> tuple[int, int]:
-    """Number of values that cannot be samples, and of channels that stand still."""
+    """Count the impossible values, and the channels that stand still."""
     c = len(row)
     jump, largest = limits[JUMP, :c], limits[AMPLITUDE, :c]
     n_fine = 0  # counting vectorizes, branching does not
@@ -139,7 +154,7 @@ def _compare(
 def _count_same(
     row: np.ndarray, before: np.ndarray, same: np.ndarray, flat: np.ndarray
 ) -> tuple[int, int]:
-    """Count on where a value is the same as before; number of such, and for too long."""
+    """Update how long each value has stood still; count those that do, and those for too long."""
     n_same, n_flat = 0, 0
     for k in range(len(row)):
         same[k] = same[k] + 1.0 if row[k] == before[k] else 0.0
@@ -152,7 +167,7 @@ def _count_same(
 def _pass_on(
     row: np.ndarray, marks: np.ndarray, offset: np.ndarray, out: np.ndarray, out_marks: np.ndarray
 ) -> None:
-    """A sample as it is, less the offsets."""
+    """Copy a sample, less the offsets."""
     for k in range(len(row)):
         out[k] = row[k] - offset[k]
     for k in range(len(row)):
@@ -161,7 +176,7 @@ def _pass_on(
 
 @njit(**KERNEL)
 def _remember(row: np.ndarray, state: np.ndarray) -> None:
-    """Leave the state as a good sample does."""
+    """Update the state after a good sample."""
     for k in range(len(row)):
         state[SEEN, k] = state[PREVIOUS, k] = row[k]
         state[GIVEN, k] = row[k] - state[OFFSET, k]
@@ -177,7 +192,7 @@ def _judge(
     out: np.ndarray,
     out_marks: np.ndarray,
 ) -> int:
-    """Hold and flag channels of a sample one by one; number that are held or settle."""
+    """Hold and flag the channels of a sample one by one; count those that are held or settle."""
     previous, given, offset = state[PREVIOUS], state[GIVEN], state[OFFSET]
     n_active = 0
     for k in range(len(row)):
@@ -204,7 +219,7 @@ def _judge(
 
 @njit(**KERNEL)
 def _reason(value: float, k: int, state: np.ndarray, limits: np.ndarray, n_hold: int) -> int:
-    """Why a value is not to be taken; 0 if it is."""
+    """Return why a value is not accepted; 0 if it is."""
     if not abs(value) <= _LARGEST:
         return int(limits[LOST, k])
     if abs(value) > limits[AMPLITUDE, k]:
@@ -215,5 +230,5 @@ def _reason(value: float, k: int, state: np.ndarray, limits: np.ndarray, n_hold:
     if state[SAME, k] >= limits[FLAT, k]:
         return R_FLAT
     if away and state[HELD, k] < n_hold:
-        return R_JUMP  # one that stays away and lives has a new level
+        return R_JUMP  # held for longer, a varying value is a new level
     return 0

@@ -1,26 +1,27 @@
-"""Subtract what follows every heartbeat, a sample at a time, and learn it from the same sample.
+"""Subtract the heartbeat template sample by sample, and learn it from the same samples.
 
-A few components ``z = filters @ x`` carry the artifact; each has a course after the R peak, and
-``x - maps.T @ (courses after every recent beat)`` comes out. Courses of beats closer together than
-they are long add up. A course moves by a small share of what it left over, which for beats far
-apart is an exponential average over beats, and with overlap still converges on the true course.
+A few components ``z = filters @ x`` carry the artifact. Each component has a course in time after
+the R peak. The output is ``x - maps.T @ (sum of the courses after all recent beats)``: if beats
+follow each other faster than a course is long, their courses add up. Each sample moves a course
+by a small share of what the course left over. For beats far apart this is an exponential average
+over beats; with overlap it still converges on the true course.
 
 ============  =======  =====================================================================
 state, beats  unit     meaning
 ============  =======  =====================================================================
-_BASELINE              row of the state: slow mean of each component, then SEEN, RATE, SHARE
+_BASELINE              row of the state: slow mean of each component; then SEEN, RATE, SHARE
 _Z                     row of the state: components of this sample, then what is left of them
-_AMOUNT                row of the state: of each component, what is subtracted now
-_SEEN         samples  column rank of _BASELINE: learned from so far
-_RATE                  column rank + 1 of it: share of a beat that goes into a course
-_SHARE                 column rank + 2 of it: least share of a sample in the slow mean
+_AMOUNT                row of the state: amount of each component that is subtracted now
+_SEEN         samples  column rank of _BASELINE: samples learned from so far
+_RATE                  column rank + 1 of _BASELINE: share of a beat in a course
+_SHARE                 column rank + 2 of _BASELINE: least share of a sample in the slow mean
 _PEAK         sample   column of the beats: absolute index of the R peak
 _DECIDED      sample   column of the beats: absolute index where it was decided
-_END          sample   column of the beats: absolute index where it was found to be mistaken
+_END          sample   column of the beats: absolute index where it was found to be false
 _STOPS        bits     row 0 of the beats: reasons that stop learning
 _MARK         bits     row 0 of the beats: this stage's own reason
-_REFRACTORY   samples  row 0 of the beats: a peak this soon after the last one replaces it
-_STRIDE       samples  row 0 of the beats: one of so many, on the grid of the index, teaches
+_REFRACTORY   samples  row 0 of the beats: a peak within so many of the last one replaces it
+_STRIDE       samples  row 0 of the beats: one in so many, on the grid of the index, teaches
 _HEALS        bits     row 0 of the beats: reason that makes a flagged channel good again
 ============  =======  =====================================================================
 
@@ -36,8 +37,8 @@ from rt_decoder.kernels.options import KERNEL
 
 __all__ = ["heartbeat_subtract"]
 
-_LARGEST = 3.0  # standard deviations of a component that can still move its course
-_LOST = 0.05  # of the filters' weights: with more on flagged channels nothing is learned
+_LARGEST = 3.0  # standard deviations: errors that move a course are clipped to this
+_LOST = 0.05  # share of the filters' weights: with more on flagged channels nothing is learned
 _BASELINE, _Z, _AMOUNT = range(3)
 _SEEN, _RATE, _SHARE = range(3)
 _PEAK, _DECIDED, _END = range(3)
@@ -60,24 +61,36 @@ def heartbeat_subtract(
     out: np.ndarray,
     out_flags: np.ndarray,
 ) -> None:
-    """Take the template out of the first channels of `x` (n, c) into `out`.
+    """Subtract the template from the data channels.
 
     Parameters
     ----------
-    peaks : array of shape (n,)
-        Absolute index of the R peak that a sample decided, or -1.
+    x : array of shape (n, c)
+        Samples, data channels first.
+    flags : array of shape (n,), uint32
+        Flags of the samples.
+    channel_flags : array of shape (n, c), uint32
+        Flags of single channels.
+    index : int
+        Absolute index of the first sample.
+    peaks : array of shape (n,), int64
+        Absolute index of the R peak that each sample decided, or -1.
     space : array of shape (2 * rank + 2, n_data)
         Maps and filters of the components, each channel's share of the filters' weights, and a row
-        of room.
+        of scratch.
     courses : array of shape (n_template, rank + 2)
-        Of the components after the R peak, the weight at each sample and whether it is worth a
-        flag; the first are changed.
+        Courses of the components after the R peak, which are updated; then the weight of each
+        sample and whether it is worth a flag.
     rise : array of shape (n_rise,)
-        Weight in the samples after the decision; its reverse ends a beat that was mistaken.
+        Weight in the samples after the decision; reversed, it fades out a false beat.
     state : array of shape (3, rank + 3)
-        Changed.
-    beats : array of shape (1 + n_beats, 5)
-        Row 0 holds what does not change, the others recent beats, in turn. Changed.
+        Updated; see the table of this file.
+    beats : array of shape (1 + n_beats, 5), int64
+        Row 0 holds constants, the others recent beats, in turn. Updated.
+    out : array of shape (n, c)
+        Written: the clean samples.
+    out_flags : array of shape (n,), uint32
+        Written: `flags`, with this stage's reason added.
     """
     n_data = space.shape[1]
     rank = space.shape[0] // 2 - 1
@@ -105,7 +118,7 @@ def heartbeat_subtract(
 
 @njit(**KERNEL)
 def _begin(peak: int, now: int, beats: np.ndarray) -> None:
-    """Put a beat in the place of the oldest; end the one before if this stands in its place."""
+    """Replace the oldest beat by a new one; end the last beat if the new one corrects it."""
     last, oldest = 1, 1
     for b in range(2, len(beats)):
         if beats[b, _DECIDED] > beats[last, _DECIDED]:
@@ -121,7 +134,7 @@ def _begin(peak: int, now: int, beats: np.ndarray) -> None:
 def _project(
     row: np.ndarray, row_flags: np.ndarray, space: np.ndarray, beats: np.ndarray, z: np.ndarray
 ) -> bool:
-    """Components of one sample, without flagged channels; false if these weigh too much."""
+    """Compute a sample's components without flagged channels; false if these weigh too much."""
     rank, n_data = space.shape[0] // 2 - 1, space.shape[1]
     stops, heals = beats[0, _STOPS], beats[0, _HEALS]
     n_bad = 0
@@ -134,7 +147,7 @@ def _project(
         for k in range(n_data):
             products[k] = weights[k] * row[k]
         n = n_data
-        while n > 1:  # in halves: a plain sum waits for every addition and does not vectorize
+        while n > 1:  # sum by halves: a plain sum waits for each addition and does not vectorize
             half = (n + 1) // 2
             upper = products[half:n]
             for k in range(n - half):
@@ -170,7 +183,7 @@ def _sum(
 
 @njit(**KERNEL)
 def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
-    """Of a beat in time: up after its decision, down after its end."""
+    """Weight of a beat at a time: rises after its decision, falls after its end."""
     weight = rise[now - decided] if now - decided < len(rise) else 1.0
     if now >= end:
         left = len(rise) - 1 - (now - end)
@@ -182,28 +195,27 @@ def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
 def _learn(
     now: int, courses: np.ndarray, rise: np.ndarray, state: np.ndarray, beats: np.ndarray
 ) -> None:
-    """Move the courses towards what this sample shows of them, and the baseline.
+    """Move the courses and the baseline towards this sample.
 
-    The sample speaks for the `_STRIDE` samples around it, or each would learn from few beats.
+    The sample stands for the `_STRIDE` samples around it; otherwise each point of a course would
+    learn from few beats.
     """
     rank, stride = courses.shape[1] - 2, beats[0, _STRIDE]
     state[_BASELINE, rank + _SEEN] += 1.0
     # a plain mean at first
     share = max(state[_BASELINE, rank + _SHARE], 1.0 / state[_BASELINE, rank + _SEEN])
     rate = state[_BASELINE, rank + _RATE]
-    found = (
-        share <= state[_BASELINE, rank + _SHARE]
-    )  # the baseline has been; outliers move it little
+    found = share <= state[_BASELINE, rank + _SHARE]  # the baseline is known: clip outliers
     for r in range(rank):
         left = state[_Z, r] - state[_AMOUNT, r] - state[_BASELINE, r]
-        # of all, artifact included: a mean of what is left could trade places with a course
+        # mean of the whole component: a mean of the rest could absorb part of a course
         off = state[_Z, r] - state[_BASELINE, r]
         state[_BASELINE, r] += share * (min(max(off, -_LARGEST), _LARGEST) if found else off)
         state[_Z, r] = min(max(left, -_LARGEST), _LARGEST)
     n_active = 0
     for b in range(1, len(beats)):
         n_active += now - beats[b, _PEAK] < len(courses) and now < beats[b, _END]
-    rate /= max(n_active, 1)  # together they shall not move by more than is left
+    rate /= max(n_active, 1)  # courses that overlap share the error
     for b in range(1, len(beats)):
         at = now - beats[b, _PEAK]
         if at < len(courses) and now < beats[b, _END]:
@@ -211,6 +223,6 @@ def _learn(
             first = max(at - stride // 2, 0)
             for near in range(first, min(at - stride // 2 + stride, len(courses))):
                 for r in range(rank):
-                    # what the weights held back is no error
+                    # the part that the weight held back is no error
                     held_back = (1.0 - weight) * courses[near, r]
                     courses[near, r] += rate * (state[_Z, r] - held_back)

@@ -1,19 +1,19 @@
-"""A reference of another clock and rate, looked up at the times of the main stream.
+"""Look up an auxiliary stream, of another clock and rate, at the times of the main stream.
 
-A ring keeps the recent samples of the reference with two times each: that of the sample, and that
-of its average with the samples before it (the same where nothing is averaged). Before each look-up
-the ring takes reference samples up to the first one after the time that is asked for, so the answer
-depends on times and on what has arrived, never on how either stream was cut into chunks.
+A ring keeps the stream's recent samples. Each has two times: its own, and the mean time of its
+average with the samples before it (the same time if nothing is averaged). Before each look-up the
+ring takes in samples up to the first one after the time asked for. So the result depends on times
+and on what has arrived, never on how either stream was cut into chunks.
 
 ============  =======  =====================================================================
 state         unit     meaning (of 7 numbers)
 ============  =======  =====================================================================
 COUNT         samples  put into the ring so far
-OLDEST        sample   first of them that is still valid
-NEXT          sample   next of those that wait to be put
-ASKED         s        newest time asked for
-LATE          samples  that came too late for it, or far ahead
-MISSING                look-ups in vain
+OLDEST        sample   oldest one that is still valid
+NEXT          sample   next one that waits to be put into the ring
+ASKED         s        newest time that was looked up
+LATE          samples  that came after their time was looked up, or were far ahead
+MISSING                look-ups that found no value
 INTERPOLATES           1 if any channel is interpolated
 ============  =======  =====================================================================
 
@@ -21,7 +21,7 @@ INTERPOLATES           1 if any channel is interpolated
 ring's times  unit     meaning (columns)
 ============  =======  =====================================================================
 SAMPLE        s        when the sample was taken
-AVERAGE       s        mean time of what its average is over
+AVERAGE       s        mean time of the samples in its average
 ============  =======  =====================================================================
 """
 
@@ -41,7 +41,18 @@ R_HELD = 32  # signal.Reason
 
 
 def join_state(interpolates: bool) -> np.ndarray:
-    """State of a ring that holds nothing."""
+    """Create the state of an empty ring.
+
+    Parameters
+    ----------
+    interpolates : bool
+        Whether any channel is interpolated.
+
+    Returns
+    -------
+    array of shape (7,)
+        See the table of this file.
+    """
     state = np.zeros(N_STATE)
     state[ASKED], state[INTERPOLATES] = -np.inf, interpolates
     return state
@@ -49,7 +60,7 @@ def join_state(interpolates: bool) -> np.ndarray:
 
 @njit(**KERNEL)
 def _time(times: np.ndarray, stamps: np.ndarray, flags: np.ndarray, i: int) -> float:
-    # While it is open whether samples were lost the line knows less than the stamp.
+    # While it is undecided whether samples were lost, the stamp is better than the clock line.
     if flags[i] & R_HELD and np.isfinite(stamps[i]):
         return stamps[i]
     return times[i]
@@ -65,7 +76,7 @@ def _average(
     ring: np.ndarray,
     averaged: np.ndarray,
 ) -> None:
-    """Mean of the newest `span` samples at their mean time; it never reaches across a dropout."""
+    """Average the newest `span` samples, at their mean time, but never across a dropout."""
     size, slot = len(ring_times), count % len(ring_times)
     newest = ring_times[slot, SAMPLE]
     total, n, after = 0.0, 0, newest
@@ -98,7 +109,7 @@ def _put(
     """Put one sample (c,) into the ring."""
     size, count, first = len(ring_times), int(state[COUNT]), int(state[OLDEST])
     before = ring_times[(count - 1) % size, SAMPLE] if count > first else -np.inf
-    if time < before - limit:  # the clock was set back: what is kept is of another time
+    if time < before - limit:  # the clock was set back: the samples kept are invalid
         first, before = count, -np.inf
         state[OLDEST] = count
     slot = count % size
@@ -109,7 +120,7 @@ def _put(
         _average(count, max(first, count - size + 1), span, limit, ring_times, ring, averaged)
     at = ring_times[slot, AVERAGE]
     if count > first and state[INTERPOLATES] > 0.0:
-        # whoever asked for a time between the one before and this one had no answer
+        # look-ups between the sample before and this one found nothing
         before = ring_times[(count - 1) % size, AVERAGE]
         state[LATE] += before < state[ASKED] and at - before <= limit
     else:
@@ -130,7 +141,21 @@ def take_all(
     averaged: np.ndarray,
     state: np.ndarray,
 ) -> None:
-    """Put all samples that wait; arguments as in `join`."""
+    """Put all waiting samples into the ring.
+
+    Parameters
+    ----------
+    data, times, stamps, flags : arrays of shape (m, c), (m,), (m,), (m,)
+        Samples that wait, from ``state[NEXT]`` on.
+    span : int
+        Samples to average; 1 averages none, and `averaged` is then `ring`.
+    limit : float
+        Longest step in s that is not a dropout.
+    ring_times, ring, averaged : arrays of shape (size, 2), (size, c), (size, c)
+        The ring; updated.
+    state : array of shape (7,)
+        Updated; see the table of this file.
+    """
     for i in range(int(state[NEXT]), len(times)):
         time = _time(times, stamps, flags, i)
         if np.isfinite(time):
@@ -140,7 +165,7 @@ def take_all(
 
 @njit(**KERNEL)
 def _before(ring_times: np.ndarray, column: int, first: int, count: int, time: float) -> int:
-    """The newest of samples `first` to `count` that is not after `time`; `first - 1` if none is."""
+    """Find the newest of samples `first` to `count` not after `time`; `first - 1` if none is."""
     size = len(ring_times)
     low, high = first - 1, count
     while high - low > 1:
@@ -163,7 +188,7 @@ def _look_up(
     state: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Values (c,) at one time; NaN where there is none."""
+    """Look up the values (c,) at one time; NaN where there is none."""
     size, count = len(ring_times), int(state[COUNT])
     first = max(int(state[OLDEST]), count - size)
     held = _before(ring_times, SAMPLE, first, count, time)
@@ -212,37 +237,45 @@ def join(
     out: np.ndarray,
     column: int,
 ) -> int:
-    """Reference at the times of main samples from `start` on, less `delay` s.
+    """Look up the auxiliary stream at the times of main samples.
 
-    Channels in `hold` keep the last sample for up to `limit` s; the others are interpolated between
-    two samples that are not further apart than that. What is neither is NaN.
+    Channels in `hold` keep their last sample for up to `limit` s. The others are interpolated
+    between two samples at most `limit` s apart. Where neither is possible the value is NaN.
 
     Parameters
     ----------
-    main_times, main_stamps, main_flags : arrays of shape (n,)
-        As the time base gives them, and the stamps that it was given.
+    main_times, main_stamps, main_flags : arrays of shape (n,), (n,), (n,)
+        Times and flags from the time base, and the stamps it was given.
+    start : int
+        First main sample to look up.
     more : bool
-        Whether more reference samples may be had: then the kernel returns once it needs them.
+        Whether more samples can be pulled: if so, the kernel returns as soon as it needs them.
+    delay : float
+        Look up main times less this many s.
     latest : float
-        A reference sample that bears a later time is left out and counted as late: its clock was
-        just set, and waiting for that time would stop the reference.
+        Samples with a later time in s are dropped and counted as late: their clock was just set,
+        and waiting for that time would stop the stream.
     data, times, stamps, flags : arrays of shape (m, c), (m,), (m,), (m,)
-        Reference samples that wait, from ``state[NEXT]`` on.
+        Samples that wait, from ``state[NEXT]`` on.
     span : int
         Samples to average; 1 averages none, and `averaged` is then `ring`.
     limit : float
-        Longest step, in s, that is no dropout.
+        Longest step in s that is not a dropout.
     hold : array of shape (c,), bool
         Channels that are not interpolated.
     ring_times, ring, averaged : arrays of shape (size, 2), (size, c), (size, c)
-        Of the ring.
-    out : array of shape (n, ...)
-        Written from `column` on.
+        The ring; updated.
+    state : array of shape (7,)
+        Updated; see the table of this file.
+    out : array of shape (n, n_out)
+        Written in columns `column` to ``column + c``.
+    column : int
+        First column to write.
 
     Returns
     -------
     int
-        The main sample to go on with; n if all are done.
+        The main sample to continue with; n if all are done.
     """
     size, n_channels = len(ring_times), len(hold)
     for i in range(start, len(main_times)):

@@ -1,40 +1,40 @@
-"""Kernel of the line canceller: an oscillator that follows the mains, and its share in each channel.
+"""Kernel of the mains canceller: an oscillator that tracks the mains, and weights per channel.
 
-Every sample is computed alone; the frequency is set on a grid of the absolute index, so how a
-stream is cut into calls cannot change a bit.
+Every sample is computed alone, and the frequency is set on a grid of the absolute index, so the
+cuts between calls cannot change a bit.
 
 =========  ========  =======================================================================
 memory     unit      meaning (rows, a column a channel)
 =========  ========  =======================================================================
 MEAN       SI        slow mean
-SIZE       SI        usual size of the error
-ERROR      SI        of this sample: what mean and weights do not explain
+SIZE       SI        running mean of the error's size
+ERROR      SI        part of this sample that mean and weights do not explain
 WEIGHTS    SI        from here on four rows a harmonic: real and imaginary part of its weight,
-                     and what these were at the last look at the frequency
+                     and both as they were at the last look at the frequency
 =========  ========  =======================================================================
 
 =========  ========  =======================================================================
 settings   unit      meaning (of 11 numbers)
 =========  ========  =======================================================================
-EVERY      samples   between two looks at the frequency
-STEP                 least share that a new sample has in the weights
-SIZE_STEP            least share that it has in the usual size
-MEAN_STEP            share that it has in the slow mean
-CLIP                 usual sizes up to which an error counts
-LEARNT     samples   that were good, until these sizes are usual
-START      samples   that the first good one counts for
-PULL                 share of a turn of the weights that goes into the frequency
-CERTAIN              power that makes a line, in units of noise
-NOMINAL    radian    a sample: frequency of the mains
-RANGE      radian    a sample: how far from it the mains may be
+EVERY      samples   from one look at the frequency to the next
+STEP                 least share of a new sample in the weights
+SIZE_STEP            least share of a new sample in SIZE
+MEAN_STEP            share of a new sample in MEAN
+CLIP                 largest error that counts, in units of SIZE
+LEARNT     samples   good ones until SIZE can be trusted
+START      samples   that the first good sample counts for
+PULL                 share of a turn of the weights by which the frequency moves
+CERTAIN              power above which mains are present, in units of noise
+NOMINAL    rad       per sample: nominal frequency of the mains
+RANGE      rad       per sample: largest deviation from it
 =========  ========  =======================================================================
 
 =========  ========  =======================================================================
 status     unit      meaning (of 4 numbers)
 =========  ========  =======================================================================
-N_GOOD     samples   good so far; -1 before the first
-FREQ       radian    a sample: frequency now
-COS, SIN             oscillator, of length 1
+N_GOOD     samples   good ones so far; -1 before the first
+FREQ       rad       per sample: frequency now
+COS, SIN             the oscillator, of length 1
 =========  ========  =======================================================================
 """
 
@@ -58,8 +58,8 @@ N_STATUS = 4
 R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 4096, 8192, 16384, 32768  # signal.Reason
 R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
 R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
-_TINY = 1e-60  # weights below are none: subnormal numbers are slow
-_LEAST = 1e-30  # V or T, of the usual size of an error
+_TINY = 1e-60  # weights below this become 0: subnormal numbers are slow
+_LEAST = 1e-30  # V or T; least SIZE
 
 
 @njit(**KERNEL)
@@ -75,9 +75,30 @@ def cancel_line(
     status: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Copy `x` (n, c) to `out` (n, c) without the line; columns `passed` as they are.
+    """Subtract the mains.
 
-    `gains` (n_harmonics, 2) turn a weight learnt behind the high-pass into one before it.
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples.
+    flags : array of shape (n,), uint32
+        Flags of the samples.
+    channel_flags : array of shape (n, c), uint32
+        Flags of single channels.
+    index : int
+        Absolute index of the first sample.
+    gains : array of shape (n_harmonics, 2)
+        Real and imaginary factor from a weight behind the high-pass to one before it.
+    passed : array of shape (n_passed,), int
+        Columns that are copied unchanged.
+    settings : array of shape (11,)
+        See the table of this file.
+    memory : array of shape (3 + 4 * n_harmonics, c)
+        Updated; see the table.
+    status : array of shape (4,)
+        Updated; see the table.
+    out : array of shape (n, c)
+        Written: samples without the mains.
     """
     n, n_channels = x.shape
     due = -index % int(settings[EVERY])
@@ -112,7 +133,7 @@ def _subtract(
     memory: np.ndarray,
     clean: np.ndarray,
 ) -> None:
-    """Take the line out of one sample, and leave what is unexplained of it in ERROR."""
+    """Subtract the mains from one sample, and leave the unexplained part in ERROR."""
     n = len(row)
     mean, error = memory[MEAN, :n], memory[ERROR, :n]
     step = settings[MEAN_STEP]
@@ -143,7 +164,7 @@ def _learn(
     memory: np.ndarray,
     status: np.ndarray,
 ) -> None:
-    """Move the weights along the error, which is bounded: a pop is no line."""
+    """Move the weights along the error, clipped so that a pop does not count as mains."""
     n = len(marks)
     size, error = memory[SIZE, :n], memory[ERROR, :n]
     status[N_GOOD] += 1.0
@@ -177,10 +198,10 @@ def _learn(
 
 @njit(**KERNEL)
 def _follow(n_harmonics: int, settings: np.ndarray, memory: np.ndarray, status: np.ndarray) -> None:
-    """Look how far the weights have turned since the last look, and turn faster or slower.
+    """Adjust the frequency by how far the weights have turned since the last look.
 
-    Every channel counts by its line over its noise. Where no line stands out of the noise the
-    frequency goes back to the nominal one.
+    Each channel counts by its mains over its noise. While no mains stand out of the noise, the
+    frequency returns to the nominal one.
     """
     n = memory.shape[1]
     size, mean = memory[SIZE, :n], memory[MEAN, :n]
@@ -211,7 +232,7 @@ def _follow(n_harmonics: int, settings: np.ndarray, memory: np.ndarray, status: 
     else:
         back = settings[PULL] * step * settings[EVERY]
         status[FREQ] += back * (settings[NOMINAL] - status[FREQ])
-    # the length of the oscillator, which rounding changes, back to 1
+    # rounding changes the oscillator's length: bring it back to 1
     grow = 1.5 - 0.5 * (status[COS] * status[COS] + status[SIN] * status[SIN])
     status[COS] *= grow
     status[SIN] *= grow

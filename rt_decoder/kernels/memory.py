@@ -7,16 +7,31 @@ import numpy.typing as npt
 
 __all__ = ["Rows", "aligned", "padded"]
 
-_LINE = 64  # bytes of a line of the cache; a vector register holds as many
+_LINE = 64  # bytes of a cache line, and of a vector register
 
 
 def padded(n: int) -> int:
-    """Columns of float64 to allocate for `n`, so that every row begins where a cache line does."""
+    """Round a number of float64 columns up, so that every row begins at a cache line."""
     return -(-n // 8) * 8
 
 
 def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> np.ndarray:
-    """Zeros that begin at a cache line: vectors across two lines cost a third more [measured]."""
+    """Allocate zeros that begin at a cache line.
+
+    Vectors across two lines cost a third more [measured].
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    dtype : dtype
+        Of the elements.
+
+    Returns
+    -------
+    array of shape (n, ...)
+        Of `shape`.
+    """
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     room = np.zeros(size + _LINE, np.uint8)
@@ -42,8 +57,21 @@ class Rows:
         self._n_view = n_rows
 
     def take(self, n_rows: int, keep: int = 0) -> np.ndarray:
-        """View of the first `n_rows` rows; growing preserves the first `keep`, the rest is stale."""
-        if n_rows == self._n_view:  # hops are of one length: the view of the last one will do
+        """Return a view of the first rows, growing the array if needed.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the view.
+        keep : int
+            Rows that growing preserves; all others are stale.
+
+        Returns
+        -------
+        array of shape (n_rows, ...)
+            Valid until the next call.
+        """
+        if n_rows == self._n_view:  # hops have one length: reuse the last view
             return self._view
         have = len(self._array)
         if n_rows > have:

@@ -1,52 +1,52 @@
 """Kernels of the muscle gate: power above 25 Hz and slow excursions, judged over all channels.
 
-Every sample is computed alone, on a grid of the absolute index, so how a stream is cut into calls
-cannot change a bit. What is judged needs no more than single precision: channels come in units of
-their own noise, without the offset they began with.
+Every sample is computed alone, on a grid of the absolute index, so the cuts between calls cannot
+change a bit. Single precision is enough: channels are scaled to units of their own noise, and the
+offset they began with is subtracted.
 
 ==========  =======  =======================================================================
 memory      unit     meaning (float32 rows, a column a channel)
 ==========  =======  =======================================================================
 GAIN        1/SI     factor to units of the channel's noise
-OFFSET      SI       value that the channel began with
-LIMIT       noise    of slow excursions
-STATES      noise    from here on two rows a section of the filter
+OFFSET      SI       first value of the channel
+LIMIT       noise    largest credible slow excursion
+STATES      noise    from here on two rows for each section of the filter
 POWER       noise^2  running power
 MEAN        noise    slow mean
-WORK        noise    scratch: the sample, filtered
+WORK        noise    scratch: the filtered sample
 ==========  =======  =======================================================================
 
 ==========  ========  ======================================================================
 settings    unit      meaning (10 numbers, float64)
 ==========  ========  ======================================================================
-EVERY       samples   from one on the gate's grid to the next
+EVERY       samples   from one point of the gate's grid to the next
 N_USED      channels  that count
-N_TRIM      channels  of them, those of most power, that do not
+N_TRIM      channels  of them that are left out: those of most power
 ON          noise^2   mean power that raises the flag
 OFF         noise^2   mean power that keeps it up
-HOLD        grid      steps of the gate's grid for which it stays up after that
-MOVE_NEED   channels  that must be far off at once to be movement
-MOVE_HOLD   looks     for movement, for which its flag stays up
-ACC_STEP              share that a new value has in the mean of the accelerometer
-ACC_LIMIT   SI        distance from that mean that is movement
+HOLD        grid      steps of the gate's grid below OFF after which it drops
+MOVE_NEED   channels  far off at once that mean movement
+MOVE_HOLD   looks     for movement for which the flag of movement stays up
+ACC_STEP              share of a new value in the mean of the accelerometer
+ACC_LIMIT   SI        distance from that mean that means movement
 ==========  ========  ======================================================================
 
 ==========  =======  =======================================================================
 coefs, the  unit     meaning (4 numbers, float32; the rows before are sections b0 b1 b2 a1 a2)
 last row
 ==========  =======  =======================================================================
-POWER_STEP           share that a new square has in the running power
+POWER_STEP           share of a new square in the running power
 CAP         noise^2  largest square that counts
-MEAN_STEP            share that a new value has in the slow mean
-FLOOR       noise^2  what keeps a power from vanishing
+MEAN_STEP            share of a new value in the slow mean
+FLOOR       noise^2  added at each step so that the power never becomes subnormal
 ==========  =======  =======================================================================
 
 ===========  ======  =======================================================================
 status       unit    meaning (4 numbers, float64)
 ===========  ======  =======================================================================
 PRIMED               1 once a sample was seen
-MUSCLE_LEFT  grid    steps for which the flag of muscle stays up
-MOVE_LEFT    looks   for which that of movement does
+MUSCLE_LEFT  grid    steps for which the flag of muscle still stays up
+MOVE_LEFT    looks   for which the flag of movement still stays up
 ACC_MEAN     SI      mean size of the accelerometer; -1 before the first
 ===========  ======  =======================================================================
 """
@@ -87,9 +87,28 @@ def gate_samples(
     acc: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Write `flags` (n,) with the reasons of muscle and movement added to `out` (n,).
+    """Flag samples with muscle or movement.
 
-    `x` (n, c) is only read. `acc` are the columns of an accelerometer's axes, if any.
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples; only read.
+    flags : array of shape (n,), uint32
+        Flags of the samples.
+    index : int
+        Absolute index of the first sample.
+    coefs : array of shape (N_SOS + 1, 5), float32
+        Filter and constants; see the table of this file.
+    memory : array of shape (N_ROWS, c), float32
+        Updated; see the table.
+    settings : array of shape (10,)
+        See the table.
+    status : array of shape (4,)
+        Updated; see the table.
+    acc : array of shape (n_axes,), int
+        Columns of the accelerometer's axes; may be empty.
+    out : array of shape (n,), uint32
+        Written: `flags`, with the reasons of muscle and movement added.
     """
     every = int(settings[EVERY])
     until = -index % every
@@ -121,10 +140,28 @@ def trace_samples(
     power: np.ndarray,
     away: np.ndarray,
 ) -> None:
-    """What the gate sees of `x` (n, c) from index 0 on, at every `stride`-th sample of its grid.
+    """Record what the gate computes, for calibration.
 
-    Writes `scores` (m,), and `power` and distance from the slow mean `away`, both (m, c) in units
-    of GAIN. For calibration.
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples from index 0 on; only read.
+    stride : int
+        Points of the gate's grid from one that is recorded to the next.
+    coefs : array of shape (N_SOS + 1, 5), float32
+        Filter and constants; see the table of this file.
+    memory : array of shape (N_ROWS, c), float32
+        Updated; see the table.
+    settings : array of shape (10,)
+        See the table.
+    status : array of shape (4,)
+        Updated; see the table.
+    scores : array of shape (m,)
+        Written: mean power over channels, in squared units of the noise.
+    power : array of shape (m, c), float32
+        Written: running power of each channel, in squared units of the noise.
+    away : array of shape (m, c), float32
+        Written: distance of each channel from its slow mean, in units of the noise.
     """
     every = int(settings[EVERY])
     n = memory.shape[1]
@@ -143,12 +180,12 @@ def trace_samples(
                 power[i // stride, k] = memory[POWER, k]
 
 
-# short loops over few arrays: LLVM gives up on vectors where it must tell many apart
+# Short loops over few arrays: LLVM does not vectorize where many arrays may overlap.
 
 
 @njit(**KERNEL)
 def _take(row: np.ndarray, memory: np.ndarray, status: np.ndarray) -> None:
-    """One sample, in units of GAIN and without the offset it began with, to WORK."""
+    """Write one sample to WORK, in units of GAIN and less the offset it began with."""
     n = memory.shape[1]
     gain, offset, u = memory[GAIN, :n], memory[OFFSET, :n], memory[WORK, :n]
     if status[PRIMED] == 0.0:
@@ -162,7 +199,7 @@ def _take(row: np.ndarray, memory: np.ndarray, status: np.ndarray) -> None:
 
 @njit(**KERNEL)
 def _count_far(coefs: np.ndarray, memory: np.ndarray) -> float:
-    """How many channels are far from their slow mean, which then takes the sample in."""
+    """Count the channels far from their slow mean, then update the mean."""
     n = memory.shape[1]
     u, mean, limit = memory[WORK, :n], memory[MEAN, :n], memory[LIMIT, :n]
     slow = coefs[N_SOS, MEAN_STEP]
@@ -176,7 +213,7 @@ def _count_far(coefs: np.ndarray, memory: np.ndarray) -> float:
 
 @njit(**KERNEL)
 def _measure(coefs: np.ndarray, memory: np.ndarray) -> float:
-    """Filter WORK, in place, and sum up the running powers of all channels."""
+    """Filter WORK in place, and sum the running powers of all channels."""
     n = memory.shape[1]
     power, u = memory[POWER, :n], memory[WORK, :n]
     rest = coefs[N_SOS]
@@ -233,7 +270,7 @@ def _judge_muscle(
 def _judge_movement(
     n_far: float, row: np.ndarray, acc: np.ndarray, settings: np.ndarray, status: np.ndarray
 ) -> None:
-    """Raise the flag while most channels are far off or the sensor is shaken, and after."""
+    """Raise the flag while most channels are far off or the sensor shakes, and hold it after."""
     moved = n_far >= settings[MOVE_NEED]
     if len(acc):
         square = 0.0
@@ -252,9 +289,12 @@ def _judge_movement(
 
 @njit(**KERNEL)
 def _trimmed(total: float, memory: np.ndarray, settings: np.ndarray) -> float:
-    """Mean power over channels without the N_TRIM largest: a bad electrode is no muscle."""
+    """Average power over channels without the N_TRIM largest: one bad electrode is not muscle."""
     n_trim = int(settings[N_TRIM])
-    power, top = memory[POWER], memory[WORK]  # the first of WORK: the largest so far, falling
+    power, top = (
+        memory[POWER],
+        memory[WORK],
+    )  # scratch in WORK: the largest so far, in falling order
     for i in range(n_trim):
         top[i] = 0.0
     for k in range(len(power)):

@@ -9,17 +9,27 @@ from rt_decoder.kernels.options import KERNEL
 
 __all__ = ["BLOCK", "project"]
 
-BLOCK = 24  # samples turned at once; a power of two would crowd a few lines of the cache
+BLOCK = 24  # samples transposed at once; a power of two would crowd a few cache lines
 
 
 @njit(**KERNEL)
 def project(
     x: np.ndarray, n_data: int, keep: bool, right: np.ndarray, left: np.ndarray, memory: np.ndarray
 ) -> None:
-    """Replace `n_data` columns of `x` (n, c) by ``keep * x + left.T @ (right @ x)``, in place.
+    """Replace data channels by ``keep * x + left.T @ (right @ x)``, in place.
 
-    `right` (rank, m) and `left` (rank, m) are padded with zeros to m, the next multiple of eight;
-    `memory` ((m + 1 + rank) * BLOCK,) is scratch, zero at first.
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples, changed in the first `n_data` columns.
+    n_data : int
+        Data channels.
+    keep : bool
+        Whether the signal itself is added.
+    right, left : array of shape (rank, m)
+        Factors, padded with zeros from n_data to m, the next multiple of eight.
+    memory : array of shape (n_memory,)
+        Scratch of ``(m + 1 + rank) * BLOCK`` values; zeros before the first call.
     """
     n = len(x)
     rank, m = right.shape
@@ -28,7 +38,7 @@ def project(
     sizes = memory[(m + 1) * BLOCK :].reshape(BLOCK, rank)
     for start in range(0, n, BLOCK):
         n_block = min(BLOCK, n - start)
-        whole = (n_block + 7) // 8 * 8  # what is beyond n_block is old and not used
+        whole = (n_block + 7) // 8 * 8  # samples beyond n_block are stale and not used
         for k in range(n_data):
             for t in range(n_block):
                 turned[k, t] = x[start + t, k]
@@ -51,7 +61,7 @@ def project(
 
 @njit(**KERNEL)
 def _expand(row: np.ndarray, keep: bool, sizes: np.ndarray, left: np.ndarray) -> None:
-    """Add each pattern at its size to the row, or to nothing."""
+    """Add the patterns, each times its size, to the row, or to zeros unless `keep`."""
     rank, used = len(sizes), len(row)
     columns = left.shape[1]
     if not keep:

@@ -1,29 +1,29 @@
-"""Causal detection of QRS complexes, a sample at a time, in the manner of Pan and Tompkins.
+"""Causal detection of QRS complexes, sample by sample, after Pan and Tompkins.
 
-The wave is smoothed by a short mean and differenced twice over `_LAG`, which keeps what is as
-narrow as a QRS (10 to 30 Hz) and drops baseline, T waves, 50 and 60 Hz; it delays by half its
-length only. Running levels of beats and of noise set the threshold; it falls while a beat is
-overdue, which takes the place of their search back, of no use live. Their refractory time and a
-higher threshold during the T wave are kept.
+The sharp look smooths the source by a short mean and differences it twice over `_LAG`. This keeps
+waves as narrow as a QRS (10 to 30 Hz), drops baseline, T waves, 50 and 60 Hz, and delays by only
+half its length. The threshold follows running levels of beats and of noise. It falls while a beat
+is overdue; this replaces the search back of the paper, which is of no use live. The refractory
+time and the higher threshold during the T wave are those of the paper.
 
-A broad beat, such as a ventricular one, is too slow for that look: a second one (`_B_`) differs
-over a longer lag.
+Broad beats, such as ventricular ones, are too slow for the sharp look. The broad look (`_B_`)
+differences over a longer lag.
 
 ============  =======  =====================================================================
 layout        unit     meaning (of 15 whole numbers)
 ============  =======  =====================================================================
-_MEAN         samples  of the short mean; with _LAG, zeros at 60 and 50 Hz
-_LAG          samples  of the second difference
-_REFRACTORY   samples  after a beat in which there is no other
-_T_WAVE       samples  after a beat in which only a large one counts
+_MEAN         samples  of the sharp look's mean; with _LAG, zeros at 60 and 50 Hz
+_LAG          samples  of the sharp look's second difference
+_REFRACTORY   samples  after a beat in which there is no other beat
+_T_WAVE       samples  after a beat in which only a large peak counts
 _PATIENCE     samples  to wait for a lobe of the usual polarity
 _LEARN        samples  from which the levels are learned
 _NOISE_TIME   samples  time constant of the noise
 _HALVING      samples  in which the threshold halves while a beat is overdue
-_AUDIT        samples  after which a beat is judged by all that was seen of it
+_AUDIT        samples  after a beat until all of it was seen and the levels follow it
 _B_MEAN       samples  of the broad look's mean
-_B_LAG        samples  of its difference
-_B_WAIT       samples  for which its top must stay the largest
+_B_LAG        samples  of the broad look's second difference
+_B_WAIT       samples  for which a broad peak's top must stay the largest
 _B_AFTER      samples  after a beat until its T wave is over
 _BLINDING     bits     reasons that blind the detector
 _HEALING      bits     reason that makes a blinded channel good again
@@ -32,14 +32,14 @@ _HEALING      bits     reason that makes a blinded channel good again
 ============  =======  =====================================================================
 integers      unit     meaning (of 11 whole numbers)
 ============  =======  =====================================================================
-_COUNT        samples  seen so far; every count below is one of these
+_COUNT        samples  seen so far; each count below is a value of this one
 _LAST         count    at the last beat
 _START        count    where the open peak began; -1 if none is open
 _AT           count    of its top in the usual polarity; while learning, samples learned from
 _OTHER_AT     count    of its top in the other polarity
-_BLIND        count    from which the filters are to be trusted again
+_BLIND        count    from which the filters can be trusted again
 _LEARNED               1 once the levels are known
-_AUDITED               1 once the last beat was judged
+_AUDITED               1 once the levels followed the last beat
 _B_START      count    where the open broad peak began; -1 if none is open
 _B_AT         count    of its top
 _T_SEEN                1 once the T wave of the last beat is over
@@ -50,22 +50,22 @@ numbers       unit     meaning (of 17, then five histories of 512)
 ============  =======  =====================================================================
 _BEAT         source   usual size of a beat in the sharp look
 _NOISE        source   mean size between beats
-_INTERVAL     samples  from beat to beat
+_INTERVAL     samples  usual interval from beat to beat
 _POLARITY              1 or -1
 _B_BEAT       source   usual size of a beat in the broad look
-_B_T          source   of a T wave in it
-_B_NOISE      source   mean size between beats in it
-_TOP          source   largest of the open peak in the usual polarity
-_OTHER        source   largest of it in the other polarity
-_SIZE         source   of the last beat
-_UP, _DOWN    source   largest of either sign since it
-_UPS, _DOWNS  source   running means of these
-_B_TOP        source   of the open broad peak, with its sign
-_B_MAX        source   largest in the broad look since the last beat, until it was judged
-_T_MAX        source   largest in it during the T wave
+_B_T          source   usual size of a T wave in the broad look
+_B_NOISE      source   mean size between beats in the broad look
+_TOP          source   top of the open peak in the usual polarity
+_OTHER        source   its top in the other polarity
+_SIZE         source   size of the last beat
+_UP, _DOWN    source   largest value of either sign since the last beat
+_UPS, _DOWNS  source   running means of _UP and _DOWN
+_B_TOP        source   top of the open broad peak, with its sign
+_B_MAX        source   largest in the broad look from the last beat to its audit
+_T_MAX        source   largest in the broad look during the T wave
 ============  =======  =====================================================================
 
-The histories hold the source; the sharp look's means and sums; the broad look's means and sums.
+The histories hold the source, the sharp look's means and sums, the broad look's means and sums.
 
 References
 ----------
@@ -88,36 +88,66 @@ _SECONDS = (0.0167, 0.02, 0.2, 0.36, 0.06, 2.0, 1.0, 1.0, 0.1, 0.03, 0.06, 0.065
 _MEAN, _LAG, _REFRACTORY, _T_WAVE, _PATIENCE, _LEARN, _NOISE_TIME, _HALVING = range(8)
 _AUDIT, _B_MEAN, _B_LAG, _B_WAIT, _B_AFTER, _BLINDING, _HEALING = range(8, 15)
 
-_LOST = 0.25  # of the source's weights: with more on blinded channels it is not looked at
+_LOST = 0.25  # share of the source's weights: with more on blinded channels it is ignored
 _RING = 512  # samples of history; a power of two
-_ANEW = 64  # samples between two sums from the start; a power of two
+_ANEW = 64  # samples after which a running sum is computed afresh; a power of two
 _SHARE, _T_SHARE, _LEAST_SHARE = 0.4, 0.5, 0.06  # of the beat level
 _NOISE_FACTOR = 5.0  # of the mean size of noise: 4 standard deviations of a normal one
 _OVERDUE = 1.4  # intervals
-_AGAIN = 1.5  # so much larger a peak within the refractory time moves the beat
-_FALLEN = 0.7  # of its height: the peak is over
+_AGAIN = 1.5  # a peak this much larger within the refractory time moves the beat
+_FALLEN = 0.7  # of its height: below it the peak is over
 _NOTCH = 0.6  # of the beat level: a smaller peak may be a notch of a broad beat
 _BROAD_SHARE, _BROAD_T, _BROAD_NOISE = 0.5, 1.4, 3.5  # of the broad levels
-_BROAD_OTHER = 1.2  # a lobe of the other sign has to be so much larger to be the beat
+_BROAD_OTHER = 1.2  # a lobe of the other sign must be this much larger to be the beat
 
 _COUNT, _LAST, _START, _AT, _OTHER_AT, _BLIND, _LEARNED, _AUDITED = range(8)
 _B_START, _B_AT, _T_SEEN = 8, 9, 10
 _N_INTEGERS, _N_NUMBERS, _N_HISTORIES = 11, 17, 5
-N_LEVELS = 7  # of the numbers: what a detector has learned
+N_LEVELS = 7  # the first numbers: what a detector has learned
 _BEAT, _NOISE, _INTERVAL, _POLARITY, _B_BEAT, _B_T, _B_NOISE = range(N_LEVELS)
 _TOP, _OTHER, _SIZE, _UP, _DOWN, _UPS, _DOWNS, _B_TOP, _B_MAX, _T_MAX = range(N_LEVELS, 17)
 
 
 def qrs_layout(sfreq: float, blinding: int, healing: int) -> np.ndarray:
-    """The detector's times in samples, then the bits that blind it and those that heal a channel."""
+    """Compute the detector's constants.
+
+    Parameters
+    ----------
+    sfreq : float
+        Sampling rate in Hz.
+    blinding : int
+        Reasons that blind the detector.
+    healing : int
+        Reason that makes a blinded channel good again.
+
+    Returns
+    -------
+    array of shape (15,), int64
+        See the table of this file.
+    """
     times = [max(round(s * sfreq), 1) for s in _SECONDS]
     return np.array([*times, blinding, healing], np.int64)
 
 
 def qrs_state(sfreq: float, levels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """State of a new detector: integers and numbers, the levels first; without `levels` it learns."""
+    """Create the state of a new detector.
+
+    Parameters
+    ----------
+    sfreq : float
+        Sampling rate in Hz.
+    levels : array of shape (N_LEVELS,) or None
+        Levels to begin with; None learns them.
+
+    Returns
+    -------
+    integers : array of shape (11,), int64
+        See the table of this file.
+    numbers : array of shape (17 + 5 * 512,), float64
+        See the table; the levels come first.
+    """
     integers = np.zeros(_N_INTEGERS, np.int64)
-    # as if the last beat's T wave were just over: the first beat is neither barred nor overdue
+    # as if the last T wave were just over: the first beat is neither suppressed nor overdue
     integers[_LAST] = -round(_SECONDS[_B_AFTER] * sfreq)
     integers[_B_AT] = -round(_SECONDS[_REFRACTORY] * sfreq) - 1
     integers[[_START, _B_START]] = -1
@@ -143,11 +173,32 @@ def qrs_detect(
     numbers: np.ndarray,
     beats: np.ndarray,
 ) -> None:
-    """Write into `beats` (n,) the absolute index of the R peak decided at each sample, or -1.
+    """Detect R peaks.
 
-    The source is ``x[:, picks] @ weights`` with absolute weights that add up to 1. A sample is not
-    looked at if it, or channels that hold a quarter of the weights, are blinded. A peak less than
-    the refractory time after the last one stands in its place.
+    The source is ``x[:, picks] @ weights``. A sample is ignored if it is blinded, or if more than a
+    quarter of the weights are on blinded channels. A peak less than the refractory time after the
+    last one replaces it.
+
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples.
+    flags : array of shape (n,), uint32
+        Flags of the samples.
+    channel_flags : array of shape (n, c), uint32
+        Flags of single channels.
+    index : int
+        Absolute index of the first sample.
+    source : tuple of arrays of shape (n_picks,), (n_picks,)
+        Picks, and their weights, whose sizes add up to 1.
+    layout : array of shape (15,), int64
+        From `qrs_layout`.
+    integers : array of shape (11,), int64
+        From `qrs_state`; updated.
+    numbers : array of shape (17 + 5 * 512,), float64
+        From `qrs_state`; updated.
+    beats : array of shape (n,), int64
+        Written: absolute index of the R peak that each sample decided, or -1.
     """
     picks, weights = source
     history = numbers[_N_NUMBERS:].reshape(_N_HISTORIES, _RING)
@@ -166,7 +217,7 @@ def qrs_detect(
         h = _sharpen(history, 1, count, layout[_MEAN], layout[_LAG])
         g = _sharpen(history, 3, count, layout[_B_MEAN], layout[_B_LAG])
         if flags[t] & layout[_BLINDING] or lost > _LOST:
-            # what the filters hold is worthless until it has passed
+            # the filters cannot be trusted until they hold none of this sample
             integers[_BLIND] = count + layout[_B_MEAN] + 2 * layout[_B_LAG]
         beats[t] = -1
         if count < integers[_BLIND]:
@@ -184,15 +235,15 @@ def qrs_detect(
 
 @njit(**KERNEL, inline="always")
 def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -> float:
-    """Mean of `history[0]` over `n_mean` samples, then minus its second difference over `lag`.
+    """Smooth `history[0]` over `n_mean` samples; return minus its second difference over `lag`.
 
-    The mean's history is `row`, that of the sum the row after it.
+    Row `row` of the history keeps the means, the next row the sums.
     """
     at = count & (_RING - 1)
     if count & (_ANEW - 1):
         total = history[row + 1, (count - 1) & (_RING - 1)]
         total += history[0, at] - history[0, (count - n_mean) & (_RING - 1)]
-    else:  # now and then from the start, or rounding would add up
+    else:  # compute afresh now and then, or rounding errors would add up
         total = 0.0
         for k in range(n_mean):
             total += history[0, (count - k) & (_RING - 1)]
@@ -206,7 +257,7 @@ def _sharpen(history: np.ndarray, row: int, count: int, n_mean: int, lag: int) -
 def _learn(
     h: float, g: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> None:
-    """Take the levels from the first two seconds."""
+    """Learn the levels from the first two seconds."""
     numbers[_UPS] = max(numbers[_UPS], h)
     numbers[_DOWNS] = max(numbers[_DOWNS], -h)
     numbers[_B_BEAT] = max(numbers[_B_BEAT], abs(g))
@@ -225,7 +276,7 @@ def _learn(
 def _look(
     h: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> int:
-    """Samples since an R peak that this sample decides, or -1."""
+    """Run the sharp look: samples since the R peak that this sample decides, or -1."""
     since = count - integers[_LAST]
     size = abs(h)
     if integers[_AUDITED] == 0:
@@ -268,7 +319,7 @@ def _look(
 
 @njit(**KERNEL, inline="always")
 def _threshold(since: int, layout: np.ndarray, numbers: np.ndarray) -> float:
-    """What a peak has to exceed `since` samples after the last beat."""
+    """Level that a peak must exceed `since` samples after the last beat."""
     if since <= layout[_REFRACTORY]:
         return _AGAIN * max(numbers[_SIZE], _SHARE * numbers[_BEAT])
     share = _T_SHARE if since < layout[_T_WAVE] else _SHARE
@@ -280,7 +331,7 @@ def _threshold(since: int, layout: np.ndarray, numbers: np.ndarray) -> float:
 
 @njit(**KERNEL, inline="always")
 def _audit(integers: np.ndarray, numbers: np.ndarray) -> None:
-    """Move the levels towards the last beat, of which all has been seen by now."""
+    """Move the levels towards the last beat, now that all of it was seen."""
     integers[_AUDITED] = 1
     size = max(numbers[_UP], numbers[_DOWN])
     sudden = size < _SHARE * numbers[_BEAT] or size > 2.0 * numbers[_BEAT]
@@ -298,7 +349,7 @@ def _audit(integers: np.ndarray, numbers: np.ndarray) -> None:
 def _look_broad(
     g: float, count: int, layout: np.ndarray, integers: np.ndarray, numbers: np.ndarray
 ) -> int:
-    """As `_look`, for beats that the sharper look cannot see."""
+    """Run the broad look: samples since the R peak that this sample decides, or -1."""
     since, size = count - integers[_LAST], abs(g)
     if integers[_AUDITED] == 0:
         numbers[_B_MAX] = max(numbers[_B_MAX], size)
@@ -326,10 +377,10 @@ def _look_broad(
         return -1
     integers[_B_START] = -1
     later = layout[_B_LAG] + (layout[_B_MEAN] - 1) // 2 - layout[_LAG] - (layout[_MEAN] - 1) // 2
-    at = integers[_B_AT] - later  # where the sharper look would have seen this beat
+    at = integers[_B_AT] - later  # where the sharp look would have seen this beat
     apart = at - integers[_LAST]
     if apart <= layout[_REFRACTORY]:
-        # the sharper look has it already; on a broad beat it may have met a mere notch
+        # the sharp look has found it already, unless all it met was a notch of a broad beat
         if abs(apart) < layout[_LAG] or numbers[_SIZE] > _NOTCH * numbers[_BEAT]:
             return -1
     elif apart < layout[_B_AFTER] - layout[_PATIENCE]:

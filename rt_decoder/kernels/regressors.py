@@ -1,38 +1,38 @@
 """Recursive least squares on references that all data channels share: SIMD across channels.
 
 One inverse correlation P of k regressors serves all c channels: k^2 + 2kc operations a sample.
-Each sample is computed alone and slow limits act on a grid of the absolute index, so how a stream
-is cut into calls cannot change a bit.
+Each sample is computed alone, and slow limits act on a grid of the absolute index, so the cuts
+between calls cannot change a bit.
 
-Long for one file; but a kernel calls only its own file's (see `options`).
+The file is long because a kernel calls only kernels of its own file (see `options`).
 
 ===========  =======  ======================================================================
 constants    unit     meaning (of 6 numbers)
 ===========  =======  ======================================================================
-FORGET                what a lesson keeps of P's inverse
-LEAK                  share of the way to calibration that a weight goes at a pull
-POWER_RATE            share that a new square has in a reference's power
-CLOSE                 share by which a gate closes a sample
-OPEN                  share of what is left by which it opens
-EVERY        samples  from lesson to lesson
+FORGET                factor of P's inverse at a lesson
+LEAK                  share of the way to calibration that a weight goes at a leak
+POWER_RATE            share of a new square in a reference's power
+CLOSE                 share by which a gate closes per sample
+OPEN                  share of the rest by which it opens per sample
+EVERY        samples  from one lesson to the next
 ===========  =======  ======================================================================
 
 ===========  =======  ======================================================================
 references   unit     meaning (columns, a row a reference; from POWER on they change)
 ===========  =======  ======================================================================
-COLUMN                of the signal
-GAIN         1/ref    factor to units of its size in calibration
+COLUMN                its column in the signal
+GAIN         1/ref    factor to units of its RMS in calibration
 LIMIT        ref      largest credible value
 FLOOR        ref^2    power below which it teaches nothing
 HOLDOFF      samples  for which it is not used after it was bad
 MOST_TRACE            largest trace of its block of P
-REACH                 energy beyond which it has never moved like this
-SMOOTH                share that a new value has in each of two running means; 1 is none
+REACH                 largest ENERGY that teaches
+SMOOTH                share of a new value in each of two running means; 1 does not smooth
 POWER        ref^2    running power
 HOLD         samples  for which it is still held off
-GATE                  share of it that is used, 0 to 1
+GATE                  share of its value that is used, 0 to 1
 AGE          samples  seen so far
-PLACE                 of its newest value in the ring
+PLACE                 row of its newest value in the ring
 ENERGY                scratch: its part of ``z.T @ P @ z``
 ONCE         ref      first running mean
 TWICE        ref      second running mean
@@ -41,8 +41,8 @@ TWICE        ref      second running mean
 ===========  =======  ======================================================================
 weights      unit     meaning (rows, each regressors by channels)
 ===========  =======  ======================================================================
-LIVE         SI       as they are now
-CALIBRATED   SI       as they were fitted
+LIVE         SI       as learned so far
+CALIBRATED   SI       as fitted by calibration
 ===========  =======  ======================================================================
 
 ===========  =======  ======================================================================
@@ -57,9 +57,9 @@ ERROR        SI       scratch: what teaches
 ===========  =======  ======================================================================
 regressors   unit     meaning (rows, a column a regressor; all scratch)
 ===========  =======  ======================================================================
-NOW                   values at work
-WORTH                 how much a lesson is worth; 0 may not learn
-LEARNING              those of NOW that may learn, the others 0
+NOW                   value of the regressor
+WORTH                 worth of a lesson, 0 to 1; 0 may not learn
+LEARNING              NOW where it may learn, else 0
 GAINED                ``P @ LEARNING``
 ===========  =======  ======================================================================
 """
@@ -79,8 +79,8 @@ R_BAD_CHANNEL, R_REFERENCE_LOST, R_AMPLITUDE = 512, 1024, 2048
 R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 4096, 8192, 16384, 32768
 R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
 R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
-# Not a jump: an R wave is one, and `LIMIT` knows the reference better; only while a reference is
-# held off does one begin the holdoff anew. Not settling: after the holdoff what is left is small.
+# Not R_JUMP: an R wave looks like one, and `LIMIT` judges the reference better. A jump only
+# restarts a holdoff that is running. Not R_SETTLING: after the holdoff the remainder is small.
 UNUSABLE = R_NONFINITE | R_FLAT | R_RAIL | R_GAP | R_HELD
 UNUSABLE |= R_BAD_CHANNEL | R_REFERENCE_LOST | R_AMPLITUDE
 
@@ -91,8 +91,8 @@ LIVE, CALIBRATED = range(2)
 CLIP, NOTABLE, PREDICTED, ERROR = range(4)
 NOW, WORTH, LEARNING, GAINED = range(4)
 
-_GRID = 16  # lessons between two pulls of leakage and box
-_SHUT, _OPEN = 1e-3, 0.999  # a gate beyond is taken as shut or open: it gets there in finite time
+_GRID = 16  # lessons from one leak, and check of the box, to the next
+_SHUT, _OPEN = 1e-3, 0.999  # a gate beyond these is shut or open: it gets there in finite time
 
 
 @njit(**KERNEL)
@@ -114,14 +114,43 @@ def regress(
     out: np.ndarray,
     out_flags: np.ndarray,
 ) -> None:
-    """Subtract what the references explain from `x` (n, all channels) into `out`; then learn.
+    """Subtract what the references explain, then learn.
 
-    `taps` (k, 2) holds the reference and the lag in samples of each regressor, `ring` (length, r)
-    the past of the references, `inverse` (2, k, k) P live and calibrated; `constants`,
-    `references` (r, 16), `weights` (2, k, c), `channels` (4, c) and `regressors` (4, k) hold what
-    the tables at the top of this file say. `products` (k, k) are the regressors' mean products, and
-    `most` (r, c) is the power that may leave a channel by what weights differ from calibrated ones.
-    `out_flags` (n,) are `flags` with REGRESSED where more than `NOTABLE` went out of a channel.
+    Parameters
+    ----------
+    x : array of shape (n, n_all)
+        Samples, c data channels first.
+    flags : array of shape (n,), uint32
+        Flags of the samples.
+    channel_flags : array of shape (n, n_all), uint32
+        Flags of single channels.
+    index : int
+        Absolute index of the first sample.
+    constants : array of shape (6,)
+        See the tables of this file.
+    taps : array of shape (k, 2), int64
+        Reference, and lag in samples, of each regressor.
+    ring : array of shape (n_past, r)
+        Past of the references; updated.
+    references : array of shape (r, 16)
+        Updated from column POWER on; see the tables.
+    inverse : array of shape (2, k, k)
+        P, live, which is updated, and calibrated.
+    weights : array of shape (2, k, c)
+        Live ones are updated; see the tables.
+    products : array of shape (k, k)
+        Mean products of the regressors, 0 between references.
+    most : array of shape (r, c)
+        Largest power that live weights may remove from a channel beyond calibrated ones.
+    channels : array of shape (4, c)
+        See the tables.
+    regressors : array of shape (4, k)
+        Scratch; see the tables.
+    out : array of shape (n, n_all)
+        Written: the clean samples.
+    out_flags : array of shape (n,), uint32
+        Written: `flags`, with REGRESSED added where more than NOTABLE was subtracted from a
+        channel.
     """
     live = weights[LIVE]
     n_channels = live.shape[1]
@@ -159,7 +188,7 @@ def _listen(
     ring: np.ndarray,
     references: np.ndarray,
 ) -> None:
-    """Take the newest value of each reference; judge it; move its gate."""
+    """Take the newest value of each reference, judge it, and move its gate."""
     for r in range(len(references)):
         state = references[r]
         column = int(state[COLUMN])
@@ -213,7 +242,7 @@ def _look_back(taps: np.ndarray, ring: np.ndarray, references: np.ndarray, now: 
 def _may_learn(
     taps: np.ndarray, n_past: int, references: np.ndarray, regressors: np.ndarray
 ) -> int:
-    """Fill the regressors that may learn and their worth; how many these are."""
+    """Fill WORTH and LEARNING; return how many regressors may learn."""
     n_learning = 0
     for j in range(len(taps)):
         state = references[taps[j, 0]]
@@ -229,7 +258,7 @@ def _may_learn(
 def _subtract(
     row: np.ndarray, live: np.ndarray, channels: np.ndarray, now: np.ndarray, clean: np.ndarray
 ) -> int:
-    """Take ``live.T @ now`` out of `row` into `clean`; in how many channels that was notable."""
+    """Write `row` less ``live.T @ now`` to `clean`; count channels where that was notable."""
     n_channels = live.shape[1]
     predicted, notable = channels[PREDICTED, :n_channels], channels[NOTABLE, :n_channels]
     predicted[:] = 0.0
@@ -254,9 +283,9 @@ def _subtract(
 
 @njit(**KERNEL)
 def _set_apart(p: np.ndarray, worth: np.ndarray) -> None:
-    """Take references that may not learn out of P: 0 between them and those that do.
+    """Set P to 0 between references that may learn and those that may not.
 
-    Then their own blocks and weights stay as they are, whatever the others learn.
+    Then the blocks and weights of those that may not stay as they are, whatever the others learn.
     """
     for i in range(len(worth)):
         for j in range(len(worth)):
@@ -268,10 +297,10 @@ def _set_apart(p: np.ndarray, worth: np.ndarray) -> None:
 def _is_known(
     inverse: np.ndarray, taps: np.ndarray, references: np.ndarray, regressors: np.ndarray
 ) -> bool:
-    """Has each reference been seen to move like this? Fills `GAINED` too.
+    """Check that no reference moves as it never did in calibration, and fill GAINED.
 
-    One that stops half-way, unflagged, contradicts itself as far as its taps reach: in directions
-    that it never takes the little that was known would be unlearned at once.
+    A reference that stops half-way, unflagged, contradicts itself for as long as its taps reach. In
+    directions that it never takes, little is known, and a lesson would unlearn that at once.
     """
     p, z, v = inverse[0], regressors[LEARNING], regressors[GAINED]
     n_taps = len(z)
@@ -288,7 +317,7 @@ def _is_known(
     for r in range(len(references)):
         total += references[r, ENERGY]
         known &= references[r, ENERGY] <= references[r, REACH]
-    if not total >= 0.0:  # rounding has cost P its definiteness, or a NaN came: begin again
+    if not total >= 0.0:  # P is no longer definite by rounding, or a NaN came: start again
         for i in range(n_taps):
             for j in range(n_taps):
                 p[i, j] = inverse[1, i, j]
@@ -306,7 +335,7 @@ def _learn(
     channels: np.ndarray,
     regressors: np.ndarray,
 ) -> None:
-    """One step of recursive least squares on the error `row` (c,), clipped a channel."""
+    """Do one step of recursive least squares on the error `row` (c,), clipped in each channel."""
     z, v = regressors[LEARNING], regressors[GAINED]
     n_taps, n_channels = len(z), len(row)
     energy = 0.0
@@ -331,7 +360,7 @@ def _learn(
 
 @njit(**KERNEL)
 def _cap_trace(p: np.ndarray, taps: np.ndarray, references: np.ndarray) -> None:
-    """Keep the trace of each reference's block of P bounded; P stays symmetric and definite."""
+    """Bound the trace of each reference's block of P; P stays symmetric and definite."""
     for r in range(len(references)):
         trace = 0.0
         for i in range(len(taps)):
@@ -351,7 +380,7 @@ def _cap_trace(p: np.ndarray, taps: np.ndarray, references: np.ndarray) -> None:
 def _leak(weights: np.ndarray, worth: np.ndarray, leak: float) -> None:
     """Let weights that learn leak towards calibration.
 
-    They leak as fast as they are taught: a reference that goes quiet keeps its weights.
+    They leak as fast as they are taught, so a reference that goes quiet keeps its weights.
     """
     n_channels = weights.shape[2]
     for j in range(len(worth)):
@@ -372,10 +401,10 @@ def _bound(
     most: np.ndarray,
     power: np.ndarray,
 ) -> None:
-    """Shrink what the weights of reference `r` differ by from calibration to at most `most` (c,).
+    """Bound by `most` (c,) the power by which reference `r`'s weights differ from calibration's.
 
-    All taps of a channel alike: they tell nearly the same, so that clipping one of them alone would
-    change their sum by as much as the others balance. `power` (c,) is scratch.
+    All taps of a channel shrink alike. Neighbouring taps nearly balance each other: clipping a
+    single one would change their sum by as much as the others balance. `power` (c,) is scratch.
     """
     n_channels = weights.shape[2]
     power[:] = 0.0

@@ -1,10 +1,10 @@
 """Kernel of the channel repair: residuals against neighbours, trust, soft replacement.
 
-As long as every channel is trusted, predictions depend on their sample alone and are computed for
-a block of samples at once, vectorized over time. Only a sample where something is wrong is walked
-through channel by channel, at a cost that grows with the number of channels that are wrong.
+While every channel is trusted, a prediction depends on its sample alone. Predictions are computed
+for a block of samples at once, vectorized over time. Only samples in which something is wrong are
+repaired channel by channel, at a cost that grows with the number of bad channels.
 
-Long for one file; but a kernel calls only its own file's (see `options`).
+The file is long because a kernel calls only kernels of its own file (see `options`).
 
 ==========  =======  =======================================================================
 state       unit     meaning (rows, a column a channel)
@@ -13,34 +13,34 @@ NOISE                running mean square of the residual's share of its limit
 POWER       SI^2     running mean square of the value
 PREDICTED   SI^2     running mean square of the prediction
 Q                    share of the value that is replaced, 0 to 1
-ENVELOPE             residual's share of its limit, with decay; 0 if the channel is no suspect
-WORST                worst suspicion of this episode, 0 to 1; 0 outside of one
+ENVELOPE             decaying maximum of the residual over its limit; 0 if not a suspect
+WORST                largest suspicion of this episode, 0 to 1; 0 outside episodes
 SLOW                 suspicion from the running mean squares, 0 to 1
 ==========  =======  =======================================================================
 
 ==========  =======  =======================================================================
 limits      unit     meaning (rows, a column a channel)
 ==========  =======  =======================================================================
-LIMIT       SI       residual where distrust begins, the tolerance apart
+LIMIT       SI       residual where distrust begins, before the tolerance is added
 NOISY                NOISE where distrust begins
-FLAT                 share of the power that a dead channel is below
+FLAT                 share of the usual power below which a channel is dead
 USUAL       SI^2     mean square in calibration
 LARGEST     SI       largest credible value
-ALWAYS               1 if bad in calibration already
-WATCHED              1 if it has neighbours that predict it
+ALWAYS               1 if already bad in calibration
+WATCHED              1 if neighbours predict it
 ==========  =======  =======================================================================
 
 ==========  ========  ======================================================================
 settings    unit      meaning (of 8 numbers)
 ==========  ========  ======================================================================
-EVERY       samples   between updates of the running means
-A_NOISE               share that a new square has in NOISE
-A_POWER               share that it has in POWER and PREDICTED
-KEEP                  share of ENVELOPE that is left after a sample
-RELEASE               most that Q falls a sample
+EVERY       samples   from one update of the running means to the next
+A_NOISE               share of a new square in NOISE
+A_POWER               share of a new square in POWER and PREDICTED
+KEEP                  factor of ENVELOPE per sample
+RELEASE               largest decrease of Q per sample
 TOLERANCE             share of the prediction that is added to LIMIT
-TOO_MANY    channels  bad at once, beyond which the whole sample is
-MOST        channels  suspected at which the search for more ends
+TOO_MANY    channels  bad at once; with more the whole sample is flagged
+MOST        channels  suspected; with so many the search for more ends
 ==========  ========  ======================================================================
 
 ==========  =======  =======================================================================
@@ -48,9 +48,9 @@ memory      unit     meaning (rows, a column a channel; see `parts`)
 ==========  =======  =======================================================================
 limits               N_LIMITS rows
 state                N_STATE rows
-scratch     SI       residuals of a sample; then three rows of room for its trusted values, its
-                     predictions and Q of the sample before; BLOCK rows for the samples channel
-                     by channel; BLOCK rows for their residuals
+scratch     SI       a row for the residuals of a sample; three rows for its trusted values, its
+                     predictions and Q of the sample before; BLOCK rows for a block's samples,
+                     channel by channel; BLOCK rows for their residuals
 settings             the last row
 ==========  =======  =======================================================================
 
@@ -59,7 +59,7 @@ weights     unit     meaning (rows, each channels by neighbours)
 ==========  =======  =======================================================================
 REGRESSION           of the channel on all its neighbours together
 GAIN                 of the channel on this neighbour alone
-SHARE                of this neighbour in the mean of those
+SHARE                of this neighbour in the mean of these predictions
 ==========  =======  =======================================================================
 """
 
@@ -72,7 +72,7 @@ from rt_decoder.kernels.options import KERNEL
 
 __all__ = ["N_ROWS", "parts", "repair"]
 
-BLOCK = 24  # samples predicted at once; a power of two would crowd a few lines of the cache
+BLOCK = 24  # samples predicted at once; a power of two would crowd a few cache lines
 N_STATE, N_LIMITS, N_SETTINGS = 7, 7, 8
 _N_FIXED = N_LIMITS + N_STATE
 N_ROWS = _N_FIXED + 4 + 2 * BLOCK + 1  # of the memory, (N_ROWS, m) with m >= c and m >= N_SETTINGS
@@ -81,33 +81,47 @@ LIMIT, NOISY, FLAT, USUAL, LARGEST, ALWAYS, WATCHED = range(N_LIMITS)
 EVERY, A_NOISE, A_POWER, KEEP, RELEASE, TOLERANCE, TOO_MANY, MOST = range(N_SETTINGS)
 REGRESSION, GAIN, SHARE = range(3)
 FULL = 1.5  # times the limit at which a channel is not trusted at all
-LEAVE, STAY = 0.4, 0.8  # times the limit below which an episode ends, above which it lasts
+LEAVE, STAY = 0.4, 0.8  # times the limit: an episode ends below the first, lasts above the second
 # signal.Reason
 R_BAD_CHANNEL, R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 512, 4096, 8192, 16384, 32768
 R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
 R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
 _LOOK = 8  # samples between looks at the running means, on the grid of the absolute index
-_CAP = 2.5  # times its limit that one square counts at most: one blink is no noise
+_CAP = 2.5  # times its limit: most that one square counts, because a blink is not noise
 _TINY = 1e-60  # keeps the running means of a dead channel from becoming subnormal
 
 
 @njit(**KERNEL)
 def parts(memory: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Limits (N_LIMITS, m), state (N_STATE, m), scratch (-1, m), settings: fewer arguments."""
+    """Split the memory; the kernels take one argument instead of four.
+
+    Parameters
+    ----------
+    memory : array of shape (N_ROWS, m)
+        See the table of this file.
+
+    Returns
+    -------
+    limits : array of shape (N_LIMITS, m)
+    state : array of shape (N_STATE, m)
+    scratch : array of shape (n_scratch, m)
+    settings : array of shape (m,)
+        Views of the memory.
+    """
     rows, settings = memory[:-1], memory[-1]
     return rows[:N_LIMITS], rows[N_LIMITS:_N_FIXED], rows[_N_FIXED:], settings
 
 
 @njit(**KERNEL)
 def _ramp(value: float, low: float, high: float) -> float:
-    """From 0 at `low` to 1 at `high` without corners."""
+    """Rise smoothly from 0 at `low` to 1 at `high`."""
     s = min(max((value - low) / (high - low), 0.0), 1.0)
     return s * s * (3.0 - 2.0 * s)
 
 
 @njit(**KERNEL)
 def _turn(x: np.ndarray, stride: int, turned: np.ndarray) -> None:
-    """Put `x` (n, c) into `turned` (c * stride,), channel by channel."""
+    """Copy `x` (n, c) to `turned` (c * stride,), channel by channel."""
     n, c = x.shape
     step = np.uint64(stride)
     for k in range(c):
@@ -126,14 +140,14 @@ def _residuals(
     turned: np.ndarray,
     work: np.ndarray,
 ) -> int:
-    """What `n` values of each channel differ by from their prediction if all are trusted.
+    """Subtract from `n` values of each channel their prediction, as if all channels were trusted.
 
-    `turned` and `work` (c * BLOCK,), the result, are channel by channel. Returns how many are beyond
-    their limit; a few more may be counted. Eight neighbours at once over whole vectors of time are
-    three times as fast as a sample at a time [measured].
+    `turned` and `work` (c * BLOCK,), the result, are ordered channel by channel. Returns how many
+    residuals are beyond their limit, or a few more. Eight neighbours at a time, over whole vectors
+    of time, are three times as fast as sample by sample [measured].
     """
     c, width = neighbors.shape
-    # what is beyond the samples is old and not used
+    # values beyond the samples are stale and not used
     whole = block = np.uint64(n)  # unsigned: an index that cannot be negative vectorizes
     n_beyond = 0
     for k in range(c):
@@ -148,7 +162,7 @@ def _residuals(
             d, e = neighbors[k, j + 2] * block, neighbors[k, j + 3] * block
             f, g = neighbors[k, j + 4] * block, neighbors[k, j + 5] * block
             h, i = neighbors[k, j + 6] * block, neighbors[k, j + 7] * block
-            n_here = 0  # with the last neighbours the residual is whole
+            n_here = 0  # only the count of the last pass, with all neighbours, is kept
             for t in range(whole):
                 x0, x1, x2, x3 = turned[a + t], turned[b + t], turned[d + t], turned[e + t]
                 x4, x5, x6, x7 = turned[f + t], turned[g + t], turned[h + t], turned[i + t]
@@ -164,7 +178,7 @@ def _residuals(
 
 @njit(**KERNEL)
 def _any_reason(channel_flags: np.ndarray) -> int:
-    """Bits of all samples and channels that are no corrections."""
+    """Join the bits of all samples and channels, without those of corrections."""
     bits = np.uint32(0)
     for t in range(len(channel_flags)):
         for k in range(channel_flags.shape[1]):
@@ -183,7 +197,7 @@ def _copy(
     out_flags: np.ndarray,
     out_channel_flags: np.ndarray,
 ) -> None:
-    """Samples from `start` to `stop` as they are."""
+    """Copy samples `start` to `stop` and their flags."""
     for t in range(start, stop):
         out_flags[t] = flags[t]
         for k in range(x.shape[1]):
@@ -203,11 +217,12 @@ def _estimate(
     trusted: np.ndarray,
     predicted: np.ndarray,
 ) -> None:
-    """Predict the active channels of one sample, `x` (c,), from what is trusted.
+    """Predict the active channels of one sample, `x` (c,), from trusted values.
 
-    First a stand-in for each: the mean of single-neighbour regressions, weighted by trust, which
-    cannot run away however many are bad. Then the regression on all neighbours, where stand-ins
-    take the place of bad ones, three times over: near the conditional mean if few are adjacent.
+    First estimate a stand-in for each: the mean of single-neighbour regressions, weighted by trust.
+    It stays bounded however many channels are bad. Then predict by the regression on all
+    neighbours, with stand-ins in place of bad ones, three times over. The result is near the
+    conditional mean if few bad channels are adjacent.
     """
     n_neighbors = neighbors.shape[1]
     for k in range(len(x)):
@@ -238,7 +253,7 @@ def _estimate(
 def _propagate(
     b: int, change: float, links: np.ndarray, regression: np.ndarray, residual: np.ndarray
 ) -> None:
-    """Correct the residuals of those that channel `b` predicts, whose trusted value changed."""
+    """Correct the residuals of channels predicted from `b`, after its trusted value changed."""
     n_neighbors = regression.shape[1]
     for at in range(links[b], links[b + 1]):
         i, j = links[at] // n_neighbors, links[at] % n_neighbors
@@ -247,13 +262,13 @@ def _propagate(
 
 @njit(**KERNEL)
 def _activate(b: int, state: np.ndarray, active: np.ndarray, n_active: int) -> int:
-    """Put channel `b` on the list of suspects, which is in the order of channels."""
+    """Add channel `b` to the list of suspects, which is sorted by channel."""
     at = n_active
     while at > 0 and active[at - 1] > b:
         active[at] = active[at - 1]
         at -= 1
     active[at] = b
-    state[ENVELOPE, b] = max(state[ENVELOPE, b], _TINY)  # marks who is on the list
+    state[ENVELOPE, b] = max(state[ENVELOPE, b], _TINY)  # above 0 marks a suspect
     return n_active + 1
 
 
@@ -269,10 +284,10 @@ def _search(
     state: np.ndarray,
     residual: np.ndarray,
 ) -> int:
-    """Distrust the channel furthest beyond its limit, correct the others, until none is left.
+    """Distrust the channel furthest beyond its limit, correct the others, until none is beyond.
 
-    Suspects known before are judged alike: one that was suspected wrongly must not be blamed for
-    the pop of a neighbour.
+    Earlier suspects are judged in the same way: one that was suspected wrongly must not be blamed
+    for a neighbour's pop.
     """
     q, c = state[Q], len(x)
     limit, tolerance = limits[LIMIT, :c], settings[TOLERANCE]
@@ -280,7 +295,7 @@ def _search(
         n_beyond = 0
         for k in range(c):
             n_beyond += abs(residual[k]) > limit[k] + tolerance * abs(x[k] - residual[k])
-        for a in range(n_active):  # those fully distrusted need no search
+        for a in range(n_active):  # fully distrusted channels need no search
             b = active[a]
             beyond = abs(residual[b]) > limit[b] + tolerance * abs(x[b] - residual[b])
             n_beyond -= beyond and q[b] > 0.99
@@ -291,8 +306,8 @@ def _search(
             r = residual[k]
             u = abs(r) / (limit[k] + tolerance * abs(x[k] - r))
             if u > 1.0 and _ramp(u, 1.0, FULL) > q[k] + 0.01:
-                # One of usual size that differs is rather predicted from a bad one: from one that
-                # is far too large, or has been weak for a while.
+                # A channel of usual size that differs from its prediction is rather predicted
+                # from a bad one: blame channels that are far too large, or have become weak.
                 blame = u * min(max(x[k] * x[k] / (16.0 * limits[USUAL, k] + _TINY), 0.25), 1.0)
                 if state[POWER, k] < 0.25 * min(state[PREDICTED, k], limits[USUAL, k]):
                     blame = 2.0 * u
@@ -320,9 +335,9 @@ def _release(
     predicted: np.ndarray,
     before: np.ndarray,
 ) -> tuple[int, int]:
-    """Replace what is not trusted in `x` (c,), in place; number of suspects that stay, and of bad.
+    """Replace what is not trusted in `x` (c,), in place; count the suspects that stay, and the bad.
 
-    `before` (c,) is q of the sample before.
+    `before` (c,) is Q of the sample before.
     """
     stay, n_bad = 0, 0
     for a in range(n_active):
@@ -353,10 +368,10 @@ def _release(
 
 @njit(**KERNEL)
 def _weigh(x: np.ndarray, residual: np.ndarray, settings: np.ndarray, state: np.ndarray) -> None:
-    """Update the running mean squares of values and of predictions from untouched neighbours.
+    """Update the running mean squares of values, and of predictions from uncorrected neighbours.
 
-    Were those taken that are corrected, a dead channel could hide behind neighbours that are
-    suspected in its place.
+    With corrected neighbours a dead channel could hide behind others that are suspected in its
+    place.
     """
     b, c = settings[A_POWER], len(x)
     power, expected = state[POWER, :c], state[PREDICTED, :c]
@@ -370,7 +385,7 @@ def _weigh(x: np.ndarray, residual: np.ndarray, settings: np.ndarray, state: np.
 def _follow(
     x: np.ndarray, residual: np.ndarray, limits: np.ndarray, settings: np.ndarray, state: np.ndarray
 ) -> None:
-    """Update the running mean square of the residual's share of its limit, outside of episodes."""
+    """Update the running mean square of the residual over its limit, outside episodes."""
     c, tolerance = len(x), settings[TOLERANCE]
     noise, worst = state[NOISE, :c], state[WORST, :c]
     noisy, limit = limits[NOISY, :c], limits[LIMIT, :c]
@@ -382,7 +397,7 @@ def _follow(
 
 @njit(**KERNEL)
 def _look(limits: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: int) -> int:
-    """Suspicion from the running means: too noisy, or far weaker than predicted and than usual."""
+    """Suspect channels by their running means: too noisy, or too weak to be alive."""
     n_odd = 0
     for k in range(limits.shape[1]):
         floor = 2.0 * limits[FLAT, k] * min(state[PREDICTED, k], limits[USUAL, k])
@@ -418,7 +433,7 @@ def _mend(
     residual: np.ndarray,
     rest: np.ndarray,
 ) -> tuple[int, int]:
-    """Repair one sample, `x` (c,), in place; number of suspects that stay, and of bad ones."""
+    """Repair one sample, `x` (c,), in place; count the suspects that stay, and the bad."""
     c, q = len(x), state[Q]
     trusted, predicted, before = rest[:c], rest[c : 2 * c], rest[2 * c : 3 * c]
     for k in range(c):
@@ -456,18 +471,39 @@ def repair(
     out_flags: np.ndarray,
     out_channel_flags: np.ndarray,
 ) -> bool:
-    """Repair `x` (n, c); `index` is the absolute index of its first sample.
+    """Repair bad channels.
 
-    `neighbors` (c, k) and `weights` (3, c, k) predict. `places` holds c + 1 places for the suspects
-    and, last, their number, then whom each channel predicts: c + 1 bounds, and places in
-    `neighbors`. `memory` holds limits, state, scratch and settings, see `parts`. `flags` (n,) and
-    `channel_flags` (n, c) get the reasons.
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples.
+    flags : array of shape (n,), uint32
+        Flags of the samples.
+    channel_flags : array of shape (n, c), uint32
+        Flags of single channels.
+    index : int
+        Absolute index of the first sample.
+    neighbors : array of shape (c, k), uint32
+        Columns that predict each channel; k is a multiple of eight.
+    weights : array of shape (3, c, k)
+        See the tables of this file; 0 for columns that only pad.
+    places : array of shape (n_places,), int64
+        The suspects, in c places, and their number. Then, for each channel, where it stands among
+        the neighbours of others: c + 1 bounds, and flat places in `neighbors`. The suspects are
+        updated.
+    memory : array of shape (N_ROWS, m)
+        Updated; see the tables.
+    out : array of shape (n, c)
+        Written if something was suspect: the repaired samples.
+    out_flags : array of shape (n,), uint32
+        Written if something was suspect: `flags`, with BAD_CHANNEL where too many channels are bad.
+    out_channel_flags : array of shape (n, c), uint32
+        Written if something was suspect: REPAIRED and BAD_CHANNEL are added.
 
     Returns
     -------
     changed : bool
-        Whether samples and flags were written to the outputs; else nothing was suspect, and what
-        came in is what goes out.
+        Whether the outputs were written. If not, nothing was suspect, and the input is the output.
     """
     n, c = x.shape
     active, links = places[: c + 1], places[c + 1 :]
@@ -519,7 +555,7 @@ def repair(
 def _is_odd(
     row: np.ndarray, bits: np.ndarray, limit: np.ndarray, tolerance: float, residual: np.ndarray
 ) -> bool:
-    """Whether a channel of this sample is flagged or beyond its limit."""
+    """Check whether a channel of this sample is flagged or beyond its limit."""
     c = len(row)
     any_bits = np.uint32(0)
     for k in range(c):

@@ -1,4 +1,4 @@
-"""Kernels that look at one sample at a time: re-reference, flags of decimated samples."""
+"""Kernels of the common reference and of the flags of decimated samples."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _sum(row: np.ndarray, picks: np.ndarray) -> float:
 
 @njit(**KERNEL)
 def _sum_two(row: np.ndarray, other: np.ndarray, picks: np.ndarray) -> tuple[float, float]:
-    """`_sum` of two rows side by side: neither waits for its own additions."""
+    """Sum two rows as `_sum` does, side by side: neither waits for its own additions."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
     e, f, g, h = 0.0, 0.0, 0.0, 0.0
     n_fours = len(picks) // 4 * 4
@@ -53,7 +53,7 @@ def _sum_two(row: np.ndarray, other: np.ndarray, picks: np.ndarray) -> tuple[flo
 
 @njit(**KERNEL)
 def _mean_of_good(row: np.ndarray, marks: np.ndarray, picks: np.ndarray) -> float:
-    """Mean of `row` at the picks without a reason or repaired; of all if there is none."""
+    """Average `row` over the picks that are good or repaired; over all picks if none is."""
     total, n_good = 0.0, 0
     for k in picks:
         if marks[k] & R_REPAIRED or not marks[k] & R_BAD:
@@ -72,10 +72,23 @@ def subtract_mean(
     targets: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Subtract the mean of columns `sources` of `x` (n, c) where `targets` (c,) is 1, into `out`.
+    """Subtract the mean of some channels.
 
-    A source whose `channel_flags` (n, c) hold a reason and that was not repaired is left out of
-    that sample's mean, unless none is left.
+    A source that is flagged and was not repaired is left out of that sample's mean, unless no
+    source is left.
+
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples.
+    channel_flags : array of shape (n, c), uint32
+        Flags of single channels.
+    sources : array of shape (n_sources,), int
+        Columns to average.
+    targets : array of shape (c,)
+        1 for a channel from which the mean is subtracted, else 0.
+    out : array of shape (n, c)
+        Written.
     """
     n, c = x.shape
     bits = np.uint32(0)
@@ -103,10 +116,20 @@ def _subtract(row: np.ndarray, mean: float, targets: np.ndarray, out: np.ndarray
 def merge_flags(
     flags: np.ndarray, first: int, factor: int, carry: np.ndarray, out: np.ndarray
 ) -> None:
-    """OR the rows of `flags` (n, m) since the row kept before into each kept row of `out`.
+    """Join the flags of dropped samples into the next sample that is kept.
 
-    Rows `first`, `first + factor`, ... are kept; `carry` (m,) holds the OR of the rows since the
-    last kept one, across calls.
+    Parameters
+    ----------
+    flags : array of shape (n, m), uint32
+        Flags of all samples.
+    first : int
+        First row that is kept.
+    factor : int
+        Rows from one that is kept to the next.
+    carry : array of shape (m,), uint32
+        OR of the rows since the last kept one, across calls; updated.
+    out : array of shape (n_kept, m), uint32
+        Written: a row for each row that is kept.
     """
     kept = 0
     due = first

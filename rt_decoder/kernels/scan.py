@@ -1,6 +1,6 @@
 """Kernels of the readout: map, cosine scan, exact top-k and posterior.
 
-Sums run in one fixed order, so that a result does not depend on thread counts or BLAS versions.
+Sums run in one fixed order, so that results do not depend on thread counts or BLAS versions.
 """
 
 from __future__ import annotations
@@ -14,13 +14,23 @@ from rt_decoder.kernels.options import KERNEL
 
 __all__ = ["log_posterior", "normalize", "project", "row_product", "scan", "softmax_bits", "top_k"]
 
-# Items a block: 4096 float32 sums are 16 KiB, half of a first-level cache.
+# Items in a block: 4096 float32 sums are 16 KiB, half of a first-level cache.
 _BLOCK = 4096
 
 
 @njit(**KERNEL)
 def row_product(x: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
-    """``x @ matrix`` for `x` (p,) and `matrix` (p, r): row by row, in order of p."""
+    """Compute ``x @ matrix``, row by row, in order of p.
+
+    Parameters
+    ----------
+    x : array of shape (p,)
+        Vector.
+    matrix : array of shape (p, r)
+        Matrix.
+    out : array of shape (r,)
+        Written.
+    """
     out[:] = 0
     n_whole = len(x) - len(x) % 4
     for i in range(
@@ -38,9 +48,18 @@ def row_product(x: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
 
 @njit(**KERNEL)
 def project(vectors: np.ndarray, basis: np.ndarray, total: np.ndarray, out: np.ndarray) -> None:
-    """Coordinates ``basis @ vectors.T`` as `out` (r, V), summed in float64.
+    """Compute the coordinates ``basis.T @ vectors.T``, summed in float64.
 
-    `vectors` is (V, D), `basis` (D, r); `total` (r,) is scratch.
+    Parameters
+    ----------
+    vectors : array of shape (V, D)
+        One vector a word.
+    basis : array of shape (D, r)
+        Basis.
+    total : array of shape (r,), float64
+        Scratch.
+    out : array of shape (r, V)
+        Written.
     """
     n_items, n_dims = vectors.shape
     r = basis.shape[1]
@@ -57,7 +76,7 @@ def project(vectors: np.ndarray, basis: np.ndarray, total: np.ndarray, out: np.n
 
 @njit(**KERNEL)
 def normalize(z: np.ndarray, out: np.ndarray) -> None:
-    """``z / |z|`` into the first elements of `out`; 0 where `z` is 0."""
+    """Write ``z / |z|`` (r,) into the first r elements of `out` (m,), m >= r; 0 where `z` is 0."""
     square = 0.0
     for i in range(len(z)):
         square += np.float64(z[i]) * np.float64(z[i])
@@ -68,7 +87,17 @@ def normalize(z: np.ndarray, out: np.ndarray) -> None:
 
 @njit(**KERNEL)
 def scan(query: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
-    """``query @ table`` for `query` (r,) and `table` (r, V), r a multiple of 4."""
+    """Compute ``query @ table``.
+
+    Parameters
+    ----------
+    query : array of shape (r,)
+        Vector; r is a multiple of 4.
+    table : array of shape (r, V)
+        One column a word.
+    out : array of shape (V,)
+        Written.
+    """
     r, n_items = table.shape
     for start in range(0, n_items, _BLOCK):
         stop = min(n_items, start + _BLOCK)
@@ -84,9 +113,16 @@ def scan(query: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
 
 @njit(**KERNEL)
 def top_k(values: np.ndarray, indices: np.ndarray, best: np.ndarray) -> None:
-    """Find the largest of `values` (V,): best first, ties by lower index, NaN last.
+    """Find the k largest values: best first, ties by lower index, NaN last.
 
-    `indices` and `best` (k,), k <= V, receive where and what they are.
+    Parameters
+    ----------
+    values : array of shape (V,)
+        Scores.
+    indices : array of shape (k,), int
+        Written: where the largest values are; k <= V.
+    best : array of shape (k,)
+        Written: the largest values.
     """
     k = len(indices)
     count = 0
@@ -119,7 +155,24 @@ def top_k(values: np.ndarray, indices: np.ndarray, best: np.ndarray) -> None:
 
 @njit(**KERNEL)
 def log_posterior(scores: np.ndarray, tau: float, log_prior: np.ndarray, out: np.ndarray) -> bool:
-    """``tau * scores + log_prior`` (V,) in float64; False where a score is not finite."""
+    """Compute ``tau * scores + log_prior`` in float64.
+
+    Parameters
+    ----------
+    scores : array of shape (V,)
+        Scores.
+    tau : float
+        Factor of the scores.
+    log_prior : array of shape (V,)
+        Log of the prior.
+    out : array of shape (V,), float64
+        Written.
+
+    Returns
+    -------
+    bool
+        False if a score is not finite.
+    """
     n_bad = 0
     for v in range(len(scores)):
         out[v] = tau * scores[v] + log_prior[v]
@@ -129,9 +182,21 @@ def log_posterior(scores: np.ndarray, tau: float, log_prior: np.ndarray, out: np
 
 @njit(**KERNEL)
 def softmax_bits(logits: np.ndarray, peak: float) -> tuple[float, float]:
-    """Log of the normaliser, and bits gained over the uniform distribution, of `logits` (V,).
+    """Compute the log of the normaliser, and the bits gained over the uniform distribution.
 
-    `peak` is the largest logit. The bits are ``log2 V`` less the entropy.
+    Parameters
+    ----------
+    logits : array of shape (V,)
+        Unnormalised log probabilities.
+    peak : float
+        The largest of them.
+
+    Returns
+    -------
+    log_normaliser : float
+        Log of the sum of ``exp(logits)``.
+    bits : float
+        ``log2 V`` less the entropy.
     """
     total = 0.0
     weighted = 0.0

@@ -1,7 +1,7 @@
 """Second-order sections over many channels: sample-major, SIMD across channels.
 
 Transposed direct form II in the operation order of `scipy.signal.sosfilt`. Each sample is
-computed alone, so how a stream is cut into calls cannot change a bit.
+computed alone, so the cuts between calls cannot change a bit.
 
 The state (n_sections, 2, c) holds the two delayed sums of each section in the signal's unit, a
 column a channel.
@@ -16,18 +16,27 @@ from rt_decoder.kernels.options import KERNEL
 
 __all__ = ["bank_power", "sos_filter", "sos_filter_to", "sos_prime"]
 
-# A channel that turns constant lets the states decay into subnormal numbers, which cost up to a
-# hundred times more on some processors. They are set to zero on the grid of the absolute index.
+# When a channel turns constant, the states decay into subnormal numbers, which cost up to a
+# hundred times more on some processors. On the grid of the absolute index they are set to zero.
 _FLUSH_EVERY = 64
 _TINY = 1e-200
 
 
 @njit(**KERNEL)
 def sos_prime(x0: np.ndarray, sos: np.ndarray, state: np.ndarray) -> None:
-    """Fill `state` (n_sections, 2, c) as if `x0` (c,) had come in for ever.
+    """Fill the state as if one sample had come in forever.
 
     This is `scipy.signal.sosfilt_zi` times `x0`: each section sees the steady output of the one
     before.
+
+    Parameters
+    ----------
+    x0 : array of shape (c,)
+        The sample.
+    sos : array of shape (n_sections, 6)
+        Sections.
+    state : array of shape (n_sections, 2, c)
+        Written.
     """
     for k in range(len(x0)):
         u = x0[k]
@@ -41,7 +50,19 @@ def sos_prime(x0: np.ndarray, sos: np.ndarray, state: np.ndarray) -> None:
 
 @njit(**KERNEL)
 def sos_filter(x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int) -> None:
-    """Filter `x` (n, c) in place; `index` is the absolute index of its first sample."""
+    """Filter samples in place.
+
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples, replaced by the filtered ones.
+    sos : array of shape (n_sections, 6)
+        Sections.
+    state : array of shape (n_sections, 2, c)
+        Updated.
+    index : int
+        Absolute index of the first sample.
+    """
     n, n_channels = x.shape
     for t in range(n):
         if (index + t) % _FLUSH_EVERY == 0:
@@ -64,7 +85,21 @@ def sos_filter(x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int) ->
 def sos_filter_to(
     x: np.ndarray, sos: np.ndarray, state: np.ndarray, index: int, out: np.ndarray
 ) -> None:
-    """As `sos_filter`, of `x` (n, c) into `out` (n, c)."""
+    """Filter samples like `sos_filter`, into another array.
+
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples; only read.
+    sos : array of shape (n_sections, 6)
+        Sections.
+    state : array of shape (n_sections, 2, c)
+        Updated.
+    index : int
+        Absolute index of the first sample.
+    out : array of shape (n, c)
+        Written: the filtered samples.
+    """
     n, n_channels = x.shape
     for t in range(n):
         for k in range(n_channels):
@@ -81,9 +116,22 @@ def bank_power(
     scratch: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Instantaneous power of `x` (n, c) in each band of `sos` (n_bands, n_sections, 6).
+    """Compute the instantaneous power of each band.
 
-    `state` is (n_bands, n_sections, 2, c), `scratch` (n, c), `out` (n, n_bands * c), band by band.
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples; only read.
+    sos : array of shape (n_bands, n_sections, 6)
+        Sections of each band.
+    state : array of shape (n_bands, n_sections, 2, c)
+        Updated.
+    index : int
+        Absolute index of the first sample.
+    scratch : array of shape (n, c)
+        Scratch.
+    out : array of shape (n, n_bands * c)
+        Written: squares of the filtered samples, band by band.
     """
     n, n_channels = x.shape
     for band in range(len(sos)):

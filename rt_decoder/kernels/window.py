@@ -1,4 +1,4 @@
-"""Kernels that turn a window of samples into features, and flags of channels into flags of samples."""
+"""Kernels that turn a window of samples into features, and channel flags into sample flags."""
 
 from __future__ import annotations
 
@@ -26,7 +26,19 @@ R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
 
 @njit(**KERNEL)
 def bin_means(x: np.ndarray, first: int, width: int, out: np.ndarray) -> None:
-    """Means over consecutive bins of `width` rows of `x` from row `first` into `out` (n_bins, c)."""
+    """Average consecutive bins of rows.
+
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples.
+    first : int
+        Row where the first bin begins.
+    width : int
+        Rows in a bin.
+    out : array of shape (n_bins, c)
+        Written: the mean of each bin.
+    """
     n_bins, n_channels = out.shape
     for b in range(n_bins):
         row = out[b]
@@ -40,7 +52,7 @@ def bin_means(x: np.ndarray, first: int, width: int, out: np.ndarray) -> None:
 
 @njit(**KERNEL)
 def log_bins(x: np.ndarray, floor: float) -> None:
-    """log10 of `x` (n_bins, c) in place, nothing below log10(`floor`)."""
+    """Take log10 of `x` (n_bins, c) in place; values below `floor` count as `floor`."""
     for b in range(x.shape[0]):
         for k in range(x.shape[1]):
             x[b, k] = math.log10(max(floor, x[b, k]))
@@ -58,7 +70,19 @@ def subtract_rows(x: np.ndarray, baseline: np.ndarray) -> None:
 def scale_clamp(
     x: np.ndarray, center: np.ndarray, scale: np.ndarray, clamp: float, out: np.ndarray
 ) -> None:
-    """``(x - center) / scale`` limited to +-`clamp`, as float32; NaN stays NaN."""
+    """Compute ``(x - center) / scale``, limited to +-`clamp`; NaN stays NaN.
+
+    Parameters
+    ----------
+    x : array of shape (p,)
+        Features.
+    center, scale : array of shape (p,)
+        Mean and standard deviation of each feature.
+    clamp : float
+        Largest size of a scaled feature.
+    out : array of shape (p,), float32
+        Written.
+    """
     for i in range(len(x)):
         value = (x[i] - center[i]) / scale[i]
         if value > clamp:
@@ -72,10 +96,21 @@ def scale_clamp(
 def join_channels(
     flags: np.ndarray, channel_flags: np.ndarray, n_picks: int, out: np.ndarray
 ) -> None:
-    """Write `flags` (n,) joined with those of the first `n_picks` channels to `out` (n,).
+    """Join the flags of each sample with those of its channels.
 
-    What was repaired in a channel does not spoil the sample; that something was is kept. Where too
-    many were bad the sample is spoilt, and says all that was wrong with them.
+    A repaired channel does not spoil the sample: of its flags only REPAIRED is joined. A sample
+    flagged BAD_CHANNEL, because too many channels were bad, gets all flags of its channels.
+
+    Parameters
+    ----------
+    flags : array of shape (n,), uint32
+        Flags of whole samples.
+    channel_flags : array of shape (n, c), uint32
+        Flags of single channels.
+    n_picks : int
+        Channels to join: the first `n_picks`.
+    out : array of shape (n,), uint32
+        Written: the joined flags.
     """
     for t in range(len(flags)):
         any_channel = np.uint32(0)
@@ -95,11 +130,21 @@ def join_channels(
 
 @njit(**KERNEL)
 def good_and_reasons(flags: np.ndarray) -> tuple[int, int, int, int, int, int]:
-    """Count the good samples, join the bits of all, and count those that each stage corrected.
+    """Count the good samples and those that each stage corrected, and join the bits of all.
+
+    Parameters
+    ----------
+    flags : array of shape (n,), uint32
+        Flags of whole samples.
 
     Returns
     -------
-    n_good, bits, n_repaired, n_eye, n_heartbeat, n_regressed : int
+    n_good : int
+        Samples without a bad bit.
+    bits : int
+        OR of all flags.
+    n_repaired, n_eye, n_heartbeat, n_regressed : int
+        Samples that each stage corrected.
     """
     n_good, bits = 0, 0
     n_repaired, n_eye, n_heartbeat, n_regressed = 0, 0, 0, 0
