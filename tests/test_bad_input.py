@@ -190,7 +190,7 @@ FITS = {
     "unit": ((*FIT, "--units", "parsecs"), "'parsecs'"),
     "trigger": (("fit", "{sim}", "-o", "{out}/m", "--markers", "channel:NO"), "NO"),
     "both": ((*FIT, "--markers", "channel:TRIG"), "got both"),
-    "too long a window": ((*FIT, "--tmax", "100"), "whole window"),
+    "too long a window": ((*FIT, "--tmax", "100"), "complete window"),
     "vocabulary": ((*FIT, "--vocabulary", "{in}/absent.txt"), "absent.txt"),
     "empty vocabulary": ((*FIT, "--vocabulary", "{in}/empty.txt"), "empty.txt is empty"),
     "wordfreq": ((*FIT, "--vocabulary", "wordfreq:many"), "wordfreq:many"),

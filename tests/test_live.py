@@ -22,6 +22,7 @@ from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.report import report_decisions, report_markers, report_sinks
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Marker, ModelMismatch, SignalInfo, StreamLost
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import Pulled, Received
@@ -250,10 +251,8 @@ def test_a_session_without_markers_looks_for_none() -> None:
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[Decoder]:
     recording = small_recording(seconds=10.0)
-    decoder = Decoder(
-        random_model(recording, small_recipe()), recording.info, MarkerRules(wait=0.5),
-        continuous=True, without=["repair", "mains"],
-    )  # fmt: skip
+    options = PipelineOptions(MarkerRules(wait=0.5), True, ["repair", "mains"])
+    decoder = Decoder(random_model(recording, small_recipe()), recording.info, options)
     rows = np.r_[0:1000, 1100:2000]
     decoder.mark(Marker("axe", 2.0))
     decoder.mark(Marker("nowhere", -50.0))

@@ -121,12 +121,16 @@ def test_a_file_of_format_1_says_the_same_words(model: Model, tmp_path: Path) ->
     assert with_hash["format_version"] == FORMAT_VERSION == 2
 
 
-def test_a_model_without_a_map_had_an_empty_posterior(tmp_path: Path) -> None:
+def test_a_model_without_a_map_has_an_empty_posterior(tmp_path: Path) -> None:
     head, tensors = format_1(draft_model([RECORDING], small_recipe()))
     assert head["posterior"] == {}
     old = load_model(write_model(tmp_path / "old", head, tensors))
     assert not old.has_map
     assert old.posterior.tau == 0.0
+    save_model(old, tmp_path / "new")
+    assert load_model(tmp_path / "new").posterior == old.posterior
+    with pytest.raises(ModelCorrupt, match="too few: tau"):
+        load_model(write_model(tmp_path / "m", head | {"posterior": {"tau": 1.0}}, tensors))
 
 
 def test_tensors_of_the_stage_follow_its_name(model: Model, tmp_path: Path) -> None:

@@ -127,7 +127,9 @@ def test_one_sentence_for_toml_options_and_model_files(tmp_path: Path, capsys) -
         ran = call(
             capsys, "fit", "absent.xdf", "-o", tmp_path / "m", *arguments, program="calibration"
         )
-        assert (ran.code, ran.err) == (2, f"error: Invalid value: {said}\n")
+        assert ran.code == 2
+        assert ran.err.startswith("error: Invalid value")
+        assert ran.err.endswith(f": {said}\n")
     text, tensors = pack(draft_model([small_recording(seconds=4.0)], small_recipe()))
     head = json.loads(text)
     head["recipe"]["filter"]["order"] = 11

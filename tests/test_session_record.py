@@ -34,6 +34,7 @@ from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.session_record import checked_decisions, encode, parse
 from rt_decoder.model import Model
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import FLAGS_VERSION, Marker
 from rt_decoder.timing.markers import MarkerRules
@@ -207,12 +208,11 @@ def model() -> Model:
 def old_record(continuous: bool, without: tuple[str, ...]) -> Old:
     """What a session of version 1 wrote: references, markers, skipped samples, a restart, events."""
     of, rng = recording(), np.random.default_rng(3)
-    names = model().recipe.target.names
+    names = dict(model().recipe.target.names)
     rules = {"trigger": "", "names": names, "mask": None, "offset": 0.0, "wait": 3.0}
-    decoder = Decoder(
-        model(), of.info, MarkerRules(**rules), continuous=continuous,
-        without=["mains" for _ in without],
-    )  # fmt: skip
+    left_out = ["mains" for _ in without]
+    options = PipelineOptions(MarkerRules(**rules), continuous, left_out)
+    decoder = Decoder(model(), of.info, options)
     xdf, readouts, markers, start = Xdf(), [], list(of.markers), 0
     rows = zip(of.info.ch_names, of.info.ch_types, of.info.units, strict=True)
     desc = "".join(
@@ -282,9 +282,8 @@ def test_a_record_of_version_1_decodes_as_its_session_did(
         assert start is not None
         assert (start.format_version, start.references) == (version, (BELT,))
         assert start.without == (("mains",) if without else ())
-        decoder = Decoder(
-            model(), read.info, start.rules, continuous=start.continuous, without=start.without
-        )
+        options = PipelineOptions(start.rules, start.continuous, start.without)
+        decoder = Decoder(model(), read.info, options)
         again = decode_recording(model(), read, read.markers, decoder=decoder, chunk=33)
         assert timeless(list(again)) == old.readouts
     footer = decode_file(model(), before, before.markers, tmp_path / "old.jsonl")

@@ -19,7 +19,7 @@ from calibration.report.text import cleaning_lines
 from rt_decoder.cleaning.stages import CLEANING, FLOW
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
-from rt_decoder.pipeline import Pipeline
+from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recipe import STAGES, Clean
 from rt_decoder.recorded import hops_of_recording
 from tests import contract
@@ -63,7 +63,7 @@ def test_the_pipeline_has_every_stage_in_the_order_of_the_table() -> None:
     model, _ = everything()
     assert list(Pipeline(model, factor=2).stages) == list(FLOW)
     for without in ((), ("mains", "eye"), CLEANING):
-        stages = list(Pipeline(model, without=without).stages)
+        stages = list(Pipeline(model, PipelineOptions(without=without)).stages)
         assert stages == [name for name in FLOW if name not in {"decimate", *without}]
 
 

@@ -58,7 +58,7 @@ def _header(model: Model) -> dict[str, Any]:
         "references": model.references,
         "recipe": model.recipe.to_dict(),
         "items": model.items,
-        "posterior": asdict(model.posterior),
+        "posterior": asdict(model.posterior) if model.has_map else {},
         "certificate": dict(model.certificate),
         "versions": dict(model.versions),
         "cleaning": {
@@ -89,7 +89,8 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
     """
     json.dumps(head, ensure_ascii=False).encode()  # refuses text that cannot be written again
     info = _table(head, "info", ("sfreq", "ch_names", "ch_types", "units"))
-    posterior = _table(head, "posterior", [f.name for f in fields(PosteriorParameters)])
+    of_map = [f.name for f in fields(PosteriorParameters)] if "weights" in tensors else []
+    posterior = _table(head, "posterior", of_map)
     return Model(
         info=SignalInfo(
             read("the sampling rate", info["sfreq"], _SFREQ),
@@ -118,7 +119,8 @@ def _table(
         raise ValueError(f"need a table as {named(name)}, got {short(found)}")
     if keys is not None and found.keys() != set(keys):
         wrong = ", ".join(named(key) for key in sorted(found.keys() ^ set(keys))[:5])
-        raise ValueError(f"need {', '.join(keys)} in {name}, got others or too few: {wrong}")
+        need = ", ".join(keys) or "nothing"
+        raise ValueError(f"need {need} in {name}, got others or too few: {wrong}")
     return found
 
 
@@ -152,7 +154,7 @@ def upgrade(
     """Convert header and tensors of an older format to the present one.
 
     Format 1 named the mains `line`: as a key of ``[clean]``, as a cleaning stage and in its
-    report. Its posterior was empty in a model without a map.
+    report.
 
     Parameters
     ----------
@@ -177,7 +179,6 @@ def upgrade(
             "recipe": recipe,
             "certificate": certificate,
             "cleaning": _line_to_mains(head["cleaning"]),
-            "posterior": head["posterior"] or asdict(PosteriorParameters()),
         }
         line, mains = f"{_CLEANING}line.", f"{_CLEANING}mains."
         tensors = {name.replace(line, mains, 1): tensor for name, tensor in tensors.items()}
