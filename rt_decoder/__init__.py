@@ -1,8 +1,8 @@
 """Decode words from brain signals in real time.
 
-In flow order: `sources`, `timebase`, `align`, `framing`, `guard`, `filters`, `ring`, `features`,
-`mapping`, `vocabulary`, `readout`; `pipeline` joins the stages, `decoder` one source with them,
-`session` runs them live, `sinks` and `outlets` take what comes out.
+In flow order: `sources` reads samples, `timing` places them on a sample grid, `cleaning` removes
+artifacts, `decoding` turns windows into words. `pipeline` joins the stages, `decoder` joins one
+source to them, `live` runs them in real time, and `sinks` writes the results.
 
 The names below load their modules at first use, so that `rt-decoder --help` does not wait for
 numba.

@@ -1,6 +1,6 @@
-"""Decode one source: `Align` and `Pipeline` joined.
+"""Decode one source: join `Align` and `Pipeline`.
 
-The live session, `rt-decoder decode` and calibration all hold a `Decoder`; there is no second
+The live session, `rt-decoder decode` and calibration all use a `Decoder`; there is no second
 implementation of the path. It knows nothing of LSL, logs or files.
 """
 
@@ -24,7 +24,7 @@ __all__ = [
     "Decoder",
 ]
 
-_PIECE = 0.5  # s of samples that are aligned at a time
+_PIECE = 0.5  # s of samples to align at a time
 
 
 class Decoder:
@@ -33,13 +33,13 @@ class Decoder:
     Parameters
     ----------
     model : Model
-        What was fitted.
+        The fitted model.
     have : SignalInfo
-        What the source offers.
+        Rate and channels of the source.
     options : PipelineOptions
-        How markers become items, which stages are left out, and whether every hop is read out.
+        Marker rules, stages to leave out, and whether to read out every hop.
     clock : callable or None
-        LSL clock for live latencies; None offline.
+        LSL clock in s, for live latencies; None offline.
 
     Raises
     ------
@@ -64,16 +64,28 @@ class Decoder:
         self.found: list[Marker] = []
 
     def mark(self, marker: Marker) -> None:
-        """Take a marker; its sample is found once the stream has reached its time."""
+        """Add a marker; its sample is found once the stream reaches its time."""
         self.align.mark(marker)
 
     def push(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
     ) -> list[Readout]:
-        """Readouts that samples (n, c) with corrected `stamps` (n,) make possible.
+        """Decode samples.
 
-        `arrivals` says when they came, in s, where that is known: it tells lost samples from a
-        clock that was set.
+        Parameters
+        ----------
+        data : array of shape (n, c), float
+            As the source delivers them; any n.
+        stamps : array of shape (n,), float64
+            Corrected time stamps in s.
+        arrivals : array of shape (n,), float or None
+            When the samples arrived, in s; None where unknown. They distinguish lost samples from
+            a clock that was set.
+
+        Returns
+        -------
+        list of Readout
+            Of every window that these samples complete, in order.
         """
         readouts: list[Readout] = []
         for chunk in self._aligned(data, stamps, arrivals):
@@ -83,7 +95,24 @@ class Decoder:
     def push_features(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
     ) -> Iterator[tuple[str, Marker, Features]]:
-        """Yield (kind, marker, features) of the windows that these samples complete."""
+        """Yield the features of the windows that these samples complete.
+
+        Parameters
+        ----------
+        data : array of shape (n, c), float
+            As the source delivers them; any n.
+        stamps : array of shape (n,), float64
+            Corrected time stamps in s.
+        arrivals : array of shape (n,), float or None
+            When the samples arrived, in s; None where unknown.
+
+        Yields
+        ------
+        kind : {"event", "continuous"}
+        marker : Marker
+        features : Features
+            Its `values` are valid until the next one.
+        """
         for chunk in self._aligned(data, stamps, arrivals):
             yield from self.pipeline.push_features(chunk)
 
@@ -94,21 +123,48 @@ class Decoder:
         stamps: np.ndarray,
         arrivals: np.ndarray | float | None = None,
     ) -> Iterator[Chunk]:
-        """Yield hops as they leave a stage of the pipeline; their arrays are the stage's own."""
+        """Yield hops as they leave a stage of the pipeline.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        data : array of shape (n, c), float
+            As the source delivers them; any n.
+        stamps : array of shape (n,), float64
+            Corrected time stamps in s.
+        arrivals : array of shape (n,), float or None
+            When the samples arrived, in s; None where unknown.
+
+        Yields
+        ------
+        Chunk
+            Its arrays are valid until the next one.
+        """
         for chunk in self._aligned(data, stamps, arrivals):
             yield from self.pipeline.run_until(stage, chunk)
 
     def skip(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
     ) -> None:
-        """Let samples pass that come too late to be decoded: to the pipeline they are lost."""
+        """Drop overdue samples; the pipeline sees a gap.
+
+        Parameters
+        ----------
+        data : array of shape (n, c), float
+            As the source delivers them; any n.
+        stamps : array of shape (n,), float64
+            Corrected time stamps in s.
+        arrivals : array of shape (n,), float or None
+            When the samples arrived, in s; None where unknown.
+        """
         for _ in self._aligned(data, stamps, arrivals):
             pass
 
     def _aligned(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None
     ) -> Iterator[Chunk]:
-        # In pieces: a marker must find its sample before that is forgotten.
+        # In pieces: a marker must find its sample before the sample is forgotten.
         for start in range(0, len(stamps), self._n_piece):
             piece = slice(start, start + self._n_piece)
             came = arrivals[piece] if isinstance(arrivals, np.ndarray) else arrivals
@@ -121,18 +177,18 @@ class Decoder:
             yield from chunks
 
     def take_decisions(self) -> list[Decision]:
-        """What the stamps turned out to mean since the last call."""
+        """Take the time base's decisions since the last call."""
         return self.align.take_decisions()
 
     def take_markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
-        """Markers found and markers lost, with reasons, since the last call."""
+        """Take markers found, and markers lost with reasons, since the last call."""
         found, self.found = self.found, []
         lost, self.lost = self.lost + self.pipeline.take_missed(), []
         return found, lost
 
     @property
     def needed(self) -> set[str]:
-        """Channels of the source that are in use."""
+        """Channels that the source must have."""
         trigger = self.align.rules.trigger
         names = {*self.align.info.ch_names, *([trigger] if trigger else [])}
         return names - self.pipeline.model.optional
@@ -143,12 +199,12 @@ class Decoder:
         return len(self.align.waiting) + self.pipeline.n_pending
 
     def restart(self) -> None:
-        """The source came back: a new time line, old samples never joined to new ones."""
+        """Begin a new time line after a loss of the stream; old and new samples never join."""
         self.lost.extend((marker, "the stream was lost") for marker in self.align.waiting)
         self.align.reset()
         self.pipeline.restart()
 
     def warm_up(self) -> None:
-        """Compile and touch everything before the first real sample."""
+        """Compile every kernel and allocate memory before the first real sample."""
         self.pipeline.warm_up()
         self.align.warm_up(self._n_piece)  # memory for a backlog, too

@@ -1,4 +1,4 @@
-"""Everything that was fitted, in one immutable value; `files.model_file` reads and writes it."""
+"""Hold everything that was fitted in one immutable value; `files.model_file` stores it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TENSORS = (
 
 @dataclass(frozen=True, slots=True)
 class PosteriorParameters:
-    """How cosines become an answer or silence; see `decoding.readout.Posterior`."""
+    """Sharpness of the posterior, and when to abstain; see `decoding.readout.Posterior`."""
 
     tau: float = key(0.0, number(0.0, 1e12), "sharpness; 0 trusts the prior alone")
     threshold: float = key(
@@ -55,29 +55,32 @@ class Model:
 
     A model without a map, which only cleans, has p = r = V = 0.
 
-    Nothing of it changes once it is built: `dataclasses.replace` makes another one. Arrays are set
-    read-only where they lie, not copied; tables are read-only views of copies. Such a view cannot
-    be pickled: hand a model to another process as a file.
+    A model is immutable: `dataclasses.replace` makes another one. Arrays are set read-only in
+    place, not copied; tables are read-only views of copies. Such a view cannot be pickled: pass a
+    model to another process as a file.
 
     Parameters
     ----------
     info : SignalInfo
-        The channel contract, in SI units: what a stream must offer, by name.
+        The channel contract, in SI units: the channels that a stream must have, by name.
     recipe : Recipe
-        Every setting that made this model.
+        Every setting of the calibration.
     sos : array of shape (n_sections, 6)
         Band-pass and notch, as second-order sections.
     channel_scale : array of shape (c,)
-        Mean absolute first difference of each channel in calibration, in SI units a sample;
-        a live stream that is more than ten times off carries the wrong unit.
+        Mean absolute first difference of each channel in calibration, in SI units a sample. A live
+        stream that is more than ten times off has the wrong unit.
     channel_jump : array of shape (c,)
-        Largest credible difference of a sample from the last good one, in SI units; empty looks for
-        no jumps.
+        Largest credible difference of a sample from the last good one, in SI units; if empty, jumps
+        are not detected.
     center, scale : arrays of shape (p,)
         Robust feature scaling from the training items.
-    weights : array of shape (p, r), offset : array of shape (r,), basis : array of shape (r, D)
-        The map, ``centred embedding = (features @ weights + offset) @ basis``; `basis` has
-        orthonormal rows.
+    weights : array of shape (p, r)
+        The map, ``centred embedding = (features @ weights + offset) @ basis``.
+    offset : array of shape (r,)
+        See `weights`.
+    basis : array of shape (r, D)
+        See `weights`; its rows are orthonormal.
     target_mean : array of shape (D,)
         Mean embedding of the training items; predictions and vectors are centred on it.
     items : tuple of str
@@ -85,17 +88,17 @@ class Model:
     vectors : array of shape (V, D)
         Item embeddings, centred on `target_mean`, of unit length.
     log_prior : array of shape (V,)
-        Log probability of each item before any sample was seen.
+        Log prior probability of each item.
     posterior : PosteriorParameters
         Sharpness, and when to abstain.
     certificate : mapping
-        How well it does, beside chance, on which split; plain JSON.
+        Accuracy, chance level and split of the test; plain JSON.
     references : tuple of str
-        The last channels of `info`: wanted to clean the others, and no features.
+        The last channels of `info`; they clean the others and are not used as features.
     cleaning : mapping of str to mapping
-        Fitted state of each cleaning stage by name: what its constructor takes, lists as tuples.
+        Arguments of each fitted cleaning stage by name; lists as tuples.
     versions : mapping of str to str
-        Of the packages that fitted it.
+        Versions of the packages that fitted it.
     """
 
     info: SignalInfo
@@ -138,7 +141,7 @@ class Model:
 
     @property
     def n_picks(self) -> int:
-        """How many channels, the first of `info`, features are taken of."""
+        """Number of channels used as features; they are the first of `info`."""
         return self.info.n_channels - len(self.references)
 
     @property
@@ -156,7 +159,7 @@ class Model:
 
 
 def _frozen(value: Any) -> Any:
-    """Argument of a stage that nobody can change."""
+    """Return an argument of a stage, made read-only."""
     if isinstance(value, np.ndarray):
         value.setflags(write=False)
     return tuple(value) if isinstance(value, list) else value
@@ -176,7 +179,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that are installed."""
+    """Return the versions of Python and of the installed packages."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -1,8 +1,8 @@
-"""The path of a sample, stage by stage; live decoding, `decode` and calibration all run this.
+"""Run samples through the stages; live decoding, `decode` and calibration all use this.
 
-Chunks of any length go in; hops of fixed length on the grid of the absolute sample index go
-through the stages; a readout comes out as soon as a marker's window is full (event-locked), or at
-every hop (continuous).
+Chunks of any length are cut into hops of fixed length on the grid of the absolute sample index, and
+each hop passes the stages. A readout follows as soon as a marker's window is full (event-locked),
+or at every hop (continuous).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SETTLING = FLAGS(Reason.SETTLING)
 def _stages(
     model: Model, fast: SignalInfo, factor: int, without: Collection[str]
 ) -> dict[str, Stage]:
-    """The stages up to the ring, in the order of `FLOW`: those for which there are arguments."""
+    """Make the stages before the ring that have arguments, in the order of `FLOW`."""
     info, features = model.info, model.recipe.features
     fitted = [name for name in CLEANING if name in model.cleaning and name not in without]
     arguments: dict[str, Mapping[str, Any]] = {name: model.cleaning[name] for name in fitted}
@@ -84,17 +84,17 @@ def _window(model: Model, info: SignalInfo) -> FeatureWindow:
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
-    """How a stream is decoded, whatever it comes from.
+    """How to decode a stream, live or recorded.
 
     Parameters
     ----------
     rules : MarkerRules
         How markers become items.
     continuous : bool or None
-        Read out at every hop, too. None: not yet decided, and no to the pipeline; the commands
-        decide it by whether markers will come.
+        Also read out at every hop. The pipeline takes None as false; the commands replace it by
+        true if no markers are expected.
     without : collection of str
-        Cleaning stages to leave out, of `CLEANING`.
+        Cleaning stages to leave out, among `CLEANING`.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
@@ -102,7 +102,7 @@ class PipelineOptions:
     without: Collection[str] = ()
 
     def named(self, names: Mapping[str, str]) -> Self:
-        """Give the options with `names`, label to item, where they hold none of their own."""
+        """Return the options with `names`, label to item, unless they already have names."""
         if self.rules.names is not None:
             return self
         return replace(self, rules=self.rules._replace(names=dict(names)))
@@ -114,18 +114,18 @@ class Pipeline:
     Parameters
     ----------
     model : Model
-        What was fitted. Without a map the pipeline yields features only.
+        The fitted model. Without a map the pipeline yields features only.
     options : PipelineOptions
-        How; of its `rules` only the time that a marker may come late.
+        How to decode; of its `rules` only `wait` is used.
     factor : int
-        The stream runs at this many times the model's rate and is decimated first.
+        The stream's rate over the model's; above 1 the stream is decimated first.
     clock : callable or None
-        Gives the time in s on the clock of `Chunk.times`; None (offline) leaves latencies NaN.
+        Returns the time in s on the clock of `Chunk.times`. With None (offline) latencies are NaN.
 
     Raises
     ------
     ValueError
-        If a stage is to be left out that there is not.
+        If `options.without` names an unknown stage.
     """
 
     def __init__(
@@ -157,7 +157,8 @@ class Pipeline:
         self._flags = Rows((), FLAGS)
         self.window = _window(model, out)
         span = self.window.last - min(self.window.first, 0)
-        # a window before its onset waits for it: when the marker came may not tell
+        # A window that ends before its onset waits for the onset: the result must not depend on
+        # when the marker arrived.
         self._due_after = max(self.window.last, 2)
         capacity = span + model.n_hop + math.ceil(options.rules.wait * info.sfreq)
         self.ring = Ring(capacity, out.n_channels)
@@ -182,11 +183,11 @@ class Pipeline:
         self._settled = 0  # index from which samples are settled after a gap
         self._missed: list[tuple[Marker, str]] = []
         self._on_clean: Callable[[Chunk], None] | None = None
-        self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout, until the next
+        self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout
 
     @property
     def delay(self) -> float:
-        """Algorithmic delay of the stages in s, the features' window not counted."""
+        """Algorithmic delay of the stages in s, without the features' window."""
         return sum(stage.delay for stage in self.stages.values())
 
     @property
@@ -195,7 +196,7 @@ class Pipeline:
         return sum(stage.settling for stage in self.stages.values())
 
     def tap(self, take: Callable[[Chunk], None] | None) -> None:
-        """Hand each hop to `take` once it is cleaned; its arrays are valid until the next one."""
+        """Call `take` with each cleaned hop; its arrays are valid until the next one."""
         self._on_clean = take
 
     @property
@@ -205,28 +206,38 @@ class Pipeline:
 
     def mark(self, marker: Marker) -> None:
         """Ask for a readout at `marker`, whose index counts the stream's samples."""
-        if self.factor > 1:  # what the decimation delays, its onset must wait for
+        if self.factor > 1:  # the onset is delayed as the decimation delays the samples
             late = self.stages["decimate"].delay * self.model.info.sfreq
             marker = marker._replace(index=round(marker.index / self.factor + late))
         self._pending.append(marker)
         self._pending.sort(key=lambda waiting: waiting.index)
 
     def take_missed(self) -> list[tuple[Marker, str]]:
-        """Markers that got no readout since the last call, with reasons."""
+        """Take the markers without a readout since the last call, with reasons."""
         taken, self._missed = self._missed, []
         return taken
 
     def push(self, chunk: Chunk) -> list[Readout]:
-        """Readouts that these samples make possible, in order."""
+        """Return the readouts of the windows that these samples complete, in order."""
         return [
             self._read_out(kind, marker, features)
             for kind, marker, features in self.push_features(chunk)
         ]
 
     def push_features(self, chunk: Chunk) -> Iterator[tuple[str, Marker, Features]]:
-        """Yield (kind, marker, features) of each window that these samples complete.
+        """Yield the features of the windows that these samples complete.
 
-        The values are the window's own memory: copy what must outlast the next one.
+        Parameters
+        ----------
+        chunk : Chunk
+            Of any length, in the model's channels.
+
+        Yields
+        ------
+        kind : {"event", "continuous"}
+        marker : Marker
+        features : Features
+            Its `values` are valid until the next one: copy them to keep them.
         """
         for hop in self._hops(chunk):
             self._hop_time = hop.times[-1]
@@ -247,7 +258,25 @@ class Pipeline:
                 self._on_clean(cleaned._replace(flags=flags))
 
     def run_until(self, name: str, chunk: Chunk) -> Iterator[Chunk]:
-        """Yield hops as they leave the stage `name`; calibration fits the next stage on them."""
+        """Yield hops as they leave a stage; calibration fits the next stage on them.
+
+        Parameters
+        ----------
+        name : str
+            Name of the stage, among `stages`.
+        chunk : Chunk
+            Of any length, in the model's channels.
+
+        Yields
+        ------
+        Chunk
+            Its arrays are valid until the next one.
+
+        Raises
+        ------
+        ValueError
+            If there is no such stage.
+        """
         if name not in self.stages:
             raise ValueError(f"need a stage among {', '.join(self.stages)}, got {name!r}")
         for hop in self._hops(chunk):
@@ -266,10 +295,10 @@ class Pipeline:
             yield hop
 
     def _bridge(self, index: int) -> None:
-        """A gap too long to hold: prime the filters anew, and flag until they have settled.
+        """Reset the stages after a gap too long to hold, and flag samples until they have settled.
 
-        The samples that never were stand in the ring as flagged zeros, so that a window over them
-        gives a readout that abstains, with the reason.
+        Lost samples are written to the ring as flagged zeros, so that a readout over them abstains
+        with the reason.
         """
         for stage in self.stages.values():
             stage.reset()
@@ -304,7 +333,7 @@ class Pipeline:
 
     def _read_out(self, kind: str, marker: Marker, features: Features) -> Readout:
         if self.map is None:
-            raise ValueError("this model has no map: it cleans, it does not name words")
+            raise ValueError("need a model with a map to name words, got one that only cleans")
         z = self.map.process(features.values)
         self.stopwatch.lap("map")
         scores = self.scores = self.vocabulary.scores(z)
@@ -339,7 +368,7 @@ class Pipeline:
         return readout
 
     def warm_up(self) -> None:
-        """Compile and touch every kernel once, then start from nothing."""
+        """Run every kernel once on noise, so that it is compiled, then reset."""
         info, n = self.model.info, self.model.n_hop
         factor = self.factor
         length = (self.ring.capacity // n + 2) * n * factor
@@ -347,7 +376,7 @@ class Pipeline:
         channel_flags = np.zeros((length, info.n_channels), FLAGS)
         times = np.arange(length) / (info.sfreq * factor)
         noise = 1e-6 * np.random.default_rng(0).standard_normal((length, info.n_channels))
-        on_clean, self._on_clean = self._on_clean, None  # noise is nobody's signal
+        on_clean, self._on_clean = self._on_clean, None  # keep the noise from the tap
         self.mark(Marker("", 0.0, -self.window.first * factor))
         for _, marker, features in self.push_features(Chunk(noise, times, 0, flags, channel_flags)):
             if self.map is not None:
@@ -356,7 +385,7 @@ class Pipeline:
         self.reset()
 
     def restart(self) -> None:
-        """Begin a new time line at index 0; markers that still wait are missed."""
+        """Begin a new time line at index 0; waiting markers are missed."""
         self.framer.reset()
         for stage in self.stages.values():
             stage.reset()
@@ -367,7 +396,7 @@ class Pipeline:
         self._settled = 0
 
     def reset(self) -> None:
-        """Back to the state before the first sample; statistics too."""
+        """Return to the state before the first sample; reset statistics as well."""
         self.restart()
         self._missed.clear()
         self.stopwatch.reset()

@@ -1,7 +1,7 @@
-"""The recipe: every setting of a calibration, from a TOML file and from options.
+"""Define the recipe: every setting of a calibration, from a TOML file and from options.
 
-A recipe is kept in the model it makes, so that the live side needs no second source of settings.
-Unknown keys are refused, with the nearest known one; what a key may hold stands beside it.
+A model contains its recipe, so that the live side needs no second source of settings. Each key is
+declared with its type, range and help. An unknown key is refused, and the nearest known one named.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from rt_decoder.settings import (
 
 __all__ = ["MAX_FREQ", "STAGES", "Recipe", "parse_option", "read_recipe", "recipe_options"]
 
-# Cleaning stages that `stages` of [clean] chooses among, in flow order. Mains and projections are
-# asked for by keys of their own; `cleaning.stages` holds the table of all stages.
+# Options of `stages` in [clean], in flow order. Mains and projections have separate keys;
+# `cleaning.stages` holds the table of all stages.
 STAGES = ("muscle", "repair", "eye", "regressors", "heartbeat")
 
-MAX_FREQ = 1e6  # Hz, of anything
+MAX_FREQ = 1e6  # Hz, for edges and sampling rates
 _MAX_TIME = 600.0  # s from an onset
 _MANY = 1_000_000
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
@@ -51,7 +51,7 @@ def _band(value: object) -> tuple[float, float]:
 
 
 def _reference(value: object) -> str | tuple[str, ...]:
-    if isinstance(value, str):  # one name, whatever commas are in it
+    if isinstance(value, str):  # one name, even with commas
         return text().read(value)
     return listed(text(), "", least=1).read(value)
 
@@ -67,7 +67,7 @@ def _baseline(value: object) -> tuple[float, float] | tuple[()]:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Which channels, against which reference, in which steps."""
+    """Channels, rereferencing and hop length."""
 
     picks: tuple[str, ...] = key(
         ("data",),
@@ -105,27 +105,27 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """What is taken out that is not brain, by which stages."""
+    """Cleaning stages, and the reference channels that they use."""
 
     stages: tuple[str, ...] = key(
         STAGES,
         texts(f"among {', '.join(STAGES)}", *STAGES),
-        "cleaning stages to fit; those that a recording does not allow are left out",
+        "cleaning stages to fit; stages that a recording does not allow are left out",
     )
     references: tuple[str, ...] = key(
         ("eog", "ecg", "resp", "emg"),
         texts("names"),
-        "channel types or names that tell of artifacts",
+        "types or names of reference channels, which record artifacts",
     )
     projections: tuple[str, ...] = key(
         ("ssp",),
         texts("among ssp, sss", "ssp", "sss"),
-        "of a FIF recording, for MEG: 'ssp' its projections, 'sss' signal-space separation",
+        "for MEG in FIF: 'ssp' the file's projections, 'sss' signal-space separation",
     )
     mains: str = key(
         "notch",
         text("notch", "adaptive"),
-        "'notch' or 'adaptive', which tracks the mains and keeps what lies beside it",
+        "'notch' or 'adaptive', which tracks the mains and keeps neighbouring frequencies",
     )
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What is taken from the window after an onset."""
+    """Features of the window after an onset."""
 
     kind: str = key("amplitude", text("amplitude", "bandpower"), "'amplitude' or 'bandpower'")
     tmin: float = key(0.0, _TIME, "start of the window in s after the onset")
@@ -147,7 +147,7 @@ class Features:
     baseline: tuple[float, float] | tuple[()] = key(
         (),
         Kind(f"two rising times up to {_MAX_TIME:g} s, or none", _baseline),
-        "[start, end] in s that is subtracted, or nothing",
+        "[start, end] in s whose mean is subtracted; none if empty",
     )
     bands: tuple[tuple[float, float], ...] = key(
         ((4.0, 8.0), (8.0, 13.0), (13.0, 30.0)),
@@ -171,9 +171,9 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the brain's samples are mapped to."""
+    """Items and embeddings that the features are mapped to."""
 
-    label: str = key("", text(), "events column with the item; default word, else trial_type")
+    label: str = key("", text(), "events column with the item; by default word, else trial_type")
     names: Mapping[str, str] = key(
         _NO_NAMES, table(text(), "a table of texts"), "table of marker label to item text"
     )
@@ -195,19 +195,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How the map is fitted and tested."""
+    """Fit and test of the map."""
 
     groups: str = key(
         "", text(), "events column whose values are held out together; blocks if empty"
     )
     n_blocks: int = key(
-        10, whole(2, _MANY), "contiguous blocks a recording where there is no groups column"
+        10, whole(2, _MANY), "contiguous blocks a recording if there is no groups column"
     )
-    purge: float = key(2.0, number(0.0, 1e9), "s around a held-out item that never train")
+    purge: float = key(2.0, number(0.0, 1e9), "s around a held-out item, excluded from training")
     final_block: float = key(
         0.2,
         number(0.0, 1.0, below=True),
-        "last share of the items, locked for the certificate; 0 for none",
+        "last share of the items, reserved for the certificate; 0 for none",
     )
     alphas: tuple[float, ...] = key(
         (),
@@ -216,7 +216,7 @@ class Fit:
     )
     rank: int = key(64, whole(0, _MANY), "directions that the map keeps; 0 for all")
     n_permutations: int = key(999, whole(1, 10 * _MANY), "label permutations of the certificate")
-    seed: int = key(0, whole(0, (1 << 31) - 1), "of the permutations")
+    seed: int = key(0, whole(0, (1 << 31) - 1), "seed of the permutations")
 
     def __post_init__(self) -> None:
         check_keys(self, "[fit]")
@@ -224,7 +224,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """How answers are given."""
+    """Prior, abstention and latency of readouts."""
 
     prior: str = key(
         "uniform",
@@ -237,12 +237,12 @@ class Readout:
         "abstain so that this share of answers is right; 0 always answers",
     )
     min_quality: float = key(
-        0.8, number(0.0, 1.0), "abstain when fewer samples of the window are good"
+        0.8, number(0.0, 1.0), "abstain when the share of good samples in the window is lower"
     )
     budget_ms: float = key(
-        50.0, number(0.0, 1e9), "a readout later than this after its newest sample is late"
+        50.0, number(0.0, 1e9), "ms after its newest sample from which a readout is late"
     )
-    top: int = key(10, whole(1, _MANY), "how many items a readout names")
+    top: int = key(10, whole(1, _MANY), "number of items in a readout")
 
     def __post_init__(self) -> None:
         check_keys(self, "[readout]")
@@ -250,7 +250,7 @@ class Readout:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All sections."""
+    """All settings, one attribute a section."""
 
     stream: Stream = field(default_factory=Stream)
     filter: Filter = field(default_factory=Filter)
@@ -261,7 +261,7 @@ class Recipe:
     readout: Readout = field(default_factory=Readout)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain nested dict, tuples as lists: what JSON and the model file hold."""
+        """Return a plain nested dict, tuples as lists, for JSON and the model file."""
         return {
             name: {f.name: _plain(getattr(section, f.name)) for f in fields(section)}
             for name, section in ((name, getattr(self, name)) for name in _SECTIONS)
@@ -269,7 +269,16 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, sections: Mapping[str, object]) -> Recipe:
-        """Recipe from nested mappings; what is not named keeps its default.
+        """Build a recipe from nested mappings; missing keys keep their defaults.
+
+        Parameters
+        ----------
+        sections : mapping of str to mapping
+            Values of the keys of each section, as `read_recipe` returns them.
+
+        Returns
+        -------
+        Recipe
 
         Raises
         ------
@@ -307,7 +316,7 @@ _RENAMED = {("clean", "line"): "mains"}
 
 
 def _keys(section: str, values: Mapping[str, object]) -> dict[str, Any]:
-    """Values by the names that keys have today; an unknown one is refused."""
+    """Return the values by the keys' present names; refuse an unknown key."""
     known = [f.name for f in fields(_SECTIONS[section])]
     found: dict[str, Any] = {}
     for old, value in values.items():
@@ -332,10 +341,22 @@ def _plain(value: Any) -> Any:
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Sections of a TOML file; `Recipe.from_dict` checks them.
+    """Read the sections of a TOML file; `Recipe.from_dict` checks them.
+
+    Parameters
+    ----------
+    path : path
+        The file, in UTF-8.
+
+    Returns
+    -------
+    dict of str to object
+        By the names of the sections.
 
     Raises
     ------
+    OSError
+        If the file is missing or cannot be read.
     ValueError
         If it is not TOML, with the place.
     """
@@ -347,7 +368,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 
 
 def recipe_options() -> dict[str, tuple[str, Any, str]]:
-    """Every key as an option: name -> (section, default, help)."""
+    """Return every key as an option: name -> (section, default, help)."""
     recipe = Recipe()
     return {
         f.name: (section, getattr(getattr(recipe, section), f.name), f.metadata["help"])
@@ -357,7 +378,7 @@ def recipe_options() -> dict[str, tuple[str, Any, str]]:
 
 
 def parse_option(text: str) -> Any:
-    """Value of an option: TOML where it is TOML, else the text itself.
+    """Parse the value of an option as TOML, or return the text if it is not TOML.
 
     >>> parse_option("[[19, 21], [29, 31]]")
     [[19, 21], [29, 31]]

@@ -1,7 +1,7 @@
 """Decode a recording through the live path.
 
-A session record is decoded as its session was: what the live session skipped is skipped, and each
-marker comes before the sample that it came before. Other recordings get each marker in time.
+A session record is decoded as its session was: samples that it skipped are skipped, and each marker
+arrives before the same sample as live. In other recordings each marker arrives in time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["decode_recording", "features_of_recording", "hops_of_recording", "re
 
 
 class _Piece(NamedTuple):
-    """What a decoder is given at a time."""
+    """Samples for one push."""
 
     data: np.ndarray  # (n, c) as recorded
     times: np.ndarray  # (n,) corrected stamps in s
@@ -32,17 +32,17 @@ class _Piece(NamedTuple):
 
 
 def recorded_start(recording: Recording) -> Start | None:
-    """How the session of a session record was started; None for other recordings."""
+    """Return the options with which a session was started; None if it is no session record."""
     return next((one for one in recording.decisions if isinstance(one, Start)), None)
 
 
 def _steps(
     recording: Recording, markers: Sequence[Marker], stamps: np.ndarray
 ) -> dict[int, list[Marker | None]]:
-    """What happens before which sample, in order: a marker comes, or (None) the stream restarts.
+    """List what happens before each sample: a marker arrives, or the stream restarts (None).
 
-    In a session record that is when it happened live. Elsewhere a marker comes a second before
-    its sample, as it may from a marker stream; the order is all that counts.
+    Session records hold when it happened live. In other recordings a marker arrives a second before
+    its sample, as it may from a marker stream; only the order matters.
     """
     steps: dict[int, list[Marker | None]] = {}
     left = Counter((marker.label, marker.time) for marker in markers)
@@ -63,7 +63,7 @@ def _steps(
 
 
 def _skipped(recording: Recording) -> list[tuple[int, int]]:
-    """Stretches of rows that the live session let pass because it was behind."""
+    """Return the stretches of rows that the live session skipped as overdue."""
     skips = [decision for decision in recording.decisions if isinstance(decision, Skip)]
     return [(skip.index, skip.index + skip.n) for skip in skips]
 
@@ -71,9 +71,9 @@ def _skipped(recording: Recording) -> list[tuple[int, int]]:
 def _feed(
     decoder: Decoder, recording: Recording, markers: Sequence[Marker], chunk: int
 ) -> Iterator[_Piece]:
-    """Yield the recording in pieces, each after the markers that belong to it.
+    """Yield the recording in pieces, after adding the markers that arrive before each.
 
-    What a live session skipped is skipped here.
+    Samples that the live session skipped are skipped.
     """
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
@@ -96,7 +96,7 @@ def _feed(
             else:
                 yield piece
     for marker in filter(None, steps.get(len(stamps), ())):
-        decoder.mark(marker)  # too late for any sample, and counted
+        decoder.mark(marker)  # no sample follows; counted as lost or waiting
 
 
 def decode_recording(
@@ -115,15 +115,15 @@ def decode_recording(
     model : Model
         With a map.
     recording : Recording
-        What to decode; what its session skipped is skipped.
+        What to decode; samples that its session skipped are skipped.
     markers : sequence of Marker
-        When the words came, such as the recording's own.
+        Onsets of the words, such as the recording's own markers.
     options : PipelineOptions
-        How it is decoded.
+        How to decode it.
     chunk : int
-        Samples a push; changes nothing in the readouts.
+        Samples a push; does not affect the readouts.
     decoder : Decoder or None
-        To read its counters afterwards; made here of the `options` if None.
+        Decoder to use, so that its counters can be read; None makes one from `options`.
 
     Yields
     ------
@@ -137,7 +137,24 @@ def decode_recording(
 def hops_of_recording(
     decoder: Decoder, recording: Recording, markers: Sequence[Marker], stage: str
 ) -> Iterator[Chunk]:
-    """Yield hops as they leave `stage`; their arrays are valid until the next one."""
+    """Yield hops as they leave a stage.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        Decoder of this recording.
+    recording : Recording
+        What to run through the stages.
+    markers : sequence of Marker
+        Onsets of the words.
+    stage : str
+        Name of the stage.
+
+    Yields
+    ------
+    Chunk
+        Its arrays are valid until the next one.
+    """
     for piece in _feed(decoder, recording, markers, 1024):
         yield from decoder.push_until(stage, *piece)
 
@@ -150,26 +167,26 @@ def features_of_recording(
     *,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[tuple[Marker, Features]]:
-    """Yield (marker, features) of each event, through the same stages as a live stream.
+    """Yield the features of each event, through the same stages as a live stream.
 
     Parameters
     ----------
     model : Model
-        It needs no map.
+        Needs no map.
     recording : Recording
         What to run through the stages.
     markers : sequence of Marker
-        When the words came; empty where a trigger channel says it.
+        Onsets of the words; empty if they are read from a trigger channel.
     options : PipelineOptions
-        How it is decoded.
+        How to decode it.
     progress : callable or None
-        Takes the share done.
+        Called with the share done, in [0, 1].
 
     Yields
     ------
     marker : Marker
     features : Features
-        With `values` (n_features,) of its own.
+        Its `values` (n_features,) are a copy.
     """
     decoder = Decoder(model, recording.info, options)
     done = 0

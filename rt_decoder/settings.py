@@ -1,8 +1,7 @@
-"""What a setting may hold, said once: its type, its range and the words in which it is refused.
+"""Declare settings with type, range and error message, and check their values.
 
-A frozen dataclass declares each of its settings by `key` and calls `check_keys` when it is built.
-So a value that comes from TOML, from an option, from a model file or from Python meets the same
-check and the same sentence.
+A frozen dataclass declares each setting by `key` and calls `check_keys` when it is built. So values
+from TOML, options, model files and Python are checked alike and refused with the same message.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ _REPR.maxstring = _REPR.maxother = 60
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """What a setting may hold.
+    """Type and range of a setting.
 
     Parameters
     ----------
     what : str
-        In words, to go on after "need X to be": "a whole number from 1 to 10".
+        Description that completes "need X to be ...", such as "a whole number from 1 to 10".
     read : callable
-        Gives the typed value of a plain one; raises ValueError where it is none.
+        Takes a plain value and returns it typed; raises ValueError if it is not of this kind.
     """
 
     what: str
@@ -58,16 +57,16 @@ def key(default: T, kind: Kind[T], about: str) -> T:
     Parameters
     ----------
     default : object
-        Value where none is given.
+        Default value.
     kind : Kind
-        What it may hold.
+        Type and range.
     about : str
         Help line.
 
     Returns
     -------
     dataclasses.Field
-        Typed as the value that the field will hold.
+        Annotated as `default`'s type, for the type checker.
     """
     return field(default_factory=lambda: default, metadata={"kind": kind, "help": about})
 
@@ -78,14 +77,14 @@ def check_keys(settings: Any, where: str) -> None:
     Parameters
     ----------
     settings : dataclass instance
-        Every field of it is declared by `key`.
+        With every field declared by `key`.
     where : str
-        What it is, for the error: "[filter]".
+        Name of the settings for the error, such as "[filter]".
 
     Raises
     ------
     ValueError
-        At the first value that its key may not hold, with the key and `where` it is.
+        At the first value that its key does not allow.
     """
     for one in fields(settings):
         value = read(f"{one.name} in {where}", getattr(settings, one.name), one.metadata["kind"])
@@ -93,16 +92,16 @@ def check_keys(settings: Any, where: str) -> None:
 
 
 def read(name: str, value: object, kind: Kind[T]) -> T:
-    """Give the typed value of a plain one.
+    """Check a plain value and return it typed.
 
     Parameters
     ----------
     name : str
-        Of the value, for the error.
+        Name of the value for the error.
     value : object
         From a file, an option or Python.
     kind : Kind
-        What it may be.
+        Type and range.
 
     Returns
     -------
@@ -128,20 +127,20 @@ def read(name: str, value: object, kind: Kind[T]) -> T:
 
 
 def short(value: object) -> str:
-    """Value in at most 80 characters of one line, for an error.
+    """Show a value in at most 80 characters on one line, for an error.
 
     >>> short(2.5), short(10**5000)
     ('2.5', 'a number of many digits')
     """
     try:
         shown = _REPR.repr(value)
-    except ValueError:  # Python refuses to write some
+    except ValueError:  # Python refuses to print integers of many digits
         return "a number of many digits"
     return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
 def named(name: str) -> str:
-    """Name as it stands where it is a plain one, else as `short` has it.
+    """Return a plain identifier as it is, and another name as `short` shows it.
 
     >>> named("l_freq"), named("two words")
     ('l_freq', "'two words'")
@@ -150,14 +149,14 @@ def named(name: str) -> str:
 
 
 def number(low: float, high: float, *, above: bool = False, below: bool = False) -> Kind[float]:
-    """Kind of a number; a whole number is one, true and false are none.
+    """Make the kind of a number; whole numbers are allowed, true and false are not.
 
     Parameters
     ----------
     low, high : float
-        The smallest and the largest number.
+        Smallest and largest number.
     above, below : bool
-        Leave out `low` and `high` themselves.
+        Exclude `low`, exclude `high`.
 
     Returns
     -------
@@ -169,7 +168,7 @@ def number(low: float, high: float, *, above: bool = False, below: bool = False)
     def read(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             _refuse(value)
-        # NaN passes no comparison, and whole numbers of any size pass them exactly
+        # NaN fails every comparison; whole numbers of any size compare exactly
         if not (low < value if above else low <= value):
             _refuse(value)
         if not (value < high if below else value <= high):
@@ -180,7 +179,7 @@ def number(low: float, high: float, *, above: bool = False, below: bool = False)
 
 
 def whole(low: int, high: int) -> Kind[int]:
-    """Kind of a whole number from `low` to `high`, both among them."""
+    """Make the kind of a whole number from `low` to `high`, both included."""
 
     def read(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -204,14 +203,14 @@ TRUTH = Kind("true or false", _truth)
 
 
 def text(*options: str) -> Kind[str]:
-    """Kind of a text: one of `options`, or any that can be written where there are none."""
+    """Make the kind of a text: one of `options`, or any valid Unicode if there are none."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or len(value) > _LONGEST:
             _refuse(value)
         if options and value not in options:
             _refuse(value)
-        value.encode()  # half a surrogate pair cannot be
+        value.encode()  # raises ValueError for half a surrogate pair
         return value
 
     *others, last = options or ("a text",)
@@ -219,16 +218,16 @@ def text(*options: str) -> Kind[str]:
 
 
 def listed(kind: Kind[T], what: str, *, least: int = 0, most: int = _MOST) -> Kind[tuple[T, ...]]:
-    """Kind of a list.
+    """Make the kind of a list.
 
     Parameters
     ----------
     kind : Kind
-        Of each entry.
+        Kind of each entry.
     what : str
-        The list in words.
+        Description of the list.
     least, most : int
-        How many entries it may have.
+        Smallest and largest number of entries.
 
     Returns
     -------
@@ -244,16 +243,16 @@ def listed(kind: Kind[T], what: str, *, least: int = 0, most: int = _MOST) -> Ki
 
 
 def texts(what: str, *options: str, least: int = 0) -> Kind[tuple[str, ...]]:
-    """Kind of a list of texts, which may also be written as one text with commas.
+    """Make the kind of a list of texts, also written as one text with commas.
 
     Parameters
     ----------
     what : str
-        The list in words.
+        Description of the list.
     *options : str
-        Each text is one of these; any, where there are none.
+        Allowed texts; any text if there are none.
     least : int
-        How many texts there must be.
+        Smallest number of texts.
 
     Returns
     -------
@@ -270,7 +269,7 @@ def texts(what: str, *options: str, least: int = 0) -> Kind[tuple[str, ...]]:
 
 
 def table(kind: Kind[T], what: str) -> Kind[Mapping[str, T]]:
-    """Kind of a table, read-only, whose keys are texts and whose values are of a kind."""
+    """Make the kind of a read-only table with text keys and values of `kind`."""
 
     def read(value: object) -> Mapping[str, T]:
         if not isinstance(value, Mapping) or len(value) > _MOST:

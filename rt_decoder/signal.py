@@ -1,8 +1,8 @@
-"""The values that flow through the decoder.
+"""Define the values that flow through the decoder.
 
-Time comes first everywhere: ``(n_samples, n_channels)``. Inside the package signals are in SI
-units (V, T, T/m); `match_channels` converts once, at the source. This module knows nothing of
-where samples come from or where they go.
+Arrays are ``(n_samples, n_channels)`` everywhere. Inside the package signals are in SI units (V, T,
+T/m); `match_channels` finds the factors that convert them once, at the source. This module knows
+nothing of where samples come from or where they go.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class StreamLost(ConnectionError):
-    """The source of samples is gone: its outlet was closed or its connection broke."""
+    """The source of samples was lost: its outlet was closed or its connection broke."""
 
 
 class ModelMismatch(ValueError):
@@ -46,10 +46,10 @@ class ModelMismatch(ValueError):
 
 
 class Reason(IntFlag):
-    """What happened to a sample; 0 is a good sample that nothing touched.
+    """Flags of a sample; 0 is a good sample that no stage changed.
 
-    The bits of `CORRECTED` say which stage took an artifact out: such a sample is good. Any other
-    bit says why a sample is not to be trusted.
+    The bits of `CORRECTED` name the stages that removed an artifact: the sample is good. Any other
+    bit is a reason not to trust the sample.
     """
 
     NONFINITE = 1
@@ -70,15 +70,15 @@ class Reason(IntFlag):
     REGRESSED = 32768
 
 
-FLAGS = np.uint32  # of every array of reason bits
-FLAGS_VERSION = 2  # of the bits in models and session records: 1 had room for 16
+FLAGS = np.uint32  # type of every array of reason bits
+FLAGS_VERSION = 2  # version of the bits in models and session records; version 1 had 16 bits
 CORRECTED = Reason.REPAIRED | Reason.EYE | Reason.HEARTBEAT | Reason.REGRESSED
-BAD = ~FLAGS(CORRECTED)  # every bit, named or not, that says a sample is not to be trusted
+BAD = ~FLAGS(CORRECTED)  # every bit, named or not, that marks a sample as bad
 NOTHING = (0.0,) * len(CORRECTED)
 
 
 def reason_names(bits: int) -> tuple[str, ...]:
-    """Lower-case names of the reason bits that are set, corrections included.
+    """Return the lower-case names of the bits that are set, corrections included.
 
     >>> reason_names(Reason.GAP | Reason.SETTLING)
     ('gap', 'settling')
@@ -86,7 +86,7 @@ def reason_names(bits: int) -> tuple[str, ...]:
     return tuple(reason.name.lower() for reason in Reason if bits & reason and reason.name)
 
 
-DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")  # the brain's
+DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")  # channels that record the brain
 CH_TYPES = (*DATA_TYPES, "eog", "ecg", "resp", "emg", "misc", "stim")
 
 # unit as written in the field -> (SI unit, factor)
@@ -108,18 +108,7 @@ for _names, _unit, _factor in (
 
 
 def unit_gain(unit: str) -> tuple[str, float]:
-    """SI unit and the factor that takes values in `unit` to it.
-
-    Raises
-    ------
-    ValueError
-        If `unit` is empty or unknown; guessing would risk a silent factor of a million.
-
-    Examples
-    --------
-    >>> unit_gain("microvolts")
-    ('V', 1e-06)
-    """
+    """Return the SI unit and the factor to it, or raise ValueError: a guess may be off by 1e6."""
     known = _UNITS.get(unit.strip().lower())
     if known is None:
         raise ValueError(
@@ -130,7 +119,7 @@ def unit_gain(unit: str) -> tuple[str, float]:
 
 
 def has_unit(unit: str) -> bool:
-    """Whether `unit_gain` knows this unit.
+    """Return whether `unit_gain` knows this unit.
 
     >>> has_unit("uV"), has_unit("")
     (True, False)
@@ -140,7 +129,7 @@ def has_unit(unit: str) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignalInfo:
-    """What a signal is: rate and channels.
+    """Rate and channels of a signal.
 
     Parameters
     ----------
@@ -149,11 +138,16 @@ class SignalInfo:
     ch_names : tuple of str
         Unique channel names, at least one.
     ch_types : tuple of str
-        One of `CH_TYPES` a channel (MNE's names).
+        One of `CH_TYPES` for each channel (MNE's names).
     units : tuple of str
-        One unit a channel, as declared by the source; SI inside the pipeline.
+        One unit for each channel, as declared by the source; SI inside the pipeline.
     positions : array of shape (n_channels, 3) or None
         Sensor positions in m, NaN where unknown.
+
+    Raises
+    ------
+    ValueError
+        If the rate is not above 0, names repeat, a type is unknown, or lengths do not agree.
     """
 
     sfreq: float
@@ -188,7 +182,7 @@ class SignalInfo:
         return len(self.ch_names)
 
     def pick(self, picks: np.ndarray | Sequence[int]) -> SignalInfo:
-        """The same signal with the channels at `picks`, in that order."""
+        """Return the info of the channels at `picks` (n,), in that order."""
         positions = None if self.positions is None else self.positions[np.asarray(picks)]
         return SignalInfo(
             self.sfreq,
@@ -202,7 +196,7 @@ class SignalInfo:
 class Chunk(NamedTuple):
     """Consecutive samples; a *hop* is a chunk of the pipeline's fixed length.
 
-    Stages return chunks whose arrays they own: valid until the stage's next call.
+    A stage owns the arrays of the chunks that it returns; they are valid until its next call.
     """
 
     data: np.ndarray  # (n, c) float64, SI
@@ -213,7 +207,7 @@ class Chunk(NamedTuple):
 
 
 class Marker(NamedTuple):
-    """Something happened: a word was shown, a key was pressed."""
+    """An event: a word was shown, a key was pressed."""
 
     label: str
     time: float  # s on this machine's LSL clock
@@ -221,13 +215,13 @@ class Marker(NamedTuple):
 
 
 class Features(NamedTuple):
-    """What the map sees of one window."""
+    """Features of one window, the input of the map."""
 
     values: np.ndarray  # (n_features,) float32
     time: float  # s, of the newest sample in the window
     good: float  # share of unflagged samples, in [0, 1]
     reasons: int = 0  # reason bits of the flagged ones
-    corrected: tuple[float, ...] = NOTHING  # share that each stage of `CORRECTED` corrected
+    corrected: tuple[float, ...] = NOTHING  # share of samples that each of `CORRECTED` changed
 
 
 class Readout(NamedTuple):
@@ -238,15 +232,15 @@ class Readout(NamedTuple):
     label: str  # of the marker that asked for it; "" for continuous readouts
     index: int  # type: ignore[assignment]  # onset as absolute sample index
     onset: float  # s
-    time: float  # s, when the decision was made
+    time: float  # s, when the readout was made; offline of the newest sample in the window
     words: tuple[str, ...]  # best first
     scores: tuple[float, ...]  # cosine
     probabilities: tuple[float, ...]
     abstained: bool
-    bits: float  # information about the vocabulary: log2 V minus posterior entropy
+    bits: float  # log2 of the vocabulary's size minus the posterior's entropy
     quality: float  # share of good samples in the window
     reasons: tuple[str, ...]
-    latency_ms: float  # newest sample used to emission; NaN offline
+    latency_ms: float  # from the newest sample used to emission; NaN offline
     late: bool
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
 
@@ -254,7 +248,16 @@ class Readout(NamedTuple):
 def match_channels(
     have: SignalInfo, want: SignalInfo, optional: Collection[str] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the channels of `want` in `have`, by name, whatever their order.
+    """Find the channels of `want` in `have` by name.
+
+    Parameters
+    ----------
+    have : SignalInfo
+        The source's channels, in any order.
+    want : SignalInfo
+        The model's channels.
+    optional : collection of str
+        Channels of `want` that may be missing.
 
     Returns
     -------

@@ -76,7 +76,7 @@ def test_table_renames_and_retypes(tmp_path):
         ("name\ttype\nCz\teeg\n", "need tab-separated columns"),
         ("stream_name,unit\nCz,V\n", "need tab-separated columns"),
         ("stream_name\ttype\nCz\tcheese\n", "line 2: need a type among"),
-        ("stream_name\ttype\nCz\teeg\nCz\teog\n", "line 3: Cz is there twice"),
+        ("stream_name\ttype\nCz\teeg\nCz\teog\n", "line 3: need each stream_name once, got Cz"),
         ("stream_name\ttype\nCz\teeg\tV\n", "line 2: need a stream_name and at most 2"),
         ("stream_name\ttype\n\teeg\n", "line 2: need a stream_name"),
     ],

@@ -1,1 +1,1 @@
-"""From a window of samples to a word."""
+"""Turn a window of samples into a word."""

@@ -1,7 +1,7 @@
-"""Features of one window: binned amplitudes or binned log band powers, scaled as in calibration.
+"""Compute the features of one window: binned amplitudes or log band powers, scaled.
 
-Windows are anchored at the onset sample and sample-exact. Features know nothing of events; the
-pipeline asks for a window when its last sample is there.
+Windows are sample-exact relative to the onset sample. This module knows nothing of events; the
+pipeline asks for a window once its last sample has arrived.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _CORRECTED = int(CORRECTED)
 
 
 class FeatureWindow:
-    """What the map sees of the samples around an onset.
+    """Features of the samples around an onset.
 
-    Sample ``round(tmin * sfreq)`` after the onset is the first of the window, sample
-    ``round(tmax * sfreq)`` the first after it. The window is cut into bins of `decim` samples; a
-    last bin that would be shorter is left out. "amplitude" takes each channel's mean in a bin, less
-    its mean over `baseline`; "bandpower" (for the output of `FilterBank`) takes log10 of the mean
-    power, less that of the baseline. Then ``(x - center) / scale``, limited to +-`clamp`.
+    The window runs from sample ``round(tmin * sfreq)`` after the onset to ``round(tmax * sfreq)``,
+    excluded. It is cut into bins of `decim` samples; a shorter last bin is left out. "amplitude" is
+    each channel's mean in a bin minus its mean over `baseline`; "bandpower" (for the output of
+    `FilterBank`) is log10 of the mean power minus that of the baseline. Each feature is then
+    ``(x - center) / scale``, limited to +-`clamp`.
 
     Parameters
     ----------
     info : SignalInfo
-        Of the signal in the ring.
+        Rate and channels of the signal in the ring.
     kind : {"amplitude", "bandpower"}
         See above.
     tmin, tmax : float
@@ -53,7 +53,7 @@ class FeatureWindow:
     Attributes
     ----------
     first, last : int
-        What is needed of the ring, as offsets from the onset sample, `last` excluded:
+        Samples needed from the ring, as offsets from the onset sample, `last` excluded:
         ``ring.window(onset + first, onset + last)`` once ``ring.next >= onset + last``.
     n_samples : int
         ``last - first``.
@@ -100,7 +100,7 @@ class FeatureWindow:
         self.first, self.last = min(span[0] for span in spans), max(span[1] for span in spans)
         self.n_samples = self.last - self.first
         self._start = start - self.first
-        # first row and length of the baseline in the window, if there is one
+        # (first row, length) of the baseline in the window; empty without a baseline
         self._baseline = [(low - self.first, high - low) for low, high in spans[1:]]
         self.n_features = n_bins * info.n_channels
         self.center = self._per_feature("center", center, 0.0)
@@ -122,7 +122,27 @@ class FeatureWindow:
         return array
 
     def process(self, window: np.ndarray, flags: np.ndarray, time: float) -> Features:
-        """Compute the features of `window` (n_samples, n_channels), valid until the next call."""
+        """Compute the features of a window.
+
+        Parameters
+        ----------
+        window : array of shape (n_samples, n_channels), float64
+            In SI units; bandpower: powers.
+        flags : array of shape (n_samples,), uint32
+            Reason bits.
+        time : float
+            Of the newest sample, in s.
+
+        Returns
+        -------
+        Features
+            Its `values` are valid until the next call.
+
+        Raises
+        ------
+        ValueError
+            If `window` has another shape.
+        """
         if window.shape != (self.n_samples, self.info.n_channels):
             raise ValueError(
                 f"need a window of shape {(self.n_samples, self.info.n_channels)}, got {window.shape}"
@@ -149,10 +169,10 @@ def _span(sfreq: float, tmin: float, tmax: float) -> tuple[int, int]:
 
 
 def robust_scale(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median and interquartile range / 1.349 of each feature over trials.
+    """Compute the median and interquartile range / 1.349 of each feature over trials.
 
-    1.349 is the interquartile range of the standard normal distribution. A feature that does not
-    vary gets scale 1.
+    1.349 is the interquartile range of the standard normal distribution. A constant feature has
+    scale 1.
 
     Parameters
     ----------

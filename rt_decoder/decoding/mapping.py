@@ -1,4 +1,4 @@
-"""The linear map from features to the directions of embedding space that calibration found."""
+"""Map features linearly to the directions of embedding space that calibration found."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class LinearMap:
     A : array of shape (n_features, rank)
         Finite; kept as float32.
     b : array of shape (rank,) or None
-        What centres the features on their training mean; None stands for 0.
+        Offset that centres the features on their training mean; None is 0.
 
     Raises
     ------
     ValueError
-        If `A` is not two-dimensional, empty or not finite.
+        If `A` is not two-dimensional, empty or not finite, or `b` does not fit it or is not finite.
     """
 
     def __init__(self, A: np.ndarray, b: np.ndarray | None = None) -> None:
@@ -39,7 +39,23 @@ class LinearMap:
         self._z = np.zeros(A.shape[1], np.float32)
 
     def process(self, values: np.ndarray) -> np.ndarray:
-        """`z` (rank,) float32 of `values` (n_features,) float32, valid until the next call."""
+        """Compute z.
+
+        Parameters
+        ----------
+        values : array of shape (n_features,), float32
+            Scaled features.
+
+        Returns
+        -------
+        array of shape (rank,), float32
+            Valid until the next call.
+
+        Raises
+        ------
+        ValueError
+            If the number of features differs.
+        """
         if values.shape != (len(self.A),):
             raise ValueError(f"need {len(self.A)} features, got shape {values.shape}")
         row_product(values, self.A, self._z)

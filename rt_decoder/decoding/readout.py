@@ -1,7 +1,7 @@
-"""From cosines to words with probabilities, or to silence.
+"""Turn cosines into words with probabilities, or abstain.
 
-The posterior is ``p(w) ~ exp(tau * cos(w) + log prior(w))`` over the whole vocabulary. Both `tau`
-and the threshold below which the decoder abstains are fitted out of fold by calibration.
+The posterior is ``p(w) ~ exp(tau * cos(w) + log prior(w))`` over the whole vocabulary. Calibration
+fits `tau`, and the threshold below which the decoder abstains, out of fold.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["Answer", "Posterior"]
 
 
 class Answer(NamedTuple):
-    """What one prediction says; the arrays are valid until the next decision."""
+    """The most probable items of one prediction; the arrays are valid until the next answer."""
 
     idx: np.ndarray  # (k,) int64 items, most probable first; empty if not finite
     cos: np.ndarray  # (k,) float32 cosine
     prob: np.ndarray  # (k,) float64
     abstained: bool
-    bits: float  # log2 of the vocabulary's size, less the posterior's entropy
+    bits: float  # log2 of the vocabulary's size minus the posterior's entropy
     reasons: tuple[str, ...]  # why it abstained: "uncertain", "quality", "nonfinite"
 
 
@@ -35,16 +35,16 @@ class Posterior:
     log_prior : array of shape (n_items,)
         Log prior up to a constant; -inf excludes an item.
     tau : float
-        Inverse temperature, 0 or more; 0 leaves the prior.
+        Inverse temperature, 0 or more; with 0 the posterior is the prior.
     threshold : float
-        Abstain where the best probability is below; above 1 always.
+        Abstain if the best probability is below; above 1 always.
     quality_floor : float
-        Abstain where the share of good samples is below.
+        Abstain if the share of good samples in the window is below.
 
     Raises
     ------
     ValueError
-        If no item is possible, a prior is NaN or +inf, or a number is out of range.
+        If the prior excludes every item or holds NaN or +inf, or a number is out of range.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class Posterior:
         self._top_scores = np.zeros(k, np.float32)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Posterior (n_items,) of cosines `scores` (n_items,), in a new array."""
+        """Return the posterior (n_items,) of cosines `scores` (n_items,), in a new array."""
         logits = self.tau * np.asarray(scores, np.float64) + self.log_prior
         weights = np.exp(logits - logits.max())
         return weights / weights.sum()
 
     def decide(self, scores: np.ndarray, k: int, quality: float = 1.0) -> Answer:
-        """Name the `k` most probable items and say whether to believe them.
+        """Find the `k` most probable items, and decide whether to abstain.
 
         Parameters
         ----------
@@ -94,6 +94,11 @@ class Posterior:
             Between 1 and the number of items.
         quality : float
             Share of good samples in the window.
+
+        Returns
+        -------
+        Answer
+            Its arrays are valid until the next call.
 
         Raises
         ------

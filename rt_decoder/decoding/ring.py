@@ -1,4 +1,4 @@
-"""The recent past, any stretch of it as one contiguous view.
+"""Keep recent samples, and return any stretch of them as one contiguous view.
 
 Every sample is written twice, one capacity apart, so that a window never wraps.
 """
@@ -14,21 +14,21 @@ __all__ = ["Ring"]
 
 
 class Ring:
-    """Keeps the newest samples under their absolute index.
+    """Ring buffer of the newest samples, addressed by absolute index.
 
     Parameters
     ----------
     capacity : int
-        Samples kept, at least 1.
+        Number of samples to keep, at least 1.
     n_channels : int
-        Columns.
+        Number of columns.
     dtype : dtype
-        Of the data.
+        Type of the data.
 
     Attributes
     ----------
     next : int
-        Absolute index of the sample that will be written next.
+        Absolute index of the next sample to be written.
 
     Raises
     ------
@@ -51,7 +51,7 @@ class Ring:
         self.capacity, self.n_channels = capacity, n_channels
         self._data = np.zeros((2 * capacity, n_channels), dtype)
         self._flags = np.zeros(2 * capacity, FLAGS)
-        # Windows are slices of these, so that no reader can write into the past.
+        # Windows are slices of these read-only views, so that no reader can change a sample.
         self._data_view, self._flags_view = self._data.view(), self._flags.view()
         self._data_view.flags.writeable = False
         self._flags_view.flags.writeable = False
@@ -62,13 +62,13 @@ class Ring:
         self.restart(0)
 
     def restart(self, index: int) -> None:
-        """Forget all samples; the next one written is `index`: no window spans what was lost."""
+        """Forget all samples; the next one written has this index. No window spans the loss."""
         self.next = index
         self._origin = index
 
     @property
     def first(self) -> int:
-        """Absolute index of the oldest sample kept; equals `next` where there is none."""
+        """Absolute index of the oldest sample kept; equals `next` if there is none."""
         return max(self._origin, self.next - self.capacity)
 
     def write(self, data: np.ndarray, flags: np.ndarray) -> None:
@@ -87,7 +87,12 @@ class Ring:
             self._flags[at : at + len(data)] = flags
 
     def window(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Give samples `start` to `stop` (excluded) as read-only views, valid until overwritten.
+        """Return read-only views of a stretch of samples, valid until overwritten.
+
+        Parameters
+        ----------
+        start, stop : int
+            Absolute indices, `stop` excluded.
 
         Returns
         -------

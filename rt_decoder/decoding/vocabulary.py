@@ -1,7 +1,8 @@
-"""Exact cosine of a prediction with every vocabulary item.
+"""Compute the exact cosine of a prediction with every vocabulary item.
 
-A prediction of a rank-r map lies in r directions of embedding space, so items need only their
-coordinates there: V x r numbers are read instead of V x D, for the same inner products.
+A prediction of a rank-r map lies in r directions of embedding space. The coordinates of the items
+in these directions suffice: the inner products are the same, and V x r numbers are read instead of
+V x D.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["Vocabulary"]
 
 
 class Vocabulary:
-    """Items, and their embeddings seen from the directions of the map.
+    """Items, and their embeddings projected on the directions of the map.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class Vocabulary:
         basis = np.asarray(basis, np.float64)
         _check(self.items, vectors, basis)
         self.rank = len(basis)
-        n_rows = -(-self.rank // 4) * 4  # the scan takes four rows a pass; the added ones are 0
+        n_rows = -(-self.rank // 4) * 4  # the scan reads four rows a pass; padding is 0
         self._table = np.zeros((n_rows, len(vectors)), np.float32)
         project(vectors, np.ascontiguousarray(basis.T), np.zeros(self.rank), self._table)
         self._query = np.zeros(n_rows, np.float32)
@@ -58,9 +59,22 @@ class Vocabulary:
         return len(self.items)
 
     def scores(self, z: np.ndarray) -> np.ndarray:
-        """Cosines (n_items,) float32 with `z` (rank,) float32; all 0 where `z` is 0.
+        """Compute the cosine of a prediction with every item.
 
-        Valid until the next call.
+        Parameters
+        ----------
+        z : array of shape (rank,), float32
+            Output of the map.
+
+        Returns
+        -------
+        array of shape (n_items,), float32
+            All 0 if `z` is 0. Valid until the next call.
+
+        Raises
+        ------
+        ValueError
+            If `z` has another rank.
         """
         if z.shape != (self.rank,):
             raise ValueError(f"need a prediction of rank {self.rank}, got shape {z.shape}")
@@ -69,9 +83,19 @@ class Vocabulary:
         return self._scores
 
     def top(self, scores: np.ndarray, k: int) -> np.ndarray:
-        """Find the indices (k,) of the largest scores: best first, ties by lower index, NaN last.
+        """Find the indices of the largest scores.
 
-        Valid until the next call.
+        Parameters
+        ----------
+        scores : array of shape (n_items,)
+            Cosines.
+        k : int
+            How many; between 1 and the number of items.
+
+        Returns
+        -------
+        array of shape (k,), int64
+            Best first, ties by lower index, NaN last. Valid until the next call.
 
         Raises
         ------

@@ -1,1 +1,1 @@
-"""Every file format, read and written."""
+"""Read and write every file format."""

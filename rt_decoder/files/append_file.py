@@ -1,7 +1,7 @@
-"""A file that only grows, by whole blocks; knows nothing of what they mean.
+"""Append whole blocks to a file; knows nothing of what they mean.
 
-A block is there as a whole or not at all, also where the disk is full. A process that is killed in
-the middle of one leaves it torn, always at the end: readers drop it.
+A block is written whole or not at all, even when the disk is full. A process killed while writing
+leaves at most the last block torn; readers drop it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ __all__ = ["AppendFile"]
 class AppendFile:
     """A new file, readable by its owner only; for one thread.
 
-    Nothing is kept in memory: what `append` took has been handed to the system, and survives the
-    process. What `sync` has seen survives the machine.
+    Nothing is buffered: after `append` a block survives the process, after `sync` the machine.
 
     Parameters
     ----------
     path : path-like
-        Links are followed. What is no regular file (``/dev/stdout``) is written to as it is.
+        Links are followed. Files that are not regular (``/dev/stdout``) are opened in place.
     replace : bool
-        Whether a file that exists is replaced.
+        Whether to replace an existing file.
 
     Raises
     ------
     FileExistsError
-        If there is a file and it may not be replaced.
+        If the file exists and `replace` is false.
     OSError
         From any method, if the system cannot write.
     """
@@ -40,7 +39,7 @@ class AppendFile:
         flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
         if target.is_file() or not target.exists():
             if replace:
-                target.unlink(missing_ok=True)  # a new file, so that the mode is ours
+                target.unlink(missing_ok=True)  # an existing file would keep its mode
             flags |= os.O_CREAT | os.O_EXCL
         self._fd: int | None = os.open(target, flags, 0o600)
         self._is_regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
@@ -49,18 +48,31 @@ class AppendFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be written to."""
+        """Whether the file can be written to."""
         return self._fd is not None
 
     def append(self, block: bytes) -> None:
-        """Append a block whole, or raise and leave the file as it was."""
+        """Append a block whole, or raise and leave the file as it was.
+
+        Parameters
+        ----------
+        block : bytes
+            Any length.
+
+        Raises
+        ------
+        ValueError
+            If the file is closed.
+        OSError
+            If the system cannot write, or could not remove a torn block before.
+        """
         if self._fd is None:
             raise ValueError("need an open file, got one that was closed")
         if self._is_torn:
-            raise OSError(errno.EIO, "the last block could not be cut back, nothing can follow it")
+            raise OSError(errno.EIO, "a torn block could not be removed; nothing can follow it")
         try:
             written = os.write(self._fd, block)
-            while written < len(block):  # only where space or a quota ends; then this raises
+            while written < len(block):  # only if space or a quota ran out; the next write raises
                 written += os.write(self._fd, block[written:])
         except OSError:
             self._cut_back(self._fd)
@@ -76,12 +88,12 @@ class AppendFile:
             self._is_torn = True
 
     def sync(self) -> None:
-        """Wait until everything is on the disk."""
+        """Wait until all blocks are on the disk."""
         if self._fd is not None and self._is_regular:
             getattr(os, "fdatasync", os.fsync)(self._fd)
 
     def close(self) -> None:
-        """Hand everything to the disk and close."""
+        """Wait until all blocks are on the disk, and close."""
         if self._fd is None:
             return
         try:

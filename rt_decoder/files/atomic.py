@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: the one way in which files take the place of others."""
+"""Write a file whole or not at all; every file that replaces another is written by this."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["replacing", "write_whole"]
 
 
 class replacing:
-    """A path to write to that takes the place of `out` once it is whole.
+    """Context manager: a path to write to, which replaces `out` once it is whole.
 
-    What is written lies in a folder of its own beside `out`, which nobody else can enter. When the
-    block ends without an error, it is made readable by its owner only, handed to the disk and moved;
-    else nothing of it is left, and `out` is as it was. A writer that splits its file may leave
-    several parts: all are moved, the one that is named as `out` last.
+    The path lies in a private folder beside `out`. If the block ends without an error, the file is
+    made readable by its owner only, synced to the disk and moved to `out`. After an error it is
+    removed, and `out` is unchanged. If a writer splits its file, all parts are moved, the one named
+    like `out` last.
 
     Parameters
     ----------
     out : path
-        What is to be written.
+        File to write.
 
     Raises
     ------
@@ -42,12 +42,12 @@ class replacing:
         self._out = out
 
     def __enter__(self) -> Path:
-        """The path to write to."""
+        """Return the path to write to."""
         self._folder = tempfile.TemporaryDirectory(dir=self._out.parent, prefix=".rt_decoder-")
         return Path(self._folder.name, self._out.name)
 
     def __exit__(self, error: object, *_: object) -> None:
-        """Move what was written, unless there was an error."""
+        """Move the files written, unless there was an error."""
         out, folder = self._out, Path(self._folder.name)
         with self._folder:
             if error is None:

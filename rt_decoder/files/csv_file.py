@@ -1,4 +1,4 @@
-"""CSV recordings: one row a sample, a ``timestamps`` column in s, as muselsl writes them."""
+"""Read CSV recordings as muselsl writes them: a row a sample, a ``timestamps`` column in s."""
 
 from __future__ import annotations
 
@@ -23,18 +23,41 @@ from rt_decoder.timing.marker_choice import MarkerChoice
 __all__ = ["read_csv"]
 
 _MARKER_COLUMN = re.compile(r"(marker|stim|sti|trigger)\s?\d*", re.IGNORECASE)
-# A file states no rate, and its clock is off by some hundred ppm: rates that devices have.
+# Usual rates of devices: a file declares none, and its clock may be off by some hundred ppm.
 _RATES = (100, 125, 128, 200, 220, 250, 256, 300, 500, 512, 600, 1000, 1024, 2000, 2048, 5000)
 
 
 def read_csv(
     path: Path, channels: str | Path | None, units: str | None, markers: MarkerChoice
 ) -> Recording:
-    """Read a CSV recording; see `sources.recording.read_recording`.
+    """Read a CSV recording; see `files.read.read_recording`.
 
-    Columns are channels of type eeg unless the channel table says otherwise; columns named
-    Marker, Marker0, stim or trigger are of type stim, and each change in one to a code other than
-    0 is a marker. The rate is measured; within 0.5 % of one that devices have, it is that one.
+    Columns are channels of type eeg unless the channel table has another type. Columns named
+    Marker, Marker0, stim or trigger are of type stim; each change in one to a code other than 0 is
+    a marker. The rate is measured, and rounded to a usual rate of devices if within 0.5 % of it.
+
+    Parameters
+    ----------
+    path : path
+        The file, in UTF-8.
+    channels : path or None
+        Table of names, types and units; see `files.tables.read_channel_table`.
+    units : str or None
+        Unit of all channels without one in the table.
+    markers : MarkerChoice
+        Trigger channel to read instead of the stim columns.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If the file is no table of numbers with timestamps that advance, a unit is missing, or
+        `markers` names a stream.
     """
     if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
@@ -65,7 +88,7 @@ def read_csv(
 
 
 def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
-    """Header and numbers, (n_samples, n_columns)."""
+    """Return the header and the numbers, (n_samples, n_columns)."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What readers raise when a file is damaged, and how to say it."""
+"""The errors that readers of damaged files raise, and their text on one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zlib
 __all__ = ["DAMAGE", "first_line"]
 
 
-# What readers of damaged files raise; each message goes on to the user.
+# Errors of pyxdf and MNE in damaged files; the user sees each message.
 DAMAGE = (
     ValueError,
     RuntimeError,
@@ -28,6 +28,6 @@ DAMAGE = (
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, on one line; its kind where it says nothing."""
+    """Return the first line of an error's message, or its type if there is no message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

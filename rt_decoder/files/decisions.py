@@ -1,8 +1,8 @@
-"""What a session decides by the wall clock, one type a kind; a session record holds them in order.
+"""Decisions that a session makes by the wall clock, one type a kind.
 
-`session_record` writes them as text and reads them back. A new kind, or a new meaning of one, needs
-a new `FORMAT_VERSION`, so that an older program refuses the record and does not decode it wrongly.
-What changes nothing in the readouts is a `Note`.
+A session record holds them in order; `session_record` writes and reads them as text. A new kind, or
+a new meaning of one, needs a new `FORMAT_VERSION`, so that an older program refuses the record
+instead of decoding it wrongly. An event that does not affect the readouts is a `Note`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,21 @@ __all__ = [
     "Start",
 ]
 
-# of a session record; 1 states none, has every event as a kind, and calls the stage "mains" "line"
+# Of session records. Version 1 declares none, uses any event as a kind, and names the stage "mains"
+# "line".
 FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How the session was started.
+    """The session started, with these options.
 
-    Attributes
+    Parameters
     ----------
+    index : int
+        Number of data samples before it in the record.
     rules : MarkerRules
+        How markers become items.
     continuous : bool
         Whether it read out at every hop.
     without : tuple of str
@@ -44,7 +48,7 @@ class Start:
     references : tuple of dict
         How each auxiliary stream was joined; see `AuxiliaryStream.describe`.
     format_version, flags_version : int
-        Of the record that it was read from; what is written has the present ones.
+        Versions of the record that it was read from; `encode` writes the present ones.
     """
 
     index: int
@@ -65,7 +69,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class MarkerCame:
-    """A marker arrived; `time` in s is where it points, `index` tells when it came."""
+    """A marker arrived: `time` is the marker's own, in s; `index` is when it arrived."""
 
     index: int
     label: str
@@ -74,7 +78,7 @@ class MarkerCame:
 
 @dataclass(frozen=True, slots=True)
 class MarkerWithoutTime:
-    """A marker arrived that points at no sample."""
+    """A marker without a time arrived."""
 
     index: int
     label: str
@@ -82,7 +86,7 @@ class MarkerWithoutTime:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """The session was behind and did not decode `n` samples from `index` on."""
+    """The session was overdue and skipped `n` samples from `index` on."""
 
     index: int
     n: int
@@ -90,7 +94,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The disk was behind: entries of the record, and samples, that are missing before `index`."""
+    """The disk was too slow: the record lacks entries and samples before `index`."""
 
     index: int
     n_jobs: int
@@ -99,7 +103,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class LogEnded:
-    """The session log could not be written any more."""
+    """The session log ended early because it could not be written."""
 
     index: int
     reason: str
@@ -107,12 +111,12 @@ class LogEnded:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """An event that changes nothing in the readouts."""
+    """An event that does not affect the readouts."""
 
     index: int
     event: str
     details: dict[str, Any]
 
 
-# `index` of each: how many samples of the data stream in the record come before it
+# `index` of each: number of data samples before it in the record
 Decision = Start | Restart | MarkerCame | MarkerWithoutTime | Skip | Dropped | LogEnded | Note

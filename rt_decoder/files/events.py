@@ -1,4 +1,4 @@
-"""Events tables in the manner of BIDS: when each word came, and all else that is known of it."""
+"""Read BIDS events tables, and place their events as markers in a recording."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def read_events(path: str | Path, *, column: str | None = None) -> list[EventRow
     path : path
         The table, in UTF-8.
     column : str or None
-        Column that holds the label; by default ``word`` where there is one, else ``trial_type``.
+        Column that holds the label; by default ``word`` if it exists, else ``trial_type``.
 
     Returns
     -------
     list of EventRow
-        In order of onset. Rows whose label is ``n/a`` are no events and are left out.
+        In order of onset. Rows whose label is ``n/a`` are left out.
 
     Raises
     ------
     OSError
         If the file is missing or cannot be read.
     ValueError
-        With the line, if an onset is no number, a label is empty or a row is too long or too
-        short; if a column is missing or there are no events.
+        If an onset is no number, a label is empty or a row has too many or too few cells (with the
+        line); if a column is missing or there are no events.
 
     References
     ----------
@@ -85,10 +85,22 @@ def _row(place: str, cells: Sequence[str], columns: Sequence[str], label_column:
 
 
 def markers_from_events(rows: Sequence[EventRow], recording: Recording) -> tuple[Marker, ...]:
-    """Markers at the samples nearest to the onsets, one a row and in the same order.
+    """Place each event on the sample nearest to its onset.
 
     A marker's time is exactly that of its sample (`Recording.times`), so that a replay of the
     recording puts it on the same sample.
+
+    Parameters
+    ----------
+    rows : sequence of EventRow
+        Events, onsets counted from the first sample.
+    recording : Recording
+        Recording of these events.
+
+    Returns
+    -------
+    tuple of Marker
+        One a row, in the same order.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Circles in a FIF file, which MNE would follow for ever, taking memory all the while.
+"""Detect circles in a FIF file, which MNE would follow for ever while taking memory.
 
-Tags are read one after the other, each saying where the next is; and a file may say that another
-one goes on where it ends. A damaged byte can send the reader back to where it was.
+Each tag points to the next, and a file may point to another file that continues it. A damaged byte
+can point back to a tag or file already read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["check_fif"]
 _DIR_POINTER, _DIRECTORY = 101, 32
 _ROLE, _NUMBER, _NAME = 115, 117, 118
 _NEXT_FILE = 2
-_MOST_BACKWARD = 1000  # jumps; editors leave some
+_MOST_BACKWARD = 1000  # jumps; editing programs leave some
 _MOST_FILES = 1000
 _LONGEST = 1 << 12  # bytes of a file's name
 _LARGEST_DIRECTORY = 64 << 20  # bytes
@@ -25,30 +25,38 @@ Entry = tuple[int, int, int, int]  # kind, type, size, position
 
 
 def check_fif(path: Path) -> None:
-    """Raise ValueError if the tags of the file, or the files that go on from it, lead in a circle.
+    """Check that neither the tags nor the parts of a file lead in a circle; nothing else.
 
-    What is damaged in other ways is left to the reader.
+    Parameters
+    ----------
+    path : path
+        The first file; the files that continue it are checked as well.
+
+    Raises
+    ------
+    ValueError
+        If there is a circle.
     """
     seen: set[Path] = set()
     here: Path | None = path
     while here is not None and here.is_file():
         place = here.resolve()
         if place in seen or len(seen) >= _MOST_FILES:
-            raise ValueError(f"its parts go on in a circle: {here.name} comes again")
+            raise ValueError(f"its parts lead in a circle back to {here.name}")
         seen.add(place)
         with gzip.open(here) if here.suffix == ".gz" else here.open("rb") as file:
             here = _next_file(file, here, _entries(file))
 
 
 def _header(file: BufferedIOBase, position: int) -> Entry | None:
-    """Kind, type, size and next of the tag at `position`."""
+    """Read kind, type, size and next of the tag at `position`."""
     file.seek(position)
     raw = file.read(16)
     return struct.unpack(">4i", raw) if len(raw) == 16 else None
 
 
 def _entries(file: BufferedIOBase) -> list[Entry]:
-    """Tags of the file: those of its directory, or one after the other where it has none."""
+    """Return the tags in the file's directory, or without one by following the tags."""
     first = _header(file, 0)
     pointer = None if first is None else _header(file, _following(0, first) or 0)
     if pointer is not None and pointer[0] == _DIR_POINTER and pointer[2] == 4:
@@ -85,7 +93,7 @@ def _following(position: int, tag: Entry) -> int | None:
 
 
 def _next_file(file: BufferedIOBase, path: Path, entries: list[Entry]) -> Path | None:
-    """The file that goes on where this one ends, as MNE finds it."""
+    """Find the file that continues this one, as MNE does."""
     is_next, found = False, None
     for kind, _, size, position in entries:
         if kind not in (_ROLE, _NUMBER, _NAME) or position < 0:

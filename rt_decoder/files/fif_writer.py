@@ -1,4 +1,4 @@
-"""Write samples as a FIF file with MNE, whose order and objects stay in this module."""
+"""Write samples as a FIF file with MNE; its channels-first order stays in this module."""
 
 from __future__ import annotations
 
@@ -23,10 +23,21 @@ class Span(NamedTuple):
 
 
 def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Span]) -> None:
-    """Write `data` (n, c), in declared units, as SI doubles with annotations.
+    """Write samples as SI doubles with annotations.
 
-    FIF keeps times of annotations in single precision and labels in Latin-1; where that changes
-    something there is a RuntimeWarning.
+    FIF stores times of annotations in single precision and labels in Latin-1; a RuntimeWarning
+    reports what this changes.
+
+    Parameters
+    ----------
+    path : path
+        File to write.
+    data : array of shape (n, c), float64
+        In the units of `info`.
+    info : SignalInfo
+        Rate and channels.
+    spans : sequence of Span
+        Annotations.
 
     Raises
     ------
@@ -53,7 +64,7 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
             channel["loc"][:3] = position
     raw = mne.io.RawArray(np.ascontiguousarray((data * gains).T), described, verbose="error")
     rows, labels = np.array([span.row for span in spans]), [span.label for span in spans]
-    _tell_what_fif_changes(path.name, rows, labels, sfreq)
+    _warn_of_changes(path.name, rows, labels, sfreq)
     lengths = np.array([span.n for span in spans]) / sfreq
     raw.set_annotations(mne.Annotations(rows / sfreq, lengths, labels))
     with warnings.catch_warnings():
@@ -61,7 +72,7 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
         raw.save(path, fmt="double", verbose="error")
 
 
-def _tell_what_fif_changes(name: str, rows: np.ndarray, labels: list[str], sfreq: float) -> None:
+def _warn_of_changes(name: str, rows: np.ndarray, labels: list[str], sfreq: float) -> None:
     told = []
     moved = rows[np.rint((rows / sfreq).astype(np.float32).astype(float) * sfreq) != rows]
     if len(moved):

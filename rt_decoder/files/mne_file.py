@@ -1,4 +1,4 @@
-"""Files that MNE reads: FIF, EDF, BDF, BrainVision, EEGLAB and others.
+"""Read FIF, EDF, BDF, BrainVision, EEGLAB and other files with MNE.
 
 MNE puts channels first; that order stays inside this module.
 """
@@ -25,18 +25,43 @@ from rt_decoder.timing.marker_choice import MarkerChoice
 __all__ = ["read_mne"]
 
 
-EXPANSION = 128  # of a file in memory; a few fast channels among slow ones need much of it
+EXPANSION = 128  # most bytes in memory for a byte of file; a few fast channels need many
 SPARE_BYTES = 64 << 20
 
 
 def read_mne(
     path: Path, channels: str | Path | None, units: str | None, markers: MarkerChoice
 ) -> Recording:
-    """Read what MNE reads; its order (channels first) and its objects stay in this function."""
+    """Read a recording with MNE; see `files.read.read_recording`.
+
+    Parameters
+    ----------
+    path : path
+        File, or folder where the format is one.
+    channels : path or None
+        Table of names, types and units; see `files.tables.read_channel_table`.
+    units : str or None
+        Must be None: MNE converts to SI.
+    markers : MarkerChoice
+        Trigger channel to read instead of the annotations.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    OSError
+        If the file is missing, damaged or too large.
+    ImportError
+        If MNE is not installed.
+    ValueError
+        If the recording cannot be decoded, `units` are given, or `markers` names a stream.
+    """
     if units is not None:
         raise ValueError(
             f"{path.name}: MNE has converted its units to SI, leave --units out "
-            "(a unit that the file states wrongly goes into --channels TSV)"
+            "(correct a unit that the file declares wrongly with --channels TSV)"
         )
     if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
@@ -49,7 +74,7 @@ def read_mne(
         channels=read_channel_table(channels),
     )
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
-    positions[~np.any(positions, axis=1)] = np.nan  # MNE's way to say unknown, beside NaN
+    positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
     recording = Recording(np.ascontiguousarray(values.T), stamps, info, name=path.name)
     check_recording(recording)
@@ -67,11 +92,11 @@ def read_mne(
 
 
 def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
-    """MNE's raw object, its values, (n_channels, n_samples), SI, and its channel types."""
+    """Return MNE's raw object, its values (n_channels, n_samples) in SI, and channel types."""
     if path.name.lower().removesuffix(".gz").endswith(("-epo.fif", "_epo.fif")):
         raise ValueError(
-            f"{path.name}: need a continuous recording, got epochs: what lies between them, "
-            "which the causal filters need, is cut away"
+            f"{path.name}: need a continuous recording, got epochs: the causal filters also need "
+            "the samples between them"
         )
     try:
         import mne
@@ -87,15 +112,15 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
         _check_size(raw, path)
         values = raw.get_data(verbose="warning")
         types = raw.get_channel_types()
-    for warning in told:  # where reading failed, the error says enough
-        # neither MNE's own conventions nor numpy's complaints of damaged numbers
+    for warning in told:  # not if reading failed: the error suffices
+        # leave out MNE's naming conventions and numpy's warnings about damaged numbers
         if not re.search("^This filename|encountered in", str(warning.message)):
             warnings.warn(warning.message, stacklevel=5)
     return raw, values, types
 
 
 class _Reading:
-    """Turn what MNE's readers raise into OSError; some raise bare ``Exception``."""
+    """Turn errors of MNE's readers into OSError; some raise bare ``Exception``."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -104,13 +129,13 @@ class _Reading:
         """Nothing to do."""
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
-        """Raise OSError in place of what a damaged file causes."""
+        """Raise OSError in place of an error that a damaged file causes."""
         if kind is not None and (kind is Exception or issubclass(kind, (*DAMAGE, OSError))):
             raise OSError(f"cannot read {self._path.name}: {first_line(error)}") from error
 
 
 def _check_size(raw: Any, path: Path) -> None:
-    """Refuse a header that declares far more than its files can hold, before memory is taken."""
+    """Refuse a header that declares far more than its files can hold, before taking memory."""
     files = [Path(name) for name in raw.filenames if name is not None]
     n_bytes = sum(file.stat().st_size for file in files if file.is_file())
     if any(file.suffix == ".gz" for file in files):
@@ -118,6 +143,6 @@ def _check_size(raw: Any, path: Path) -> None:
     declared = 8 * raw.n_times * len(raw.ch_names)
     if path.is_file() and declared > SPARE_BYTES + EXPANSION * n_bytes:
         raise OSError(
-            f"its header declares {raw.n_times} samples of {len(raw.ch_names)} channels, and there "
-            f"are {n_bytes} bytes"
+            f"its header declares {raw.n_times} samples of {len(raw.ch_names)} channels, but its "
+            f"files hold {n_bytes} bytes"
         )

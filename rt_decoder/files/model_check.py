@@ -1,8 +1,8 @@
-"""Whether what a model holds can be decoded with.
+"""Check that a pipeline can be built from a model.
 
-A content hash tells that a file was not altered. It does not tell that whoever wrote it was sane:
-here shapes and sizes are checked and the fitted stages are built once, so that no window, ring or
-stage grows beyond reason and every error is said when the file is read.
+A content hash shows that a file was not altered, not that its content makes sense. So shapes and
+sizes are checked and the fitted stages are built once: no window, ring or stage can grow beyond
+reason, and every error is raised when the file is read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_WINDOW_BYTES = 4 << 30
 
 
 def check_model(model: Model) -> None:
-    """Raise ValueError, in one sentence, unless a pipeline can be built of the model."""
+    """Raise ValueError unless a pipeline can be built from the model."""
     if model.info.n_channels > MAX_CHANNELS:
         raise ValueError(f"need at most {MAX_CHANNELS} channels, got {model.info.n_channels}")
     if model.references != model.info.ch_names[model.n_picks :] or model.n_picks < 1:
@@ -40,7 +40,7 @@ def check_model(model: Model) -> None:
 
 
 def _check_arrays(model: Model) -> None:
-    """Shapes that agree, and finite numbers."""
+    """Check that shapes agree and numbers are finite."""
     c = model.info.n_channels
     expected: dict[str, tuple[int, ...]] = {
         "sos": (len(model.sos), 6),
@@ -68,7 +68,7 @@ def _check_arrays(model: Model) -> None:
 
 
 def _check_window(model: Model) -> None:
-    """What the recipe cannot know: how much memory a window takes at this rate."""
+    """Check a window's memory, which depends on the rate and so is unknown to the recipe."""
     features, info = model.recipe.features, model.info
     seconds = features.tmax - min(features.tmin, 0.0)
     n_bytes = seconds * info.sfreq * info.n_channels * 8

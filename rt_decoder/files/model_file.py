@@ -1,8 +1,8 @@
-"""Model files (``*.rtd.safetensors``): a fitted `Model`, written whole and checked when read.
+"""Write model files (``*.rtd.safetensors``) whole, and check them when reading.
 
-Tensors, plus one JSON text, the header, in the file's metadata. Nothing in it is ever unpickled or
-evaluated. Loading checks a content hash, then types (`model_format`), then whether all fits together
-(`model_check`), and says in one sentence what is wrong.
+A file holds tensors, and one JSON text, the header, in its metadata. Nothing is unpickled or
+evaluated. Loading checks a content hash, then types (`model_format`), then whether all parts fit
+together (`model_check`), and reports the first flaw in one sentence.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["ModelCorrupt", "load_model", "model_hash", "save_model"]
 _KEY = "rt_decoder"
 MAX_BYTES = 8 << 30
 _LONGEST = 400  # characters of a reason
-# what a hostile file makes of the code that unpacks it
+# errors that a hostile file can cause in the code that unpacks it
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class ModelCorrupt(ValueError):
-    """A model file that cannot be trusted: truncated, altered, or not a model at all."""
+    """A model file that cannot be used: truncated, altered, too new, or not a model."""
 
 
 def _digest(text: str, tensors: dict[str, np.ndarray]) -> str:
@@ -44,17 +44,31 @@ def _digest(text: str, tensors: dict[str, np.ndarray]) -> str:
 
 
 def model_hash(model: Model) -> str:
-    """Sha256 of the model's content, as hexadecimal digits."""
+    """Return the SHA-256 of the model's content as hexadecimal digits."""
     return _digest(*pack(model))
 
 
 def save_model(model: Model, path: str | os.PathLike[str]) -> str:
-    """Write `model` to `path` whole or not at all, readable by its owner only.
+    """Write a model file whole or not at all, readable by its owner only.
+
+    Parameters
+    ----------
+    model : Model
+        Checked before anything is written.
+    path : path-like
+        File to write, usually ``*.rtd.safetensors``; an existing one is replaced.
 
     Returns
     -------
     str
         The content hash.
+
+    Raises
+    ------
+    ValueError
+        If no pipeline can be built from the model.
+    OSError
+        If the file cannot be written.
     """
     from safetensors.numpy import save
 
@@ -69,6 +83,15 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> str:
 
 def load_model(path: str | os.PathLike[str]) -> Model:
     """Read a model file and check it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    Model
 
     Raises
     ------
@@ -90,7 +113,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         model = unpack(*upgrade(head, tensors, version))
         check_model(model)
     except _DAMAGE as error:
-        why = " ".join(str(error).split())[:_LONGEST]  # in one line, whatever is in a name
+        why = " ".join(str(error).split())[:_LONGEST]  # on one line, even if a name has several
         if version < FORMAT_VERSION:
             raise ModelCorrupt(
                 f"{path.name} has format {version} and cannot be read any more ({why}); "
@@ -101,7 +124,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
 
 def _header(text: str, name: str) -> tuple[dict[str, Any], int]:
-    """Header of a file and its format."""
+    """Return the header and its format version, or raise ModelCorrupt."""
     try:
         head = json.loads(text)
         version, flags = int(head["format_version"]), int(head.get("flags_version", 1))
@@ -123,7 +146,7 @@ def _header(text: str, name: str) -> tuple[dict[str, Any], int]:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Metadata and tensors of a safetensors file that has a header of ours."""
+    """Read metadata and tensors of a safetensors file that rt_decoder wrote."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,6 +1,6 @@
-"""What is written of a model and how: the header's layout, the names of tensors, older formats.
+"""Layout of a model file: the header, the names of tensors, and upgrades from older formats.
 
-Types are checked here, where plain values come in; `model_check` looks at whether they fit together.
+Types are checked here, where plain values enter; `model_check` checks that they fit together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Tensors = dict[str, np.ndarray]
 
 
 def pack(model: Model) -> tuple[str, Tensors]:
-    """Header, as JSON, and tensors of a model."""
+    """Return a model's header, as JSON, and its tensors."""
     tensors = {name: getattr(model, name) for name in TENSORS}
     if model.info.positions is not None:
         tensors["positions"] = model.info.positions
@@ -44,7 +44,7 @@ def pack(model: Model) -> tuple[str, Tensors]:
 
 
 def _header(model: Model) -> dict[str, Any]:
-    """Everything but tensors. What it gains here `unpack` reads, and `upgrade` adds to old files."""
+    """Return everything but tensors; `unpack` reads new keys, `upgrade` adds them to old files."""
     info = model.info
     return {
         "format_version": FORMAT_VERSION,
@@ -69,12 +69,23 @@ def _header(model: Model) -> dict[str, Any]:
 
 
 def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
-    """Model of a header of today's format and of tensors.
+    """Build a model from a header of the present format and tensors.
+
+    Parameters
+    ----------
+    head : mapping
+        The parsed header.
+    tensors : dict of str to array
+        By the names that `pack` uses.
+
+    Returns
+    -------
+    Model
 
     Raises
     ------
     ValueError
-        If something is not there, or is not of its type.
+        If a value is missing or of the wrong type.
     """
     json.dumps(head, ensure_ascii=False).encode()  # refuses text that cannot be written again
     info = _table(head, "info", ("sfreq", "ch_names", "ch_types", "units"))
@@ -102,7 +113,7 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
 def _table(
     head: Mapping[str, Any], name: str, keys: Collection[str] | None = None
 ) -> dict[str, Any]:
-    """Table of the header, with these keys and no others where they are named."""
+    """Return a table of the header; with `keys`, it must have exactly these."""
     found = head.get(name)
     if not isinstance(found, dict):
         raise ValueError(f"need a table as {named(name)}, got {short(found)}")
@@ -114,7 +125,7 @@ def _table(
 
 
 def _whole_recipe(sections: Mapping[str, Any]) -> Recipe:
-    """Recipe of which every key is there: a default is no setting that made this model."""
+    """Read a recipe that has every key: a default might not be what this model was fitted with."""
     recipe = Recipe.from_dict(sections)
     for section, keys in recipe.to_dict().items():
         for key in keys:
@@ -124,7 +135,7 @@ def _whole_recipe(sections: Mapping[str, Any]) -> Recipe:
 
 
 def _cleaning(plain: Mapping[str, Any], tensors: Tensors) -> dict[str, dict[str, Any]]:
-    """Arguments of each stage: those in the header, and those that are tensors."""
+    """Collect the arguments of each stage from the header and the tensors."""
     cleaning = {stage: dict(_table(plain, stage)) for stage in plain}
     for name, tensor in tensors.items():
         if name.startswith(_CLEANING):
@@ -140,10 +151,24 @@ def _cleaning(plain: Mapping[str, Any], tensors: Tensors) -> dict[str, dict[str,
 def upgrade(
     head: Mapping[str, Any], tensors: Tensors, version: int
 ) -> tuple[Mapping[str, Any], Tensors]:
-    """Header and tensors of an older format as today's.
+    """Convert header and tensors of an older format to the present one.
 
-    Format 1 called the mains `line`: as a key of ``[clean]``, as a cleaning stage and in its
+    Format 1 named the mains `line`: as a key of ``[clean]``, as a cleaning stage and in its
     report.
+
+    Parameters
+    ----------
+    head : mapping
+        The parsed header.
+    tensors : dict of str to array
+        By name.
+    version : int
+        Format version of the file.
+
+    Returns
+    -------
+    head : mapping
+    tensors : dict of str to array
     """
     if version == 1:
         recipe, certificate = dict(head["recipe"]), dict(head["certificate"])

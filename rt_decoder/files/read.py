@@ -1,4 +1,4 @@
-"""Read a recording, whatever its format."""
+"""Read a recording in any format."""
 
 from __future__ import annotations
 
@@ -32,16 +32,20 @@ def read_recording(
     path : path
         File, or folder where the format is one (CTF, EGI).
     channels : path or None
-        Table of names, types and units by hand; see `files.tables.read_channel_table`.
+        Table of names, types and units; see `files.tables.read_channel_table`.
     units : str or None
-        Unit by hand, for XDF and CSV; MNE's readers convert to SI themselves.
+        Unit of all channels without one in the table, for XDF and CSV; MNE converts to SI.
     stream : str or None
-        Name, type or source_id of the data stream, where an XDF file holds several.
+        Name, type or source_id of the data stream, if an XDF file holds several.
     markers : str, MarkerChoice or None
         ``"channel:NAME"`` reads triggers from a channel; another text is the name, type or
-        source_id of an XDF marker stream. By default the markers are, by format: annotations (all
-        of them, BAD_ and EDGE too), the marker columns of a CSV file, or all XDF streams whose type
-        speaks of markers or events.
+        source_id of an XDF marker stream. The default depends on the format:
+
+        ====  ==========================================================
+        CSV   marker columns
+        XDF   all streams with "marker" or "event" in their type
+        MNE   all annotations, BAD_ and EDGE included
+        ====  ==========================================================
 
     Returns
     -------
@@ -51,11 +55,13 @@ def read_recording(
 
     Raises
     ------
+    FileNotFoundError
+        If the file does not exist.
     OSError
-        If the file is missing or cannot be read.
+        If it cannot be read.
     ValueError
-        If it is empty or holds what cannot be decoded: NaN (but in session records), time stamps
-        that jump back or run at another rate than declared (by more than 1 %), no stream of data.
+        If it has no samples or no data stream, holds NaN (session records may), or its stamps jump
+        back or run more than 1 % off the declared rate.
     ImportError
         If the package that reads the format is not installed.
     """
@@ -75,7 +81,7 @@ def read_recording(
 def read_marked(
     path: str | Path, events: str | Path | None = None, label: str = "", **reading: Any
 ) -> tuple[Recording, Sequence[Marker]]:
-    """Read a recording, and the markers of its events table; its own where there is none.
+    """Read a recording, and the markers of an events table or else its own.
 
     Parameters
     ----------
@@ -84,9 +90,9 @@ def read_marked(
     events : path or None
         Events table; see `events.read_events`.
     label : str
-        Column of it that holds the items; by default ``word``, else ``trial_type``.
+        Column of the table that holds the items; by default ``word``, else ``trial_type``.
     reading : Any
-        What else `read_recording` takes.
+        Other arguments of `read_recording`.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""A recording in memory, and what makes one fit to be decoded.
+"""Hold a recording in memory, and check that it can be decoded.
 
-Nothing here filters, resamples or corrects the signal: values and time stamps are as recorded.
+Values and time stamps stay as recorded: nothing is filtered, resampled or corrected.
 """
 
 from __future__ import annotations
@@ -39,14 +39,19 @@ class Recording:
     markers : tuple of Marker
         In order of time; ``time`` on the clock of `times`, ``index`` the row of the nearest sample.
     correction : float or array of shape (n_samples,)
-        Clock offset in s that takes `stamps` to the clock of the machine that recorded.
+        Clock offset in s; `stamps` plus `correction` is on the recording machine's clock.
     name : str
         File name without its folder.
     pulls : array of shape (n_pulls, 3) or None
-        Session records only: for each chunk that was pulled its number of samples, the time of its
-        arrival and the clock correction that was in force.
+        Session records only: number of samples, arrival time and clock correction, both in s, of
+        each chunk pulled.
     decisions : tuple of Decision
-        Session records only: what the live session decided by the wall clock, in order.
+        Session records only: decisions of the live session by the wall clock, in order.
+
+    Raises
+    ------
+    ValueError
+        If the shapes of `data`, `stamps` and `info` do not agree.
     """
 
     data: np.ndarray
@@ -68,26 +73,26 @@ class Recording:
 
     @property
     def times(self) -> np.ndarray:
-        """Stamps plus correction, (n_samples,) s: the clock that markers are on."""
+        """Stamps plus correction, (n_samples,) s, on the clock of the markers."""
         return self.stamps + self.correction
 
     @property
     def arrivals(self) -> np.ndarray | None:
-        """When each sample arrived, (n_samples,) s; None but in session records."""
+        """Arrival time of each sample, (n_samples,) s; None except in session records."""
         if self.pulls is None:
             return None
         return np.repeat(self.pulls[:, 1], self.pulls[:, 0].astype(int))
 
     @property
     def stretches(self) -> list[tuple[int, int]]:
-        """Rows from one loss of the stream to the next: each is on a time line of its own."""
+        """Rows (start, stop) between losses of the stream; each stretch has a separate time line."""
         n = len(self.stamps)
         returns = {one.index for one in self.decisions if isinstance(one, Restart)}
         return list(pairwise(sorted({0, n, *(row for row in returns if row < n)})))
 
 
 def channel_markers(recording: Recording, channel: str) -> tuple[Marker, ...]:
-    """Markers from the trigger channel of that name."""
+    """Read markers from a trigger channel, or raise ValueError if there is no such channel."""
     if channel not in recording.info.ch_names:
         raise ValueError(
             f"{recording.name}: need a channel {channel} for the markers, "
@@ -98,7 +103,14 @@ def channel_markers(recording: Recording, channel: str) -> tuple[Marker, ...]:
 
 
 def check_recording(recording: Recording) -> None:
-    """Refuse what would be decoded wrongly; a session record holds what really happened.
+    """Refuse a recording that would be decoded wrongly.
+
+    A session record may hold NaN and irregular stamps: the session decoded them, too.
+
+    Parameters
+    ----------
+    recording : Recording
+        As read from a file.
 
     Raises
     ------
@@ -137,7 +149,7 @@ def _check_clock(recording: Recording) -> None:
     if len(stamps) < 3:
         return
     measured = measured_sfreq(stamps, sfreq)
-    # 20 ms: what the jitter of a stamp can do to a short recording
+    # 20 ms: jitter of a stamp, which matters in a short recording
     if not abs(sfreq / measured - 1) <= 0.01 + 0.02 * sfreq / len(stamps):
         raise ValueError(
             f"{name}: need stamps at the declared {sfreq:g} Hz, got {measured:.4g} Hz: "

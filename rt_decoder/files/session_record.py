@@ -1,8 +1,8 @@
-"""The format of a session record: its streams, the text of its decisions, and how all is checked.
+"""Format of a session record: its streams, the text of its decisions, and their checks.
 
-A session record is an XDF file with the data stream, its markers, and two streams of its own: the
-pulls and the decisions, one JSON object each. A record is a file like any other: it may be damaged,
-or made by somebody else. `recorded` obeys its decisions, so here each one is made sure to be one.
+A session record is an XDF file with the data stream, its markers, and two more streams: the pulls,
+and the decisions as one JSON object each. `recorded` obeys the decisions, and a file may be damaged
+or forged, so each decision is checked here.
 """
 
 from __future__ import annotations
@@ -44,23 +44,35 @@ __all__ = [
 # An XDF file with a stream of the first name is a session record.
 ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clock correction
 DECISIONS = "rt_decoder-decisions"  # JSON text
-REFERENCE = "Reference"  # type of further streams in a session record, on clocks of their own
+REFERENCE = "Reference"  # type of auxiliary streams in a session record, each on another clock
 MAX_WAIT = 600.0  # s; the ring holds that much
-RENAMED = {"line": "mains"}  # stages, since version 1
+RENAMED = {"line": "mains"}  # stages renamed since version 1
 
 
 def reference_arrivals(name: str) -> str:
-    """Stream with the pulls of a reference: as `ARRIVALS`, and the main stream's row before it."""
+    """Name the stream of an auxiliary stream's pulls: as `ARRIVALS`, plus the main stream's row."""
     return f"{ARRIVALS}:{name}"
 
 
 def checked_pulls(name: str, values: np.ndarray) -> np.ndarray:
-    """Rows (n samples, arrival, correction, ...) of the pulls, (n_pulls, 3 or more) float64.
+    """Check the pulls of a record.
+
+    Parameters
+    ----------
+    name : str
+        File name of the record, for the error.
+    values : array of shape (n_pulls, n_columns)
+        Number of samples, arrival in s, clock correction in s, and for an auxiliary stream the row
+        of the main stream.
+
+    Returns
+    -------
+    array of shape (n_pulls, n_columns), float64
 
     Raises
     ------
     ValueError
-        If there are other columns, or numbers that no session writes.
+        If columns are missing, or a number is one that no session writes.
     """
     if values.dtype == object or values.ndim != 2 or values.shape[1] < 3:
         raise ValueError(
@@ -84,7 +96,7 @@ def encode(decision: Decision) -> str:
     Parameters
     ----------
     decision : Decision
-        Of whatever version it was read from.
+        Read from a record of any version.
 
     Returns
     -------
@@ -111,7 +123,7 @@ def parse(text: Any, version: int = FORMAT_VERSION) -> Decision:
     text : str
         JSON, as `encode` writes it.
     version : int
-        Format version of the record; a start states its own.
+        Format version of the record; a `Start` has its own.
 
     Returns
     -------
@@ -120,7 +132,7 @@ def parse(text: Any, version: int = FORMAT_VERSION) -> Decision:
     Raises
     ------
     ValueError
-        If it is no decision of a session, or the record is newer than this program.
+        If `text` is no decision of a session, or the record is newer than this program.
 
     Examples
     --------
@@ -145,9 +157,9 @@ def checked_decisions(name: str, texts: Sequence[Any]) -> tuple[Decision, ...]:
     Parameters
     ----------
     name : str
-        Of the record.
+        File name of the record, for the error.
     texts : sequence of str
-        As `encode` writes them, of this version or an older one.
+        As `encode` writes them, in this version or an older one.
 
     Returns
     -------
@@ -158,7 +170,7 @@ def checked_decisions(name: str, texts: Sequence[Any]) -> tuple[Decision, ...]:
     ValueError
         As `parse`.
     """
-    version = 1  # until a start states another
+    version = 1  # until a `Start` declares another
     decisions = []
     for text in texts:
         try:
@@ -172,7 +184,7 @@ def checked_decisions(name: str, texts: Sequence[Any]) -> tuple[Decision, ...]:
 
 
 def _decision(plain: dict[str, Any], version: int) -> Decision | None:
-    """None if it is none."""
+    """Return the decision, or None if `plain` is none."""
     index, kind = plain.pop("index", None), plain.pop("decision", None)
     if not (_is_count(index) and isinstance(kind, str)):
         return None
@@ -231,7 +243,7 @@ def _are_names(names: Any) -> bool:
 
 
 def _are_details(details: Any) -> bool:
-    """Whether it is an object of scalars and lists of scalars, as events have."""
+    """Whether `details` is an object of scalars and lists of scalars, as events have."""
     values = details.values() if isinstance(details, dict) else [details]
     parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
     return isinstance(details, dict) and all(
@@ -252,7 +264,7 @@ def _is_time(value: Any) -> bool:
     return number and abs(value) < LATEST
 
 
-# kinds but the start: what they are read as, and how each of their values is checked
+# kinds except the start: their type, and a check for each of their values
 _OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool]]]] = {
     "restart": (Restart, {}),
     "marker": (MarkerCame, {"label": _is_text, "time": _is_time}),

@@ -1,4 +1,4 @@
-"""What recorded time stamps say: where a time falls among them, and how fast they run."""
+"""Find the stamp nearest to a time, and measure the rate of stamps."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import numpy as np
 
 __all__ = ["LATEST", "measured_sfreq", "nearest_samples"]
 
-LATEST = 1e10  # s; clocks count from a start of the machine, or from 1970
+LATEST = 1e10  # s; clocks count from the start of the machine, or from 1970
 
 
 def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.ndarray:
-    """Row of the stamp nearest to each time, -1 where none is near.
+    """Find the stamp nearest to each time.
+
+    Near means within 0.1 s or one sampling interval, whichever is longer. If the stamps are regular,
+    it means from half an interval before the first to half an interval after the last.
 
     Parameters
     ----------
-    stamps : array of shape (n_samples,)
+    stamps : array of shape (n_samples,), float64
         In s, in any order: raw stamps may step back.
-    times : array of shape (n_times,)
+    times : array of shape (n_times,), float64
         In s, on the same clock.
     sfreq : float
-        Nominal rate in Hz. Near is within 0.1 s or one sampling interval; ends of a regular rate
-        within half an interval.
+        Nominal rate in Hz.
 
     Returns
     -------
     rows : array of shape (n_times,), int64
+        Row of the nearest stamp; -1 if none is near.
     """
     times, n = np.asarray(times, float), len(stamps)
     if n == 0:
@@ -44,9 +47,21 @@ def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.n
 
 
 def measured_sfreq(stamps: np.ndarray, nominal: float) -> float:
-    """Rate in Hz at which the stamps run: the median over all windows of 3 s.
+    """Measure the rate of stamps: the median over all windows of 3 s.
 
-    Lost samples and clock jumps touch few windows, and jitter averages out, so they do not count.
+    Lost samples and clock jumps affect few windows, and jitter averages out.
+
+    Parameters
+    ----------
+    stamps : array of shape (n_samples,), float64
+        In s, at least two.
+    nominal : float
+        Declared rate in Hz, which sets the length of a window.
+
+    Returns
+    -------
+    float
+        In Hz; infinite if the stamps do not advance.
     """
     n = len(stamps)
     window = int(np.clip(round(3 * nominal), 1, max(1, n // 2)))

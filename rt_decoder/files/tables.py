@@ -1,4 +1,4 @@
-"""Tab-separated tables: the cells of any, and the ``--channels`` table."""
+"""Read tab-separated tables, among them the ``--channels`` table."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ class Table(NamedTuple):
 def read_tsv(path: str | Path) -> Table:
     """Read a tab-separated file with a header line; empty lines are left out.
 
+    Parameters
+    ----------
+    path : path
+        The file, in UTF-8.
+
+    Returns
+    -------
+    Table
+
     Raises
     ------
     OSError
@@ -43,18 +52,27 @@ def read_tsv(path: str | Path) -> Table:
 def read_channel_table(path: str | Path | None) -> dict[str, ChannelRow]:
     """Read a ``--channels`` table.
 
-    A tab-separated file with a header line; columns ``stream_name`` and any of ``model_name``,
-    ``type``, ``unit``. An empty cell keeps what the stream declares.
+    The file is tab-separated with a header line. An empty or missing cell keeps what the stream
+    declares.
+
+    ===========  ============================================
+    column       meaning
+    ===========  ============================================
+    stream_name  name of the channel in the stream, required
+    model_name   name of the channel in the model
+    type         one of `CH_TYPES`
+    unit         unit of the values
+    ===========  ============================================
 
     Parameters
     ----------
     path : path or None
-        None gives an empty table.
+        With None the table is empty.
 
     Returns
     -------
     dict of str to ChannelRow
-        One row for each channel, by the name that the stream gives it.
+        One row for each channel, by its name in the stream.
 
     Raises
     ------
@@ -71,7 +89,7 @@ def read_channel_table(path: str | Path | None) -> dict[str, ChannelRow]:
     if "stream_name" not in columns or not set(columns) <= set(_COLUMNS):
         raise ValueError(
             f"{name}: need tab-separated columns among {', '.join(_COLUMNS)} "
-            f"(stream_name always), got {', '.join(columns)}"
+            f"(stream_name is required), got {', '.join(columns)}"
         )
     table: dict[str, ChannelRow] = {}
     for number, cells in rows:
@@ -81,7 +99,7 @@ def read_channel_table(path: str | Path | None) -> dict[str, ChannelRow]:
         if len(cells) > len(columns) or not stream_name:
             raise ValueError(f"{place}: need a stream_name and at most {len(columns)} cells")
         if stream_name in table:
-            raise ValueError(f"{place}: {stream_name} is there twice")
+            raise ValueError(f"{place}: need each stream_name once, got {stream_name} twice")
         if row.get("type", "") and row["type"].lower() not in TYPE_NAMES:
             raise ValueError(
                 f"{place}: need a type among {', '.join(CH_TYPES)}, got {row['type']!r}"

@@ -1,4 +1,4 @@
-"""XDF recordings and session records: which stream is the data, and what marks it."""
+"""Read XDF recordings and session records: choose the data stream, and place its markers."""
 
 from __future__ import annotations
 
@@ -38,15 +38,42 @@ def read_xdf(
     stream: str | None,
     markers: MarkerChoice,
 ) -> Recording:
-    """Read one data stream and its markers; see `sources.recording.read_recording`."""
+    """Read one data stream and its markers; see `files.read.read_recording`.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    channels : path or None
+        Table of names, types and units; see `files.tables.read_channel_table`.
+    units : str or None
+        Unit of all channels without one in the table.
+    stream : str or None
+        Name, type or source_id of the data stream; None if the file has only one.
+    markers : MarkerChoice
+        Marker stream or trigger channel to read instead of all marker streams.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    OSError
+        If the file is no XDF file, or damaged elsewhere than at its end.
+    ImportError
+        If pyxdf is not installed.
+    ValueError
+        If a stream is missing or ambiguous, or the recording cannot be decoded.
+    """
     streams = load_streams(path)
     data = _data_stream(path.name, streams, stream)
     declared, n_channels = data.declared, data.values.shape[1]
     if len(declared) != n_channels:
         if declared and channels is None:
             raise ValueError(
-                f"{path.name}: need {n_channels} channels described, got {len(declared)}; whose "
-                "labels they are cannot be known: name ch1, ch2, ... in --channels TSV"
+                f"{path.name}: need {n_channels} channels described, got {len(declared)}, of "
+                "unknown position: name ch1, ch2, ... in --channels TSV"
             )
         declared = (Declared(),) * n_channels
     info = declared_info(
@@ -70,7 +97,7 @@ def read_xdf(
         recording = _with_session(recording, by_name[ARRIVALS], decisions)
     check_recording(recording)
     if recording.pulls is not None:
-        _tell_what_is_missing(recording, data.is_closed)
+        _warn_of_missing(recording, data.is_closed)
     if markers.trigger:
         return replace(recording, markers=channel_markers(recording, markers.trigger))
     chosen = _marker_streams(path.name, streams, data, markers.stream or None)
@@ -126,7 +153,7 @@ def _marker_streams(
 
 
 def _stream_markers(stream: XdfStream) -> list[Marker]:
-    """Markers on the stream's own clock; of several channels the first is read."""
+    """Read markers on the stream's own clock; only the first channel is read."""
     first = stream.values[:, 0]
     if not stream.is_text and stream.sfreq > 0:
         return trigger_markers(first, stream.stamps)
@@ -138,7 +165,7 @@ def _stream_markers(stream: XdfStream) -> list[Marker]:
 
 
 def _label(value: Any) -> str:
-    """Text as it is, numbers without a needless point; "" for what marks nothing."""
+    """Return text as it is, whole numbers without a point, and "" for NaN and infinity."""
     if isinstance(value, str):
         return value
     if not np.isfinite(value):
@@ -147,7 +174,7 @@ def _label(value: Any) -> str:
 
 
 def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[Marker, ...]:
-    """Markers of all streams in order of time, on the clock of the machine that recorded."""
+    """Return markers of all streams in order of time, on the recording machine's clock."""
     placed: list[Marker] = []
     outside: list[Marker] = []
     for stream in streams:
@@ -171,14 +198,14 @@ def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[
 
 
 def _clock_offset(stream: XdfStream, times: np.ndarray) -> float | np.ndarray:
-    """Offset in s of the stream's clock at `times`: a line through the measurements.
+    """Estimate the offset in s of the stream's clock at `times`: a line through measurements.
 
-    Single measurements are off by milliseconds when the network was busy, so the line is that of
-    Theil and Sen: the median of the slopes between all pairs, and of the intercepts.
+    Single measurements are off by milliseconds when the network was busy. So the line is Theil and
+    Sen's: the median of the slopes between all pairs, and the median of the intercepts.
     """
     if not len(stream.clock):
         return 0.0
-    at, offsets = stream.clock[:: 1 + len(stream.clock) // 1000].T  # a million pairs will do
+    at, offsets = stream.clock[:: 1 + len(stream.clock) // 1000].T  # a million pairs suffice
     i, j = np.triu_indices(len(at), 1)
     apart = at[i] != at[j]
     slopes = (offsets[j] - offsets[i])[apart] / (at[j] - at[i])[apart]
@@ -189,7 +216,7 @@ def _clock_offset(stream: XdfStream, times: np.ndarray) -> float | np.ndarray:
 def _with_session(
     recording: Recording, arrivals: XdfStream, decisions: tuple[Decision, ...]
 ) -> Recording:
-    """Add arrivals and decisions; samples whose pull was not written any more are left out."""
+    """Add arrivals and decisions; leave out samples at the end whose pull was not written."""
     pulls = checked_pulls(recording.name, arrivals.values)
     ends = np.cumsum(pulls[:, 0]).astype(np.int64)
     n_pulls = int(np.searchsorted(ends, len(recording.stamps), side="right"))
@@ -205,13 +232,13 @@ def _with_session(
     )
 
 
-def _tell_what_is_missing(recording: Recording, is_closed: bool) -> None:
-    """Warn where a session record ends early or has holes of its own."""
+def _warn_of_missing(recording: Recording, is_closed: bool) -> None:
+    """Warn if a session record ends early or lacks samples."""
     if not is_closed:
         seconds = len(recording.stamps) / recording.info.sfreq
         warnings.warn(
             f"{recording.name} was not closed: its session was killed or its disk was full; "
-            f"what is there ends after {seconds:.1f} s of samples",
+            f"it ends after {seconds:.1f} s of samples",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -219,8 +246,8 @@ def _tell_what_is_missing(recording: Recording, is_closed: bool) -> None:
     if holes:
         warnings.warn(
             f"{recording.name}: {sum(hole.n_jobs for hole in holes)} entries with "
-            f"{sum(hole.n_samples for hole in holes)} samples were dropped, the disk could not "
-            f"keep up; it decodes as the session did only up to sample {holes[0].index}",
+            f"{sum(hole.n_samples for hole in holes)} samples were dropped because the disk was "
+            f"too slow; it decodes as the session did only up to sample {holes[0].index}",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -1,7 +1,7 @@
-"""What the chunks of an XDF file promise, checked against their size.
+"""Check that the chunks of an XDF file are large enough for what they declare.
 
-pyxdf makes room for as many samples and channels as a chunk declares before it reads them. A few
-damaged bytes would cost all memory of the machine.
+pyxdf allocates memory for as many samples and channels as a chunk declares before it reads them. A
+few damaged bytes could take all memory of the machine.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _SIZES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "double64
 
 
 class ChunkCheck:
-    """Follow the chunks of one file.
+    """Check the chunks of one file, in order.
 
     Parameters
     ----------
     content : bytes-like
-        The file; sliced only.
+        The file; only sliced, so that it may be a memory map.
     """
 
     def __init__(self, content: Any) -> None:
@@ -29,19 +29,24 @@ class ChunkCheck:
         self._row_bytes: dict[bytes, int] = {}  # stream id -> least size of a sample
 
     def check(self, start: int, stop: int) -> None:
-        """Look at the chunk whose tag is at `start`.
+        """Check one chunk.
+
+        Parameters
+        ----------
+        start, stop : int
+            Positions of its tag, and of the first byte after the chunk.
 
         Raises
         ------
         ValueError
-            If it promises more than it holds.
+            If the chunk declares more than it holds.
         """
         tag = int.from_bytes(self._content[start : start + 2], "little")
         if tag not in (_STREAM_HEADER, _SAMPLES):
             return
         stream_id = bytes(self._content[start + 2 : start + 6])
         if len(stream_id) < 4 or stop < start + 6:
-            raise ValueError("a chunk has no room for its stream")
+            raise ValueError("a chunk is too short for its stream's number")
         if tag == _STREAM_HEADER:
             self._row_bytes[stream_id] = self._header(start + 6, stop)
             return
@@ -55,12 +60,12 @@ class ChunkCheck:
         needed = n_samples * self._row_bytes[stream_id]
         if needed > stop - begin:
             raise ValueError(
-                f"a chunk declares {n_samples} samples, at least {needed} bytes, and holds "
+                f"a chunk declares {n_samples} samples, at least {needed} bytes, but holds "
                 f"{stop - begin}"
             )
 
     def _header(self, start: int, stop: int) -> int:
-        """Least bytes of a sample: a stamp's mark, then the values or the lengths of texts."""
+        """Return the least bytes of a sample: its stamp's length byte, then values or texts."""
         text = bytes(self._content[start:stop]).decode("utf-8", "replace")  # as pyxdf does
         root = ElementTree.fromstring(text)  # noqa: S314  (expat bounds what entities expand to)
         n_channels = int((root.findtext("channel_count") or "").strip() or 0)
@@ -71,7 +76,7 @@ class ChunkCheck:
                 f"of {', '.join(_SIZES)}"
             )
         row = n_channels * (_SIZES[kind] if kind != "string" else 2)
-        # memory for one sample is taken even where no sample follows
+        # pyxdf allocates one sample even if none follows
         if row > len(self._content):
             raise ValueError(
                 f"a stream declares {n_channels} channels, more than the file can hold"

@@ -1,7 +1,7 @@
-"""The streams of an XDF file, parsed by pyxdf.
+"""Parse the streams of an XDF file with pyxdf.
 
-pyxdf's synchronisation and smoothing of stamps stay off: raw stamps come out, the clock
-measurements beside them, and the same time base as live makes of them what it makes of a stream.
+pyxdf's synchronisation and smoothing of stamps are off. Raw stamps and clock measurements are
+returned, and the time base treats them as it treats a live stream.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class XdfStream(NamedTuple):
     sfreq: float  # Hz, 0 for an irregular rate
     values: np.ndarray  # (n, c), of objects (str) for text
     stamps: np.ndarray  # (n,) s, raw
-    clock: np.ndarray  # (k, 2) s: when measured, on the stream's clock; offset to the recorder's
+    clock: np.ndarray  # (k, 2) s: time of measurement on the stream's clock, offset to recorder's
     declared: tuple[Declared, ...]  # one a channel, or none
-    is_closed: bool = True  # has a footer, so the recorder came to its end
+    is_closed: bool = True  # has a footer: the recorder closed the file
 
     @property
     def is_text(self) -> bool:
@@ -49,9 +49,18 @@ class XdfStream(NamedTuple):
 
 
 def load_streams(path: Path) -> list[XdfStream]:
-    """All streams of an XDF file.
+    """Read all streams of an XDF file.
 
-    A last chunk that is cut off, as a killed recorder leaves it, is left out with a RuntimeWarning.
+    A torn last chunk, as a killed recorder leaves it, is left out with a RuntimeWarning.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    list of XdfStream
 
     Raises
     ------
@@ -80,13 +89,13 @@ def load_streams(path: Path) -> list[XdfStream]:
         raise OSError(f"cannot read {path.name}: {first_line(error)}") from error
     finally:
         logger.removeHandler(errors)
-    if errors.messages:  # pyxdf skips what it cannot read, and goes on
+    if errors.messages:  # pyxdf skips what it cannot read and continues
         raise OSError(f"{path.name} is damaged: {errors.messages[0].splitlines()[0]}")
     return streams
 
 
 class _Errors(logging.Handler):
-    """Keeps what pyxdf only logs."""
+    """Collect the errors that pyxdf only logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -97,7 +106,7 @@ class _Errors(logging.Handler):
 
 
 def _whole_chunks(path: Path) -> str | io.BytesIO:
-    """Give the file, or its whole chunks where the last one is torn: pyxdf would invent samples."""
+    """Return the path, or the whole chunks if the last is torn: pyxdf would invent samples."""
     size = path.stat().st_size
     if size < 4:
         raise OSError(f"{path.name} is no XDF file: it holds {size} bytes")
@@ -120,7 +129,7 @@ def _whole_chunks(path: Path) -> str | io.BytesIO:
             position = start + length
         if position == size:
             return str(path)
-        if content.find(BOUNDARY, position) >= 0:  # whole chunks follow, so this is no torn end
+        if content.find(BOUNDARY, position) >= 0:  # whole chunks follow: damaged, not torn
             raise OSError(f"{path.name} is damaged at byte {position}")
         warnings.warn(
             f"{path.name} is cut off: the last {size - position} bytes are left out",
@@ -160,7 +169,7 @@ def _stream(entry: dict[str, Any]) -> XdfStream:
 
 
 def _child(node: dict[str, Any], tag: str) -> dict[str, Any]:
-    """Give the element `tag`, empty where it is missing or holds only text."""
+    """Return the element `tag`, or an empty one if it is missing or holds only text."""
     child = (node.get(tag) or [None])[0]
     return child if isinstance(child, dict) else {}
 

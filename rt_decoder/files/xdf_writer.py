@@ -1,7 +1,7 @@
-"""Write XDF 1.0 files (https://github.com/sccn/xdf/wiki/Specifications) as the samples come.
+"""Write XDF 1.0 files (https://github.com/sccn/xdf/wiki/Specifications) as samples arrive.
 
-Session records are such files. Every chunk is handed to the system at once and whole, so a process
-that is killed leaves at most its last chunk torn. Knows nothing of what the streams mean.
+Session records are such files. Each chunk is written whole and at once, so a killed process leaves
+at most the last chunk torn. This module knows nothing of what the streams mean.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rt_decoder.signal import SignalInfo
 
 __all__ = ["BOUNDARY", "XdfWriter"]
 
-# Readers look for it to find back into a damaged file.
+# Readers search for it to resume in a damaged file.
 BOUNDARY = bytes.fromhex("43A546DCCBF5410FB30ED5467383CBE4")
 BOUNDARY_EVERY = 10.0  # s
 _FORMATS = {
@@ -36,11 +36,11 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class _Stream:
-    """What the footer will say."""
+    """Sample format of a stream, and its counts for the footer."""
 
     def __init__(self, channel_format: str, n_channels: int) -> None:
         self.n_channels = n_channels
-        self.dtype: np.dtype | None = None  # of one sample; strings have none
+        self.dtype: np.dtype | None = None  # of one sample; None for strings
         if channel_format != "string":
             values = (_FORMATS[channel_format], (n_channels,))
             self.dtype = np.dtype([("n", "u1"), ("stamp", "<f8"), ("values", *values)])
@@ -54,7 +54,7 @@ class XdfWriter:
     Parameters
     ----------
     path : path
-        File to create, readable by its owner only; one that exists is replaced.
+        File to create, readable by its owner only; an existing file is replaced.
 
     Raises
     ------
@@ -81,11 +81,11 @@ class XdfWriter:
             raise
 
     def __enter__(self) -> XdfWriter:
-        """Nothing to do: the file is open."""
+        """Return the writer; its file is open already."""
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Close, whatever happened."""
+        """Close the file, also after an error."""
         self.close()
 
     def add_stream(
@@ -105,16 +105,16 @@ class XdfWriter:
         Parameters
         ----------
         stream_id : int
-            Its number in the file, from 0 to 2**32 - 1.
+            Number of the stream in the file, from 0 to 2**32 - 1.
         name, type, source_id : str
             As in LSL.
         info : SignalInfo or None
-            Rate and channels of a signal. Without it the stream has no regular rate.
+            Rate and channels of a signal. Without it the rate is irregular.
         n_channels : int
-            Number of channels where there is no `info`; 0 is a stream of text, of one channel.
+            Number of channels without `info`; 0 is a stream of text, which has one channel.
         channel_format : str
-            LSL's name of a number format: int8, int16, int32, int64, float32, or double64, which
-            it is if not given.
+            LSL's name of a number format: int8, int16, int32, int64, float32, or double64, the
+            default.
         desc : mapping of str to str or None
             Further elements of the description, by tag.
 
@@ -155,15 +155,15 @@ class XdfWriter:
         data: np.ndarray | Sequence[str],
         stamps: np.ndarray,
     ) -> None:
-        """Append samples, each with its own time stamp; none is allowed.
+        """Append samples with their time stamps; 0 samples are allowed.
 
         Parameters
         ----------
         stream_id : int
-            A stream that was added.
+            Number of a stream that was added.
         data : array of shape (n_samples, n_channels), or sequence of n_samples str
             Values; strings for a stream of text.
-        stamps : array of shape (n_samples,)
+        stamps : array of shape (n_samples,), float64
             Time stamps in s.
 
         Raises
@@ -193,16 +193,26 @@ class XdfWriter:
         stream.count += n
 
     def write_clock_offset(self, stream_id: int, collection_time: float, offset: float) -> None:
-        """Append a clock measurement: at `collection_time`, stamp + `offset` is this clock (s)."""
+        """Append a clock measurement.
+
+        Parameters
+        ----------
+        stream_id : int
+            Number of a stream that was added.
+        collection_time : float
+            When it was measured, in s.
+        offset : float
+            In s; a stamp of that time plus `offset` is on this machine's clock.
+        """
         self._stream(stream_id)
         self._put(_CLOCK_OFFSET, stream_id, struct.pack("<dd", collection_time, offset))
 
     def sync(self) -> None:
-        """Wait until everything is on the disk."""
+        """Wait until all chunks are on the disk."""
         self._file.sync()
 
     def close(self) -> None:
-        """Write the footers, hand everything to the disk and close."""
+        """Write the footers, wait until all chunks are on the disk, and close."""
         if not self._file.is_open:
             return
         try:
@@ -233,7 +243,7 @@ def _chunk(tag: int, content: bytes) -> bytes:
 
 
 def _length(n: int) -> bytes:
-    """XDF's number of variable length."""
+    """Encode a number in XDF's variable length."""
     if n < 2**8:
         return struct.pack("<BB", 1, n)
     return struct.pack("<BI", 4, n) if n < 2**32 else struct.pack("<BQ", 8, n)

@@ -1,1 +1,1 @@
-"""From stamps to a sample grid."""
+"""Place samples and markers on one sample grid."""

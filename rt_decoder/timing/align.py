@@ -1,8 +1,8 @@
-"""From a source's samples and markers to the model's channels on one time line.
+"""Bring a source's samples and markers to the model's channels on one time line.
 
-`Align` is the only way in: the live session, `decode` and calibration all pass here. It picks and
-scales the contract's channels by name, runs the time base over the stamps, and gives every marker
-the index of its nearest sample. It knows nothing of where samples come from.
+The live session, `decode` and calibration all enter through `Align`. It picks and scales the
+contract's channels by name, runs the time base over the stamps, and finds the sample nearest to
+each marker. It knows nothing of where samples come from.
 """
 
 from __future__ import annotations
@@ -24,12 +24,24 @@ __all__ = [
 
 
 def rate_factor(have: float, want: float) -> int:
-    """By how much a stream at `have` Hz must be decimated to run at `want` Hz.
+    """Return the factor that decimates a stream at `have` Hz to `want` Hz.
+
+    Parameters
+    ----------
+    have : float
+        Rate of the stream in Hz.
+    want : float
+        Rate of the model in Hz.
+
+    Returns
+    -------
+    int
+        At least 1.
 
     Raises
     ------
     ModelMismatch
-        If the rates differ by more than 1 % of an integer multiple.
+        If `have` is more than 1 % off an integer multiple of `want`.
 
     Examples
     --------
@@ -56,9 +68,9 @@ class Align:
     rules : MarkerRules
         How markers become items.
     optional : collection of str
-        Channels that may be missing; they are NaN then.
+        Channels that may be missing; a missing one is NaN.
     history : float
-        Seconds that a marker may be late.
+        How late a marker may arrive, in s.
 
     Raises
     ------
@@ -91,8 +103,8 @@ class Align:
             self._trigger_column = have.ch_names.index(rules.trigger)
         self.timebase = TimeBase(have.sfreq, history + 1.0)
         self._n_columns = have.n_channels
-        self._decisions: list[Decision] = []  # of the time base, until they are taken
-        self._waiting: list[tuple[Marker, int]] = []  # with the count of samples when it came
+        self._decisions: list[Decision] = []  # made since the last `take_decisions`
+        self._waiting: list[tuple[Marker, int]] = []  # marker, samples received before it arrived
         self._allocate(math.ceil(have.sfreq * 0.1))
 
     def _allocate(self, n: int) -> None:
@@ -100,7 +112,7 @@ class Align:
         self._channel_flags = np.zeros((n, len(self.picks)), FLAGS)
 
     def mark(self, marker: Marker) -> None:
-        """Take a marker whose time is known and whose sample is not."""
+        """Add a marker by its time; `markers` finds its sample."""
         label = self._names.get(marker.label, marker.label)
         moved = Marker(label, marker.time + self.rules.offset)
         self._waiting.append((moved, self.timebase.n_samples))
@@ -108,21 +120,21 @@ class Align:
     def process(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
     ) -> list[Chunk]:
-        """Samples as delivered to chunks of the contract's channels.
+        """Turn samples as delivered into chunks of the contract's channels.
 
         Parameters
         ----------
-        data : array of shape (n, c)
-            As delivered.
-        stamps : array of shape (n,)
+        data : array of shape (n, c), float
+            As delivered, in the source's units and order.
+        stamps : array of shape (n,), float64
             In s, on this machine's clock.
         arrivals : array of shape (n,), float or None
-            When they came, in s, where that is known.
+            When the samples arrived, in s; None where unknown.
 
         Returns
         -------
         list of Chunk
-            One, or one more for each gap that was decided among these samples.
+            Empty without samples; else one chunk, and one more for each gap decided among them.
 
         Raises
         ------
@@ -135,8 +147,8 @@ class Align:
         if n > len(self._raw):
             self._allocate(n)
         out = self._raw[:n]
-        np.take(data, self.picks, axis=1, out=out)  # -1 takes the last one
-        out *= self.gains  # NaN where an optional channel is missing
+        np.take(data, self.picks, axis=1, out=out)  # a missing channel (-1) takes the last column
+        out *= self.gains  # and its gain is NaN
         received = self.timebase.n_samples
         times, index, flags, decisions = self.timebase.update(stamps, arrivals)
         edges = [0, n]
@@ -159,14 +171,14 @@ class Align:
             self._waiting.append((moved, shifted))
 
     def markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
-        """Markers that the stream has reached, by index, and those that came too late.
+        """Take the markers that the stream has reached, and those that arrived too late.
 
         Returns
         -------
         known : list of Marker
             With their `index`, in order of index.
         lost : list of (Marker, str)
-            Outside the time line, with the reason.
+            Markers outside the time line, with the reason.
         """
         if not self._waiting:
             return [], []
@@ -189,25 +201,25 @@ class Align:
         return known, lost
 
     def take_decisions(self) -> list[Decision]:
-        """What the stamps turned out to mean since the last call."""
+        """Take the time base's decisions since the last call."""
         taken, self._decisions = self._decisions, []
         return taken
 
     @property
     def waiting(self) -> tuple[Marker, ...]:
-        """Markers whose sample has not come yet."""
+        """Markers whose sample has not arrived yet."""
         return tuple(marker for marker, _ in self._waiting)
 
     def warm_up(self, n: int) -> None:
-        """Compile, and take memory for `n` samples at a time, before the first real one."""
+        """Compile, and allocate memory for `n` samples at a time, before the first real sample."""
         self.process(np.zeros((n, self._n_columns)), np.zeros(n), 0.0)
         self.reset()
         self._decisions.clear()
 
     def reset(self) -> None:
-        """Forget the time line and the markers that wait; the index starts at 0.
+        """Forget the time line and the waiting markers; the index starts at 0.
 
-        Decisions that were made stay, until they are taken.
+        Decisions stay until `take_decisions` takes them.
         """
         self.timebase.reset()
         self._waiting.clear()

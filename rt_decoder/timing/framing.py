@@ -1,7 +1,7 @@
-"""Cuts a stream that arrives in any chunks into hops of fixed length.
+"""Cut chunks of any length into hops of fixed length.
 
 Hops lie on the grid of the absolute sample index: hop k covers ``[k * n_hop, (k + 1) * n_hop)``.
-Framing knows nothing of what the samples mean; it bridges short losses and reports long ones.
+Framing bridges short losses and reports long ones. It knows nothing of what the samples mean.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ __all__ = ["Framer"]
 
 
 class Framer:
-    """Collects chunks and hands out hops.
+    """Collect chunks and yield hops.
 
-    Samples before the first grid point are dropped. Where up to `max_hold_s` of samples are missing,
-    the last value is held, stamps are interpolated and the samples are flagged `Reason.GAP`. After a
-    longer loss the unfinished hop is dropped and framing starts again at the next grid point: that
-    hop carries `Reason.GAP` on its first sample, and `jumped` is true while it is being handled.
+    Samples before the first grid point are dropped. A loss of up to `max_hold_s` is bridged: the
+    last value is held, times are interpolated, and the samples are flagged `Reason.GAP`. After a
+    longer loss the unfinished hop is dropped and framing starts again at the next grid point. The
+    first sample of that hop is flagged `Reason.GAP`, and `jumped` is true until the next hop.
 
     Parameters
     ----------
     info : SignalInfo
-        Of the stream.
+        Rate and channels of the stream.
     n_hop : int
         Samples a hop, at least 1.
     max_hold_s : float
-        Longest loss in s that is bridged by holding.
+        Longest loss in s that is bridged by holding the last value.
 
     Attributes
     ----------
     jumped : bool
-        Whether samples were lost before the hop handed out last; the stages must then be reset.
+        Whether samples were lost before the newest hop; the stages must then be reset.
 
     Raises
     ------
@@ -81,12 +81,17 @@ class Framer:
         self._last_time = 0.0
 
     def push(self, chunk: Chunk) -> None:
-        """Take in a chunk of any length; `hops` must have been exhausted before.
+        """Add a chunk; exhaust `hops` before the next one.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Of any length.
 
         Raises
         ------
         ValueError
-            If the chunk has another number of channels or starts before the end of the last one.
+            If the number of channels differs, or the chunk starts before the end of the last one.
         RuntimeError
             If complete hops of the last chunk were not taken.
         """
@@ -139,7 +144,7 @@ class Framer:
         self._row = 0
 
     def _compact(self) -> None:
-        # The unfinished hop is shorter than what was handed out: source and target never overlap.
+        # The unfinished hop is shorter than the hops before it: source and target never overlap.
         kept = max(0, self._next - self._start)
         if self._row:
             for rows in (self._data, self._times, self._flags, self._channel_flags):

@@ -1,4 +1,4 @@
-"""Which markers are meant, as ``--markers`` says it."""
+"""Parse ``--markers``: a marker stream or a trigger channel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _CHANNEL = "channel:"
 
 @dataclass(frozen=True, slots=True)
 class MarkerChoice:
-    """A stream of markers, a trigger channel, or neither (false): what marks a source by itself."""
+    """A marker stream or a trigger channel; false if neither: the source's default markers."""
 
-    stream: str = ""  # name of a marker stream; FieldTrip: type of events, or all
+    stream: str = ""  # name of a marker stream; for FieldTrip a type of events, or "all"
     trigger: str = ""  # channel of the data stream that carries triggers
 
     def __bool__(self) -> bool:
@@ -26,7 +26,7 @@ def parse_markers(text: str | MarkerChoice | None) -> MarkerChoice:
     Parameters
     ----------
     text : str, MarkerChoice or None
-        A choice is given back; nothing, or an empty text, chooses neither.
+        A choice is returned as it is; None and "" choose neither.
 
     Returns
     -------

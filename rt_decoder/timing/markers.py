@@ -1,4 +1,4 @@
-"""Markers from a trigger channel: the codes that an amplifier records beside the signal."""
+"""Read markers from a trigger channel, which an amplifier records beside the signal."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ class MarkerRules(NamedTuple):
     trigger: str = ""  # channel of the stream that carries triggers
     names: dict[str, str] | None = None  # label -> item
     mask: int | None = None  # bits of the trigger channel that count
-    offset: float = 0.0  # s added to every marker
-    wait: float = 2.0  # s that a marker may come after its window is full
+    offset: float = 0.0  # s added to every marker's time
+    wait: float = 2.0  # s that a marker may arrive after its window is full
 
 
 class TriggerReader:
-    """Read markers out of a trigger channel, chunk by chunk.
+    """Read markers from a trigger channel, chunk by chunk.
 
-    A marker is a change to a code other than 0. The first sample only tells where the channel
-    stands: a code that is already there began at an unknown time. However the channel is cut into
-    chunks, the markers are the same.
+    A change to a code other than 0 is a marker. A code in the first sample is none, since it began
+    at an unknown time. The markers do not depend on how the channel is cut into chunks.
 
     Parameters
     ----------
     mask : int or None
         Bits of the code that count, such as ``0xFF``; None for all.
     names : mapping of str to str or None
-        Label of a code, such as ``{"1": "face"}``; codes that are not in it are their own label.
+        Label of a code, such as ``{"1": "face"}``; other codes are their own label.
     """
 
     def __init__(self, mask: int | None = None, names: Mapping[str, str] | None = None) -> None:
@@ -48,16 +47,20 @@ class TriggerReader:
         self._code: int | None = None
 
     def process(self, values: np.ndarray, times: np.ndarray, index: int) -> list[Marker]:
-        """Markers of the next chunk.
+        """Return the markers of the next chunk.
 
         Parameters
         ----------
         values : array of shape (n_samples,)
-            The channel as delivered; rounded to whole numbers. NaN and infinity change nothing.
-        times : array of shape (n_samples,)
+            The channel as delivered; rounded to whole numbers. NaN and infinity are skipped.
+        times : array of shape (n_samples,), float64
             Time of each sample in s.
         index : int
             Absolute index of the first sample.
+
+        Returns
+        -------
+        list of Marker
         """
         markers = []
         for i, value in enumerate(values.tolist()):  # Python integers hold any code exactly
@@ -78,7 +81,23 @@ def trigger_markers(
     mask: int | None = None,
     names: Mapping[str, str] | None = None,
 ) -> list[Marker]:
-    """Markers of a whole trigger channel; see `TriggerReader`.
+    """Return the markers of a whole trigger channel; see `TriggerReader`.
+
+    Parameters
+    ----------
+    values : array of shape (n_samples,)
+        The channel as delivered; rounded to whole numbers. NaN and infinity are skipped.
+    stamps : array of shape (n_samples,), float64
+        Time of each sample in s.
+    mask : int or None
+        Bits of the code that count; None for all.
+    names : mapping of str to str or None
+        Label of a code; other codes are their own label.
+
+    Returns
+    -------
+    list of Marker
+        In order of `index`, the row in `values`.
 
     Examples
     --------

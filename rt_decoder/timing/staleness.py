@@ -1,22 +1,21 @@
-"""When silence makes a stream stale: the one rule, for the main stream and for auxiliary ones."""
+"""Decide when silence makes a stream stale: one rule for the main and the auxiliary streams."""
 
 from __future__ import annotations
 
 __all__ = ["Staleness"]
 
-SHORTEST = 0.2  # s of silence that no stream is stale after
+SHORTEST = 0.2  # s; shorter silence makes no stream stale
 
 
 class Staleness:
-    """Usual interval between the packets of a stream, and the silence that exceeds it.
+    """Limit of silence, from the usual interval between packets.
 
-    A stream is stale after 200 ms without a sample, `least` s, or 3 of its usual intervals,
-    whichever is longest.
+    The limit is 200 ms, `least`, or 3 usual intervals, whichever is longest.
 
     Parameters
     ----------
     least : float
-        Limit in s, whatever the intervals are.
+        Lowest limit in s.
     """
 
     def __init__(self, least: float = 0.0) -> None:
@@ -25,7 +24,7 @@ class Staleness:
 
     def reset(self) -> None:
         """Forget the usual interval."""
-        self._interval = 0.0  # s, averaged over 16
+        self._interval = 0.0  # s, averaged over about 16 packets
 
     @property
     def limit(self) -> float:
@@ -33,5 +32,5 @@ class Staleness:
         return max(self._least, 3 * self._interval)
 
     def packet(self, interval: float) -> None:
-        """A packet came `interval` s after the one before; an outage is no usual interval."""
+        """Count a packet that arrived `interval` s after the last one; leave outages out."""
         self._interval += (interval - self._interval) / (16 if self._interval else 1)

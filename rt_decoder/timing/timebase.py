@@ -1,13 +1,13 @@
-"""Sample index and time: a smooth clock line through jittered stamps that sees lost samples.
+"""Fit a smooth clock line through jittered stamps and detect lost samples.
 
-Raw stamps go in, and when the samples arrived where that is known. A recursive line with
-forgetting (20 s) gives each sample the time at which it was most likely taken. Stamps that stay
-late by whole samples mean that samples were lost: the index then jumps over them. Every step is a
-function of the samples so far, never of how they were cut into chunks, and of no clock of its own.
+The input is raw stamps and, where known, arrival times. A recursive line with forgetting (20 s)
+estimates when each sample was taken. If stamps stay late by whole samples, samples were lost and
+the index jumps over them. The result depends only on the samples so far: not on how they were cut
+into chunks, and not on any other clock.
 
-What no method can do: loss, a lasting delay and a clock set ahead look the same in the stamps
-(arrivals tell the last one apart), and none of them can be told at once. Samples whose fate is
-open are flagged `Reason.HELD`.
+Limits: in the stamps, a loss, a lasting delay and a clock set ahead look the same. Arrival times
+distinguish the last one. Each takes a while to recognise; until then samples are flagged
+`Reason.HELD`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ __all__ = ["Decision", "RateMismatch", "TimeBase", "TimedSamples"]
 class RateMismatch(ModelMismatch):
     """The stamps run at another rate than was declared.
 
-    Attributes
+    Parameters
     ----------
-    measured, declared : float
-        Hz; measured is the median over up to 15 s.
+    measured : float
+        Hz; median over up to 15 s.
+    declared : float
+        Hz.
     """
 
     def __init__(self, measured: float, declared: float) -> None:
@@ -44,19 +46,19 @@ class RateMismatch(ModelMismatch):
 
 
 class Decision(NamedTuple):
-    """What the stamps turned out to mean; it takes effect at `sample` and never before."""
+    """A gap, a revoked gap or a clock reset, effective from `sample` on."""
 
-    kind: str  # "gap" samples were lost; "revoked" they were only late; "reset" the clock moved
-    sample: int  # count of samples received before the one that it takes effect at
-    index: int  # type: ignore[assignment]  # absolute, of that sample, from now on
-    n_lost: int  # that the index jumped over; negative if revoked, 0 if reset
-    change: int  # count of samples received before the shift began, as far as can be told
-    shift: float  # s by which the time line was moved; 0 for a gap
-    time: float  # s, of that sample on the line
+    kind: str  # "gap": samples were lost; "revoked": they were only late; "reset": the clock moved
+    sample: int  # number of samples received before the first that it affects
+    index: int  # type: ignore[assignment]  # absolute, of the first sample that it affects
+    n_lost: int  # samples that the index jumped over; negative if revoked, 0 if reset
+    change: int  # estimated number of samples received before the shift began
+    shift: float  # s by which the time line moved; 0 for a gap
+    time: float  # s on the clock line, of the first sample that it affects
 
 
 class TimedSamples(NamedTuple):
-    """Time and place of consecutive samples; the arrays are valid until the next call."""
+    """Times and indices of consecutive samples; the arrays are valid until the next call."""
 
     times: np.ndarray  # (n,) float64 s on the stamps' clock
     index: np.ndarray  # type: ignore[assignment]  # (n,) int64 absolute; it only ever grows
@@ -65,22 +67,27 @@ class TimedSamples(NamedTuple):
 
 
 class TimeBase:
-    """Times and indices of samples, and the sample nearest to a time.
+    """Assign times and indices to samples, and find the sample nearest to a time.
 
-    A decided gap makes the index jump at the sample that decided it (flagged `Reason.GAP`);
-    samples between the loss and the decision keep the index and time they were given and are
-    flagged `Reason.HELD` from when a loss was suspected. If stamps come back soon afterwards the
-    samples were only late: the gap is *revoked*. The index never goes back, so those lost samples
-    stay on the grid as samples that never were; only the time line moves. The same holds for a
-    *reset*, where the sender's clock was set. Both begin a new epoch, in which time may start
-    earlier than where it was.
+    =========  =======================================================================
+    decision   what follows
+    =========  =======================================================================
+    gap        Samples were lost: the index jumps at the sample that decided it, which
+               is flagged `Reason.GAP`. Samples between the loss and the decision keep
+               their index and time, flagged `Reason.HELD` once a loss was suspected.
+    revoked    The stamps returned soon: samples were only late. The index never goes
+               back, so the lost samples stay on the grid; only the time line moves.
+    reset      The sender's clock was set: the time line moves, the index does not.
+    =========  =======================================================================
+
+    A revoked gap and a reset begin a new epoch, whose time may start before the last one's end.
 
     Parameters
     ----------
     sfreq : float
         Nominal sampling rate in Hz.
     history : float
-        How many seconds of sample times are kept for markers that arrive late.
+        Seconds of sample times to keep for markers that arrive late.
 
     Raises
     ------
@@ -111,7 +118,7 @@ class TimeBase:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the line; the index starts at 0 again."""
+        """Forget the clock line; the index starts at 0."""
         self._clock = clock.clock_state(self.sfreq)
         self._timeline.reset()
 
@@ -127,21 +134,26 @@ class TimeBase:
 
         Parameters
         ----------
-        stamps : array of shape (n,)
-            Raw stamps in s; any n, also 0. One that is not finite is guessed and flagged.
+        stamps : array of shape (n,), float64
+            Raw stamps in s; n may be 0. One that is not finite is estimated and flagged.
         arrivals : array of shape (n,), float or None
-            When the samples arrived, in s on any steady clock, which need not be the stamps'. With
-            them a clock that is set ahead is told from a loss, unless the reader itself lags
-            behind just then by more than half of it. Record them: decisions depend on them.
+            When the samples arrived, in s on any steady clock. They distinguish a clock set ahead
+            from a loss, unless the reader lags at that moment by more than half the step. Record
+            them: decisions depend on them.
+
+        Returns
+        -------
+        TimedSamples
+            Its arrays are valid until the next call.
 
         Raises
         ------
         RateMismatch
-            If the stamps run at a rate more than 1 % off `sfreq` for 16 s (6 s where it is 3 %).
+            If the stamps run more than 1 % off `sfreq` for 16 s, or more than 3 % for 6 s.
         """
         n = len(stamps)
         times, index, flags = self._times.take(n), self._index.take(n), self._flags.take(n)
-        # Copied, for the kernel is compiled for one layout: a read-only array would compile another.
+        # Copied: the kernel is compiled for one layout, and a read-only array would compile another.
         stamped, arrived = self._stamps.take(n), self._arrivals.take(n)
         stamped[:] = stamps
         arrived[:] = math.nan if arrivals is None else arrivals
@@ -180,21 +192,21 @@ class TimeBase:
         return self._timeline.newest
 
     def index_of(self, time: float, came: int = 0) -> int | None:
-        """Absolute index of the sample nearest to `time`, which may be a lost one.
+        """Find the absolute index of the sample nearest to `time`, which may be a lost one.
 
         Parameters
         ----------
         time : float
             In s, on the stamps' clock.
         came : int
-            How many samples had been received when the marker came. Where the clock was set back, two
-            samples may have had this time: it is the one nearer to the arrival.
+            Number of samples received when the marker arrived. If the clock was set back, two
+            samples may have this time; the one nearer to the arrival is chosen.
 
         Returns
         -------
         int or None
-            None while the stream has not reached `time`, and while the newest samples are HELD: the
-            answer never depends on when it was asked for.
+            None until the stream reaches `time`, and while the newest samples are held, so that the
+            index does not depend on when it is asked for.
 
         Raises
         ------

@@ -1,9 +1,9 @@
-"""Where a marker's time falls among the samples of the recent past.
+"""Find the sample nearest to a marker's time among recent samples.
 
-The clock line (`timebase`) gives each sample a time once and for all. Where it later turns out that
-the sender's clock was set, the samples between that moment and the decision had the wrong time:
-here they get the right one, so that a marker stamped by the same clock still finds its sample. What
-a time means never depends on when it is asked, only on the samples so far.
+The clock line (`timebase`) assigns each sample a time that never changes. If the sender's clock was
+set, samples between that moment and its detection have a wrong time. The time line corrects them,
+so that a marker stamped by the same clock still finds its sample. The result depends only on the
+samples so far, not on when it is asked for.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _HELD = int(Reason.HELD)
 
 
 class _Epoch(NamedTuple):
-    """A stretch on one clock; counts are of samples received."""
+    """A stretch of samples on one clock; positions count samples received."""
 
-    change: int  # where the clock was set, as far as can be told
-    start: int  # where that was decided: the first sample with a time of this epoch
-    shift: float  # s that the samples between have to be moved by
+    change: int  # estimated sample at which the clock was set
+    start: int  # sample at which that was detected, the first with a time of this epoch
+    shift: float  # s to add to the times of the samples between
 
 
 class Timeline:
@@ -34,7 +34,7 @@ class Timeline:
     Parameters
     ----------
     size : int
-        How many samples are kept.
+        Number of samples to keep.
     sfreq : float
         Nominal rate in Hz.
     """
@@ -52,11 +52,31 @@ class Timeline:
         self._epochs = [_Epoch(0, 0, 0.0)]
 
     def begin_epoch(self, change: int, start: int, shift: float) -> None:
-        """From sample `start` on another clock counts; samples from `change` on were `shift` s off."""
+        """Begin an epoch on another clock.
+
+        Parameters
+        ----------
+        change : int
+            Number of samples received before the clock was set.
+        start : int
+            Number of samples received before the first with a time of the new epoch.
+        shift : float
+            Seconds to add to the times of the samples between.
+        """
         self._epochs.append(_Epoch(max(change, self._epochs[-1].start), start, shift))
 
     def keep(self, times: np.ndarray, index: np.ndarray, flags: np.ndarray) -> None:
-        """Append samples, epochs that begin among them first."""
+        """Append samples; begin their epochs first.
+
+        Parameters
+        ----------
+        times : array of shape (n,), float64
+            In s, on the stamps' clock.
+        index : array of shape (n,), int64
+            Absolute.
+        flags : array of shape (n,), uint32
+            Reason bits, of which `Reason.HELD` is kept.
+        """
         n = len(times)
         first = max(0, n - self.size)
         at = (self.n_samples + first) % self.size
@@ -76,7 +96,7 @@ class Timeline:
         return float(self._times[(self.n_samples - 1) % self.size]) if self.n_samples else -math.inf
 
     def index_of(self, time: float, came: int) -> int | None:
-        """Index of the sample nearest to `time`; see `TimeBase.index_of`."""
+        """Find the index nearest to `time`, or raise LookupError; see `TimeBase.index_of`."""
         oldest = max(0, self.n_samples - self.size)
         settled = False
         for number, epoch in enumerate(self._epochs):
@@ -94,7 +114,7 @@ class Timeline:
         raise LookupError(f"marker {begins - time:.3f} s {when}")
 
     def _stop(self, number: int) -> int:
-        """First sample that has no time of this epoch any more."""
+        """First sample after this epoch."""
         last = number + 1 == len(self._epochs)
         return self.n_samples if last else self._epochs[number + 1].start
 
@@ -114,13 +134,13 @@ class Timeline:
         return sample
 
     def _answer(self, time: float, came: int, newest: int, oldest: int) -> int | None:
-        """Nearest sample on the epochs up to `newest`: of several, the nearest to the arrival."""
+        """Find the nearest sample on the epochs up to `newest`; of several, nearest to arrival."""
         best, least = None, math.inf
         half = 0.5 / self.sfreq
         for number in range(newest + 1):
             epoch = self._epochs[number]
             first = max(epoch.change, oldest)
-            # what came after the clock was set again belongs to the next epoch
+            # samples after the next setting of the clock belong to the next epoch
             last = (self._epochs[number + 1].change if number < newest else self._stop(number)) - 1
             if last < first or time < self._time(epoch, first) - half:
                 continue
@@ -136,7 +156,7 @@ class Timeline:
         return time + epoch.shift if sample < epoch.start else time
 
     def _bracket(self, epoch: _Epoch, time: float, low: int, high: int) -> tuple[int, int]:
-        """Two samples next to each other with `time` between them."""
+        """Find two neighbouring samples with `time` between them."""
         while high - low > 1:
             middle = (low + high) // 2
             if self._time(epoch, middle) <= time:
