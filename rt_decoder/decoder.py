@@ -7,7 +7,6 @@ implementation of the path. It knows nothing of LSL, logs or files.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,6 @@ from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
 from rt_decoder.timing.align import Align, rate_factor
 from rt_decoder.timing.timebase import Decision
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "Decoder",

@@ -600,7 +600,7 @@ def test_xml_that_expands_is_refused(folder: Path) -> None:
 
 LIMITED = """\
 import resource, sys
-from rt_decoder.files.recording import read_recording
+from rt_decoder.files.read import read_recording
 import mne, mne.io  # before memory is bounded
 try:
     read_recording(sys.argv[2])  # what is imported lazily
