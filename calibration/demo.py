@@ -51,16 +51,26 @@ def simulate_recording(
     seed: int = 0,
     session: int = 1,
 ) -> Recording:
-    """Recording of a simulated participant who hears frequent English words.
+    """Record a simulated participant who hears frequent English words.
 
     Parameters
     ----------
     seconds, n_words : float, int or None
-        Length; give one.
+        Length in s or in words; pass one of them.
     n_vocabulary : int
-        How many words there are to hear.
-    seed, session : int
-        Of the participant, and of one recording.
+        Size of the vocabulary.
+    n_channels : int
+        Number of EEG channels.
+    sfreq : float
+        Sampling rate in Hz.
+    seed : int
+        Random seed of the participant.
+    session : int
+        Random seed of the words heard and of the noise.
+
+    Returns
+    -------
+    Recording
     """
     words = frequent_words(n_vocabulary)
     participant = Participant(
@@ -93,18 +103,23 @@ def save_recording(recording: Recording, path: Path) -> None:
 def run_demo(
     *, seconds: float, n_vocabulary: int, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Run the whole demonstration; gives the figures as one dict.
+    """Run the whole demonstration.
 
     Parameters
     ----------
     seconds : float
-        Length of the live part.
+        Length of the live part, in s.
     n_vocabulary : int
         Words to choose among.
     seed : int
-        Of the participant.
+        Random seed of the participant.
     say : callable
-        Takes each line of the account.
+        Called with each line to print.
+
+    Returns
+    -------
+    dict
+        Scores, latencies in ms and stage times in us.
     """
     with tempfile.TemporaryDirectory(prefix="rt_decoder-demo-") as folder:
         say(f"1. a simulated participant hears {CALIBRATION_WORDS} words drawn from {n_vocabulary}")

@@ -28,7 +28,9 @@ def embed(
     embedding: Annotated[str, recipe_option("embedding")] = _TARGET.embedding,
     layer: Annotated[int, recipe_option("layer")] = _TARGET.layer,
     pooling: Annotated[str, recipe_option("pooling")] = _TARGET.pooling,
-    device: Annotated[str, typer.Option(metavar="NAME", help="A torch device.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Torch device that computes, such as cpu or cuda.")
+    ] = "cpu",
 ) -> None:
     """Write the vectors of words, and fill the cache that `fit` reads.
 

@@ -30,17 +30,25 @@ class FitOptions(Inputs):
     ]
     recipe: Annotated[
         Path | None,
-        typer.Option("--recipe", metavar="TOML", help="Settings; options come before them."),
+        typer.Option("--recipe", metavar="TOML", help="Recipe file; options override it."),
     ] = None
     subject: Annotated[
-        str, typer.Option(metavar="CODE", help="Of the person; no name.", show_default=False)
+        str,
+        typer.Option(
+            metavar="CODE",
+            help="Code of the person, never a name; default none.",
+            show_default=False,
+        ),
     ] = ""
     session: Annotated[
-        str, typer.Option(metavar="CODE", help="Of the session.", show_default=False)
+        str,
+        typer.Option(metavar="CODE", help="Code of the session; default none.", show_default=False),
     ] = ""
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="HTML", help="File with figures, for people; private."),
+        typer.Option(
+            "--report", metavar="HTML", help="Report with figures to write; private; default none."
+        ),
     ] = None
     as_json: AsJson = False
 

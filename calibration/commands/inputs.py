@@ -1,4 +1,4 @@
-"""Recordings with their events, as every command takes them that reads some."""
+"""Declare recordings and their events, for every command that reads them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Inputs:
 
 
 def check_folder(*outputs: Path | None) -> None:
-    """Refuse at once what could not be written in the end.
+    """Refuse outputs that could not be written, before any work starts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""``rt-decoder inspect`` and ``info``: what a model holds, and what this machine has."""
+"""``rt-decoder inspect`` and ``info``: describe a model, and this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file of rt-calibrate.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what a model holds: contract, settings, delays, memory, certificate.
+    """Describe a model: contract, settings, delays, memory, certificate.
 
     Example: rt-decoder inspect me.rtd.safetensors
     """

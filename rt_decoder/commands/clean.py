@@ -1,4 +1,4 @@
-"""What the command `clean` does: a recording through the live cleaning chain, to a FIF file."""
+"""Run a recording through the live cleaning chain, to a FIF file: the command `clean`."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def clean_file(
     lie on the grid of the absolute index: where some were lost there are zeros, annotated
     ``BAD_gap``; other flagged stretches are ``BAD_...`` with their reasons. A recording at a
     multiple of the model's rate is decimated and keeps the model's channels only; its markers wait
-    for what the decimation delays. What does not fill a hop at the end is left out.
+    for the delay of the decimation. An incomplete hop at the end is left out.
 
     Parameters
     ----------
     model : Model
-        What was fitted; it needs no map.
+        The fitted model; it needs no map.
     recording : Recording
-        What to clean.
+        The recording to clean.
     out : Path
         The FIF file.
     options : PipelineOptions
         Which stages are left out.
     progress : callable
-        Takes the share done.
+        Called with the share done, 0 to 1.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def _run(
 
     decoder.pipeline.tap(keep)
     for _ in decode_recording(decoder.pipeline.model, recording, (), chunk=1024, decoder=decoder):
-        pass  # nobody asked for readouts
+        pass  # readouts are not needed
     data = np.zeros((stop, decoder.pipeline.model.info.n_channels))
     flags = np.full(stop, Reason.GAP, FLAGS)
     for at, part, of_part in hops:

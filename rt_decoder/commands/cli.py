@@ -1,8 +1,8 @@
 """``rt-decoder``: simulate, replay, decode live and decode files.
 
 A command is a function in a file of this room, listed in its `COMMANDS`; its name, help and example
-are the function's. These files are imported for ``--help``: what a command works with is imported
-when it runs.
+are the function's. ``--help`` imports these files, so each command imports
+what it works with when it runs.
 """
 
 from __future__ import annotations

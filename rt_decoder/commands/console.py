@@ -1,4 +1,4 @@
-"""What both programs share: help in groups, errors in one sentence, results as text or JSON."""
+"""Share between both programs: help in groups, errors in one sentence, text or JSON results."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def run_app(app: typer.Typer) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; nothing was written", 1)
     except (KeyError, IndexError):
-        raise  # never an answer to bad input: a fault of ours, with its traceback
+        raise  # a bug, not bad input: show the traceback
     except (ValueError, LookupError, OSError, ImportError, MemoryError) as error:
         _fail(str(error) or type(error).__name__, 1)
     sys.exit(code if isinstance(code, int) else 0)
@@ -164,7 +164,7 @@ def show_json(value: dict[str, Any]) -> None:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
-    """Give a function that takes the share done; draws on a terminal only."""
+    """Yield a function that takes the share done, 0 to 1; draws on a terminal only."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -176,7 +176,7 @@ def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
 
 @contextmanager
 def stop_on_signals(seconds: float = 0.0) -> Iterator[Callable[[], bool]]:
-    """Give a function that is true once Ctrl-C or SIGTERM came, or `seconds` (if not 0) are over."""
+    """Yield a function: True after Ctrl-C or SIGTERM, or after `seconds` s (0 for never)."""
     asked = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: asked.set())

@@ -1,6 +1,6 @@
-"""A recording into another format: FIF for MNE and its kin, XDF for everybody.
+"""Convert a recording to FIF, for MNE and related tools, or to XDF.
 
-A session record that a kill cut off becomes whole again this way. Nothing is filtered, resampled
+This also repairs a session record that a kill cut off. Nothing is filtered, resampled
 or filled in: samples, and the order of everything, are as recorded.
 """
 
@@ -28,7 +28,7 @@ _ROWS = 4096  # a chunk of XDF
 
 
 class Converted(NamedTuple):
-    """What was written, and what of the recording could not be."""
+    """Counts of what was written, and of what could not be."""
 
     n_samples: int
     n_channels: int
@@ -67,7 +67,7 @@ def convert(
     Parameters
     ----------
     recording : path
-        What `sources.recording.read_recording` reads.
+        Any file that `read_recording` reads.
     out : path
         Replaced if it exists, once it is written whole; readable by its owner only.
     channels, units, stream, markers : path, str, MarkerChoice or None

@@ -1,4 +1,4 @@
-"""What the command `decode` does: a recording through the live pipeline, to a log."""
+"""Run a recording through the live pipeline, to a log: the command `decode`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def decode_file(
     chunk: int = 64,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Decode a recording to a log; gives its footer.
+    """Decode a recording to a log.
 
     A session record is decoded as its live session was, markers and all; options that are given
     here come first.
@@ -49,15 +49,15 @@ def decode_file(
     recording : Recording
         What to decode.
     markers : sequence of Marker
-        When the words came; empty where a trigger channel of `options` says it.
+        When the words came; empty if `options` name a trigger channel instead.
     jsonl : Path
         The log.
     options : PipelineOptions
-        As they were given: what is not decided is decided here.
+        As given on the command line; defaults are filled in here.
     chunk : int
-        Samples a push; changes nothing in the readouts.
+        Samples per push; does not change the readouts.
     progress : callable
-        Takes the share done.
+        Called with the share done, 0 to 1.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def decode_file(
 def _settled(
     options: PipelineOptions, model: Model, recording: Recording, has_markers: bool
 ) -> PipelineOptions:
-    """What was not asked for is as in the record's session, or as the markers suggest."""
+    """Fill options that were not given, from the record's session or the markers."""
     start = recorded_start(recording)
     if start is not None and options.rules == MarkerRules():
         options = PipelineOptions(
@@ -122,7 +122,7 @@ def _settled(
 
 
 def _write_events(log: JsonlLog, decoder: Decoder) -> Counter[str]:
-    """Log what happened to markers and time since the last call; gives the counts."""
+    """Log what happened to markers and time since the last call; return the counts."""
     counts: Counter[str] = Counter()
     found, lost = decoder.take_markers()
     for marker in found:

@@ -1,4 +1,4 @@
-"""Models and machines in words: the log's header, `inspect` and `info`."""
+"""Describe models and machines: the log's header, `inspect` and `info`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _contract(model: Model) -> dict[str, Any]:
 
 
 def header_line(model: Model, source: str) -> dict[str, Any]:
-    """First line of a log."""
+    """Return the first line of a log."""
     return {
         "type": "header",
         "model": model_hash(model),
@@ -41,7 +41,7 @@ def header_line(model: Model, source: str) -> dict[str, Any]:
 
 
 def model_summary(model: Model) -> dict[str, Any]:
-    """What a model holds, as plain values."""
+    """Describe a model in plain values."""
     from rt_decoder.pipeline import Pipeline
 
     pipeline = Pipeline(model)
@@ -71,7 +71,7 @@ def model_summary(model: Model) -> dict[str, Any]:
 
 
 def model_lines(model: Model) -> list[str]:
-    """What a model holds, as text."""
+    """Describe a model in lines of text."""
     summary = model_summary(model)
     contract = summary["contract"]
     names = contract["ch_names"]

@@ -44,7 +44,7 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="Of the stream.",
+            help="Name of the LSL stream; default any.",
             show_default=False,
             rich_help_panel=STREAM,
         ),
@@ -54,7 +54,7 @@ def run(
         typer.Option(
             "--type",
             metavar="TYPE",
-            help="Of the stream, such as EEG.",
+            help="Type of the LSL stream, such as EEG; default any.",
             show_default=False,
             rich_help_panel=STREAM,
         ),
@@ -62,14 +62,17 @@ def run(
     source_id: Annotated[
         str,
         typer.Option(
-            metavar="ID", help="Of the stream.", show_default=False, rich_help_panel=STREAM
+            metavar="ID",
+            help="source_id of the LSL stream; default any.",
+            show_default=False,
+            rich_help_panel=STREAM,
         ),
     ] = "",
     predicate: Annotated[
         str,
         typer.Option(
             metavar="XPATH",
-            help="Of LSL, that picks the stream.",
+            help="LSL predicate that selects the stream; default none.",
             show_default=False,
             rich_help_panel=STREAM,
         ),
@@ -78,7 +81,7 @@ def run(
         str,
         typer.Option(
             metavar="HOST:PORT",
-            help="FieldTrip buffer in place of LSL; --markers is a type of its events, or all.",
+            help="FieldTrip buffer instead of LSL; --markers is then an event type, or all.",
             show_default=False,
             rich_help_panel=STREAM,
         ),
@@ -87,13 +90,13 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME[=MS]",
-            help="Another stream with ECG, belt, ..., and how late it comes; repeatable.",
+            help="Auxiliary stream (ECG, belt) and its delay in ms; repeatable; default none.",
             rich_help_panel=STREAM,
         ),
     ] = None,
     timeout: Annotated[
         float,
-        typer.Option(metavar="S", help="For finding streams.", rich_help_panel=STREAM),
+        typer.Option(metavar="S", help="Longest search for streams.", rich_help_panel=STREAM),
     ] = 10.0,
     channels: Channels = None,
     units: Units = None,
@@ -105,13 +108,17 @@ def run(
     without: Without = frozenset(),
     log: Annotated[
         Path | None,
-        typer.Option(metavar="JSONL", help="File of readouts and events.", rich_help_panel=OUTPUT),
+        typer.Option(
+            metavar="JSONL",
+            help="Log of readouts and events to write; default none.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
             metavar="XDF",
-            help="Session record: raw samples, markers, decisions.",
+            help="Session record to write: raw samples, markers, decisions; default none.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -119,7 +126,7 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="Of the outlets NAME-readout and NAME-scores; none if empty.",
+            help="Stem of the outlets NAME-readout and NAME-scores; empty for none.",
             rich_help_panel=OUTPUT,
         ),
     ] = "rt_decoder",
@@ -127,7 +134,7 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="Of a stream of the cleaned signal, with quality and reasons; default none.",
+            help="Outlet for the cleaned signal, with quality and reasons; default none.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
@@ -142,14 +149,14 @@ def run(
         bool,
         typer.Option(
             "--until-lost",
-            help="End when the stream ends, instead of looking for it.",
+            help="End when the stream is lost, instead of searching for it.",
             rich_help_panel=WRONG,
         ),
     ] = False,
     when_behind: Annotated[
         str,
         typer.Option(
-            help="Decode everything, late, or drop what is old.",
+            help="When behind: decode everything late, or skip to the newest hop.",
             rich_help_panel=WRONG,
             **one_of("catch-up", "skip"),
         ),
@@ -157,7 +164,10 @@ def run(
     max_behind: Annotated[
         float,
         typer.Option(
-            metavar="MS", help="What may wait before it is old.", min=10.0, rich_help_panel=WRONG
+            metavar="MS",
+            help="Backlog above which `skip` drops samples.",
+            min=10.0,
+            rich_help_panel=WRONG,
         ),
     ] = 500.0,
 ) -> None:

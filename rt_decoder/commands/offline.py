@@ -45,7 +45,10 @@ def decode(
     chunk: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Samples a push; changes nothing.", min=1, rich_help_panel=DECODING
+            metavar="N",
+            help="Samples per push; does not change the readouts.",
+            min=1,
+            rich_help_panel=DECODING,
         ),
     ] = 64,
     channels: Channels = None,
@@ -123,7 +126,10 @@ def clean(
 def convert(
     recording: RecordingFile,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FIF|XDF", help="File to write, by its name.")
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FIF|XDF", help="File to write; its name sets the format."
+        ),
     ],
     channels: Channels = None,
     units: Units = None,

@@ -1,7 +1,7 @@
-"""What both programs take: every option that more than one command has is declared here, once.
+"""Declare, once, every option that several commands of both programs share.
 
-Help says what, and the default where none is shown; the unit is in the name of the value. This
-module is imported by ``--help``: what a value needs to be understood is imported when one is given.
+Help names what an option sets, and its default where typer shows none; the metavar names the unit.
+``--help`` imports this module, so parsers import what they need when a value is given.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ UNMARKED = MarkerChoice()
 
 
 def parsed_by(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """Give a parser for an option: it refuses with what `parse` says, and takes its default as is.
+    """Return a parser for an option, which reports the error of `parse` and passes defaults through.
 
     Typer's own message would name the value only.
 
@@ -135,11 +135,11 @@ ModelFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Seconds = Annotated[
     float,
-    typer.Option("--seconds", metavar="S", min=0.0, help="Stop after this time; 0 for no end."),
+    typer.Option("--seconds", metavar="S", min=0.0, help="Stop after this time; 0 for never."),
 ]
 SentName = Annotated[
     str,
-    typer.Option("--name", metavar="NAME", help="Of the stream; NAME-markers comes beside it."),
+    typer.Option("--name", metavar="NAME", help="Name of the stream; markers go to NAME-markers."),
 ]
 Network = Annotated[
     bool,
@@ -153,7 +153,7 @@ Channels = Annotated[
     typer.Option(
         "--channels",
         metavar="TSV",
-        help="Table with columns stream_name, model_name, type, unit; default what is declared.",
+        help="Table with columns stream_name, model_name, type, unit; default as declared.",
         rich_help_panel=READING,
     ),
 ]
@@ -221,7 +221,7 @@ MarkerOffset = Annotated[
     typer.Option(
         "--marker-offset",
         metavar="MS",
-        help="Added to the time of every marker, such as the delay a photodiode measured.",
+        help="Time to add to every marker, such as the delay that a photodiode measured.",
         rich_help_panel=MARKERS,
     ),
 ]
@@ -231,7 +231,7 @@ MarkerWait = Annotated[
         "--marker-wait",
         metavar="MS",
         min=0.0,
-        help="How late a marker may come after its window is full.",
+        help="How late a marker may arrive after its window is full.",
         rich_help_panel=MARKERS,
     ),
 ]
@@ -240,7 +240,7 @@ Continuous = Annotated[
     bool | None,
     typer.Option(
         "--continuous/--no-continuous",
-        help="Read out at every hop, too; default only where no markers come.",
+        help="Also read out at every hop; default only without markers.",
         rich_help_panel=DECODING,
     ),
 ]

@@ -1,4 +1,4 @@
-"""What the command `run` does: sources, sinks and a session, put together."""
+"""Put together sources, sinks and a session: the command `run`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RunOptions(LiveOptions):
 def run_live(
     model: Model, options: RunOptions, say: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Decode a live stream; gives the footer.
+    """Decode a live stream.
 
     Parameters
     ----------

@@ -23,10 +23,10 @@ def demo(
         float, typer.Option(metavar="S", help="Length of the live part.", min=5.0)
     ] = 60.0,
     words: Annotated[int, typer.Option(metavar="N", help="Size of the vocabulary.", min=20)] = 1000,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the simulated participant.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the participant.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a participant, calibrate, stream over LSL, decode live, tell how well.
+    """Simulate a participant, calibrate, stream over LSL, decode live and score.
 
     Example: rt-decoder demo --seconds 30
     """
@@ -45,9 +45,9 @@ def simulate(
     words: Annotated[int, typer.Option(metavar="N", help="Size of the vocabulary.", min=2)] = 200,
     channels: Annotated[int, typer.Option(metavar="N", help="Number of EEG channels.", min=4)] = 32,
     sfreq: Annotated[float, typer.Option(metavar="HZ", help="Sampling rate.", min=50.0)] = 250.0,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the simulated participant.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the participant.")] = 0,
     session: Annotated[
-        int, typer.Option(metavar="N", help="Number of what is heard and of the noise.")
+        int, typer.Option(metavar="N", help="Random seed of the words heard and the noise.")
     ] = 1,
     save: Annotated[
         Path | None,

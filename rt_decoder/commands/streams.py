@@ -36,7 +36,7 @@ FAULTS = "Faults"
 
 
 def streams(
-    wait: Annotated[float, typer.Option(metavar="S", help="How long to look.")] = 2.0,
+    wait: Annotated[float, typer.Option(metavar="S", help="How long to search.")] = 2.0,
     as_json: AsJson = False,
 ) -> None:
     """List the LSL streams that can be seen.
@@ -66,9 +66,9 @@ def replay(
     label: Label = "",
     name: SentName = "replay",
     speed: Annotated[
-        float, typer.Option(metavar="FACTOR", help="Faster than recorded.", min=0.01)
+        float, typer.Option(metavar="FACTOR", help="Speed relative to the recording.", min=0.01)
     ] = 1.0,
-    wait: Annotated[float, typer.Option(metavar="S", help="How long to wait for readers.")] = 60.0,
+    wait: Annotated[float, typer.Option(metavar="S", help="Longest wait for consumers.")] = 60.0,
     channels: Channels = None,
     units: Units = None,
     stream: Stream = None,
@@ -77,19 +77,20 @@ def replay(
         str,
         typer.Option(
             metavar="SPEC",
-            help="What goes wrong, such as loss=0.1s@10; default nothing.",
+            help="Faults to inject, such as loss=0.1s@10; default none.",
             show_default=False,
             rich_help_panel=FAULTS,
         ),
     ] = "",
     seed: Annotated[
-        int, typer.Option(metavar="N", help="Of the faults.", min=0, rich_help_panel=FAULTS)
+        int,
+        typer.Option(metavar="N", help="Random seed of the faults.", min=0, rich_help_panel=FAULTS),
     ] = 0,
     faults_log: Annotated[
         Path | None,
         typer.Option(
             metavar="JSON",
-            help="File of what went wrong and when; default the last line printed.",
+            help="File for the faults and their times; default the last line printed.",
             rich_help_panel=FAULTS,
         ),
     ] = None,

@@ -1,1 +1,1 @@
-"""The live loop and what watches it."""
+"""The live loop and its watchers."""

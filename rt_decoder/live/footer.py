@@ -20,27 +20,27 @@ def footer_line(
     references: Sequence[Any],
     sinks: Sequence[Worker],
 ) -> dict[str, Any]:
-    """Tell what a session has done so far.
+    """Summarize a session so far.
 
     Parameters
     ----------
     decoder : Decoder
-        Of the session.
+        The session's decoder.
     n_samples : int
-        How many samples came.
+        Samples received.
     counts : mapping of str to int
-        Of events and others.
+        Counts of events, readouts and markers.
     backlog : Histogram
         Signal time that was waiting at each pull, in ns.
     references : sequence of AuxiliaryStream
-        What is joined to the samples.
+        Auxiliary streams joined to the samples.
     sinks : sequence of Worker
-        Log and record, where there are.
+        The log and the record, if in use.
 
     Returns
     -------
     dict
-        As the log has it.
+        The footer line of the log.
     """
     pipeline = decoder.pipeline
     return {

@@ -1,4 +1,4 @@
-"""A stream that is gone: when another has taken its place, and how it is taken up again."""
+"""Detect that a lost stream was replaced, and reconnect to it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from rt_decoder.source import SampleSource, Streams
 
 __all__ = ["Returned", "has_replacement", "wait_for_return"]
 
-REPLACED_AFTER = 2.0  # s of silence before another outlet is looked for
+REPLACED_AFTER = 2.0  # s of silence before the search for another outlet
 
 
 class Returned(NamedTuple):
-    """A stream that came back, open."""
+    """A stream that came back; it is open."""
 
     source: SampleSource
-    picks: np.ndarray | None  # (c,) columns that put it in the old order; None if it is that
+    picks: np.ndarray | None  # (c,) columns in the old order; None if unchanged
 
 
 def has_replacement(streams: Streams, watchdog: Watchdog, now: float) -> bool:
-    """Whether another outlet has taken the place of a stream that is silent.
+    """Check whether another outlet has replaced a silent stream.
 
     Parameters
     ----------
     streams : Streams
-        Looks for it, in the background.
+        Searches in the background.
     watchdog : Watchdog
-        Of the silent stream.
+        Watches the silent stream.
     now : float
-        In s, on the clock of the watchdog.
+        Time on the watchdog's clock, in s.
 
     Returns
     -------
     bool
+        Always False before 2 s of silence.
     """
     if now - watchdog.last <= REPLACED_AFTER or watchdog.state is not State.STALE:
         return False
@@ -56,23 +57,23 @@ def wait_for_return(
     Parameters
     ----------
     streams : Streams
-        Finds it.
+        Finds the stream.
     want : SignalInfo
-        What it was.
+        The stream before the loss.
     needed : collection of str
         Channels that it must still have.
     should_stop : callable
-        Whether to give up.
+        Takes nothing; returns True to give up.
 
     Returns
     -------
     Returned or None
-        None if it was given up.
+        None if `should_stop` ended the wait.
 
     Raises
     ------
     ModelMismatch
-        If it came back changed.
+        If the stream came back with another layout.
     """
     while not should_stop():
         source = streams.reopen(1.0)

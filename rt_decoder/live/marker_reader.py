@@ -1,4 +1,4 @@
-"""The markers of a session: their stream may be lost and come back while the samples go on."""
+"""Read a session's markers; their stream may be lost and return while samples keep coming."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["MarkerReader"]
 
 
 class MarkerReader:
-    """Read a marker stream, and tell when it is lost and when it is back.
+    """Read a marker stream, and report when it is lost and when it returns.
 
     Parameters
     ----------
     source : MarkerSource or None
-        The stream; None where a session has none.
+        The stream; None if the session has none.
     counts : Counter
-        Of the session.
+        Counts of the session; updated.
     tell : callable
-        Takes the name of an event and, by name, its details.
+        Called with an event's name and, as keyword arguments, its details.
     """
 
     def __init__(
@@ -32,12 +32,22 @@ class MarkerReader:
         self._gone = False
 
     def open(self) -> None:
-        """Subscribe."""
+        """Subscribe to the stream."""
         if self._source is not None:
             self._source.open()
 
     def pull(self, streams: Streams | None) -> list[Marker]:
-        """Markers that have arrived, at once; `streams` finds their stream again."""
+        """Return the markers that have arrived, without waiting.
+
+        Parameters
+        ----------
+        streams : Streams or None
+            Finds a lost marker stream again.
+
+        Returns
+        -------
+        list of Marker
+        """
         if self._source is None:
             self._find(streams)
             return []
@@ -52,7 +62,7 @@ class MarkerReader:
         return markers
 
     def _find(self, streams: Streams | None) -> None:
-        """A stimulus program often restarts between blocks: take its stream up again."""
+        """Reconnect to a lost stream: stimulus programs often restart between blocks."""
         if self._gone and streams is not None:
             self._source = streams.reopen_markers()
             if self._source is not None:

@@ -1,4 +1,4 @@
-"""What a live session is asked for, and where it hands what it has."""
+"""Options of a live session, and the sinks that it writes to."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["LiveOptions", "Sinks"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions(PipelineOptions):
-    """What a live session adds to the options of the pipeline.
+    """Options of a live session, besides those of the pipeline.
 
     Parameters
     ----------
     until_lost : bool
-        A lost stream is a normal end.
+        End the session normally when the stream is lost.
     skip : bool
-        What to do when more than `max_behind` s of samples wait: drop all but the newest hop of
-        them, which counts as a gap (True), or process everything and mark it late.
+        When more than `max_behind` s of samples wait: True drops all but the newest hop, which the
+        pipeline sees as a gap; False decodes everything and marks it late.
     max_behind : float
-        In s.
+        Backlog at which samples are skipped, in s.
     """
 
     until_lost: bool = False
@@ -39,18 +39,22 @@ class LiveOptions(PipelineOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sinks:
-    """Where a session hands what it has; each may be missing.
+    """Where a session writes its results; each may be None.
 
     Parameters
     ----------
-    log, recorder, outlets : or None
-        Where readouts, raw samples and answers go.
+    log : JsonlLog or None
+        Takes readouts, markers and events.
+    recorder : Recorder or None
+        Takes raw samples, markers and decisions.
+    outlets : ReadoutOutlets or None
+        Send readouts over LSL.
     on_readout : callable or None
-        Called with each readout in the loop's thread: keep it short.
+        Called with each readout in the loop's thread; keep it short.
     on_event : callable or None
-        Called with each event, as the log has it, in the loop's thread.
+        Called with each event, a line of the log, in the loop's thread.
     on_clean : callable or None
-        Called with each hop once it is cleaned, in the loop's thread; see `Pipeline.tap`.
+        Called with each cleaned hop in the loop's thread; see `Pipeline.tap`.
     """
 
     log: JsonlLog | None = None

@@ -1,4 +1,4 @@
-"""Too much is waiting to be decoded: down to the newest hop of it."""
+"""Skip a backlog of samples, down to its newest hop."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Newest", "skip_to_newest"]
 
 
 class Newest(NamedTuple):
-    """What is left to decode."""
+    """The samples left to decode."""
 
-    hop: Received  # the newest one of what was waiting
-    after: Received  # what has come since, less than a hop
+    hop: Received  # the newest hop of the backlog
+    after: Received  # samples that came since, at most a hop
     n_skipped: int
-    lost: StreamLost | None  # the stream was lost meanwhile
+    lost: StreamLost | None  # not None if the stream was lost meanwhile
 
 
 def skip_to_newest(
@@ -26,18 +26,18 @@ def skip_to_newest(
     pull: Callable[[float], Received],
     skip: Callable[[Received], int],
 ) -> Newest:
-    """Skip all but the newest hop of what waits, as if it had been lost.
+    """Skip all but the newest hop of a backlog, as if it had been lost.
 
     Parameters
     ----------
     received : Received
-        More than a hop.
+        More than a hop of samples.
     n_hop : int
-        Samples of a hop.
+        Samples in a hop.
     pull : callable
-        Takes what waits in the source, which may hold minutes of it.
+        Pulls from the source, where minutes of samples may wait; takes a timeout in s.
     skip : callable
-        Lets samples pass; gives how many.
+        Skips samples and returns how many.
 
     Returns
     -------

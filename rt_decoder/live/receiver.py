@@ -1,4 +1,4 @@
-"""Pulls of samples with their clock correction, in the order of channels that the session began with."""
+"""Pull samples with their clock correction, always in the session's order of channels."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from rt_decoder.source import Received, SampleSource
 
 __all__ = ["Receiver"]
 
-REFRESH = 1.0  # s between looks at the clock correction
+REFRESH = 1.0  # s between updates of the clock correction
 
 
 class Receiver:
-    """Pull from a source, which may be another one after a loss."""
+    """Pull from a source, which may change after a loss."""
 
     def __init__(self) -> None:
         self.restart(None)
         self._correction = 0.0
 
     def restart(self, picks: np.ndarray | None) -> None:
-        """Begin with another source.
+        """Start on another source.
 
         Parameters
         ----------
         picks : array of shape (c,), int, or None
-            Columns that put it in order, -1 for a channel that is gone; None if it is in order.
+            Columns of the source in the session's order, -1 for a missing channel; None if the
+            order is the same.
         """
         self._picks = picks
         self._check_at = 0.0
@@ -37,17 +38,17 @@ class Receiver:
         source : SampleSource
             The stream.
         timeout : float
-            For how long, in s.
+            Longest wait, in s.
 
         Returns
         -------
         Received
-            Views into memory of the source, valid until its next pull.
+            Views into the source's memory, valid until its next pull; empty after `timeout`.
         """
         data, stamps, arrival = source.pull(timeout)
         if self._picks is not None:
             data = data[:, self._picks]
-            data[:, self._picks < 0] = np.nan  # not in use, and gone
+            data[:, self._picks < 0] = np.nan  # missing channels, which the model does not need
         if len(stamps) and arrival >= self._check_at:
             self._correction = source.correction()
             self._check_at = arrival + REFRESH

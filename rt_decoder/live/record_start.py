@@ -1,4 +1,4 @@
-"""The beginning of a session record."""
+"""Begin a session record."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["begin_record"]
 def begin_record(
     recorder: Recorder, decoder: Decoder, references: Sequence[Any], n_samples: Callable[[], int]
 ) -> None:
-    """Record how the session starts, and from now on the raw samples of its references.
+    """Record how the session starts, and from now on the samples of its auxiliary streams.
 
     Parameters
     ----------
     recorder : Recorder
-        Takes them.
+        The session record.
     decoder : Decoder
-        Of the session.
+        The session's decoder.
     references : sequence of AuxiliaryStream
-        What is joined to the samples.
+        Auxiliary streams joined to the samples.
     n_samples : callable
-        How many samples of the main stream have come.
+        Returns how many samples of the main stream have come.
     """
     for one in references:
         recorder.add_reference(one.name, one.info)

@@ -1,4 +1,4 @@
-"""Whether references can be used, and whether they were turned upside down since calibration."""
+"""Check whether references are usable, and whether their polarity flipped since calibration."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from rt_decoder.cleaning.regressors import Regressors
 
 __all__ = ["ReferenceCheck"]
 
-EVERY = 0.2  # s between two looks; a bad sample shows for longer
-CHANGED, AS_BEFORE = 0.25, 0.5  # agreement below which one has changed, above which it is back
-PERSISTS = 25  # looks in a row that tell of a change
+EVERY = 0.2  # s between checks; a bad sample stays visible for longer
+CHANGED, AS_BEFORE = 0.25, 0.5  # changed below this agreement, back above it
+PERSISTS = 25  # checks in a row that make a change certain
 
 
 @dataclass(slots=True)
 class _Told:
-    """What was told of a reference."""
+    """What was reported of a reference."""
 
     usable: bool = True
     changed: bool = False
-    n_against: int = 0  # looks in a row that contradict `changed`
+    n_against: int = 0  # checks in a row that contradict `changed`
 
 
 class ReferenceCheck:
-    """Tells when a reference cannot be used, was turned upside down, and is as before again.
+    """Report when a reference becomes unusable or flips its polarity, and when it recovers.
 
-    A reference that was turned upside down is known by its weights, which vanish while they are
-    learned anew: the sooner, the more of its artifact there is. One that has become weaker,
-    stronger or noisier is not noticed.
+    A flip shows in the reference's weights: they pass through zero while they adapt, the sooner
+    the stronger its artifact. A reference that becomes weaker, stronger or noisier goes unnoticed.
 
     Parameters
     ----------
     stage : Regressors or None
-        What leans on the references; None where nothing does.
+        The stage that uses the references; None if no stage does.
     """
 
     def __init__(self, stage: Regressors | None) -> None:
@@ -42,18 +41,32 @@ class ReferenceCheck:
         self._look_at = -float("inf")
 
     def look(self, now: float) -> list[tuple[str, dict[str, Any]]]:
-        """What has happened to references at the time `now` in s: (event, details).
+        """Return what has happened to the references since the last check.
 
-        `reference_unusable` (it is flagged: lost, railed) and `reference_usable`;
-        `reference_changed` (less than a quarter of its calibrated weights is left, for 5 s) and
-        `reference_as_before` (more than half of them is back). Details name the channel and tell
-        its `agreement`.
+        =======================  ===========================================================
+        event                    meaning
+        =======================  ===========================================================
+        ``reference_unusable``   it is flagged, such as lost or railed
+        ``reference_usable``     it is no longer flagged
+        ``reference_changed``    agreement with its calibrated weights below 0.25 for 5 s
+        ``reference_as_before``  agreement above 0.5 for 5 s
+        =======================  ===========================================================
+
+        Parameters
+        ----------
+        now : float
+            Time in s.
+
+        Returns
+        -------
+        list of (str, dict)
+            Events with their details: the channel and its ``agreement``.
         """
         if self._stage is None or now < self._look_at:
             return []
         self._look_at = now + EVERY
         usable, agreement = self._stage.usable.tolist(), self._stage.agreement.tolist()
-        # a reset restores calibrated weights, whatever the reference is like
+        # a reset restores the calibrated weights, even if the reference is still flipped
         learned = self._stage.age > self._stage.time_constant
         found = []
         for (name, told), good, agrees in zip(self._told.items(), usable, agreement, strict=True):

@@ -1,4 +1,4 @@
-"""What a session tells of its markers, its time line and its sinks: events, and counts of them."""
+"""Report a session's markers, time base and sinks, as events and counts."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from rt_decoder.sinks.worker import Worker
 
 __all__ = ["report_decisions", "report_markers", "report_sinks"]
 
-Tell = Callable[..., None]  # takes the name of an event and, by name, its details
+Tell = Callable[..., None]  # called with an event's name and, as keyword arguments, its details
 
 
 def report_markers(
     decoder: Decoder, counts: Counter[str], log: JsonlLog | None, tell: Tell
 ) -> None:
-    """Log the markers whose sample was found, and tell of those that were lost.
+    """Log the markers whose sample was found, and report those that were lost.
 
     Parameters
     ----------
     decoder : Decoder
-        Has taken the markers.
+        Places the markers.
     counts : Counter
-        Of the session.
+        Counts of the session; updated.
     log : JsonlLog or None
-        Of the session.
+        The session's log.
     tell : callable
-        Takes the name of an event and, by name, its details.
+        Called with an event's name and, as keyword arguments, its details.
     """
     found, lost = decoder.take_markers()
     for marker in found:
@@ -41,16 +41,16 @@ def report_markers(
 
 
 def report_decisions(decoder: Decoder, counts: Counter[str], tell: Tell) -> None:
-    """Tell of samples that were lost and clocks that were set.
+    """Report lost samples and clocks that were set.
 
     Parameters
     ----------
     decoder : Decoder
-        Has the time base.
+        Holds the time base.
     counts : Counter
-        Of the session.
+        Counts of the session; updated.
     tell : callable
-        Takes the name of an event and, by name, its details.
+        Called with an event's name and, as keyword arguments, its details.
     """
     for decision in decoder.take_decisions():
         counts[decision.kind] += 1
@@ -61,16 +61,16 @@ def report_decisions(decoder: Decoder, counts: Counter[str], tell: Tell) -> None
 def report_sinks(
     log: Worker | None, recorder: Worker | None, counts: Counter[str], tell: Tell
 ) -> None:
-    """Tell that a log or record has ended: a full disk never ends the session.
+    """Report a log or record that has ended; a full disk never ends the session.
 
     Parameters
     ----------
     log, recorder : Worker or None
-        Where there are.
+        The session's log and record, if in use.
     counts : Counter
-        Of the session.
+        Counts of the session; updated.
     tell : callable
-        Takes the name of an event and, by name, its details.
+        Called with an event's name and, as keyword arguments, its details.
     """
     for what, sink in (("log", log), ("record", recorder)):
         if sink is not None and (error := sink.take_error()) is not None:

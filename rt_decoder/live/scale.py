@@ -1,4 +1,4 @@
-"""Volts are not microvolts: compare a stream's scale with calibration's."""
+"""Compare a stream's scale with calibration's: a wrong unit makes every answer wrong."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _PIECES = 20
 
 
 class ScaleCheck:
-    """Compare the first seconds of a stream with calibration: volts are not microvolts.
+    """Compare the scale of a stream's first seconds with calibration's.
 
-    They are judged in twenty pieces, of which the median counts: a jump of all channels, as when
-    the cap is plugged in, is no scale. A piece in which a channel stands still or is not there says
-    nothing of it.
+    The seconds are cut into twenty pieces, and the median over pieces counts: a single jump of all
+    channels, as when the cap is plugged in, does not matter. Pieces in which a channel is constant
+    or missing are left out for that channel.
 
     Parameters
     ----------
     expected : array of shape (c,)
-        Mean absolute first difference a sample in calibration, SI.
+        Mean absolute difference between successive samples in calibration, SI units.
     n_samples : int
-        How many samples to look at.
+        Samples to compare.
     """
 
     def __init__(self, expected: np.ndarray, n_samples: int) -> None:
@@ -38,11 +38,22 @@ class ScaleCheck:
 
     @property
     def done(self) -> bool:
-        """Whether enough samples were seen."""
+        """Whether enough samples have come."""
         return self._n >= self._n_samples
 
     def update(self, data: np.ndarray) -> np.ndarray | None:
-        """Ratio (c,) of live to calibration once enough samples came, None before; 0 if unknown."""
+        """Add samples, and return the ratio of scales once there are enough.
+
+        Parameters
+        ----------
+        data : array of shape (n, c), float64
+            Samples of the model's channels, SI units.
+
+        Returns
+        -------
+        array of shape (c,), float64, or None
+            Live scale over calibration's, 0 where unknown; None until enough samples have come.
+        """
         if self._last is not None:
             data = np.vstack((self._last, data))
         self._last = data[-1:].copy()
@@ -60,14 +71,14 @@ class ScaleCheck:
 
 
 def scale_check(model: Model, sfreq: float) -> ScaleCheck:
-    """Make the check of a stream's first ten seconds.
+    """Make a check of a stream's first ten seconds.
 
     Parameters
     ----------
     model : Model
-        Whose calibration it is compared with.
+        Holds calibration's scale.
     sfreq : float
-        Of the stream, in Hz.
+        Sampling rate of the stream, in Hz.
 
     Returns
     -------
@@ -77,26 +88,26 @@ def scale_check(model: Model, sfreq: float) -> ScaleCheck:
 
 
 def channels_off(model: Model, ratio: np.ndarray) -> list[str]:
-    """Channels that are more than ten times larger or smaller than in calibration.
+    """List channels that are more than ten times larger or smaller than in calibration.
 
     Parameters
     ----------
     model : Model
-        Whose calibration it is.
+        Names the channels.
     ratio : array of shape (c,)
-        Of live to calibration; see `ScaleCheck.update`.
+        Live scale over calibration's; see `ScaleCheck.update`.
 
     Returns
     -------
     list of str
-        Names with their ratios. One loose electrode is an event.
+        Names with their ratios. A few, such as loose electrodes, are an event only.
 
     Raises
     ------
     ModelMismatch
-        If a quarter of the channels is off: many at once are a wrong unit.
+        If a quarter of the channels or more is off, which a wrong unit explains.
     """
-    n = model.n_picks  # a reference may be missing, or rest
+    n = model.n_picks  # references are not judged: one may be missing or constant
     names = model.info.ch_names[:n]
     off = [
         f"{name} x{factor:.3g}"

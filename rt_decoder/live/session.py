@@ -2,8 +2,8 @@
 
 Nothing here waits for a disk, a display or a consumer. What the operator must know (a stale or
 lost stream, a marker that came too late, a wrong scale) is an event in the log and a count in the
-footer. The loop ends when it is asked to, when the stream is lost and no way back was given, or
-with an exception that says why.
+footer. The loop ends on request, when the stream is lost and cannot be found again, or with an
+exception that names the cause.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ class Session:
     Parameters
     ----------
     model : Model
-        What was fitted.
+        The fitted model.
     source : SampleSource
         The stream of samples.
     options : LiveOptions
-        How it is decoded, and what to do when it is lost or the decoder is behind.
+        How to decode, and what to do when the stream is lost or the decoder is behind.
     markers : MarkerSource or None
         The stream of markers.
     streams : Streams or None
         Finds streams again after a loss. Without it a loss raises `StreamLost`.
     sinks : Sinks
-        Where readouts, events, samples go; see `attach`.
+        Where readouts, events and samples go; see `attach`.
 
     Raises
     ------
     ModelMismatch
-        If the stream does not fit the model's contract.
+        If the stream does not match the model's contract.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Session:
         self.streams = streams
         self.until_lost = options.until_lost
         self.skip = options.skip
-        self._info = source.info  # decoder and record keep to it, whatever comes back after a loss
+        self._info = source.info  # fixed: a stream that returns is put in this order
         self._n_behind = options.max_behind * source.info.sfreq
         self._receiver = Receiver()
         self._ended = False
@@ -90,7 +90,7 @@ class Session:
         self.n_samples = 0
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Histogram()  # signal time that was waiting at each pull
-        # a source that joins others tells what became of them
+        # a source with auxiliary streams reports their events
         self._take_source_events = getattr(source, "take_events", tuple)
         stage = self.decoder.pipeline.stages.get("regressors")
         self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
@@ -98,7 +98,7 @@ class Session:
         self._scale = scale_check(model, source.info.sfreq)
 
     def attach(self, sinks: Sinks) -> None:
-        """Take other sinks, before `run`: so that none is made for a stream that is refused."""
+        """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
         self.sinks = sinks
         self.log = sinks.log
         self.recorder = sinks.recorder
@@ -108,14 +108,24 @@ class Session:
         self.decoder.pipeline.tap(sinks.on_clean)
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
-        """Decode until `should_stop()`; gives the footer that also ends the log.
+        """Decode until `should_stop()` is true.
+
+        Parameters
+        ----------
+        should_stop : callable
+            Takes nothing; returns True to end the session.
+
+        Returns
+        -------
+        dict
+            The footer, which is also the log's last line.
 
         Raises
         ------
         StreamLost
-            If the stream is gone and there are no `streams` to find it again.
+            If the stream is lost and the session has no `streams` to find it again.
         ModelMismatch
-            If a stream carries another scale than calibration, or came back changed.
+            If the stream's scale differs from calibration's, or it came back with another layout.
         """
         self.decoder.warm_up()
         try:
@@ -135,7 +145,7 @@ class Session:
         return footer
 
     def _open(self) -> None:
-        self._markers.open()  # first: a sender may wait for the samples' reader only
+        self._markers.open()  # first: a sender may start as soon as the samples have a reader
         self.source.open()
         self._event("live", stream=self.source.name)
         if self.recorder is not None:
@@ -163,7 +173,7 @@ class Session:
         self._account(received)
 
     def _overrun(self, received: Received) -> None:
-        """Too much was waiting."""
+        """Skip a backlog down to its newest hop, and decode from there."""
         n_hop = self.model.n_hop * self.decoder.pipeline.factor
         newest = skip_to_newest(received, n_hop, self._pull, self._skip)
         self.counts["overruns"] += 1
@@ -186,7 +196,7 @@ class Session:
         return n
 
     def _account(self, received: Received) -> None:
-        """Everything that can wait until the readouts are out."""
+        """Do everything that can wait until the readouts are out."""
         data, arrival = received.data, received.arrival
         silent_s = self.watchdog.arrived(arrival)
         if silent_s is not None:
@@ -208,7 +218,7 @@ class Session:
                 self._event("scale", channels=off)
 
     def _silence(self) -> None:
-        """Nothing came: say when that makes the stream stale, and when another has its place."""
+        """Report a stream that has become stale; raise `StreamLost` if another has replaced it."""
         now = local_clock()
         if self.watchdog.silent(now):
             self.counts["stale"] += 1
@@ -265,17 +275,17 @@ class Session:
             self.on_event(line)
 
     def close(self) -> None:
-        """Leave the streams."""
+        """Close the streams."""
         self.source.close()
         self._markers.close()
 
     def footer(self) -> dict[str, Any]:
-        """Counts and percentiles so far."""
+        """Return counts and percentiles so far."""
         return footer_line(
             self.decoder, self.n_samples, self.counts, self.backlog, self._references(),
             [sink for sink in (self.log, self.recorder) if sink is not None],
         )  # fmt: skip
 
     def _references(self) -> Sequence[Any]:
-        """What is joined to the samples, if anything is."""
+        """Auxiliary streams joined to the samples, if any."""
         return getattr(self.source, "references", ())

@@ -1,4 +1,4 @@
-"""What the interpreter must not do while a stream is decoded."""
+"""Keep the interpreter from holding up the live loop."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 
 __all__ = ["undisturbed"]
 
-SWITCH = 5e-4  # s
+SWITCH = 5e-4  # s; longest time that another Python thread may hold this one up
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keep garbage collection short, and other threads from holding this one up."""
+    """Shorten garbage collections and the turns of other threads, within the context."""
     gc.collect()
-    gc.freeze()  # what was imported and built is never scanned again while decoding
+    gc.freeze()  # collections skip everything built so far
     switching = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH)  # a writer's thread gives way within that
+    sys.setswitchinterval(SWITCH)  # a worker's thread yields within this time
     try:
         yield
     finally:

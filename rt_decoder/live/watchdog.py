@@ -1,7 +1,7 @@
-"""Whether a stream is alive; independent of what LSL believes, which takes half a minute.
+"""Detect silence: a stream that delivers no samples.
 
-A dead amplifier says nothing, and nothing is what this watches for. It knows nothing of sources
-and of no clock of its own.
+LSL itself takes half a minute to notice a dead amplifier. The caller passes the time; nothing here
+reads a clock or knows a source.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ __all__ = ["State", "Watchdog"]
 
 
 class State(Enum):
-    """What a stream is."""
+    """State of a stream."""
 
     LIVE = "live"  # samples come
-    STALE = "stale"  # none for too long; the connection stands
+    STALE = "stale"  # no samples for too long, still connected
     LOST = "lost"  # the connection is gone
-    RETURNED = "returned"  # connected anew, nothing has come yet
+    RETURNED = "returned"  # connected, no samples yet
 
 
 class Watchdog:
-    """State of one stream, by when its samples came.
+    """Track the state of one stream from the times at which its samples come.
 
     A stream is stale when no sample came for 200 ms, 3 hops or 3 of its usual intervals between
     packets, whichever is longest (see `timing.staleness`).
@@ -31,13 +31,13 @@ class Watchdog:
     Parameters
     ----------
     hop : float
-        Step of the pipeline in s.
+        Duration of a hop, in s.
 
     Attributes
     ----------
     state : State
     last : float
-        When samples came last, or when waiting for them began, in s.
+        Time of the last samples, or of the connection if none came since, in s.
     """
 
     def __init__(self, hop: float) -> None:
@@ -47,31 +47,53 @@ class Watchdog:
 
     @property
     def limit(self) -> float:
-        """Seconds of silence that make the stream stale."""
+        """Silence after which the stream is stale, in s."""
         return self._staleness.limit
 
     def connected(self, now: float) -> None:
-        """A connection was made; samples are awaited from now on."""
+        """Note a new connection at the time `now`, in s."""
         self.state, self.last = State.RETURNED, now
         self._staleness.reset()
 
     def arrived(self, now: float) -> float | None:
-        """Samples came; gives for how long there were none if the stream was stale."""
+        """Note that samples came.
+
+        Parameters
+        ----------
+        now : float
+            Time in s.
+
+        Returns
+        -------
+        float or None
+            Length of the silence that ends here, in s, if the stream was stale; otherwise None.
+        """
         silent, self.last = now - self.last, now
         was, self.state = self.state, State.LIVE
         if was is State.STALE:
             return silent
-        if was is State.LIVE:  # an outage is no usual interval
+        if was is State.LIVE:  # an outage does not count as a usual interval
             self._staleness.packet(silent)
         return None
 
     def silent(self, now: float) -> bool:
-        """No sample came; whether that has just made the stream stale."""
+        """Note that no sample came.
+
+        Parameters
+        ----------
+        now : float
+            Time in s.
+
+        Returns
+        -------
+        bool
+            True if the stream has become stale just now.
+        """
         if self.state is State.STALE or now - self.last <= self.limit:
             return False
         self.state = State.STALE
         return True
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self.state = State.LOST

@@ -1,4 +1,4 @@
-"""The cleaned signal as a stream of its own, for programs that do the rest themselves."""
+"""Send the cleaned signal as an LSL stream, for programs that do the rest themselves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BAD = int(BAD)
 class CleanOutlet:
     """Two streams: `name` with the cleaned channels and ``quality``, ``<name>-reasons`` with markers.
 
-    Samples bear the time at which they were taken; what the filters delay is in
+    Stamps are the times at which samples were taken; the filters' delay is in
     ``desc/cleaning/delay_s``. ``quality`` is 1 where a sample is good and 0 where it is flagged. A
     marker comes whenever the reasons change: their names joined by commas, corrections included,
     or ``good``.
@@ -28,11 +28,11 @@ class CleanOutlet:
     Parameters
     ----------
     name : str
-        Of the stream.
+        Name of the stream.
     info : SignalInfo
-        Of the cleaned signal, SI units.
+        The cleaned signal, SI units.
     delay : float
-        Of the chain in s.
+        Delay of the cleaning chain, in s.
     """
 
     def __init__(self, name: str, info: SignalInfo, delay: float) -> None:

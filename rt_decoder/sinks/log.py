@@ -1,8 +1,7 @@
-"""Where readouts go: the session log, and what its lines look like.
+"""Write the session log: its lines, and the file that they go to.
 
-It cannot delay the decoder: lines are handed to a writer thread through a bounded queue, and what
-does not fit is dropped and counted. (The session record is in `recorder`, LSL outlets are in
-`outlets`, a log is read by `session_log`.)
+The log cannot delay the decoder: lines pass to a worker through a bounded queue, and what does not
+fit is dropped and counted. `log_file` reads a log.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def _number(value: float, digits: int) -> float | None:
 
 
 def readout_line(readout: Readout) -> dict[str, Any]:
-    """A readout as the log and the outlets write it."""
+    """Return a readout as the log and the outlets write it."""
     top = zip(readout.words, readout.scores, readout.probabilities, strict=True)
     return {
         "type": "readout",
@@ -62,7 +61,7 @@ def readout_line(readout: Readout) -> dict[str, Any]:
 
 
 def marker_line(marker: Marker) -> dict[str, Any]:
-    """A marker as the log writes it."""
+    """Return a marker as the log writes it."""
     return {
         "type": "marker",
         "label": marker.label,
@@ -72,12 +71,27 @@ def marker_line(marker: Marker) -> dict[str, Any]:
 
 
 def event_line(event: str, time: float | None, details: dict[str, Any]) -> dict[str, Any]:
-    """Something that the operator should know, as the log writes it; `details` come first."""
+    """Return an event, which the operator should know, as the log writes it.
+
+    Parameters
+    ----------
+    event : str
+        Name of the event.
+    time : float or None
+        When it happened, in s on the LSL clock; None if unknown.
+    details : dict
+        Further keys; they override those above.
+
+    Returns
+    -------
+    dict
+        The line.
+    """
     return {"type": "event", "event": event, "time": time} | details
 
 
 def decision_details(decision: Decision) -> dict[str, Any]:
-    """What the time base decided, as the log writes it."""
+    """Return a decision of the time base as the log writes it."""
     return {
         "sample": decision.sample,
         "index": decision.index,
@@ -92,7 +106,7 @@ class JsonlLog(Worker):
 
     Each line goes to the system in one piece as soon as the thread comes to it, and to the disk
     within a second: a process that is killed leaves whole lines and at most one torn at the end,
-    which `session_log.read_log` drops. A full disk ends the log after a whole line.
+    which `log_file.read_log` drops. A full disk ends the log after a whole line.
 
     Parameters
     ----------
@@ -101,15 +115,17 @@ class JsonlLog(Worker):
     max_lines : int
         Lines that may wait for the disk; more are dropped and counted.
     drop : bool
-        False waits for the disk instead: offline, where nothing is in a hurry.
+        False waits for the disk instead, for use offline.
     max_bytes : int
-        Size above which the log goes on in a new part (see `session_log`); 0 never. Two lines are
-        in each part, however long.
+        Size in bytes above which a new part begins (see `log_file`); 0 for never. A part holds
+        at least two lines, however long.
 
     Raises
     ------
     OSError
-        If the file cannot be made, or another file has the name of its next part.
+        If the file cannot be made.
+    FileExistsError
+        If another file has the name of the log's next part.
     """
 
     def __init__(
@@ -135,7 +151,7 @@ class JsonlLog(Worker):
         super().__init__(f"log {self.name}", max_lines, drop)
 
     def write(self, line: dict[str, Any] | Readout | Marker) -> None:
-        """Queue one line; encoding happens in the writer's thread."""
+        """Queue one line; the worker encodes it."""
         self.put(lambda: self._encode(line))
 
     def _encode(self, line: dict[str, Any] | Readout | Marker) -> None:

@@ -1,4 +1,4 @@
-"""The session log on the disk: the names of its parts, and how it is read.
+"""Name the parts of a session log on disk, and read them.
 
 A log is a file of JSON objects, one a line, in UTF-8. One that grew past its size goes on in parts
 beside it: ``session.jsonl``, ``session.1.jsonl``, ``session.2.jsonl``. Each part begins with the
@@ -20,10 +20,10 @@ _BLOCK = 1 << 16
 
 
 class LogLines(NamedTuple):
-    """What a log holds; the lines are read from the disk as they are asked for."""
+    """Contents of a log; lines are read from disk on demand."""
 
     lines: Iterator[dict[str, Any]]
-    n_torn_bytes: int  # of a last line that was not written to its end; it is left out
+    n_torn_bytes: int  # of an incomplete last line, which is left out
 
 
 def read_log(path: str | Path) -> LogLines:
@@ -66,7 +66,16 @@ def read_log(path: str | Path) -> LogLines:
 
 
 def log_parts(path: str | Path) -> list[Path]:
-    """Files of a log, in order.
+    """List the files of a log, in order.
+
+    Parameters
+    ----------
+    path : path-like
+        The first part.
+
+    Returns
+    -------
+    list of Path
 
     Raises
     ------
@@ -92,12 +101,12 @@ def remove_parts(path: str | Path) -> None:
 
 
 def part_path(path: Path, part: int) -> Path:
-    """Where a part is; the first one, 0, has the log's own name."""
+    """Return the path of a part; the first, 0, has the log's own name."""
     return path if part == 0 else path.with_name(f"{path.stem}.{part}{path.suffix}")
 
 
 def part_header(header: dict[str, Any], part: int) -> dict[str, Any]:
-    """First line of a later part."""
+    """Return the first line of a later part."""
     return {"type": "header", "part": part} | header
 
 

@@ -3,7 +3,7 @@
 liblsl (1.18) offers the samples and the clock of an outlet on all addresses, whatever is
 configured: ``ListenAddress`` is that of the search alone. So it takes two steps: a configuration,
 before liblsl is loaded, which lets the search listen on loopback only; and `keep_local` for each
-outlet. A configuration of the user's own decides instead, and nothing is shut then.
+outlet. A configuration that the user has set takes precedence; then nothing is closed.
 """
 
 from __future__ import annotations
@@ -106,17 +106,22 @@ def _configure(text: str) -> Path:
 
 
 def keep_local(outlet: pylsl.StreamOutlet) -> bool:
-    """Let only this machine reach an outlet, if the configuration in force is of this module.
+    """Let only this machine reach an outlet, if this module wrote the configuration in force.
 
-    Binds the two ports of the outlet to the loopback interface; who has connected from elsewhere
-    is cut off. Call it right after the outlet was made. What comes through an address of this
-    machine on a network is refused as well; with these configurations nobody is told such a one.
+    Binds the two ports of the outlet to the loopback interface and cuts off connections from
+    elsewhere, so call it right after the outlet was made. Connections through this machine's own
+    network addresses are refused as well; these configurations announce no such address.
+
+    Parameters
+    ----------
+    outlet : pylsl.StreamOutlet
+        The outlet.
 
     Returns
     -------
     bool
-        Whether others are shut out. Not under a configuration of the user's own; nor where the
-        system does not allow it (all but Linux from 5.7 on): there it takes a firewall.
+        True if others are shut out. False under a configuration of the user's, and on systems
+        other than Linux 5.7 or later, which need a firewall.
     """
     device = getattr(socket, "SO_BINDTODEVICE", None)
     if device is None or not Path(os.environ.get("LSLAPICFG", "")).name.startswith(_PREFIX):

@@ -73,9 +73,14 @@ def data_outlet(
     chunk : int
         Samples that liblsl collects before it sends; 0 sends every push at once.
     max_buffered : int
-        Seconds that are kept for a consumer that does not read; older samples are lost to it.
+        Seconds kept for a consumer that does not read; it loses older samples.
     meta : mapping of str to mapping
         Further groups of the description: name, then key and text.
+
+    Returns
+    -------
+    pylsl.StreamOutlet
+        Open.
     """
     common = Counter(info.ch_types).most_common(1)[0][0]
     stream = pylsl.StreamInfo(
@@ -96,7 +101,7 @@ def data_outlet(
 
 
 def marker_outlet(name: str, source_id: str) -> pylsl.StreamOutlet:
-    """Open an outlet for markers: one string a sample, at no regular rate."""
+    """Open an outlet for markers: one string per sample, at an irregular rate."""
     stream = pylsl.StreamInfo(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", source_id)
     _describe(stream, [("marker", "Marker", "none")])
     return _opened(stream)
@@ -134,8 +139,8 @@ class ReadoutOutlets:
         self._texts = Worker("readout texts", max_jobs=1024)
 
     def push(self, readout: Readout) -> None:
-        """Send one readout; both samples bear the decision's time."""
-        # The numbers close loops and go at once; the text is encoded in another thread.
+        """Send one readout; both samples are stamped with the readout's time."""
+        # The numbers serve closed loops and go at once; the text is encoded in another thread.
         best = (readout.scores[0], readout.probabilities[0]) if readout.words else (nan, nan)
         self._scores.push_sample((*best, readout.quality, readout.latency_ms), readout.time)
         self._texts.put(lambda: self._push_text(readout))

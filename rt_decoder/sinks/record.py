@@ -1,7 +1,7 @@
-"""The session record: what came in, as it came, and every decision that hung on the wall clock.
+"""Write the session record: raw input, and every decision that depended on the wall clock.
 
-An XDF file, which every lab's tools read; `rt-decoder decode` gives from it the readouts of the
-live run. It cannot delay the decoder: samples are handed to a writer thread.
+It is an XDF file, which every lab's tools read; `rt-decoder decode` reproduces the live readouts
+from it. It cannot delay the decoder: a worker writes the samples.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Recorder(Worker):
         self._names = {name, ARRIVALS, DECISIONS}
         self._references: dict[str, int] = {}
         self._corrections: dict[int, float] = {}
-        self._unsaid = [0, 0]  # jobs and samples dropped, of which the record does not yet tell
+        self._unsaid = [0, 0]  # jobs and samples dropped, not yet recorded
         self._n_rows = self._n_missing = 0  # samples of the main stream in the record, and not
         super().__init__(f"record {Path(path).name}", max_jobs)
 
@@ -80,7 +80,14 @@ class Recorder(Worker):
         self._pull(self.DATA, self.ARRIVALS, received, ())
 
     def add_reference(self, name: str, info: SignalInfo) -> None:
-        """Declare another stream of samples, on a clock of its own, such as a belt's.
+        """Declare an auxiliary stream, with its own clock, such as a belt's.
+
+        Parameters
+        ----------
+        name : str
+            Name of the stream.
+        info : SignalInfo
+            The stream as declared.
 
         Raises
         ------
@@ -101,7 +108,17 @@ class Recorder(Worker):
         self._queue(math.nan, job)
 
     def pulled_reference(self, name: str, received: Received, index: int) -> None:
-        """Record one pull of a reference stream, and before which sample of the main one it came."""
+        """Record one pull of an auxiliary stream.
+
+        Parameters
+        ----------
+        name : str
+            Name of the stream, declared with `add_reference`.
+        received : Received
+            The pull; its memory may be used again at once.
+        index : int
+            Sample of the main stream before which it came.
+        """
         stream_id = self._references[name]
         self._pull(stream_id, stream_id + 1, received, (index - self._n_missing,))
 
@@ -123,7 +140,17 @@ class Recorder(Worker):
         self._queue(arrival, job, n_samples, data.nbytes + stamps.nbytes)
 
     def marker(self, marker: Marker, arrival: float, index: int) -> None:
-        """Record a marker at its corrected time, and before which sample it arrived."""
+        """Record a marker at its corrected time.
+
+        Parameters
+        ----------
+        marker : Marker
+            The marker.
+        arrival : float
+            When it arrived, in s on the LSL clock.
+        index : int
+            Sample of the main stream before which it arrived.
+        """
         if not math.isfinite(marker.time):  # it points at no sample, live or in the record
             self.decision(arrival, MarkerWithoutTime(index, marker.label))
             return
@@ -137,7 +164,7 @@ class Recorder(Worker):
         self._queue(arrival, job)
 
     def decision(self, time: float, decision: Decision) -> None:
-        """Record a decision that hung on the wall clock; its index counts the session's samples."""
+        """Record a decision that depended on the wall clock; its index counts session samples."""
         decision = replace(decision, index=decision.index - self._n_missing)
         self._queue(time, self._decision(time, decision))
 

@@ -1,4 +1,4 @@
-"""A thread that does slow work for the hot loop, which never waits for it."""
+"""Do slow work in a thread, so that the hot loop never waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLOSE_TIMEOUT = 30.0  # s; a disk that hangs for longer keeps nobody from leavin
 
 
 class Worker:
-    """Run jobs from a bounded queue in a thread of its own; what does not fit is dropped.
+    """Run jobs from a bounded queue in a thread; jobs that do not fit are dropped.
 
     `put` takes no lock that the thread could hold, so it costs the same whatever the disk does.
     The queue is bounded in jobs and in bytes. Subclasses say what `_sync` and `_finish` do; both
@@ -24,11 +24,11 @@ class Worker:
     Parameters
     ----------
     name : str
-        Of the thread.
+        Name of the thread.
     max_jobs : int
-        How many may wait.
+        Jobs that may wait.
     drop : bool
-        False waits for room instead: offline, where nothing is in a hurry.
+        False waits for room instead, for use offline.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Worker:
         )
 
     def put(self, job: Callable[[], None], n_bytes: int = 0) -> bool:
-        """Queue a job that holds `n_bytes` of memory, or count it as dropped and give False."""
+        """Queue a job that holds `n_bytes` of memory, or count it as dropped and return False."""
         while not self._drop and not self.has_ended and self.is_full:
             sleep(1e-3)
         if self.has_ended or self.is_full:
@@ -80,7 +80,7 @@ class Worker:
         return True
 
     def take_error(self) -> Exception | None:
-        """What ended the work, once; None before and ever after."""
+        """Return the error that ended the work, once; otherwise None."""
         if self.error is None or self._told:
             return None
         self._told = True
@@ -125,7 +125,7 @@ class Worker:
         """Close what was opened, also after an error."""
 
     def close(self) -> None:
-        """Do what waits, then end."""
+        """Finish the jobs that wait, then end the thread."""
         if not self._closed:
             self._closed = True
             self._jobs.put(None)
