@@ -1,9 +1,8 @@
 """Look up an auxiliary stream, of another clock and rate, at the times of the main stream.
 
 A ring keeps the stream's recent samples. Each has two times: its own, and the mean time of its
-average with the samples before it (the same time if nothing is averaged). Before each look-up the
-ring takes in samples up to the first one after the time asked for. So the result depends on times
-and on what has arrived, never on how either stream was cut into chunks.
+average with the samples before it. Before each look-up the ring takes in samples up to the first
+one after the time asked for, so that the cuts into chunks change nothing.
 
 ============  =======  =====================================================================
 state         unit     meaning (of 7 numbers)

@@ -1,8 +1,7 @@
 """Evaluate the cleaning chain on real recordings, whose truth is known in part.
 
-The recordings are no part of the project; missing ones are reported. Each function fits the chain
-on the first part of a recording and measures on the rest, together with the input through the same
-filters ("before").
+Missing recordings are reported. Each function fits the chain on the first part of a recording and
+measures on the rest, together with the input through the same filters ("before").
 """
 
 from __future__ import annotations
