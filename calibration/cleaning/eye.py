@@ -118,7 +118,7 @@ def fit_eye(
 
 
 def _of_rank(sources: Sources, rank: int, scales: np.ndarray) -> dict[str, Any]:
-    """Arguments of `EyeCorrection` for the first `rank` sources, in the units of the channels."""
+    """Scale the first `rank` sources back to the units of the channels, for `EyeCorrection`."""
     return {
         "mixing": scales[:, None] * sources.mixing[:, :rank],
         "unmixing": sources.unmixing[:, :rank] / scales[:, None],

@@ -33,11 +33,11 @@ def asked(seen: Seen) -> bool:
 def fit(seen: Seen) -> StageFit:
     """Cancel the mains and those multiples that the notches would remove."""
     info, recipe = seen.model.info, seen.model.recipe
-    line, h_freq = recipe.stream.line_freq, recipe.filter.h_freq
+    line_freq, h_freq = recipe.stream.line_freq, recipe.filter.h_freq
     edge = min(2 * h_freq if h_freq else math.inf, 0.45 * info.sfreq)
-    harmonics = max(1, math.ceil(edge / line) - 1)
-    arguments = {"line_freq": line, "harmonics": harmonics}
-    freqs = [line * (k + 1) for k in range(harmonics)]
+    harmonics = max(1, math.ceil(edge / line_freq) - 1)
+    arguments = {"line_freq": line_freq, "harmonics": harmonics}
+    freqs = [line_freq * (k + 1) for k in range(harmonics)]
     # measured on the channels of the first type
     columns = np.flatnonzero(np.array(info.ch_types[: seen.model.n_picks]) == info.ch_types[0])
     # both spectra with the canceller in the path, so that both leave out the same settling time

@@ -48,7 +48,7 @@ def accelerometer_axes(info: SignalInfo) -> tuple[str, ...]:
 def fit(seen: Seen) -> StageFit | LeftOut:
     """Fit the stage on guarded samples that are not filtered yet."""
     samples, model = seen.samples, seen.model
-    line_freq = model.recipe.stream.line_freq or None  # 0 says that there are no mains
+    line_freq = model.recipe.stream.line_freq or None  # 0 means that there are no mains
     return fit_muscle(samples.data, model.info, samples.bad, line_freq)
 
 
