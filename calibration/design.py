@@ -251,7 +251,7 @@ def build_design(
             if progress is not None:
                 progress((run + share) / len(sessions))
 
-        origin = recording.stamps[0]
+        origin = recording.times[0]  # markers are on this clock
         words = [marker for marker in session.markers if not marker.label.startswith(CUE)]
         events = session.by_marker()
         n_found = 0
@@ -269,7 +269,7 @@ def build_design(
             onset = base + marker.time - origin
             kept.append((marker.label, onset, group, event.context, run, answered))
         n_dropped += max(0, len(words) - n_found)
-        base += recording.stamps[-1] - origin + RUN_GAP
+        base += recording.times[-1] - origin + RUN_GAP
     if not rows:
         raise ValueError(
             f"need events with a complete window of good samples, got none among {n_dropped}"

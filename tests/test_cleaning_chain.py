@@ -211,6 +211,10 @@ def test_the_share_ends_before_the_first_locked_event() -> None:
     by_group = replace(fit, groups="sentence", purge=0.0)
     assert unlocked_share([grouped], by_group) == pytest.approx((5.0 + 16.0) / 60.0)
     trigger = replace(session, markers=(), events=())
+    for offset in (-1e4, 1e4):  # markers are on the clock of the machine that recorded
+        moved = tuple(marker._replace(time=marker.time + offset) for marker in markers)
+        apart = labelled(replace(recording, markers=moved, correction=offset))
+        assert unlocked_share([apart], fit) == pytest.approx((20.0 - 2.0) / 60.0)
     assert unlocked_share([trigger], fit) == 0.75
 
 

@@ -48,6 +48,9 @@ def test_recordings_lie_far_apart_on_one_axis() -> None:
     assert (np.diff(both.onsets) > 0).all()
     assert both.onsets[n] - both.onsets[n - 1] > 3600
     assert both.X[:n].tobytes() == design(ONE).X.tobytes()  # no state carries over
+    moved = tuple(m._replace(time=m.time - 1e5) for m in TWO.markers)  # another machine's clock
+    apart = design(ONE, replace(TWO, correction=-1e5, markers=moved))
+    np.testing.assert_allclose(apart.onsets, both.onsets, atol=1e-6)
 
 
 def test_events_without_a_whole_window_are_dropped_and_counted() -> None:

@@ -183,7 +183,7 @@ def unlocked_share(sessions: Sequence[LabelledRecording], fit: Fit) -> float:
     at, groups, n = [], [], 0
     for run, session in enumerate(sessions):
         words = [
-            (int(np.searchsorted(session.recording.stamps, marker.time)), event.group)
+            (int(np.searchsorted(session.recording.times, marker.time)), event.group)
             for marker, event in zip(session.markers, session.events, strict=True)
             if not marker.label.startswith(CUE)
         ]
