@@ -190,7 +190,7 @@ Label = Annotated[
     typer.Option(
         "--label",
         metavar="COLUMN",
-        help="Events column with the item; default word, else trial_type.",
+        help="Events column with the item; by default word, else trial_type.",
         show_default=False,
         rich_help_panel=MARKERS,
     ),
