@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import bench_clean as bench
 
+pytestmark = pytest.mark.slow
 TINY = bench.Effort(seconds=40.0, rounds=2, hops=20, left=50)
 
 
