@@ -272,3 +272,15 @@ def test_the_adaptive_canceller_is_measured(size: float) -> None:
         assert f"50 Hz at least {first:.1f} dB" in taken
     else:
         assert first is None
+
+
+@pytest.mark.parametrize("n", [2, 4, 7])
+def test_what_is_fitted_on_few_channels_can_be_used(n: int, tmp_path: Path) -> None:
+    """A headband has four electrodes, fewer than a channel has neighbors in a cap."""
+    whole = scene()
+    eeg = [name for name, kind in zip(whole.info.ch_names, whole.info.ch_types, strict=True)
+           if kind == "eeg"]  # fmt: skip
+    few = without_channels(whole, *eeg[n:])
+    model, _ = fit_cleaning(drafted(few), [labelled(few)])
+    save_model(model, tmp_path / "m.rtd.safetensors")
+    assert set(Pipeline(load_model(tmp_path / "m.rtd.safetensors")).stages) >= {"guard", "muscle"}

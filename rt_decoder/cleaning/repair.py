@@ -21,6 +21,7 @@ _NOISE_S, _POWER_S = 1.0, 0.3  # time constants of the running mean squares
 _ENVELOPE_S, _RELEASE_S = 0.1, 0.25  # decay of an episode; least time from replaced to trusted
 _TOLERANCE = 0.5  # of the prediction: a large event that neighbours share is not a pop
 _TOO_MANY = 0.25  # of the channels; if more are bad, the whole sample is
+_LEAST_ROOM = 8  # columns of neighbours that few channels may have, the rest of them -1
 _MOST = float(np.finfo(np.float64).max)
 
 
@@ -100,8 +101,8 @@ class ChannelRepair:
         c = info.n_channels
         neighbors = whole_numbers("neighbors", neighbors, (c, None), -1, c - 1)
         k = neighbors.shape[1]
-        if not 1 <= k <= c:
-            raise ValueError(f"need neighbors of 1 to {c} columns, got {k}")
+        if not 1 <= k <= max(c, _LEAST_ROOM):
+            raise ValueError(f"need neighbors of 1 to {max(c, _LEAST_ROOM)} columns, got {k}")
         weights = numbers("weights", weights, (3, c, k), high=_MOST, low=-_MOST)
         limits = numbers("limits", limits, (5, c), 0.0, _MOST)
         bad = truths("bad", bad, (c,))
