@@ -162,7 +162,7 @@ def test_a_small_study():
             assert set(chains) == set(words.SCENES[scene].chains)
         for chain in ("raw", "EOG only", "corrected", "gate only"):
             stages = person["usual"][chain].stages
-            assert set(stages) <= set(words.CHAINS[chain].recipe.clean.stages)
+            assert set(stages) <= set(words.CHAINS[chain].recipe["clean"]["stages"])
         usual = person["usual"]
         assert person["clean"]["cleaned as usual"].stages == usual["cleaned"].stages
         assert set(usual["cleaned"].onsets) <= set(usual["raw"].onsets)
