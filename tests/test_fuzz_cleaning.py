@@ -135,7 +135,7 @@ def arrays(draw: st.DrawFn, good: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("stage", "name"), ARGUMENTS)
-@fuzz(16)
+@fuzz(8)
 @given(data=st.data())
 def test_any_value_of_an_argument(stage: str, name: str, data: st.DataObject, folder: Path) -> None:
     text, tensors = pack(MODEL)
