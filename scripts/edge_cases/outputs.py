@@ -1,0 +1,3 @@
+"""Outputs that would destroy something."""
+
+from __future__ import annotations
