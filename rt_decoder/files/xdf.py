@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import Declared, declared_info
+from rt_decoder.files.clock_offsets import clock_offsets
 from rt_decoder.files.decisions import Decision, Dropped
 from rt_decoder.files.recording import Recording, channel_markers, check_recording
 from rt_decoder.files.session_record import (
@@ -83,7 +84,7 @@ def read_xdf(
         np.ascontiguousarray(data.values, np.float64),
         data.stamps,
         info,
-        correction=_clock_offset(data, data.stamps),
+        correction=clock_offsets(data.clock, data.stamps, data.sfreq),
         name=path.name,
     )
     by_name = {stream.name: stream for stream in streams}
@@ -182,7 +183,7 @@ def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[
         times = np.array([marker.time for marker in markers])
         if not (np.abs(times) < LATEST).all():
             raise ValueError(f"{recording.name}: need markers with times in s, got others")
-        times += _clock_offset(stream, times)
+        times += clock_offsets(stream.clock, times, 0.0)
         rows = nearest_samples(recording.times, times, recording.info.sfreq)
         for marker, time, row in zip(markers, times.tolist(), rows.tolist(), strict=True):
             keep = placed if row >= 0 or recording.pulls is not None else outside
@@ -195,22 +196,6 @@ def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[
             stacklevel=4,
         )
     return tuple(sorted(placed, key=lambda marker: marker.time))
-
-
-def _clock_offset(stream: XdfStream, times: np.ndarray) -> float | np.ndarray:
-    """Estimate the offset in s of the stream's clock at `times`: a line through measurements.
-
-    Single measurements are off by milliseconds when the network was busy. So the line is Theil and
-    Sen's: the median of the slopes between all pairs, and the median of the intercepts.
-    """
-    if not len(stream.clock):
-        return 0.0
-    at, offsets = stream.clock[:: 1 + len(stream.clock) // 1000].T  # a million pairs suffice
-    i, j = np.triu_indices(len(at), 1)
-    apart = at[i] != at[j]
-    slopes = (offsets[j] - offsets[i])[apart] / (at[j] - at[i])[apart]
-    slope = float(np.median(slopes)) if len(slopes) else 0.0
-    return float(np.median(offsets - slope * (at - at[0]))) + slope * (times - at[0])
 
 
 def _with_session(
