@@ -10,12 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from rt_decoder.channels import Declared, declared_info
-from rt_decoder.files.recording import (
-    MAX_SFREQ,
-    Recording,
-    channel_markers,
-    check_recording,
-)
+from rt_decoder.files.recording import MAX_SFREQ, Recording, check_recording
+from rt_decoder.files.sample_times import channel_markers
 from rt_decoder.files.stamps import LATEST, measured_sfreq
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.timing.marker_choice import MarkerChoice

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.sample_times import sample_times
 from rt_decoder.files.stamps import LATEST, nearest_samples
 from rt_decoder.files.tables import read_tsv
 from rt_decoder.signal import Marker
@@ -85,15 +86,15 @@ def _row(place: str, cells: Sequence[str], columns: Sequence[str], label_column:
 
 
 def markers_from_events(rows: Sequence[EventRow], recording: Recording) -> tuple[Marker, ...]:
-    """Place each event on the sample nearest to its onset.
+    """Place each event on the sample that was taken nearest to its onset.
 
-    A marker's time is exactly that of its sample (`Recording.times`), so that a replay of the
+    A marker's time is exactly that of its sample (`sample_times`), so that a replay of the
     recording puts it on the same sample.
 
     Parameters
     ----------
     rows : sequence of EventRow
-        Events, onsets counted from the first sample.
+        Events, onsets counted from the first stamp.
     recording : Recording
         Recording of these events.
 
@@ -108,8 +109,9 @@ def markers_from_events(rows: Sequence[EventRow], recording: Recording) -> tuple
         If an event lies before the first sample, after the last one, or in a gap of the recording.
     """
     onsets = np.array([row.onset for row in rows])
-    stamps, times = recording.stamps, recording.times
-    indices = nearest_samples(stamps, stamps[0] + onsets, recording.info.sfreq)
+    stamps, times = recording.stamps, sample_times(recording)
+    first_stamp = recording.times[0]
+    indices = nearest_samples(times, first_stamp + onsets, recording.info.sfreq)
     outside = np.flatnonzero(indices < 0)
     if len(outside):
         first = rows[outside[0]]

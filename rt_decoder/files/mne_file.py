@@ -16,7 +16,8 @@ import numpy as np
 from rt_decoder.channels import SI_UNIT, Declared, declared_info
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.fif_check import check_fif
-from rt_decoder.files.recording import Recording, channel_markers, check_recording
+from rt_decoder.files.recording import Recording, check_recording
+from rt_decoder.files.sample_times import channel_markers
 from rt_decoder.files.stamps import LATEST
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import Marker

@@ -13,11 +13,9 @@ import numpy as np
 from rt_decoder.files.decisions import Decision, Restart
 from rt_decoder.files.stamps import LATEST, measured_sfreq
 from rt_decoder.signal import Marker, SignalInfo
-from rt_decoder.timing.markers import trigger_markers
 
 __all__ = [
     "Recording",
-    "channel_markers",
     "check_recording",
 ]
 
@@ -37,7 +35,8 @@ class Recording:
     info : SignalInfo
         Rate and channels, units as declared.
     markers : tuple of Marker
-        In order of time; ``time`` on the clock of `times`, ``index`` the row of the nearest sample.
+        In order of time; ``time`` on the clock of `times`, ``index`` the row of the sample taken
+        nearest to it (see `sample_times`).
     correction : float or array of shape (n_samples,)
         Clock offset in s; `stamps` plus `correction` is on the recording machine's clock.
     name : str
@@ -89,17 +88,6 @@ class Recording:
         n = len(self.stamps)
         returns = {one.index for one in self.decisions if isinstance(one, Restart)}
         return list(pairwise(sorted({0, n, *(row for row in returns if row < n)})))
-
-
-def channel_markers(recording: Recording, channel: str) -> tuple[Marker, ...]:
-    """Read markers from a trigger channel, or raise ValueError if there is no such channel."""
-    if channel not in recording.info.ch_names:
-        raise ValueError(
-            f"{recording.name}: need a channel {channel} for the markers, "
-            f"got {', '.join(recording.info.ch_names)}"
-        )
-    column = recording.info.ch_names.index(channel)
-    return tuple(trigger_markers(recording.data[:, column], recording.times))
 
 
 def check_recording(recording: Recording) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from rt_decoder.channels import Declared, declared_info
 from rt_decoder.files.clock_offsets import clock_offsets
 from rt_decoder.files.decisions import Decision, Dropped
-from rt_decoder.files.recording import Recording, channel_markers, check_recording
+from rt_decoder.files.recording import Recording, check_recording
+from rt_decoder.files.sample_times import channel_markers, sample_times
 from rt_decoder.files.session_record import (
     ARRIVALS,
     DECISIONS,
@@ -178,13 +179,14 @@ def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[
     """Return markers of all streams in order of time, on the recording machine's clock."""
     placed: list[Marker] = []
     outside: list[Marker] = []
+    taken = sample_times(recording)
     for stream in streams:
         markers = _stream_markers(stream)
         times = np.array([marker.time for marker in markers])
         if not (np.abs(times) < LATEST).all():
             raise ValueError(f"{recording.name}: need markers with times in s, got others")
         times += clock_offsets(stream.clock, times, 0.0)
-        rows = nearest_samples(recording.times, times, recording.info.sfreq)
+        rows = nearest_samples(taken, times, recording.info.sfreq)
         for marker, time, row in zip(markers, times.tolist(), rows.tolist(), strict=True):
             keep = placed if row >= 0 or recording.pulls is not None else outside
             keep.append(Marker(marker.label, time, row))
