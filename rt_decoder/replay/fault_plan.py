@@ -23,7 +23,7 @@ class Schedule(NamedTuple):
     """The m samples, out of n, that are sent, in order; the others are lost.
 
     `clock` is the sender's clock at each of the n samples, with step and drift but without jitter:
-    the stamp of a marker at that sample.
+    the stamp of a marker at that moment.
     """
 
     rows: np.ndarray  # (m,) int64, rising

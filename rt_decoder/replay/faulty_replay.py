@@ -1,8 +1,8 @@
 """Replay with faults: the data come from processes that can die, hang and come back changed.
 
 Markers come from this process, as from a stimulus computer without faults. Each is sent at its
-recorded time, even if its sample is late or lost; its stamp is that of the sender's clock at its
-sample (see `Schedule.clock`).
+recorded time, even if its sample is late or lost; its stamp is that of the sender's clock then
+(see `Schedule.clock`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class FaultySender:
         self._since = since
         self._plan = sent = schedule(since, faults, chunk=options.chunk, seed=options.seed)
         born = lives(info, faults, seed=options.seed)
-        self._markers, self._rows, self._labels = markers, plan.rows, plan.labels
+        self._markers, self._marked = markers, plan
         self.n_markers = 0
         self._start, self._speed = np.nan, 1.0
         self._actual: dict[int, dict[str, float]] = {}  # measured times of faults of the process
@@ -158,8 +158,8 @@ class FaultySender:
         """List what this process does, and when in s since the start."""
         due = np.maximum.accumulate(self._since)
         acts: list[tuple[float, Callable[[], None]]] = [
-            (float(due[row]), partial(self._mark, row, label))
-            for row, label in zip(self._rows, self._labels, strict=True)
+            (float(due[row]), partial(self._mark, number))
+            for number, row in enumerate(self._marked.rows)
         ]
         for number, fault in enumerate(self.faults):
             if fault.process:
@@ -168,8 +168,10 @@ class FaultySender:
                 acts.append((fault.end, partial(end, number)))
         return sorted(acts, key=lambda act: act[0])
 
-    def _mark(self, row: int, label: str) -> None:
-        self._markers.push_sample([label], self._start + float(self._plan.clock[row]))
+    def _mark(self, number: int) -> None:
+        row, at = self._marked.rows[number], self._marked.at[number]
+        stamp = self._plan.clock[row] + (at - self._since[row])
+        self._markers.push_sample([self._marked.labels[number]], self._start + float(stamp))
         self.n_markers += 1
 
     def _die(self, number: int) -> None:

@@ -68,9 +68,10 @@ class Plan(NamedTuple):
     """What is sent when, and the markers beside it."""
 
     data: np.ndarray  # (n, c)
-    since: np.ndarray  # (n,) s since the first sample
+    since: np.ndarray  # (n,) s since the first sample, on the clock of the markers
     due: np.ndarray  # (n,) the same, but never back in time
-    rows: np.ndarray  # (m,) row of each marker's sample, in order
+    at: np.ndarray  # (m,) time of each marker in s since the first sample, in order of `rows`
+    rows: np.ndarray  # (m,) row after which it is sent, the newest that is due
     labels: list[str]
 
 
@@ -82,13 +83,13 @@ def plan_of(recording: Recording, markers: Sequence[Marker]) -> tuple[Plan, int]
     recording : Recording
         What to send.
     markers : sequence of Marker
-        ``index`` -1 means the sample nearest to ``time``.
+        By their ``time``, on the clock of `Recording.times`.
 
     Returns
     -------
     plan : Plan
     n_outside : int
-        Markers for which there is no sample.
+        Markers more than a sampling interval before the first sample or after the last.
 
     Raises
     ------
@@ -99,23 +100,19 @@ def plan_of(recording: Recording, markers: Sequence[Marker]) -> tuple[Plan, int]
     if n_samples == 0:
         raise ValueError("need a recording with samples, got an empty one")
     times, step = recording.times, 1 / recording.info.sfreq
-    placed = []
-    n_outside = 0
-    for marker in markers:
-        row = marker.index
-        if row < 0 and times[0] - step <= marker.time <= times[-1] + step:
-            row = int(np.argmin(np.abs(times - marker.time)))
-        if 0 <= row < n_samples:
-            placed.append((row, marker.label))
-        else:
-            n_outside += 1
-    placed.sort(key=lambda item: item[0])
-    since = recording.stamps - recording.stamps[0]
+    since = times - times[0]
+    due = np.maximum.accumulate(since)
+    placed = [(marker.time - times[0], marker.label) for marker in markers]
+    placed.sort(key=lambda one: one[0])
+    inside = [one for one in placed if -step <= one[0] <= due[-1] + step]
+    at = np.array([time for time, _ in inside])
     plan = Plan(
         np.ascontiguousarray(recording.data, np.float64),
         since,
-        np.maximum.accumulate(since),
-        np.array([row for row, _ in placed], np.int64),
-        [label for _, label in placed],
+        due,
+        at,
+        np.maximum(np.searchsorted(due, at, side="right") - 1, 0),
+        [label for _, label in inside],
     )
+    n_outside = len(placed) - len(inside)
     return plan, n_outside

@@ -43,16 +43,15 @@ def replay(
     """Send a recording as the stream `name`, and its markers as ``<name>-markers``.
 
     Stamps start at the LSL time of the first sample and keep their recorded spacing, with jitter
-    and gaps. Values are sent as float64, bit for bit. A marker follows its nearest sample and has
-    the same stamp.
+    and gaps, on the clock of the recording machine. Values are sent as float64, bit for bit. A
+    marker is sent at its own time with its own stamp, as it was recorded.
 
     Parameters
     ----------
     recording : Recording
         What to send; channels and units as it declares them.
     markers : sequence of Marker or None
-        In place of the recording's own; ``index`` -1 means the sample nearest to ``time``. The
-        marker stream exists even if there are none.
+        In place of the recording's own. The marker stream exists even if there are none.
     options : ReplayOptions
         How fast, in which pieces, with which faults.
     name, source_id : str
@@ -159,16 +158,19 @@ def _push(
     stop: int,
     start: float,
 ) -> int:
-    """Send rows `first` to `stop` - 1, each marker right after its sample; count the markers."""
+    """Send rows `first` to `stop` - 1, each marker right after the newest before it; count them."""
     outlet, marks = outlets
     stamps = (plan.since[first:stop] + start).tolist()
     low, high = np.searchsorted(plan.rows, (first, stop))
     done = first
-    for row, label in zip(plan.rows[low:high].tolist(), plan.labels[low:high], strict=True):
+    marked = zip(
+        plan.rows[low:high].tolist(), plan.at[low:high], plan.labels[low:high], strict=True
+    )
+    for row, at, label in marked:
         if row >= done:
             outlet.push_chunk(plan.data[done : row + 1], stamps[done - first : row + 1 - first])
             done = row + 1
-        marks.push_sample([label], stamps[row - first])
+        marks.push_sample([label], float(at + start))
     if done < stop:
         outlet.push_chunk(plan.data[done:stop], stamps[done - first :])
     return int(high - low)
