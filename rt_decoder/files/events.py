@@ -94,7 +94,7 @@ def markers_from_events(rows: Sequence[EventRow], recording: Recording) -> tuple
     Parameters
     ----------
     rows : sequence of EventRow
-        Events, onsets counted from the first stamp.
+        Events, onsets counted from the first stamp, or as the file counts (`Recording.since`).
     recording : Recording
         Recording of these events.
 
@@ -110,8 +110,10 @@ def markers_from_events(rows: Sequence[EventRow], recording: Recording) -> tuple
     """
     onsets = np.array([row.onset for row in rows])
     stamps, times = recording.stamps, sample_times(recording)
-    first_stamp = recording.times[0]
-    indices = nearest_samples(times, first_stamp + onsets, recording.info.sfreq)
+    if recording.since is None:
+        indices = nearest_samples(times, recording.times[0] + onsets, recording.info.sfreq)
+    else:
+        indices = nearest_samples(recording.since, onsets, recording.info.sfreq)
     outside = np.flatnonzero(indices < 0)
     if len(outside):
         first = rows[outside[0]]

@@ -15,10 +15,11 @@ import numpy as np
 
 from rt_decoder.channels import SI_UNIT, Declared, declared_info
 from rt_decoder.files.damage import DAMAGE, first_line
+from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header
 from rt_decoder.files.fif_check import check_fif
+from rt_decoder.files.gaps import lay_out
 from rt_decoder.files.recording import Recording, check_recording
 from rt_decoder.files.sample_times import channel_markers
-from rt_decoder.files.stamps import LATEST
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import Marker
 from rt_decoder.timing.marker_choice import MarkerChoice
@@ -68,7 +69,8 @@ def read_mne(
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
     raw, values, types = _open_raw(path)
     sfreq = float(raw.info["sfreq"])
-    stamps = (raw.first_samp + np.arange(raw.n_times)) / sfreq
+    layout = lay_out(raw, path)
+    stamps, onsets = layout.stamps, layout.annotations.onset
     info = declared_info(
         sfreq,
         [Declared(n, t, SI_UNIT.get(t, "n/a")) for n, t in zip(raw.ch_names, types, strict=True)],
@@ -77,17 +79,25 @@ def read_mne(
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
-    recording = Recording(np.ascontiguousarray(values.T), stamps, info, name=path.name)
+    recording = Recording(
+        np.ascontiguousarray(values[:, layout.rows].T), stamps, info, name=path.name,
+        since=layout.since,
+    )  # fmt: skip
     check_recording(recording)
     if markers.trigger:
         return replace(recording, markers=channel_markers(recording, markers.trigger))
-    # onsets count from the measurement's start, the first sample is at first_time
-    rows = np.rint((raw.annotations.onset - raw.first_time) * sfreq)
-    rows = np.where(np.abs(rows) < LATEST, rows, -1).astype(int)
+    rows = layout.rows_at(onsets if layout.are_timed else onsets - raw.first_time, sfreq)
+    if layout.are_timed and (rows < 0).any():
+        warnings.warn(
+            f"{path.name}: {(rows < 0).sum()} of {len(rows)} annotations lie outside the samples "
+            "and are left out",
+            RuntimeWarning,
+            stacklevel=4,
+        )
     found = [
         Marker(str(label), float(stamps[row]), int(row))
-        for row, label in zip(rows, raw.annotations.description, strict=True)
-        if 0 <= row < len(stamps)
+        for row, label in zip(rows, layout.annotations.description, strict=True)
+        if row >= 0
     ]
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
 
@@ -105,19 +115,39 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
         raise ImportError(
             f"need mne to read {path.suffix} files: pip install 'rt-decoder[files]'"
         ) from None
+    header = read_edf_header(path)
+    one_rate = {} if header is None else _one_rate(path, header)
+    known = "^This filename|encountered in"  # MNE's naming conventions, numpy on damaged numbers
+    if header is not None and not header.is_continuous:
+        known += "|outside data range"  # for MNE, which knows of no pauses
     with _Reading(path), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("default")
         if path.name.lower().removesuffix(".gz").endswith(".fif"):
             check_fif(path)
-        raw = mne.io.read_raw(path, preload=False, verbose="warning")
+        raw = mne.io.read_raw(path, preload=False, verbose="warning", **one_rate)
         _check_size(raw, path)
         values = raw.get_data(verbose="warning")
         types = raw.get_channel_types()
     for warning in told:  # not if reading failed: the error suffices
-        # leave out MNE's naming conventions and numpy's warnings about damaged numbers
-        if not re.search("^This filename|encountered in", str(warning.message)):
+        if not re.search(known, str(warning.message)):
             warnings.warn(warning.message, stacklevel=5)
     return raw, values, types
+
+
+def _one_rate(path: Path, header: EdfHeader) -> dict[str, Any]:
+    """Leave out channels at other rates than the EEG's: MNE would resample, and look ahead."""
+    sfreq, others = other_rates(header)
+    if not others:
+        return {}
+    named = [f"{name} ({rate:g} Hz)" for name, rate in list(others.items())[:5]]
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    warnings.warn(
+        f"{path.name}: left out {', '.join(named)}{more}: a recording has one rate, and most EEG "
+        f"channels have {sfreq:g} Hz",
+        RuntimeWarning,
+        stacklevel=6,
+    )
+    return {"exclude": list(others)}
 
 
 class _Reading:

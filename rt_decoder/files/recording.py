@@ -46,6 +46,9 @@ class Recording:
         each chunk pulled.
     decisions : tuple of Decision
         Session records only: decisions of the live session by the wall clock, in order.
+    since : array of shape (n_samples,) or None
+        Time in s since the first sample as the file counts it, and as onsets of its events tables
+        do; None if that is what the stamps tell. A file that was cut or joined counts no gaps.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Recording:
     name: str = ""
     pulls: np.ndarray | None = None
     decisions: tuple[Decision, ...] = ()
+    since: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n, c = np.size(self.stamps), self.info.n_channels
@@ -133,7 +137,7 @@ def check_recording(recording: Recording) -> None:
 
 
 def _check_clock(recording: Recording) -> None:
-    name, stamps, sfreq = recording.name, recording.stamps, recording.info.sfreq
+    name, stamps, sfreq = recording.name, recording.times, recording.info.sfreq
     if len(stamps) < 3:
         return
     measured = measured_sfreq(stamps, sfreq)
