@@ -44,6 +44,8 @@ def test_the_rate_is_that_of_most_eeg_channels(channels, sfreq, others):
     header = EdfHeader(True, 0, 1, 1.0, tuple(channels), tuple(channels.values()))
     found, left_out = other_rates(header)
     assert (found, set(left_out)) == (sfreq, others)
+    first = next(iter(channels))
+    assert other_rates(header, {"none", first})[0] == channels[first]  # the user's table counts
 
 
 def test_records_tell_when_they_start(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,13 +93,15 @@ def read_edf_header(path: Path) -> EdfHeader | None:
     return EdfHeader(is_continuous, size, n_records, seconds, tuple(labels), tuple(counts))
 
 
-def other_rates(header: EdfHeader) -> tuple[float, dict[str, float]]:
+def other_rates(header: EdfHeader, eeg: Collection[str] = ()) -> tuple[float, dict[str, float]]:
     """Choose the rate of a recording: that of most EEG channels.
 
     Parameters
     ----------
     header : EdfHeader
         Of the file.
+    eeg : collection of str
+        Channels that are EEG; if none is in the file, those that are named as EEG.
 
     Returns
     -------
@@ -108,8 +111,9 @@ def other_rates(header: EdfHeader) -> tuple[float, dict[str, float]]:
         Channels at other rates, and these in Hz.
     """
     rates = header.rates
-    eeg = Counter(rate for label, rate in rates.items() if _EEG.fullmatch(label))
-    found = eeg or Counter(rates.values())
+    named = Counter(rate for label, rate in rates.items() if label in eeg)
+    likely = Counter(rate for label, rate in rates.items() if _EEG.fullmatch(label))
+    found = named or likely or Counter(rates.values())
     if not found:
         return 0.0, {}
     sfreq = max(found, key=lambda rate: (found[rate], rate))

@@ -67,14 +67,16 @@ def read_mne(
         )
     if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
-    raw, values, types = _open_raw(path)
+    table = read_channel_table(channels)
+    eeg = {name for name, row in table.items() if row.type.lower() == "eeg"}
+    raw, values, types = _open_raw(path, eeg)
     sfreq = float(raw.info["sfreq"])
     layout = lay_out(raw, path)
     stamps, onsets = layout.stamps, layout.annotations.onset
     info = declared_info(
         sfreq,
         [Declared(n, t, SI_UNIT.get(t, "n/a")) for n, t in zip(raw.ch_names, types, strict=True)],
-        channels=read_channel_table(channels),
+        channels=table,
     )
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
@@ -102,7 +104,7 @@ def read_mne(
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
 
 
-def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
+def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray, list[str]]:
     """Return MNE's raw object, its values (n_channels, n_samples) in SI, and channel types."""
     if path.name.lower().removesuffix(".gz").endswith(("-epo.fif", "_epo.fif")):
         raise ValueError(
@@ -116,8 +118,9 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
             f"need mne to read {path.suffix} files: pip install 'rt-decoder[files]'"
         ) from None
     header = read_edf_header(path)
-    one_rate = {} if header is None else _one_rate(path, header)
-    known = "^This filename|encountered in"  # MNE's naming conventions, numpy on damaged numbers
+    one_rate = {} if header is None else _one_rate(path, header, eeg)
+    # MNE's naming conventions, numpy on damaged numbers, gaps that `lay_out` sees
+    known = "^This filename|encountered in|contains 'boundary' events"
     if header is not None and not header.is_continuous:
         known += "|outside data range"  # for MNE, which knows of no pauses
     with _Reading(path), warnings.catch_warnings(record=True) as told:
@@ -134,9 +137,9 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
     return raw, values, types
 
 
-def _one_rate(path: Path, header: EdfHeader) -> dict[str, Any]:
+def _one_rate(path: Path, header: EdfHeader, eeg: set[str]) -> dict[str, Any]:
     """Leave out channels at other rates than the EEG's: MNE would resample, and look ahead."""
-    sfreq, others = other_rates(header)
+    sfreq, others = other_rates(header, eeg)
     if not others:
         return {}
     named = [f"{name} ({rate:g} Hz)" for name, rate in list(others.items())[:5]]

@@ -153,6 +153,28 @@ def joined(folder: Path) -> str:
     return heard.spikes()
 
 
+@case("files", "words whose window lies over a join", "decoded across it, quality 1")
+def over_a_join(folder: Path) -> str:
+    """They abstain; words elsewhere do not."""
+    import mne
+
+    from rt_decoder.recorded import decode_recording
+    from tests.small import random_model, small_recipe
+
+    noise = 1e-5 * np.random.default_rng(3).standard_normal((2, 3000, 4))
+    words = ((10, 29.7), (0.1, 10))
+    halves = [mne_raw(noise[k] + 2e-5 * k, words[k], "ab") for k in range(2)]
+    mne.concatenate_raws(halves, verbose="error").save(folder / "x_raw.fif", verbose="error")
+    recording = hear(folder / "x_raw.fif", no=("BAD", "EDGE")).recording
+    model = random_model(recording, small_recipe(filter={"h_freq": 30.0}))
+    marks = [marker for marker in recording.markers if marker.label in "ab"]
+    answers = list(decode_recording(model, recording, marks))
+    assert [one.abstained for one in answers] == [False, True, True, False], answers
+    return "; ".join(
+        f"{one.onset - 1:.1f} s: {', '.join(one.reasons) or 'good'}" for one in answers
+    )
+
+
 for _cut, _what, _n in ((750.0, "7.5 s cut out", 750), (0.0, "nothing cut out", 100),
                         (None, "an unknown length cut out", 100)):  # fmt: skip
 
@@ -184,7 +206,7 @@ for _marks, _what, _n in (
         return heard.spikes()
 
 
-# Each is replayed as well (tests/test_parity.py).
+# each is replayed as well (tests/test_parity.py).
 GAPPED = {
     "pause.edf": lambda path: write_edf(
         path, [Channel("EEG Fp1", SFREQ, counts((5, 25, 45))), *EEG], [(5, "cat"), (30, "dog")],
