@@ -7,7 +7,9 @@ cuts, `replay` over LSL into `run`, and `decode` of the session record that `run
 from __future__ import annotations
 
 import json
+import sys
 import uuid
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -32,6 +34,9 @@ from tests.small import (
     small_recording,
     start,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from edge_cases.gapped_files import GAPPED
 
 pytestmark = pytest.mark.lsl
 
@@ -58,6 +63,7 @@ class Case(NamedTuple):
     offline: tuple[str, ...]  # options of `decode`
     n_least: int  # readouts, so that nothing never equals nothing
     speed: str = "8"
+    reading: tuple[str, ...] = ()  # options of `replay` and `decode`
 
 
 QUICK = Case("simulated.xdf", "small", MARKERS, (), 25)
@@ -69,9 +75,20 @@ CASES = {
     "twice the rate, continuous": Case("unmarked.xdf", "slow", (), (), 2000),
     # at its own speed: faster, a loss arrives too early and is taken for a clock that was set
     "lost samples": Case("holes.xdf", "small", BOTH, ("--continuous",), 2000, "1"),
-    "real": Case("real.csv", "real", MARKERS, MICROVOLTS, 10),
+    "real": Case("real.csv", "real", MARKERS, (), 10, reading=MICROVOLTS),
     "real, trigger": Case("real_unmarked.xdf", "real", MUSE, MUSE, 10),
-    "real, both kinds": Case("real.csv", "real", BOTH, ("--continuous", *MICROVOLTS), 2000),
+    "real, both kinds": Case("real.csv", "real", BOTH, ("--continuous",), 2000, reading=MICROVOLTS),
+}
+# files as a recorder wrote them, with bursts and clock offsets; the others hold too little
+CONTINUOUS = ("--continuous",)
+RECORDED = {
+    "magicblink/handTwo": (CONTINUOUS, MICROVOLTS),
+    "magicblink/markersPlusEKG": (MARKERS, MICROVOLTS),
+    "magicblink/test1": (MARKERS, MICROVOLTS),
+    "magicblink/three_motion_five": (MARKERS, MICROVOLTS),
+    "muselsl2/sub-P001_ses-S001_task-Default_run-001_eeg": (CONTINUOUS, ("--stream", "EEG")),
+    "muselsl2/sub-P023_ses-S001_task-Default_run-001_eeg": (CONTINUOUS, ()),
+    "muselsl2/sub-P031_ses-S001_task-Default_run-001_eeg": (CONTINUOUS, ("--stream", "EEG")),
 }
 
 
@@ -83,9 +100,8 @@ class Session:
         self.case, self.model = case, folder / f"{case.model}.rtd.safetensors"
         self.recording = folder / case.recording
         self.log, self.record = folder / f"{name}.jsonl", folder / f"{name}.xdf"
-        units = MICROVOLTS if case.recording == "real.csv" else ()
         self._sender = start(
-            "replay", self.recording, "--name", name, "--speed", case.speed, *units
+            "replay", self.recording, "--name", name, "--speed", case.speed, *case.reading
         )
         self._receiver = start(
             "run", "--model", self.model, "--name", name,
@@ -95,23 +111,24 @@ class Session:
         )  # fmt: skip
 
     def finish(self) -> None:
-        receiver, sender = finish(self._receiver), finish(self._sender)
+        receiver, sender = finish(self._receiver, 300.0), finish(self._sender, 300.0)
         assert (receiver.code, receiver.err) == (0, ""), receiver.err
         assert (sender.code, sender.err) == (0, ""), sender.err
         footer = json.loads(receiver.out.splitlines()[-1])
         assert footer["n_dropped"] == 0
-        assert footer["n_samples"] == len(read_file(self.recording).data)
+        assert footer["n_samples"] == len(read_file(self.recording, self.case).data)
 
 
-def read_file(path: Path):
-    return read_recording(path, units="microvolts" if path.suffix == ".csv" else None)
+def read_file(path: Path, case: Case):
+    options = zip(case.reading[::2], case.reading[1::2], strict=True)
+    return read_recording(path, **{option.lstrip("-"): value for option, value in options})
 
 
 class Decode:
     """`decode` in a process of its own."""
 
     def __init__(self, session: Session, path: Path, *options: str) -> None:
-        self._log = path.with_name(f"{uuid.uuid4().hex}.jsonl")
+        self._log = session.log.with_name(f"{uuid.uuid4().hex}.jsonl")
         self._process = start(
             "decode", path, "--model", session.model, "--jsonl", self._log, *options
         )
@@ -125,7 +142,14 @@ class Decode:
 def check(session: Session) -> None:
     """Same answers, and the same markers on the same samples, five ways."""
     ways = {
-        f"--chunk {n}": Decode(session, session.recording, "--chunk", str(n), *session.case.offline)
+        f"--chunk {n}": Decode(
+            session,
+            session.recording,
+            "--chunk",
+            str(n),
+            *session.case.offline,
+            *session.case.reading,
+        )
         for n in (1, 7, 64)
     }
     session.finish()
@@ -178,7 +202,7 @@ def checks(folder: Path, data_dir: Path) -> Iterator[dict[str, Future[None]]]:
     csv = data_dir / "muse" / "SSVEP" / "data_2017-09-14-21.20.04.csv"
     with csv.open() as file:
         (folder / "real.csv").write_text("".join(next(file) for _ in range(40 * 256)))
-    real = read_file(folder / "real.csv")
+    real = read_file(folder / "real.csv", CASES["real"])
     save_recording(replace(real, markers=()), folder / "real_unmarked.xdf")
     model = random_model(real, small_recipe(**SSVEP), items=("thirty", "twenty"))
     save_model(model, folder / "real.rtd.safetensors")
@@ -199,3 +223,46 @@ def test_every_way_gives_the_same_readouts(folder: Path) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_every_way_in_every_mode(checks: dict[str, Future[None]], name: str) -> None:
     checks[name].result()
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", RECORDED)
+def test_files_of_recorders(tmp_path: Path, data_dir: Path, name: str) -> None:
+    check_any(tmp_path, data_dir / "xdf" / f"{name}.xdf", *RECORDED[name])
+
+
+def check_any(
+    folder: Path, path: Path, live: tuple[str, ...], reading: tuple[str, ...], speed: str = "8"
+) -> None:
+    """With a model of random numbers for the file's channels."""
+    name = f"model-{path.stem}-{path.suffix[1:]}"
+    offline = tuple(option for option in live if option in CONTINUOUS)
+    case = Case(str(path), name, live, offline, 25, speed, reading)
+    recording = read_file(Path(case.recording), case)
+    n = round(10 * recording.info.sfreq)  # what `run` compares the scale with
+    alive = np.flatnonzero(np.ptp(recording.data[:n], axis=0))  # of some files, one channel
+    begin = Recording(recording.data[:n, alive], recording.times[:n], recording.info.pick(alive))
+    model = random_model(begin, small_recipe(filter={"h_freq": 30.0}))
+    save_model(model, folder / f"{name}.rtd.safetensors")
+    check(Session(case, folder))
+
+
+@pytest.fixture(scope="module")
+def gapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    """Files with a gap that the format tells of, as their own programs write them."""
+    folder = tmp_path_factory.mktemp("gapped")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SWIG's, in h5py
+        paths = {name: write(folder / name) for name, write in GAPPED.items()}
+    with ThreadPoolExecutor(4) as pool:
+        yield {
+            name: pool.submit(check_any, folder, path, BOTH, (), "1")
+            for name, path in paths.items()
+        }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GAPPED)
+def test_files_with_gaps(gapped: dict[str, Future[None]], name: str) -> None:
+    gapped[name].result()
