@@ -59,6 +59,19 @@ def test_measurements_that_stray_are_no_step():
         np.testing.assert_allclose(clock_offsets(odd, stamps, SFREQ), straight, atol=2e-3)
 
 
+@pytest.mark.parametrize("burst", [1, 10])
+@pytest.mark.parametrize("bias", [0.08, -0.2])
+def test_a_network_that_is_busy_for_long_is_no_step(bias, burst):
+    """The stamps do not jump, so the clock was not set."""
+    true, stamps, clock = stepped((), burst=burst)
+    clock[4:8, 1] += bias  # 20 s
+    left = stamps + clock_offsets(clock, stamps, SFREQ) - true
+    assert left.min() > -0.02
+    assert left.max() < 0.02 + 0.01 * (burst - 1)
+    marks = np.array([1003.0, 1030, 1050])
+    np.testing.assert_allclose(marks + clock_offsets(clock, marks, 0.0), marks, atol=0.02)
+
+
 def test_a_step_seen_by_the_last_measurement_alone():
     true, stamps, clock = stepped((50.0,))
     few = clock[:6]  # 1000 ... 1025: set at 1021.3

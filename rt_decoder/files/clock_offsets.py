@@ -10,11 +10,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = ["clock_offsets"]
 
 _STEP_S = 0.05  # measurements on a busy network stray less than that, or they do not last
 _CERTAIN_S = 1.0  # one measurement alone does not stray that far
+_MARKERS_S = 0.25  # several do not; stamps of markers cannot show a step
 _SPARE_S = 60.0  # samples may lie that far before the first measurement and after the last
 
 
@@ -35,8 +37,8 @@ def clock_offsets(clock: np.ndarray, stamps: np.ndarray, sfreq: float) -> float 
 
     Single measurements are off by milliseconds when the network was busy. So the line is Theil and
     Sen's: the median of the slopes between all pairs, and the median of the intercepts. A step of
-    50 ms or more that lasts begins another line of the same slope; its place among the stamps is
-    where they jump.
+    50 ms or more that lasts, and that shows in regular stamps, begins another line of the same
+    slope; its place among the stamps is where they jump.
 
     Parameters
     ----------
@@ -54,9 +56,10 @@ def clock_offsets(clock: np.ndarray, stamps: np.ndarray, sfreq: float) -> float 
     """
     if not len(clock):
         return 0.0
-    stretches = _stretches(clock)
+    step = 1 / sfreq if sfreq else None
+    stretches = _shown(_stretches(clock), stamps, step)
     slope = _slope(stretches)
-    edges = _places(stretches, stamps, 1 / sfreq if sfreq else None)
+    edges = _places(stretches, stamps, step)
     found = np.empty(len(stamps))
     for (at, offsets), (low, high) in zip(stretches, pairwise(edges), strict=True):
         start = float(np.median(offsets - slope * (at - at[0])))
@@ -91,6 +94,35 @@ def _stretches(clock: np.ndarray) -> list[_Stretch]:
             edges.append(int(k))
     every = 1 + len(at) // 1000  # a million pairs suffice
     return [_Stretch(at[a:b:every], offsets[a:b:every]) for a, b in pairwise([*edges, len(at)])]
+
+
+def _shown(stretches: list[_Stretch], stamps: np.ndarray, step: float | None) -> list[_Stretch]:
+    """Join stretches again whose small step the stamps do not show: a network that was busy."""
+    kept = stretches[:1]
+    for new in stretches[1:]:
+        old = kept[-1]
+        change = float(np.median(new.offsets[:3]) - np.median(old.offsets[-3:]))
+        least = _CERTAIN_S if step is not None else _MARKERS_S
+        if abs(change) >= least or (step is not None and _shows(change, old, new, stamps, step)):
+            kept.append(new)
+        else:
+            both = np.r_[old.at, new.at], np.r_[old.offsets, new.offsets]
+            kept[-1] = _Stretch(*both)
+    return kept
+
+
+def _shows(change: float, old: _Stretch, new: _Stretch, stamps: np.ndarray, step: float) -> bool:
+    """Whether the earliest stamps of a second jump by ``-change``, or the sender was away."""
+    told = sorted((old.at[-1], new.at[0]))
+    near = stamps[(stamps >= told[0] - 10.0) & (stamps <= told[1] + 10.0)]
+    n = min(round(1 / step) + 1, len(near) // 2)
+    if n < 1:
+        return False
+    late = near - step * np.arange(len(near))
+    earliest = sliding_window_view(late, n).min(axis=1)
+    jumps = earliest[n:] - earliest[:-n]
+    fits = (np.abs(jumps + change) < abs(change) / 2) | (np.abs(jumps) > _CERTAIN_S)
+    return bool(fits.any())
 
 
 def _places(stretches: list[_Stretch], stamps: np.ndarray, step: float | None) -> list[int]:

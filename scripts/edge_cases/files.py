@@ -76,6 +76,27 @@ def strayed_offsets(folder: Path) -> str:
     return heard.spikes()
 
 
+@case("files", "XDF of a network that was busy for 20 s", "right: a median line")
+def busy_network(folder: Path) -> str:
+    """Offsets that step by 80 ms and back, while the stamps do not: the clock was not set."""
+    clock = [(at, 0.08 * (4 <= k < 8)) for k, at in enumerate(MEASURED)]
+    heard = hear(write_xdf(folder / "x.xdf", TRUE, clock))
+    assert heard.rows == ROWS, heard.rows
+    assert not heard.gaps
+    return heard.spikes()
+
+
+@case("files", "XDF whose offsets nobody measured, of a clock set ahead", "right: a gap")
+def unmeasured_step(folder: Path) -> str:
+    """It looks like a loss, and is said to be one: words after it are not moved."""
+    stamps, _ = set_at(1036.2, 0.5)
+    marks = [1000.0 + at + 0.5 * (at > 36) for at in AT]  # of the same computer
+    heard = hear(write_xdf(folder / "x.xdf", stamps, marks=marks))
+    assert heard.rows == ROWS, heard.rows
+    assert heard.gaps == [(3620, 50)], heard.gaps
+    return heard.spikes()
+
+
 BURSTS = np.repeat(TRUE[24::25], 25)
 ON_RAW = "rows off by 3 to 11: the stamp of the marked row"
 
