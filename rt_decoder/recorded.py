@@ -16,6 +16,7 @@ import numpy as np
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import MarkerCame, Restart, Skip, Start
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.stamps import are_usable
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, Readout
@@ -55,7 +56,9 @@ def _steps(
             if left[marker.label, marker.time]:
                 left[marker.label, marker.time] -= 1
                 step.append(marker)
-    reached = np.maximum.accumulate(stamps)
+    stamps = np.where(are_usable(stamps), stamps, np.nan)
+    lone = np.fmin(stamps, np.append(stamps[1:], np.inf))  # without one that is far ahead
+    reached = np.fmax.accumulate(lone)
     for label, time in sorted(left.elements(), key=lambda marker: marker[1]):
         row = int(np.searchsorted(reached, time - 1.0))
         steps.setdefault(row, []).append(Marker(label, time))

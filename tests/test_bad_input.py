@@ -114,7 +114,7 @@ def _bad_recordings(folder: Path, recording: Recording) -> None:
     (folder / "empty.xdf").write_bytes(b"")
     (folder / "garbage.xdf").write_bytes(b"no XDF at all" * 100)
     damaged = bytearray(xdf)
-    damaged[len(xdf) // 2 : len(xdf) // 2 + 64] = bytes(64)
+    damaged[len(xdf) // 2 : len(xdf) // 2 + 1024] = bytes(1024)
     (folder / "damaged.xdf").write_bytes(damaged)
     for suffix in ("fif", "edf", "vhdr", "set", "unknown"):
         (folder / f"garbage.{suffix}").write_bytes(b"no recording" * 100)

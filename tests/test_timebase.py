@@ -173,6 +173,58 @@ def test_bursts_are_stamped_by_their_newest_sample(length, sfreq):
     assert (np.diff(times) > 0).all()
 
 
+LONG = [(50.0, 25), (250.0, 62), (250.0, 125), (1000.0, 500), (5000.0, 1250), (30000.0, 15000)]
+
+
+@pytest.mark.parametrize(("sfreq", "length"), LONG)
+@pytest.mark.parametrize("how", ["first", "between", "last", "spaced"])
+def test_a_push_of_half_a_second_is_one_group(sfreq, length, how):
+    """Up to a constant: nothing in the stamps tells which sample of a push they mean."""
+    t = taken(12, sfreq)
+    at = {"first": 0, "between": length // 3, "last": length - 1}.get(how, 0)
+    push = np.arange(len(t)) // length
+    stamps = t if how == "spaced" else t[np.minimum(push * length + at, len(t) - 1)]
+    stamps = stamps + np.random.default_rng(2).uniform(0, 1e-3, push[-1] + 1)[push]
+    times, _, flags, decisions = update(stamps, sfreq=sfreq)
+    error = (times - t)[int(4 * sfreq) :]
+    usual = (0 if how == "spaced" else at + 1 - length) / sfreq
+    assert not decisions
+    assert np.abs(error - usual).max() < max(1 / sfreq, 1.1e-3)
+    assert np.ptp(error) < max(1 / sfreq, 0.6e-3)
+    assert flags[int(4 * sfreq) :].mean() < 0.1 * Reason.HELD
+
+
+@pytest.mark.parametrize("how", ["once", "spaced"])
+@pytest.mark.parametrize("n_lost", [25, 125, 1000])
+def test_losses_between_long_pushes(how, n_lost):
+    t = lose(taken(40), 25, n_lost)
+    push = np.arange(len(t)) // 125
+    late = np.random.default_rng(1).exponential(2e-3, push[-1] + 1)[push]
+    times, _, _, decisions = update((bursts(t, 125) if how == "once" else t) + late)
+    assert kinds(decisions) == ["gap"]
+    assert abs(decisions[0].n_lost - n_lost) <= 1
+    assert decisions[0].sample <= 27.1 * SFREQ
+    assert np.abs(times - t)[int(28 * SFREQ) :].max() * SFREQ < 1.5
+
+
+def test_a_marker_in_the_first_long_push_finds_its_sample():
+    t = taken(6)
+    timebase = TimeBase(SFREQ, history=8.0)
+    timebase.update(bursts(t, 125))
+    assert [timebase.index_of(k / SFREQ) for k in (3, 90, 130, 240, 700)] == [3, 90, 130, 240, 700]
+
+
+@given(length=st.integers(33, 125), cuts=st.lists(st.integers(0, 2900), max_size=8).map(sorted))
+@settings(max_examples=15, deadline=None)
+def test_cuts_change_no_bit_of_long_pushes(length, cuts):
+    t = lose(taken(12), 8, 100)
+    push = np.arange(len(t)) // length
+    stamps = t + np.random.default_rng(length).exponential(2e-3, push[-1] + 1)[push]
+    stamps = stamps if length % 2 else bursts(t, length)
+    for one, other in zip(update(stamps), update(stamps, cuts=cuts), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_stray_stamp_in_every_burst_hardly_counts():
     """One of 16 samples is stamped half a burst late: a group of its own, and a small one."""
     t = taken(90)
@@ -417,6 +469,49 @@ def test_stamps_that_are_not_numbers_are_guessed_and_flagged():
     assert np.isnan(times[0])
     assert np.abs(times - t)[1:].max() < 1e-9
     assert (flags[[0, 1000, 1001]] == Reason.HELD).all()
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, 1e300, -1e300, 1e12, 9e9, 0.0])
+@pytest.mark.parametrize("at", [0, 1000])
+def test_one_odd_stamp_flags_one_sample(odd, at):
+    stamps = 1e3 + taken(10)
+    stamps[at] = odd
+    times, index, flags, decisions = update(stamps)
+    assert not decisions
+    np.testing.assert_array_equal(index, np.arange(len(stamps)))
+    later = np.s_[at + int(2 * SFREQ) :]
+    assert np.abs(times - 1e3 - taken(10))[later].max() < 1e-5
+    assert not flags[later].any()
+    assert flags[at] == Reason.HELD
+    if at:
+        assert np.count_nonzero(flags[at - 1 :]) == 1
+
+
+@pytest.mark.parametrize("pause", [60.0, 5_670.0, 7_200.0, 86_400.0, 1.7e9])
+@pytest.mark.parametrize("sigma", [0.0, 0.3])
+@pytest.mark.parametrize("arrive", [False, True])
+def test_a_pause_of_hours_is_a_gap(pause, sigma, arrive):
+    t = taken(30)
+    t[t >= 20] += pause
+    times, _, _, decisions = update(jitter(t, sigma), t + 0.01 if arrive else None)
+    assert kinds(decisions) == ["gap"]
+    assert decisions[0].n_lost == pytest.approx(pause * SFREQ, rel=1e-4)
+    assert np.abs(times - t)[int(22 * SFREQ) :].max() * SFREQ < 1
+
+
+@pytest.mark.parametrize(
+    ("stamps", "got"),
+    [
+        (np.full(5000, 5.0), "do not advance"),
+        (-taken(20), "go back"),
+        (np.full(5000, math.nan), "none that is a time in s"),
+        (1.7e12 + 1e3 * taken(20), "none that is a time in s"),
+        (1e3 * taken(20), "got 0.25 Hz"),
+    ],
+)
+def test_stamps_that_are_no_clock_are_refused_with_the_reason(stamps, got):
+    with pytest.raises(RateMismatch, match=got):
+        update(stamps)
 
 
 @given(

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from rt_decoder.files.stamps import are_usable
+
 __all__ = ["clock_offsets"]
 
 _STEP_S = 0.05  # measurements on a busy network stray less than that, or they do not last
@@ -56,6 +58,11 @@ def clock_offsets(clock: np.ndarray, stamps: np.ndarray, sfreq: float) -> float 
     """
     if not len(clock):
         return 0.0
+    usable = are_usable(stamps)
+    if not usable.all():  # an odd stamp stays as it is
+        found = np.zeros(len(stamps))
+        found[usable] = clock_offsets(clock, stamps[usable], sfreq)
+        return found
     step = 1 / sfreq if sfreq else None
     stretches = _shown(_stretches(clock), stamps, step)
     slope = _slope(stretches)
@@ -141,13 +148,11 @@ def _place(old: _Stretch, new: _Stretch, stamps: np.ndarray, first: int, step: f
     spare = 2 * max(1.0, float(np.median(np.diff(np.r_[old.local, new.local]))))
     fits_old = (was >= old.local[0] - _SPARE_S) & (was <= told + spare)
     fits_new = (is_now >= known - spare) & (is_now <= new.local[-1] + _SPARE_S)
-    fits_old |= np.isnan(rest)
-    fits_new |= np.isnan(rest)
     high = int(np.argmin(fits_old)) if not fits_old.all() else len(rest)
     low = high - int(np.argmin(fits_new[:high][::-1])) if not fits_new[:high].all() else 0
     inside = np.arange(max(low, 1), min(high, len(rest) - 1) + 1)
     if step is not None and len(inside):
-        jumps = np.nan_to_num(rest[inside] - rest[inside - 1] - step)
+        jumps = rest[inside] - rest[inside - 1] - step
         change = float(new.offsets[0] - old.offsets[-1])
         left = np.abs(jumps + change)  # what remains of the jump on the recorder's clock
         if left.min() < abs(change) / 2:

@@ -12,7 +12,7 @@ import numpy as np
 from rt_decoder.channels import Declared, declared_info
 from rt_decoder.files.recording import MAX_SFREQ, Recording, check_recording
 from rt_decoder.files.sample_times import channel_markers
-from rt_decoder.files.stamps import LATEST, measured_sfreq
+from rt_decoder.files.stamps import are_usable, measured_sfreq
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.timing.marker_choice import MarkerChoice
 
@@ -108,11 +108,11 @@ def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _rate(path: Path, stamps: np.ndarray) -> float:
-    with np.errstate(all="ignore"):
-        span = stamps[-1] - stamps[0]
-    if not ((np.abs(stamps) < LATEST).all() and span > 1e-9):
+    rows = np.flatnonzero(are_usable(stamps))
+    n, span = (rows[-1] - rows[0], np.ptp(stamps[rows[[0, -1]]])) if len(rows) else (0, 0.0)
+    if not span > 1e-9:
         raise ValueError(f"{path.name}: need finite timestamps that advance")
-    measured = measured_sfreq(stamps, (len(stamps) - 1) / span)
+    measured = measured_sfreq(stamps, float(n / span))
     if not 0 < measured <= MAX_SFREQ:
         raise ValueError(f"{path.name}: need finite timestamps that advance, got {measured:g} Hz")
     common = min(_RATES, key=lambda rate: abs(rate - measured))

@@ -51,7 +51,7 @@ def read_recording(
     -------
     Recording
         Markers before its first sample, after its last one or in a gap (no sample within 0.1 s)
-        are left out with a RuntimeWarning; a session record keeps them, with index -1.
+        are left out with a RuntimeWarning; XDF and session records keep them, with index -1.
 
     Raises
     ------

@@ -5,13 +5,14 @@ Values and time stamps stay as recorded: nothing is filtered, resampled or corre
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from rt_decoder.files.decisions import Decision, Restart
-from rt_decoder.files.stamps import LATEST, measured_sfreq
+from rt_decoder.files.stamps import are_usable, measured_sfreq
 from rt_decoder.signal import Marker, SignalInfo
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 MIN_SFREQ, MAX_SFREQ = 1e-3, 1e6
+MAX_UNSTAMPED = 0.1  # share of samples whose time can be estimated from the others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +99,8 @@ class Recording:
 def check_recording(recording: Recording) -> None:
     """Refuse a recording that would be decoded wrongly.
 
-    A session record may hold NaN and irregular stamps: the session decoded them, too.
+    A session record may hold NaN and irregular stamps: the session decoded them, too. A few stamps
+    that are no times are warned of.
 
     Parameters
     ----------
@@ -112,9 +115,6 @@ def check_recording(recording: Recording) -> None:
     name, stamps, data = recording.name, recording.stamps, recording.data
     if not len(stamps):
         raise ValueError(f"{name}: need samples, got none")
-    odd = ~(np.abs(stamps) < LATEST)
-    if odd.any():
-        raise ValueError(f"{name}: need finite time stamps in s, got {stamps[odd][0]}")
     if not MIN_SFREQ <= recording.info.sfreq <= MAX_SFREQ:
         raise ValueError(
             f"{name}: need a rate from {MIN_SFREQ:g} to {MAX_SFREQ:g} Hz, "
@@ -122,6 +122,7 @@ def check_recording(recording: Recording) -> None:
         )
     if recording.pulls is not None:
         return
+    _warn_of_odd(name, stamps)
     bad = ~np.isfinite(data)
     if bad.any():
         column = int(np.argmax(bad.any(axis=0)))
@@ -136,6 +137,22 @@ def check_recording(recording: Recording) -> None:
     _check_clock(recording)
 
 
+def _warn_of_odd(name: str, stamps: np.ndarray) -> None:
+    """Warn of stamps that are no times, or far from both neighbours; refuse many."""
+    odd = ~are_usable(stamps)
+    with np.errstate(all="ignore"):
+        before, after = np.abs(np.diff(stamps)[:-1]), np.abs(np.diff(stamps)[1:])
+        odd[1:-1] |= (before > 1) & (after > 1) & (np.abs(stamps[2:] - stamps[:-2]) < 1)
+    if not odd.any():
+        return
+    first = int(np.argmax(odd))
+    got = f"{int(odd.sum())} of {len(odd)} that are none, the first is {stamps[first]:g} at sample"
+    if odd.mean() > MAX_UNSTAMPED:
+        raise ValueError(f"{name}: need time stamps in s, got {got} {first}")
+    told = f"{name}: of the time stamps {got} {first}: these samples are flagged, their times"
+    warnings.warn(f"{told} estimated", RuntimeWarning, stacklevel=5)
+
+
 def _check_clock(recording: Recording) -> None:
     name, stamps, sfreq = recording.name, recording.times, recording.info.sfreq
     if len(stamps) < 3:
@@ -147,9 +164,12 @@ def _check_clock(recording: Recording) -> None:
             f"{name}: need stamps at the declared {sfreq:g} Hz, got {measured:.4g} Hz: "
             "declared wrongly, or many samples are lost"
         )
+    rows = np.flatnonzero(are_usable(stamps))
+    stamps = stamps[rows]
     back = int(np.argmin(np.diff(stamps)))
-    if stamps[back + 1] - stamps[back] < -1:
+    # a clock that was set, not one odd stamp
+    if np.median(stamps[back + 1 : back + 8]) - np.median(stamps[max(0, back - 6) : back + 1]) < -1:
         raise ValueError(
             f"{name}: need one clock, got stamps that jump back by "
-            f"{stamps[back] - stamps[back + 1]:.1f} s at sample {back + 1}: cut the recording there"
+            f"{stamps[back] - stamps[back + 1]:.1f} s at sample {rows[back + 1]}: cut the recording there"
         )

@@ -8,6 +8,7 @@ or forged, so each decision is checked here.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -46,6 +47,7 @@ ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clo
 DECISIONS = "rt_decoder-decisions"  # JSON text
 REFERENCE = "Reference"  # type of auxiliary streams in a session record, each on another clock
 MAX_WAIT = 600.0  # s; the ring holds that much
+_MAX = sys.float_info.max
 RENAMED = {"line": "mains"}  # stages renamed since version 1
 
 
@@ -259,15 +261,19 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number: a marker may be stamped with any."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX
+
+
 def _is_time(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) < LATEST
+    return _is_finite(value) and abs(value) < LATEST
 
 
 # kinds except the start: their type, and a check for each of their values
 _OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool]]]] = {
     "restart": (Restart, {}),
-    "marker": (MarkerCame, {"label": _is_text, "time": _is_time}),
+    "marker": (MarkerCame, {"label": _is_text, "time": _is_finite}),
     "marker_without_time": (MarkerWithoutTime, {"label": _is_text}),
     "skip": (Skip, {"n": _is_count}),
     "dropped": (Dropped, {"n_jobs": _is_count, "n_samples": _is_count}),

@@ -1,12 +1,31 @@
-"""Find the stamp nearest to a time, and measure the rate of stamps."""
+"""Find the stamp nearest to a time, and measure the rate of stamps.
+
+A stamp that is no number, or beyond `LATEST`, says nothing: the time base estimates when its sample
+was taken.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LATEST", "measured_sfreq", "nearest_samples"]
+__all__ = ["LATEST", "are_usable", "measured_sfreq", "nearest_samples"]
 
 LATEST = 1e10  # s; clocks count from the start of the machine, or from 1970
+
+
+def are_usable(stamps: np.ndarray) -> np.ndarray:
+    """Tell which stamps can be times in s.
+
+    Parameters
+    ----------
+    stamps : array of shape (n,), float64
+        As recorded.
+
+    Returns
+    -------
+    array of shape (n,), bool
+    """
+    return np.abs(stamps) < LATEST  # NaN is not
 
 
 def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.ndarray:
@@ -18,7 +37,7 @@ def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.n
     Parameters
     ----------
     stamps : array of shape (n_samples,), float64
-        In s, in any order: raw stamps may step back.
+        In s, in any order: raw stamps may step back. One that is no time is near to none.
     times : array of shape (n_times,), float64
         In s, on the same clock.
     sfreq : float
@@ -32,10 +51,16 @@ def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.n
     times, n = np.asarray(times, float), len(stamps)
     if n == 0:
         return np.full(len(times), -1)
-    if np.all(np.abs(stamps - stamps[0] - np.arange(n) / sfreq) < 1e-3 / sfreq):
+    usable = np.flatnonzero(are_usable(stamps))
+    if len(usable) == n and np.all(
+        np.abs(stamps - stamps[0] - np.arange(n) / sfreq) < 1e-3 / sfreq
+    ):
         rows = np.rint((times - stamps[0]) * sfreq)
         return np.where((rows >= 0) & (rows < n), rows, -1).astype(np.int64)
-    order = np.argsort(stamps, kind="stable")
+    order = usable[np.argsort(stamps[usable], kind="stable")]
+    n = len(order)
+    if n == 0:
+        return np.full(len(times), -1)
     ordered = stamps[order]
     after = (
         np.clip(np.searchsorted(ordered, times), 1, n - 1) if n > 1 else np.zeros(len(times), int)
@@ -63,7 +88,8 @@ def measured_sfreq(stamps: np.ndarray, nominal: float) -> float:
     float
         In Hz; infinite if the stamps do not advance.
     """
+    stamps = np.where(are_usable(stamps), stamps, np.nan)
     n = len(stamps)
     window = int(np.clip(round(3 * nominal), 1, max(1, n // 2)))
-    taken = float(np.median(stamps[window:] - stamps[:-window]))
+    taken = float(np.nanmedian(stamps[window:] - stamps[:-window]))
     return window / taken if taken else float("inf")

@@ -23,7 +23,7 @@ from rt_decoder.files.session_record import (
     checked_pulls,
     reference_arrivals,
 )
-from rt_decoder.files.stamps import LATEST, nearest_samples
+from rt_decoder.files.stamps import are_usable, nearest_samples
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.files.xdf_streams import XdfStream, load_streams
 from rt_decoder.signal import Marker
@@ -176,24 +176,26 @@ def _label(value: Any) -> str:
 
 
 def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[Marker, ...]:
-    """Return markers of all streams in order of time, on the recording machine's clock."""
+    """Return markers of all streams in order of time, on the recording machine's clock.
+
+    One outside the samples has index -1: the decoder says why it is lost, as it does live.
+    """
     placed: list[Marker] = []
-    outside: list[Marker] = []
     taken = sample_times(recording)
     for stream in streams:
         markers = _stream_markers(stream)
         times = np.array([marker.time for marker in markers])
-        if not (np.abs(times) < LATEST).all():
-            raise ValueError(f"{recording.name}: need markers with times in s, got others")
         times += clock_offsets(stream.clock, times, 0.0)
         rows = nearest_samples(taken, times, recording.info.sfreq)
         for marker, time, row in zip(markers, times.tolist(), rows.tolist(), strict=True):
-            keep = placed if row >= 0 or recording.pulls is not None else outside
-            keep.append(Marker(marker.label, time, row))
-    if outside:
+            placed.append(Marker(marker.label, time, row))
+    outside = [marker for marker in placed if marker.index < 0]
+    if outside and recording.pulls is None:
+        ahead = outside[0].time - float(np.nanmax(recording.times[are_usable(recording.stamps)]))
+        where = f"{ahead:,.6g} s after the last sample" if ahead > 0 else "before it or in a gap"
         warnings.warn(
-            f"{recording.name}: {len(outside)} of {len(outside) + len(placed)} markers lie outside "
-            f"the samples and are left out, the first is {outside[0].label!r}",
+            f"{recording.name}: {len(outside)} of {len(placed)} markers lie outside the samples, "
+            f"the first is {outside[0].label!r}, {where}",
             RuntimeWarning,
             stacklevel=4,
         )

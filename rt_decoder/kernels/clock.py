@@ -10,7 +10,7 @@ sender's clock. Later groups decide it.
 The file is long because a kernel calls only kernels of its own file (see `options`).
 
 ==============  =======  =======================================================================
-state           unit     meaning (of 39 numbers)
+state           unit     meaning (of 43 numbers)
 ==============  =======  =======================================================================
 ORIGIN          s        first stamp; every other time is relative to it
 LEVEL           s        clock line at the sample AT: time(i) = LEVEL + PERIOD * (i - AT)
@@ -29,6 +29,9 @@ GROUP_DELAY     s        smallest delay in it: arrival less stamp
 GROUP_MIN       samples  earliest residual in it
 GROUP_AT        sample   absolute index of the sample with that residual
 GROUP_STAMP     s        stamp of that sample
+GROUP_LARGEST   samples  in the largest group of late
+RUN, RUN_LAST   steps    of a period without a break, and before that break
+RUN_USUAL       samples  in the longest such run of late; 0 where runs are no pushes
 GROUPS          groups   closed so far
 FILLED          groups   closed since the last question, as far as the ring holds them
 SPREAD          samples  running mean of \|residual\| of groups
@@ -77,18 +80,19 @@ from rt_decoder.kernels.options import KERNEL
 
 __all__ = ["CODES", "N_SCALES", "RING", "advance", "clock_state"]
 
-N_STATE = 39
+N_STATE = 43
 (
     ORIGIN, LEVEL, PERIOD, AT, P0, P1, P2, LAST_STAMP, LAST_TIME, COUNT, INDEX,
     GROUP_SIZE, GROUP_KIND, GROUP_FIRST, GROUP_DELAY, GROUP_MIN, GROUP_AT, GROUP_STAMP,
+    GROUP_LARGEST, RUN, RUN_LAST, RUN_USUAL,
     GROUPS, FILLED, SPREAD, SPREAD_ALL, OUTSIDE,
     SIGN, CHANGE, SINCE, DELAY_BEFORE, LAST_GAP, LAST_LOST, LAST_SHIFT,
     DECIDED, LOST, SHIFT,
     RATE_LATE, RATE_PLACE, RATE_N, RATE_AT, RATE_BLOCKS, RATE,
 ) = range(N_STATE)  # fmt: skip
 
-CODES = ("", "gap", "revoked", "reset", "rate")
-NONE, GAP, REVOKED, RESET, RATE_OFF = range(len(CODES))
+CODES = ("", "gap", "revoked", "reset", "rate", "begun")
+NONE, GAP, REVOKED, RESET, RATE_OFF, BEGUN = range(len(CODES))
 R_GAP, R_HELD = 16, 32  # signal.Reason
 
 MEMORY, SHORTEST, LONGEST = 900.0, 8.0, 30.0  # groups per SPREAD squared; s; s
@@ -98,9 +102,13 @@ B25, V25, B75, V75, BLOCKS = range(5)
 MEAN_LATE, MEAN_PLACE, WORK = range(3)
 LASTS, GIVE_UP = 0.5, 2.0  # s that a flat shift must last; after which any shift is decided
 RATE_VARIANCE = 0.005**2  # of the period before it is known
+FORGOTTEN = 1e9  # growth of variances over a pause, above which nothing is left of them
 WARM_UP = 2.0  # s before small shifts are looked for
 REMEMBER = 10.0  # s within which a gap can be revoked
-MAX_GROUP, MAX_TOGETHER, MAX_SPACED = 32, 0.1, 0.064  # samples; s stamped at once; s spaced
+# samples; s of a push; s of a group spaced by a period, where no longer pushes are usual
+MAX_GROUP, MAX_PUSH, MAX_SPACED = 32, 1.05, 0.064
+NO_STAMP = 6.0  # s without any, after which there will be none
+LATEST = 1e10  # s; a stamp beyond it is none, as files.stamps.LATEST says
 N_RATES = 15  # seconds over which the rate is a median
 
 
@@ -114,7 +122,7 @@ def clock_state(sfreq: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
     Returns
     -------
-    state : array of shape (39,)
+    state : array of shape (43,)
     ring : array of shape (RING, 3)
     scales : array of shape (N_SCALES, 5)
     rates : array of shape (3, RING)
@@ -130,8 +138,14 @@ def clock_state(sfreq: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
 
 @njit(**KERNEL)
-def _gate(spread: float, floor: float, sfreq: float) -> float:
-    return min(max(0.25 * sfreq, 1.5 * MAX_GROUP), max(floor, 6.0 * spread))
+def _gate(spread: float, floor: float, largest: float, sfreq: float) -> float:
+    return min(max(0.25 * sfreq, 1.5 * largest), max(floor, 6.0 * spread))
+
+
+@njit(**KERNEL)
+def _usual(usual: float, new: float) -> float:
+    """Follow the largest of late."""
+    return new if new > usual else usual + (new - usual) / 16.0
 
 
 @njit(**KERNEL)
@@ -179,7 +193,7 @@ def _scale_of(n: int) -> int:
 def _threshold(scales: np.ndarray, j: int, sign: float, sfreq: float) -> float:
     # the term in 32 covers exponential tails, which a few groups cannot average out
     stray = scales[j, V25] if sign > 0 else scales[j, V75]
-    return _gate((1.0 + 32.0 / (6 * SMALLEST << j)) * stray, 0.6, sfreq)
+    return _gate((1.0 + 32.0 / (6 * SMALLEST << j)) * stray, 0.6, MAX_GROUP, sfreq)
 
 
 @njit(**KERNEL)
@@ -227,7 +241,7 @@ def _watch(
                 row[V75] += (min(-high, 2.0 * down) - row[V75]) / 64.0
                 _ask(state, ring, -1.0, -high, row[B75])
                 return
-        if groups % n == 0:
+        if groups % n == 0 and abs(low) < max(0.25 * sfreq, 1.5 * MAX_GROUP):
             row[BLOCKS] += 1.0
             share = 1.0 / min(row[BLOCKS], 32.0)
             if row[BLOCKS] > 1.0:
@@ -262,12 +276,14 @@ def _settle(state: np.ndarray, n: int, flat: bool, sfreq: float) -> None:
 def _decide(state: np.ndarray, shift: float, gap: bool, sfreq: float) -> None:
     """Move the index past lost samples, or move the line."""
     lost = round(shift)
-    if gap:
+    if gap and state[CHANGE] >= SMALLEST:
         state[DECIDED], state[LOST], state[SHIFT] = GAP, lost, 0.0
         state[INDEX] += lost
         state[LAST_GAP], state[LAST_LOST] = state[COUNT], lost
         return
     state[DECIDED], state[LOST], state[SHIFT] = RESET, 0.0, shift * state[PERIOD]
+    if state[CHANGE] < SMALLEST:  # all but the first stamps
+        state[DECIDED], state[CHANGE] = BEGUN, 0.0
     recent = state[COUNT] - state[LAST_GAP] < REMEMBER * sfreq
     if recent and 0.5 < -shift / state[LAST_LOST] < 1.5:
         state[DECIDED], state[LOST] = REVOKED, lost
@@ -314,9 +330,14 @@ def _fit(state: np.ndarray, sfreq: float) -> None:
     """Move the line towards the open group's earliest residual, unless that is far off."""
     if state[GROUPS] == 1.0:  # the first group starts the line
         state[LEVEL] += state[GROUP_MIN] * state[PERIOD]
+        if state[GROUP_SIZE] > MAX_GROUP:  # its samples were placed late by as much
+            state[DECIDED], state[SHIFT] = BEGUN, state[GROUP_MIN] * state[PERIOD]
+            state[LOST], state[CHANGE], state[LAST_TIME] = 0.0, 0.0, -np.inf
         state[GROUP_MIN] = 0.0
     residual = state[GROUP_MIN]
-    gate = _gate(state[SPREAD], 0.6, sfreq)
+    is_long = state[GROUP_SIZE] > MAX_GROUP
+    floor = 0.25 * state[GROUP_SIZE] if is_long and state[GROUPS] <= 16.0 else 0.6
+    gate = _gate(state[SPREAD], floor, MAX_GROUP, sfreq)
     # A group much smaller than usual is more likely a stray stamp than a push: it weighs less.
     weight = min(1.0, state[GROUP_SIZE] * state[GROUPS] / state[COUNT])
     share = weight * max(1.0 / 32.0, 1.0 / (3.0 + state[GROUPS]))
@@ -332,6 +353,8 @@ def _fit(state: np.ndarray, sfreq: float) -> None:
     p0 = (state[P0] + 2.0 * d * state[P1] + d * d * state[P2]) * decay
     p1 = (state[P1] + d * state[P2]) * decay
     p2 = state[P2] * decay
+    if decay > FORGOTTEN:  # a pause of minutes: as at the start
+        p0, p1, p2 = 1.0, 0.0, RATE_VARIANCE
     k0, k1 = p0 / (1.0 / weight + p0), p1 / (1.0 / weight + p0)
     tau = state[PERIOD]
     state[LEVEL] += tau * d + k0 * residual * tau
@@ -378,17 +401,28 @@ def _close(
     ring[slot, RESIDUAL], ring[slot, FIRST] = state[GROUP_MIN], state[GROUP_FIRST]
     ring[slot, DELAY] = state[GROUP_DELAY]
     state[GROUPS] += 1.0
+    state[GROUP_LARGEST] = _usual(state[GROUP_LARGEST], state[GROUP_SIZE])
     state[FILLED] = min(state[FILLED] + 1.0, RING)
     if state[SIGN] == 0.0:
         _watch(state, ring, scales, rates[WORK], sfreq)
         if state[SIGN] == 0.0:
             _fit(state, sfreq)
-            if state[OUTSIDE] >= 16.0:
+            if state[OUTSIDE] >= (16.0 if state[GROUP_SIZE] <= MAX_GROUP else SMALLEST):
                 sign = 1.0 if state[GROUP_MIN] > 0 else -1.0
                 _ask(state, ring, sign, abs(state[GROUP_MIN]), 0.0)
     else:
         _judge(state, ring, scales, rates[WORK], sfreq)
     _rate(state, rates, sfreq)
+
+
+@njit(**KERNEL)
+def _regroup(state: np.ndarray, scales: np.ndarray) -> None:
+    """Forget what is usual: a push was taken for many groups."""
+    state[GROUPS] = max(1.0, np.round(state[COUNT] / state[RUN_USUAL]))
+    state[FILLED], state[OUTSIDE], state[SIGN] = 0.0, 0.0, 0.0
+    state[SPREAD] = max(state[SPREAD], 2.0)
+    state[P0], state[P1], state[P2] = 1.0, 0.0, RATE_VARIANCE
+    scales[:] = 0.0
 
 
 @njit(**KERNEL)
@@ -398,11 +432,19 @@ def _joins(state: np.ndarray, step: float, sfreq: float) -> bool:
     if size == 0.0:
         return False
     if abs(step - 1.0 / sfreq) < min(1e-6, 0.01 / sfreq):
-        joins = kind != 2.0 and size < min(MAX_GROUP, MAX_SPACED * sfreq)
+        state[RUN] += 1.0
+        usual = 1.25 * state[RUN_USUAL]
+        most = usual if usual > MAX_GROUP else min(MAX_GROUP, MAX_SPACED * sfreq)
+        joins = kind != 2.0 and size < most
         kind = 1.0
     else:
+        if state[RUN] > MAX_PUSH * sfreq:
+            state[RUN_USUAL] = 0.0
+        elif min(state[RUN], state[RUN_LAST]) >= MAX_GROUP or state[RUN_USUAL] > 0.0:
+            state[RUN_USUAL] = _usual(state[RUN_USUAL], state[RUN] + 1.0)
+        state[RUN], state[RUN_LAST] = 0.0, state[RUN]
         joins = kind != 1.0 and 0.0 <= step < 0.2 * state[PERIOD]
-        joins = joins and size < max(MAX_GROUP, MAX_TOGETHER * sfreq)
+        joins = joins and size < max(MAX_GROUP, MAX_PUSH * sfreq)
         kind = 2.0
     if joins:
         state[GROUP_KIND] = kind
@@ -441,7 +483,7 @@ def advance(
         First sample to take.
     sfreq : float
         Nominal sampling rate in Hz.
-    state, ring, scales, rates : arrays of shape (39,), (RING, 3), (N_SCALES, 5), (3, RING)
+    state, ring, scales, rates : arrays of shape (43,), (RING, 3), (N_SCALES, 5), (3, RING)
         From `clock_state`; updated.
     times : array of shape (n,)
         Written: times in s.
@@ -458,12 +500,16 @@ def advance(
     state[DECIDED] = NONE
     for i in range(start, stamps.shape[0]):
         stamp = stamps[i]
-        if np.isnan(state[ORIGIN]) and np.isfinite(stamp):
+        usable = abs(stamp) < LATEST  # false for NaN, too
+        if np.isnan(state[ORIGIN]) and usable:
             state[ORIGIN] = stamp
             state[AT], state[LAST_TIME] = state[INDEX], -np.inf
-        if np.isfinite(stamp):
+        if usable:
             elapsed = stamp - state[ORIGIN]
+            usual = state[RUN_USUAL]
             joins = _joins(state, elapsed - state[LAST_STAMP], sfreq)
+            if usual == 0.0 and state[RUN_USUAL] > 0.0:
+                _regroup(state, scales)
             if not joins and state[GROUP_SIZE] > 0.0:
                 _close(state, ring, scales, rates, sfreq)
             late = _late(state, elapsed)
@@ -480,12 +526,15 @@ def advance(
                 state[GROUP_MIN], state[GROUP_AT] = late, state[INDEX]
                 state[GROUP_STAMP] = elapsed
             state[LAST_STAMP] = elapsed
-            gate = _gate(state[SPREAD_ALL], 1.5, sfreq)
+            largest = max(state[GROUP_LARGEST], MAX_GROUP)
+            gate = _gate(state[SPREAD_ALL], 1.5, largest, sfreq)
             held = state[SIGN] != 0.0 or abs(late) > gate or state[GROUPS] < SMALLEST
             if state[SIGN] == 0.0:
                 state[SPREAD_ALL] += (min(abs(late), 0.5 * gate) - state[SPREAD_ALL]) / 64.0
         else:
             held = True
+            if np.isnan(state[ORIGIN]) and state[COUNT] > NO_STAMP * sfreq:
+                state[DECIDED], state[RATE] = RATE_OFF, np.nan
         time = state[LEVEL] + state[PERIOD] * (state[INDEX] - state[AT])
         # a correction of the line never makes time run backwards; a new origin or reset may
         time = max(time, state[LAST_TIME] + 0.01 * state[PERIOD])

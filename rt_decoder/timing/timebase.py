@@ -26,21 +26,25 @@ __all__ = ["Decision", "RateMismatch", "TimeBase", "TimedSamples"]
 
 
 class RateMismatch(ModelMismatch):
-    """The stamps run at another rate than was declared.
+    """The stamps run at another rate than was declared, or there are none.
 
     Parameters
     ----------
     measured : float
-        Hz; median over up to 15 s.
+        Hz; median over up to 15 s. NaN if no sample has a time in s, infinite or below 0 if the
+        stamps stand still or go back.
     declared : float
         Hz.
     """
 
     def __init__(self, measured: float, declared: float) -> None:
-        super().__init__(
-            f"need stamps at the declared {declared:g} Hz, got {measured:.4g} Hz: "
-            "declared wrongly, or many samples are lost all the time"
-        )
+        if math.isnan(measured):
+            got = "none that is a time in s: not a number, or in another unit"
+        elif not 0 < measured < math.inf:
+            got = "stamps that " + ("go back" if measured < 0 else "do not advance")
+        else:
+            got = f"{measured:.4g} Hz: declared wrongly, or many samples are lost all the time"
+        super().__init__(f"need stamps at the declared {declared:g} Hz, got {got}")
         self.measured = measured
         self.declared = declared
 
@@ -166,7 +170,9 @@ class TimeBase:
             kind = clock.CODES[int(state[clock.DECIDED])]
             if kind == "rate":
                 raise RateMismatch(float(state[clock.RATE]), self.sfreq)
-            if kind:
+            if kind == "begun":
+                self._timeline.begin_epoch(0, self.n_samples + start - 1, state[clock.SHIFT])
+            elif kind:
                 decisions.append(self._decision(kind, start - 1, times, index))
         self._timeline.keep(times, index, flags)
         return TimedSamples(times, index, flags, decisions)
