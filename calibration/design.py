@@ -24,9 +24,9 @@ from rt_decoder.signal import (
     Reason,
     SignalInfo,
     has_unit,
-    match_channels,
     unit_gain,
 )
+from rt_decoder.timing.matching import match_channels
 
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
@@ -189,7 +189,7 @@ def _channel_scale(
 ) -> np.ndarray:
     total, n = np.zeros(info.n_channels), 0
     for recording in recordings:
-        picks, gains = match_channels(recording.info, info, optional)
+        picks, gains = match_channels(recording.info, info, optional, optional)
         gains = np.nan_to_num(gains)
         for start in range(0, len(recording.data), 65536):
             data = recording.data[start : start + 65537, picks]
@@ -205,7 +205,7 @@ def _channel_jump(
     """Largest credible step (c,), SI units; the largest float for a channel that never changes."""
     steps = np.zeros(info.n_channels)
     for recording in recordings:
-        picks, gains = match_channels(recording.info, info, optional)
+        picks, gains = match_channels(recording.info, info, optional, optional)
         for k, (pick, gain) in enumerate(zip(picks, gains, strict=True)):
             values = recording.data[:, pick]
             moved = np.abs(np.diff(np.where(np.isfinite(values), values, np.nan)))

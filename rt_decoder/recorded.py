@@ -6,6 +6,7 @@ arrives before the same sample as live. In other recordings each marker arrives 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -99,6 +100,16 @@ def _feed(
         decoder.mark(marker)  # no sample follows; counted as lost or waiting
 
 
+def _say_left_out(decoder: Decoder, recording: Recording) -> None:
+    """Warn (RuntimeWarning) of references that are not used; live they are an event."""
+    for name, reason in decoder.align.left_out.items():
+        warnings.warn(
+            f"{recording.name}: reference {name} is left out: {reason}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
 def decode_recording(
     model: Model,
     recording: Recording,
@@ -130,6 +141,7 @@ def decode_recording(
     Readout
     """
     decoder = decoder or Decoder(model, recording.info, options)
+    _say_left_out(decoder, recording)
     for piece in _feed(decoder, recording, markers, chunk):
         yield from decoder.push(*piece)
 
@@ -189,6 +201,7 @@ def features_of_recording(
         Its `values` (n_features,) are a copy.
     """
     decoder = Decoder(model, recording.info, options)
+    _say_left_out(decoder, recording)
     done = 0
     for piece in _feed(decoder, recording, markers, 1024):
         for _, marker, features in decoder.push_features(*piece):

@@ -279,7 +279,9 @@ def test_real_eeglab_file_with_its_events(data_dir):
 
 @pytest.mark.realdata
 def test_real_edf_and_fif(data_dir):
-    edf = read_recording(data_dir / "eegmat" / "Subject05_2.edf")
+    with pytest.warns(RuntimeWarning, match="from their names: ECG ECG is ecg"):
+        edf = read_recording(data_dir / "eegmat" / "Subject05_2.edf")
+    assert edf.info.ch_types == ("eeg",) * 20 + ("ecg",)
     assert edf.data.shape == (31000, 21)
     assert 1e-6 < edf.data[:, 0].std() < 1e-4  # V
     fif = read_recording(data_dir / "mne_lsl_samples" / "sample_audvis_raw.fif")

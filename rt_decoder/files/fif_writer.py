@@ -13,6 +13,8 @@ from rt_decoder.signal import SignalInfo, has_unit, unit_gain
 
 __all__ = ["Span", "write_fif"]
 
+_FIFF_UNITS, _NO_UNIT = {"V": 107, "T": 112, "T/m": 201}, -1
+
 
 class Span(NamedTuple):
     """An annotation."""
@@ -59,6 +61,8 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
     sfreq = info.sfreq
     gains = np.array([unit_gain(unit)[1] if has_unit(unit) else 1.0 for unit in info.units])
     described = mne.create_info(list(info.ch_names), sfreq, list(info.ch_types), verbose="error")
+    for channel, unit in zip(described["chs"], info.units, strict=True):
+        channel["unit"] = _FIFF_UNITS.get(unit_gain(unit)[0] if has_unit(unit) else "n/a", _NO_UNIT)
     if info.positions is not None:
         for channel, position in zip(described["chs"], info.positions, strict=True):
             channel["loc"][:3] = position

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.channels import SI_UNIT, Declared, declared_info
+from rt_decoder.channels import declared_info
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.fif_check import check_fif
+from rt_decoder.files.mne_channels import mne_channels
 from rt_decoder.files.recording import Recording, channel_markers, check_recording
 from rt_decoder.files.stamps import LATEST
-from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import Marker
 from rt_decoder.timing.marker_choice import MarkerChoice
 
@@ -65,18 +65,17 @@ def read_mne(
         )
     if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
-    raw, values, types = _open_raw(path)
+    raw, values = _open_raw(path)
+    known = mne_channels(raw, path, channels)
     sfreq = float(raw.info["sfreq"])
     stamps = (raw.first_samp + np.arange(raw.n_times)) / sfreq
-    info = declared_info(
-        sfreq,
-        [Declared(n, t, SI_UNIT.get(t, "n/a")) for n, t in zip(raw.ch_names, types, strict=True)],
-        channels=read_channel_table(channels),
-    )
+    info = declared_info(sfreq, known.declared, channels=known.table)
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
-    recording = Recording(np.ascontiguousarray(values.T), stamps, info, name=path.name)
+    recording = Recording(
+        np.ascontiguousarray(values.T), stamps, info, name=path.name, line_freq=known.line_freq
+    )
     check_recording(recording)
     if markers.trigger:
         return replace(recording, markers=channel_markers(recording, markers.trigger))
@@ -91,8 +90,8 @@ def read_mne(
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
 
 
-def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
-    """Return MNE's raw object, its values (n_channels, n_samples) in SI, and channel types."""
+def _open_raw(path: Path) -> tuple[Any, np.ndarray]:
+    """Return MNE's raw object, and its values (n_channels, n_samples) in SI."""
     if path.name.lower().removesuffix(".gz").endswith(("-epo.fif", "_epo.fif")):
         raise ValueError(
             f"{path.name}: need a continuous recording, got epochs: the causal filters also need "
@@ -111,12 +110,11 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
         raw = mne.io.read_raw(path, preload=False, verbose="warning")
         _check_size(raw, path)
         values = raw.get_data(verbose="warning")
-        types = raw.get_channel_types()
     for warning in told:  # not if reading failed: the error suffices
         # leave out MNE's naming conventions and numpy's warnings about damaged numbers
         if not re.search("^This filename|encountered in", str(warning.message)):
             warnings.warn(warning.message, stacklevel=5)
-    return raw, values, types
+    return raw, values
 
 
 class _Reading:

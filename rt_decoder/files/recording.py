@@ -47,6 +47,8 @@ class Recording:
         each chunk pulled.
     decisions : tuple of Decision
         Session records only: decisions of the live session by the wall clock, in order.
+    line_freq : float or None
+        Mains frequency in Hz, where the file or BIDS beside it states one.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Recording:
     name: str = ""
     pulls: np.ndarray | None = None
     decisions: tuple[Decision, ...] = ()
+    line_freq: float | None = None
 
     def __post_init__(self) -> None:
         n, c = np.size(self.stamps), self.info.n_channels
@@ -105,7 +108,8 @@ def channel_markers(recording: Recording, channel: str) -> tuple[Marker, ...]:
 def check_recording(recording: Recording) -> None:
     """Refuse a recording that would be decoded wrongly.
 
-    A session record may hold NaN and irregular stamps: the session decoded them, too.
+    NaN and infinite values pass: as live, they are held and flagged where a channel is used. A
+    session record may also hold irregular stamps: the session decoded them.
 
     Parameters
     ----------
@@ -130,17 +134,8 @@ def check_recording(recording: Recording) -> None:
         )
     if recording.pulls is not None:
         return
-    bad = ~np.isfinite(data)
-    if bad.any():
-        column = int(np.argmax(bad.any(axis=0)))
-        first = int(np.argmax(bad[:, column]))
-        others = int(bad.any(axis=0).sum()) - 1
-        raise ValueError(
-            f"{name}: need numbers, got {int(bad[:, column].sum())} NaN or infinite values in "
-            f"channel {recording.info.ch_names[column]}"
-            + (f" (and {others} more channels)" if others else "")
-            + f", the first at {stamps[first] - stamps[0]:.3f} s: cut them out or repair them"
-        )
+    if not np.isfinite(data).any():
+        raise ValueError(f"{name}: need numbers, got only NaN or infinite values")
     _check_clock(recording)
 
 

@@ -148,6 +148,12 @@ class Session:
         self._markers.open()  # first: a sender may start as soon as the samples have a reader
         self.source.open()
         self._event("live", stream=self.source.name)
+        if by_name := getattr(self.source, "types_by_name", None):
+            told = [f"{name} is {kind}" for name, kind in by_name.items()]
+            self._event("types_by_name", channels=told)
+        for name, reason in self.decoder.align.left_out.items():
+            self.counts["references_left_out"] += 1
+            self._event("reference_left_out", channel=name, reason=reason)
         if self.recorder is not None:
             begin_record(self.recorder, self.decoder, self._references(), lambda: self.n_samples)
         self.watchdog.connected(local_clock())
