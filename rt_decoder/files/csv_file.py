@@ -72,9 +72,9 @@ def read_csv(
     declared = [Declared(name, "stim" if _MARKER_COLUMN.fullmatch(name) else "") for name in header]
     table = read_channel_table(channels)
     info = declared_info(_rate(path, stamps), declared, channels=table, units=units)
-    say_types(path.name, declared, "", table)
     recording = Recording(np.delete(values, column, axis=1), stamps, info, name=path.name)
     check_recording(recording)
+    say_types(path.name, declared, "", table)
     if markers.trigger:
         sources = [markers.trigger]
     else:  # a name such as Status makes no column of markers

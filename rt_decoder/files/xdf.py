@@ -78,7 +78,6 @@ def read_xdf(
         declared = (Declared(),) * n_channels
     table = read_channel_table(channels)
     info = declared_info(data.sfreq, declared, data.type, channels=table, units=units)
-    say_types(path.name, declared, data.type, table)
     recording = Recording(
         np.ascontiguousarray(data.values, np.float64),
         data.stamps,
@@ -96,6 +95,7 @@ def read_xdf(
     elif ARRIVALS in by_name:
         recording = _with_session(recording, by_name[ARRIVALS], decisions)
     check_recording(recording)
+    say_types(path.name, declared, data.type, table)
     if recording.pulls is not None:
         _warn_of_missing(recording, data.is_closed)
     if markers.trigger:
