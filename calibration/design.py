@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.events import Event, LabelledRecording
+from calibration.levels import channel_levels
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
@@ -154,9 +155,9 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
     Raises
     ------
     ValueError
-        If a pick, a reference or a unit is unknown.
+        If a pick, a reference or a unit is unknown, or a channel holds no number.
     ModelMismatch
-        If a later recording lacks a channel or has it in another unit.
+        If a later recording lacks a channel, has it in another unit or at another scale.
     """
     info = contract(recordings[0], recipe)
     features = recipe.features
@@ -166,7 +167,7 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
         features = replace(features, decim=max(1, decim))
     recipe = replace(recipe, features=features)
     references = _references(info, recipe)
-    return Model(
+    draft = Model(
         info=info,
         recipe=recipe,
         sos=_sos(info.sfreq, recipe),
@@ -174,6 +175,7 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
         channel_jump=_channel_jump(recordings, info, references),
         references=references,
     )
+    return replace(draft, channel_level=channel_levels(draft, recordings))
 
 
 def _sos(sfreq: float, recipe: Recipe) -> np.ndarray:

@@ -61,6 +61,7 @@ class Decoder:
         self._n_piece = max(1, round(_PIECE * have.sfreq))
         self.lost: list[tuple[Marker, str]] = []
         self.found: list[Marker] = []
+        self.off_scale: list[str] = []  # channels of a recording that are far from their scale
 
     def mark(self, marker: Marker) -> None:
         """Add a marker; its sample is found once the stream reaches its time."""

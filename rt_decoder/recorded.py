@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import MarkerCame, Restart, Skip, Start
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.signal import Chunk, Features, Marker, Readout
+from rt_decoder.signal import Chunk, Features, Marker, ModelMismatch, Readout
 
 __all__ = ["decode_recording", "features_of_recording", "hops_of_recording", "recorded_start"]
 
@@ -69,15 +70,59 @@ def _skipped(recording: Recording) -> list[tuple[int, int]]:
     return [(skip.index, skip.index + skip.n) for skip in skips]
 
 
+class _Scale:
+    """Compare a recording's scale with calibration's as a live session does."""
+
+    def __init__(self, decoder: Decoder, recording: Recording) -> None:
+        self._decoder, self._name = decoder, recording.name
+        self._sfreq = recording.info.sfreq
+        self._check = scale_check(decoder.pipeline.model, self._sfreq)
+        self._n = 0
+
+    def look(self, data: np.ndarray) -> None:
+        """Add samples as recorded (n, c); raise ModelMismatch once a wrong unit is certain."""
+        if not self._check.done:
+            align = self._decoder.align
+            self._n += len(data)
+            ratio = self._check.update(data[:, align.picks] * align.gains)
+            if ratio is not None:
+                self._judge(ratio)
+
+    def end(self) -> None:
+        """Judge what there is of a recording that was too short."""
+        if not self._check.done and self._n >= LEAST_SECONDS * self._sfreq:
+            self._judge(self._check.ratio())
+
+    def _judge(self, ratio: np.ndarray) -> None:
+        try:
+            off = channels_off(self._decoder.pipeline.model, ratio)
+        except ModelMismatch as error:
+            raise ModelMismatch(f"{self._name}: {error}") from None
+        if off:
+            self._decoder.off_scale = off
+            warnings.warn(
+                f"{self._name}: channels far from their scale in calibration: {', '.join(off)}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+
 def _feed(
-    decoder: Decoder, recording: Recording, markers: Sequence[Marker], chunk: int
+    decoder: Decoder,
+    recording: Recording,
+    markers: Sequence[Marker],
+    chunk: int,
+    *,
+    judged: bool = True,
 ) -> Iterator[_Piece]:
     """Yield the recording in pieces, after adding the markers that arrive before each.
 
-    Samples that the live session skipped are skipped.
+    Samples that the live session skipped are skipped. If `judged`, a scale that is not that of
+    calibration is refused.
     """
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
+    scale = _Scale(decoder, recording)
     stamps, arrivals = recording.times, recording.arrivals
     steps = _steps(recording, markers, stamps)
     skipped = _skipped(recording)
@@ -86,6 +131,7 @@ def _feed(
         for marker in steps.get(low, ()):
             if marker is None:
                 decoder.restart()
+                scale = _Scale(decoder, recording)
             else:
                 decoder.mark(marker)
         for start in range(low, high, chunk):
@@ -96,6 +142,10 @@ def _feed(
                 decoder.skip(*piece)
             else:
                 yield piece
+            if judged:
+                scale.look(piece.data)
+    if judged:
+        scale.end()
     for marker in filter(None, steps.get(len(stamps), ())):
         decoder.mark(marker)  # no sample follows; counted as lost or waiting
 
@@ -167,7 +217,7 @@ def hops_of_recording(
     Chunk
         Its arrays are valid until the next one.
     """
-    for piece in _feed(decoder, recording, markers, 1024):
+    for piece in _feed(decoder, recording, markers, 1024, judged=False):
         yield from decoder.push_until(stage, *piece)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from pylsl import local_clock
 
 from rt_decoder.cleaning.regressors import Regressors
+from rt_decoder.cleaning.scale import channels_off, scale_check
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import LogEnded, Restart, Skip
 from rt_decoder.latency import Histogram
@@ -27,7 +28,6 @@ from rt_decoder.live.receiver import Receiver
 from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.report import report_decisions, report_markers, report_sinks
-from rt_decoder.live.scale import channels_off, scale_check
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
