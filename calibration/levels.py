@@ -17,15 +17,80 @@ from rt_decoder.cleaning.scale import (
     measuring_filter,
 )
 from rt_decoder.model import Model
-from rt_decoder.signal import ModelMismatch
+from rt_decoder.signal import ModelMismatch, SignalInfo
 from rt_decoder.timing.matching import match_channels
 
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
 
-__all__ = ["channel_levels"]
+__all__ = ["channel_jump", "channel_levels", "channel_scale"]
 
+# The largest credible step between samples, as a multiple of the 99.9th percentile of the steps in
+# calibration: far above muscle and R waves, far below a rail.
+JUMP = 8.0
 _ROWS = 65536  # at a time
+
+
+def channel_scale(
+    recordings: Sequence[Recording], info: SignalInfo, references: Sequence[str]
+) -> np.ndarray:
+    """Measure the mean absolute difference between successive samples of each channel.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        All runs.
+    info : SignalInfo
+        The contract.
+    references : sequence of str
+        Channels that a run may lack.
+
+    Returns
+    -------
+    array of shape (c,), float64
+        In SI units a sample.
+    """
+    total, n = np.zeros(info.n_channels), 0
+    for recording in recordings:
+        picks, gains = match_channels(recording.info, info, references, references)
+        gains = np.nan_to_num(gains)
+        for start in range(0, len(recording.data), 65536):
+            data = recording.data[start : start + 65537, picks]
+            data = np.where(np.isfinite(data), data, np.nan)
+            total += np.nansum(np.abs(np.diff(data, axis=0)), axis=0) * gains
+            n += len(data) - 1
+    return total / max(1, n)
+
+
+def channel_jump(
+    recordings: Sequence[Recording], info: SignalInfo, references: Sequence[str]
+) -> np.ndarray:
+    """Measure the largest credible step of each channel.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        All runs.
+    info : SignalInfo
+        The contract.
+    references : sequence of str
+        Channels that a run may lack.
+
+    Returns
+    -------
+    array of shape (c,), float64
+        In SI units; the largest float for a channel that never changes.
+    """
+    steps = np.zeros(info.n_channels)
+    for recording in recordings:
+        picks, gains = match_channels(recording.info, info, references, references)
+        for k, (pick, gain) in enumerate(zip(picks, gains, strict=True)):
+            values = recording.data[:, pick]
+            moved = np.abs(np.diff(np.where(np.isfinite(values), values, np.nan)))
+            moved = moved[np.isfinite(moved)]
+            if len(moved) and pick >= 0:
+                steps[k] = max(steps[k], gain * float(np.percentile(moved, 99.9)))
+    return np.where(steps > 0, JUMP * steps, np.finfo(float).max)
 
 
 def channel_levels(model: Model, recordings: Sequence[Recording]) -> np.ndarray:

@@ -22,7 +22,15 @@ from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, ModelMismatch, Readout
 
-__all__ = ["decode_recording", "features_of_recording", "hops_of_recording", "recorded_start"]
+__all__ = [
+    "MAINS_DIFFER",
+    "decode_recording",
+    "features_of_recording",
+    "hops_of_recording",
+    "recorded_start",
+]
+
+MAINS_DIFFER = 1.0  # Hz between two statements of the mains frequency that contradict each other
 
 
 class _Piece(NamedTuple):
@@ -150,14 +158,16 @@ def _feed(
         decoder.mark(marker)  # no sample follows; counted as lost or waiting
 
 
-def _say_left_out(decoder: Decoder, recording: Recording) -> None:
-    """Warn (RuntimeWarning) of references that are not used; live they are an event."""
-    for name, reason in decoder.align.left_out.items():
-        warnings.warn(
-            f"{recording.name}: reference {name} is left out: {reason}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+def _say_differences(decoder: Decoder, recording: Recording) -> None:
+    """Warn (RuntimeWarning) of references that are not used, and of other mains."""
+    told = [
+        f"reference {name} is left out: {reason}" for name, reason in decoder.align.left_out.items()
+    ]
+    line, stated = decoder.pipeline.model.recipe.stream.line_freq, recording.line_freq
+    if line > 0 and stated is not None and abs(stated - line) > MAINS_DIFFER:
+        told.append(f"it states mains of {stated:g} Hz, the model takes out {line:g} Hz")
+    for what in told:
+        warnings.warn(f"{recording.name}: {what}", RuntimeWarning, stacklevel=3)
 
 
 def decode_recording(
@@ -191,7 +201,7 @@ def decode_recording(
     Readout
     """
     decoder = decoder or Decoder(model, recording.info, options)
-    _say_left_out(decoder, recording)
+    _say_differences(decoder, recording)
     for piece in _feed(decoder, recording, markers, chunk):
         yield from decoder.push(*piece)
 
@@ -251,7 +261,7 @@ def features_of_recording(
         Its `values` (n_features,) are a copy.
     """
     decoder = Decoder(model, recording.info, options)
-    _say_left_out(decoder, recording)
+    _say_differences(decoder, recording)
     done = 0
     for piece in _feed(decoder, recording, markers, 1024):
         for _, marker, features in decoder.push_features(*piece):

@@ -24,7 +24,13 @@ class Span(NamedTuple):
     n: int = 0  # samples
 
 
-def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Span]) -> None:
+def write_fif(
+    path: Path,
+    data: np.ndarray,
+    info: SignalInfo,
+    spans: Sequence[Span],
+    line_freq: float | None = None,
+) -> None:
     """Write samples as SI doubles with annotations.
 
     FIF stores times of annotations in single precision and labels in Latin-1; a RuntimeWarning
@@ -40,6 +46,8 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
         Rate and channels.
     spans : sequence of Span
         Annotations.
+    line_freq : float or None
+        Mains frequency in Hz, where known.
 
     Raises
     ------
@@ -66,6 +74,7 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
     if info.positions is not None:
         for channel, position in zip(described["chs"], info.positions, strict=True):
             channel["loc"][:3] = position
+    described["line_freq"] = line_freq
     raw = mne.io.RawArray(np.ascontiguousarray((data * gains).T), described, verbose="error")
     rows, labels = np.array([span.row for span in spans]), [span.label for span in spans]
     _warn_of_changes(path.name, rows, labels, sfreq)
