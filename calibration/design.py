@@ -6,6 +6,7 @@ see the same features. This module fits only the scale and the largest step of e
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,18 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.events import Event, LabelledRecording
+from calibration.levels import channel_jump, channel_levels, channel_scale
+from rt_decoder.channels import type_of_name
 from rt_decoder.cleaning.filter_design import design_sos
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
-from rt_decoder.recorded import features_of_recording
+from rt_decoder.recorded import MAINS_DIFFER, features_of_recording
 from rt_decoder.signal import (
     CH_TYPES,
     DATA_TYPES,
     Reason,
     SignalInfo,
     has_unit,
-    match_channels,
     unit_gain,
 )
 
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Design", "build_design", "contract", "draft_model"]
 
 CUE = "cue/"  # labels that start so tell the participant to blink, look around or rest
-# The largest credible step between samples, as a multiple of the 99.9th percentile of the steps in
-# calibration: far above muscle and R waves, far below a rail.
-JUMP = 8.0
 RUN_GAP = 3600.0  # s between recordings on the common time axis, so that no purge spans two
 
 
@@ -149,14 +148,16 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
     Returns
     -------
     Model
-        Its recipe states `features.decim`, even where the given one left it to the default.
+        Its recipe states `features.decim` and `stream.line_freq`, even where the given one left
+        them open.
 
     Raises
     ------
     ValueError
-        If a pick, a reference or a unit is unknown.
+        If a pick, a reference or a unit is unknown, a channel holds no number, or recordings state
+        different mains and the recipe none.
     ModelMismatch
-        If a later recording lacks a channel or has it in another unit.
+        If a later recording lacks a channel, has it in another unit or at another scale.
     """
     info = contract(recordings[0], recipe)
     features = recipe.features
@@ -164,16 +165,59 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
     if features.decim == 0:
         decim = n_window if features.kind == "bandpower" else max(1, round(0.05 * info.sfreq))
         features = replace(features, decim=max(1, decim))
-    recipe = replace(recipe, features=features)
+    stream = replace(recipe.stream, line_freq=_line_freq(recordings, recipe.stream.line_freq))
+    recipe = replace(recipe, features=features, stream=stream)
     references = _references(info, recipe)
-    return Model(
+    _check_channels(info.pick(range(info.n_channels - len(references))), recipe)
+    draft = Model(
         info=info,
         recipe=recipe,
         sos=_sos(info.sfreq, recipe),
-        channel_scale=_channel_scale(recordings, info, references),
-        channel_jump=_channel_jump(recordings, info, references),
+        channel_scale=channel_scale(recordings, info, references),
+        channel_jump=channel_jump(recordings, info, references),
         references=references,
     )
+    return replace(draft, channel_level=channel_levels(draft, recordings))
+
+
+def _check_channels(picked: SignalInfo, recipe: Recipe) -> None:
+    """Refuse an average over one channel; warn of EEG that by its name is none."""
+    kinds = picked.ch_types
+    averaged = next((kind for kind in ("eeg", "ecog", "seeg") if kind in kinds), "")
+    if recipe.stream.reference == "average" and kinds.count(averaged) == 1:
+        raise ValueError(
+            f"need two {averaged} channels or more for an average reference, got "
+            f"{picked.ch_names[kinds.index(averaged)]} alone, which would become 0: "
+            "set reference = 'none'"
+        )
+    pairs = zip(picked.ch_names, kinds, strict=True)
+    found = [name for name, kind in pairs if kind == "eeg" and type_of_name(name)]
+    other = [name for name in found if name not in recipe.stream.picks]
+    if other:
+        warnings.warn(
+            f"{', '.join(other[:12])} are EEG by their file, though not by their names: they are "
+            "decoded and in the average reference; --channels TSV sets another type",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _line_freq(recordings: Sequence[Recording], line: float) -> float:
+    """Mains frequency in Hz: the recipe's, else what the recordings state, else 50."""
+    stated = {one.name: one.line_freq for one in recordings if one.line_freq is not None}
+    listed = ", ".join(f"{name} {freq:g} Hz" for name, freq in stated.items())
+    if line < 0:
+        if len(set(stated.values())) > 1:
+            raise ValueError(f"need one mains frequency, got {listed}: set line_freq")
+        return next(iter(stated.values()), 50.0)
+    if line and any(abs(freq - line) > MAINS_DIFFER for freq in stated.values()):
+        warnings.warn(
+            f"the recipe has mains of {line:g} Hz, the recordings state others ({listed}): "
+            "is line_freq right?",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return line
 
 
 def _sos(sfreq: float, recipe: Recipe) -> np.ndarray:
@@ -182,37 +226,6 @@ def _sos(sfreq: float, recipe: Recipe) -> np.ndarray:
     notched = design.notch and recipe.clean.mains == "notch"
     notch = tuple(np.arange(line, edge, line)) if notched and line else ()
     return design_sos(sfreq, design.l_freq or None, design.h_freq or None, design.order, notch)
-
-
-def _channel_scale(
-    recordings: Sequence[Recording], info: SignalInfo, optional: Sequence[str]
-) -> np.ndarray:
-    total, n = np.zeros(info.n_channels), 0
-    for recording in recordings:
-        picks, gains = match_channels(recording.info, info, optional)
-        gains = np.nan_to_num(gains)
-        for start in range(0, len(recording.data), 65536):
-            data = recording.data[start : start + 65537, picks]
-            data = np.where(np.isfinite(data), data, np.nan)
-            total += np.nansum(np.abs(np.diff(data, axis=0)), axis=0) * gains
-            n += len(data) - 1
-    return total / max(1, n)
-
-
-def _channel_jump(
-    recordings: Sequence[Recording], info: SignalInfo, optional: Sequence[str]
-) -> np.ndarray:
-    """Largest credible step (c,), SI units; the largest float for a channel that never changes."""
-    steps = np.zeros(info.n_channels)
-    for recording in recordings:
-        picks, gains = match_channels(recording.info, info, optional)
-        for k, (pick, gain) in enumerate(zip(picks, gains, strict=True)):
-            values = recording.data[:, pick]
-            moved = np.abs(np.diff(np.where(np.isfinite(values), values, np.nan)))
-            moved = moved[np.isfinite(moved)]
-            if len(moved) and pick >= 0:
-                steps[k] = max(steps[k], gain * float(np.percentile(moved, 99.9)))
-    return np.where(steps > 0, JUMP * steps, np.finfo(float).max)
 
 
 def build_design(

@@ -54,10 +54,14 @@ class Decoder:
         factor, rules = rate_factor(have.sfreq, model.info.sfreq), options.rules
         self.pipeline = Pipeline(model, options, factor=factor, clock=clock)
         window_s = self.pipeline.ring.capacity / model.info.sfreq
-        self.align = Align(have, model.info, rules, model.optional, history=window_s + rules.wait)
+        self.align = Align(
+            have, model.info, rules, model.optional, model.references,
+            history=window_s + rules.wait,
+        )  # fmt: skip
         self._n_piece = max(1, round(_PIECE * have.sfreq))
         self.lost: list[tuple[Marker, str]] = []
         self.found: list[Marker] = []
+        self.off_scale: list[str] = []  # channels of a recording that are far from their scale
 
     def mark(self, marker: Marker) -> None:
         """Add a marker; its sample is found once the stream reaches its time."""

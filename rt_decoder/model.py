@@ -22,6 +22,7 @@ TENSORS = (
     "sos",
     "channel_scale",
     "channel_jump",
+    "channel_level",
     "center",
     "scale",
     "weights",
@@ -68,11 +69,14 @@ class Model:
     sos : array of shape (n_sections, 6)
         Band-pass and notch, as second-order sections.
     channel_scale : array of shape (c,)
-        Mean absolute first difference of each channel in calibration, in SI units a sample. A live
-        stream that is more than ten times off has the wrong unit.
+        Mean absolute first difference of each channel in calibration, in SI units a sample.
     channel_jump : array of shape (c,)
         Largest credible difference of a sample from the last good one, in SI units; if empty, jumps
         are not detected.
+    channel_level : array of shape (c,)
+        Mean absolute value of each channel in calibration between 2 and 20 Hz, in SI units. A
+        signal that is more than ten times off has the wrong unit. If empty, `channel_scale` is
+        compared.
     center, scale : arrays of shape (p,)
         Robust feature scaling from the training items.
     weights : array of shape (p, r)
@@ -106,6 +110,7 @@ class Model:
     sos: np.ndarray
     channel_scale: np.ndarray
     channel_jump: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    channel_level: np.ndarray = field(default_factory=lambda: np.zeros(0))
     center: np.ndarray = field(default_factory=lambda: np.zeros(0))
     scale: np.ndarray = field(default_factory=lambda: np.zeros(0))
     weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))

@@ -50,6 +50,10 @@ def _band(value: object) -> tuple[float, float]:
     return low, high
 
 
+def _line_freq(value: object) -> float:
+    return -1.0 if value == -1 else _FREQ.read(value)
+
+
 def _reference(value: object) -> str | tuple[str, ...]:
     if isinstance(value, str):  # one name, even with commas
         return text().read(value)
@@ -79,7 +83,11 @@ class Stream:
         Kind("'average', 'none' or channel names", _reference),
         "'average', 'none' or a list of channel names",
     )
-    line_freq: float = key(50.0, _FREQ, "mains frequency in Hz; 0 for none")
+    line_freq: float = key(
+        -1.0,
+        Kind(f"a number from 0 to {MAX_FREQ:g}, or -1", _line_freq),
+        "mains frequency in Hz; 0 for none, -1 for what the recording states, else 50",
+    )
     hop_ms: float = key(10.0, number(1e-3, 1000.0), "step of the pipeline in ms")
 
     def __post_init__(self) -> None:

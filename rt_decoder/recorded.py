@@ -6,6 +6,7 @@ arrives before the same sample as live. In other recordings each marker arrives 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -13,15 +14,24 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import MarkerCame, Restart, Skip, Start
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.stamps import are_usable
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.signal import Chunk, Features, Marker, Readout
+from rt_decoder.signal import Chunk, Features, Marker, ModelMismatch, Readout
 
-__all__ = ["decode_recording", "features_of_recording", "hops_of_recording", "recorded_start"]
+__all__ = [
+    "MAINS_DIFFER",
+    "decode_recording",
+    "features_of_recording",
+    "hops_of_recording",
+    "recorded_start",
+]
+
+MAINS_DIFFER = 1.0  # Hz between two statements of the mains frequency that contradict each other
 
 
 class _Piece(NamedTuple):
@@ -71,15 +81,59 @@ def _skipped(recording: Recording) -> list[tuple[int, int]]:
     return [(skip.index, skip.index + skip.n) for skip in skips]
 
 
+class _Scale:
+    """Compare a recording's scale with calibration's as a live session does."""
+
+    def __init__(self, decoder: Decoder, recording: Recording) -> None:
+        self._decoder, self._name = decoder, recording.name
+        self._sfreq = recording.info.sfreq
+        self._check = scale_check(decoder.pipeline.model, self._sfreq)
+        self._n = 0
+
+    def look(self, data: np.ndarray) -> None:
+        """Add samples as recorded (n, c); raise ModelMismatch once a wrong unit is certain."""
+        if not self._check.done:
+            align = self._decoder.align
+            self._n += len(data)
+            ratio = self._check.update(data[:, align.picks] * align.gains)
+            if ratio is not None:
+                self._judge(ratio)
+
+    def end(self) -> None:
+        """Judge what there is of a recording that was too short."""
+        if not self._check.done and self._n >= LEAST_SECONDS * self._sfreq:
+            self._judge(self._check.ratio())
+
+    def _judge(self, ratio: np.ndarray) -> None:
+        try:
+            off = channels_off(self._decoder.pipeline.model, ratio)
+        except ModelMismatch as error:
+            raise ModelMismatch(f"{self._name}: {error}") from None
+        if off:
+            self._decoder.off_scale = off
+            warnings.warn(
+                f"{self._name}: channels far from their scale in calibration: {', '.join(off)}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+
 def _feed(
-    decoder: Decoder, recording: Recording, markers: Sequence[Marker], chunk: int
+    decoder: Decoder,
+    recording: Recording,
+    markers: Sequence[Marker],
+    chunk: int,
+    *,
+    judged: bool = True,
 ) -> Iterator[_Piece]:
     """Yield the recording in pieces, after adding the markers that arrive before each.
 
-    Samples that the live session skipped are skipped.
+    Samples that the live session skipped are skipped. If `judged`, a scale that is not that of
+    calibration is refused.
     """
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
+    scale = _Scale(decoder, recording)
     stamps, arrivals = recording.times, recording.arrivals
     steps = _steps(recording, markers, stamps)
     skipped = _skipped(recording)
@@ -88,6 +142,7 @@ def _feed(
         for marker in steps.get(low, ()):
             if marker is None:
                 decoder.restart()
+                scale = _Scale(decoder, recording)
             else:
                 decoder.mark(marker)
         for start in range(low, high, chunk):
@@ -98,8 +153,24 @@ def _feed(
                 decoder.skip(*piece)
             else:
                 yield piece
+            if judged:
+                scale.look(piece.data)
+    if judged:
+        scale.end()
     for marker in filter(None, steps.get(len(stamps), ())):
         decoder.mark(marker)  # no sample follows; counted as lost or waiting
+
+
+def _say_differences(decoder: Decoder, recording: Recording) -> None:
+    """Warn (RuntimeWarning) of references that are not used, and of other mains."""
+    told = [
+        f"reference {name} is left out: {reason}" for name, reason in decoder.align.left_out.items()
+    ]
+    line, stated = decoder.pipeline.model.recipe.stream.line_freq, recording.line_freq
+    if line > 0 and stated is not None and abs(stated - line) > MAINS_DIFFER:
+        told.append(f"it states mains of {stated:g} Hz, the model takes out {line:g} Hz")
+    for what in told:
+        warnings.warn(f"{recording.name}: {what}", RuntimeWarning, stacklevel=3)
 
 
 def decode_recording(
@@ -133,6 +204,7 @@ def decode_recording(
     Readout
     """
     decoder = decoder or Decoder(model, recording.info, options)
+    _say_differences(decoder, recording)
     for piece in _feed(decoder, recording, markers, chunk):
         yield from decoder.push(*piece)
 
@@ -158,7 +230,7 @@ def hops_of_recording(
     Chunk
         Its arrays are valid until the next one.
     """
-    for piece in _feed(decoder, recording, markers, 1024):
+    for piece in _feed(decoder, recording, markers, 1024, judged=False):
         yield from decoder.push_until(stage, *piece)
 
 
@@ -192,6 +264,7 @@ def features_of_recording(
         Its `values` (n_features,) are a copy.
     """
     decoder = Decoder(model, recording.info, options)
+    _say_differences(decoder, recording)
     done = 0
     for piece in _feed(decoder, recording, markers, 1024):
         for _, marker, features in decoder.push_features(*piece):

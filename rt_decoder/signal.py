@@ -1,13 +1,13 @@
 """Define the values that flow through the decoder.
 
 Arrays are ``(n_samples, n_channels)`` everywhere. Inside the package signals are in SI units (V, T,
-T/m); `match_channels` finds the factors that convert them once, at the source. This module knows
+T/m); `timing.matching` finds the factors that convert them once, at the source. This module knows
 nothing of where samples come from or where they go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import NamedTuple
@@ -31,7 +31,6 @@ __all__ = [
     "SignalInfo",
     "StreamLost",
     "has_unit",
-    "match_channels",
     "reason_names",
     "unit_gain",
 ]
@@ -243,53 +242,3 @@ class Readout(NamedTuple):
     latency_ms: float  # from the newest sample used to emission; NaN offline
     late: bool
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
-
-
-def match_channels(
-    have: SignalInfo, want: SignalInfo, optional: Collection[str] = ()
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the channels of `want` in `have` by name.
-
-    Parameters
-    ----------
-    have : SignalInfo
-        The source's channels, in any order.
-    want : SignalInfo
-        The model's channels.
-    optional : collection of str
-        Channels of `want` that may be missing.
-
-    Returns
-    -------
-    picks : array of shape (n_want,), int64
-        Column of `have` for each channel of `want`; extra channels are ignored. -1 where an
-        `optional` one is missing.
-    gains : array of shape (n_want,), float64
-        Factor from the declared unit of `have` to that of `want`; NaN where the channel is missing.
-
-    Raises
-    ------
-    ModelMismatch
-        If channels are missing (each is named) or a unit cannot be converted.
-    """
-    columns = {name: i for i, name in enumerate(have.ch_names)}
-    missing = [name for name in want.ch_names if name not in columns and name not in optional]
-    if missing:
-        raise ModelMismatch(
-            f"need channel{'s' if len(missing) > 1 else ''} {', '.join(missing)}, "
-            f"got {', '.join(have.ch_names)}; rename with --channels TSV"
-        )
-    picks = np.array([columns.get(name, -1) for name in want.ch_names], np.int64)
-    gains = np.full(len(picks), np.nan)
-    for i, (column, name, unit) in enumerate(zip(picks, want.ch_names, want.units, strict=True)):
-        if column < 0:
-            continue
-        try:
-            have_si, have_gain = unit_gain(have.units[column])
-            want_si, want_gain = unit_gain(unit)
-        except ValueError as error:
-            raise ModelMismatch(f"channel {name}: {error}") from None
-        if have_si != want_si:
-            raise ModelMismatch(f"channel {name}: need a unit of {want_si}, got {have_si}")
-        gains[i] = have_gain / want_gain
-    return picks, gains

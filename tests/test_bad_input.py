@@ -122,7 +122,7 @@ def _bad_recordings(folder: Path, recording: Recording) -> None:
     table = np.column_stack((recording.stamps, recording.data))
     (folder / "header.csv").write_text(names + "\n")
     (folder / "words.csv").write_text(names + "\n" + "hello\n" * 9)
-    table[700, 3] = np.nan
+    table[:, 1:] = np.nan
     np.savetxt(folder / "nan.csv", table, delimiter=",", header=names, comments="")
     save_recording(replace(recording, data=table[:, 1:]), folder / "nan.xdf")
 
@@ -196,7 +196,7 @@ FITS = {
     "wordfreq": ((*FIT, "--vocabulary", "wordfreq:many"), "wordfreq:many"),
     "channels differ": (("fit", "{sim}", "{few}", "-o", "{out}/m"), "C3, C4"),
     "rates differ": (("fit", "{sim}", "{odd_rate}", "-o", "{out}/m"), "333"),
-    "NaN": (("fit", "{in}/nan.csv", "--units", "V", "-o", "{out}/m"), "channel Pz"),
+    "NaN": (("fit", "{in}/nan.csv", "--units", "V", "-o", "{out}/m"), "got only NaN"),
     "empty": (("fit", "{in}/header.csv", "--units", "V", "-o", "{out}/m"), "need samples"),
     "evaluate, no map": (
         ("evaluate", "{sim}", "--model", "{in}/mapless.safetensors"), "has no map",
@@ -222,7 +222,7 @@ def test_calibration_refuses(name: str, refused: Callable[..., str]) -> None:
 DECODES = {
     "channels": (("decode", "{few}", *DECODE[2:]), "channels Pz, C3, C4, P7, P8, got"),
     "rate": (("decode", "{odd_rate}", *DECODE[2:]), "need a sampling rate of 250 Hz"),
-    "NaN": (("decode", "{in}/nan.xdf", *DECODE[2:]), "NaN"),
+    "NaN": (("decode", "{in}/nan.xdf", *DECODE[2:]), "got only NaN"),
     "empty": (("decode", "{in}/empty.xdf", *DECODE[2:]), "empty.xdf"),
     "garbage": (("decode", "{in}/garbage.xdf", *DECODE[2:]), "no XDF"),
     "damaged": (("decode", "{in}/damaged.xdf", *DECODE[2:]), "damaged"),

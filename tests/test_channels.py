@@ -73,7 +73,10 @@ def test_table_renames_and_retypes(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("name\ttype\nCz\teeg\n", "need tab-separated columns"),
+        ("label\ttype\nCz\teeg\n", "need tab-separated columns"),
+        ("stream_name\tname\nCz\tCz\n", "need tab-separated columns"),
+        ("name\ttype\nCz\tEEG\nCz\tEEG\n", "line 3: need each name once, got Cz"),
+        ("name\ttype\ttype\nCz\tEEG\tEEG\n", "need each column once, got type"),
         ("stream_name,unit\nCz,V\n", "need tab-separated columns"),
         ("stream_name\ttype\nCz\tcheese\n", "line 2: need a type among"),
         ("stream_name\ttype\nCz\teeg\nCz\teog\n", "line 3: need each stream_name once, got Cz"),

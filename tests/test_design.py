@@ -10,6 +10,7 @@ import pytest
 from calibration.design import build_design, draft_model
 from calibration.events import Event, label_recording
 from rt_decoder.files.events import EventRow
+from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.recorded import features_of_recording
 from rt_decoder.signal import FLAGS, Chunk, Marker, Reason
@@ -113,7 +114,9 @@ def test_groups_and_contexts_follow_their_event() -> None:
 
 
 def test_the_contract_holds_the_picks() -> None:
-    draft = draft_model([ONE], small_recipe(stream={"picks": ["Cz", "eog", "Cz"]}))
+    draft = draft_model(
+        [ONE], small_recipe(stream={"picks": ["Cz", "eog", "Cz"], "reference": "none"})
+    )
     assert draft.info.ch_names == ("Cz", "VEOG", "HEOG")
     data = ONE.data[:, [ONE.info.ch_names.index(n) for n in draft.info.ch_names]]
     np.testing.assert_allclose(draft.channel_scale, np.abs(np.diff(data, axis=0)).mean(axis=0))
@@ -133,3 +136,38 @@ def test_features_have_a_usable_default_width() -> None:
     assert draft.recipe.features.decim == 12  # 50 ms
     power = draft_model([ONE], small_recipe(features={"kind": "bandpower", "tmax": 1.0}))
     assert power.recipe.features.decim == 250  # the whole window
+
+
+def one_channel(reference: str) -> Model:
+    picks = {"stream": {"picks": [ONE.info.ch_names[0]], "reference": reference}}
+    return draft_model([ONE], small_recipe(**picks))
+
+
+def test_an_average_of_one_channel_is_refused() -> None:
+    assert one_channel("none").n_picks == 1
+    with pytest.raises(
+        ValueError, match=r"need two eeg channels or more .* set reference = 'none'"
+    ):
+        one_channel("average")
+
+
+def test_mains_are_those_that_the_recordings_state() -> None:
+    in_60, in_50 = (replace(ONE, line_freq=freq, name=f"{freq:g}") for freq in (60.0, 50.0))
+    open_, set_ = small_recipe(), small_recipe(stream={"line_freq": 50.0})
+    line = lambda runs, recipe: draft_model(runs, recipe).recipe.stream.line_freq  # noqa: E731
+    assert line([ONE], open_) == line([in_50, ONE], open_) == line([in_50], set_) == 50
+    assert line([ONE, in_60], open_) == 60
+    with pytest.raises(ValueError, match="need one mains frequency, got 60 60 Hz, 50 50 Hz"):
+        line([in_60, in_50], open_)
+    with pytest.warns(RuntimeWarning, match=r"mains of 50 Hz, the recordings state others \(60 60"):
+        assert line([in_60], set_) == 50
+
+
+def test_eeg_that_is_none_by_its_name_is_said() -> None:
+    info = ONE.info
+    names = ("VEOGR", *info.ch_names[1:])
+    other = replace(ONE, info=replace(info, ch_names=names))
+    with pytest.warns(
+        RuntimeWarning, match="VEOGR are EEG by their file, though not by their names"
+    ):
+        draft_model([other], small_recipe())

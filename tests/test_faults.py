@@ -25,10 +25,11 @@ from rt_decoder.replay.fault_plan import Schedule, corrupt, lives, schedule
 from rt_decoder.replay.faults import Fault, parse_faults
 from rt_decoder.replay.plan import ReplayOptions
 from rt_decoder.replay.replay import Replayed, replay
-from rt_decoder.signal import Marker, SignalInfo, StreamLost, match_channels
+from rt_decoder.signal import Marker, SignalInfo, StreamLost
 from rt_decoder.sources.lsl.find import resolve
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.source import LslSource
+from rt_decoder.timing.matching import match_channels
 from tests.lsl_loopback import wait_for
 from tests.small import call, finish, start
 

@@ -117,7 +117,8 @@ def test_every_number_format_arrives_exactly(server, dtype):
         server.put_data(values)
         data, _ = pull_rows(source, 2)
         assert (source.info.sfreq, source.info.ch_names) == (500.0, NAMES)
-        assert source.info.units == ("microvolts",) * 3
+        assert source.info.units == ("microvolts", "microvolts", "n/a")
+        assert source.types_by_name == {NAMES[2]: "stim"}
     assert data.dtype == np.float64
     np.testing.assert_array_equal(data, values.astype(float))
 

@@ -175,10 +175,7 @@ def test_csv_rate_is_measured(tmp_path, real, stated):
         ("timestamps,Cz\n1,1\n1,2\n", "need finite timestamps that advance"),
         ("timestamps,Cz\nnan,1\n1,2\n", "need finite timestamps that advance"),
         ("timestamps,Cz,Cz\n0,1,2\n1,1,2\n", "Cz more than once"),
-        (
-            "timestamps,Cz\n0,1\n.1,nan\n.2,1\n.3,inf\n",
-            r"2 NaN or infinite values in channel Cz, the first at 0\.100 s",
-        ),
+        ("timestamps,Cz,Pz\n0,nan,inf\n.1,nan,nan\n.2,nan,-inf\n", "got only NaN or infinite"),
     ],
 )
 def test_bad_csv_is_refused_with_a_reason(tmp_path, text, reason):
@@ -217,11 +214,12 @@ def test_clock_that_is_not_one_is_refused():
         check_recording(simple(np.zeros(0)))
 
 
-def test_every_channel_with_nan_counts():
-    data = np.zeros((100, 2))
-    data[30, 0], data[20, 1] = np.nan, np.inf
-    with pytest.raises(ValueError, match=r"channel Cz \(and 1 more channels\), the first at 0\.3"):
+def test_nan_is_for_the_guard_and_nothing_but_nan_is_refused():
+    data = np.full((100, 2), np.nan)
+    with pytest.raises(ValueError, match="got only NaN or infinite values"):
         check_recording(simple(np.arange(100) / 100, data=data))
+    data[30, 0] = 0.0
+    check_recording(simple(np.arange(100) / 100, data=data))
 
 
 def test_recording_wants_shapes_that_fit():
@@ -280,7 +278,9 @@ def test_real_eeglab_file_with_its_events(data_dir):
 
 @pytest.mark.realdata
 def test_real_edf_and_fif(data_dir):
-    edf = read_recording(data_dir / "eegmat" / "Subject05_2.edf")
+    with pytest.warns(RuntimeWarning, match="from their names: ECG ECG is ecg"):
+        edf = read_recording(data_dir / "eegmat" / "Subject05_2.edf")
+    assert edf.info.ch_types == ("eeg",) * 20 + ("ecg",)
     assert edf.data.shape == (31000, 21)
     assert 1e-6 < edf.data[:, 0].std() < 1e-4  # V
     fif = read_recording(data_dir / "mne_lsl_samples" / "sample_audvis_raw.fif")

@@ -406,7 +406,7 @@ def test_a_stop_is_heard_while_the_stream_is_away(amplifier, run, source_id: str
 def test_the_scale_of_calibration_is_asked_for(
     model, source_id: str, monkeypatch, tmp_path: Path, gain: float, n_off: int
 ) -> None:
-    monkeypatch.setattr("rt_decoder.live.scale.CHECK_SECONDS", 1.0)
+    monkeypatch.setattr("rt_decoder.cleaning.scale.CHECK_SECONDS", 1.0)
     amplifier = Amplifier(source_id)
     amplifier.gain = np.where(np.arange(RECORDING.info.n_channels) < n_off, gain, 1.0)
     log = JsonlLog(tmp_path / "log.jsonl")

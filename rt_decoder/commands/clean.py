@@ -84,7 +84,7 @@ def clean_file(
     spans = _spans(flags)
     spans += _marked(decoder, recording, len(cleaned))
     with replacing(out) as path:
-        write_fif(path, data, info, sorted(spans))
+        write_fif(path, data, info, sorted(spans), recording.line_freq)
     bad = flags & BAD
     return {
         "n_samples": len(data),

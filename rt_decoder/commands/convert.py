@@ -133,7 +133,7 @@ def _write_fif(recording: Recording, breaks: list[_Break], path: Path) -> None:
             )
     spans = [Span(marker.index, marker.label) for marker in recording.markers if marker.index >= 0]
     spans += [Span(gap.row, f"EDGE {gap.what}") for gap in breaks]
-    write_fif(path, recording.data, recording.info, spans)
+    write_fif(path, recording.data, recording.info, spans, recording.line_freq)
 
 
 def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None:  # noqa: ARG001

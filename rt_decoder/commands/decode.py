@@ -86,6 +86,8 @@ def decode_file(
                 log.write(readout)
                 progress(min(1.0, readout.index / n_samples))
             counts += _write_events(log, decoder)
+            if decoder.off_scale:
+                log.write(event_line("scale", None, {"channels": decoder.off_scale}))
             footer = {
                 "type": "footer",
                 "n_samples": n_samples,

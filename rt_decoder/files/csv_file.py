@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rt_decoder.channels import Declared, declared_info
+from rt_decoder.channels import Declared, declared_info, types_by_name
 from rt_decoder.files.recording import MAX_SFREQ, Recording, check_recording
 from rt_decoder.files.sample_times import channel_markers
 from rt_decoder.files.stamps import are_usable, measured_sfreq
-from rt_decoder.files.tables import read_channel_table
+from rt_decoder.files.tables import read_channel_table, say_types
 from rt_decoder.timing.marker_choice import MarkerChoice
 
 __all__ = ["read_csv"]
@@ -28,7 +28,7 @@ def read_csv(
 ) -> Recording:
     """Read a CSV recording; see `files.read.read_recording`.
 
-    Columns are channels of type eeg unless the channel table has another type. Columns named
+    Columns are channels of type eeg unless the channel table or their names tell another type. Columns named
     Marker, Marker0, stim or trigger are of type stim; each change in one to a code other than 0 is
     a marker. The rate is measured, and rounded to a usual rate of devices if within 0.5 % of it.
 
@@ -57,27 +57,28 @@ def read_csv(
     """
     if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
-    header, table = _read_table(path)
+    header, values = _read_table(path)
     if "timestamps" not in header:
         raise ValueError(
             f"{path.name}: need a column timestamps (in s), got columns {', '.join(header)}"
         )
     column = header.index("timestamps")
-    stamps = np.ascontiguousarray(table[:, column])
+    stamps = np.ascontiguousarray(values[:, column])
     del header[column]
-    declared = [
-        Declared(name, "stim" if _MARKER_COLUMN.fullmatch(name) else "eeg") for name in header
-    ]
-    info = declared_info(
-        _rate(path, stamps), declared, channels=read_channel_table(channels), units=units
-    )
-    recording = Recording(np.delete(table, column, axis=1), stamps, info, name=path.name)
+    declared = [Declared(name, "stim" if _MARKER_COLUMN.fullmatch(name) else "") for name in header]
+    table = read_channel_table(channels)
+    info = declared_info(_rate(path, stamps), declared, channels=table, units=units)
+    recording = Recording(np.delete(values, column, axis=1), stamps, info, name=path.name)
     check_recording(recording)
+    say_types(path.name, declared, "", table)
     if markers.trigger:
         sources = [markers.trigger]
-    else:
+    else:  # a name such as Status makes no column of markers
+        by_name = types_by_name(declared, "", table)
         sources = [
-            name for name, kind in zip(info.ch_names, info.ch_types, strict=True) if kind == "stim"
+            name
+            for label, name, kind in zip(header, info.ch_names, info.ch_types, strict=True)
+            if kind == "stim" and label not in by_name
         ]
     found = [marker for name in sources for marker in channel_markers(recording, name)]
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))

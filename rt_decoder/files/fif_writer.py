@@ -13,6 +13,8 @@ from rt_decoder.signal import SignalInfo, has_unit, unit_gain
 
 __all__ = ["Span", "write_fif"]
 
+_FIFF_UNITS, _NO_UNIT = {"V": 107, "T": 112, "T/m": 201}, -1
+
 
 class Span(NamedTuple):
     """An annotation."""
@@ -22,7 +24,13 @@ class Span(NamedTuple):
     n: int = 0  # samples
 
 
-def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Span]) -> None:
+def write_fif(
+    path: Path,
+    data: np.ndarray,
+    info: SignalInfo,
+    spans: Sequence[Span],
+    line_freq: float | None = None,
+) -> None:
     """Write samples as SI doubles with annotations.
 
     FIF stores times of annotations in single precision and labels in Latin-1; a RuntimeWarning
@@ -38,6 +46,8 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
         Rate and channels.
     spans : sequence of Span
         Annotations.
+    line_freq : float or None
+        Mains frequency in Hz, where known.
 
     Raises
     ------
@@ -59,9 +69,12 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
     sfreq = info.sfreq
     gains = np.array([unit_gain(unit)[1] if has_unit(unit) else 1.0 for unit in info.units])
     described = mne.create_info(list(info.ch_names), sfreq, list(info.ch_types), verbose="error")
+    for channel, unit in zip(described["chs"], info.units, strict=True):
+        channel["unit"] = _FIFF_UNITS.get(unit_gain(unit)[0] if has_unit(unit) else "n/a", _NO_UNIT)
     if info.positions is not None:
         for channel, position in zip(described["chs"], info.positions, strict=True):
             channel["loc"][:3] = position
+    described["line_freq"] = line_freq
     raw = mne.io.RawArray(np.ascontiguousarray((data * gains).T), described, verbose="error")
     rows, labels = np.array([span.row for span in spans]), [span.label for span in spans]
     _warn_of_changes(path.name, rows, labels, sfreq)

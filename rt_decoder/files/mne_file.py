@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.channels import SI_UNIT, Declared, declared_info
+from rt_decoder.channels import declared_info
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header
 from rt_decoder.files.fif_check import check_fif
 from rt_decoder.files.gaps import lay_out
+from rt_decoder.files.mne_channels import mne_channels
 from rt_decoder.files.recording import Recording, check_recording
 from rt_decoder.files.sample_times import channel_markers
 from rt_decoder.files.tables import read_channel_table
@@ -68,22 +69,18 @@ def read_mne(
     if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
     table = read_channel_table(channels)
-    eeg = {name for name, row in table.items() if row.type.lower() == "eeg"}
-    raw, values, types = _open_raw(path, eeg)
+    raw, values = _open_raw(path, {n for n, row in table.items() if row.type.lower() == "eeg"})
+    known = mne_channels(raw, path, channels)
     sfreq = float(raw.info["sfreq"])
     layout = lay_out(raw, path)
     stamps, onsets = layout.stamps, layout.annotations.onset
-    info = declared_info(
-        sfreq,
-        [Declared(n, t, SI_UNIT.get(t, "n/a")) for n, t in zip(raw.ch_names, types, strict=True)],
-        channels=table,
-    )
+    info = declared_info(sfreq, known.declared, channels=known.table)
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
     recording = Recording(
         np.ascontiguousarray(values[:, layout.rows].T), stamps, info, name=path.name,
-        since=layout.since,
+        since=layout.since, line_freq=known.line_freq,
     )  # fmt: skip
     check_recording(recording)
     if markers.trigger:
@@ -104,8 +101,8 @@ def read_mne(
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
 
 
-def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray, list[str]]:
-    """Return MNE's raw object, its values (n_channels, n_samples) in SI, and channel types."""
+def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray]:
+    """Return MNE's raw object, and its values (n_channels, n_samples) in SI."""
     if path.name.lower().removesuffix(".gz").endswith(("-epo.fif", "_epo.fif")):
         raise ValueError(
             f"{path.name}: need a continuous recording, got epochs: the causal filters also need "
@@ -130,11 +127,10 @@ def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray, list[str]]:
         raw = mne.io.read_raw(path, preload=False, verbose="warning", **one_rate)
         _check_size(raw, path)
         values = raw.get_data(verbose="warning")
-        types = raw.get_channel_types()
     for warning in told:  # not if reading failed: the error suffices
         if not re.search(known, str(warning.message)):
             warnings.warn(warning.message, stacklevel=5)
-    return raw, values, types
+    return raw, values
 
 
 def _one_rate(path: Path, header: EdfHeader, eeg: set[str]) -> dict[str, Any]:

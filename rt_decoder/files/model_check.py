@@ -46,6 +46,7 @@ def _check_arrays(model: Model) -> None:
         "sos": (len(model.sos), 6),
         "channel_scale": (c,),
         "channel_jump": (c if model.channel_jump.size else 0,),
+        "channel_level": (c if model.channel_level.size else 0,),
         "center": (len(model.center),),
         "scale": (len(model.center),),
     }

@@ -51,6 +51,8 @@ class Recording:
     since : array of shape (n_samples,) or None
         Time in s since the first sample as the file counts it, and as onsets of its events tables
         do; None if that is what the stamps tell. A file that was cut or joined counts no gaps.
+    line_freq : float or None
+        Mains frequency in Hz, where the file or BIDS beside it states one.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Recording:
     pulls: np.ndarray | None = None
     decisions: tuple[Decision, ...] = ()
     since: np.ndarray | None = None
+    line_freq: float | None = None
 
     def __post_init__(self) -> None:
         n, c = np.size(self.stamps), self.info.n_channels
@@ -99,8 +102,9 @@ class Recording:
 def check_recording(recording: Recording) -> None:
     """Refuse a recording that would be decoded wrongly.
 
-    A session record may hold NaN and irregular stamps: the session decoded them, too. A few stamps
-    that are no times are warned of.
+    NaN and infinite values pass: as live, they are held and flagged where a channel is used. A
+    session record may also hold irregular stamps: the session decoded them. A few stamps that are
+    no times are warned of.
 
     Parameters
     ----------
@@ -123,17 +127,8 @@ def check_recording(recording: Recording) -> None:
     if recording.pulls is not None:
         return
     _warn_of_odd(name, stamps)
-    bad = ~np.isfinite(data)
-    if bad.any():
-        column = int(np.argmax(bad.any(axis=0)))
-        first = int(np.argmax(bad[:, column]))
-        others = int(bad.any(axis=0).sum()) - 1
-        raise ValueError(
-            f"{name}: need numbers, got {int(bad[:, column].sum())} NaN or infinite values in "
-            f"channel {recording.info.ch_names[column]}"
-            + (f" (and {others} more channels)" if others else "")
-            + f", the first at {stamps[first] - stamps[0]:.3f} s: cut them out or repair them"
-        )
+    if not np.isfinite(data).any():
+        raise ValueError(f"{name}: need numbers, got only NaN or infinite values")
     _check_clock(recording)
 
 

@@ -24,7 +24,7 @@ from rt_decoder.files.session_record import (
     reference_arrivals,
 )
 from rt_decoder.files.stamps import are_usable, nearest_samples
-from rt_decoder.files.tables import read_channel_table
+from rt_decoder.files.tables import read_channel_table, say_types
 from rt_decoder.files.xdf_streams import XdfStream, load_streams
 from rt_decoder.signal import Marker
 from rt_decoder.timing.marker_choice import MarkerChoice
@@ -78,9 +78,8 @@ def read_xdf(
                 "unknown position: name ch1, ch2, ... in --channels TSV"
             )
         declared = (Declared(),) * n_channels
-    info = declared_info(
-        data.sfreq, declared, data.type, channels=read_channel_table(channels), units=units
-    )
+    table = read_channel_table(channels)
+    info = declared_info(data.sfreq, declared, data.type, channels=table, units=units)
     recording = Recording(
         np.ascontiguousarray(data.values, np.float64),
         data.stamps,
@@ -98,6 +97,7 @@ def read_xdf(
     elif ARRIVALS in by_name:
         recording = _with_session(recording, by_name[ARRIVALS], decisions)
     check_recording(recording)
+    say_types(path.name, declared, data.type, table)
     if recording.pulls is not None:
         _warn_of_missing(recording, data.is_closed)
     if markers.trigger:

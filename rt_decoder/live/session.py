@@ -15,6 +15,7 @@ from typing import Any
 from pylsl import local_clock
 
 from rt_decoder.cleaning.regressors import Regressors
+from rt_decoder.cleaning.scale import channels_off, scale_check
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import LogEnded, Restart, Skip
 from rt_decoder.latency import Histogram
@@ -27,7 +28,6 @@ from rt_decoder.live.receiver import Receiver
 from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.report import report_decisions, report_markers, report_sinks
-from rt_decoder.live.scale import channels_off, scale_check
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
@@ -148,6 +148,12 @@ class Session:
         self._markers.open()  # first: a sender may start as soon as the samples have a reader
         self.source.open()
         self._event("live", stream=self.source.name)
+        if by_name := getattr(self.source, "types_by_name", None):
+            told = [f"{name} is {kind}" for name, kind in by_name.items()]
+            self._event("types_by_name", channels=told)
+        for name, reason in self.decoder.align.left_out.items():
+            self.counts["references_left_out"] += 1
+            self._event("reference_left_out", channel=name, reason=reason)
         if self.recorder is not None:
             begin_record(self.recorder, self.decoder, self._references(), lambda: self.n_samples)
         self.watchdog.connected(local_clock())

@@ -13,8 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from rt_decoder.signal import FLAGS, Chunk, Marker, ModelMismatch, SignalInfo, match_channels
+from rt_decoder.signal import FLAGS, Chunk, Marker, ModelMismatch, SignalInfo
 from rt_decoder.timing.markers import MarkerRules, TriggerReader
+from rt_decoder.timing.matching import left_out, match_channels
 from rt_decoder.timing.timebase import Decision, TimeBase
 
 __all__ = [
@@ -69,6 +70,8 @@ class Align:
         How markers become items.
     optional : collection of str
         Channels that may be missing; a missing one is NaN.
+    references : collection of str
+        Channels that are left out, and NaN, where their unit cannot be converted.
     history : float
         How late a marker may arrive, in s.
 
@@ -84,10 +87,12 @@ class Align:
         want: SignalInfo,
         rules: MarkerRules,
         optional: Collection[str] = (),
+        references: Collection[str] = (),
         *,
         history: float,
     ) -> None:
-        self.picks, self.gains = match_channels(have, want, optional)
+        self.picks, self.gains = match_channels(have, want, optional, references)
+        self.left_out = left_out(have, want, self.picks)  # reasons, by the name of the channel
         self.info = SignalInfo(have.sfreq, want.ch_names, want.ch_types, want.units, want.positions)
         self.rules = rules
         self._names = rules.names or {}

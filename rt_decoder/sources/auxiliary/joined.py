@@ -41,6 +41,8 @@ class JoinedSource:
         Of the main stream.
     info : SignalInfo
         Channels of the main stream, then those of each auxiliary stream, at the main stream's rate.
+    types_by_name : dict of str to str
+        Types of the main stream's channels that nothing but their names tell.
 
     Raises
     ------
@@ -54,6 +56,8 @@ class JoinedSource:
         self.main, self.references = main, tuple(references)
         self.name = main.name
         self.info = _joined_info(main, self.references)
+        # as a session says at its start; auxiliary streams are references whatever their names
+        self.types_by_name: dict[str, str] = getattr(main, "types_by_name", {})
         self._line = ClockLine(main.info.sfreq)
         self._out = Rows((self.info.n_channels,), np.float64)
         for reference in self.references:

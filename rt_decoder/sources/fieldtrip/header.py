@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.channels import SI_UNIT, Declared, declared_info
+from rt_decoder.channels import SI_UNIT, Declared, declared_info, types_by_name
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import SignalInfo, unit_gain
 
-__all__ = ["header_info", "neuromag_channels"]
+__all__ = ["header_info", "header_types_by_name", "neuromag_channels"]
 
 MAX_CHANNELS = 10_000
 CHUNK_NEUROMAG = 8
@@ -75,12 +75,42 @@ def header_info(
     for i, label in enumerate(labels):
         if label in rows:
             declared[i], positions[i] = found[rows[label]], places[rows[label]]
-    by_hand = "" if units is None else unit_gain(units)[0]
     # single precision on the wire: 600.615 Hz, not 600.614990234375
     sfreq = float(str(np.float32(header.fSample)))
-    kind = {"T": "mag", "T/m": "grad"}.get(by_hand, "eeg")
-    info = declared_info(sfreq, declared, kind, channels=read_channel_table(channels), units=units)
+    table = read_channel_table(channels)
+    info = declared_info(sfreq, declared, _kind(units), channels=table, units=units)
     return info if np.isnan(positions).all() else replace(info, positions=positions)
+
+
+def header_types_by_name(
+    header: Any, *, channels: str | Path | None = None, units: str | None = None
+) -> dict[str, str]:
+    """Return the types that nothing but the channels' names tell; see `channels.types_by_name`.
+
+    Parameters
+    ----------
+    header : mne_realtime.externals.FieldTrip.Header
+        From the client.
+    channels : path or None
+        Table that the user sets.
+    units : str or None
+        Unit that the user sets.
+
+    Returns
+    -------
+    dict of str to str
+        Empty where a Neuromag header states the types.
+    """
+    if header.chunks.get(CHUNK_NEUROMAG):
+        return {}
+    declared = [Declared(label) for label in header.labels or ()]
+    return types_by_name(declared, _kind(units), read_channel_table(channels))
+
+
+def _kind(units: str | None) -> str:
+    """Type of channels that have none, by the unit that the user sets."""
+    by_hand = "" if units is None else unit_gain(units)[0]
+    return {"T": "mag", "T/m": "grad"}.get(by_hand, "eeg")
 
 
 def neuromag_channels(chunk: bytes) -> tuple[list[Declared], np.ndarray]:

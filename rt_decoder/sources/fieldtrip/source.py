@@ -17,7 +17,7 @@ from pylsl import local_clock
 
 from rt_decoder.signal import SignalInfo
 from rt_decoder.source import Pulled
-from rt_decoder.sources.fieldtrip.header import header_info
+from rt_decoder.sources.fieldtrip.header import header_info, header_types_by_name
 from rt_decoder.sources.fieldtrip.markers import FieldTripMarkers
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class FieldTripSource:
     ----------
     info : SignalInfo
         Rate and channels, from the header or set by the user.
+    types_by_name : dict of str to str
+        Types that nothing but a channel's name tells; a session says so at its start.
     name : str
         ``fieldtrip://HOST:PORT``.
     counts : Counter
@@ -120,6 +122,7 @@ class FieldTripSource:
         client, header = _connect(host, port, timeout, reply_timeout)
         try:
             self.info: SignalInfo = header_info(header, channels=channels, units=units)
+            self.types_by_name = header_types_by_name(header, channels=channels, units=units)
         except (ValueError, OSError):  # OSError: of the channel table
             client.disconnect()
             raise

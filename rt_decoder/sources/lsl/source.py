@@ -16,7 +16,7 @@ import pylsl
 from pylsl import local_clock
 from pylsl.lib import lib as _liblsl
 
-from rt_decoder.channels import declared_info
+from rt_decoder.channels import declared_info, types_by_name
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import SignalInfo, StreamLost
 from rt_decoder.source import Pulled
@@ -83,6 +83,8 @@ class LslSource:
     ----------
     info : SignalInfo
         Rate and channels, as declared by the stream or set by the user.
+    types_by_name : dict of str to str
+        Types that nothing but a channel's name tells; a session says so at its start.
     name, type, source_id, uid, format : str
         Of the stream. `uid` identifies this one outlet; `format` is LSL's name of the number
         format.
@@ -117,13 +119,12 @@ class LslSource:
             )
         self.format = FORMATS[stream.channel_format()]
         self._inlet = Inlet(stream, timeout)
+        declared = declared_channels(self._inlet.info, by_hand=channels is not None)
+        table = read_channel_table(channels)
         self.info: SignalInfo = declared_info(
-            sfreq,
-            declared_channels(self._inlet.info, by_hand=channels is not None),
-            stream.type(),
-            channels=read_channel_table(channels),
-            units=units,
+            sfreq, declared, self.type, channels=table, units=units
         )
+        self.types_by_name = types_by_name(declared, self.type, table)
         n = min(_LONGEST_PULL, max(2, math.ceil(sfreq)))
         self._data = np.zeros((n, self.info.n_channels))
         self._stamps = np.zeros(n)
