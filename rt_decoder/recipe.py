@@ -79,6 +79,9 @@ class Stream:
         Kind("'average', 'none' or channel names", _reference),
         "'average', 'none' or a list of channel names",
     )
+    bads: str = key(
+        "drop", text("drop", "keep"), "channels that the recording marks as bad: 'drop' or 'keep'"
+    )
     line_freq: float = key(50.0, _FREQ, "mains frequency in Hz; 0 for none")
     hop_ms: float = key(10.0, number(1e-3, 1000.0), "step of the pipeline in ms")
 
@@ -176,6 +179,15 @@ class Target:
     label: str = key("", text(), "events column with the item; by default word, else trial_type")
     names: Mapping[str, str] = key(
         _NO_NAMES, table(text(), "a table of texts"), "table of marker label to item text"
+    )
+    include: tuple[str, ...] = key(
+        (), texts("patterns"), "labels or items that are stimuli, as patterns such as 'word/*'; all"
+    )
+    exclude: tuple[str, ...] = key(
+        (), texts("patterns"), "labels or items that are no stimuli, as patterns such as 'fix*'"
+    )
+    fold: bool = key(
+        True, TRUTH, "case, coding of accents, quotes and white space make no other item"
     )
     embedding: str = key("minilm", text(), "language model: minilm, a folder, or a hub name")
     layer: int = key(

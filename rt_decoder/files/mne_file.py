@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import SI_UNIT, Declared, declared_info
+from rt_decoder.files.annotations import bad_segments, is_segment
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.fif_check import check_fif
 from rt_decoder.files.recording import Recording, channel_markers, check_recording
@@ -76,7 +77,11 @@ def read_mne(
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
-    recording = Recording(np.ascontiguousarray(values.T), stamps, info, name=path.name)
+    recording = Recording(
+        np.ascontiguousarray(values.T), stamps, info, name=path.name,
+        bad_segments=bad_segments(raw.annotations, stamps - stamps[0] + raw.first_time, sfreq),
+        bads=tuple(map(str, raw.info["bads"])),
+    )  # fmt: skip
     check_recording(recording)
     if markers.trigger:
         return replace(recording, markers=channel_markers(recording, markers.trigger))
@@ -85,8 +90,10 @@ def read_mne(
     rows = np.where(np.abs(rows) < LATEST, rows, -1).astype(int)
     found = [
         Marker(str(label), float(stamps[row]), int(row))
-        for row, label in zip(rows, raw.annotations.description, strict=True)
-        if 0 <= row < len(stamps)
+        for row, label, lasts in zip(
+            rows, raw.annotations.description, raw.annotations.duration, strict=True
+        )
+        if 0 <= row < len(stamps) and not is_segment(str(label), lasts)
     ]
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
 

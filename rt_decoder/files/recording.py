@@ -7,21 +7,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from rt_decoder.files.decisions import Decision, Restart
 from rt_decoder.files.stamps import LATEST, measured_sfreq
-from rt_decoder.signal import Marker, SignalInfo
+from rt_decoder.signal import FLAGS, Marker, Reason, SignalInfo
 from rt_decoder.timing.markers import trigger_markers
 
 __all__ = [
+    "BadSegment",
     "Recording",
     "channel_markers",
     "check_recording",
 ]
 
 MIN_SFREQ, MAX_SFREQ = 1e-3, 1e6
+
+
+class BadSegment(NamedTuple):
+    """Rows that the file marks as bad."""
+
+    start: int
+    stop: int  # the first row behind it
+    label: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +57,10 @@ class Recording:
         each chunk pulled.
     decisions : tuple of Decision
         Session records only: decisions of the live session by the wall clock, in order.
+    bad_segments : tuple of BadSegment
+        Segments that the file marks as bad; their samples are flagged.
+    bads : tuple of str
+        Channels that the file marks as bad; calibration leaves them out.
 
     Raises
     ------
@@ -62,6 +76,8 @@ class Recording:
     name: str = ""
     pulls: np.ndarray | None = None
     decisions: tuple[Decision, ...] = ()
+    bad_segments: tuple[BadSegment, ...] = ()
+    bads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n, c = np.size(self.stamps), self.info.n_channels
@@ -82,6 +98,16 @@ class Recording:
         if self.pulls is None:
             return None
         return np.repeat(self.pulls[:, 1], self.pulls[:, 0].astype(int))
+
+    @property
+    def flags(self) -> np.ndarray | None:
+        """Reason bits of each sample, (n_samples,) uint32; None without bad segments."""
+        if not self.bad_segments:
+            return None
+        flags = np.zeros(len(self.stamps), FLAGS)
+        for start, stop, _ in self.bad_segments:
+            flags[start:stop] = Reason.ANNOTATED
+        return flags
 
     @property
     def stretches(self) -> list[tuple[int, int]]:
