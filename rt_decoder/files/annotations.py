@@ -15,6 +15,17 @@ __all__ = ["bad_segments", "is_segment"]
 def is_segment(label: str, duration: float) -> bool:
     """Return whether an annotation marks a bad segment: it lasts, and MNE calls it bad.
 
+    Parameters
+    ----------
+    label : str
+        The description.
+    duration : float
+        In s.
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> is_segment("BAD_muscle", 2.0), is_segment("BAD boundary", 0.0), is_segment("badger", 2.0)

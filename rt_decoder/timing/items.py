@@ -54,6 +54,15 @@ def is_stimulus(label: str) -> bool:
 
     Labels by which programs mark bad stretches, joints of recordings and notes name none.
 
+    Parameters
+    ----------
+    label : str
+        As a source sends it.
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> [is_stimulus(label) for label in ("axe", "badger", "BAD_muscle", "bad blink", "EDGE boundary")]
@@ -67,6 +76,15 @@ def is_stimulus(label: str) -> bool:
 
 def is_code(label: str) -> bool:
     """Return whether a label is a number, as triggers send them, and no word of a language.
+
+    Parameters
+    ----------
+    label : str
+        As a source sends it.
+
+    Returns
+    -------
+    bool
 
     Examples
     --------
@@ -84,6 +102,15 @@ def plain(text: str) -> str:
 def tidy(label: str) -> str:
     r"""Write a label as `plain`, without quotes around it and with single spaces.
 
+    Parameters
+    ----------
+    label : str
+        As a source sends it.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> tidy('  "don\u2019t'  '"'), tidy("e\u0301te\u0301"), tidy("S  1")
@@ -97,6 +124,15 @@ def tidy(label: str) -> str:
 
 def fold_key(label: str) -> str:
     r"""Return a key that labels of the same item share, whatever their case.
+
+    Parameters
+    ----------
+    label : str
+        As a source sends it.
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -137,6 +173,17 @@ def unknown_labels(counts: Mapping[str, int], items: Collection[str]) -> str:
 def some(labels: Collection[str], most: int = 8) -> str:
     """List labels, with their counts if there are any; the first ones if there are many.
 
+    Parameters
+    ----------
+    labels : collection of str
+        A mapping gives the count of each.
+    most : int
+        How many to list.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> some({"axe": 3, "bee": 1}, 1), some(["axe", "bee"])
@@ -153,6 +200,15 @@ def some(labels: Collection[str], most: int = 8) -> str:
 
 def shorten(label: str) -> str:
     r"""Cut a label to 40 characters that can be printed.
+
+    Parameters
+    ----------
+    label : str
+        From outside.
+
+    Returns
+    -------
+    str
 
     Examples
     --------
