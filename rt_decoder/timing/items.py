@@ -37,6 +37,7 @@ _NO_STIMULUS = re.compile(
 # "Stimulus/S  1", "S  1", "R128", "DIN2", "T0", "trigger 7", "17": a number with at most a kind
 _KIND = r"[a-z]|din|sti|stim|stimulus|response|trig|trigger|event|code|marker|condition"
 _CODE = re.compile(rf"(?:[^/]*/)?\s*(?:{_KIND})?[\s#:_-]*[-+]?\d+(?:\.0*)?", re.IGNORECASE)
+_STIMULUS = "Stimulus/"  # BrainVision's type of a marker is no part of its name
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u02b9\u2032\u00b4\uff07", "'"))
 _QUOTES = (
     '""',
@@ -232,7 +233,7 @@ class ItemRule:
         stimulus. A label that `include` names without wildcards is one even if `is_stimulus`
         denies it.
     fold : bool
-        Tidy the labels, and ignore their case.
+        Tidy the labels, without BrainVision's ``Stimulus/``, and ignore their case.
     items : iterable of str
         Items whose spelling is kept; with `fold`, a label that differs in case gets it.
     """
@@ -269,7 +270,7 @@ class ItemRule:
         named = self.name(label)
         item = label if named is None else named
         if self._fold:
-            item = tidy(item)
+            item = tidy(item.removeprefix(_STIMULUS))
         keys = {self._key(label), self._key(item)}
         if named is None and not (is_stimulus(label) and item) and not keys & {*self._include}:
             return None
