@@ -7,7 +7,7 @@ see the same features. This module fits only the scale and the largest step of e
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,13 +29,13 @@ from rt_decoder.signal import (
     has_unit,
     unit_gain,
 )
+from rt_decoder.timing.items import CUE
 
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
 
-__all__ = ["Design", "build_design", "contract", "draft_model"]
+__all__ = ["CUE", "Design", "bad_channels", "build_design", "contract", "draft_model"]
 
-CUE = "cue/"  # labels that start so tell the participant to blink, look around or rest
 RUN_GAP = 3600.0  # s between recordings on the common time axis, so that no purge spans two
 
 
@@ -68,7 +68,7 @@ class Design:
         )
 
 
-def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
+def contract(recording: Recording, recipe: Recipe, bads: Collection[str] = ()) -> SignalInfo:
     """Select the channels that the model will require of a stream, in SI units.
 
     Parameters
@@ -76,6 +76,8 @@ def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
     recording : Recording
     recipe : Recipe
         Names or types of channels (`stream.picks`) and of references (`clean.references`).
+    bads : collection of str
+        Channels to leave out, unless they are picked by name.
 
     Returns
     -------
@@ -92,17 +94,18 @@ def contract(recording: Recording, recipe: Recipe) -> SignalInfo:
     picks: list[int] = []
     for pick in recipe.stream.picks:
         types = DATA_TYPES if pick == "data" else (pick,)
-        found = _named(info, pick) or _typed(info, types)
+        found = _named(info, pick) or _typed(info, types, bads)
         if not found and (pick in CH_TYPES or pick == "data"):
             raise ValueError(
                 f"need channels of type {', '.join(types)}, got {', '.join(set(info.ch_types))}"
+                + (f" ({len(bads)} channels are marked as bad: --bads keep)" if bads else "")
             )
         if not found:
             raise ValueError(f"need a channel {pick}, got {', '.join(info.ch_names)}")
         picks.extend(i for i in found if i not in picks)
     picks.sort(key=lambda i: info.ch_types[i] not in DATA_TYPES)  # stages need data first
     for pick in recipe.clean.references if recipe.clean.stages else ():
-        found = _named(info, pick) or _typed(info, (pick,))
+        found = _named(info, pick) or _typed(info, (pick,), bads)
         if not found and pick not in CH_TYPES:
             raise ValueError(f"need a reference {pick}, got {', '.join(info.ch_names)}")
         found = [i for i in found if info.ch_names[i] == pick or has_unit(info.units[i])]
@@ -121,8 +124,16 @@ def _named(info: SignalInfo, name: str) -> list[int]:
     return [i for i, ch_name in enumerate(info.ch_names) if ch_name == name]
 
 
-def _typed(info: SignalInfo, types: Sequence[str]) -> list[int]:
-    return [i for i, ch_type in enumerate(info.ch_types) if ch_type in types]
+def _typed(info: SignalInfo, types: Sequence[str], bads: Collection[str]) -> list[int]:
+    pairs = zip(info.ch_names, info.ch_types, strict=True)
+    return [i for i, (name, kind) in enumerate(pairs) if kind in types and name not in bads]
+
+
+def bad_channels(recordings: Sequence[Recording], recipe: Recipe) -> tuple[str, ...]:
+    """List the channels that any of the recordings marks as bad; none with ``bads = "keep"``."""
+    if recipe.stream.bads == "keep":
+        return ()
+    return tuple(dict.fromkeys(name for recording in recordings for name in recording.bads))
 
 
 def _references(info: SignalInfo, recipe: Recipe) -> tuple[str, ...]:
@@ -159,7 +170,7 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
     ModelMismatch
         If a later recording lacks a channel, has it in another unit or at another scale.
     """
-    info = contract(recordings[0], recipe)
+    info = contract(recordings[0], recipe, bad_channels(recordings, recipe))
     features = recipe.features
     n_window = round((features.tmax - features.tmin) * info.sfreq)
     if features.decim == 0:
@@ -266,7 +277,7 @@ def build_design(
 
         origin = recording.times[0]  # markers are on this clock
         words = [marker for marker in session.markers if not marker.label.startswith(CUE)]
-        events = session.by_marker()
+        events = session.by_marker(model.items)
         n_found = 0
         for marker, features in features_of_recording(
             model, recording, words, PipelineOptions(session.rules), progress=report

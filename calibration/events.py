@@ -6,14 +6,17 @@ streams, marker columns, trigger channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker
-from rt_decoder.timing.markers import MarkerRules
+from rt_decoder.timing.items import CUE, plain
+from rt_decoder.timing.markers import MarkerRules, trigger_markers
 
 if TYPE_CHECKING:
     from rt_decoder.files.events import EventRow
@@ -37,30 +40,64 @@ class LabelledRecording:
     ----------
     recording : Recording
     markers : tuple of Marker
-        In time order; empty if a trigger channel will supply them.
+        Stimuli and cues, in time order; empty if a trigger channel will supply them.
     events : tuple of Event
         One per marker.
     rules : MarkerRules
         How markers become items.
+    source : str
+        Where the markers come from.
+    left_out : mapping of str to int
+        Labels that are no stimuli, with their counts.
     """
 
     recording: Recording
     markers: tuple[Marker, ...]
     events: tuple[Event, ...]
     rules: MarkerRules
+    source: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def n_events(self) -> int:
-        """Number of events known before the recording runs through the stages."""
-        return len(self.markers)
+    def by_marker(self, items: Iterable[str] = ()) -> dict[tuple[str, float], Event]:
+        """Map each marker, named by item and time as the decoder reports it, to its event.
 
-    def by_marker(self) -> dict[tuple[str, float], Event]:
-        """Map each marker, named by item and time as the decoder reports it, to its event."""
-        names = self.rules.names or {}
+        Parameters
+        ----------
+        items : iterable of str
+            The model's items, for their spelling.
+
+        Returns
+        -------
+        dict
+        """
+        rule = self.rules.item_rule(items)
         return {
-            (names.get(m.label, m.label), m.time + self.rules.offset): event
+            (rule.item(m.label) or m.label, m.time + self.rules.offset): event
             for m, event in zip(self.markers, self.events, strict=True)
         }
+
+    def labels(self, items: Iterable[str] = ()) -> Counter[str]:
+        """Count the markers of each item, cues aside, before the recording runs through the stages.
+
+        Parameters
+        ----------
+        items : iterable of str
+            The model's items, for their spelling.
+
+        Returns
+        -------
+        Counter
+        """
+        rule = self.rules.item_rule(items)
+        return Counter(filter(None, map(rule.item, self.written())))
+
+    def written(self) -> list[str]:
+        """Return the labels of all markers but cues, as written, trigger channels read as well."""
+        markers, names = self.markers, self.recording.info.ch_names
+        if self.rules.trigger in names:
+            codes = self.recording.data[:, names.index(self.rules.trigger)]
+            markers = tuple(trigger_markers(codes, self.recording.times, mask=self.rules.mask))
+        return [marker.label for marker in markers if not marker.label.startswith(CUE)]
 
 
 def label_recording(
@@ -76,7 +113,7 @@ def label_recording(
     recipe : Recipe
         Names the columns of groups and of sentence contexts.
     rules : MarkerRules
-        How markers become items.
+        How markers become items; without names, as the recipe has it.
 
     Returns
     -------
@@ -85,23 +122,50 @@ def label_recording(
     Raises
     ------
     ValueError
-        If there is no event, an event lies outside the recording, or a column is missing.
+        If there is no stimulus, an event lies outside the recording, or a column is missing.
     """
+    rules = rules.for_target(recipe.target)
     if rows is None:
         if not recording.markers and not rules.trigger:
             raise ValueError(
                 f"{recording.name} has no events; give --events TSV or --markers channel:NAME"
             )
-        markers = () if rules.trigger else recording.markers
-        return LabelledRecording(recording, markers, tuple(Event() for _ in markers), rules)
+        if rules.trigger:
+            source = f"the codes of channel {rules.trigger}"
+            return LabelledRecording(recording, (), (), rules, source)
+        events = [Event() for _ in recording.markers]
+        return _stimuli(recording, recording.markers, events, rules, "its own markers")
     from rt_decoder.files.events import markers_from_events
 
     markers = markers_from_events(rows, recording)
-    events = _events(rows, recipe.fit.groups, recipe.target.context)
-    return LabelledRecording(recording, tuple(markers), tuple(events), rules)
+    events = _events(rows, recipe)
+    return _stimuli(recording, markers, events, rules, f"column {rows[0].column}")
 
 
-def _events(rows: Sequence[EventRow], groups: str, context: str) -> list[Event]:
+def _stimuli(
+    recording: Recording,
+    markers: Sequence[Marker],
+    events: Sequence[Event],
+    rules: MarkerRules,
+    source: str,
+) -> LabelledRecording:
+    """Keep what is a stimulus or a cue, and count the rest."""
+    rule = rules.item_rule()
+    are_items = [rule.item(marker.label) is not None for marker in markers]
+    left_out = Counter(
+        marker.label for marker, is_item in zip(markers, are_items, strict=True) if not is_item
+    )
+    if markers and not any(are_items):
+        raise ValueError(
+            f"{recording.name}: need stimuli among the labels of {source}, "
+            f"got {', '.join(list(left_out)[:5])}"
+        )
+    kept = tuple(compress(markers, are_items)), tuple(compress(events, are_items))
+    return LabelledRecording(recording, *kept, rules, source, left_out)
+
+
+def _events(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
+    groups, context, fold = recipe.fit.groups, recipe.target.context, recipe.target.fold
     for column in filter(None, (groups, context)):
         if column not in rows[0].row:
             raise ValueError(f"need a column {column}, got {', '.join(rows[0].row)}")
@@ -112,7 +176,7 @@ def _events(rows: Sequence[EventRow], groups: str, context: str) -> list[Event]:
             text = row.row[context]
             place = place + 1 if text == sentence else 0
             sentence = text
-            where = (text, place)
+            where = (plain(text) if fold else text, place)
         events.append(Event(row.row[groups] if groups else "", where))
     return events
 

@@ -8,6 +8,7 @@ finished model decodes it, once, for the certificate.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from calibration.confidence import (
 from calibration.design import Design
 from calibration.evaluate import evaluate, finite
 from calibration.gram import RidgeGram
+from calibration.items import same_vector_line
 from calibration.language.embeddings import embed
 from calibration.ridge import alphas_default, low_rank, select_alpha
 from calibration.scores import (
@@ -31,8 +33,8 @@ from calibration.scores import (
     summarize,
     unit_rows,
 )
-from calibration.splits import blocks, final_block, leave_group_out
-from calibration.targets import Targets, make_targets
+from calibration.splits import blocks, final_block, leave_group_out, split_line
+from calibration.targets import Targets, make_targets, spelled_labels
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model, PosteriorParameters, versions
 from rt_decoder.recipe import Recipe, Target
@@ -76,6 +78,9 @@ def fit_model(
         If there are too few events or items, or the groups leave nothing to train on.
     """
     recipe = draft.recipe
+    if recipe.target.fold:
+        spelled = spelled_labels(recipe.target.vocabulary, design.labels)
+        design = replace(design, labels=spelled)
     n = len(design.labels)
     if n < MIN_ITEMS or len(set(design.labels)) < 2:
         raise ValueError(
@@ -83,12 +88,16 @@ def fit_model(
             f"got {n} events of {len(set(design.labels))}"
         )
     groups = _groups(design, recipe)
-    train, final = _split(groups, design, recipe)
-    final = final[design.answered[final]]
+    train, locked = _split(groups, design, recipe)
+    final = locked[design.answered[locked]]
     if not design.answered[train].any():
         raise ValueError("need events that a live session would answer, got none to train on")
     targets = make_targets(design, train, recipe, embedder)
-    say(f"{n} events, {len(train)} train, {len(final)} locked, {len(targets.items)} items")
+    split = _split_facts(design, recipe, groups, train, locked)
+    say(f"{split_line(split)}; {len(targets.items)} items")
+    if targets.same:
+        told = same_vector_line(targets.items, targets.same)
+        warnings.warn(told, RuntimeWarning, stacklevel=2)
 
     center, scale = robust_scale(design.X[train])
     clamp = recipe.features.clamp
@@ -99,10 +108,11 @@ def fit_model(
     )  # fmt: skip
     model, inner = _fit_posterior(model, out_of_fold, targets, recipe, design.answered[train])
     certificate: dict[str, Any] = {
-        "split": _split_facts(design, recipe, groups, train, final),
+        "split": split,
         "out_of_fold": inner,
         "data_hash": list(data_hash),
         "seed": recipe.fit.seed,
+        "same_vector": [[targets.items[i] for i in group] for group in targets.same],
     }
     if len(final):
         labels = [design.labels[i] for i in final]
@@ -128,14 +138,17 @@ def _without_folders(target: Target) -> Target:
 
 
 def _split_facts(
-    design: Design, recipe: Recipe, groups: np.ndarray, train: np.ndarray, final: np.ndarray
+    design: Design, recipe: Recipe, groups: np.ndarray, train: np.ndarray, locked: np.ndarray
 ) -> dict[str, Any]:
+    n_final = int(np.sum(design.answered[locked]))
     return {
         "n_events": len(design.labels),
         "n_dropped": design.n_dropped,
         "n_train": len(train),
         "n_muscle": int(np.sum(~design.answered[train])),
-        "n_final": len(final),
+        "n_final": n_final,
+        "n_final_muscle": len(locked) - n_final,
+        "n_purged": len(design.labels) - len(train) - len(locked),
         "n_groups": len(set(groups[train].tolist())),
         "purge_s": recipe.fit.purge,
         "held_out": recipe.fit.groups or f"{recipe.fit.n_blocks} contiguous blocks a recording",

@@ -7,11 +7,12 @@ dropped. This module knows nothing of features or targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Fold", "blocks", "encode_groups", "final_block", "leave_group_out"]
+__all__ = ["Fold", "blocks", "encode_groups", "final_block", "leave_group_out", "split_line"]
 
 Fold = tuple[np.ndarray, np.ndarray]  # (train, test) indices
 
@@ -189,3 +190,29 @@ def _purged(train: np.ndarray, test: np.ndarray, onsets: np.ndarray, purge: floa
             "shorter purge"
         )
     return train
+
+
+def split_line(split: Mapping[str, Any]) -> str:
+    """Account for every event of a fit.
+
+    Parameters
+    ----------
+    split : mapping
+        The certificate's; one of an older model may not tell all.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> split_line({"n_events": 9, "n_train": 6, "n_final": 2, "n_dropped": 1, "n_purged": 1})
+    '10 events: 6 train, 2 locked, 1 purged between them, 1 dropped (incomplete or of low quality)'
+    """
+    parts = [f"{split['n_train']} train", f"{split['n_final']} locked"]
+    if split.get("n_final_muscle"):
+        parts.append(f"{split['n_final_muscle']} locked but not scored (muscle activity)")
+    n_purged = split.get("n_purged", split["n_events"] - split["n_train"] - split["n_final"])
+    parts.append(f"{n_purged} purged between them")
+    parts.append(f"{split['n_dropped']} dropped (incomplete or of low quality)")
+    return f"{split['n_events'] + split['n_dropped']} events: {', '.join(parts)}"

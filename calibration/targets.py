@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from calibration.design import Design
+from calibration.scores import unit_rows
 from rt_decoder.recipe import Recipe
+from rt_decoder.timing.items import fold_key, tidy
 
-__all__ = ["Targets", "make_targets", "vocabulary_items"]
+__all__ = ["Targets", "make_targets", "share_vectors", "spelled_labels", "vocabulary_items"]
+
+# Two runs of a language model, in other batches, give the same text vectors so close to each other.
+_SAME = 1e-4  # of their length
 
 
 class Targets(NamedTuple):
@@ -21,9 +27,36 @@ class Targets(NamedTuple):
     item_vectors: np.ndarray  # (V, D)
     Y: np.ndarray  # (n_train, D) vector of each event, in its context if asked for
     truth: np.ndarray  # (n_train,) item number of each event
+    same: tuple[tuple[int, ...], ...] = ()  # groups of items that share one vector
 
 
-def vocabulary_items(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
+def spelled_labels(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """Write every label as its item is written, where labels differ in no more than that.
+
+    Parameters
+    ----------
+    spec : str
+        The recipe's `vocabulary`; its spelling comes first, else the most frequent one.
+    labels : sequence of str
+        Of all events.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    ValueError
+        As `vocabulary_items`.
+    """
+    spelled = dict[str, str]()
+    often = [label for label, _ in Counter(labels).most_common()]
+    for item in (*vocabulary_items(spec, (), fold=True), *often):
+        spelled.setdefault(fold_key(item), item)
+    return tuple(spelled[fold_key(label)] for label in labels)
+
+
+def vocabulary_items(spec: str, labels: Sequence[str], *, fold: bool = False) -> tuple[str, ...]:
     """List the items to choose among: those of the recipe's `vocabulary`, then other labels.
 
     Parameters
@@ -32,6 +65,8 @@ def vocabulary_items(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
         The recipe's `vocabulary`: empty, ``wordfreq:N``, or a text file with one item per line.
     labels : sequence of str
         Labels of the training events.
+    fold : bool
+        Tidy the items of the vocabulary, and take those that differ in case for one.
 
     Returns
     -------
@@ -57,6 +92,11 @@ def vocabulary_items(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
         extra = [line.strip() for line in lines if line.strip()]
         if not extra:
             raise ValueError(f"vocabulary {Path(spec).name} is empty")
+    if fold:
+        spelled = dict[str, str]()
+        for item in extra:
+            spelled.setdefault(fold_key(item), tidy(item))
+        extra = list(spelled.values())
     return tuple(dict.fromkeys([*extra, *sorted(set(labels))]))
 
 
@@ -86,7 +126,7 @@ def make_targets(
         If sentence contexts are asked for and the events have none, or the vocabulary is invalid.
     """
     labels = [design.labels[i] for i in train]
-    items = vocabulary_items(recipe.target.vocabulary, labels)
+    items = vocabulary_items(recipe.target.vocabulary, labels, fold=recipe.target.fold)
     place = {item: i for i, item in enumerate(items)}
     truth = np.array([place[label] for label in labels])
     how = {
@@ -96,7 +136,8 @@ def make_targets(
     }
     item_vectors = np.asarray(embedder(items, **how), float)
     if not recipe.target.context:
-        return Targets(items, item_vectors, item_vectors[truth], truth)
+        same = share_vectors(item_vectors)
+        return Targets(items, item_vectors, item_vectors[truth], truth, same)
     if design.contexts is None:
         raise ValueError("need an events table for words in sentence context, got none")
     Y = np.asarray(embedder(labels, contexts=[design.contexts[i] for i in train], **how), float)
@@ -106,4 +147,36 @@ def make_targets(
     np.add.at(sums, truth, Y)
     seen = counts > 0
     item_vectors[seen] = sums[seen] / counts[seen, None]
-    return Targets(items, item_vectors, Y, truth)
+    return Targets(items, item_vectors, Y, truth, share_vectors(item_vectors))
+
+
+def share_vectors(vectors: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    """Find items with the same vector, and make it the same to the bit, so that their scores tie.
+
+    Parameters
+    ----------
+    vectors : array of shape (V, D), float64
+        Changed in place: vectors that differ by rounding become that of the first such item.
+
+    Returns
+    -------
+    tuple of tuple of int
+        Groups of two items or more, by number, each in ascending order.
+    """
+    unit = unit_rows(vectors)
+    along = unit @ np.random.default_rng(0).standard_normal(unit.shape[1])
+    reach = _SAME * np.sqrt(unit.shape[1])  # the same vectors are no further apart along it
+    order, first = np.argsort(along, kind="stable"), np.arange(len(unit))
+    ends = np.searchsorted(along[order], along[order] + reach, side="right")
+    for place, end in enumerate(ends):
+        near = order[place + 1 : end]
+        if len(near):
+            apart = np.linalg.norm(unit[near] - unit[order[place]], axis=1)
+            for other in near[apart < _SAME]:
+                a, b = sorted((first[order[place]], first[other]))
+                first[first == b] = a
+    groups = [tuple(np.flatnonzero(first == k).tolist()) for k in np.unique(first)]
+    groups = [group for group in groups if len(group) > 1]
+    for group in groups:
+        vectors[list(group)] = vectors[group[0]]
+    return tuple(groups)

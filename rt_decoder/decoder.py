@@ -51,12 +51,14 @@ class Decoder:
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        factor, rules = rate_factor(have.sfreq, model.info.sfreq), options.rules
+        factor = rate_factor(have.sfreq, model.info.sfreq)
+        options = options.for_target(model.recipe.target)
+        rules = options.rules
         self.pipeline = Pipeline(model, options, factor=factor, clock=clock)
         window_s = self.pipeline.ring.capacity / model.info.sfreq
         self.align = Align(
             have, model.info, rules, model.optional, model.references,
-            history=window_s + rules.wait,
+            history=window_s + rules.wait, items=model.items,
         )  # fmt: skip
         self._n_piece = max(1, round(_PIECE * have.sfreq))
         self.lost: list[tuple[Marker, str]] = []
@@ -68,7 +70,11 @@ class Decoder:
         self.align.mark(marker)
 
     def push(
-        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
+        self,
+        data: np.ndarray,
+        stamps: np.ndarray,
+        arrivals: np.ndarray | float | None = None,
+        flags: np.ndarray | None = None,
     ) -> list[Readout]:
         """Decode samples.
 
@@ -81,6 +87,8 @@ class Decoder:
         arrivals : array of shape (n,), float or None
             When the samples arrived, in s; None where unknown. They distinguish lost samples from
             a clock that was set.
+        flags : array of shape (n,), uint32, or None
+            Reason bits that the samples come with.
 
         Returns
         -------
@@ -88,12 +96,16 @@ class Decoder:
             Of every window that these samples complete, in order.
         """
         readouts: list[Readout] = []
-        for chunk in self._aligned(data, stamps, arrivals):
+        for chunk in self._aligned(data, stamps, arrivals, flags):
             readouts += self.pipeline.push(chunk)
         return readouts
 
     def push_features(
-        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
+        self,
+        data: np.ndarray,
+        stamps: np.ndarray,
+        arrivals: np.ndarray | float | None = None,
+        flags: np.ndarray | None = None,
     ) -> Iterator[tuple[str, Marker, Features]]:
         """Yield the features of the windows that these samples complete.
 
@@ -105,6 +117,8 @@ class Decoder:
             Corrected time stamps in s.
         arrivals : array of shape (n,), float or None
             When the samples arrived, in s; None where unknown.
+        flags : array of shape (n,), uint32, or None
+            Reason bits that the samples come with.
 
         Yields
         ------
@@ -113,7 +127,7 @@ class Decoder:
         features : Features
             Its `values` are valid until the next one.
         """
-        for chunk in self._aligned(data, stamps, arrivals):
+        for chunk in self._aligned(data, stamps, arrivals, flags):
             yield from self.pipeline.push_features(chunk)
 
     def push_until(
@@ -122,6 +136,7 @@ class Decoder:
         data: np.ndarray,
         stamps: np.ndarray,
         arrivals: np.ndarray | float | None = None,
+        flags: np.ndarray | None = None,
     ) -> Iterator[Chunk]:
         """Yield hops as they leave a stage of the pipeline.
 
@@ -135,13 +150,15 @@ class Decoder:
             Corrected time stamps in s.
         arrivals : array of shape (n,), float or None
             When the samples arrived, in s; None where unknown.
+        flags : array of shape (n,), uint32, or None
+            Reason bits that the samples come with.
 
         Yields
         ------
         Chunk
             Its arrays are valid until the next one.
         """
-        for chunk in self._aligned(data, stamps, arrivals):
+        for chunk in self._aligned(data, stamps, arrivals, flags):
             yield from self.pipeline.run_until(stage, chunk)
 
     def skip(
@@ -162,13 +179,18 @@ class Decoder:
             pass
 
     def _aligned(
-        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None
+        self,
+        data: np.ndarray,
+        stamps: np.ndarray,
+        arrivals: np.ndarray | float | None,
+        flags: np.ndarray | None = None,
     ) -> Iterator[Chunk]:
         # In pieces: a marker must find its sample before the sample is forgotten.
         for start in range(0, len(stamps), self._n_piece):
             piece = slice(start, start + self._n_piece)
             came = arrivals[piece] if isinstance(arrivals, np.ndarray) else arrivals
-            chunks = self.align.process(data[piece], stamps[piece], came)
+            marked = None if flags is None else flags[piece]
+            chunks = self.align.process(data[piece], stamps[piece], came, marked)
             known, lost = self.align.markers()
             for marker in known:
                 self.pipeline.mark(marker)
@@ -185,6 +207,11 @@ class Decoder:
         found, self.found = self.found, []
         lost, self.lost = self.lost + self.pipeline.take_missed(), []
         return found, lost
+
+    @property
+    def n_left_out(self) -> int:
+        """Markers that were no stimuli, and have no readout."""
+        return self.align.n_left_out
 
     @property
     def needed(self) -> set[str]:

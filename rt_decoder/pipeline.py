@@ -24,6 +24,7 @@ from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Histogram, Stopwatch
 from rt_decoder.model import Model
+from rt_decoder.recipe import Target
 from rt_decoder.signal import (
     FLAGS,
     Chunk,
@@ -101,11 +102,9 @@ class PipelineOptions:
     continuous: bool | None = None
     without: Collection[str] = ()
 
-    def named(self, names: Mapping[str, str]) -> Self:
-        """Return the options with `names`, label to item, unless they already have names."""
-        if self.rules.names is not None:
-            return self
-        return replace(self, rules=self.rules._replace(names=dict(names)))
+    def for_target(self, target: Target) -> Self:
+        """Return the options with the marker rules of a recipe, unless they have names already."""
+        return replace(self, rules=self.rules.for_target(target))
 
 
 class Pipeline:

@@ -88,6 +88,9 @@ class Stream:
         Kind(f"a number from 0 to {MAX_FREQ:g}, or -1", _line_freq),
         "mains frequency in Hz; 0 for none, -1 for what the recording states, else 50",
     )
+    bads: str = key(
+        "drop", text("drop", "keep"), "channels that the recording marks as bad: 'drop' or 'keep'"
+    )
     hop_ms: float = key(10.0, number(1e-3, 1000.0), "step of the pipeline in ms")
 
     def __post_init__(self) -> None:
@@ -184,6 +187,15 @@ class Target:
     label: str = key("", text(), "events column with the item; by default word, else trial_type")
     names: Mapping[str, str] = key(
         _NO_NAMES, table(text(), "a table of texts"), "table of marker label to item text"
+    )
+    include: tuple[str, ...] = key(
+        (), texts("patterns"), "labels or items that are stimuli, as patterns such as 'word/*'; all"
+    )
+    exclude: tuple[str, ...] = key(
+        (), texts("patterns"), "labels or items that are no stimuli, as patterns such as 'fix*'"
+    )
+    fold: bool = key(
+        True, TRUTH, "case, coding of accents, quotes and white space make no other item"
     )
     embedding: str = key("minilm", text(), "language model: minilm, a folder, or a hub name")
     layer: int = key(

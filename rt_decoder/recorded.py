@@ -40,6 +40,7 @@ class _Piece(NamedTuple):
     data: np.ndarray  # (n, c) as recorded
     times: np.ndarray  # (n,) corrected stamps in s
     arrivals: np.ndarray | None  # (n,) s
+    flags: np.ndarray | None  # (n,) reason bits of segments that are marked as bad
 
 
 def recorded_start(recording: Recording) -> Start | None:
@@ -134,7 +135,7 @@ def _feed(
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
     scale = _Scale(decoder, recording)
-    stamps, arrivals = recording.times, recording.arrivals
+    stamps, arrivals, flags = recording.times, recording.arrivals, recording.flags
     steps = _steps(recording, markers, stamps)
     skipped = _skipped(recording)
     edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}
@@ -148,9 +149,10 @@ def _feed(
         for start in range(low, high, chunk):
             stop = min(start + chunk, high)
             came = None if arrivals is None else arrivals[start:stop]
-            piece = _Piece(recording.data[start:stop], stamps[start:stop], came)
+            marked = None if flags is None else flags[start:stop]
+            piece = _Piece(recording.data[start:stop], stamps[start:stop], came, marked)
             if any(first <= low < end for first, end in skipped):
-                decoder.skip(*piece)
+                decoder.skip(*piece[:3])
             else:
                 yield piece
             if judged:

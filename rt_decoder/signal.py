@@ -67,6 +67,7 @@ class Reason(IntFlag):
     EYE = 8192
     HEARTBEAT = 16384
     REGRESSED = 32768
+    ANNOTATED = 65536  # the recording marks the segment as bad; no model or record holds this bit
 
 
 FLAGS = np.uint32  # type of every array of reason bits

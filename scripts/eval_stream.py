@@ -266,7 +266,7 @@ def tail(n_correct: int, n_trials: int, chance: float) -> float:
 def offline(model: Path, recording: Recording) -> list[tuple[Any, ...]]:
     """Decode the recording without a stream; returns its `facts`."""
     fitted = load_model(model)
-    options = PipelineOptions().named(fitted.recipe.target.names)
+    options = PipelineOptions().for_target(fitted.recipe.target)
     found = decode_recording(fitted, recording, recording.markers, options)
     return facts([readout_line(readout) for readout in found])
 

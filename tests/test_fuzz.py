@@ -29,6 +29,7 @@ from rt_decoder.channels import Declared, declared_info
 from rt_decoder.files.decisions import Restart, Start
 from rt_decoder.files.events import markers_from_events, read_events
 from rt_decoder.files.model_file import ModelCorrupt, _digest, load_model, save_model
+from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.tables import read_channel_table
@@ -262,7 +263,7 @@ def hostile_model(change: Callable[[dict[str, Any]], Any], content: bytes) -> by
 
 FOUND_IN_MODELS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "infinite version": lambda head: json.dumps(head).replace(
-        '"format_version": 2', '"format_version": Infinity'
+        f'"format_version": {FORMAT_VERSION}', '"format_version": Infinity'
     ),
     "negative version": lambda head: head.update(format_version=-3),
     "a rate of many digits": lambda head: head["info"].update(sfreq=10**400),

@@ -27,7 +27,7 @@ from rt_decoder.signal import Marker, ModelMismatch, SignalInfo, StreamLost
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import Pulled, Received
 from rt_decoder.timing.markers import MarkerRules
-from tests.small import random_model, small_recipe, small_recording
+from tests.small import CODES, random_model, small_recipe, small_recording
 
 INFO = SignalInfo(100.0, ("Fz", "Cz"), ("eeg", "eeg"), ("V", "V"))
 
@@ -313,7 +313,9 @@ def test_a_record_begins_with_how_the_session_starts(decoder: Decoder, tmp_path)
         belt.on_read(Received(np.full((1, 1), n), np.array([n / 25]), n / 25, 0.0))
     record.marker(Marker("axe", 0.01), 1.0, n)
     record.close()
-    start = Start(0, MarkerRules(wait=0.5), True, ("mains", "repair"), ({"stream": "belt"},))
+    rules = decoder.align.rules
+    assert rules == MarkerRules(names=CODES, wait=0.5, fold=True)
+    start = Start(0, rules, True, ("mains", "repair"), ({"stream": "belt"},))
     assert read_recording(path).decisions == (start, MarkerCame(4, "axe", 0.01))
     beside = read_recording(path, stream="belt")
     assert beside.data.ravel().tolist() == [2, 4]

@@ -28,9 +28,9 @@ RECORDING = small_recording(seconds=20.0)
 def model() -> Model:
     """A model that takes out the mains and the eyes, with a report on them."""
     recipe = small_recipe(
-        stream={"picks": ["eeg"]},
+        stream={"picks": ["eeg"], "bads": "keep"},
         clean={"mains": "adaptive", "stages": list(Clean().stages)},
-        target={"names": {"1": "word0"}},
+        target={"names": {"1": "word0"}, "fold": False},
     )
     return replace(
         random_model(RECORDING, recipe),
@@ -119,7 +119,7 @@ def test_a_file_of_format_1_says_the_same_words(model: Model, tmp_path: Path) ->
     same = replace(model, channel_level=np.zeros(0))  # format 1 had none
     assert model_hash(old) == model_hash(same) == save_model(old, tmp_path / "new")
     with_hash = json.loads(pack(load_model(tmp_path / "new"))[0])
-    assert with_hash["format_version"] == FORMAT_VERSION == 2
+    assert with_hash["format_version"] == FORMAT_VERSION == 3
 
 
 def test_a_model_without_a_map_has_an_empty_posterior(tmp_path: Path) -> None:

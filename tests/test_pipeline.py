@@ -13,6 +13,7 @@ from rt_decoder.cleaning.filter_design import design_anti_alias
 from rt_decoder.live.options import LiveOptions
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
+from rt_decoder.recipe import Target
 from rt_decoder.signal import FLAGS, Chunk, Marker, Readout, Reason
 from rt_decoder.timing.markers import MarkerRules
 from tests.contract import copy, cut
@@ -323,9 +324,11 @@ def test_run_until_gives_what_leaves_a_stage() -> None:
 
 def test_names_of_the_model_come_where_there_are_none() -> None:
     options = LiveOptions(MarkerRules(offset=0.1), without=("eye",), skip=True)
-    named = options.named({"1": "axe"})
-    assert named == replace(options, rules=MarkerRules(names={"1": "axe"}, offset=0.1))
-    assert named.named({"1": "bee"}) is named
+    target = Target(names={"1": "axe"}, exclude=("fix*",))
+    named = options.for_target(target)
+    rules = MarkerRules(names={"1": "axe"}, offset=0.1, exclude=("fix*",), fold=True)
+    assert named == replace(options, rules=rules)
+    assert named.for_target(Target(names={"1": "bee"}, fold=False)) == named
 
 
 def test_a_stage_that_there_is_not_cannot_be_left_out() -> None:

@@ -201,7 +201,7 @@ def test_a_cut_record_decodes_to_what_was_read_out_up_to_there(tmp_path: Path) -
         stamps=np.delete(recording.stamps, np.s_[4000:4200]),
     )  # fmt: skip
     model = random_model(recording, small_recipe())
-    options = PipelineOptions().named(model.recipe.target.names)
+    options = PipelineOptions().for_target(model.recipe.target)
     path = tmp_path / "record.xdf"
     readouts, n_at = live_session(path, recording, Decoder(model, recording.info, options))
     assert len(readouts) >= 12

@@ -53,11 +53,10 @@ def test_fif_gives_time_first_si_and_the_notes_as_markers(raw, meas_date, tmp_pa
     assert recording.info.ch_types == tuple(TYPES)
     assert recording.info.units == ("V", "V", "V", "T", "T/m", "n/a")
     np.testing.assert_array_equal(recording.stamps, (400 + np.arange(400)) / 200)
-    assert recording.markers == (
-        Marker("BAD_blink", 500 / 200, 100),
-        Marker("axe", 650 / 200, 250),
-    )
-    events, _ = mne.events_from_annotations(raw, regexp=None, verbose="error")
+    assert recording.markers == (Marker("axe", 650 / 200, 250),)
+    assert [segment.label for segment in recording.bad_segments] == ["BAD_blink"]
+    assert recording.bad_segments[0].start == 100
+    events, _ = mne.events_from_annotations(raw, verbose="error")
     assert sorted(m.index for m in recording.markers) == sorted(events[:, 0] - 400)
     assert recording.name == "session.fif"
 

@@ -44,13 +44,15 @@ BELT = {
     "stream": "belt", "channels": ["belt"], "sfreq": 25.0, "delay_ms": 80.0, "limit_ms": 120.0,
     "averaged": 1,
 }  # fmt: skip
+RULES = MarkerRules("TRIG", {"1": "Säge"}, 255, 0.01, 3.0, ("ä*",), (), True)
 TEXTS: list[tuple[Decision, str]] = [
     (
-        Start(0, MarkerRules("TRIG", {"1": "Säge"}, 255, 0.01, 3.0), True, ("eye", "mains"), (BELT,)),
+        Start(0, RULES, True, ("eye", "mains"), (BELT,)),
         '{"index": 0, "decision": "start", "rules": {"trigger": "TRIG", "names": {"1": "Säge"}, '
-        '"mask": 255, "offset": 0.01, "wait": 3.0}, "continuous": true, "without": ["eye", '
+        '"mask": 255, "offset": 0.01, "wait": 3.0, "include": ["ä*"], "exclude": [], "fold": true}, '
+        '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
-        '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "format_version": 2, '
+        '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "format_version": 3, '
         '"flags_version": 2}',
     ),
     (Restart(7), '{"index": 7, "decision": "restart"}'),
@@ -117,8 +119,8 @@ def test_a_record_states_its_version() -> None:
 
 @pytest.mark.parametrize("version", ["format_version", "flags_version"])
 def test_a_newer_record_is_refused(version: str) -> None:
-    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 3}}'
-    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*3.*: upgrade rt-decoder"):
+    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 4}}'
+    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*4.*: upgrade rt-decoder"):
         checked_decisions("r.xdf", [text, '{"index": 0, "decision": "pause"}'])
 
 

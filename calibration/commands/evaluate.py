@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from calibration.commands.inputs import EventTables, Inputs, Recordings
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import (
@@ -14,6 +18,10 @@ from rt_decoder.commands.options import (
     Stream,
     Units,
 )
+
+if TYPE_CHECKING:
+    from calibration.events import LabelledRecording
+    from rt_decoder.model import Model
 
 __all__ = ["COMMANDS"]
 
@@ -48,8 +56,11 @@ def evaluate(
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
     recipe = fitted.recipe
-    rules = inputs.rules(recipe.target.names)
+    rules = inputs.rules(recipe.target)
     labelled = load_labelled(recordings, inputs.tables, recipe, rules, **inputs.reading)
+    told = _unknown(fitted, labelled)
+    if told:
+        show_lines(told)
     with progress_bar("decoding") as progress:
         design = build_design(fitted, labelled, progress).answered_only()
     scores = score(fitted, design.X, design.labels) | {"n_dropped": design.n_dropped}
@@ -60,6 +71,19 @@ def evaluate(
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     if as_json:
         show_json({"model": model.name, "scores": scores})
+
+
+def _unknown(model: Model, labelled: Sequence[LabelledRecording]) -> str:
+    """Say which labels the model does not know; refuse if it knows none."""
+    from rt_decoder.timing.items import unknown_labels
+
+    counts: Counter[str] = Counter()
+    for one in labelled:
+        counts += one.labels(model.items)
+    told = unknown_labels(dict(counts.most_common()), model.items)
+    if counts and not set(counts) & set(model.items):
+        raise ValueError(f"{told}; calibrate with --vocabulary FILE or wordfreq:N")
+    return told
 
 
 COMMANDS = (evaluate,)

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from calibration.commands.inputs import Inputs, check_folder
-from calibration.commands.recipe_options import names_of, read_settings, recipe_option
+from calibration.commands.recipe_options import (
+    REPEATED,
+    names_of,
+    read_settings,
+    recipe_option,
+)
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
 
@@ -76,7 +81,7 @@ def _taking(*sections: str) -> Callable[[Callable[[FitOptions, Recipe], None]], 
             name,
             Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[Any, recipe_option(name)],
+            annotation=Annotated[list[str] if name in REPEATED else Any, recipe_option(name)],
         )
         for name in names
     ]
@@ -106,12 +111,15 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     from calibration.design import build_design, draft_model
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
+    from calibration.items import check_items, item_lines
     from calibration.report.text import certificate_lines, cleaning_lines
     from rt_decoder.files.model_file import save_model
 
     check_folder(options.output, options.report)
-    rules = options.rules(settings.target.names)
+    rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
+    show_lines(*item_lines(labelled, settings))
+    check_items(labelled)
     draft = draft_model([one.recording for one in labelled], settings)
     share = unlocked_share(labelled, settings.fit)
     draft, found = fit_cleaning(draft, labelled, share=share, mne_info=options.fif, say=show_lines)
@@ -154,7 +162,7 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
 
     check_folder(options.output, options.report)
     loaded = load_unlabelled(
-        options.recordings, options.tables, options.rules({}), **options.reading
+        options.recordings, options.tables, options.rules(settings.target), **options.reading
     )
     draft = draft_model([one.recording for one in loaded], settings)
     model, found = fit_cleaning(draft, loaded, mne_info=options.fif, say=show_lines)

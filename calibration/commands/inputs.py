@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +19,7 @@ from rt_decoder.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from rt_decoder.recipe import Target
     from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["EventTables", "Inputs", "Recordings", "check_folder"]
@@ -66,12 +66,12 @@ class Inputs:
             "markers": self.markers.stream,
         }
 
-    def rules(self, names: Mapping[str, str]) -> MarkerRules:
-        """How markers become items; `names` are those of the recipe."""
+    def rules(self, target: Target) -> MarkerRules:
+        """How markers become items; `target` is the recipe's."""
         from rt_decoder.timing.markers import MarkerRules
 
         offset = self.marker_offset * 1e-3
-        return MarkerRules(self.markers.trigger, dict(names), offset=offset)
+        return MarkerRules(self.markers.trigger, offset=offset).for_target(target)
 
 
 def check_folder(*outputs: Path | None) -> None:

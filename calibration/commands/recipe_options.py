@@ -16,9 +16,19 @@ import typer
 from rt_decoder.commands.options import parsed_by
 from rt_decoder.recipe import Recipe, parse_option, read_recipe, recipe_options
 
-__all__ = ["CHOICES", "default_text", "names_of", "read_settings", "recipe_option"]
+__all__ = [
+    "CHOICES",
+    "REPEATED",
+    "default_text",
+    "names_of",
+    "read_names",
+    "read_settings",
+    "recipe_option",
+]
 
+REPEATED = ("include", "exclude")  # each use of the option adds one
 CHOICES = {
+    "bads": ("drop", "keep"),
     "mains": ("notch", "adaptive"),
     "kind": ("amplitude", "bandpower"),
     "pooling": ("mean", "last"),
@@ -34,7 +44,9 @@ _METAVARS = {
     "baseline": "[START, END]",
     "bands": "[[LOW, HIGH], ...]",
     "label": "COLUMN",
-    "names": '{LABEL = "ITEM", ...}',
+    "names": 'TSV|{LABEL = "ITEM", ...}',
+    "include": "PATTERN",
+    "exclude": "PATTERN",
     "embedding": "NAME|FOLDER",
     "context": "COLUMN",
     "vocabulary": "FILE|wordfreq:N",
@@ -82,7 +94,11 @@ def _parser(name: str) -> Callable[[str], Any]:
     section, default, _ = _KEYS[name]
 
     def parse(text: str) -> Any:
+        if name in REPEATED:
+            return text
         value = _value(text, default)
+        if name == "names" and isinstance(value, str):
+            value = read_names(value)
         is_number = isinstance(value, int | float)
         if not (name in _TOGETHER and is_number):
             Recipe.from_dict({section: {name: value}})
@@ -104,6 +120,46 @@ def _value(text: str, default: Any) -> Any:
         with suppress(ValueError):
             return float(text)
     return value
+
+
+def read_names(path: str | Path) -> dict[str, str]:
+    """Read a table of names: tab-separated, columns ``code`` and ``name``.
+
+    Parameters
+    ----------
+    path : path
+        The file, in UTF-8.
+
+    Returns
+    -------
+    dict of str to str
+        Name of each code.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or it is no such table.
+    """
+    from rt_decoder.files.tables import read_tsv
+
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f'need a table of names or {{LABEL = "ITEM", ...}}, got {str(path)!r}')
+    columns, rows = read_tsv(path)
+    if not {"code", "name"} <= set(columns):
+        raise ValueError(
+            f"{path.name}: need tab-separated columns code and name, got {', '.join(columns)}"
+        )
+    names: dict[str, str] = {}
+    for number, cells in rows:
+        row = dict(zip(columns, cells, strict=False))
+        code, name = row.get("code", ""), row.get("name", "")
+        if not (code and name) or code in names:
+            raise ValueError(
+                f"{path.name}, line {number}: need a new code and its name, got {cells}"
+            )
+        names[code] = name
+    return names
 
 
 def read_settings(path: Path | None, given: Mapping[str, Any]) -> Recipe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from calibration.cleaning.stages import FITS
+from calibration.splits import split_line
 from rt_decoder.model import Model
 
 __all__ = ["SCORES", "certificate_lines", "cleaning_lines", "score_lines"]
@@ -49,10 +50,13 @@ def certificate_lines(model: Model) -> list[str]:
         return ["no certificate"]
     split = certificate["split"]
     lines = [
-        f"split: {split['n_train']} events train the map ({split['n_groups']} groups, "
-        f"{split['held_out']}, purged by {split['purge_s']:g} s), {split['n_final']} locked away, "
-        f"{split['n_dropped']} dropped"
+        f"split: {split_line(split)}",
+        f"  train the map: {split['n_groups']} groups, {split['held_out']}, purged by "
+        f"{split['purge_s']:g} s",
     ]
+    if certificate.get("same_vector"):
+        told = "; ".join(" = ".join(group) for group in certificate["same_vector"][:8])
+        lines.append(f"  items with the same vector, which tie: {told}")
     if split["n_muscle"]:
         lines.append(
             f"  {split['n_muscle']} of them contain muscle activity: they train the map, but are "

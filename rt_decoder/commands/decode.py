@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.log_file import remove_parts
+from rt_decoder.timing.items import CUE, unknown_labels
 from rt_decoder.timing.markers import MarkerRules
 
 if TYPE_CHECKING:
@@ -71,7 +73,8 @@ def decode_file(
     OSError
         If the log cannot be written.
     """
-    options = _settled(options, model, recording, bool(markers))
+    options = _settled(options, model, recording, markers)
+    _warn_of_unknown(options, model, markers)
     decoder = Decoder(model, recording.info, options)
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()
@@ -92,7 +95,11 @@ def decode_file(
                 "type": "footer",
                 "n_samples": n_samples,
                 "n_readouts": decoder.pipeline.n_readouts,
-                "counts": dict(counts) | {"markers_waiting": decoder.n_waiting},
+                "counts": dict(counts)
+                | {
+                    "markers_waiting": decoder.n_waiting,
+                    "markers_left_out": decoder.n_left_out,
+                },
                 "stages_us": decoder.pipeline.stopwatch.summary_us(),
             }
             log.write(footer)
@@ -105,7 +112,7 @@ def decode_file(
 
 
 def _settled(
-    options: PipelineOptions, model: Model, recording: Recording, has_markers: bool
+    options: PipelineOptions, model: Model, recording: Recording, markers: Sequence[Marker]
 ) -> PipelineOptions:
     """Fill options that were not given, from the record's session or the markers."""
     start = recorded_start(recording)
@@ -116,11 +123,21 @@ def _settled(
             options.without or start.without,
         )
     else:
-        options = options.named(model.recipe.target.names)
+        options = options.for_target(model.recipe.target)
     if options.continuous is None:
-        is_unmarked = not (has_markers or options.rules.trigger)
-        options = replace(options, continuous=is_unmarked)
+        item = options.rules.item_rule().item
+        is_marked = any(item(marker.label) is not None for marker in markers)
+        options = replace(options, continuous=not (is_marked or options.rules.trigger))
     return options
+
+
+def _warn_of_unknown(options: PipelineOptions, model: Model, markers: Sequence[Marker]) -> None:
+    """Warn once of labels that name no item of the model; they may still say when a word came."""
+    item = options.rules.item_rule(model.items).item
+    found = (item(marker.label) for marker in markers if not marker.label.startswith(CUE))
+    counts = Counter(filter(None, found))
+    if told := unknown_labels(dict(counts.most_common()), model.items):
+        warnings.warn(told, RuntimeWarning, stacklevel=3)
 
 
 def _write_events(log: JsonlLog, decoder: Decoder) -> Counter[str]:

@@ -116,7 +116,7 @@ def open_session(
             raise FileNotFoundError(f"need a folder {path.parent.name} for {path.name}, got none")
     if not model.has_map:
         options = replace(options, outlet="")
-    options = options.named(model.recipe.target.names)
+    options = options.for_target(model.recipe.target)
     if options.continuous is None:
         are_marked = bool(options.markers or options.rules.trigger)
         options = replace(options, continuous=model.has_map and not are_marked)

@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 # Of session records. Version 1 declares none, uses any event as a kind, and names the stage "mains"
-# "line".
-FORMAT_VERSION = 2
+# "line". Version 2 knows no patterns of stimuli, and takes every label for another item.
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

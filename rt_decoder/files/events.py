@@ -24,6 +24,7 @@ class EventRow(NamedTuple):
     onset: float  # s from the first data sample
     label: str
     row: dict[str, str]  # every cell by its column, as written
+    column: str = ""  # that the label is from
 
 
 def read_events(path: str | Path, *, column: str | None = None) -> list[EventRow]:
@@ -82,7 +83,7 @@ def _row(place: str, cells: Sequence[str], columns: Sequence[str], label_column:
         raise ValueError(f"{place}: need an onset in s, got {row['onset']!r}")
     if not row[label_column]:
         raise ValueError(f"{place}: need a {label_column}, got an empty cell (n/a for no event)")
-    return EventRow(onset, row[label_column], row)
+    return EventRow(onset, row[label_column], row, label_column)
 
 
 def markers_from_events(rows: Sequence[EventRow], recording: Recording) -> tuple[Marker, ...]:

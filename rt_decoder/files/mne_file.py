@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import declared_info
+from rt_decoder.files.annotations import bad_segments, is_segment
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header
 from rt_decoder.files.fif_check import check_fif
@@ -78,9 +79,13 @@ def read_mne(
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
+    # of each sample, on the clock of the annotations
+    clock = stamps - stamps[0] if layout.are_timed else layout.rows / sfreq + raw.first_time
     recording = Recording(
         np.ascontiguousarray(values[:, layout.rows].T), stamps, info, name=path.name,
         since=layout.since, line_freq=known.line_freq,
+        bad_segments=bad_segments(layout.annotations, clock, sfreq),
+        bads=tuple(map(str, raw.info["bads"])),
     )  # fmt: skip
     check_recording(recording)
     if markers.trigger:
@@ -95,8 +100,10 @@ def read_mne(
         )
     found = [
         Marker(str(label), float(stamps[row]), int(row))
-        for row, label in zip(rows, layout.annotations.description, strict=True)
-        if row >= 0
+        for row, label, lasts in zip(
+            rows, layout.annotations.description, layout.annotations.duration, strict=True
+        )
+        if row >= 0 and not is_segment(str(label), lasts)
     ]
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
 

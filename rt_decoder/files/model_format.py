@@ -19,8 +19,13 @@ from rt_decoder.signal import FLAGS_VERSION, SignalInfo
 
 __all__ = ["FORMAT_VERSION", "pack", "unpack", "upgrade"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MAX_ITEMS = 10_000_000
+# keys that formats 1 and 2 lack: section -> key -> what their programs did
+_ADDED: dict[str, dict[str, Any]] = {
+    "stream": {"bads": "keep"},
+    "target": {"include": [], "exclude": [], "fold": False},
+}
 _CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
 _CHANNELS = listed(text(), "a list of texts, a channel each")
 _ITEMS = listed(text(), "a list of texts", most=_MAX_ITEMS)
@@ -154,7 +159,7 @@ def upgrade(
     """Convert header and tensors of an older format to the present one.
 
     Format 1 named the mains `line`: as a key of ``[clean]``, as a cleaning stage and in its
-    report.
+    report. Formats 1 and 2 took every label for another item, and used channels marked as bad.
 
     Parameters
     ----------
@@ -182,6 +187,11 @@ def upgrade(
         }
         line, mains = f"{_CLEANING}line.", f"{_CLEANING}mains."
         tensors = {name.replace(line, mains, 1): tensor for name, tensor in tensors.items()}
+    if version < 3:
+        recipe = {name: dict(keys) for name, keys in head["recipe"].items()}
+        for section, added in _ADDED.items():
+            recipe[section] = added | recipe[section]
+        head = dict(head) | {"recipe": recipe}
     return head, tensors
 
 

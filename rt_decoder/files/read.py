@@ -44,7 +44,7 @@ def read_recording(
         ====  ==========================================================
         CSV   marker columns
         XDF   all streams with "marker" or "event" in their type
-        MNE   all annotations, BAD_ and EDGE included
+        MNE   annotations, except segments marked as bad
         ====  ==========================================================
 
     Returns

@@ -8,20 +8,30 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from rt_decoder.files.decisions import Decision, Restart
 from rt_decoder.files.stamps import are_usable, measured_sfreq
-from rt_decoder.signal import Marker, SignalInfo
+from rt_decoder.signal import FLAGS, Marker, Reason, SignalInfo
 
 __all__ = [
+    "BadSegment",
     "Recording",
     "check_recording",
 ]
 
 MIN_SFREQ, MAX_SFREQ = 1e-3, 1e6
 MAX_UNSTAMPED = 0.1  # share of samples whose time can be estimated from the others
+
+
+class BadSegment(NamedTuple):
+    """Rows that the file marks as bad."""
+
+    start: int
+    stop: int  # the first row behind it
+    label: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +63,10 @@ class Recording:
         do; None if that is what the stamps tell. A file that was cut or joined counts no gaps.
     line_freq : float or None
         Mains frequency in Hz, where the file or BIDS beside it states one.
+    bad_segments : tuple of BadSegment
+        Segments that the file marks as bad; their samples are flagged.
+    bads : tuple of str
+        Channels that the file marks as bad; calibration leaves them out.
 
     Raises
     ------
@@ -70,6 +84,8 @@ class Recording:
     decisions: tuple[Decision, ...] = ()
     since: np.ndarray | None = None
     line_freq: float | None = None
+    bad_segments: tuple[BadSegment, ...] = ()
+    bads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n, c = np.size(self.stamps), self.info.n_channels
@@ -90,6 +106,16 @@ class Recording:
         if self.pulls is None:
             return None
         return np.repeat(self.pulls[:, 1], self.pulls[:, 0].astype(int))
+
+    @property
+    def flags(self) -> np.ndarray | None:
+        """Reason bits of each sample, (n_samples,) uint32; None without bad segments."""
+        if not self.bad_segments:
+            return None
+        flags = np.zeros(len(self.stamps), FLAGS)
+        for start, stop, _ in self.bad_segments:
+            flags[start:stop] = Reason.ANNOTATED
+        return flags
 
     @property
     def stretches(self) -> list[tuple[int, int]]:

@@ -227,7 +227,11 @@ def _start(index: int, plain: dict[str, Any]) -> Start | None:
 def _rules(plain: Any) -> MarkerRules | None:
     if not isinstance(plain, dict) or not set(plain) <= set(MarkerRules._fields):
         return None
-    rules = MarkerRules(**plain)
+    patterns = [plain.get(name, []) for name in ("include", "exclude")]
+    if not all(map(_are_names, patterns)) or not isinstance(plain.get("fold", False), bool):
+        return None
+    include, exclude = map(tuple, patterns)
+    rules = MarkerRules(**plain)._replace(include=include, exclude=exclude)
     names, mask = rules.names, rules.mask
     good = (
         isinstance(rules.trigger, str)

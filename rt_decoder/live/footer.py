@@ -48,7 +48,8 @@ def footer_line(
         "n_samples": n_samples,
         "n_readouts": pipeline.n_readouts,
         "n_late": pipeline.n_late,
-        "counts": dict(counts) | {"markers_waiting": decoder.n_waiting},
+        "counts": dict(counts)
+        | {"markers_waiting": decoder.n_waiting, "markers_left_out": decoder.n_left_out},
         "references": {
             one.name: {"n_missing": one.n_missing, "n_late": one.n_late} for one in references
         },

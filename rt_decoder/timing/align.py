@@ -74,6 +74,13 @@ class Align:
         Channels that are left out, and NaN, where their unit cannot be converted.
     history : float
         How late a marker may arrive, in s.
+    items : collection of str
+        The vocabulary, for its spelling.
+
+    Attributes
+    ----------
+    n_left_out : int
+        Markers that were no stimuli.
 
     Raises
     ------
@@ -90,12 +97,14 @@ class Align:
         references: Collection[str] = (),
         *,
         history: float,
+        items: Collection[str] = (),
     ) -> None:
         self.picks, self.gains = match_channels(have, want, optional, references)
         self.left_out = left_out(have, want, self.picks)  # reasons, by the name of the channel
         self.info = SignalInfo(have.sfreq, want.ch_names, want.ch_types, want.units, want.positions)
         self.rules = rules
-        self._names = rules.names or {}
+        self._item = rules.item_rule(items).item
+        self.n_left_out = 0
         self._offset_samples = round(rules.offset * have.sfreq)
         self._trigger: TriggerReader | None = None
         self._trigger_column = -1
@@ -104,7 +113,7 @@ class Align:
                 raise ModelMismatch(
                     f"need a trigger channel {rules.trigger}, got {', '.join(have.ch_names)}"
                 )
-            self._trigger = TriggerReader(mask=rules.mask, names=self._names)
+            self._trigger = TriggerReader(mask=rules.mask)
             self._trigger_column = have.ch_names.index(rules.trigger)
         self.timebase = TimeBase(have.sfreq, history + 1.0)
         self._n_columns = have.n_channels
@@ -117,13 +126,20 @@ class Align:
         self._channel_flags = np.zeros((n, len(self.picks)), FLAGS)
 
     def mark(self, marker: Marker) -> None:
-        """Add a marker by its time; `markers` finds its sample."""
-        label = self._names.get(marker.label, marker.label)
+        """Add a marker by its time, unless it is no stimulus; `markers` finds its sample."""
+        label = self._item(marker.label)
+        if label is None:
+            self.n_left_out += 1
+            return
         moved = Marker(label, marker.time + self.rules.offset)
         self._waiting.append((moved, self.timebase.n_samples))
 
     def process(
-        self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None = None
+        self,
+        data: np.ndarray,
+        stamps: np.ndarray,
+        arrivals: np.ndarray | float | None = None,
+        flags: np.ndarray | None = None,
     ) -> list[Chunk]:
         """Turn samples as delivered into chunks of the contract's channels.
 
@@ -135,6 +151,8 @@ class Align:
             In s, on this machine's clock.
         arrivals : array of shape (n,), float or None
             When the samples arrived, in s; None where unknown.
+        flags : array of shape (n,), uint32, or None
+            Reason bits that the samples come with.
 
         Returns
         -------
@@ -155,7 +173,9 @@ class Align:
         np.take(data, self.picks, axis=1, out=out)  # a missing channel (-1) takes the last column
         out *= self.gains  # and its gain is NaN
         received = self.timebase.n_samples
-        times, index, flags, decisions = self.timebase.update(stamps, arrivals)
+        times, index, found, decisions = self.timebase.update(stamps, arrivals)
+        if flags is not None:
+            found |= flags
         edges = [0, n]
         if decisions:
             self._decisions.extend(decisions)
@@ -163,7 +183,7 @@ class Align:
             edges = sorted({0, n, *jumps})
         chunks = []
         for a, b in pairwise(edges):
-            chunk = Chunk(out[a:b], times[a:b], int(index[a]), flags[a:b], self._channel_flags[a:b])
+            chunk = Chunk(out[a:b], times[a:b], int(index[a]), found[a:b], self._channel_flags[a:b])
             if self._trigger is not None:
                 self._read_triggers(data[a:b, self._trigger_column], chunk)
             chunks.append(chunk)
@@ -171,8 +191,12 @@ class Align:
 
     def _read_triggers(self, codes: np.ndarray, chunk: Chunk) -> None:
         for marker in self._trigger.process(codes, chunk.times, chunk.index):  # type: ignore[union-attr]
+            label = self._item(marker.label)
+            if label is None:
+                self.n_left_out += 1
+                continue
             shifted = marker.index + self._offset_samples
-            moved = Marker(marker.label, marker.time + self.rules.offset, shifted)
+            moved = Marker(label, marker.time + self.rules.offset, shifted)
             self._waiting.append((moved, shifted))
 
     def markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.recipe import Target
 from rt_decoder.signal import Marker
+from rt_decoder.timing.items import ItemRule
 
 __all__ = ["MarkerRules", "TriggerReader", "trigger_markers"]
 
@@ -21,6 +23,24 @@ class MarkerRules(NamedTuple):
     mask: int | None = None  # bits of the trigger channel that count
     offset: float = 0.0  # s added to every marker's time
     wait: float = 2.0  # s that a marker may arrive after its window is full
+    include: tuple[str, ...] = ()  # patterns of labels or items; empty for all stimuli
+    exclude: tuple[str, ...] = ()  # patterns of labels or items that are no stimuli
+    fold: bool = False  # case, accents' coding, quotes and white space make no other item
+
+    def for_target(self, target: Target) -> MarkerRules:
+        """Return the rules as a recipe has them, unless they have names already."""
+        if self.names is not None:
+            return self
+        return self._replace(
+            names=dict(target.names),
+            include=target.include,
+            exclude=target.exclude,
+            fold=target.fold,
+        )
+
+    def item_rule(self, items: Iterable[str] = ()) -> ItemRule:
+        """Return what maps a label to its item, spelled as among `items`."""
+        return ItemRule(self.names, self.include, self.exclude, fold=self.fold, items=items)
 
 
 class TriggerReader:

@@ -1,0 +1,146 @@
+"""Say which items a fit will learn, and refuse what is none, before minutes of cleaning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from calibration.design import bad_channels
+from calibration.targets import spelled_labels
+from rt_decoder.timing.items import is_code, shorten, some
+
+if TYPE_CHECKING:
+    from calibration.events import LabelledRecording
+    from rt_decoder.recipe import Recipe
+
+__all__ = ["check_items", "item_lines", "same_vector_line"]
+
+_SHORT = 12  # items that are listed one by one
+
+
+def item_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[str]:
+    """List the items of the recordings with their counts, and what is left out.
+
+    Parameters
+    ----------
+    sessions : sequence of LabelledRecording
+        As they will be learned from.
+    recipe : Recipe
+        Its vocabulary decides how an item is spelled.
+
+    Returns
+    -------
+    list of str
+        Lines to print.
+    """
+    written: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    for session in sessions:
+        written += session.labels()
+        left_out.update(session.left_out)
+        item = session.rules.item_rule().item
+        left_out.update(label for label in session.written() if item(label) is None)
+    source = ", ".join(dict.fromkeys(session.source for session in sessions))
+    fold = recipe.target.fold
+    spelled = dict(zip(written, written, strict=True))
+    if fold:
+        labels = [label for label, _ in written.most_common()]
+        spelled = dict(zip(labels, spelled_labels(recipe.target.vocabulary, labels), strict=True))
+    counts: Counter[str] = Counter()
+    for label, n in written.items():
+        counts[spelled[label]] += n
+    lines = [
+        f"{len(counts)} items in {sum(counts.values())} events, from {source}: {_told(counts)}"
+    ]
+    alike = {item: [label for label in written if spelled[label] == item] for item in counts}
+    several = [
+        "/".join(f"{shorten(label)} {written[label]}" for label in ways)
+        for ways in alike.values()
+        if len(ways) > 1
+    ]
+    if several:
+        lines.append(f"  one item each, written differently: {some(several)} (--fold false parts)")
+    if left_out:
+        lines.append(f"  no stimuli, left out: {some(dict(left_out.most_common()))}")
+    return lines + _bad_lines(sessions, recipe)
+
+
+def _told(counts: Counter[str]) -> str:
+    common = dict(counts.most_common())
+    if len(common) <= _SHORT:
+        return some(common, _SHORT)
+    most, least = list(common.items())[:4], list(common.items())[-4:]
+    return f"most often {some(dict(most))}; least {some(dict(least))}"
+
+
+def _bad_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[str]:
+    lines = []
+    bad = [
+        (segment.label, (segment.stop - segment.start) / session.recording.info.sfreq)
+        for session in sessions
+        for segment in session.recording.bad_segments
+    ]
+    if bad:
+        labels = some(dict(Counter(label for label, _ in bad).most_common()))
+        lines.append(f"  {sum(s for _, s in bad):.1f} s are marked as bad and flagged: {labels}")
+    if channels := bad_channels([session.recording for session in sessions], recipe):
+        listed = some(channels)
+        lines.append(f"  channels marked as bad, left out: {listed} (--bads keep uses them)")
+    return lines
+
+
+def check_items(sessions: Sequence[LabelledRecording]) -> None:
+    """Refuse numbers without names: a language model would take them for words.
+
+    Numbers among the words of an events table's column ``word`` are words.
+
+    Parameters
+    ----------
+    sessions : sequence of LabelledRecording
+        As they will be learned from.
+
+    Raises
+    ------
+    ValueError
+        With the codes that need names.
+    """
+    codes: Counter[str] = Counter()
+    for session in sessions:
+        rule = session.rules.item_rule()
+        words = Counter(session.written())
+        unnamed = {
+            label: n
+            for label, n in words.items()
+            if rule.name(label) is None and is_code(label) and rule.item(label) is not None
+        }
+        bare = all(label.strip().isdigit() for label in unnamed)
+        if not (session.source == "column word" and bare and 2 * len(unnamed) < len(words)):
+            codes.update(unnamed)
+    if codes:
+        raise ValueError(
+            f"need names for the codes {some(dict(codes.most_common()))}: a language model knows "
+            "no meaning of a code; give --names TSV (columns code, name), or leave codes out with "
+            "--exclude PATTERN"
+        )
+
+
+def same_vector_line(items: Sequence[str], groups: Sequence[Sequence[int]]) -> str:
+    """Say which items share a vector, and cannot be told apart.
+
+    Parameters
+    ----------
+    items : sequence of str
+        The vocabulary.
+    groups : sequence of sequence of int
+        As `targets.share_vectors` returns them.
+
+    Returns
+    -------
+    str
+    """
+    pairs = [" = ".join(shorten(items[i]) for i in group) for group in groups]
+    return (
+        f"{sum(map(len, groups))} items share a vector with another and cannot be told apart: "
+        f"{some(pairs)}; name them differently, or choose another language model"
+    )
