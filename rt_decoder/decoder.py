@@ -165,12 +165,20 @@ class Decoder:
             piece = slice(start, start + self._n_piece)
             came = arrivals[piece] if isinstance(arrivals, np.ndarray) else arrivals
             chunks = self.align.process(data[piece], stamps[piece], came)
-            known, lost = self.align.markers()
-            for marker in known:
-                self.pipeline.mark(marker)
-            self.found.extend(known)
-            self.lost.extend(lost)
+            self._place()
             yield from chunks
+
+    def _place(self) -> None:
+        known, lost = self.align.markers()
+        for marker in known:
+            self.pipeline.mark(marker)
+        self.found.extend(known)
+        self.lost.extend(lost)
+
+    def end(self) -> None:
+        """Give up the markers that lie beyond the stream, which has ended."""
+        self.align.end()
+        self._place()
 
     def take_decisions(self) -> list[Decision]:
         """Take the time base's decisions since the last call."""

@@ -8,6 +8,7 @@ or at every hop (continuous).
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -209,8 +210,7 @@ class Pipeline:
         if self.factor > 1:  # the onset is delayed as the decimation delays the samples
             late = self.stages["decimate"].delay * self.model.info.sfreq
             marker = marker._replace(index=round(marker.index / self.factor + late))
-        self._pending.append(marker)
-        self._pending.sort(key=lambda waiting: waiting.index)
+        insort(self._pending, marker, key=lambda waiting: waiting.index)
 
     def take_missed(self) -> list[tuple[Marker, str]]:
         """Take the markers without a readout since the last call, with reasons."""

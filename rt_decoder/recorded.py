@@ -97,6 +97,7 @@ def _feed(
                 yield piece
     for marker in filter(None, steps.get(len(stamps), ())):
         decoder.mark(marker)  # no sample follows; counted as lost or waiting
+    decoder.end()
 
 
 def decode_recording(

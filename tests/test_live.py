@@ -254,7 +254,7 @@ def decoder() -> Iterator[Decoder]:
     options = PipelineOptions(MarkerRules(wait=0.5), True, ["repair", "mains"])
     decoder = Decoder(random_model(recording, small_recipe()), recording.info, options)
     rows = np.r_[0:1000, 1100:2000]
-    decoder.mark(Marker("axe", 2.0))
+    decoder.mark(Marker("axe", 1.2))
     decoder.mark(Marker("nowhere", -50.0))
     decoder.push(recording.data[rows], recording.stamps[rows])
     return decoder
