@@ -54,6 +54,10 @@ class SampleSource(Protocol):
         """Return what has arrived after at most `timeout` s; StreamLost if the source is gone."""
         ...
 
+    def waiting(self) -> int:
+        """Return how many samples the last pull has left behind; it never waits."""
+        ...
+
     def correction(self, timeout: float = ...) -> float:
         """Return the seconds to add to stamps to reach this machine's clock."""
         ...

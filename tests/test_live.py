@@ -61,6 +61,9 @@ class Source:
         n = int(arrival >= 0)  # nothing came before 0
         return Pulled(np.arange(2.0)[None, :][:n], np.full(n, arrival), arrival)
 
+    def waiting(self) -> int:
+        return 0
+
     def correction(self, timeout: float = 5.0) -> float:
         self.n_asked += 1
         return float(self.n_asked)

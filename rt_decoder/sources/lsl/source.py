@@ -64,6 +64,10 @@ _pull_chunk = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
 )(("lsl_pull_chunk_d", _liblsl))
 
+_samples_available = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)(
+    ("lsl_samples_available", _liblsl)
+)
+
 
 class LslSource:
     """A stream of samples at a regular rate.
@@ -183,6 +187,11 @@ class LslSource:
             # on an error, deliver the first sample; the next call will fail
             n = 1 if self._error.value else 1 + n_values // self.info.n_channels
         return Pulled(self._data[:n], self._stamps[:n], local_clock())
+
+    def waiting(self) -> int:
+        """Return how many samples have arrived since the last pull, or did not fit it."""
+        handle = self._inlet.handle
+        return 0 if handle is None else int(_samples_available(handle))
 
     def correction(self, timeout: float = 5.0) -> float:
         """Return the seconds to add to raw stamps to reach this machine's LSL clock.
