@@ -75,6 +75,7 @@ class Streams:
     def __init__(self, sources: list[Any] = (), markers: list[Any] = ()) -> None:  # type: ignore[assignment]
         self._sources, self._markers = list(sources), list(markers)
         self.found: object | None = None
+        self.why_not = ""
 
     def reopen(self, wait: float) -> Any:
         return self._sources.pop(0)

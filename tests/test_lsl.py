@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from rt_decoder.sinks.outlets import ReadoutOutlets, data_outlet, marker_outlet
 from rt_decoder.source import Pulled
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.lsl.find import find_streams, resolve
+from rt_decoder.sources.lsl.inlet import may_destroy
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.source import LslSource
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice, parse_reference
@@ -355,6 +357,89 @@ def test_a_killed_sender_is_noticed_and_its_reader_ends_well(source_id: str) -> 
     finally:
         sender.kill()
         sender.wait()
+
+
+def in_the_place_of(stream: pylsl.StreamInfo) -> pylsl.StreamInfo:
+    """What a search found before this outlet took the port of one that has ended."""
+    xml = stream.as_xml().replace(stream.uid(), "00000000-0000-4000-8000-000000000000")
+    read = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)(
+        ("lsl_streaminfo_from_xml", pylsl.lib.lib)
+    )
+    return pylsl.StreamInfo(handle=read(xml.encode()))
+
+
+def test_another_outlet_in_the_same_place_is_not_taken_for_it(source_id: str, monkeypatch) -> None:
+    outlet, marks = plain_outlet(source_id, fmt="int8"), marker_outlet(source_id, f"{source_id}-m")
+    streams = LslStreams({"source_id": source_id}, units="uV")
+    source = streams.samples()
+    stale = in_the_place_of(resolve(source_id=source_id))
+    stale_marks = in_the_place_of(resolve(source_id=f"{source_id}-m"))
+    for kind, stream in ((LslSource, stale), (LslMarkers, stale_marks)):
+        with pytest.raises(StreamLost, match="is gone: another outlet"):
+            kind(stream)
+    monkeypatch.setattr("rt_decoder.sources.streams.resolve", lambda **_: stale)
+    assert streams.reopen(0.1) is None
+    assert "another outlet" in streams.why_not
+    monkeypatch.undo()
+    again = streams.reopen(1.0)
+    assert again is not None
+    assert again.uid == source.uid
+    del outlet, marks
+
+
+def test_lost_streams_leave_nothing_behind(source_id: str) -> None:
+    """Each used to leave seven descriptors and a thread until the process ended."""
+    here = Path("/proc/self")
+    if not (here / "fd").is_dir():
+        pytest.skip("needs /proc")
+    had: list[tuple[int, int]] = []
+    for number in range(5):
+        outlet = data_outlet("losing", INFO, f"{source_id}-{number}")
+        source = connected(outlet, f"{source_id}-{number}")
+        del outlet
+        with pytest.raises(StreamLost):
+            wait_for(lambda: source.pull(0.05).stamps.size)  # noqa: B023
+        had.append((len(list((here / "fd").iterdir())), len(list((here / "task").iterdir()))))
+    assert had[-1][0] <= had[0][0] + 2
+    assert had[-1][1] <= had[0][1] + 1
+
+
+@pytest.mark.parametrize(
+    ("version", "info", "may"),
+    [
+        (118, "git:d7f892d/branch:refs/tags/v1.18.0.b6/build:Release", True),
+        (118, "git:xxx/branch:refs/tags/v1.18.0.b5/build:Release", False),
+        (118, "git:xxx/branch:refs/tags/v1.18.0/build:Release", True),
+        (117, "git:xxx/branch:refs/tags/v1.17.5", False),
+        (116, "", False),
+    ],
+)
+def test_which_liblsl_may_destroy_a_dead_inlet(version: int, info: str, may: bool) -> None:
+    assert may_destroy(version, info) is may
+
+
+# --- a source_id that several streams have
+
+
+@pytest.mark.slow
+def test_of_streams_with_one_source_id_the_kind_is_taken(source_id: str) -> None:
+    """The programs of some amplifiers give their markers the id of their data."""
+    data = data_outlet(f"{source_id}-data", INFO, source_id)
+    marks = marker_outlet(f"{source_id}-marks", source_id)
+    streams = LslStreams({"source_id": source_id}, f"{source_id}-marks", timeout=20.0)
+    assert streams.samples().name == f"{source_id}-data"
+    assert streams.reopen(1.0).name == f"{source_id}-data"
+    assert streams.markers().name == f"{source_id}-marks"
+    twin = data_outlet(f"{source_id}-twin", INFO, source_id)
+    with pytest.raises(LookupError, match=r"need just .*got 2: .*choose by name"):
+        streams.samples()
+    again = streams.reopen(1.0)  # of the two it is the one that it was
+    assert again is not None
+    assert again.name == f"{source_id}-data"
+    same = data_outlet(f"{source_id}-data", INFO, source_id)
+    assert streams.reopen(1.0) is None  # which of two cannot be known
+    assert "need just" in streams.why_not
+    del data, marks, twin, same
 
 
 # --- a connection that is half open

@@ -256,7 +256,13 @@ class Session:
             return
         if self.streams is None:
             raise error
-        returned = wait_for_return(self.streams, self._info, self.decoder.needed, should_stop)
+        returned = wait_for_return(
+            self.streams,
+            self._info,
+            self.decoder.needed,
+            should_stop,
+            lambda why: self._event("not_back", reason=why),
+        )
         if returned is None:
             return
         self.source, picks = returned

@@ -7,7 +7,7 @@ import math
 import pylsl
 
 from rt_decoder.signal import Marker
-from rt_decoder.sources.lsl.find import FORMATS
+from rt_decoder.sources.lsl.find import is_data
 from rt_decoder.sources.lsl.inlet import Inlet
 
 __all__ = ["LslMarkers"]
@@ -32,11 +32,13 @@ class LslMarkers:
     ----------
     name : str
         Of the stream.
+    is_regular : bool
+        Whether it is a trigger channel: numbers at a regular rate.
     """
 
     def __init__(self, stream: pylsl.StreamInfo, *, timeout: float = 5.0) -> None:
         self.name = stream.name()
-        self._trigger_line = stream.channel_format() in FORMATS and stream.nominal_srate() > 0
+        self.is_regular = is_data(stream)
         self._last = 0.0
         self._inlet = Inlet(stream, timeout)
 
@@ -65,7 +67,7 @@ class LslMarkers:
         markers = []
         for row, stamp in zip(rows, stamps, strict=True):
             value = row[0]
-            if self._trigger_line:
+            if self.is_regular:
                 changed, self._last = value != self._last and value != 0, value
                 if not changed:
                     continue

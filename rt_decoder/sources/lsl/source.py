@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pylsl
 from pylsl import local_clock
 from pylsl.lib import lib as _liblsl
 
-from rt_decoder.channels import declared_info
+from rt_decoder.channels import ChannelRow, declared_info
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import SignalInfo, StreamLost
 from rt_decoder.source import Pulled
@@ -76,7 +77,7 @@ class LslSource:
     ----------
     stream : pylsl.StreamInfo
         From `resolve`.
-    channels : path or None
+    channels : path, mapping of str to ChannelRow, or None
         Table of names, types and units that the user sets (``--channels``).
     units : str or None
         Unit that the user sets (``--units``).
@@ -105,7 +106,7 @@ class LslSource:
         self,
         stream: pylsl.StreamInfo,
         *,
-        channels: str | Path | None = None,
+        channels: str | Path | Mapping[str, ChannelRow] | None = None,
         units: str | None = None,
         timeout: float = 5.0,
     ) -> None:
@@ -125,7 +126,7 @@ class LslSource:
             sfreq,
             declared_channels(self._inlet.info, by_hand=channels is not None),
             stream.type(),
-            channels=read_channel_table(channels),
+            channels=channels if isinstance(channels, Mapping) else read_channel_table(channels),
             units=units,
         )
         n = min(_LONGEST_PULL, max(2, math.ceil(sfreq)))
