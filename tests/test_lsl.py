@@ -231,8 +231,12 @@ def test_description_of_other_length_is_refused(source_id: str, tmp_path: Path) 
 # --- markers
 
 
-def marker_stream(source_id: str, fmt: str, sfreq: float = 0.0):
-    stream = pylsl.StreamInfo("marks", "Markers", 2, sfreq, fmt, source_id)
+def marker_stream(
+    source_id: str, fmt: str, sfreq: float = 0.0, n: int = 1, labels: tuple[str, ...] = ()
+):
+    stream = pylsl.StreamInfo("marks", "Markers", n, sfreq, fmt, source_id)
+    if labels:
+        stream.set_channel_labels(list(labels))
     outlet = pylsl.StreamOutlet(stream)
     markers = LslMarkers(resolve(source_id=source_id))
     markers.open()
@@ -252,13 +256,13 @@ def pull_markers(markers: LslMarkers, n: int) -> list:
 
 
 def test_text_markers(source_id: str) -> None:
-    outlet, markers = marker_stream(source_id, "string")
+    outlet, markers = marker_stream(source_id, "string", n=2)
     sent = ["axe", "", "Säge", b"caf\xe9", "last"]
     for i, label in enumerate(sent):
         outlet.push_sample([label, "second channel"], 100.0 + i)
-    got = pull_markers(markers, 4)
-    assert [m.label for m in got] == ["axe", "Säge", "café", "last"]
-    assert [m.time for m in got] == [100.0, 102.0, 103.0, 104.0]
+    got = pull_markers(markers, 5)
+    assert [m.label for m in got] == ["axe", "second channel", "Säge", "café", "last"]
+    assert [m.time for m in got] == [100.0, 101.0, 102.0, 103.0, 104.0]
     assert {m.index for m in got} == {-1}
     assert markers.pull() == []
 
@@ -268,7 +272,7 @@ def test_numeric_markers(source_id: str, fmt: str) -> None:
     outlet, markers = marker_stream(source_id, fmt)
     values = [3, 3, 0, 16777217] + ([2.5, np.nan] if fmt == "double64" else []) + [9]
     for i, value in enumerate(values):
-        outlet.push_sample([value, 0], 100.0 + i)
+        outlet.push_sample([value], 100.0 + i)
     expected = ["3", "3", "0", "16777217"] + (["2.5"] if fmt == "double64" else []) + ["9"]
     assert [m.label for m in pull_markers(markers, len(expected))] == expected
 
@@ -276,9 +280,28 @@ def test_numeric_markers(source_id: str, fmt: str) -> None:
 def test_numbers_at_a_regular_rate_are_a_trigger_channel(source_id: str) -> None:
     outlet, markers = marker_stream(source_id, "int16", sfreq=100.0)
     line = np.array([0, 0, 4, 4, 4, 0, 4, 5, 5, 0], np.int16)
-    outlet.push_chunk(np.stack((line, line), 1), (100 + np.arange(10) / 100).tolist())
+    outlet.push_chunk(line[:, None], (100 + np.arange(10) / 100).tolist())
     got = pull_markers(markers, 3)
     assert [(m.label, round(100 * (m.time - 100))) for m in got] == [("4", 2), ("4", 6), ("5", 7)]
+
+
+def test_channels_of_numbers_say_their_own_labels(source_id: str) -> None:
+    """As mne-lsl sends annotations: a channel a description, in it the duration, or -1."""
+    outlet, markers = marker_stream(source_id, "double64", n=3, labels=("rest", "axe", "dog"))
+    for i, row in enumerate(([0, 1.5, 0], [-1, 0, 0], [0, 0, 0], [0, 2, 3], [np.nan, 0, 1])):
+        outlet.push_sample(row, 100.0 + i)
+    got = pull_markers(markers, 5)
+    assert [(m.label, m.time) for m in got] == [
+        ("axe", 100.0), ("rest", 101.0), ("axe", 103.0), ("dog", 103.0), ("dog", 104.0)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sfreq", "labels"), [(0, ()), (0, ("axe", "axe")), (0, ("axe", "")), (100, ("axe", "dog"))]
+)
+def test_channels_whose_labels_are_unknown_are_refused(source_id: str, sfreq, labels) -> None:
+    with pytest.raises(ValueError, match=r"got 2 channels of numbers in 'marks'"):
+        marker_stream(source_id, "float32", sfreq, 2, labels)
 
 
 def test_more_markers_than_one_pull_takes(source_id: str) -> None:
