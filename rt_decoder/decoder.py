@@ -154,8 +154,8 @@ class Decoder:
         arrivals : array of shape (n,), float or None
             When the samples arrived, in s; None where unknown.
         """
-        for _ in self._aligned(data, stamps, arrivals):
-            pass
+        for chunk in self._aligned(data, stamps, arrivals):
+            self.pipeline.skip(chunk)
 
     def _aligned(
         self, data: np.ndarray, stamps: np.ndarray, arrivals: np.ndarray | float | None

@@ -103,7 +103,9 @@ def decode(
     events: list[dict[str, Any]] = []
     recorder = Recorder(tmp_path / "record.xdf", source.info, source.name, markers.name)
     sinks = Sinks(recorder=recorder, on_readout=answers.append, on_event=events.append)
-    options = LiveOptions(MarkerRules(wait=30.0), skip=skip, until_lost=True, **limits)
+    options = LiveOptions(
+        MarkerRules(wait=limits.pop("wait", 30.0)), skip=skip, until_lost=True, **limits
+    )
     session = Session(model, source, options, markers=markers, sinks=sinks)
     session.run(lambda: False)
     recorder.close()
@@ -161,6 +163,16 @@ def test_what_waits_is_more_than_one_pull(model, tmp_path: Path, skip: bool) -> 
     assert session.footer()["backlog_ms"]["max"] == pytest.approx(3020.0, rel=0.05)
     assert session.counts["skipped_samples"] == (755 - N_HOP if skip else 0)
     assert [answer.quality for answer in answers] == [1.0]
+
+
+def test_markers_of_what_was_skipped_say_so(model, tmp_path: Path) -> None:
+    """15 s are skipped: more than the ring holds."""
+    sizes = [*STEADY, *[250] * 15, 1, *[5] * 40]
+    _, answers, events = decode(model, sizes, tmp_path, skip=True, onsets=[300, 900], wait=4.0)
+    assert [answer.index for answer in answers] == [300]
+    (lost,) = [event for event in events if event["event"] == "marker_lost"]
+    assert lost["label"] == "900"
+    assert lost["reason"] == "samples of its window were skipped: the decoder was behind"
 
 
 def test_a_burst_within_the_limit_is_no_overrun(model, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import LogEnded, Restart, Skip
 from rt_decoder.live.backlog import Backlog
+from rt_decoder.live.descriptors import DescriptorCheck
 from rt_decoder.live.footer import footer_line
+from rt_decoder.live.labels import LabelCheck
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.marker_reader import MarkerReader
 from rt_decoder.live.options import LiveOptions, Sinks
@@ -37,6 +39,8 @@ from rt_decoder.source import MarkerSource, Received, SampleSource, Streams
 
 __all__ = ["Session"]
 
+# after these, connections have been made
+CONNECTED = ("live", "returned", "markers_stream_returned", "reference_returned")
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 
 
@@ -97,6 +101,8 @@ class Session:
         self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
         self._markers = MarkerReader(markers, self.counts, self._event)
         self._scale = scale_check(model, source.info.sfreq)
+        self._labels = LabelCheck(model.items if model.has_map else ())
+        self._descriptors = DescriptorCheck()
 
     def attach(self, sinks: Sinks) -> None:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
@@ -210,7 +216,7 @@ class Session:
             if self.streams is not None:
                 self.streams.stop_looking()
         self.n_samples += len(data)
-        report_markers(self.decoder, self.counts, self.log, self._event)
+        report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
         report_decisions(self.decoder, self.counts, self._event)
         happened = (*self._take_source_events(), *self._reference_check.look(arrival))
         for event, details in happened:
@@ -284,6 +290,8 @@ class Session:
             self.recorder.decision(line["time"], LogEnded(self.n_samples, details["reason"]))
         if self.on_event is not None:
             self.on_event(line)
+        if event in CONNECTED and (many := self._descriptors.look()) is not None:
+            self._event("descriptors", **many)
 
     def close(self) -> None:
         """Close the streams."""
