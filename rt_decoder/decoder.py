@@ -175,8 +175,8 @@ class Decoder:
         arrivals : array of shape (n,), float or None
             When the samples arrived, in s; None where unknown.
         """
-        for _ in self._aligned(data, stamps, arrivals):
-            pass
+        for chunk in self._aligned(data, stamps, arrivals):
+            self.pipeline.skip(chunk)
 
     def _aligned(
         self,
@@ -191,12 +191,20 @@ class Decoder:
             came = arrivals[piece] if isinstance(arrivals, np.ndarray) else arrivals
             marked = None if flags is None else flags[piece]
             chunks = self.align.process(data[piece], stamps[piece], came, marked)
-            known, lost = self.align.markers()
-            for marker in known:
-                self.pipeline.mark(marker)
-            self.found.extend(known)
-            self.lost.extend(lost)
+            self._place()
             yield from chunks
+
+    def _place(self) -> None:
+        known, lost = self.align.markers()
+        for marker in known:
+            self.pipeline.mark(marker)
+        self.found.extend(known)
+        self.lost.extend(lost)
+
+    def end(self) -> None:
+        """Give up the markers that lie beyond the stream, which has ended."""
+        self.align.end()
+        self._place()
 
     def take_decisions(self) -> list[Decision]:
         """Take the time base's decisions since the last call."""

@@ -8,6 +8,7 @@ or at every hop (continuous).
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -180,6 +181,10 @@ class Pipeline:
         self._pending: list[Marker] = []
         self._hop_time = math.nan
         self._settled = 0  # index from which samples are settled after a gap
+        self._skipped = self._gap = (
+            0,
+            0,
+        )  # indices of the last samples skipped, and of the last gap
         self._missed: list[tuple[Marker, str]] = []
         self._on_clean: Callable[[Chunk], None] | None = None
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout
@@ -208,8 +213,7 @@ class Pipeline:
         if self.factor > 1:  # the onset is delayed as the decimation delays the samples
             late = self.stages["decimate"].delay * self.model.info.sfreq
             marker = marker._replace(index=round(marker.index / self.factor + late))
-        self._pending.append(marker)
-        self._pending.sort(key=lambda waiting: waiting.index)
+        insort(self._pending, marker, key=lambda waiting: waiting.index)
 
     def take_missed(self) -> list[tuple[Marker, str]]:
         """Take the markers without a readout since the last call, with reasons."""
@@ -302,6 +306,7 @@ class Pipeline:
         for stage in self.stages.values():
             stage.reset()
         self._settled = index + math.ceil(self.settling * self.model.info.sfreq)
+        self._gap = self.ring.next, index
         n_lost = min(index - self.ring.next, self.ring.capacity - self.model.n_hop)
         if n_lost < index - self.ring.next:
             self.ring.restart(index - n_lost)
@@ -313,12 +318,32 @@ class Pipeline:
             marker = self._pending.pop(0)
             try:
                 yield "event", marker, self._features(marker.index)
-            except LookupError as error:
-                self._missed.append((marker, str(error)))
+            except LookupError:
+                self._missed.append((marker, self._why_missed(marker.index)))
         onset = self.ring.next - self.window.last
         if self.continuous and onset + self.window.first >= self.ring.first:
             time = self._time_of(onset)
             yield "continuous", Marker("", time, onset), self._features(onset)
+
+    def _why_missed(self, index: int) -> str:
+        """Say why the window of a marker is no longer in the ring."""
+        start, stop = index + self.window.first, index + self.window.last
+        for what, (first, end) in (("skipped", self._skipped), ("lost", self._gap)):
+            if start < end and first < stop:
+                behind = ": the decoder was behind" if what == "skipped" else ""
+                return f"samples of its window were {what}{behind}"
+        if start < 0:
+            return "its window begins before the first sample"
+        seconds = self.ring.capacity / self.model.info.sfreq
+        return f"it came after its window had left the {seconds:.1f} s kept: raise --marker-wait"
+
+    def skip(self, chunk: Chunk) -> None:
+        """Note samples that are not decoded since the decoder is behind; they will be a gap."""
+        first, end = (at // self.factor for at in (chunk.index, chunk.index + len(chunk.data)))
+        if first > self._skipped[1] + 1:
+            self._skipped = first, end
+        else:
+            self._skipped = self._skipped[0], end
 
     def _features(self, onset: int) -> Features:
         start, stop = onset + self.window.first, onset + self.window.last
@@ -393,6 +418,7 @@ class Pipeline:
         self._pending.clear()
         self._hop_time = math.nan
         self._settled = 0
+        self._skipped = self._gap = (0, 0)
 
     def reset(self) -> None:
         """Return to the state before the first sample; reset statistics as well."""

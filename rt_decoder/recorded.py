@@ -161,6 +161,7 @@ def _feed(
         scale.end()
     for marker in filter(None, steps.get(len(stamps), ())):
         decoder.mark(marker)  # no sample follows; counted as lost or waiting
+    decoder.end()
 
 
 def _say_differences(decoder: Decoder, recording: Recording) -> None:

@@ -54,6 +54,10 @@ class SampleSource(Protocol):
         """Return what has arrived after at most `timeout` s; StreamLost if the source is gone."""
         ...
 
+    def waiting(self) -> int:
+        """Return how many samples the last pull has left behind; it never waits."""
+        ...
+
     def correction(self, timeout: float = ...) -> float:
         """Return the seconds to add to stamps to reach this machine's clock."""
         ...
@@ -80,6 +84,10 @@ class MarkerSource(Protocol):
 
 class Streams(Protocol):
     """Opens a session's streams again after a loss or a long silence."""
+
+    why_not: (
+        str  # why the last `reopen` found something and did not take it; "" if it found nothing
+    )
 
     def reopen(self, wait: float) -> SampleSource | None:
         """Return the samples, or None if they do not come back within `wait` s."""

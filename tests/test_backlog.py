@@ -39,8 +39,8 @@ class Source:
     name = "amplifier"
     info = RECORDING.info
 
-    def __init__(self, sizes: list[int]) -> None:
-        self._sizes, self.at = list(sizes), 0
+    def __init__(self, sizes: list[int], left: int = 0) -> None:
+        self._sizes, self.at, self._left = list(sizes), 0, left
         self.start = local_clock()
 
     def open(self, timeout: float = 5.0) -> None:
@@ -48,6 +48,15 @@ class Source:
 
     def close(self) -> None:
         pass
+
+    def waiting(self) -> int:
+        """What came in the stall beside this pull: all pulls until a short one."""
+        left = 0
+        for size in self._sizes:
+            if size < self._left:
+                break
+            left += size
+        return left if self._left else 0
 
     def correction(self, timeout: float = 5.0) -> float:
         return 0.0
@@ -85,16 +94,18 @@ def model():
 
 
 def decode(
-    model, sizes: list[int], tmp_path: Path, *, skip: bool, onsets: list[int]
+    model, sizes: list[int], tmp_path: Path, *, skip: bool, onsets: list[int], **limits: Any
 ) -> tuple[Session, list[Readout], list[dict[str, Any]]]:
     """A session over pulls of these sizes; its record has to decode to the same."""
-    source = Source(sizes)
+    source = Source(sizes, limits.pop("left", 0))
     markers = Markers([Marker(str(at), source.start + at / SFREQ) for at in onsets])
     answers: list[Readout] = []
     events: list[dict[str, Any]] = []
     recorder = Recorder(tmp_path / "record.xdf", source.info, source.name, markers.name)
     sinks = Sinks(recorder=recorder, on_readout=answers.append, on_event=events.append)
-    options = LiveOptions(MarkerRules(wait=30.0), skip=skip, until_lost=True)
+    options = LiveOptions(
+        MarkerRules(wait=limits.pop("wait", 30.0)), skip=skip, until_lost=True, **limits
+    )
     session = Session(model, source, options, markers=markers, sinks=sinks)
     session.run(lambda: False)
     recorder.close()
@@ -137,6 +148,31 @@ def test_skipping_drops_to_the_newest_hop_and_counts(model, tmp_path: Path) -> N
         assert by_onset[onset].abstained
         assert "gap" in by_onset[onset].reasons
     assert by_onset[200].quality == 1.0
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_what_waits_is_more_than_one_pull(model, tmp_path: Path, skip: bool) -> None:
+    """Pulls of 100 ms, as they are at high rates, with three seconds waiting behind the first."""
+    sizes = [*STEADY, *[25] * 30, 1, *[5] * 100]
+    session, answers, events = decode(
+        model, sizes, tmp_path, skip=skip, onsets=[500], left=25, max_behind=2.0
+    )
+    told = {event["event"]: event for event in events}
+    assert told["behind"]["behind_ms"] == 3020.0
+    assert told["caught_up"]["index"] > told["behind"]["index"] == 745
+    assert session.footer()["backlog_ms"]["max"] == pytest.approx(3020.0, rel=0.05)
+    assert session.counts["skipped_samples"] == (755 - N_HOP if skip else 0)
+    assert [answer.quality for answer in answers] == [1.0]
+
+
+def test_markers_of_what_was_skipped_say_so(model, tmp_path: Path) -> None:
+    """15 s are skipped: more than the ring holds."""
+    sizes = [*STEADY, *[250] * 15, 1, *[5] * 40]
+    _, answers, events = decode(model, sizes, tmp_path, skip=True, onsets=[300, 900], wait=4.0)
+    assert [answer.index for answer in answers] == [300]
+    (lost,) = [event for event in events if event["event"] == "marker_lost"]
+    assert lost["label"] == "900"
+    assert lost["reason"] == "samples of its window were skipped: the decoder was behind"
 
 
 def test_a_burst_within_the_limit_is_no_overrun(model, tmp_path: Path) -> None:

@@ -73,6 +73,9 @@ class Fake:
         self._at = max(a, b)
         return self._values[a:b].copy(), self._stamps[a:b].copy(), self._clock.now
 
+    def waiting(self) -> int:
+        return 0
+
     def correction(self, timeout: float = 5.0) -> float:
         # of the moment, as a measurement of the offset gives it: the skew is in it
         return -(self._offset + self._skew * self._clock.now)
@@ -391,6 +394,9 @@ def test_a_pull_allocates_no_array_once_warm() -> None:
             return self._data, self._times, clock.now
 
         def open(self, timeout: float = 5.0) -> None: ...
+
+        def waiting(self) -> int:
+            return 0
 
         def correction(self, timeout: float = 5.0) -> float:
             return 0.0

@@ -14,6 +14,8 @@ import pytest
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import MarkerCame, Start
 from rt_decoder.files.read import read_recording
+from rt_decoder.live.descriptors import DescriptorCheck
+from rt_decoder.live.labels import LabelCheck
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.marker_reader import MarkerReader
 from rt_decoder.live.overrun import skip_to_newest
@@ -61,6 +63,9 @@ class Source:
         n = int(arrival >= 0)  # nothing came before 0
         return Pulled(np.arange(2.0)[None, :][:n], np.full(n, arrival), arrival)
 
+    def waiting(self) -> int:
+        return 0
+
     def correction(self, timeout: float = 5.0) -> float:
         self.n_asked += 1
         return float(self.n_asked)
@@ -72,6 +77,7 @@ class Streams:
     def __init__(self, sources: list[Any] = (), markers: list[Any] = ()) -> None:  # type: ignore[assignment]
         self._sources, self._markers = list(sources), list(markers)
         self.found: object | None = None
+        self.why_not = ""
 
     def reopen(self, wait: float) -> Any:
         return self._sources.pop(0)
@@ -245,7 +251,63 @@ def test_a_session_without_markers_looks_for_none() -> None:
     reader.close()
 
 
+def test_a_marker_stream_that_cannot_be_read_is_told_and_waited_for() -> None:
+    class Refusing(Streams):
+        def reopen_markers(self) -> Any:
+            answer = super().reopen_markers()
+            if isinstance(answer, ValueError):
+                raise answer
+            return answer
+
+    told: list[str] = []
+    reader = MarkerReader(
+        Markers(StreamLost("gone")), Counter(), lambda event, **_: told.append(event)
+    )
+    streams = Refusing(markers=[ValueError("which channel?"), Markers([Marker("axe", 1.0)])])
+    for _ in range(3):
+        assert reader.pull(streams) == []
+    assert [marker.label for marker in reader.pull(streams)] == ["axe"]
+    assert told == ["markers_stream_lost", "markers_refused", "markers_stream_returned"]
+
+
+def test_why_a_stream_is_not_taken_is_told_once() -> None:
+    told: list[str] = []
+    streams = Streams([None, None, None, Source()])
+    streams.why_not = "need just one, got 2"
+    assert wait_for_return(streams, INFO, (), lambda: False, told.append) is not None
+    assert told == ["need just one, got 2"]
+
+
 # --- what is told
+
+
+def test_labels_that_the_model_does_not_know_are_told_once_each() -> None:
+    check = LabelCheck(["axe", "dog"])
+    assert check.look([Marker("axe", 0.0)]) == (0, [])
+    n, events = check.look([Marker("cat", 1.0), Marker("cat", 2.0), Marker("dog", 3.0)])
+    assert n == 2
+    ((event, details),) = events
+    assert (event, details["label"]) == ("label_unknown", "cat")
+    assert details["reason"] == "labels of this stream: cat, axe; of the model: axe, dog"
+    n, events = check.look([Marker(f"key {number}", 4.0) for number in range(500)])
+    assert (n, len(events)) == (500, 9)
+    assert "further unknown labels are only counted" in events[-1][1]["reason"]
+    assert "and 1 more" not in events[0][1]["reason"]
+    assert LabelCheck(()).look([Marker("any", 0.0)]) == (0, [])
+
+
+def test_running_out_of_descriptors_is_told_in_time(monkeypatch) -> None:
+    n_open = 100
+    monkeypatch.setattr("rt_decoder.live.descriptors.descriptors", lambda: (n_open, 1000))
+    check = DescriptorCheck()
+    assert check.look() is None
+    n_open = 800
+    many = check.look()
+    assert many is not None
+    assert many["reason"].startswith("800 of 1000 descriptors are in use")
+    assert check.look() is None
+    n_open = 900
+    assert check.look() is not None
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +316,7 @@ def decoder() -> Iterator[Decoder]:
     options = PipelineOptions(MarkerRules(wait=0.5), True, ["repair", "mains"])
     decoder = Decoder(random_model(recording, small_recipe()), recording.info, options)
     rows = np.r_[0:1000, 1100:2000]
-    decoder.mark(Marker("axe", 2.0))
+    decoder.mark(Marker("axe", 1.2))
     decoder.mark(Marker("nowhere", -50.0))
     decoder.push(recording.data[rows], recording.stamps[rows])
     return decoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from rt_decoder.sinks.outlets import ReadoutOutlets, data_outlet, marker_outlet
 from rt_decoder.source import Pulled
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.lsl.find import find_streams, resolve
+from rt_decoder.sources.lsl.inlet import may_destroy
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.source import LslSource
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice, parse_reference
@@ -229,8 +231,12 @@ def test_description_of_other_length_is_refused(source_id: str, tmp_path: Path) 
 # --- markers
 
 
-def marker_stream(source_id: str, fmt: str, sfreq: float = 0.0):
-    stream = pylsl.StreamInfo("marks", "Markers", 2, sfreq, fmt, source_id)
+def marker_stream(
+    source_id: str, fmt: str, sfreq: float = 0.0, n: int = 1, labels: tuple[str, ...] = ()
+):
+    stream = pylsl.StreamInfo("marks", "Markers", n, sfreq, fmt, source_id)
+    if labels:
+        stream.set_channel_labels(list(labels))
     outlet = pylsl.StreamOutlet(stream)
     markers = LslMarkers(resolve(source_id=source_id))
     markers.open()
@@ -250,13 +256,13 @@ def pull_markers(markers: LslMarkers, n: int) -> list:
 
 
 def test_text_markers(source_id: str) -> None:
-    outlet, markers = marker_stream(source_id, "string")
+    outlet, markers = marker_stream(source_id, "string", n=2)
     sent = ["axe", "", "Säge", b"caf\xe9", "last"]
     for i, label in enumerate(sent):
         outlet.push_sample([label, "second channel"], 100.0 + i)
-    got = pull_markers(markers, 4)
-    assert [m.label for m in got] == ["axe", "Säge", "café", "last"]
-    assert [m.time for m in got] == [100.0, 102.0, 103.0, 104.0]
+    got = pull_markers(markers, 5)
+    assert [m.label for m in got] == ["axe", "second channel", "Säge", "café", "last"]
+    assert [m.time for m in got] == [100.0, 101.0, 102.0, 103.0, 104.0]
     assert {m.index for m in got} == {-1}
     assert markers.pull() == []
 
@@ -266,7 +272,7 @@ def test_numeric_markers(source_id: str, fmt: str) -> None:
     outlet, markers = marker_stream(source_id, fmt)
     values = [3, 3, 0, 16777217] + ([2.5, np.nan] if fmt == "double64" else []) + [9]
     for i, value in enumerate(values):
-        outlet.push_sample([value, 0], 100.0 + i)
+        outlet.push_sample([value], 100.0 + i)
     expected = ["3", "3", "0", "16777217"] + (["2.5"] if fmt == "double64" else []) + ["9"]
     assert [m.label for m in pull_markers(markers, len(expected))] == expected
 
@@ -274,9 +280,28 @@ def test_numeric_markers(source_id: str, fmt: str) -> None:
 def test_numbers_at_a_regular_rate_are_a_trigger_channel(source_id: str) -> None:
     outlet, markers = marker_stream(source_id, "int16", sfreq=100.0)
     line = np.array([0, 0, 4, 4, 4, 0, 4, 5, 5, 0], np.int16)
-    outlet.push_chunk(np.stack((line, line), 1), (100 + np.arange(10) / 100).tolist())
+    outlet.push_chunk(line[:, None], (100 + np.arange(10) / 100).tolist())
     got = pull_markers(markers, 3)
     assert [(m.label, round(100 * (m.time - 100))) for m in got] == [("4", 2), ("4", 6), ("5", 7)]
+
+
+def test_channels_of_numbers_say_their_own_labels(source_id: str) -> None:
+    """As mne-lsl sends annotations: a channel a description, in it the duration, or -1."""
+    outlet, markers = marker_stream(source_id, "double64", n=3, labels=("rest", "axe", "dog"))
+    for i, row in enumerate(([0, 1.5, 0], [-1, 0, 0], [0, 0, 0], [0, 2, 3], [np.nan, 0, 1])):
+        outlet.push_sample(row, 100.0 + i)
+    got = pull_markers(markers, 5)
+    assert [(m.label, m.time) for m in got] == [
+        ("axe", 100.0), ("rest", 101.0), ("axe", 103.0), ("dog", 103.0), ("dog", 104.0)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sfreq", "labels"), [(0, ()), (0, ("axe", "axe")), (0, ("axe", "")), (100, ("axe", "dog"))]
+)
+def test_channels_whose_labels_are_unknown_are_refused(source_id: str, sfreq, labels) -> None:
+    with pytest.raises(ValueError, match=r"got 2 channels of numbers in 'marks'"):
+        marker_stream(source_id, "float32", sfreq, 2, labels)
 
 
 def test_more_markers_than_one_pull_takes(source_id: str) -> None:
@@ -355,6 +380,89 @@ def test_a_killed_sender_is_noticed_and_its_reader_ends_well(source_id: str) -> 
     finally:
         sender.kill()
         sender.wait()
+
+
+def in_the_place_of(stream: pylsl.StreamInfo) -> pylsl.StreamInfo:
+    """What a search found before this outlet took the port of one that has ended."""
+    xml = stream.as_xml().replace(stream.uid(), "00000000-0000-4000-8000-000000000000")
+    read = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)(
+        ("lsl_streaminfo_from_xml", pylsl.lib.lib)
+    )
+    return pylsl.StreamInfo(handle=read(xml.encode()))
+
+
+def test_another_outlet_in_the_same_place_is_not_taken_for_it(source_id: str, monkeypatch) -> None:
+    outlet, marks = plain_outlet(source_id, fmt="int8"), marker_outlet(source_id, f"{source_id}-m")
+    streams = LslStreams({"source_id": source_id}, units="uV")
+    source = streams.samples()
+    stale = in_the_place_of(resolve(source_id=source_id))
+    stale_marks = in_the_place_of(resolve(source_id=f"{source_id}-m"))
+    for kind, stream in ((LslSource, stale), (LslMarkers, stale_marks)):
+        with pytest.raises(StreamLost, match="is gone: another outlet"):
+            kind(stream)
+    monkeypatch.setattr("rt_decoder.sources.streams.resolve", lambda **_: stale)
+    assert streams.reopen(0.1) is None
+    assert "another outlet" in streams.why_not
+    monkeypatch.undo()
+    again = streams.reopen(1.0)
+    assert again is not None
+    assert again.uid == source.uid
+    del outlet, marks
+
+
+def test_lost_streams_leave_nothing_behind(source_id: str) -> None:
+    """Each used to leave seven descriptors and a thread until the process ended."""
+    here = Path("/proc/self")
+    if not (here / "fd").is_dir():
+        pytest.skip("needs /proc")
+    had: list[tuple[int, int]] = []
+    for number in range(5):
+        outlet = data_outlet("losing", INFO, f"{source_id}-{number}")
+        source = connected(outlet, f"{source_id}-{number}")
+        del outlet
+        with pytest.raises(StreamLost):
+            wait_for(lambda: source.pull(0.05).stamps.size)  # noqa: B023
+        had.append((len(list((here / "fd").iterdir())), len(list((here / "task").iterdir()))))
+    assert had[-1][0] <= had[0][0] + 2
+    assert had[-1][1] <= had[0][1] + 1
+
+
+@pytest.mark.parametrize(
+    ("version", "info", "may"),
+    [
+        (118, "git:d7f892d/branch:refs/tags/v1.18.0.b6/build:Release", True),
+        (118, "git:xxx/branch:refs/tags/v1.18.0.b5/build:Release", False),
+        (118, "git:xxx/branch:refs/tags/v1.18.0/build:Release", True),
+        (117, "git:xxx/branch:refs/tags/v1.17.5", False),
+        (116, "", False),
+    ],
+)
+def test_which_liblsl_may_destroy_a_dead_inlet(version: int, info: str, may: bool) -> None:
+    assert may_destroy(version, info) is may
+
+
+# --- a source_id that several streams have
+
+
+@pytest.mark.slow
+def test_of_streams_with_one_source_id_the_kind_is_taken(source_id: str) -> None:
+    """The programs of some amplifiers give their markers the id of their data."""
+    data = data_outlet(f"{source_id}-data", INFO, source_id)
+    marks = marker_outlet(f"{source_id}-marks", source_id)
+    streams = LslStreams({"source_id": source_id}, f"{source_id}-marks", timeout=20.0)
+    assert streams.samples().name == f"{source_id}-data"
+    assert streams.reopen(1.0).name == f"{source_id}-data"
+    assert streams.markers().name == f"{source_id}-marks"
+    twin = data_outlet(f"{source_id}-twin", INFO, source_id)
+    with pytest.raises(LookupError, match=r"need just .*got 2: .*choose by name"):
+        streams.samples()
+    again = streams.reopen(1.0)  # of the two it is the one that it was
+    assert again is not None
+    assert again.name == f"{source_id}-data"
+    same = data_outlet(f"{source_id}-data", INFO, source_id)
+    assert streams.reopen(1.0) is None  # which of two cannot be known
+    assert "need just" in streams.why_not
+    del data, marks, twin, same
 
 
 # --- a connection that is half open

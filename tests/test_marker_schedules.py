@@ -13,6 +13,7 @@ from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.timing.markers import MarkerRules
+from rt_decoder.timing.waiting import AHEAD
 
 SFREQ, N_HOP, WAIT = 100.0, 10, 0.5
 INFO = SignalInfo(SFREQ, ("Cz", "Pz"), ("eeg", "eeg"), ("V", "V"))
@@ -103,6 +104,7 @@ def check(decoder: Decoder, seed: int) -> int:
         # in time: whole window in the stream, and not later than its window by more than the wait
         complete = place >= 0.6 and place + LAST + N_HOP + 1 <= n
         in_time = n_received[k] <= place + LAST + WAIT * SFREQ - N_HOP
+        in_time &= place - n_received[k] <= (WAIT + AHEAD) * SFREQ - 2  # nor long before its sample
         last_hop = n - n % N_HOP  # after it nothing is read out any more
         if complete and in_time and n_received[k] < last_hop:
             assert label in read, (seed, k, lost.get(label), label in waiting)

@@ -175,7 +175,7 @@ def test_windows_that_were_never_whole_are_missed_and_told() -> None:
     pipeline.mark(Marker("just in time", 0.0, len(DATA) - capacity + 102))
     more = chunk_of(DATA[:2], 250.0)._replace(index=len(DATA))
     assert [a.label for a in pipeline.push(more)] == ["just in time"]
-    assert "give it more capacity" in pipeline.take_missed()[0][1]
+    assert "raise --marker-wait" in pipeline.take_missed()[0][1]
 
 
 def test_bad_samples_lower_quality_and_say_why() -> None:

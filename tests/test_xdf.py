@@ -260,10 +260,8 @@ def test_recording_has_data_types_units_and_markers_of_all_marker_streams(tmp_pa
         data = write_data(xdf)
         xdf.add_stream(2, name="words", type="Markers")
         xdf.write_samples(2, ["axe", "", "nun"], T0 + np.array([0.401, 0.5, 1.0]))
-        xdf.add_stream(3, name="keys", type="Events", n_channels=2, channel_format="double64")
-        xdf.write_samples(
-            3, np.array([[7, 0], [2.5, 0], [np.nan, 0]]), T0 + np.array([0.8, 0.809, 0.9])
-        )
+        xdf.add_stream(3, name="keys", type="Events", n_channels=1, channel_format="double64")
+        xdf.write_samples(3, np.array([[7], [2.5], [np.nan]]), T0 + np.array([0.8, 0.809, 0.9]))
         xdf.add_stream(4, name="log", type="Text")
         xdf.write_samples(4, ["started"], np.array([T0]))
     recording = read_recording(path)
@@ -299,15 +297,29 @@ def test_markers_outside_the_samples_are_said(tmp_path):
     ]
 
 
+def test_channels_of_numbers_whose_labels_are_unknown_are_left_out(tmp_path):
+    with XdfWriter(tmp_path / "a.xdf") as xdf:
+        write_data(xdf)
+        xdf.add_stream(2, name="words", type="annotations")
+        xdf.write_samples(2, ["axe"], T0 + np.array([1.0]))
+        xdf.add_stream(3, name="keys", type="Events", n_channels=2, channel_format="int32")
+        xdf.write_samples(3, np.array([[7, 0]], np.int32), T0 + np.array([1.5]))
+    with pytest.warns(RuntimeWarning, match="got 2 channels of numbers in 'keys'.*left out"):
+        recording = read_recording(tmp_path / "a.xdf")
+    assert [m.label for m in recording.markers] == ["axe"]
+    with pytest.raises(ValueError, match="got 2 channels of numbers in 'keys'"):
+        read_recording(tmp_path / "a.xdf", markers="keys")
+
+
 def test_triggers_in_the_data_and_in_a_regular_marker_stream(tmp_path):
     codes = np.zeros((1000, 2))
     codes[300:310, 1] = 4
-    trigger = SignalInfo(250.0, ("TRIG", "x"), ("stim", "misc"), ("n/a", "n/a"))
+    trigger = SignalInfo(250.0, ("TRIG",), ("stim",), ("n/a",))
     with XdfWriter(tmp_path / "a.xdf") as xdf:
         xdf.add_stream(1, name="amp", type="EEG", info=INFO)
         xdf.write_samples(1, codes, stamps_of(1000))
         xdf.add_stream(2, name="line", type="Markers", info=trigger)
-        xdf.write_samples(2, codes[:, ::-1], stamps_of(1000))
+        xdf.write_samples(2, codes[:, 1:], stamps_of(1000))
     expected = (Marker("4", stamps_of(1000)[300], 300),)
     assert read_recording(tmp_path / "a.xdf").markers == expected
     assert read_recording(tmp_path / "a.xdf", markers="channel:A<&>é").markers == expected

@@ -20,7 +20,9 @@ from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.sinks.worker import Worker
-from rt_decoder.sources.streams import FieldTripStreams, LslStreams, ReferenceChoice
+from rt_decoder.source import MarkerSource, SampleSource
+from rt_decoder.sources.fieldtrip.streams import FieldTripStreams
+from rt_decoder.sources.streams import LslStreams, ReferenceChoice
 
 __all__ = ["RunOptions", "event_text", "open_session", "readout_text", "run_live"]
 
@@ -121,8 +123,8 @@ def open_session(
         are_marked = bool(options.markers or options.rules.trigger)
         options = replace(options, continuous=model.has_map and not are_marked)
     streams = _streams(options)
-    markers = streams.markers()
-    session = Session(model, streams.samples(), options, markers=markers, streams=streams)
+    samples, markers = _found(streams)
+    session = Session(model, samples, options, markers=markers, streams=streams)
     stack.callback(session.close)
     on_event = None
     if say is not None:
@@ -171,6 +173,21 @@ def _streams(options: RunOptions) -> LslStreams | FieldTripStreams:
     return FieldTripStreams(
         options.fieldtrip, kind, options.channels, options.units, options.timeout
     )
+
+
+def _found(
+    streams: LslStreams | FieldTripStreams,
+) -> tuple[SampleSource, MarkerSource | None]:
+    """Samples and markers; where both are missing, both are named."""
+    try:
+        markers = streams.markers()
+    except LookupError as error:
+        try:
+            streams.samples(1.0)  # it had the time of the markers, too
+        except LookupError as another:
+            raise LookupError(f"{error}; and {another}") from None
+        raise
+    return streams.samples(), markers
 
 
 def _terminal(

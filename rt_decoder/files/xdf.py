@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from rt_decoder.files.tables import read_channel_table, say_types
 from rt_decoder.files.xdf_streams import XdfStream, load_streams
 from rt_decoder.signal import Marker
 from rt_decoder.timing.marker_choice import MarkerChoice
+from rt_decoder.timing.marker_columns import MarkerColumns
 from rt_decoder.timing.markers import trigger_markers
 
 __all__ = ["ARRIVALS", "DECISIONS", "REFERENCE", "read_xdf", "reference_arrivals"]
@@ -111,7 +111,7 @@ def _matches(stream: XdfStream, wanted: str) -> bool:
 
 
 def _speaks_of_events(stream: XdfStream) -> bool:
-    return any(word in stream.type.lower() for word in ("marker", "event"))
+    return any(word in stream.type.lower() for word in ("marker", "event", "annotation"))
 
 
 def _listing(streams: Sequence[XdfStream]) -> str:
@@ -147,32 +147,40 @@ def _marker_streams(
 ) -> list[XdfStream]:
     others = [stream for stream in streams if stream is not data]
     if wanted is None:
-        return [stream for stream in others if _speaks_of_events(stream)]
+        return [stream for stream in others if _speaks_of_events(stream) and _is_read(name, stream)]
     chosen = [stream for stream in others if _matches(stream, wanted)]
     if not chosen:
         raise ValueError(f"{name}: need a marker stream {wanted!r}, got {_listing(others)}")
     return chosen
 
 
+def _is_read(name: str, stream: XdfStream) -> bool:
+    """Whether it is known which channel of a stream says the label; warns if it is not."""
+    try:
+        _columns(stream)
+    except ValueError as error:
+        warnings.warn(f"{name}: {error}; left out", RuntimeWarning, stacklevel=5)
+        return False
+    return True
+
+
+def _columns(stream: XdfStream) -> MarkerColumns:
+    n_channels = stream.values.shape[1]
+    are_declared = len(stream.declared) == n_channels
+    labels = [one.label for one in stream.declared] if are_declared else [""] * n_channels
+    return MarkerColumns(stream.name, labels, stream.is_text, stream.sfreq > 0)
+
+
 def _stream_markers(stream: XdfStream) -> list[Marker]:
-    """Read markers on the stream's own clock; only the first channel is read."""
-    first = stream.values[:, 0]
+    """Read markers on the stream's own clock, as `LslMarkers` reads them live."""
+    columns = _columns(stream)
     if not stream.is_text and stream.sfreq > 0:
-        return trigger_markers(first, stream.stamps)
+        return trigger_markers(stream.values[:, 0], stream.stamps)
     return [
         Marker(label, float(stamp))
-        for value, stamp in zip(first, stream.stamps, strict=True)
-        if (label := _label(value))
+        for row, stamp in zip(stream.values, stream.stamps, strict=True)
+        for label in columns.of(row)
     ]
-
-
-def _label(value: Any) -> str:
-    """Return text as it is, whole numbers without a point, and "" for NaN and infinity."""
-    if isinstance(value, str):
-        return value
-    if not np.isfinite(value):
-        return ""
-    return str(int(value)) if value == int(value) else repr(float(value))
 
 
 def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[Marker, ...]:

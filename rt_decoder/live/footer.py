@@ -7,6 +7,7 @@ from typing import Any
 
 from rt_decoder.decoder import Decoder
 from rt_decoder.latency import Histogram
+from rt_decoder.live.descriptors import descriptors
 from rt_decoder.sinks.worker import Worker
 
 __all__ = ["footer_line"]
@@ -53,6 +54,7 @@ def footer_line(
         "references": {
             one.name: {"n_missing": one.n_missing, "n_late": one.n_late} for one in references
         },
+        "n_descriptors": None if (have := descriptors()) is None else have[0],
         "n_dropped": sum(sink.n_dropped for sink in sinks),
         "errors": [str(sink.error) for sink in sinks if sink.error is not None],
         "latency_ms": pipeline.latency.summary(1e6),

@@ -51,6 +51,7 @@ def wait_for_return(
     want: SignalInfo,
     needed: Collection[str],
     should_stop: Callable[[], bool],
+    tell: Callable[[str], None] = lambda _why: None,
 ) -> Returned | None:
     """Wait until a lost stream is back, and open it.
 
@@ -64,6 +65,8 @@ def wait_for_return(
         Channels that it must still have.
     should_stop : callable
         Takes nothing; returns True to give up.
+    tell : callable
+        Called with the reason when a stream is there and is not taken.
 
     Returns
     -------
@@ -75,9 +78,13 @@ def wait_for_return(
     ModelMismatch
         If the stream came back with another layout.
     """
+    told = ""
     while not should_stop():
         source = streams.reopen(1.0)
         if source is None:
+            if streams.why_not not in ("", told):
+                told = streams.why_not
+                tell(told)
             continue
         try:
             picks = same_layout(source.info, want, needed)

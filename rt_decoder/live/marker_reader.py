@@ -64,7 +64,10 @@ class MarkerReader:
     def _find(self, streams: Streams | None) -> None:
         """Reconnect to a lost stream: stimulus programs often restart between blocks."""
         if self._gone and streams is not None:
-            self._source = streams.reopen_markers()
+            try:
+                self._source = streams.reopen_markers()
+            except ValueError as error:
+                self._tell("markers_refused", reason=str(error))
             if self._source is not None:
                 self._gone = False
                 self._tell("markers_stream_returned", stream=self._source.name)

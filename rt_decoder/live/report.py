@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from rt_decoder.decoder import Decoder
+from rt_decoder.live.labels import LabelCheck
 from rt_decoder.sinks.log import JsonlLog, decision_details
 from rt_decoder.sinks.worker import Worker
 
@@ -15,7 +16,11 @@ Tell = Callable[..., None]  # called with an event's name and, as keyword argume
 
 
 def report_markers(
-    decoder: Decoder, counts: Counter[str], log: JsonlLog | None, tell: Tell
+    decoder: Decoder,
+    counts: Counter[str],
+    log: JsonlLog | None,
+    tell: Tell,
+    labels: LabelCheck | None = None,
 ) -> None:
     """Log the markers whose sample was found, and report those that were lost.
 
@@ -29,12 +34,19 @@ def report_markers(
         The session's log.
     tell : callable
         Called with an event's name and, as keyword arguments, its details.
+    labels : LabelCheck or None
+        Compares the markers' labels with the model's.
     """
     found, lost = decoder.take_markers()
     for marker in found:
         counts["markers"] += 1
         if log is not None:
             log.write(marker)
+    if labels is not None and found:
+        n_unknown, events = labels.look(found)
+        counts["markers_unknown"] += n_unknown
+        for event, details in events:
+            tell(event, **details)
     for marker, why in lost:
         counts["markers_lost"] += 1
         tell("marker_lost", label=marker.label, time=marker.time, reason=why)

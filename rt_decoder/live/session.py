@@ -18,8 +18,10 @@ from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.scale import channels_off, scale_check
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import LogEnded, Restart, Skip
-from rt_decoder.latency import Histogram
+from rt_decoder.live.backlog import Backlog
+from rt_decoder.live.descriptors import DescriptorCheck
 from rt_decoder.live.footer import footer_line
+from rt_decoder.live.labels import LabelCheck
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.marker_reader import MarkerReader
 from rt_decoder.live.options import LiveOptions, Sinks
@@ -37,6 +39,8 @@ from rt_decoder.source import MarkerSource, Received, SampleSource, Streams
 
 __all__ = ["Session"]
 
+# after these, connections have been made
+CONNECTED = ("live", "returned", "markers_stream_returned", "reference_returned")
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 
 
@@ -84,18 +88,21 @@ class Session:
         self.skip = options.skip
         self._info = source.info  # fixed: a stream that returns is put in this order
         self._n_behind = options.max_behind * source.info.sfreq
+        self._n_hop = model.n_hop * self.decoder.pipeline.factor
         self._receiver = Receiver()
         self._ended = False
         self.counts: Counter[str] = Counter()
         self.n_samples = 0
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
-        self.backlog = Histogram()  # signal time that was waiting at each pull
+        self.backlog = Backlog(source.info.sfreq, options.max_behind)
         # a source with auxiliary streams reports their events
         self._take_source_events = getattr(source, "take_events", tuple)
         stage = self.decoder.pipeline.stages.get("regressors")
         self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
         self._markers = MarkerReader(markers, self.counts, self._event)
         self._scale = scale_check(model, source.info.sfreq)
+        self._labels = LabelCheck(model.items if model.has_map else ())
+        self._descriptors = DescriptorCheck()
 
     def attach(self, sinks: Sinks) -> None:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
@@ -163,7 +170,13 @@ class Session:
         self._take_markers()
         if len(received.stamps) == 0:
             self._silence()
-        elif self.skip and len(received.stamps) > self._n_behind:
+            return
+        n_waiting = len(received.stamps) + self.source.waiting()
+        changed = self.backlog.look(n_waiting, received.arrival)
+        if changed is not None:
+            self.counts[changed[0]] += 1
+            self._event(changed[0], **changed[1])
+        if self.skip and n_waiting > self._n_behind and len(received.stamps) > self._n_hop:
             self._overrun(received)
         else:
             self._decode(received)
@@ -180,8 +193,7 @@ class Session:
 
     def _overrun(self, received: Received) -> None:
         """Skip a backlog down to its newest hop, and decode from there."""
-        n_hop = self.model.n_hop * self.decoder.pipeline.factor
-        newest = skip_to_newest(received, n_hop, self._pull, self._skip)
+        newest = skip_to_newest(received, self._n_hop, self._pull, self._skip)
         self.counts["overruns"] += 1
         self.counts["skipped_samples"] += newest.n_skipped
         self._event("overrun", n_skipped=newest.n_skipped)
@@ -210,8 +222,7 @@ class Session:
             if self.streams is not None:
                 self.streams.stop_looking()
         self.n_samples += len(data)
-        self.backlog.add(int(len(data) / self._info.sfreq * 1e9))
-        report_markers(self.decoder, self.counts, self.log, self._event)
+        report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
         report_decisions(self.decoder, self.counts, self._event)
         happened = (*self._take_source_events(), *self._reference_check.look(arrival))
         for event, details in happened:
@@ -257,7 +268,13 @@ class Session:
             return
         if self.streams is None:
             raise error
-        returned = wait_for_return(self.streams, self._info, self.decoder.needed, should_stop)
+        returned = wait_for_return(
+            self.streams,
+            self._info,
+            self.decoder.needed,
+            should_stop,
+            lambda why: self._event("not_back", reason=why),
+        )
         if returned is None:
             return
         self.source, picks = returned
@@ -279,6 +296,8 @@ class Session:
             self.recorder.decision(line["time"], LogEnded(self.n_samples, details["reason"]))
         if self.on_event is not None:
             self.on_event(line)
+        if event in CONNECTED and (many := self._descriptors.look()) is not None:
+            self._event("descriptors", **many)
 
     def close(self) -> None:
         """Close the streams."""
@@ -288,7 +307,7 @@ class Session:
     def footer(self) -> dict[str, Any]:
         """Return counts and percentiles so far."""
         return footer_line(
-            self.decoder, self.n_samples, self.counts, self.backlog, self._references(),
+            self.decoder, self.n_samples, self.counts, self.backlog.histogram, self._references(),
             [sink for sink in (self.log, self.recorder) if sink is not None],
         )  # fmt: skip
 

@@ -1,12 +1,13 @@
 """Open the streams of a live session, and open them again after a loss or a long silence.
 
-A session takes samples and markers from `LslStreams` or `FieldTripStreams`, and does not know which
-of the two it has.
+A session takes samples and markers from `LslStreams` or from `fieldtrip.streams.FieldTripStreams`,
+and does not know which of the two it has.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -14,16 +15,16 @@ from typing import NamedTuple
 
 import pylsl
 
+from rt_decoder.channels import ChannelRow
+from rt_decoder.files.tables import read_channel_table
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.auxiliary.stream import LONGEST_DELAY, AuxiliaryStream
-from rt_decoder.sources.fieldtrip.markers import FieldTripMarkers
-from rt_decoder.sources.fieldtrip.source import FieldTripSource
-from rt_decoder.sources.lsl.find import other_than, resolve, selection_query
+from rt_decoder.sources.lsl.find import DATA, MARKS, other_than, resolve, selection_query
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.search import StreamSearch
 from rt_decoder.sources.lsl.source import LslSource
 
-__all__ = ["FieldTripStreams", "LslStreams", "ReferenceChoice", "parse_reference"]
+__all__ = ["LslStreams", "ReferenceChoice", "parse_reference"]
 
 _ANSWER_S = 1.0  # within which every outlet has answered
 _NOT_YET = (LookupError, TimeoutError, ConnectionError)
@@ -89,6 +90,11 @@ class LslStreams:
     references : tuple of ReferenceChoice
         Auxiliary streams to join to the samples; see `auxiliary.joined.JoinedSource`.
 
+    Attributes
+    ----------
+    why_not : str
+        Why the last `reopen` found something and did not take it; "" if it found nothing.
+
     Raises
     ------
     ValueError
@@ -101,6 +107,10 @@ class LslStreams:
     units: str | None = None
     timeout: float = 10.0
     references: tuple[ReferenceChoice, ...] = ()
+    why_not: str = field(default="", init=False)
+    _table: Mapping[str, ChannelRow] | None = field(default=None, init=False)
+    _marks: LslMarkers | None = field(default=None, init=False)
+    _refused_marks: set[str] = field(default_factory=set, init=False)
     _resolver: pylsl.ContinuousResolver | None = field(default=None, init=False)
     _main: LslSource | None = field(default=None, init=False)
     _joined: list[AuxiliaryStream] = field(default_factory=list, init=False)
@@ -117,10 +127,12 @@ class LslStreams:
     def samples(self, timeout: float | None = None) -> LslSource | JoinedSource:
         """Find the stream of samples, references joined; LookupError unless exactly one matches."""
         wait = self.timeout if timeout is None else timeout
-        return self._source(resolve(**self.selection, timeout=wait))
+        return self._source(resolve(**self.selection, timeout=wait, kind=DATA))
 
     def _source(self, stream: pylsl.StreamInfo) -> LslSource | JoinedSource:
-        self._main = LslSource(stream, channels=self.channels, units=self.units)
+        if self._table is None and self.channels is not None:
+            self._table = read_channel_table(self.channels)  # once: it may be gone at a return
+        self._main = LslSource(stream, channels=self._table, units=self.units)
         if not self.references:
             return self._main
         if not self._joined:
@@ -128,19 +140,22 @@ class LslStreams:
         return JoinedSource(self._main, self._joined)
 
     def _reference(self, name: str, delay: float | None) -> AuxiliaryStream:
-        source = LslSource(resolve(name=name, timeout=self.timeout))
+        source = LslSource(resolve(name=name, timeout=self.timeout, kind=DATA))
         return AuxiliaryStream(source, delay=delay, again=StreamSearch(source))
 
     def markers(self) -> LslMarkers | None:
         """Find the stream of markers; None if the session has none."""
         if not self.marker_name:
             return None
-        return LslMarkers(resolve(name=self.marker_name, timeout=self.timeout))
+        self._marks = LslMarkers(resolve(name=self.marker_name, timeout=self.timeout, kind=MARKS))
+        return self._marks
 
     def reopen(self, wait: float) -> LslSource | JoinedSource | None:
         """Find the stream of samples again after a loss.
 
-        References that are open stay open. If `replacement` has found an outlet, this one is taken.
+        It is looked for by its selection, name, type and kind, so that no other stream passes for
+        it. References that are open stay open. If `replacement` has found an outlet, this one is
+        taken.
 
         Parameters
         ----------
@@ -151,17 +166,36 @@ class LslStreams:
         -------
         LslSource, JoinedSource or None
             The stream, not yet subscribed to; None if it is not back.
+
+        Raises
+        ------
+        ValueError
+            If it is back, and cannot be read.
         """
+        self.why_not = ""
         self.stop_looking()
         stream, self._replacement = self._replacement, None
         try:
-            if stream is None:
+            if stream is None and self._main is None:
                 return self.samples(wait)
+            if stream is None:
+                return self._source(resolve(predicate=self._same(), timeout=wait, kind=DATA))
             if self._main is not None:
                 self._main.close()  # its connection is half open and would never end by itself
             return self._source(stream)
-        except _NOT_YET:
+        except (TimeoutError, ConnectionError) as error:
+            self.why_not = str(error)
             return None
+        except LookupError as error:
+            self.why_not = str(error) if "need just" in str(error) else ""
+            return None
+
+    def _same(self) -> str:
+        """Condition that the present stream fulfils, and another one that it left on the net not."""
+        conditions = [selection_query(**self.selection), DATA]
+        if self._main is not None:
+            conditions.append(selection_query(self._main.name, self._main.type))
+        return " and ".join(conditions)
 
     def replacement(self) -> pylsl.StreamInfo | None:
         """Return an outlet that can replace the silent one, or None; never waits.
@@ -174,12 +208,10 @@ class LslStreams:
         if self._main is None:
             return None
         if self._rivals is None:
-            conditions = (
-                selection_query(**self.selection),
-                selection_query(self._main.name, self._main.type),
-                other_than([self._main.uid]),
-            )
-            self._rivals = pylsl.ContinuousResolver(pred=" and ".join(conditions), forget_after=2.0)
+            query = f"{self._same()} and {other_than([self._main.uid])}"
+            self._rivals = _in_background(query)
+            if self._rivals is None:
+                return None
         found = self._rivals.results()
         uids = {stream.uid() for stream in found}
         if uids != self._seen_uids:
@@ -196,10 +228,21 @@ class LslStreams:
         self._seen_uids = set()
 
     def reopen_markers(self) -> LslMarkers | None:
-        """Return the subscribed marker stream if it is back, else None; looks in the background."""
+        """Return the subscribed marker stream if it is back, else None; looks in the background.
+
+        Raises
+        ------
+        ValueError
+            If it is back and cannot be read; once for each outlet.
+        """
         if self._resolver is None:
-            self._resolver = pylsl.ContinuousResolver("name", self.marker_name, forget_after=2.0)
-        found = self._resolver.results()
+            kind = DATA if self._marks is not None and self._marks.is_regular else MARKS
+            self._resolver = _in_background(f"{selection_query(self.marker_name)} and {kind}")
+        if self._resolver is None:
+            return None
+        found = [
+            stream for stream in self._resolver.results() if stream.uid() not in self._refused_marks
+        ]
         if len(found) != 1:
             return None
         try:
@@ -207,61 +250,15 @@ class LslStreams:
             markers.open()
         except _NOT_YET:
             return None
+        except ValueError:
+            self._refused_marks.add(found[0].uid())
+            raise
         self._resolver = None
         return markers
 
 
-@dataclass
-class FieldTripStreams:
-    """Samples and events of a FieldTrip buffer.
-
-    Parameters
-    ----------
-    address : str
-        ``HOST:PORT``.
-    event_type : str or None
-        Type of the events to read as markers; "" reads all, None reads none.
-    channels, units : path, str or None
-        Channel table and unit that the user sets (``--channels``, ``--units``).
-    timeout : float
-        Longest time in s to connect.
-    """
-
-    address: str
-    event_type: str | None = None
-    channels: Path | None = None
-    units: str | None = None
-    timeout: float = 10.0
-    _source: FieldTripSource | None = field(default=None, init=False)
-
-    def samples(self, timeout: float | None = None) -> FieldTripSource:
-        """Connect to the buffer, or return the open connection; TimeoutError if it is silent."""
-        if self._source is None or timeout is not None:
-            if self._source is not None:
-                self._source.close()
-            self._source = FieldTripSource(
-                self.address, channels=self.channels, units=self.units,
-                timeout=self.timeout if timeout is None else timeout,
-            )  # fmt: skip
-        return self._source
-
-    def markers(self) -> FieldTripMarkers | None:
-        """Return the buffer's events; None if the session has no markers."""
-        return None if self.event_type is None else self.samples().markers(self.event_type)
-
-    def reopen(self, wait: float) -> FieldTripSource | None:
-        """Connect again; None if the buffer is not back within `wait` s."""
-        try:
-            return self.samples(wait)
-        except _NOT_YET:
-            return None
-
-    def replacement(self) -> None:
-        """Return None: a buffer that does not answer is lost, never silent."""
-
-    def stop_looking(self) -> None:
-        """Do nothing: no replacement is ever looked for."""
-
-    def reopen_markers(self) -> FieldTripMarkers | None:
-        """Return the events of the present connection."""
-        return self.markers()
+def _in_background(query: str) -> pylsl.ContinuousResolver | None:
+    try:
+        return pylsl.ContinuousResolver(pred=query, forget_after=2.0)
+    except RuntimeError:  # no sockets are left
+        return None

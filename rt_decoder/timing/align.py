@@ -17,6 +17,7 @@ from rt_decoder.signal import FLAGS, Chunk, Marker, ModelMismatch, SignalInfo
 from rt_decoder.timing.markers import MarkerRules, TriggerReader
 from rt_decoder.timing.matching import left_out, match_channels
 from rt_decoder.timing.timebase import Decision, TimeBase
+from rt_decoder.timing.waiting import WaitingMarkers
 
 __all__ = [
     "Align",
@@ -118,7 +119,8 @@ class Align:
         self.timebase = TimeBase(have.sfreq, history + 1.0)
         self._n_columns = have.n_channels
         self._decisions: list[Decision] = []  # made since the last `take_decisions`
-        self._waiting: list[tuple[Marker, int]] = []  # marker, samples received before it arrived
+        self._waiting = WaitingMarkers(self.timebase, rules.wait, history)
+        self._triggered: list[Marker] = []  # out of the trigger channel, with their samples
         self._allocate(math.ceil(have.sfreq * 0.1))
 
     def _allocate(self, n: int) -> None:
@@ -131,8 +133,7 @@ class Align:
         if label is None:
             self.n_left_out += 1
             return
-        moved = Marker(label, marker.time + self.rules.offset)
-        self._waiting.append((moved, self.timebase.n_samples))
+        self._waiting.add(Marker(label, marker.time + self.rules.offset))
 
     def process(
         self,
@@ -173,7 +174,9 @@ class Align:
         np.take(data, self.picks, axis=1, out=out)  # a missing channel (-1) takes the last column
         out *= self.gains  # and its gain is NaN
         received = self.timebase.n_samples
-        times, index, found, decisions = self.timebase.update(stamps, arrivals)
+        timed = self.timebase.update(stamps, arrivals)
+        self._waiting.follow(timed, arrivals)
+        times, index, found, decisions = timed
         if flags is not None:
             found |= flags
         edges = [0, n]
@@ -197,10 +200,10 @@ class Align:
                 continue
             shifted = marker.index + self._offset_samples
             moved = Marker(label, marker.time + self.rules.offset, shifted)
-            self._waiting.append((moved, shifted))
+            self._triggered.append(moved)
 
     def markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
-        """Take the markers that the stream has reached, and those that arrived too late.
+        """Take the markers that the stream has reached, and those that it never will.
 
         Returns
         -------
@@ -209,25 +212,15 @@ class Align:
         lost : list of (Marker, str)
             Markers outside the time line, with the reason.
         """
-        if not self._waiting:
-            return [], []
-        known, lost, waiting = [], [], []
-        for marker, came in self._waiting:
-            if marker.index >= 0:
-                known.append(marker)
-                continue
-            try:
-                index = self.timebase.index_of(marker.time, came)
-            except LookupError as error:
-                lost.append((marker, str(error)))
-                continue
-            if index is None:
-                waiting.append((marker, came))
-            else:
-                known.append(marker._replace(index=index))
-        self._waiting = waiting
-        known.sort(key=lambda marker: marker.index)
+        known, lost = self._waiting.take()
+        if self._triggered:
+            known = sorted(self._triggered + known, key=lambda marker: marker.index)
+            self._triggered.clear()
         return known, lost
+
+    def end(self) -> None:
+        """Let `markers` give up those that lie beyond the stream, which has ended."""
+        self._waiting.end()
 
     def take_decisions(self) -> list[Decision]:
         """Take the time base's decisions since the last call."""
@@ -237,7 +230,7 @@ class Align:
     @property
     def waiting(self) -> tuple[Marker, ...]:
         """Markers whose sample has not arrived yet."""
-        return tuple(marker for marker, _ in self._waiting)
+        return self._waiting.markers
 
     def warm_up(self, n: int) -> None:
         """Compile, and allocate memory for `n` samples at a time, before the first real sample."""
@@ -251,6 +244,7 @@ class Align:
         Decisions stay until `take_decisions` takes them.
         """
         self.timebase.reset()
-        self._waiting.clear()
+        self._waiting.reset()
+        self._triggered.clear()
         if self._trigger is not None:
             self._trigger.reset()

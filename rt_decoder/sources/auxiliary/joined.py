@@ -104,6 +104,10 @@ class JoinedSource:
             column += reference.info.n_channels
         return Pulled(out, stamps, arrival)
 
+    def waiting(self) -> int:
+        """Return how many samples of the main stream the last pull has left behind."""
+        return self.main.waiting()
+
     def correction(self, timeout: float = 5.0) -> float:
         """Return the seconds to add to the main stream's stamps to reach this machine's clock."""
         return self.main.correction(timeout)

@@ -63,7 +63,7 @@ class BufferReader:
         self._have = self._have_events = 0
         self._next_look = 0.0
         self._blocks: deque[tuple[np.ndarray, np.ndarray]] = deque()
-        self._n_queued = 0
+        self.n_queued = 0
         self._news = threading.Condition()  # guards the queue and `ended`
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=client.name, daemon=True)
@@ -109,7 +109,7 @@ class BufferReader:
                 data[n:stop], stamps[n:stop] = block, times
                 n = stop
                 self._blocks.popleft()
-            self._n_queued -= n
+            self.n_queued -= n
             self._news.notify_all()
             if n == 0 and self.ended:
                 raise StreamLost(self.ended)
@@ -182,9 +182,9 @@ class BufferReader:
     def _hand_over(self, block: np.ndarray, times: np.ndarray) -> None:
         n = len(times)
         with self._news:
-            self._news.wait_for(lambda: self._n_queued + n <= self._most or self._stop.is_set())
+            self._news.wait_for(lambda: self.n_queued + n <= self._most or self._stop.is_set())
             self._blocks.append((block, times))
-            self._n_queued += n
+            self.n_queued += n
             self._news.notify_all()
 
     def _overrun(self) -> None:

@@ -188,6 +188,10 @@ class FieldTripSource:
         n = self._reader.take(self._data, self._stamps, timeout)
         return Pulled(self._data[:n], self._stamps[:n], local_clock())
 
+    def waiting(self) -> int:
+        """Return how many samples were fetched since the last pull, or did not fit it."""
+        return self._reader.n_queued
+
     def correction(self, timeout: float = 5.0) -> float:  # noqa: ARG002  (as other sources)
         """Return 0: stamps are already on this machine's LSL clock."""
         return 0.0

@@ -10,10 +10,13 @@ import pylsl
 from rt_decoder.channels import Declared
 
 __all__ = [
+    "DATA",
     "FORMATS",
+    "MARKS",
     "StreamSummary",
     "declared_channels",
     "find_streams",
+    "is_data",
     "other_than",
     "resolve",
     "selection_query",
@@ -28,7 +31,8 @@ FORMATS = {
     pylsl.cf_int8: "int8",
     pylsl.cf_int64: "int64",
 }
-_ANY_DATA = "nominal_srate>0 and channel_format!='string'"
+DATA = "nominal_srate>0 and channel_format!='string'"  # numbers at a regular rate
+MARKS = "(nominal_srate=0 or channel_format='string')"  # text, or no regular rate
 # liblsl queries by multicast, and half a second later by unicast: after this all have answered
 _ANSWER_S = 1.0
 
@@ -72,6 +76,7 @@ def resolve(
     source_id: str | None = None,
     predicate: str | None = None,
     timeout: float = 5.0,
+    kind: str = "",
 ) -> pylsl.StreamInfo:
     """Find exactly one stream.
 
@@ -86,6 +91,9 @@ def resolve(
         If all four are None, any stream of numbers at a regular rate matches.
     timeout : float
         Longest time in s to look for it.
+    kind : str
+        `DATA` or `MARKS`: where streams of both kinds match, those of this one count. With a kind
+        the search always makes sure that no second stream matches.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def resolve(
         If no stream matches, or several do. The message lists the streams found.
     """
     query = selection_query(name, type, source_id, predicate)
-    wish = "a stream of data" if query == _ANY_DATA else f"a stream with {query}"
+    wish = "a stream of data" if query == DATA else f"a stream with {query}"
     found = pylsl.resolve_bypred(query, 1, timeout)
     if not found:
         there = pylsl.resolve_streams(_ANSWER_S)
@@ -106,9 +114,11 @@ def resolve(
             f"need {wish}, got none in {timeout:g} s; "
             + (f"found: {_listing(there)}" if there else "found no stream at all")
         )
-    if source_id is None:
-        # the first answer ended the search: give a second stream the time to answer, too
-        found = pylsl.resolve_bypred(query, 2, _ANSWER_S) or found
+    if source_id is None or kind:
+        # the first answer ended the search: give the others the time to answer, too
+        found = pylsl.resolve_bypred(query, 99, _ANSWER_S) or found
+    if kind:
+        found = [stream for stream in found if is_data(stream) == (kind == DATA)] or found
     if len(found) > 1:
         raise LookupError(
             f"need just {wish}, got {len(found)}: {_listing(found)}; {_what_separates(found)}"
@@ -145,7 +155,7 @@ def selection_query(
     conditions = [f"{key}={_quoted(value)}" for key, value in wanted.items() if value is not None]
     if predicate is not None:
         conditions.append(f"({predicate})")
-    return " and ".join(conditions or [_ANY_DATA])
+    return " and ".join(conditions or [DATA])
 
 
 def other_than(uids: Collection[str]) -> str:
@@ -188,6 +198,11 @@ def declared_channels(info: pylsl.StreamInfo, *, by_hand: bool = False) -> list[
             "--channels TSV"
         )
     return [Declared()] * n_channels
+
+
+def is_data(stream: pylsl.StreamInfo) -> bool:
+    """Whether a stream is of the kind `DATA`."""
+    return stream.nominal_srate() > 0 and stream.channel_format() in FORMATS
 
 
 def _described(stream: pylsl.StreamInfo) -> list[Declared]:

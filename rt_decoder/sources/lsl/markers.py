@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pylsl
 
 from rt_decoder.signal import Marker
-from rt_decoder.sources.lsl.find import FORMATS
+from rt_decoder.sources.lsl.find import FORMATS, declared_channels, is_data
 from rt_decoder.sources.lsl.inlet import Inlet
+from rt_decoder.timing.marker_columns import MarkerColumns
 
 __all__ = ["LslMarkers"]
 
@@ -18,8 +17,8 @@ _LONGEST_PULL = 64  # markers; the next pull takes the rest
 class LslMarkers:
     """A stream of markers: text or numbers.
 
-    Only the first channel is read. Empty labels and NaN are no markers. Numbers at a regular rate
-    are a trigger channel: each change to a value other than 0 is a marker.
+    `MarkerColumns` says which channel is the label. Empty labels and NaN are no markers. Numbers at
+    a regular rate are a trigger channel: each change to a value other than 0 is a marker.
 
     Parameters
     ----------
@@ -32,13 +31,26 @@ class LslMarkers:
     ----------
     name : str
         Of the stream.
+    is_regular : bool
+        Whether it is a trigger channel: numbers at a regular rate.
+
+    Raises
+    ------
+    ValueError
+        If it is unknown which channel says the label.
+    TimeoutError, StreamLost
+        See `Inlet`.
     """
 
     def __init__(self, stream: pylsl.StreamInfo, *, timeout: float = 5.0) -> None:
         self.name = stream.name()
-        self._trigger_line = stream.channel_format() in FORMATS and stream.nominal_srate() > 0
-        self._last = 0.0
+        self.is_regular = is_data(stream)
         self._inlet = Inlet(stream, timeout)
+        declared = declared_channels(self._inlet.info, by_hand=True)
+        is_text = stream.channel_format() not in FORMATS
+        labels = [one.label for one in declared]
+        self._columns = MarkerColumns(self.name, labels, is_text, self.is_regular)
+        self._last = 0.0
 
     def open(self, timeout: float = 5.0) -> None:
         """Subscribe: markers pushed from now on are delivered; see `LslSource.open`."""
@@ -64,14 +76,12 @@ class LslMarkers:
         correction = self._inlet.correction(0.0)
         markers = []
         for row, stamp in zip(rows, stamps, strict=True):
-            value = row[0]
-            if self._trigger_line:
-                changed, self._last = value != self._last and value != 0, value
+            if self.is_regular:
+                changed, self._last = row[0] not in (0, self._last), row[0]
                 if not changed:
                     continue
-            label = _label(value)
-            if label:
-                markers.append(Marker(label, float(stamp) + correction))
+            time = float(stamp) + correction
+            markers += [Marker(label, time) for label in self._columns.of(row)]
         return markers
 
     def correction(self, timeout: float = 5.0) -> float:
@@ -81,16 +91,3 @@ class LslMarkers:
     def close(self) -> None:
         """Leave the stream."""
         self._inlet.close()
-
-
-def _label(value: bytes | float) -> str:
-    """Format a marker's value as text; "" for NaN."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:  # Windows programs send their own code page
-            return value.decode("latin-1")
-    number = float(value)
-    if math.isnan(number):
-        return ""
-    return str(int(number)) if number.is_integer() else str(number)

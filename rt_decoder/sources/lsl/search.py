@@ -9,7 +9,7 @@ from time import monotonic
 import pylsl
 
 from rt_decoder.channels import same_layout
-from rt_decoder.sources.lsl.find import other_than, selection_query
+from rt_decoder.sources.lsl.find import DATA, other_than, selection_query
 from rt_decoder.sources.lsl.source import LslSource
 
 __all__ = ["StreamSearch"]
@@ -91,7 +91,7 @@ class StreamSearch:
 
     def _look(self) -> LslSource | None:
         without = self._refused if self._gone else self._refused | {self._uid}
-        query = f"{selection_query(self._name)} and {other_than(without)}"
+        query = f"{selection_query(self._name)} and {DATA} and {other_than(without)}"
         found = pylsl.resolve_bypred(query, 2, LOOK)
         if len(found) != 1:
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pylsl
 from pylsl import local_clock
 from pylsl.lib import lib as _liblsl
 
-from rt_decoder.channels import declared_info, types_by_name
+from rt_decoder.channels import ChannelRow, declared_info, types_by_name
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import SignalInfo, StreamLost
 from rt_decoder.source import Pulled
@@ -64,6 +65,10 @@ _pull_chunk = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
 )(("lsl_pull_chunk_d", _liblsl))
 
+_samples_available = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)(
+    ("lsl_samples_available", _liblsl)
+)
+
 
 class LslSource:
     """A stream of samples at a regular rate.
@@ -72,7 +77,7 @@ class LslSource:
     ----------
     stream : pylsl.StreamInfo
         From `resolve`.
-    channels : path or None
+    channels : path, mapping of str to ChannelRow, or None
         Table of names, types and units that the user sets (``--channels``).
     units : str or None
         Unit that the user sets (``--units``).
@@ -103,7 +108,7 @@ class LslSource:
         self,
         stream: pylsl.StreamInfo,
         *,
-        channels: str | Path | None = None,
+        channels: str | Path | Mapping[str, ChannelRow] | None = None,
         units: str | None = None,
         timeout: float = 5.0,
     ) -> None:
@@ -120,7 +125,7 @@ class LslSource:
         self.format = FORMATS[stream.channel_format()]
         self._inlet = Inlet(stream, timeout)
         declared = declared_channels(self._inlet.info, by_hand=channels is not None)
-        table = read_channel_table(channels)
+        table = channels if isinstance(channels, Mapping) else read_channel_table(channels)
         self.info: SignalInfo = declared_info(
             sfreq, declared, self.type, channels=table, units=units
         )
@@ -184,6 +189,11 @@ class LslSource:
             # on an error, deliver the first sample; the next call will fail
             n = 1 if self._error.value else 1 + n_values // self.info.n_channels
         return Pulled(self._data[:n], self._stamps[:n], local_clock())
+
+    def waiting(self) -> int:
+        """Return how many samples have arrived since the last pull, or did not fit it."""
+        handle = self._inlet.handle
+        return 0 if handle is None else int(_samples_available(handle))
 
     def correction(self, timeout: float = 5.0) -> float:
         """Return the seconds to add to raw stamps to reach this machine's LSL clock.

@@ -1,0 +1,71 @@
+"""Tell when markers have labels that the model does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from rt_decoder.signal import Marker
+
+__all__ = ["LabelCheck"]
+
+TOLD = 10  # unknown labels that are told; more are counted only
+NAMED = 12  # labels named in a sentence
+
+
+class LabelCheck:
+    """Compare the labels of a stream with the items of the model.
+
+    Parameters
+    ----------
+    items : collection of str
+        Of the model; empty if it names nothing, and every label is then as good as another.
+    """
+
+    def __init__(self, items: Collection[str]) -> None:
+        self._items = dict.fromkeys(items)
+        self._known: dict[str, None] = {}  # labels of the stream, as they came
+        self._unknown: dict[str, None] = {}
+
+    def look(self, markers: Sequence[Marker]) -> tuple[int, list[tuple[str, dict[str, Any]]]]:
+        """Return how many markers have unknown labels, and an event for each new one.
+
+        Parameters
+        ----------
+        markers : sequence of Marker
+            Whose sample was found since the last call, labels as the rules have named them.
+
+        Returns
+        -------
+        n_unknown : int
+        events : list of (str, dict)
+            Each ``label_unknown`` names the label, and what the stream and the model have.
+        """
+        if not self._items:
+            return 0, []
+        n_unknown, events = 0, []
+        for marker in markers:
+            if marker.label in self._items:
+                self._known[marker.label] = None
+                continue
+            n_unknown += 1
+            if marker.label not in self._unknown and len(self._unknown) < TOLD:
+                self._unknown[marker.label] = None
+                reason = (
+                    f"labels of this stream: {self._of_stream()}; of the model: {self._of_model()}"
+                )
+                if len(self._unknown) == TOLD:
+                    reason += "; further unknown labels are only counted"
+                events.append(("label_unknown", {"label": marker.label, "reason": reason}))
+        return n_unknown, events
+
+    def _of_stream(self) -> str:
+        return _named([*self._unknown, *self._known])
+
+    def _of_model(self) -> str:
+        return _named([*self._items])
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return ", ".join(labels[:NAMED]) + more
