@@ -108,6 +108,8 @@ def system_summary() -> dict[str, Any]:
     import pylsl
     from numba.core.codegen import get_host_cpu_features
 
+    from rt_decoder.kernels.cache import cache_folder
+
     features = get_host_cpu_features().split(",")
     wide = [name for name in ("avx2", "avx512f", "avx512vnni", "neon") if f"+{name}" in features]
     return versions() | {
@@ -115,6 +117,7 @@ def system_summary() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
         "cpu_features": " ".join(wide),
+        "kernel_cache": str(cache_folder() or "none: compiled in memory at each start"),
         "lsl_config": "set by LSLAPICFG" if os.environ.get("LSLAPICFG") else "liblsl's default",
         "prefix": "virtual environment" if sys.prefix != sys.base_prefix else "system",
     }
