@@ -212,7 +212,7 @@ def run(
         raise ValueError(
             f"{model.name} has no map: it cleans, and names no words (--clean-outlet NAME)"
         )
-    footer = run_live(fitted, options, None if quiet else show_lines)
+    footer = run_live(fitted, options, None if quiet else show_lines, show_lines)
     if as_json:
         show_json(footer)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rt_decoder.commands.console import progress_bar, show_json, show_lines, stop_on_signals
+from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.options import (
     UNMARKED,
     AsJson,
@@ -43,15 +44,16 @@ def streams(
 
     Example: rt-decoder streams --wait 5
     """
+    from rt_decoder.sinks.text import plain
     from rt_decoder.sources.lsl.find import find_streams
 
     found = find_streams(wait)
     row = "{:<24} {:<10} {:<28} {:>8} {:>9}  {}".format
     if found:
         show_lines(row("name", "type", "source_id", "channels", "Hz", "unit"))
-        show_lines(
-            *(row(s.name, s.type, s.source_id, s.n_channels, s.sfreq, s.unit) for s in found)
-        )
+        for s in found:
+            texts = (plain(text, 60) for text in (s.name, s.type, s.source_id))
+            show_lines(row(*texts, s.n_channels, s.sfreq, plain(s.unit, 60)))
     else:
         show_lines(
             "no stream found; is the outlet running, and does a firewall or VPN stand between?"
@@ -160,6 +162,7 @@ def stream_recording(
 
     waiting = "; waiting for consumers" if options.wait else ""
     with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
+        should_stop.only_ask()
         show_lines(f"streaming {name!r} and '{name}-markers'{waiting}, Ctrl-C ends")
         return send(
             recording, markers, options, name=name, source_id=f"{name}-{uuid4().hex[:12]}",

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import sys
 import tempfile
 import warnings
@@ -27,8 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
-from numba.core.serialize import dumps
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    _CacheLocator,
+)
 
 __all__ = ["cache_folder", "cached_njit", "user_cache"]
 
@@ -114,41 +117,37 @@ class _Implementation(CompileResultCacheImpl):
     _locator_classes = [_Locator]  # noqa: RUF012
 
 
-class _Files:
-    """Files of one kernel, one for each signature and processor; a hash precedes the content."""
-
-    def __init__(self, folder: Path, stem: str, made_from: bytes) -> None:
-        self._folder, self._stem, self._made_from = folder, stem, made_from
+class _Files(IndexDataCacheFile):
+    """Files of one kernel, one for each signature and processor; a hash follows the content."""
 
     def _path(self, key: object) -> Path:
-        return (
-            self._folder / f"{self._stem}.{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.nbc"
-        )
+        name = hashlib.sha256(repr(key).encode()).hexdigest()[:12]
+        return Path(self._cache_path) / f"{self._index_name.removesuffix('.nbi')}.{name}.nbc"
 
     def _hash(self, key: object, content: bytes) -> bytes:
-        return hashlib.sha256(self._made_from + repr(key).encode() + content).digest()
+        return hashlib.sha256(self._source_stamp + repr(key).encode() + content).digest()
 
     def load(self, key: object) -> Any:
         """Return what was saved; None if it is missing, damaged or stale."""
+        path = self._path(key)
         try:
-            kept = self._path(key).read_bytes()
+            kept = path.read_bytes()
+            if kept[-_N_HASH:] == self._hash(key, kept[:-_N_HASH]):
+                return self._load_data(path.name)
         except OSError:
-            return None
-        if kept[:_N_HASH] != self._hash(key, kept[_N_HASH:]):
-            return None
-        return pickle.loads(kept[_N_HASH:])  # noqa: S301  (ours: nobody else writes here)
+            pass
+        return None
 
     def save(self, key: object, data: object) -> None:
         """Replace a file as a whole; a full disk costs the next start a minute, and nothing else."""
-        content, path = dumps(data), self._path(key)
-        handle = None
+        content, path, name = self._dump(data), self._path(key), None
         try:
-            handle, name = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=self._folder)
+            handle, name = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
             with os.fdopen(handle, "wb") as file:
-                file.write(self._hash(key, content) + content)
+                file.write(content + self._hash(key, content))
             Path(name).replace(path)
         except OSError:
-            if handle is not None:
+            if name is not None:
                 Path(name).unlink(missing_ok=True)
 
     def flush(self) -> None:
@@ -162,8 +161,7 @@ class _Cache(FunctionCache):
         super().__init__(function)
         made_from = [numba.__version__, sys.version, sorted(options.items())]
         stamp = self._impl.locator.get_source_stamp() + repr(made_from).encode()
-        files = _Files(Path(self._cache_path), self._impl.filename_base, stamp)
-        self._cache_file: Any = files
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
 
 
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import socket
+from time import monotonic
 from typing import Any
 
 import pylsl
@@ -11,6 +12,8 @@ import pylsl
 from rt_decoder.signal import StreamLost
 
 __all__ = ["Inlet"]
+
+SLICE = 0.1  # s
 
 
 class Inlet:
@@ -45,7 +48,7 @@ class Inlet:
         inlet = pylsl.StreamInlet(stream, recover=False, processing_flags=pylsl.proc_none)
         self._inlet: pylsl.StreamInlet | None = inlet
         self.handle: int | None = inlet.obj.value
-        self.info: pylsl.StreamInfo = self.ask("info", timeout)
+        self.info: pylsl.StreamInfo = self._wait("info", timeout)
 
     def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the pylsl inlet, and translate its errors.
@@ -82,16 +85,26 @@ class Inlet:
         except pylsl.util.LostError:
             raise self.lost() from None
 
+    def _wait(self, method: str, timeout: float) -> Any:
+        """Call a method that waits up to `timeout` s, in slices: liblsl keeps signals waiting."""
+        end = monotonic() + timeout
+        while True:
+            try:
+                return self.ask(method, min(SLICE, timeout))
+            except TimeoutError:
+                if monotonic() >= end:
+                    raise
+
     def open(self, timeout: float) -> None:
         """Measure the clock once, so that later `correction`s do not wait, and subscribe."""
         self.correction(timeout)
-        self.ask("open_stream", timeout)
+        self._wait("open_stream", timeout)
 
     def correction(self, timeout: float) -> float:
         """Return the seconds to add to the sender's stamps; exactly 0 if both clocks are one."""
         if self._same_clock:
             return 0.0
-        seconds = float(self.ask("time_correction", timeout))
+        seconds = float(self._wait("time_correction", timeout))
         # kept, so that a later, noisier measurement does not make two clocks out of one
         self._same_clock = self._same_host and abs(seconds) < 1e-3
         return 0.0 if self._same_clock else seconds
