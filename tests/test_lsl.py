@@ -163,7 +163,7 @@ def test_no_stream_lists_what_is_there(source_id: str) -> None:
         resolve(name="absent", timeout=0.2)
     assert "'there' (type EEG" in str(e.value)
     assert "3 channels, 250 Hz" in str(e.value)
-    with pytest.raises(ValueError, match="need an XPath 1.0 condition"):
+    with pytest.raises(ValueError, match=r"need an XPath 1\.0 condition"):
         resolve(predicate="((", timeout=0.1)
     del outlet
 

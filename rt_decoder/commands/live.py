@@ -178,6 +178,7 @@ def run(
     keep_here(network)
     from rt_decoder.commands.run import RunOptions, run_live
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.tables import read_channel_table
     from rt_decoder.timing.markers import MarkerRules
 
     options = RunOptions(
@@ -207,6 +208,7 @@ def run(
         clean_outlet=clean_outlet,
         seconds=seconds,
     )
+    read_channel_table(channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)
     if not fitted.has_map and not clean_outlet:
         raise ValueError(

@@ -158,4 +158,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     except ModelCorrupt:
         raise
     except (SafetensorError, *_DAMAGE) as error:
-        raise ModelCorrupt(f"{path.name} is no whole model file: {error}") from None
+        why = (
+            "it is empty"
+            if path.stat().st_size == 0
+            else "it is cut off, damaged or of another kind"
+        )
+        raise ModelCorrupt(f"{path.name} is no whole model file: {why}") from error
