@@ -50,6 +50,7 @@ def evaluate(
     recipe = fitted.recipe
     rules = inputs.rules(recipe.target.names)
     labelled = load_labelled(recordings, inputs.tables, recipe, rules, **inputs.reading)
+    inputs.tell_columns(recipe.target.label)
     with progress_bar("decoding") as progress:
         design = build_design(fitted, labelled, progress).answered_only()
     scores = score(fitted, design.X, design.labels) | {"n_dropped": design.n_dropped}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import configparser
 import errno
 import os
-import re
 import struct
 import zlib
 from pathlib import Path
 
-__all__ = ["DAMAGE", "first_line", "in_one_sentence", "missing_package"]
+from rt_decoder.files.packages import missing_package, package_text
+
+__all__ = ["DAMAGE", "first_line", "in_one_sentence"]
 
 
 # Errors of pyxdf and MNE in damaged files; the user sees each message.
@@ -59,8 +60,6 @@ _REASONS = {
     errno.EMFILE: "need a free file descriptor for {}, got none: too many files are open",
     errno.EINVAL: "need a file that can be read, got {}",
 }
-# MNE's words for a package that is not there
-_MISSING = re.compile(r"the module (\w+)[^ ]* is needed|[Tt]he (\w+) package[^,]* is required")
 _LONGEST = 300  # characters of a library's text
 
 
@@ -87,29 +86,6 @@ def first_line(error: BaseException) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def missing_package(error: BaseException) -> str:
-    """Name the package that a library asks for in an error; empty if it asks for none.
-
-    Parameters
-    ----------
-    error : BaseException
-        From a reader of MNE, which names packages in several ways.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> missing_package(RuntimeError("For reading ANT files to work, the module antio is needed"))
-    'antio'
-    """
-    if isinstance(error, ImportError) and error.name:
-        return error.name.partition(".")[0]
-    found = _MISSING.search(str(error))
-    return found[1] or found[2] if found else ""
-
-
 def in_one_sentence(error: BaseException) -> str:
     """Return an error's text; that of the operating system without its number and folders.
 
@@ -127,6 +103,8 @@ def in_one_sentence(error: BaseException) -> str:
     >>> in_one_sentence(FileNotFoundError(2, "No such file or directory", "/home/me/words.tsv"))
     'no such file: words.tsv'
     """
+    if isinstance(error, ImportError) and error.name and not str(error).startswith("need "):
+        return package_text(missing_package(error))
     if not isinstance(error, OSError) or error.errno is None:
         return str(error) or type(error).__name__
     name, named = "standard input or output", error.filename

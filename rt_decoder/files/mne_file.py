@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import SI_UNIT, Declared, declared_info
-from rt_decoder.files.damage import DAMAGE, first_line, missing_package
+from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.fif_check import check_fif
+from rt_decoder.files.packages import missing_package, package_text
 from rt_decoder.files.recording import Recording, channel_markers, check_recording
 from rt_decoder.files.stamps import LATEST
 from rt_decoder.files.tables import read_channel_table
@@ -119,9 +120,6 @@ def _open_raw(path: Path) -> tuple[Any, np.ndarray, list[str]]:
     return raw, values, types
 
 
-_OF_EXTRA = ("h5py", "pymatreader")
-
-
 class _Reading:
     """Turn errors of MNE's readers into OSError; some raise bare ``Exception``."""
 
@@ -133,17 +131,11 @@ class _Reading:
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
         """Raise OSError in place of an error that a damaged file causes."""
-        if error is not None and (package := missing_package(error)):
-            fix = "'rt-decoder[files]'" if package in _OF_EXTRA else package
-            raise ImportError(
-                f"need {package} to read {self._path.name}: pip install {fix}"
-            ) from error
-        if kind is not None and issubclass(
-            kind, NotImplementedError
-        ):  # scipy, in another MATLAB's file
-            raise ImportError(
-                f"need pymatreader to read {self._path.name}: pip install 'rt-decoder[files]'"
-            ) from error
+        package = "" if error is None else missing_package(error)
+        if kind is not None and issubclass(kind, NotImplementedError):  # scipy, in HDF5 of MATLAB
+            package = "pymatreader"
+        if package:
+            raise ImportError(package_text(package, f"to read {self._path.name}")) from error
         of_scipy = kind is not None and kind.__module__.startswith("scipy.")  # MATLAB's files
         if kind is not None and (
             kind is Exception or of_scipy or issubclass(kind, (*DAMAGE, OSError))
