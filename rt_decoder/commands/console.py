@@ -37,8 +37,30 @@ _ClickException: type[Exception] = next(
 _EXAMPLE = "\n\nExample: "
 
 
+LARGEST = 1e9  # of a number that an option takes; more is a slip
+_RENAMED = {"line": "mains"}  # options of before, and what they are called now
+
+
 class _Command(TyperCommand):
     """A command with its options in groups, and the example of its docstring at the end."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        known = {name for param in self.params for name in param.opts}
+        for arg in args:
+            name = arg.partition("=")[0]
+            now = _RENAMED.get(name.removeprefix("--"))
+            if name.startswith("--") and name not in known and f"--{now}" in known:
+                raise typer.BadParameter(f"need --{now}, as {name} is called now, got {name}")
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        for param in self.params:
+            value = ctx.params.get(param.name or "")
+            if isinstance(value, float) and not abs(value) <= LARGEST:
+                raise typer.BadParameter(
+                    f"need a number up to {LARGEST:g} for {param.opts[0]}, got {value:g}"
+                )
+        return super().invoke(ctx)
 
     def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002
         return " ".join((self.help or "").partition("\n\n")[0].split())

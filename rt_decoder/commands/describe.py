@@ -90,17 +90,24 @@ def model_lines(model: Model) -> list[str]:
         f"{model.recipe.target.embedding}",
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
     ]
+    if model.has_map:
+        lines.append(f"certificate {_certificate_text(model)}")
+    return lines
+
+
+def _certificate_text(model: Model) -> str:
     final = model.certificate.get("final")
-    if final:
-        lines.append(
-            f"certificate {final['n']} locked events: top-1 {final['top1']:.3f} "
+    if not final:
+        return "no final block was locked"
+    try:
+        return (
+            f"{final['n']} locked events: top-1 {final['top1']:.3f} "
             f"(chance {final['chance_top1']:.3f}), top-10 {final['top10']:.3f} "
             f"(chance {final['chance_top10']:.3f}, prior {final['prior_top10']:.3f}), "
             f"rank accuracy {final['rank_accuracy']:.3f}, p = {final['p']:.2g}"
         )
-    elif model.has_map:
-        lines.append("certificate no final block was locked")
-    return lines
+    except (LookupError, TypeError, ValueError):
+        return "cannot be read: its final block holds no table of scores"
 
 
 def system_summary() -> dict[str, Any]:

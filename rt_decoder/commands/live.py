@@ -96,7 +96,9 @@ def run(
     ] = None,
     timeout: Annotated[
         float,
-        typer.Option(metavar="S", help="Longest search for streams.", rich_help_panel=STREAM),
+        typer.Option(
+            metavar="S", help="Longest search for streams.", min=0.0, rich_help_panel=STREAM
+        ),
     ] = 10.0,
     channels: Channels = None,
     units: Units = None,
@@ -175,7 +177,7 @@ def run(
 
     Example: rt-decoder run --model me.rtd.safetensors --name Amp --markers Stimuli --log s.jsonl
     """
-    keep_here(network)
+    keep_here(network, offers=bool(outlet or clean_outlet))
     from rt_decoder.commands.run import RunOptions, run_live
     from rt_decoder.files.model_file import load_model
     from rt_decoder.files.tables import read_channel_table

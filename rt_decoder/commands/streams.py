@@ -37,7 +37,7 @@ FAULTS = "Faults"
 
 
 def streams(
-    wait: Annotated[float, typer.Option(metavar="S", help="How long to search.")] = 2.0,
+    wait: Annotated[float, typer.Option(metavar="S", help="How long to search.", min=0.0)] = 2.0,
     as_json: AsJson = False,
 ) -> None:
     """List the LSL streams that can be seen.
@@ -70,7 +70,9 @@ def replay(
     speed: Annotated[
         float, typer.Option(metavar="FACTOR", help="Speed relative to the recording.", min=0.01)
     ] = 1.0,
-    wait: Annotated[float, typer.Option(metavar="S", help="Longest wait for consumers.")] = 60.0,
+    wait: Annotated[
+        float, typer.Option(metavar="S", help="Longest wait for consumers.", min=0.0)
+    ] = 60.0,
     channels: Channels = None,
     units: Units = None,
     stream: Stream = None,
@@ -127,12 +129,31 @@ def replay(
         faults_log.write_text(json.dumps(account) + "\n", encoding="utf-8")
 
 
-def keep_here(network: bool) -> None:
-    """Offer streams to this machine only, unless the network is asked for."""
-    from rt_decoder.sinks.loopback import configure_local
+def keep_here(network: bool, offers: bool = True) -> None:
+    """Offer streams to this machine only, unless the network is asked for.
 
-    if not network:
-        configure_local()  # before liblsl is used
+    Parameters
+    ----------
+    network : bool
+        Whether others may find and read our streams.
+    offers : bool
+        Whether there will be streams at all.
+
+    Raises
+    ------
+    typer.BadParameter
+        If this system cannot keep others out.
+    """
+    from rt_decoder.sinks.loopback import can_keep_local, configure_local
+
+    if network:
+        return
+    configure_local()  # before liblsl is used
+    if offers and not can_keep_local():
+        raise typer.BadParameter(
+            "need --network: this system cannot keep our streams from other machines (Linux from "
+            "5.7 on can); a firewall can, or a configuration of your own named by LSLAPICFG"
+        )
 
 
 def stream_recording(

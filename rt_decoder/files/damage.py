@@ -103,6 +103,8 @@ def in_one_sentence(error: BaseException) -> str:
     >>> in_one_sentence(FileNotFoundError(2, "No such file or directory", "/home/me/words.tsv"))
     'no such file: words.tsv'
     """
+    if isinstance(error, MemoryError):
+        return f"need more memory than there is{': ' if str(error) else ''}{str(error).lower()}"
     if isinstance(error, ImportError) and error.name and not str(error).startswith("need "):
         return package_text(missing_package(error))
     if not isinstance(error, OSError) or error.errno is None:
