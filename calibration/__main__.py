@@ -1,5 +1,16 @@
 """``python -m calibration`` is ``rt-calibrate``."""
 
-from calibration.cli import main
+from __future__ import annotations
 
-main()
+from rt_decoder.__main__ import start
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the program."""
+    start("calibration.cli")
+
+
+if __name__ == "__main__":
+    main()

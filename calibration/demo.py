@@ -155,7 +155,7 @@ def _decode_live(
     model: Model, recording: Path, name: str, say: Callable[[str], None]
 ) -> tuple[list[str], list[np.ndarray], dict[str, Any]]:
     """Labels and cosines of every event readout, and the session's footer."""
-    from rt_decoder.commands.console import stop_on_signals
+    from rt_decoder.commands.interrupt import stop_on_signals
     from rt_decoder.commands.run import RunOptions, open_session, readout_text
 
     command = [sys.executable, "-m", "rt_decoder", "replay", str(recording), "--name", name]
@@ -175,9 +175,12 @@ def _decode_live(
             say(f"  {hit}{readout_text(readout)}")
 
         session = open_session(model, options, stack, on_readout=keep)
+        should_stop.only_ask()
         footer = session.run(should_stop)
         if sender.poll() not in (None, 0):
             raise OSError(f"the sender ended with exit code {sender.returncode}")
+    if should_stop.came and not labels:
+        raise KeyboardInterrupt("no word was decoded")
     return labels, cosines, footer
 
 
@@ -200,7 +203,9 @@ def _result(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     if not labels:
-        raise RuntimeError(f"none of {n_words} words was decoded: {footer['counts']}")
+        raise OSError(
+            f"need words decoded live, got none of {n_words} ({footer['n_samples']} samples came)"
+        )
     place = {item: i for i, item in enumerate(model.items)}
     truth = np.array([place[label] for label in labels])
     similarity = np.stack(cosines)

@@ -39,7 +39,7 @@ from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model, PosteriorParameters, versions
 from rt_decoder.recipe import Recipe, Target
 
-__all__ = ["fit_model", "hash_files"]
+__all__ = ["check_enough", "fit_model", "hash_files", "split_events"]
 
 MIN_ITEMS = 10  # fewer events cannot be split and tested
 
@@ -81,14 +81,8 @@ def fit_model(
     if recipe.target.fold:
         spelled = spelled_labels(recipe.target.vocabulary, design.labels)
         design = replace(design, labels=spelled)
-    n = len(design.labels)
-    if n < MIN_ITEMS or len(set(design.labels)) < 2:
-        raise ValueError(
-            f"need at least {MIN_ITEMS} events of 2 items or more, "
-            f"got {n} events of {len(set(design.labels))}"
-        )
-    groups = _groups(design, recipe)
-    train, locked = _split(groups, design, recipe)
+    check_enough(design.labels)
+    groups, train, locked = split_events(design.groups, design.run, design.onsets, recipe)
     final = locked[design.answered[locked]]
     if not design.answered[train].any():
         raise ValueError("need events that a live session would answer, got none to train on")
@@ -155,21 +149,66 @@ def _split_facts(
     }
 
 
-def _groups(design: Design, recipe: Recipe) -> np.ndarray:
+def check_enough(labels: Sequence[str]) -> None:
+    """Refuse too few events, or only one item.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Item of each event.
+
+    Raises
+    ------
+    ValueError
+        If nothing can be learnt from them.
+    """
+    if len(labels) < MIN_ITEMS or len(set(labels)) < 2:
+        raise ValueError(
+            f"need at least {MIN_ITEMS} events of 2 items or more, "
+            f"got {len(labels)} events of {len(set(labels))}"
+        )
+
+
+def split_events(
+    groups: Sequence[str], run: np.ndarray, onsets: np.ndarray, recipe: Recipe
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lock the last events away, and group the others for cross-validation.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each event, used if the recipe names a column of groups.
+    run : array of shape (n,), int
+        Recording of each event.
+    onsets : array of shape (n,), float64
+        Onset of each event in s, on one axis over all recordings.
+    recipe : Recipe
+        How to split.
+
+    Returns
+    -------
+    groups : array of shape (n,), str
+        Group of each event: of the column, or contiguous blocks.
+    train, final : array of shape (n_train,), array of shape (n_final,), int
+        Events to train on, and those locked away.
+
+    Raises
+    ------
+    ValueError
+        If every cut would split a group, or nothing is left to train on.
+    """
     if recipe.fit.groups:
-        return np.array(design.groups)
-    names = np.empty(len(design.run), object)
-    for run in np.unique(design.run):
-        where = np.flatnonzero(design.run == run)
-        block = blocks(len(where), min(recipe.fit.n_blocks, len(where)))
-        names[where] = [f"{run}/{b}" for b in block]
-    return names.astype(str)
-
-
-def _split(groups: np.ndarray, design: Design, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+        names = np.array(groups)
+    else:
+        blocked = np.empty(len(run), object)
+        for one in np.unique(run):
+            where = np.flatnonzero(run == one)
+            block = blocks(len(where), min(recipe.fit.n_blocks, len(where)))
+            blocked[where] = [f"{one}/{b}" for b in block]
+        names = blocked.astype(str)
     if recipe.fit.final_block == 0:
-        return np.arange(len(groups)), np.arange(0)
-    return final_block(groups, recipe.fit.final_block, design.onsets, recipe.fit.purge)
+        return names, np.arange(len(names)), np.arange(0)
+    return names, *final_block(names, recipe.fit.final_block, onsets, recipe.fit.purge)
 
 
 def _fit_map(

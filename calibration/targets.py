@@ -20,6 +20,9 @@ __all__ = ["Targets", "make_targets", "share_vectors", "spelled_labels", "vocabu
 _SAME = 1e-4  # of their length
 
 
+LONGEST_ITEM = 4096
+
+
 class Targets(NamedTuple):
     """Vocabulary of V items, and targets of n_train events in D dimensions."""
 
@@ -76,7 +79,9 @@ def vocabulary_items(spec: str, labels: Sequence[str], *, fold: bool = False) ->
     Raises
     ------
     ValueError
-        If N is not a whole number that wordfreq can supply, or the file is empty.
+        If N is not a whole number that wordfreq can supply, or the file is empty or no text.
+    OSError
+        If the file cannot be read.
     """
     extra: list[str] = []
     if spec.startswith("wordfreq:"):
@@ -88,16 +93,31 @@ def vocabulary_items(spec: str, labels: Sequence[str], *, fold: bool = False) ->
             raise ValueError(f"need wordfreq:N with a whole number, got {spec!r}") from None
         extra = frequent_words(n)
     elif spec:
-        lines = Path(spec).read_text(encoding="utf-8-sig").splitlines()
-        extra = [line.strip() for line in lines if line.strip()]
-        if not extra:
-            raise ValueError(f"vocabulary {Path(spec).name} is empty")
+        extra = _listed(Path(spec))
     if fold:
         spelled = dict[str, str]()
         for item in extra:
             spelled.setdefault(fold_key(item), tidy(item))
         extra = list(spelled.values())
     return tuple(dict.fromkeys([*extra, *sorted(set(labels))]))
+
+
+def _listed(path: Path) -> list[str]:
+    """Items of a text file, one a line."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise ValueError(f"vocabulary {path.name}: need a text file in UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        if len(line) > LONGEST_ITEM or "\0" in line:
+            got = "a character 0" if "\0" in line else f"{len(line)} characters"
+            raise ValueError(
+                f"vocabulary {path.name}, line {number}: need a word or sentence of at most "
+                f"{LONGEST_ITEM} characters, got {got}"
+            )
+    if not any(lines):
+        raise ValueError(f"vocabulary {path.name} is empty")
+    return [line for line in lines if line]
 
 
 def make_targets(

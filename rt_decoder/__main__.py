@@ -1,5 +1,29 @@
 """``python -m rt_decoder`` is ``rt-decoder``."""
 
-from rt_decoder.commands.cli import main
+from __future__ import annotations
 
-main()
+import signal
+import sys
+from importlib import import_module
+
+__all__ = ["main", "start"]
+
+
+def start(module: str) -> None:
+    """Import a program and run it; Ctrl-C is heard from the first import to the end of Python."""
+    try:
+        import_module(module).main()
+    except KeyboardInterrupt:  # before the program hears it by itself
+        sys.stderr.write("error: interrupted; nothing was written\n")
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def main() -> None:
+    """Run the program."""
+    start("rt_decoder.commands.cli")
+
+
+if __name__ == "__main__":
+    main()

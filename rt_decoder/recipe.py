@@ -383,6 +383,8 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"recipe {path.name} is not TOML: need a text file in UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"recipe {path.name} is not TOML: {error}") from None
 

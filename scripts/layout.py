@@ -39,7 +39,7 @@ class Room(NamedTuple):
 # Names with `calibration` are complete; all other paths are in `rt_decoder/`.
 # fmt: off
 ROOMS = {
-    "kernels": Room("numerical cores in numba", "", shared="options"),
+    "kernels": Room("numerical cores in numba", "", shared="options cache"),
     "values": Room("data and settings", "", "signal source settings recipe model channels latency"),
     "timing": Room("stamps to a grid", "kernels values"),
     "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs"),
@@ -57,13 +57,13 @@ ROOMS = {
     "live": Room("the loop and what watches it", "values timing cleaning files path sinks"),
     "replay": Room("a recording as a live stream", "values files sinks"),
     "commands": Room("`rt-decoder`, a file a command",
-        "values timing cleaning/stages files path simulation sources/lsl sources sinks live replay",
+        "kernels values timing cleaning/stages files path simulation sources/lsl sources sinks live replay",
         "commands/ __main__"),
     "calibration/language": Room("words to vectors", "files"),
     "calibration": Room("fits and tests the map",
         "values timing cleaning decoding files path calibration/language"),
     "calibration/cleaning": Room("fits the cleaning stages", "values cleaning cleaning/stages path calibration"),
-    "calibration/report": Room("shows a fit", "values cleaning/stages files path calibration calibration/cleaning"),
+    "calibration/report": Room("shows a fit", "values cleaning/stages files path sinks calibration calibration/cleaning"),
     "calibration/commands": Room("`rt-calibrate`, the demonstration",
         "values timing files simulation commands calibration/language calibration"
         " calibration/cleaning calibration/report",

@@ -10,15 +10,6 @@ import pytest
 pytest_plugins = ["tests.lsl_loopback"]
 
 REPO = Path(__file__).resolve().parents[1]
-KERNELS = REPO / "rt_decoder" / "kernels"
-
-
-def pytest_sessionstart() -> None:
-    """Drop kernels that were cached before the options changed: numba does not look at these."""
-    changed = (KERNELS / "options.py").stat().st_mtime
-    for cached in (KERNELS / "__pycache__").glob("*.nb[ci]"):
-        if cached.stat().st_mtime < changed:
-            cached.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,8 @@ def projector_from_info(
     """
     mne_info = _read(source) if isinstance(source, str | Path) else source
     names = _data_names(info)
+    if sss and not {"mag", "grad"} & set(info.ch_types):
+        return LeftOut("signal-space separation needs MEG channels, got none")
     projs, left = _usable(mne_info, names, separated=sss) if ssp else ([], {})
     if not sss and not projs:
         reasons = "".join(f"; {name}: {why}" for name, why in left.items())

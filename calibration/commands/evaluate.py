@@ -58,6 +58,7 @@ def evaluate(
     recipe = fitted.recipe
     rules = inputs.rules(recipe.target)
     labelled = load_labelled(recordings, inputs.tables, recipe, rules, **inputs.reading)
+    inputs.tell_columns(recipe.target.label)
     told = _unknown(fitted, labelled)
     if told:
         show_lines(told)

@@ -106,6 +106,7 @@ def fit(options: FitOptions, settings: Recipe) -> None:
 
     Example: rt-calibrate fit run1.fif --events run1.tsv --tmax 0.8 -o me.rtd.safetensors
     """
+    from calibration.ahead import check_events, check_settings
     from calibration.cleaning.chain import fit_cleaning
     from calibration.cleaning.seen import unlocked_share
     from calibration.design import build_design, draft_model
@@ -116,11 +117,14 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     from rt_decoder.files.model_file import save_model
 
     check_folder(options.output, options.report)
+    check_settings(settings, options.report)
     rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
+    options.tell_columns(settings.target.label)
     show_lines(*item_lines(labelled, settings))
     check_items(labelled)
     draft = draft_model([one.recording for one in labelled], settings)
+    check_events(labelled, settings)
     share = unlocked_share(labelled, settings.fit)
     draft, found = fit_cleaning(draft, labelled, share=share, mne_info=options.fif, say=show_lines)
     with progress_bar("running the live stages") as progress:
@@ -136,7 +140,7 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     }
     model = replace(model, certificate=certificate)
     digest = save_model(model, options.output)
-    _write_report(options.report, model, labelled, share)
+    _write_report(options, model, labelled, share)
     show_lines(
         *cleaning_lines(found),
         *certificate_lines(model),
@@ -158,9 +162,12 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     from calibration.fit import hash_files
     from calibration.report.text import cleaning_lines
     from rt_decoder.files.model_file import save_model
+    from rt_decoder.files.packages import need_packages
     from rt_decoder.model import versions
 
     check_folder(options.output, options.report)
+    if options.report is not None:
+        need_packages("matplotlib", what="for --report")
     loaded = load_unlabelled(
         options.recordings, options.tables, options.rules(settings.target), **options.reading
     )
@@ -174,18 +181,22 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     }
     model = replace(model, certificate=certificate, versions=versions())
     digest = save_model(model, options.output)
-    _write_report(options.report, model, loaded, 1.0)
+    _write_report(options, model, loaded, 1.0)
     show_lines(*cleaning_lines(found), f"wrote {options.output.name} ({digest[:12]})")
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "cleaning": found})
 
 
-def _write_report(path: Path | None, model: Any, sessions: Any, share: float) -> None:
-    if path is not None:
-        from calibration.report.html import write_report
+def _write_report(options: FitOptions, model: Any, sessions: Any, share: float) -> None:
+    if options.report is None:
+        return
+    from calibration.report.html import write_report
 
-        write_report(path, model, sessions, share=share)
-        show_lines(f"wrote {path.name}")
+    try:
+        write_report(options.report, model, sessions, share=share)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{options.output.name} is written, the report is not") from None
+    show_lines(f"wrote {options.report.name}")
 
 
 COMMANDS = (fit, cleaning)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rt_decoder.commands.console import show_lines
 from rt_decoder.commands.options import (
     MARKERS,
     UNMARKED,
@@ -65,6 +66,23 @@ class Inputs:
             "stream": self.stream,
             "markers": self.markers.stream,
         }
+
+    def __post_init__(self) -> None:
+        if self.tables and len(self.tables) != len(self.recordings):
+            raise typer.BadParameter(
+                f"need one --events for each of {len(self.recordings)} recordings, "
+                f"got {len(self.tables)}"
+            )
+        if self.tables and self.markers.trigger:
+            raise typer.BadParameter("need --events or --markers channel:NAME, got both")
+
+    def tell_columns(self, wanted: str) -> None:
+        """Say which column of each events table holds the items; `wanted` is the recipe's."""
+        from rt_decoder.files.events import item_column
+
+        columns = dict.fromkeys(item_column(table, wanted) for table in self.tables)
+        if columns:
+            show_lines(f"items are in column {', '.join(columns)} of the events")
 
     def rules(self, target: Target) -> MarkerRules:
         """How markers become items; `target` is the recipe's."""

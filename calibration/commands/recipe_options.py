@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from rt_decoder.commands.options import parsed_by
+from rt_decoder.files.damage import in_one_sentence
 from rt_decoder.recipe import Recipe, parse_option, read_recipe, recipe_options
 
 __all__ = [
@@ -190,7 +191,7 @@ def read_settings(path: Path | None, given: Mapping[str, Any]) -> Recipe:
                 sections.setdefault(_KEYS[name][0], {})[name] = value
         return Recipe.from_dict(sections)
     except (ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(in_one_sentence(error)) from None
 
 
 def names_of(sections: Sequence[str]) -> list[str]:

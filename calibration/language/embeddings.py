@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.language.language_model import Encoder, Query, blocks, find_model
+from calibration.language.language_model import Encoder, Query, blocks, check_layer, find_model
 from calibration.language.vector_cache import VectorCache
+from rt_decoder.files.packages import need_packages
 
-__all__ = ["embed"]
+__all__ = ["check_embedding", "embed"]
 
 _BLOCK = 2048  # texts between two writes to the cache; an interrupted run loses no more
 
@@ -75,6 +76,8 @@ def embed(
         `batch_size` or `device` is invalid; if the MiniLM weights are not the published ones.
     OSError
         If the model cannot be found, reached or read.
+    ImportError
+        If a package is missing.
 
     Examples
     --------
@@ -87,6 +90,7 @@ def embed(
         raise ValueError(f"need pooling 'mean' or 'last', got {pooling!r}")
     if batch_size < 1:
         raise ValueError(f"need a batch_size of at least 1, got {batch_size}")
+    need_packages("torch", "transformers", what="for word vectors")
     queries = _queries(texts, contexts)
     source = find_model(model)
     cache = VectorCache.open(cache_dir, [source.identity, layer, pooling])
@@ -103,6 +107,29 @@ def embed(
                     cache.write(fresh)
                 vectors |= fresh
     return np.stack([vectors[key] for key in keys])
+
+
+def check_embedding(model: str | Path, layer: int) -> None:
+    """Refuse a language model that cannot be found or has no such layer, without loading it.
+
+    Parameters
+    ----------
+    model : str or path
+        As in `embed`.
+    layer : int
+        As in `embed`.
+
+    Raises
+    ------
+    ValueError
+        If the layer does not exist, or the MiniLM weights are not the published ones.
+    OSError
+        If the model cannot be found, reached or read.
+    ImportError
+        If a package is missing.
+    """
+    need_packages("torch", "transformers", what="for word vectors")
+    check_layer(find_model(model), layer)
 
 
 def _queries(texts: Sequence[str], contexts: Sequence[tuple[str, int]] | None) -> list[Query]:

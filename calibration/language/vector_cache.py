@@ -26,12 +26,18 @@ _VERSION = 1
 
 
 def default_cache_dir() -> Path | None:
-    """Return the folder in ``RT_DECODER_CACHE`` (None if empty), else the user's cache folder."""
+    """Return the folder in ``RT_DECODER_CACHE`` (None if empty), else the user's cache folder.
+
+    A service without a home has none.
+    """
     named = os.environ.get("RT_DECODER_CACHE")
-    if named is not None:
-        return Path(named).expanduser() if named else None
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".cache") / "rt_decoder"
+    try:
+        if named is not None:
+            return Path(named).expanduser() if named else None
+        return (Path(base) if base else Path.home() / ".cache") / "rt_decoder"
+    except RuntimeError:
+        return None
 
 
 class VectorCache:

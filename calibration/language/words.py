@@ -46,7 +46,7 @@ def frequent_words(n: int, language: str = "en") -> list[str]:
         raise ValueError(f"need at least one word, got {n}")
     try:
         listed = iter_wordlist(language)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # unknown, or no code at all
         raise ValueError(f"need a language that wordfreq knows, got {language!r}") from error
     words: dict[str, None] = {}
     for word in listed:
@@ -75,11 +75,14 @@ def word_log_prior(words: Sequence[str], language: str = "en") -> np.ndarray:
     Raises
     ------
     ValueError
-        If `words` is empty or a single string.
+        If `words` is empty or a single string, or the language is unknown.
     """
     from wordfreq import word_frequency
 
     if isinstance(words, str) or len(words) == 0:
         raise ValueError(f"need a sequence of at least one word, got {words!r}")
-    frequency = np.array([word_frequency(word, language, minimum=_MINIMUM) for word in words])
+    try:
+        frequency = np.array([word_frequency(word, language, minimum=_MINIMUM) for word in words])
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"need a language that wordfreq knows, got {language!r}") from error
     return np.log(frequency / frequency.sum())

@@ -17,6 +17,7 @@ from calibration.cleaning.eye_events import find_eye_events
 from calibration.cleaning.heartbeat_source import find_source
 from calibration.report.stretch import Stretch
 from rt_decoder.signal import DATA_TYPES, Reason, SignalInfo
+from rt_decoder.sinks.text import plain
 
 __all__ = ["Figure", "figures"]
 
@@ -75,6 +76,13 @@ def figures(stretch: Stretch, cleaning: dict[str, Any]) -> list[Figure]:
 
 
 def _made(stage: str, title: str, draw: Callable[..., None], *arguments: Any) -> Figure:
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}):  # a channel's name is no formula
+        return _drawn(stage, title, draw, *arguments)
+
+
+def _drawn(stage: str, title: str, draw: Callable[..., None], *arguments: Any) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(8.0, 2.8), layout="constrained")
@@ -164,7 +172,12 @@ def _bars(
 
 def _name_channels(axes: Any, names: Sequence[str]) -> None:
     every = max(1, len(names) // 32)
-    axes.set_xticks(range(0, len(names), every), names[::every], rotation=90, fontsize=6)
+    axes.set_xticks(
+        range(0, len(names), every),
+        [plain(name, 24) for name in names[::every]],
+        rotation=90,
+        fontsize=6,
+    )
 
 
 def _correlations(canvas: Any, stretch: Stretch, names: Sequence[str]) -> None:
@@ -183,7 +196,7 @@ def _correlations(canvas: Any, stretch: Stretch, names: Sequence[str]) -> None:
                 r = (r - r.mean()) / max(float(r.std()), 1e-30)
                 largest.append(np.abs(r @ x / len(r)).max())
             axes.plot(1e3 * lags / stretch.info.sfreq, largest, color=color, label=label, lw=1)
-        axes.set(title=name, xlabel="lag of the data (ms)", ylim=(0, None))
+        axes.set(title=plain(name, 24), xlabel="lag of the data (ms)", ylim=(0, None))
         axes.legend(frameon=False)
 
 

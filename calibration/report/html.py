@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from html import escape as _escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from rt_decoder.files.atomic import write_whole
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.model import Model
 from rt_decoder.signal import CORRECTED, Reason
+from rt_decoder.sinks.text import plain
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -32,6 +33,11 @@ figure { margin: 1em 0 } figcaption, .note { color: #555; font-size: 90% }
 img { max-width: 100% }
 """
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def escape(text: str) -> str:
+    """Return text as the page shows it: without control characters, with entities."""
+    return _escape(plain(text))
 
 
 def write_report(

@@ -14,7 +14,7 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
-from rt_decoder.signal import BAD, Chunk, SignalInfo
+from rt_decoder.signal import BAD, FLAGS, Chunk, SignalInfo
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -70,6 +70,11 @@ def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0
     Returns
     -------
     Stretch
+
+    Raises
+    ------
+    ValueError
+        If the recording is too short to show anything.
     """
     last = sessions[-1]
     n = len(last.recording.stamps)
@@ -98,10 +103,22 @@ def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0
         decoder.pipeline.tap(keep)
         for _ in decode_recording(model, recording, (), chunk=1024, decoder=decoder):
             pass
-        runs.append([np.concatenate([hop[k] for hop in hops]) for k in (0, 1, 3)])
+        runs.append(_joined(hops, model.info.n_channels))
     settled = round(decoder.pipeline.settling * model.info.sfreq)  # of the run with all stages
     runs = [[array[settled:] for array in run] for run in runs]
     (before, times, _), (after, _, flags) = runs
+    if len(times) == 0:
+        raise ValueError(
+            f"need more than {decoder.pipeline.settling:.1f} s of recording for a report, in which "
+            f"the filters settle, got {n / last.recording.info.sfreq:.1f} s"
+        )
     shown = [m.time for m in last.markers if not m.label.startswith(CUE)]
     events = np.searchsorted(times, [t for t in shown if times[0] <= t <= times[-1]])
     return Stretch(model.info, before, after, flags, events, seen)
+
+
+def _joined(hops: Sequence[Chunk], n_channels: int) -> list[np.ndarray]:
+    """Samples, times and flags of all hops."""
+    if not hops:
+        return [np.zeros((0, n_channels)), np.zeros(0), np.zeros(0, FLAGS)]
+    return [np.concatenate([hop[k] for hop in hops]) for k in (0, 1, 3)]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
-import signal
+import errno
+import io
+import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from time import monotonic
-from typing import Any, NoReturn
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand
 
 import rt_decoder
+from rt_decoder.commands.interrupt import interruptible
+from rt_decoder.files.damage import in_one_sentence
+from rt_decoder.sinks.text import json_text, plain
 
 __all__ = [
     "add_commands",
@@ -25,8 +26,9 @@ __all__ = [
     "run_app",
     "show_json",
     "show_lines",
-    "stop_on_signals",
 ]
+
+INTERRUPTED = 130  # exit code, as of a shell
 
 # typer carries its own copy of click in some versions and imports click in others
 _ClickException: type[Exception] = next(
@@ -35,8 +37,30 @@ _ClickException: type[Exception] = next(
 _EXAMPLE = "\n\nExample: "
 
 
+LARGEST = 1e9  # of a number that an option takes; more is a slip
+_RENAMED = {"line": "mains"}  # options of before, and what they are called now
+
+
 class _Command(TyperCommand):
     """A command with its options in groups, and the example of its docstring at the end."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        known = {name for param in self.params for name in param.opts}
+        for arg in args:
+            name = arg.partition("=")[0]
+            now = _RENAMED.get(name.removeprefix("--"))
+            if name.startswith("--") and name not in known and f"--{now}" in known:
+                raise typer.BadParameter(f"need --{now}, as {name} is called now, got {name}")
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        for param in self.params:
+            value = ctx.params.get(param.name or "")
+            if isinstance(value, float) and not abs(value) <= LARGEST:
+                raise typer.BadParameter(
+                    f"need a number up to {LARGEST:g} for {param.opts[0]}, got {value:g}"
+                )
+        return super().invoke(ctx)
 
     def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002
         return " ".join((self.help or "").partition("\n\n")[0].split())
@@ -106,7 +130,7 @@ def app_of(program: str, about: str) -> typer.Typer:
         ),
     ) -> None:
         if ctx.invoked_subcommand is None:
-            show_lines(ctx.get_help())
+            show_lines(*ctx.get_help().splitlines())
             raise typer.Exit(2)
 
     return app
@@ -127,39 +151,57 @@ def add_commands(app: typer.Typer, *functions: Callable[..., None]) -> None:
 
 
 def run_app(app: typer.Typer) -> NoReturn:
-    """Run a program: exit code 0 success, 1 the work failed, 2 the call is wrong."""
+    """Run a program: exit code 0 success, 1 the work failed, 2 the call is wrong, 130 interrupted."""
     warnings.showwarning = _warn
-    try:
-        code = app(standalone_mode=False)
-    except _ClickException as error:
-        _fail(error.format_message(), 2)  # type: ignore[attr-defined]
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; nothing was written", 1)
-    except (KeyError, IndexError):
-        raise  # a bug, not bad input: show the traceback
-    except (ValueError, LookupError, OSError, ImportError, MemoryError) as error:
-        _fail(str(error) or type(error).__name__, 1)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal shows what it can, and goes on
+            stream.reconfigure(errors="backslashreplace")
+    with interruptible() as heard:
+        try:
+            code = app(standalone_mode=False)
+        except _ClickException as error:
+            _fail(error.format_message(), 2)  # type: ignore[attr-defined]
+        except (KeyboardInterrupt, typer.Abort) as error:
+            _fail(f"interrupted; {error or 'nothing was written'}", INTERRUPTED)
+        except (KeyError, IndexError):
+            raise  # a bug, not bad input: show the traceback
+        except (ValueError, LookupError, OSError, ImportError, MemoryError) as error:
+            _fail(in_one_sentence(error), 1)
+        finally:
+            heard.only_ask()  # what ends is not disturbed
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    sys.stderr.write("warning: " + " ".join(str(message).split()) + "\n")
+    _write(sys.stderr, "warning: " + plain(" ".join(str(message).split())))
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    sys.stderr.write("error: " + " ".join(message.split()) + "\n")
+    _write(sys.stderr, "error: " + plain(" ".join(message.split())))
     sys.exit(code)
 
 
+def _write(stream: TextIO, text: str) -> None:
+    """Write a line at once; a reader that has gone, or a terminal that was closed, ends no work."""
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        with suppress(OSError, ValueError):  # else Python tries again when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def show_lines(*lines: str) -> None:
-    """Write lines to standard output, at once."""
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    """Write lines to standard output, at once; control characters are shown, not obeyed."""
+    _write(sys.stdout, "\n".join(plain(line) for line in lines))
 
 
 def show_json(value: dict[str, Any]) -> None:
     """Write one JSON object as the last line of standard output."""
-    show_lines(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    _write(sys.stdout, json_text(value, ascii_only=not encoding.startswith("utf")))
 
 
 @contextmanager
@@ -172,19 +214,3 @@ def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda share: bar.update(task, completed=share)
-
-
-@contextmanager
-def stop_on_signals(seconds: float = 0.0) -> Iterator[Callable[[], bool]]:
-    """Yield a function: True after Ctrl-C or SIGTERM, or after `seconds` s (0 for never)."""
-    asked = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: asked.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    end = monotonic() + seconds if seconds else math.inf
-    try:
-        yield lambda: asked.is_set() or monotonic() >= end
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,13 @@ from rt_decoder.signal import Marker
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.log_file import remove_parts
 from rt_decoder.timing.items import CUE, unknown_labels
+from rt_decoder.timing.marker_choice import MarkerChoice
 from rt_decoder.timing.markers import MarkerRules
 
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
 
-__all__ = ["decode_file"]
+__all__ = ["decode_file", "no_readouts"]
 
 
 def decode_file(
@@ -109,6 +110,34 @@ def decode_file(
             raise log.error
         remove_parts(jsonl)  # of a session log that had this name
     return footer
+
+
+def no_readouts(footer: Mapping[str, Any], markers: MarkerChoice) -> str:
+    """Say why a log has no readout, and what to look at.
+
+    Parameters
+    ----------
+    footer : mapping
+        Of the log.
+    markers : MarkerChoice
+        As given on the command line.
+
+    Returns
+    -------
+    str
+    """
+    n, n_lost = footer["counts"].get("markers", 0), footer["counts"].get("markers_lost", 0)
+    if n or n_lost:
+        return (
+            f"no readout: of {n + n_lost} markers none had a whole window (--marker-offset, the "
+            "window of the model, or where the recording ends)"
+        )
+    if markers.trigger:
+        return (
+            f"no readout: channel {markers.trigger} holds no trigger, a change to a whole number "
+            "other than 0; is it the trigger channel, and does --mask keep its bits?"
+        )
+    return "no readout: there was no marker; --events TSV, --markers NAME or --continuous"
 
 
 def _settled(

@@ -90,23 +90,32 @@ def model_lines(model: Model) -> list[str]:
         f"{model.recipe.target.embedding}",
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
     ]
+    if model.has_map:
+        lines.append(f"certificate {_certificate_text(model)}")
+    return lines
+
+
+def _certificate_text(model: Model) -> str:
     final = model.certificate.get("final")
-    if final:
-        lines.append(
-            f"certificate {final['n']} locked events: top-1 {final['top1']:.3f} "
+    if not final:
+        return "no final block was locked"
+    try:
+        return (
+            f"{final['n']} locked events: top-1 {final['top1']:.3f} "
             f"(chance {final['chance_top1']:.3f}), top-10 {final['top10']:.3f} "
             f"(chance {final['chance_top10']:.3f}, prior {final['prior_top10']:.3f}), "
             f"rank accuracy {final['rank_accuracy']:.3f}, p = {final['p']:.2g}"
         )
-    elif model.has_map:
-        lines.append("certificate no final block was locked")
-    return lines
+    except (LookupError, TypeError, ValueError):
+        return "cannot be read: its final block holds no table of scores"
 
 
 def system_summary() -> dict[str, Any]:
     """Versions, processor and LSL configuration of this machine."""
     import pylsl
     from numba.core.codegen import get_host_cpu_features
+
+    from rt_decoder.kernels.cache import cache_folder
 
     features = get_host_cpu_features().split(",")
     wide = [name for name in ("avx2", "avx512f", "avx512vnni", "neon") if f"+{name}" in features]
@@ -115,6 +124,7 @@ def system_summary() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
         "cpu_features": " ".join(wide),
+        "kernel_cache": str(cache_folder() or "none: compiled in memory at each start"),
         "lsl_config": "set by LSLAPICFG" if os.environ.get("LSLAPICFG") else "liblsl's default",
         "prefix": "virtual environment" if sys.prefix != sys.base_prefix else "system",
     }

@@ -96,7 +96,9 @@ def run(
     ] = None,
     timeout: Annotated[
         float,
-        typer.Option(metavar="S", help="Longest search for streams.", rich_help_panel=STREAM),
+        typer.Option(
+            metavar="S", help="Longest search for streams.", min=0.0, rich_help_panel=STREAM
+        ),
     ] = 10.0,
     channels: Channels = None,
     units: Units = None,
@@ -175,9 +177,10 @@ def run(
 
     Example: rt-decoder run --model me.rtd.safetensors --name Amp --markers Stimuli --log s.jsonl
     """
-    keep_here(network)
+    keep_here(network, offers=bool(outlet or clean_outlet))
     from rt_decoder.commands.run import RunOptions, run_live
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.tables import read_channel_table
     from rt_decoder.timing.markers import MarkerRules
 
     options = RunOptions(
@@ -207,12 +210,13 @@ def run(
         clean_outlet=clean_outlet,
         seconds=seconds,
     )
+    read_channel_table(channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)
     if not fitted.has_map and not clean_outlet:
         raise ValueError(
             f"{model.name} has no map: it cleans, and names no words (--clean-outlet NAME)"
         )
-    footer = run_live(fitted, options, None if quiet else show_lines)
+    footer = run_live(fitted, options, None if quiet else show_lines, show_lines)
     if as_json:
         show_json(footer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +61,7 @@ def decode(
 
     Example: rt-decoder decode run2.xdf --model me.rtd.safetensors --jsonl run2.jsonl
     """
-    from rt_decoder.commands.decode import decode_file
+    from rt_decoder.commands.decode import decode_file, no_readouts
     from rt_decoder.files.model_file import load_model
     from rt_decoder.files.read import read_marked
     from rt_decoder.pipeline import PipelineOptions
@@ -83,6 +84,8 @@ def decode(
     with progress_bar("decoding") as progress:
         footer = decode_file(fitted, read, found, jsonl, options, chunk=chunk, progress=progress)
     show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
+    if footer["n_readouts"] == 0:
+        warnings.warn(no_readouts(footer, markers), RuntimeWarning, stacklevel=2)
     if as_json:
         show_json(footer)
 

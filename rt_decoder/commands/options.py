@@ -112,8 +112,10 @@ def _stages(text: str) -> frozenset[str]:
     if names == {"all"}:
         return frozenset(CLEANING)
     if unknown := names - set(CLEANING):
+        renamed = "; line is called mains now" if "line" in unknown else ""
         raise ValueError(
             f"need all or stages among {', '.join(CLEANING)}, got {', '.join(sorted(unknown))}"
+            f"{renamed}"
         )
     return names
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from rt_decoder.commands.console import stop_on_signals
 from rt_decoder.commands.describe import header_line
+from rt_decoder.commands.interrupt import stop_on_signals
+from rt_decoder.commands.session_text import ended_lines, search_text, waiting_text
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
@@ -19,6 +20,7 @@ from rt_decoder.sinks.clean_outlet import CleanOutlet
 from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.sinks.text import plain
 from rt_decoder.sinks.worker import Worker
 from rt_decoder.source import MarkerSource, SampleSource
 from rt_decoder.sources.fieldtrip.streams import FieldTripStreams
@@ -46,7 +48,10 @@ class RunOptions(LiveOptions):
 
 
 def run_live(
-    model: Model, options: RunOptions, say: Callable[[str], None] | None = None
+    model: Model,
+    options: RunOptions,
+    say: Callable[[str], None] | None = None,
+    tell: Callable[..., None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Decode a live stream.
 
@@ -58,6 +63,8 @@ def run_live(
         Which stream, which markers, where to.
     say : callable or None
         Takes one line a readout.
+    tell : callable
+        Takes lines of what the session waits for, and of how it went.
 
     Returns
     -------
@@ -70,11 +77,34 @@ def run_live(
         If not exactly one stream matches.
     ModelMismatch
         If the stream does not fit the model.
+    KeyboardInterrupt
+        If a signal came before the first sample.
     """
     with ExitStack() as stack:
-        should_stop = stack.enter_context(stop_on_signals(options.seconds))
+        stop = stack.enter_context(stop_on_signals(options.seconds))
+        others = {"FieldTrip buffer": options.fieldtrip, "markers": options.markers}
+        others["references"] = ", ".join(choice.name for choice in options.references)
+        tell(search_text(options.selection | others, options.timeout))
         session = open_session(model, options, stack, say)
-        return session.run(should_stop)
+        stop.only_ask()
+        tell(waiting_text(session.source.name, session.source.info, options.markers))
+
+        def should_stop() -> bool:
+            if session.n_samples:
+                stop.began()
+            return stop()
+
+        footer = session.run(should_stop)
+    tell(*ended_lines(footer, session.n_samples / session.source.info.sfreq, *_written(session)))
+    if stop.came and session.n_samples == 0:
+        raise KeyboardInterrupt("no sample had come")
+    return footer
+
+
+def _written(session: Session) -> list[Path]:
+    """Log and record of a session, as they are named on the disk."""
+    sinks = (session.log, session.recorder)
+    return [Path(sink.path) for sink in sinks if sink is not None]
 
 
 def open_session(
@@ -129,7 +159,8 @@ def open_session(
     on_event = None
     if say is not None:
         on_readout, on_event = _terminal(say, stack)
-    # only now: what was refused leaves no file behind
+    session.decoder.warm_up()  # kernels may have to be compiled
+    # only now: what was refused or interrupted leaves no file behind
     sinks = _open_sinks(session, options, markers.name if markers else "", stack)
     session.attach(replace(sinks, on_readout=on_readout, on_event=on_event))
     return session
@@ -210,7 +241,7 @@ def _terminal(
 def event_text(event: dict[str, Any]) -> str:
     """An event as one line for the terminal."""
     details = (
-        f"{name} {', '.join(value) if isinstance(value, list) else value}"
+        f"{name} {plain(', '.join(value) if isinstance(value, list) else value, 400)}"
         for name, value in event.items()
         if name not in ("type", "event", "time", "index")
     )
@@ -224,6 +255,6 @@ def readout_text(readout: Readout) -> str:
     else:
         pairs = zip(readout.words[:3], readout.probabilities[:3], strict=True)
         answer = "  ".join(f"{word} {p:.2f}" for word, p in pairs)
-    truth = f"{readout.label:>16} -> " if readout.label else ""
+    truth = f"{plain(readout.label, 60):>16} -> " if readout.label else ""
     late = "  LATE" if readout.late else ""
     return f"{readout.seq:>5} {truth}{answer}  [{readout.latency_ms:.2f} ms]{late}"

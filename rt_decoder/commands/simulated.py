@@ -5,6 +5,7 @@ The only commands here that need the extra ``calibration``.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,16 +24,25 @@ def demo(
         float, typer.Option(metavar="S", help="Length of the live part.", min=5.0)
     ] = 60.0,
     words: Annotated[int, typer.Option(metavar="N", help="Size of the vocabulary.", min=20)] = 1000,
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the participant.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed of the participant.", min=0)
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a participant, calibrate, stream over LSL, decode live and score.
 
     Example: rt-decoder demo --seconds 30
     """
-    from rt_decoder.sinks.loopback import configure_loopback
+    from rt_decoder.sinks.loopback import can_keep_local, configure_loopback
 
     configure_loopback()  # before liblsl is loaded
+    if not can_keep_local():
+        warnings.warn(
+            "this system cannot keep streams from other machines: while the demonstration runs, "
+            "they can read its simulated signal",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     run_demo = _calibration("demo").run_demo
     result = run_demo(seconds=seconds, n_vocabulary=words, seed=seed, say=show_lines)
     if as_json:
@@ -45,9 +55,11 @@ def simulate(
     words: Annotated[int, typer.Option(metavar="N", help="Size of the vocabulary.", min=2)] = 200,
     channels: Annotated[int, typer.Option(metavar="N", help="Number of EEG channels.", min=4)] = 32,
     sfreq: Annotated[float, typer.Option(metavar="HZ", help="Sampling rate.", min=50.0)] = 250.0,
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the participant.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed of the participant.", min=0)
+    ] = 0,
     session: Annotated[
-        int, typer.Option(metavar="N", help="Random seed of the words heard and the noise.")
+        int, typer.Option(metavar="N", help="Random seed of the words heard and the noise.", min=0)
     ] = 1,
     save: Annotated[
         Path | None,
@@ -61,7 +73,7 @@ def simulate(
 
     Example: rt-decoder simulate --seconds 900 --save calibration.xdf
     """
-    keep_here(network)
+    keep_here(network, offers=save is None)
     from rt_decoder.replay.plan import ReplayOptions
 
     simulate_recording = _calibration("demo").simulate_recording

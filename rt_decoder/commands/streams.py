@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rt_decoder.commands.console import progress_bar, show_json, show_lines, stop_on_signals
+from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.options import (
     UNMARKED,
     AsJson,
@@ -36,22 +37,23 @@ FAULTS = "Faults"
 
 
 def streams(
-    wait: Annotated[float, typer.Option(metavar="S", help="How long to search.")] = 2.0,
+    wait: Annotated[float, typer.Option(metavar="S", help="How long to search.", min=0.0)] = 2.0,
     as_json: AsJson = False,
 ) -> None:
     """List the LSL streams that can be seen.
 
     Example: rt-decoder streams --wait 5
     """
+    from rt_decoder.sinks.text import plain
     from rt_decoder.sources.lsl.find import find_streams
 
     found = find_streams(wait)
     row = "{:<24} {:<10} {:<28} {:>8} {:>9}  {}".format
     if found:
         show_lines(row("name", "type", "source_id", "channels", "Hz", "unit"))
-        show_lines(
-            *(row(s.name, s.type, s.source_id, s.n_channels, s.sfreq, s.unit) for s in found)
-        )
+        for s in found:
+            texts = (plain(text, 60) for text in (s.name, s.type, s.source_id))
+            show_lines(row(*texts, s.n_channels, s.sfreq, plain(s.unit, 60)))
     else:
         show_lines(
             "no stream found; is the outlet running, and does a firewall or VPN stand between?"
@@ -68,7 +70,9 @@ def replay(
     speed: Annotated[
         float, typer.Option(metavar="FACTOR", help="Speed relative to the recording.", min=0.01)
     ] = 1.0,
-    wait: Annotated[float, typer.Option(metavar="S", help="Longest wait for consumers.")] = 60.0,
+    wait: Annotated[
+        float, typer.Option(metavar="S", help="Longest wait for consumers.", min=0.0)
+    ] = 60.0,
     channels: Channels = None,
     units: Units = None,
     stream: Stream = None,
@@ -125,12 +129,31 @@ def replay(
         faults_log.write_text(json.dumps(account) + "\n", encoding="utf-8")
 
 
-def keep_here(network: bool) -> None:
-    """Offer streams to this machine only, unless the network is asked for."""
-    from rt_decoder.sinks.loopback import configure_local
+def keep_here(network: bool, offers: bool = True) -> None:
+    """Offer streams to this machine only, unless the network is asked for.
 
-    if not network:
-        configure_local()  # before liblsl is used
+    Parameters
+    ----------
+    network : bool
+        Whether others may find and read our streams.
+    offers : bool
+        Whether there will be streams at all.
+
+    Raises
+    ------
+    typer.BadParameter
+        If this system cannot keep others out.
+    """
+    from rt_decoder.sinks.loopback import can_keep_local, configure_local
+
+    if network:
+        return
+    configure_local()  # before liblsl is used
+    if offers and not can_keep_local():
+        raise typer.BadParameter(
+            "need --network: this system cannot keep our streams from other machines (Linux from "
+            "5.7 on can); a firewall can, or a configuration of your own named by LSLAPICFG"
+        )
 
 
 def stream_recording(
@@ -160,6 +183,7 @@ def stream_recording(
 
     waiting = "; waiting for consumers" if options.wait else ""
     with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
+        should_stop.only_ask()
         show_lines(f"streaming {name!r} and '{name}-markers'{waiting}, Ctrl-C ends")
         return send(
             recording, markers, options, name=name, source_id=f"{name}-{uuid4().hex[:12]}",

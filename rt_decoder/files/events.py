@@ -15,7 +15,7 @@ from rt_decoder.files.stamps import LATEST, nearest_samples
 from rt_decoder.files.tables import read_tsv
 from rt_decoder.signal import Marker
 
-__all__ = ["EventRow", "markers_from_events", "read_events"]
+__all__ = ["EventRow", "item_column", "markers_from_events", "read_events"]
 
 
 class EventRow(NamedTuple):
@@ -56,7 +56,7 @@ def read_events(path: str | Path, *, column: str | None = None) -> list[EventRow
     """
     name = Path(path).name
     columns, cells = read_tsv(path)
-    label_column = column or ("word" if "word" in columns else "trial_type")
+    label_column = column or _item_column(columns)
     for needed in ("onset", label_column):
         if needed not in columns:
             raise ValueError(
@@ -69,6 +69,15 @@ def read_events(path: str | Path, *, column: str | None = None) -> list[EventRow
     if not events:
         raise ValueError(f"{name}: need events, got none with a {label_column}")
     return events
+
+
+def item_column(path: str | Path, wanted: str = "") -> str:
+    """Name the column of a table that holds the items: `wanted`, else as `read_events` chooses."""
+    return wanted or _item_column(read_tsv(path).columns)
+
+
+def _item_column(columns: Sequence[str]) -> str:
+    return "word" if "word" in columns else "trial_type"
 
 
 def _row(place: str, cells: Sequence[str], columns: Sequence[str], label_column: str) -> EventRow:

@@ -20,6 +20,7 @@ from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header
 from rt_decoder.files.fif_check import check_fif
 from rt_decoder.files.gaps import lay_out
 from rt_decoder.files.mne_channels import mne_channels
+from rt_decoder.files.packages import missing_package, package_text
 from rt_decoder.files.recording import Recording, check_recording
 from rt_decoder.files.sample_times import channel_markers
 from rt_decoder.files.tables import read_channel_table
@@ -167,7 +168,15 @@ class _Reading:
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
         """Raise OSError in place of an error that a damaged file causes."""
-        if kind is not None and (kind is Exception or issubclass(kind, (*DAMAGE, OSError))):
+        package = "" if error is None else missing_package(error)
+        if kind is not None and issubclass(kind, NotImplementedError):  # scipy, in HDF5 of MATLAB
+            package = "pymatreader"
+        if package:
+            raise ImportError(package_text(package, f"to read {self._path.name}")) from error
+        of_scipy = kind is not None and kind.__module__.startswith("scipy.")  # MATLAB's files
+        if kind is not None and (
+            kind is Exception or of_scipy or issubclass(kind, (*DAMAGE, OSError))
+        ):
             raise OSError(f"cannot read {self._path.name}: {first_line(error)}") from error
 
 

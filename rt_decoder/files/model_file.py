@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         model = unpack(*upgrade(head, tensors, version))
         check_model(model)
     except _DAMAGE as error:
-        why = " ".join(str(error).split())[:_LONGEST]  # on one line, even if a name has several
+        why = _why(error)
         if version < FORMAT_VERSION:
             raise ModelCorrupt(
                 f"{path.name} has format {version} and cannot be read any more ({why}); "
@@ -121,6 +122,17 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             ) from None
         raise ModelCorrupt(f"{path.name} is incomplete or inconsistent: {why}") from None
     return model
+
+
+def _why(error: Exception) -> str:
+    """Say what a model lacks, on one line, without words of Python."""
+    text = " ".join(str(error).split())[:_LONGEST]
+    if isinstance(error, LookupError | TypeError | AttributeError):
+        named = re.findall(r"'(\w+)'", text)
+        return (
+            f"need {', '.join(named)}, got none or another kind" if named else "a value is missing"
+        )
+    return text
 
 
 def _header(text: str, name: str) -> tuple[dict[str, Any], int]:
@@ -158,4 +170,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     except ModelCorrupt:
         raise
     except (SafetensorError, *_DAMAGE) as error:
-        raise ModelCorrupt(f"{path.name} is no whole model file: {error}") from None
+        why = (
+            "it is empty"
+            if path.stat().st_size == 0
+            else "it is cut off, damaged or of another kind"
+        )
+        raise ModelCorrupt(f"{path.name} is no whole model file: {why}") from error

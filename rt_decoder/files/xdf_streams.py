@@ -107,12 +107,14 @@ class _Errors(logging.Handler):
 
 def _whole_chunks(path: Path) -> str | io.BytesIO:
     """Return the path, or the whole chunks if the last is torn: pyxdf would invent samples."""
+    if path.is_dir():
+        raise OSError(f"need a file, got the folder {path.name}")
     size = path.stat().st_size
     if size < 4:
         raise OSError(f"{path.name} is no XDF file: it holds {size} bytes")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content[:4] != b"XDF:":
-            raise OSError(f"{path.name} is no XDF file: it does not begin with XDF:")
+            raise OSError(f"{path.name} is no XDF file: it does not begin as one")
         position, chunks = 4, ChunkCheck(content)
         while position < size:
             n_bytes = content[position]

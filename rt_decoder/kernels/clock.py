@@ -74,9 +74,8 @@ WORK            samples  scratch of the quartiles and of the rate
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["CODES", "N_SCALES", "RING", "advance", "clock_state"]
 

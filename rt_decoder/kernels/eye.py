@@ -17,9 +17,8 @@ STEP             decrease of a closing gate per sample
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["subtract_gated"]
 

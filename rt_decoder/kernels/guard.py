@@ -22,9 +22,8 @@ The rows of the limits are counted from 0 again: the first is `memory[N_STATE]`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["N_LIMITS", "N_STATE", "guard_samples", "guard_state"]
 

@@ -31,9 +31,8 @@ Components are in units of their own standard deviation.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["heartbeat_subtract"]
 

@@ -27,9 +27,8 @@ AVERAGE       s        mean time of the samples in its average
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["LATE", "MISSING", "NEXT", "join", "join_state", "take_all"]
 

@@ -56,9 +56,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["N_ROWS", "N_SETTINGS", "N_SOS", "N_STATUS", "gate_samples", "trace_samples"]
 

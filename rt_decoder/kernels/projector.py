@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["BLOCK", "project"]
 

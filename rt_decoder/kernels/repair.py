@@ -66,9 +66,8 @@ SHARE                of this neighbour in the mean of these predictions
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["N_ROWS", "parts", "repair"]
 

@@ -10,9 +10,8 @@ column a channel.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["bank_power", "sos_filter", "sos_filter_to", "sos_prime"]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from rt_decoder.kernels.options import KERNEL
+from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = [
     "bin_means",

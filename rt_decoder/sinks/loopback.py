@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 if TYPE_CHECKING:
     import pylsl
 
-__all__ = ["configure_local", "configure_loopback", "keep_local"]
+__all__ = ["can_keep_local", "configure_local", "configure_loopback", "keep_local"]
 
 _PREFIX = "rt_decoder-lsl-"  # of files written here; processes started from here know it
 _LOOPBACK = """\
@@ -105,6 +105,29 @@ def _configure(text: str) -> Path:
     return path
 
 
+def can_keep_local() -> bool:
+    """Tell whether `keep_local` can shut others out, or the user's own configuration has to.
+
+    It cannot on systems other than Linux 5.7 or later, nor where a container forbids it.
+    """
+    if not _is_ours():
+        return True
+    device = getattr(socket, "SO_BINDTODEVICE", None)
+    if device is None:
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.setsockopt(socket.SOL_SOCKET, device, b"lo")
+        except OSError:
+            return False
+    return True
+
+
+def _is_ours() -> bool:
+    """Whether the configuration in force was written here."""
+    return Path(os.environ.get("LSLAPICFG", "")).name.startswith(_PREFIX)
+
+
 def keep_local(outlet: pylsl.StreamOutlet) -> bool:
     """Let only this machine reach an outlet, if this module wrote the configuration in force.
 
@@ -124,7 +147,7 @@ def keep_local(outlet: pylsl.StreamOutlet) -> bool:
         other than Linux 5.7 or later, which need a firewall.
     """
     device = getattr(socket, "SO_BINDTODEVICE", None)
-    if device is None or not Path(os.environ.get("LSLAPICFG", "")).name.startswith(_PREFIX):
+    if device is None or not _is_ours():
         return False
     info = ElementTree.fromstring(outlet.get_info().as_xml())  # noqa: S314  (our own)
     wanted = {

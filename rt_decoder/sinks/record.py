@@ -57,6 +57,7 @@ class Recorder(Worker):
     def __init__(
         self, path: str | Path, info: SignalInfo, name: str, markers: str = "", max_jobs: int = 8192
     ) -> None:
+        self.path = Path(path)
         self._file = XdfWriter(path)
         try:
             add = self._file.add_stream

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Sequence
+from time import monotonic, sleep
 from typing import NamedTuple
 
 import pylsl
@@ -35,6 +37,7 @@ DATA = "nominal_srate>0 and channel_format!='string'"  # numbers at a regular ra
 MARKS = "(nominal_srate=0 or channel_format='string')"  # text, or no regular rate
 # liblsl queries by multicast, and half a second later by unicast: after this all have answered
 _ANSWER_S = 1.0
+_POLL_S = 0.02
 
 
 class StreamSummary(NamedTuple):
@@ -53,7 +56,7 @@ class StreamSummary(NamedTuple):
 def find_streams(wait_s: float = 2.0) -> list[StreamSummary]:
     """Look for `wait_s` seconds and list the streams on the network, sorted by name."""
     summaries = []
-    for stream in pylsl.resolve_streams(wait_s):
+    for stream in _look("true()", wait_s):
         units = dict.fromkeys(channel.unit for channel in _described(stream) if channel.unit)
         summaries.append(
             StreamSummary(
@@ -104,19 +107,21 @@ def resolve(
     ------
     LookupError
         If no stream matches, or several do. The message lists the streams found.
+    ValueError
+        If `predicate` is no condition in XPath 1.0.
     """
     query = selection_query(name, type, source_id, predicate)
     wish = "a stream of data" if query == DATA else f"a stream with {query}"
-    found = pylsl.resolve_bypred(query, 1, timeout)
+    found = _look(query, timeout, least=1)
     if not found:
-        there = pylsl.resolve_streams(_ANSWER_S)
+        there = _look("true()", _ANSWER_S)
         raise LookupError(
             f"need {wish}, got none in {timeout:g} s; "
             + (f"found: {_listing(there)}" if there else "found no stream at all")
         )
     if source_id is None or kind:
         # the first answer ended the search: give the others the time to answer, too
-        found = pylsl.resolve_bypred(query, 99, _ANSWER_S) or found
+        found = _look(query, _ANSWER_S, least=99 if kind else 2) or found
     if kind:
         found = [stream for stream in found if is_data(stream) == (kind == DATA)] or found
     if len(found) > 1:
@@ -124,6 +129,21 @@ def resolve(
             f"need just {wish}, got {len(found)}: {_listing(found)}; {_what_separates(found)}"
         )
     return found[0]
+
+
+def _look(query: str, seconds: float, least: int = 10**9) -> list[pylsl.StreamInfo]:
+    """Streams that match, `least` or what answers in `seconds`; signals are heard meanwhile."""
+    end = monotonic() + min(seconds, threading.TIMEOUT_MAX)
+    try:
+        resolver = pylsl.ContinuousResolver(pred=query, forget_after=5.0)
+    except RuntimeError:
+        raise ValueError(f"need an XPath 1.0 condition on a stream, got {query!r}") from None
+    while True:
+        found: list[pylsl.StreamInfo] = resolver.results()
+        left = end - monotonic()
+        if len(found) >= least or left <= 0:
+            return found
+        sleep(min(left, _POLL_S))  # liblsl's own search would keep Ctrl-C waiting
 
 
 def selection_query(

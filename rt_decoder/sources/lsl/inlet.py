@@ -6,6 +6,7 @@ import ctypes
 import re
 import socket
 from functools import cache
+from time import monotonic
 from typing import Any
 
 import pylsl
@@ -39,6 +40,9 @@ def may_destroy(version: int, info: str) -> bool:
 @cache
 def _library() -> tuple[int, str]:
     return pylsl.library_version(), str(pylsl.library_info())
+
+
+SLICE = 0.1  # s
 
 
 class Inlet:
@@ -76,7 +80,7 @@ class Inlet:
             raise StreamLost(f"cannot connect to stream {self._name!r}: {error}") from None
         self._inlet: pylsl.StreamInlet | None = inlet
         self.handle: int | None = inlet.obj.value
-        self.info: pylsl.StreamInfo = self.ask("info", timeout)
+        self.info: pylsl.StreamInfo = self._wait("info", timeout)
         if self.info.uid() != stream.uid():  # an outlet that took the port of one that has ended
             self.close()
             raise StreamLost(
@@ -119,16 +123,26 @@ class Inlet:
         except (pylsl.util.LostError, pylsl.util.InternalError):
             raise self.lost() from None
 
+    def _wait(self, method: str, timeout: float) -> Any:
+        """Call a method that waits up to `timeout` s, in slices: liblsl keeps signals waiting."""
+        end = monotonic() + timeout
+        while True:
+            try:
+                return self.ask(method, min(SLICE, timeout))
+            except TimeoutError:
+                if monotonic() >= end:
+                    raise
+
     def open(self, timeout: float) -> None:
         """Measure the clock once, so that later `correction`s do not wait, and subscribe."""
         self.correction(timeout)
-        self.ask("open_stream", timeout)
+        self._wait("open_stream", timeout)
 
     def correction(self, timeout: float) -> float:
         """Return the seconds to add to the sender's stamps; exactly 0 if both clocks are one."""
         if self._same_clock:
             return 0.0
-        seconds = float(self.ask("time_correction", timeout))
+        seconds = float(self._wait("time_correction", timeout))
         # kept, so that a later, noisier measurement does not make two clocks out of one
         self._same_clock = self._same_host and abs(seconds) < 1e-3
         return 0.0 if self._same_clock else seconds

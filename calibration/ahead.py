@@ -1,0 +1,96 @@
+"""Refuse at once what a fit would refuse after minutes of cleaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration.design import CUE, RUN_GAP
+from calibration.fit import check_enough, split_events
+from calibration.language.embeddings import check_embedding
+from calibration.splits import leave_group_out
+from calibration.targets import vocabulary_items
+from rt_decoder.files.packages import need_packages
+from rt_decoder.recipe import Recipe
+
+if TYPE_CHECKING:
+    from calibration.events import LabelledRecording
+
+__all__ = ["check_events", "check_settings"]
+
+
+def check_settings(recipe: Recipe, report: Path | None = None) -> None:
+    """Check what needs no recording: packages, vocabulary, language model and its layer.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Settings of the fit.
+    report : Path or None
+        Report that will be drawn.
+
+    Raises
+    ------
+    ImportError
+        If a package is missing.
+    OSError
+        If vocabulary or language model cannot be read.
+    ValueError
+        If the vocabulary is empty or no text, or the language model has no such layer.
+    """
+    if report is not None:
+        need_packages("matplotlib", what="for --report")
+    if recipe.target.vocabulary.startswith("wordfreq:"):
+        need_packages("wordfreq", what="for the vocabulary")
+    if recipe.readout.prior == "wordfreq":
+        need_packages("wordfreq", what="for the prior")
+    vocabulary_items(recipe.target.vocabulary, ())
+    check_embedding(recipe.target.embedding, recipe.target.layer)
+
+
+def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
+    """Check that the events allow a split and a fit; those of a trigger channel are not known yet.
+
+    Parameters
+    ----------
+    sessions : sequence of LabelledRecording
+        Recordings with their events.
+    recipe : Recipe
+        Settings of the fit.
+
+    Raises
+    ------
+    ValueError
+        If there are too few events or items, no window is inside its recording, or the groups
+        leave nothing to train on.
+    """
+    if any(session.rules.trigger for session in sessions):
+        return
+    labels: list[str] = []
+    groups: list[str] = []
+    runs: list[int] = []
+    onsets: list[float] = []
+    base, n_outside = 0.0, 0
+    for run, session in enumerate(sessions):
+        times, names = session.recording.times, session.rules.names or {}
+        for marker, event in zip(session.markers, session.events, strict=True):
+            onset = marker.time + session.rules.offset - times[0]
+            if marker.label.startswith(CUE):
+                continue
+            if onset + recipe.features.tmax > times[-1] - times[0]:
+                n_outside += 1
+                continue
+            labels.append(names.get(marker.label, marker.label))
+            groups.append(f"{run}/{event.group}" if event.group else "")
+            runs.append(run)
+            onsets.append(base + onset)
+        base += times[-1] - times[0] + RUN_GAP
+    if not labels:
+        raise ValueError(f"need events with a complete window, got none among {n_outside}")
+    check_enough(labels)
+    at = np.array(onsets)
+    names_of, train, _ = split_events(groups, np.array(runs), at, recipe)
+    leave_group_out(names_of[train], at[train], recipe.fit.purge)

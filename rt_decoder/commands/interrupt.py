@@ -1,0 +1,161 @@
+"""Hear Ctrl-C, SIGTERM and a closed terminal, in every phase of a program.
+
+The first signal ends work that can be left: `KeyboardInterrupt` is raised in the main thread, so
+that files half written are removed. Once a session runs, it is asked to end, in order. Later
+signals change nothing: what closes is not disturbed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic, sleep
+from types import FrameType
+
+__all__ = ["Interruption", "interruptible", "stop_on_signals"]
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+HEARD = 0.15  # s after which a signal is acknowledged while other code holds the main thread
+
+
+class Interruption:
+    """What signals do now, and whether one has come.
+
+    Calling it tells whether the work shall end: a signal has come, or the time is up.
+
+    Parameters
+    ----------
+    seconds : float
+        Time from `began` on, in s; 0 for no end.
+
+    Attributes
+    ----------
+    came : bool
+        Whether a signal has come.
+    n_handled : int
+        Signals that the main thread has seen, of all interruptions of this process.
+    """
+
+    n_handled = 0
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds, self._end = seconds or math.inf, math.inf
+        self._only_asks = self.came = False
+
+    def __call__(self) -> bool:
+        """Tell whether the work shall end."""
+        return self.came or monotonic() >= self._end
+
+    def only_ask(self) -> None:
+        """From now on, a signal raises nothing: whoever works asks."""
+        self._only_asks = True
+
+    def began(self) -> None:
+        """Count the time from here, once."""
+        if self._end == math.inf:
+            self._end = monotonic() + self._seconds
+
+    def hear(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Handle a signal.
+
+        Parameters
+        ----------
+        number : int
+            Of the signal.
+        frame : frame or None
+            What it interrupted.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            At the first signal, unless the work is asked.
+        """
+        Interruption.n_handled += 1
+        first, self.came = not self.came, True
+        if first and not self._only_asks:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def stop_on_signals(seconds: float = 0.0) -> Iterator[Interruption]:
+    """Yield what hears the signals; the handlers of before are put back at the end.
+
+    Parameters
+    ----------
+    seconds : float
+        See `Interruption`.
+
+    Yields
+    ------
+    Interruption
+    """
+    heard = Interruption(seconds)
+    with _handled_by(heard.hear):
+        yield heard
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Hear signals for a whole program, and say so at once where the main thread cannot.
+
+    Yields
+    ------
+    Interruption
+    """
+    with stop_on_signals() as heard, _acknowledged():
+        yield heard
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets no other thread handle signals
+        return
+    before = {}
+    for number in SIGNALS:
+        # a program started by nohup outlives its terminal
+        if number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
+
+
+def _acknowledge(read: int) -> None:
+    """Speak up for each signal that the main thread has not seen in time; ends with the pipe."""
+    due = Interruption.n_handled
+    while came := os.read(read, 64):
+        due += sum(number in SIGNALS for number in came)
+        sleep(HEARD)
+        if Interruption.n_handled < due:
+            os.write(2, b"interrupted: ending once the step under way is done\n")
+            due = Interruption.n_handled
+
+
+@contextmanager
+def _acknowledged() -> Iterator[None]:
+    """Say "interrupted" from another thread while a library holds the main one."""
+    if threading.current_thread() is not threading.main_thread() or os.name == "nt":
+        yield
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    told = threading.Thread(target=_acknowledge, args=(read,), name="signals", daemon=True)
+    told.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(write)
+        told.join()
+        os.close(read)

