@@ -58,13 +58,21 @@ def test_records_tell_when_they_start(tmp_path):
     np.testing.assert_allclose(stamps[[0, 99, 100, 200, 5800]], [0, 0.99, 1, 3.75, 69.75])
 
 
-@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".gdf", ".fif"])
+@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".fif"])
 @pytest.mark.parametrize("content", [b"", b"0" * 300, b"\xff" * 4096, b" " * 4096])
 def test_a_header_that_makes_no_sense_is_left_to_mne(tmp_path, suffix, content):
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content)
     header = read_edf_header(path)
     assert header is None or other_rates(header)[0] >= 0
+
+
+@pytest.mark.parametrize("content", [b"0" * 300, b"\xff" * 4096, b"GDF 1.25" + b"0" * 4096])
+def test_gdf_that_declares_more_channels_than_it_holds(tmp_path, content):
+    """MNE would count to the end."""
+    (tmp_path / "x.gdf").write_bytes(content)
+    with pytest.raises(OSError, match=r"x\.gdf: its header declares \d+ channels, but it holds"):
+        read_edf_header(tmp_path / "x.gdf")
 
 
 @given(

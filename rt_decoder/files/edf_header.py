@@ -62,7 +62,7 @@ def read_edf_header(path: Path) -> EdfHeader | None:
     Raises
     ------
     OSError
-        If the file cannot be read.
+        If the file cannot be read, or is too small for the channels that it declares.
     """
     suffix = path.suffix.lower()
     if suffix not in (*_SAMPLE_BYTES, ".gdf") or not path.is_file():
@@ -73,7 +73,13 @@ def read_edf_header(path: Path) -> EdfHeader | None:
             if suffix == ".gdf":
                 n_records = int(np.frombuffer(fixed[236:244], "<i8")[0])
                 above, below = np.frombuffer(fixed[244:252], "<u4").tolist()
-                seconds, n_channels = above / below, int(np.frombuffer(fixed[252:254], "<u2")[0])
+                width = "<u4" if fixed.startswith(b"GDF 1") else "<u2"
+                seconds, n_channels = above / below, int(np.frombuffer(fixed[252:256], width)[0])
+                if 256 * n_channels > path.stat().st_size:  # MNE would count to the end
+                    raise OSError(
+                        f"cannot read {path.name}: its header declares {n_channels} channels, but "
+                        f"it holds {path.stat().st_size} bytes"
+                    )
             else:
                 n_records, seconds = int(fixed[236:244]), float(fixed[244:252])
                 n_channels = int(fixed[252:256])
