@@ -153,7 +153,7 @@ def test_the_same_fit_writes_the_same_model(folder: Path, language_model, tmp_pa
     hashes = set()
     for name in ("a", "b"):
         ran = call(
-            capsys, "fit", folder / "rec1.xdf", "-o", tmp_path / name, "--picks", "eeg",
+            capsys, "fit", folder / "rec1.xdf", "-o", tmp_path / f"{name}.safetensors", "--picks", "eeg",
             "--n-permutations", "19", "--embedding", language_model, "--json",
             program="calibration",
         )  # fmt: skip

@@ -193,7 +193,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Any:
             raise ValueError("no further")
 
         monkeypatch.setattr("calibration.events.load_labelled", load)
-        out = tmp_path / "m"
+        out = tmp_path / "m.safetensors"
         ran = call(capsys, "fit", "rec.xdf", "-o", out, *options, program="calibration")
         assert ran.err == "error: no further\n"
         recipe, rules, reading = taken

@@ -212,7 +212,9 @@ def test_files_are_private_and_replaced_only_when_whole(tmp_path: Path, monkeypa
     for name in ("b.xdf", "b.fif"):
         (tmp_path / name).write_text("old")
         (tmp_path / name).chmod(0o644)
-        convert(tmp_path / "a.xdf", tmp_path / name)
+        with pytest.raises(FileExistsError, match=f"need a new file for out, got {name}"):
+            convert(tmp_path / "a.xdf", tmp_path / name)
+        convert(tmp_path / "a.xdf", tmp_path / name, overwrite=True)
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert len(before) == 4  # and the events table of `save`
@@ -222,8 +224,8 @@ def test_files_are_private_and_replaced_only_when_whole(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "fsync", full)
     for name in ("b.xdf", "b.fif"):
-        with pytest.raises(OSError, match="No space"):
-            convert(tmp_path / "a.xdf", tmp_path / name)
+        with pytest.raises(OSError, match=f"cannot write {name} in .*: No space"):
+            convert(tmp_path / "a.xdf", tmp_path / name, overwrite=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -248,9 +250,11 @@ def long_recording() -> dict[str, np.ndarray]:
 
 def test_wrong_calls(tmp_path: Path, monkeypatch) -> None:
     save(tmp_path / "a.xdf")
-    with pytest.raises(ValueError, match=r"need a file named \.fif or \.xdf, got a\.edf"):
+    with pytest.raises(ValueError, match=r"need a file named \.fif or \.xdf for out, got a\.edf"):
         convert(tmp_path / "a.xdf", tmp_path / "a.edf")
-    with pytest.raises(ValueError, match=r"need another file than the recording itself"):
+    with pytest.raises(
+        ValueError, match=r"need another file for out than one that is read, got a\.xdf"
+    ):
         convert(tmp_path / "a.xdf", tmp_path / ".." / tmp_path.name / "a.xdf")
     with pytest.raises(FileNotFoundError, match=r"need a folder absent for b\.fif"):
         convert(tmp_path / "a.xdf", tmp_path / "absent" / "b.fif")

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from calibration.commands.inputs import Inputs, check_folder
+from calibration.commands.inputs import Inputs
 from calibration.commands.recipe_options import names_of, read_settings, recipe_option
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
+from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
+    from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
 __all__ = ["COMMANDS", "FitOptions"]
@@ -50,7 +52,15 @@ class FitOptions(Inputs):
             "--report", metavar="HTML", help="Report with figures to write; private; default none."
         ),
     ] = None
+    overwrite: Overwrite = False
     as_json: AsJson = False
+
+    def claim(self, settings: Recipe) -> None:
+        """Refuse outputs that are wrong, before any work."""
+        target = settings.target
+        outputs = [("--output", self.output, MODEL), ("--report", self.report, HTML)]
+        read = [*self.files, self.recipe, target.vocabulary, target.embedding]
+        claim_outputs(outputs, read, self.overwrite)
 
     @property
     def fif(self) -> Path | None:
@@ -107,9 +117,8 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
     from calibration.report.text import certificate_lines, cleaning_lines
-    from rt_decoder.files.model_file import save_model
 
-    check_folder(options.output, options.report)
+    options.claim(settings)
     rules = options.rules(settings.target.names)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
     draft = draft_model([one.recording for one in labelled], settings)
@@ -127,13 +136,8 @@ def fit(options: FitOptions, settings: Recipe) -> None:
         "marker_offset_ms": options.marker_offset,
     }
     model = replace(model, certificate=certificate)
-    digest = save_model(model, options.output)
-    _write_report(options.report, model, labelled, share)
-    show_lines(
-        *cleaning_lines(found),
-        *certificate_lines(model),
-        f"wrote {options.output.name} ({digest[:12]})",
-    )
+    show_lines(*cleaning_lines(found), *certificate_lines(model))
+    digest = _write(model, labelled, share, options)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
 
@@ -149,10 +153,9 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     from calibration.events import load_unlabelled
     from calibration.fit import hash_files
     from calibration.report.text import cleaning_lines
-    from rt_decoder.files.model_file import save_model
     from rt_decoder.model import versions
 
-    check_folder(options.output, options.report)
+    options.claim(settings)
     loaded = load_unlabelled(
         options.recordings, options.tables, options.rules({}), **options.reading
     )
@@ -165,19 +168,33 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
         "session": options.session,
     }
     model = replace(model, certificate=certificate, versions=versions())
-    digest = save_model(model, options.output)
-    _write_report(options.report, model, loaded, 1.0)
-    show_lines(*cleaning_lines(found), f"wrote {options.output.name} ({digest[:12]})")
+    show_lines(*cleaning_lines(found))
+    digest = _write(model, loaded, 1.0, options)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "cleaning": found})
 
 
-def _write_report(path: Path | None, model: Any, sessions: Any, share: float) -> None:
-    if path is not None:
+def _write(model: Model, sessions: Any, share: float, options: FitOptions) -> str:
+    """Write model and report, one even where the other fails; returns the model's hash."""
+    from rt_decoder.files.model_file import save_model
+
+    digest, failed = "", []
+    try:
+        digest = save_model(model, options.output, overwrite=options.overwrite)
+        show_lines(f"wrote {options.output.name} ({digest[:12]})")
+    except OSError as error:
+        failed.append(str(error))
+    if options.report is not None:
         from calibration.report.html import write_report
 
-        write_report(path, model, sessions, share=share)
-        show_lines(f"wrote {path.name}")
+        try:
+            write_report(options.report, model, sessions, share=share, overwrite=options.overwrite)
+            show_lines(f"wrote {options.report.name}")
+        except OSError as error:
+            failed.append(str(error))
+    if failed:
+        raise OSError("; ".join(failed))
+    return digest
 
 
 COMMANDS = (fit, cleaning)

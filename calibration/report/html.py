@@ -35,7 +35,12 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def write_report(
-    path: Path, model: Model, sessions: Sequence[LabelledRecording], *, share: float = 1.0
+    path: Path,
+    model: Model,
+    sessions: Sequence[LabelledRecording],
+    *,
+    share: float = 1.0,
+    overwrite: bool = False,
 ) -> None:
     """Write the report, whole or not at all, readable by its owner only.
 
@@ -48,9 +53,11 @@ def write_report(
         The recordings that the model was fitted on, or others of the same session.
     share : float
         Share of the samples that the cleaning was fitted on.
+    overwrite : bool
+        Whether a file of this name may be replaced.
     """
     page = report_page(model, look(model, sessions, share))
-    write_whole(path, page.encode())
+    write_whole(path, page.encode(), overwrite)
 
 
 def report_page(model: Model, stretch: Stretch) -> str:

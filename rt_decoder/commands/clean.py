@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.atomic import replacing
+from rt_decoder.files.atomic import write_file
 from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
@@ -40,6 +40,7 @@ def clean_file(
     out: Path,
     options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
     *,
+    overwrite: bool = False,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Clean a recording as a live session would, and write all its channels.
@@ -60,6 +61,8 @@ def clean_file(
         The FIF file.
     options : PipelineOptions
         Which stages are left out.
+    overwrite : bool
+        Whether a file of this name may be replaced.
     progress : callable
         Called with the share done, 0 to 1.
 
@@ -72,6 +75,8 @@ def clean_file(
     ------
     ValueError
         If `out` is not named .fif, or the recording is shorter than a hop.
+    OSError
+        If the file cannot be written; the sentence says where it is kept.
     """
     if out.suffix.lower() != ".fif":
         raise ValueError(f"need a file named .fif, got {out.name}")
@@ -83,8 +88,7 @@ def clean_file(
     info, data = _with_others(model, recording, cleaned, decoder.pipeline.factor)
     spans = _spans(flags)
     spans += _marked(decoder, recording, len(cleaned))
-    with replacing(out) as path:
-        write_fif(path, data, info, sorted(spans))
+    write_file(out, lambda path: write_fif(path, data, info, sorted(spans)), overwrite)
     bad = flags & BAD
     return {
         "n_samples": len(data),

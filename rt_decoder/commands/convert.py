@@ -14,6 +14,7 @@ import numpy as np
 
 from rt_decoder.files.atomic import replacing
 from rt_decoder.files.fif_writer import Span, write_fif
+from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.session_record import ARRIVALS, DECISIONS, encode
@@ -52,6 +53,7 @@ def convert(
     units: str | None = None,
     stream: str | None = None,
     markers: str | MarkerChoice | None = None,
+    overwrite: bool = False,
 ) -> Converted:
     """Write a recording in the format that `out` is named after.
 
@@ -69,9 +71,11 @@ def convert(
     recording : path
         Any file that `read_recording` reads.
     out : path
-        Replaced if it exists, once it is written whole; readable by its owner only.
+        Written whole or not at all; readable by its owner only.
     channels, units, stream, markers : path, str, MarkerChoice or None
         As in `read_recording`.
+    overwrite : bool
+        Whether a file of this name may be replaced.
 
     Returns
     -------
@@ -82,20 +86,19 @@ def convert(
     ValueError
         If the format is unknown, the file would replace what it is made from, or as
         `read_recording`.
+    FileExistsError
+        If there is a file of this name, and it may not be replaced.
     OSError
         If the recording cannot be read or the file not be written.
     ImportError
         If MNE is needed and not installed.
     """
     recording, out = Path(recording), Path(out)
-    write = _WRITERS.get(out.suffix.lower())
-    if write is None:
-        raise ValueError(f"need a file named {' or '.join(_WRITERS)}, got {out.name}")
-    if out.exists() and out.samefile(recording):
-        raise ValueError(f"need another file than the recording itself, got {out.name}")
+    claim([Output("out", out, tuple(_WRITERS))], [recording], overwrite=overwrite)
+    write = _WRITERS[out.suffix.lower()]
     read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
     breaks, n_lost = _breaks(read)
-    with replacing(out) as path:
+    with replacing(out, overwrite) as path:
         write(read, breaks, path)
     n_placed = sum(marker.index >= 0 for marker in read.markers)
     n, c = read.data.shape

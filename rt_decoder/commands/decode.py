@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import numpy as np
 
 from rt_decoder.commands.describe import header_line
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.atomic import replacing
+from rt_decoder.files.atomic import named_error, replacing
+from rt_decoder.files.outputs import is_place
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
@@ -35,6 +37,7 @@ def decode_file(
     options: PipelineOptions,
     *,
     chunk: int = 64,
+    overwrite: bool = False,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Decode a recording to a log.
@@ -51,11 +54,13 @@ def decode_file(
     markers : sequence of Marker
         When the words came; empty if `options` name a trigger channel instead.
     jsonl : Path
-        The log.
+        The log, written whole or not at all; a FIFO or a device is written in place.
     options : PipelineOptions
         As given on the command line; defaults are filled in here.
     chunk : int
         Samples per push; does not change the readouts.
+    overwrite : bool
+        Whether a log of this name may be replaced.
     progress : callable
         Called with the share done, 0 to 1.
 
@@ -75,7 +80,7 @@ def decode_file(
     decoder = Decoder(model, recording.info, options)
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()
-    with replacing(jsonl) as path:
+    with nullcontext(jsonl) if is_place(jsonl) else replacing(jsonl, overwrite) as path:
         log = JsonlLog(path, drop=False, max_bytes=0)
         try:
             log.write(header_line(model, recording.name))
@@ -97,9 +102,14 @@ def decode_file(
         finally:
             log.close()
         if log.error is not None:
-            raise log.error
+            raise _named(log.error, jsonl)
+    if overwrite and not is_place(jsonl):
         remove_parts(jsonl)  # of a session log that had this name
     return footer
+
+
+def _named(error: Exception, jsonl: Path) -> Exception:
+    return named_error(error, jsonl) if isinstance(error, OSError) else error
 
 
 def _settled(

@@ -25,6 +25,7 @@ from rt_decoder.commands.options import (
     Units,
     Without,
 )
+from rt_decoder.commands.outputs import FIF, LOG, XDF, Overwrite, claim_outputs
 
 __all__ = ["COMMANDS"]
 
@@ -54,6 +55,7 @@ def decode(
     channels: Channels = None,
     units: Units = None,
     stream: Stream = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Decode a recording through the live pipeline, as fast as it goes.
@@ -70,6 +72,7 @@ def decode(
     options = PipelineOptions(rules, continuous, without)
     if markers.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
+    claim_outputs([("--jsonl", jsonl, LOG)], [recording, model, events, channels], overwrite)
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
@@ -81,7 +84,10 @@ def decode(
     if markers.trigger:  # as live: the channel comes in place of what the file marks elsewhere
         found = ()
     with progress_bar("decoding") as progress:
-        footer = decode_file(fitted, read, found, jsonl, options, chunk=chunk, progress=progress)
+        footer = decode_file(
+            fitted, read, found, jsonl, options,
+            chunk=chunk, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
     show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
     if as_json:
         show_json(footer)
@@ -96,6 +102,7 @@ def clean(
     units: Units = None,
     stream: Stream = None,
     markers: Markers = UNMARKED,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the live cleaning chain over a recording and write all its channels.
@@ -108,12 +115,11 @@ def clean(
     from rt_decoder.pipeline import PipelineOptions
 
     options = PipelineOptions(without=without)
-    if out.exists() and out.samefile(recording):
-        raise ValueError(f"need another file than the recording itself, got {out.name}")
+    claim_outputs([("--out", out, FIF)], [recording, model, channels], overwrite)
     fitted = load_model(model)
     read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
     with progress_bar("cleaning") as progress:
-        told = clean_file(fitted, read, out, options, progress=progress)
+        told = clean_file(fitted, read, out, options, overwrite=overwrite, progress=progress)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in told["corrected"].items() if share)
     show_lines(
         f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
@@ -135,6 +141,7 @@ def convert(
     units: Units = None,
     stream: Stream = None,
     markers: Markers = UNMARKED,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a recording or session record as FIF or XDF; mends one that a kill cut off.
@@ -143,7 +150,11 @@ def convert(
     """
     from rt_decoder.commands.convert import convert as write
 
-    told = write(recording, out, channels=channels, units=units, stream=stream, markers=markers)
+    claim_outputs([("--out", out, FIF + XDF)], [recording, channels], overwrite)
+    told = write(
+        recording, out, channels=channels, units=units, stream=stream, markers=markers,
+        overwrite=overwrite,
+    )  # fmt: skip
     show_lines(
         f"{told.n_samples} samples of {told.n_channels} channels and {told.n_markers} markers "
         f"in {out.name}"
