@@ -26,6 +26,7 @@ from rt_decoder.commands.options import (
     Without,
     one_of,
 )
+from rt_decoder.commands.outputs import LOG, XDF, claim_outputs
 from rt_decoder.commands.streams import keep_here
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="JSONL",
-            help="Log of readouts and events to write; default none.",
+            help="Log of readouts and events; if taken, the next number; default none.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -118,7 +119,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="XDF",
-            help="Session record to write: raw samples, markers, decisions; default none.",
+            help="Session record: raw samples, markers, decisions; numbered as --log; default none.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -141,7 +142,8 @@ def run(
     ] = "",
     network: Network = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print no readouts.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--quiet", help="Print events, but no readouts.", rich_help_panel=OUTPUT),
     ] = False,
     as_json: AsJson = False,
     seconds: Seconds = 0.0,
@@ -173,9 +175,13 @@ def run(
 ) -> None:
     """Decode a live stream; readouts go to LSL outlets, to the log and to the terminal.
 
+    Log and record never replace a file: they take the next free number, session-002.jsonl. Exit
+    code 3: decoded, but the log or the record is not whole.
+
     Example: rt-decoder run --model me.rtd.safetensors --name Amp --markers Stimuli --log s.jsonl
     """
     keep_here(network)
+    claim_outputs([("--log", log, LOG), ("--record", record, XDF)], [model, channels], None)
     from rt_decoder.commands.run import RunOptions, run_live
     from rt_decoder.files.model_file import load_model
     from rt_decoder.timing.markers import MarkerRules
@@ -205,6 +211,7 @@ def run(
         record=record,
         outlet=outlet,
         clean_outlet=clean_outlet,
+        quiet=quiet,
         seconds=seconds,
     )
     fitted = load_model(model)
@@ -212,9 +219,12 @@ def run(
         raise ValueError(
             f"{model.name} has no map: it cleans, and names no words (--clean-outlet NAME)"
         )
-    footer = run_live(fitted, options, None if quiet else show_lines)
+    footer, torn = run_live(fitted, options, show_lines)
     if as_json:
         show_json(footer)
+    if torn:
+        typer.echo(f"error: decoded, but not all is written: {'; '.join(torn)}", err=True)
+        raise typer.Exit(3)
 
 
 def _references(texts: Sequence[str]) -> tuple[ReferenceChoice, ...]:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from rt_decoder.commands.console import stop_on_signals
 from rt_decoder.commands.describe import header_line
+from rt_decoder.files.atomic import named_error
+from rt_decoder.files.outputs import reserve
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
@@ -22,6 +24,7 @@ from rt_decoder.sinks.record import Recorder
 from rt_decoder.sinks.worker import Worker
 from rt_decoder.sources.streams import FieldTripStreams, LslStreams, ReferenceChoice
 
+Sink = TypeVar("Sink", JsonlLog, Recorder)
 __all__ = ["RunOptions", "event_text", "open_session", "readout_text", "run_live"]
 
 
@@ -40,12 +43,13 @@ class RunOptions(LiveOptions):
     record: Path | None = None
     outlet: str = ""  # stem of the outlets' names; none if empty
     clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
+    quiet: bool = False  # events are told all the same
     seconds: float = 0.0
 
 
 def run_live(
     model: Model, options: RunOptions, say: Callable[[str], None] | None = None
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[str]]:
     """Decode a live stream.
 
     Parameters
@@ -55,12 +59,14 @@ def run_live(
     options : RunOptions
         Which stream, which markers, where to.
     say : callable or None
-        Takes one line a readout.
+        Takes one line a readout or event, and the names of the files at the start.
 
     Returns
     -------
-    dict
-        The footer, which also ends the log.
+    footer : dict
+        Which also ends the log.
+    torn : list of str
+        Which file is not whole, and why; empty if all is written.
 
     Raises
     ------
@@ -72,7 +78,9 @@ def run_live(
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_signals(options.seconds))
         session = open_session(model, options, stack, say)
-        return session.run(should_stop)
+        footer = session.run(should_stop)
+        sinks = [sink for sink in (session.log, session.recorder) if sink is not None]
+        return footer, [f"{sink.name}: {sink.reason}" for sink in sinks if sink.reason]
 
 
 def open_session(
@@ -104,16 +112,13 @@ def open_session(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no folder for the log or the record.
+    OSError
+        If the log or the record cannot be made; it is named.
     LookupError
         If not exactly one stream matches.
     ModelMismatch
         If the stream does not fit the model; no file has been made then.
     """
-    for path in (options.log, options.record):
-        if path is not None and not path.parent.is_dir():
-            raise FileNotFoundError(f"need a folder {path.parent.name} for {path.name}, got none")
     if not model.has_map:
         options = replace(options, outlet="")
     options = options.named(model.recipe.target.names)
@@ -126,8 +131,15 @@ def open_session(
     stack.callback(session.close)
     on_event = None
     if say is not None:
-        on_readout, on_event = _terminal(say, stack)
+        tell, on_event = _terminal(say, stack)
+        on_readout = None if options.quiet else tell
     # only now: what was refused leaves no file behind
+    log, record = reserve(options.log, options.record)
+    if say is not None:
+        for what, path in (("log", log), ("record", record)):
+            if path is not None:
+                say(f"{what:<6} {path}")
+    options = replace(options, log=log, record=record)
     sinks = _open_sinks(session, options, markers.name if markers else "", stack)
     session.attach(replace(sinks, on_readout=on_readout, on_event=on_event))
     return session
@@ -147,14 +159,24 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
         cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay)
         stack.callback(cleaned.close)
     if options.log is not None:
-        log = JsonlLog(options.log)
+        log = _opened(options.log, JsonlLog)
         stack.callback(log.close)
         log.write(header)
     if options.record is not None:
-        recorder = Recorder(options.record, source.info, source.name, markers)
+        recorder = _opened(
+            options.record, lambda path: Recorder(path, source.info, source.name, markers)
+        )
         stack.callback(recorder.close)
     on_clean = None if cleaned is None else cleaned.push
     return Sinks(log=log, recorder=recorder, outlets=outlets, on_clean=on_clean)
+
+
+def _opened(path: Path, make: Callable[[Path], Sink]) -> Sink:
+    """Open a file; an error names it."""
+    try:
+        return make(path)
+    except OSError as error:
+        raise named_error(error, path) from None
 
 
 def _streams(options: RunOptions) -> LslStreams | FieldTripStreams:
