@@ -179,7 +179,7 @@ def _existing(path: Path) -> Path | None:
 
 
 def _are_one(output: Path, other: Path) -> bool:
-    """Whether writing one would change the other; a folder that is read holds all its files."""
+    """Whether writing one would change the other; a file in a folder that is read is read."""
     try:
         if other.is_dir():
             return output.exists() and other.resolve() in output.resolve().parents
@@ -195,6 +195,9 @@ def _belonging(path: Path) -> list[Path]:
     """A file that is read, and those that are read with it."""
     path = path.expanduser()
     files = [path, *(path.with_suffix(suffix) for suffix in _BESIDE.get(path.suffix.lower(), ()))]
+    if path.is_dir():
+        with suppress(OSError):
+            files += path.iterdir()
     if path.suffix.lower() == ".vhdr":
         with suppress(OSError):
             files += [path.parent / name for name in _NAMED.findall(_start(path))]
