@@ -145,7 +145,7 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
     right = [line["label"] == line["word"] for line in readouts if "quality" not in line["reasons"]]
     assert len(right) == scores["n"]
     assert np.mean(right) == pytest.approx(scores["posterior_top1"])
-    assert_private(log, str(folder))
+    assert_private(log, str(folder), "rec2")
 
 
 @pytest.mark.slow

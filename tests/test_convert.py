@@ -25,7 +25,7 @@ from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
-from tests.small import random_model, small_recipe, small_recording, timeless
+from tests.small import call, random_model, small_recipe, small_recording, timeless
 from tests.test_sinks import fill
 
 TYPES = ("eeg", "mag", "grad", "seeg", "ecog", "eog", "ecg", "resp", "emg", "misc", "stim")
@@ -53,7 +53,7 @@ def save(path: Path, **changes) -> Recording:
 def test_fif_holds_values_names_types_and_markers(tmp_path: Path) -> None:
     recording = save(tmp_path / "a.xdf")
     told = convert(tmp_path / "a.xdf", tmp_path / "a.fif")
-    assert told == (2000, 11, 8.0, 3, 0, 0, 0)
+    assert told == (2000, 11, 8.0, 3, 0, 0, 0, ("axe", "a:b é"))
     raw = mne.io.read_raw(tmp_path / "a.fif", preload=True, verbose="error")
     np.testing.assert_array_equal(raw.get_data(), (recording.data * GAINS).T)
     assert (raw.ch_names, raw.get_channel_types()) == (list(ALL.ch_names), list(TYPES))
@@ -264,3 +264,18 @@ def test_wrong_calls(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(ImportError, match=r"need mne to write"):
         convert(tmp_path / "a.xdf", tmp_path / "b.fif")
     assert json.dumps(convert(tmp_path / "a.xdf", tmp_path / "b.xdf")._asdict())
+
+
+# --- names of people
+
+
+@pytest.mark.parametrize("ending", ["xdf", "fif"])
+def test_no_file_name_is_carried_over_and_texts_are_said(tmp_path: Path, ending, capsys) -> None:
+    save(tmp_path / "marie_curie.xdf")
+    out = tmp_path / f"curie_raw.{ending}"
+    ran = call(capsys, "convert", tmp_path / "marie_curie.xdf", "-o", out)
+    assert ran.code == 0
+    texts = dict.fromkeys(m.label for m in read_recording(tmp_path / "marie_curie.xdf").markers)
+    said = next(line for line in ran.out.splitlines() if line.startswith("copied as they are"))
+    assert all(repr(text) in said for text in list(texts)[:6])
+    assert b"curie" not in out.read_bytes().lower()

@@ -69,7 +69,8 @@ def clean_file(
     Returns
     -------
     dict
-        Counts, and the share of samples that each stage corrected and that is bad.
+        Counts, the texts of the markers, and the share of samples that each stage corrected and
+        that is bad.
 
     Raises
     ------
@@ -94,6 +95,7 @@ def clean_file(
         "n_samples": len(data),
         "n_channels": info.n_channels,
         "stages": [name for name in decoder.pipeline.stages if name != "bank"],
+        "texts": list(dict.fromkeys(marker.label for marker in recording.markers)),
         "bad": round(float(np.mean(bad != 0)), 4),
         "corrected": {
             reason.name.lower(): round(float(np.mean(flags & reason != 0)), 4)

@@ -38,6 +38,7 @@ class Converted(NamedTuple):
     n_markers_left_out: int  # outside the samples
     n_lost: int  # samples that the stamps say were lost; nothing stands in their place
     n_breaks: int  # where time is not continuous: samples lost, clock set, stream come back
+    texts: tuple[str, ...]  # of markers, each once: what anyone typed is carried over
 
 
 class _Break(NamedTuple):
@@ -103,7 +104,8 @@ def convert(
     n_placed = sum(marker.index >= 0 for marker in read.markers)
     n, c = read.data.shape
     n_left_out = len(read.markers) - n_placed
-    return Converted(n, c, n / read.info.sfreq, n_placed, n_left_out, n_lost, len(breaks))
+    texts = tuple(dict.fromkeys(marker.label for marker in read.markers))
+    return Converted(n, c, n / read.info.sfreq, n_placed, n_left_out, n_lost, len(breaks), texts)
 
 
 def _breaks(recording: Recording) -> tuple[list[_Break], int]:
@@ -140,7 +142,7 @@ def _write_fif(recording: Recording, breaks: list[_Break], path: Path) -> None:
 
 
 def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None:  # noqa: ARG001
-    info, name = recording.info, path.stem
+    info, name = recording.info, "recording"  # the file's name may be a person's
     is_meg = {"mag", "grad"} & set(info.ch_types)
     # a reference stream of a session record has a fourth column, and no decisions of its own
     is_session = recording.pulls is not None and recording.pulls.shape[1] == 3

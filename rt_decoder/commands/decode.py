@@ -83,7 +83,8 @@ def decode_file(
     with nullcontext(jsonl) if is_place(jsonl) else replacing(jsonl, overwrite) as path:
         log = JsonlLog(path, drop=False, max_bytes=0)
         try:
-            log.write(header_line(model, recording.name))
+            kind = Path(recording.name).suffix.lstrip(".") or "recorded"
+            log.write(header_line(model, f"{kind} file"))  # its name may be a person's
             for readout in decode_recording(
                 model, recording, markers, chunk=chunk, decoder=decoder
             ):

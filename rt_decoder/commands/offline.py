@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -124,6 +125,7 @@ def clean(
     show_lines(
         f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
         f"corrected: {shares or 'nothing'}; bad {told['bad']:.1%}",
+        *_texts(told["texts"]),
     )
     if as_json:
         show_json(told)
@@ -164,8 +166,19 @@ def convert(
             f"time breaks in {told.n_breaks} places, {told.n_lost} samples lost; "
             f"{told.n_markers_left_out} markers outside the samples left out"
         )
+    if told.texts:
+        show_lines(*_texts(told.texts))
     if as_json:
         show_json(told._asdict())
+
+
+def _texts(texts: Sequence[str]) -> list[str]:
+    """Say what is carried over as somebody typed it: it may name a person."""
+    shown = ", ".join(repr(text[:40]) for text in texts[:6])
+    more = f" and {len(texts) - 6} more" if len(texts) > 6 else ""
+    if not texts:
+        return []
+    return [f"copied as they are, read before you share the file: texts of markers {shown}{more}"]
 
 
 COMMANDS = (decode, clean, convert)
