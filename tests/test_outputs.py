@@ -187,16 +187,22 @@ def test_an_output_that_cannot_be(
 
 @pytest.mark.parametrize(
     ("command", "first", "second"),
-    [("run", "--log", "--record"), ("fit", "--output", "--report"), ("cleaning", "-o", "--report")],
+    [
+        ("run", "--log", "--record"),
+        ("fit", "--output", "--report"),
+        ("cleaning", "--output", "--report"),
+    ],
 )
 def test_two_outputs_that_are_one(command, first, second, place: Path, capsys) -> None:
     program = "calibration" if command in CALIBRATE else "rt_decoder"
     arguments = [part for text in READ[command] for part in text.split()]
     (place / "linked").symlink_to(place)
-    for other in ("a.jsonl", "linked/a.jsonl"):
-        ran = call(capsys, command, *arguments, first, "a.jsonl", second, other, program=program)
-        assert_refused(ran, "need two files for")
-    assert not (place / "a.jsonl").exists()
+    one, other = (f"a{WRITTEN[command, option]}" for option in (first, second))
+    (place / other).symlink_to(place / one)
+    for name in (other, f"linked/{other}"):
+        ran = call(capsys, command, *arguments, first, one, second, name, program=program)
+        assert_refused(ran, "need two files for", first, second)
+    assert not (place / one).exists()
 
 
 def test_a_later_part_of_a_log_is_a_file_that_exists(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["free_names", "named_error", "replacing", "write_file", "write_whole"]
@@ -70,7 +71,12 @@ class replacing:
                 self._move(folder)
         except OSError as failed:
             error = failed
-        self._folder.cleanup()
+        try:
+            self._folder.cleanup()
+        except OSError:  # such as without a descriptor to list it with
+            with suppress(OSError):
+                (folder / out.name).unlink(missing_ok=True)
+                folder.rmdir()
         if isinstance(error, OSError):
             raise named_error(error, out) from None
 
@@ -269,9 +275,6 @@ def _sync_folder(folder: Path) -> None:
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with suppress(OSError):  # some network disks refuse; the file itself is safe
         os.fsync(handle)
-    except OSError:
-        pass  # some network disks refuse; the file itself is safe
-    finally:
-        os.close(handle)
+    os.close(handle)

@@ -69,15 +69,15 @@ def claim(
                 raise ValueError(
                     f"need another file for {one.option} than one that is read, got {path.name}"
                 )
-    for (one, path), (other, second) in combinations(asked, 2):
-        if _are_one(path, second) and not is_place(path):
+    files = [(one, path) for one, path in asked if not (one.in_place and is_place(path))]
+    for one, path in files:
+        _check_name(one, path)
+    for (one, path), (other, second) in combinations(files, 2):
+        if _are_one(path, second):
             raise ValueError(
                 f"need two files for {one.option} and {other.option}, got {path.name} for both"
             )
-    for one, path in asked:
-        if is_place(path) and one.in_place:
-            continue
-        _check_name(one, path)
+    for one, path in files:
         _check_folder(path)
         if overwrite is False and (there := _existing(path)):
             raise FileExistsError(
