@@ -27,6 +27,7 @@ from calibration.language.words import frequent_words
 from calibration.nulls import permutation_p
 from calibration.report.text import certificate_lines, cleaning_lines
 from calibration.scores import rank_accuracy, summarize
+from rt_decoder.files.atomic import replacing, write_whole
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.xdf_writer import XdfWriter
@@ -84,8 +85,32 @@ def simulate_recording(
     return Recording(simulation.data, stamps, simulation.info, simulation.events, name=name)
 
 
-def save_recording(recording: Recording, path: Path) -> None:
-    """Write a recording as XDF, with its markers also as a BIDS events table beside it."""
+def save_recording(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
+    """Write a recording as XDF, with its markers also as a BIDS events table beside it.
+
+    Parameters
+    ----------
+    recording : Recording
+        What to write.
+    path : path
+        Of the XDF file; the table's ends in ``.tsv``.
+    overwrite : bool
+        Whether files of these names may be replaced.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written, or exists and may not be replaced.
+    """
+    with replacing(path, overwrite) as new:
+        _write_xdf(recording, new)
+    first = recording.stamps[0]
+    lines = ["onset\tduration\ttrial_type\tword"]
+    lines += [f"{float(m.time - first)!r}\t0\tword\t{m.label}" for m in recording.markers]
+    write_whole(path.with_suffix(".tsv"), ("\n".join(lines) + "\n").encode(), overwrite)
+
+
+def _write_xdf(recording: Recording, path: Path) -> None:
     with XdfWriter(path) as xdf:
         xdf.add_stream(1, name=recording.name, type="EEG", info=recording.info)
         xdf.add_stream(2, name=f"{recording.name}-markers", type="Markers")
@@ -94,10 +119,6 @@ def save_recording(recording: Recording, path: Path) -> None:
             xdf.write_samples(1, recording.data[rows], recording.stamps[rows])
         labels = [marker.label for marker in recording.markers]
         xdf.write_samples(2, labels, np.array([marker.time for marker in recording.markers]))
-    first = recording.stamps[0]
-    lines = ["onset\tduration\ttrial_type\tword"]
-    lines += [f"{float(m.time - first)!r}\t0\tword\t{m.label}" for m in recording.markers]
-    path.with_suffix(".tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def run_demo(

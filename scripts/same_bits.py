@@ -149,6 +149,7 @@ def run_case(case: str, checkout: Path, data: Path, folder: Path) -> dict[str, A
         for chunk in CHUNKS if program == "decode" else ("",):
             part = f"{program} {out}, pushes of {chunk}" if chunk else f"{program} {out}"
             cut = ("--chunk", chunk) if chunk else ()
+            path.unlink(missing_ok=True)  # of the last pushes
             last = run(f"{case}, {part}", program, *arguments, *cut)
             facts = FACTS[path.suffix](path) if path.suffix else {}
             if "--json" in arguments:

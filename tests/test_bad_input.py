@@ -156,7 +156,7 @@ def sentence(ran: Ran) -> str:
 
 
 FITS = {
-    "no events": (("fit", "{unmarked}", "-o", "{out}/m"), "no events"),
+    "no events": (("fit", "{unmarked}", "-o", "{out}/m.safetensors"), "no events"),
     "events outside": ((*FIT, "--events", "{in}/outside.tsv"), "999.000 s (axe)"),
     "events before": ((*FIT, "--events", "{in}/before.tsv"), "-3.000 s"),
     "empty label": ((*FIT, "--events", "{in}/empty_label.tsv"), "line 14: need a word"),
@@ -183,21 +183,21 @@ FITS = {
     "wrong option": ((*FIT, "--l-freq", "slow"), "need l_freq in [filter] to be a number"),
     "unknown option": ((*FIT, "--lfreq", "1"), "--lfreq"),
     "missing output": (("fit", "{sim}"), "output"),
-    "output folder": (("fit", "{sim}", "-o", "{out}/absent/m"), "absent"),
+    "output folder": (("fit", "{sim}", "-o", "{out}/absent/m.safetensors"), "absent"),
     "channel": ((*FIT, "--picks", "Fz,XX7"), "XX7"),
     "channel type": ((*FIT, "--picks", "mag"), "need channels of type mag"),
     "reference": ((*FIT, "--reference", '["M1"]'), "M1"),
     "unit": ((*FIT, "--units", "parsecs"), "'parsecs'"),
-    "trigger": (("fit", "{sim}", "-o", "{out}/m", "--markers", "channel:NO"), "NO"),
+    "trigger": (("fit", "{sim}", "-o", "{out}/m.safetensors", "--markers", "channel:NO"), "NO"),
     "both": ((*FIT, "--markers", "channel:TRIG"), "got both"),
     "too long a window": ((*FIT, "--tmax", "100"), "complete window"),
     "vocabulary": ((*FIT, "--vocabulary", "{in}/absent.txt"), "absent.txt"),
     "empty vocabulary": ((*FIT, "--vocabulary", "{in}/empty.txt"), "empty.txt is empty"),
     "wordfreq": ((*FIT, "--vocabulary", "wordfreq:many"), "wordfreq:many"),
-    "channels differ": (("fit", "{sim}", "{few}", "-o", "{out}/m"), "C3, C4"),
-    "rates differ": (("fit", "{sim}", "{odd_rate}", "-o", "{out}/m"), "333"),
-    "NaN": (("fit", "{in}/nan.csv", "--units", "V", "-o", "{out}/m"), "got only NaN"),
-    "empty": (("fit", "{in}/header.csv", "--units", "V", "-o", "{out}/m"), "need samples"),
+    "channels differ": (("fit", "{sim}", "{few}", "-o", "{out}/m.safetensors"), "C3, C4"),
+    "rates differ": (("fit", "{sim}", "{odd_rate}", "-o", "{out}/m.safetensors"), "333"),
+    "NaN": (("fit", "{in}/nan.csv", "--units", "V", "-o", "{out}/m.safetensors"), "got only NaN"),
+    "empty": (("fit", "{in}/header.csv", "--units", "V", "-o", "{out}/m.safetensors"), "need samples"),
     "evaluate, no map": (
         ("evaluate", "{sim}", "--model", "{in}/mapless.safetensors"), "has no map",
     ),
@@ -205,9 +205,9 @@ FITS = {
         ("evaluate", "{sim}", "--events", "{in}/one_item.tsv", "--model", "{model}"),
         "vocabulary",
     ),
-    "embed nothing": (("embed", "{in}/empty.txt", "-o", "{out}/v"), "empty.txt is empty"),
-    "embed absent": (("embed", "{in}/absent.txt", "-o", "{out}/v"), "absent.txt"),
-    "embed nowhere": (("embed", "{in}/sim.tsv", "-o", "{out}/absent/v"), "absent"),
+    "embed nothing": (("embed", "{in}/empty.txt", "-o", "{out}/v.safetensors"), "empty.txt is empty"),
+    "embed absent": (("embed", "{in}/absent.txt", "-o", "{out}/v.safetensors"), "absent.txt"),
+    "embed nowhere": (("embed", "{in}/sim.tsv", "-o", "{out}/absent/v.safetensors"), "absent"),
 }  # fmt: skip
 
 

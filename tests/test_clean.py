@@ -128,7 +128,7 @@ def test_without_all_is_filters_and_reference_alone(
     columns = contract_columns(recording.info, model)
     cleaned = {}
     for without in ("all", "eye,heartbeat"):
-        out = tmp_path / "cleaned.fif"
+        out = tmp_path / f"{without.partition(',')[0]}.fif"
         ran = call(
             capsys, "clean", folder / "rec.xdf", "--model", folder / "m.rtd.safetensors",
             "-o", out, "--without", without,
@@ -243,9 +243,9 @@ def test_what_was_lost_and_came_back_goes_on_after_it(recording: Recording, tmp_
     ("arguments", "code", "said"),
     [
         (("--without", "eyes"), 2, "'--without': need all or stages among"),
-        (("-o", "cleaned.edf"), 1, "need a file named .fif, got cleaned.edf"),
+        (("-o", "cleaned.edf"), 2, "need a file named .fif for --out, got cleaned.edf"),
         (("--model", "none.rtd.safetensors"), 1, "no model file none.rtd.safetensors"),
-        (("-o", "nowhere/cleaned.fif"), 1, "need a folder nowhere"),
+        (("-o", "nowhere/cleaned.fif"), 2, "need a folder nowhere"),
         (("--units", "parsecs"), 1, "parsecs"),
     ],
     ids=["stage", "format", "model", "folder", "unit"],
@@ -281,7 +281,9 @@ def test_a_recording_that_does_not_fit_is_refused(folder, tmp_path, capsys) -> N
 
 def test_decode_refuses_a_model_without_a_map(folder, tmp_path, capsys) -> None:
     model = folder / "m.rtd.safetensors"
-    ran = call(capsys, "decode", folder / "rec.xdf", "--model", model, "--jsonl", tmp_path / "l")
+    ran = call(
+        capsys, "decode", folder / "rec.xdf", "--model", model, "--jsonl", tmp_path / "l.jsonl"
+    )
     assert (ran.code, ran.out) == (1, "")
     assert "has no map" in ran.err
     ran = call(capsys, "run", "--model", model, "--name", "nobody")

@@ -145,7 +145,7 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
     right = [line["label"] == line["word"] for line in readouts if "quality" not in line["reasons"]]
     assert len(right) == scores["n"]
     assert np.mean(right) == pytest.approx(scores["posterior_top1"])
-    assert_private(log, str(folder))
+    assert_private(log, str(folder), "rec2")
 
 
 @pytest.mark.slow
@@ -153,7 +153,7 @@ def test_the_same_fit_writes_the_same_model(folder: Path, language_model, tmp_pa
     hashes = set()
     for name in ("a", "b"):
         ran = call(
-            capsys, "fit", folder / "rec1.xdf", "-o", tmp_path / name, "--picks", "eeg",
+            capsys, "fit", folder / "rec1.xdf", "-o", tmp_path / f"{name}.safetensors", "--picks", "eeg",
             "--n-permutations", "19", "--embedding", language_model, "--json",
             program="calibration",
         )  # fmt: skip

@@ -194,7 +194,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Any:
 
         monkeypatch.setattr("calibration.events.load_labelled", load)
         monkeypatch.setattr("calibration.ahead.check_settings", lambda *_: None)
-        out = tmp_path / "m"
+        out = tmp_path / "m.safetensors"
         ran = call(capsys, "fit", "rec.xdf", "-o", out, *options, program="calibration")
         assert ran.err == "error: no further\n"
         recipe, rules, reading = taken

@@ -25,7 +25,7 @@ from rt_decoder.signal import Marker, SignalInfo
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
-from tests.small import random_model, small_recipe, small_recording, timeless
+from tests.small import call, random_model, small_recipe, small_recording, timeless
 from tests.test_sinks import fill
 
 TYPES = ("eeg", "mag", "grad", "seeg", "ecog", "eog", "ecg", "resp", "emg", "misc", "stim")
@@ -53,7 +53,7 @@ def save(path: Path, **changes) -> Recording:
 def test_fif_holds_values_names_types_and_markers(tmp_path: Path) -> None:
     recording = save(tmp_path / "a.xdf")
     told = convert(tmp_path / "a.xdf", tmp_path / "a.fif")
-    assert told == (2000, 11, 8.0, 3, 0, 0, 0)
+    assert told == (2000, 11, 8.0, 3, 0, 0, 0, ("axe", "a:b é"))
     raw = mne.io.read_raw(tmp_path / "a.fif", preload=True, verbose="error")
     np.testing.assert_array_equal(raw.get_data(), (recording.data * GAINS).T)
     assert (raw.ch_names, raw.get_channel_types()) == (list(ALL.ch_names), list(TYPES))
@@ -212,7 +212,9 @@ def test_files_are_private_and_replaced_only_when_whole(tmp_path: Path, monkeypa
     for name in ("b.xdf", "b.fif"):
         (tmp_path / name).write_text("old")
         (tmp_path / name).chmod(0o644)
-        convert(tmp_path / "a.xdf", tmp_path / name)
+        with pytest.raises(FileExistsError, match=f"need a new file for out, got {name}"):
+            convert(tmp_path / "a.xdf", tmp_path / name)
+        convert(tmp_path / "a.xdf", tmp_path / name, overwrite=True)
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert len(before) == 4  # and the events table of `save`
@@ -222,8 +224,8 @@ def test_files_are_private_and_replaced_only_when_whole(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "fsync", full)
     for name in ("b.xdf", "b.fif"):
-        with pytest.raises(OSError, match="No space"):
-            convert(tmp_path / "a.xdf", tmp_path / name)
+        with pytest.raises(OSError, match=f"cannot write {name} in .*: No space"):
+            convert(tmp_path / "a.xdf", tmp_path / name, overwrite=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -248,9 +250,11 @@ def long_recording() -> dict[str, np.ndarray]:
 
 def test_wrong_calls(tmp_path: Path, monkeypatch) -> None:
     save(tmp_path / "a.xdf")
-    with pytest.raises(ValueError, match=r"need a file named \.fif or \.xdf, got a\.edf"):
+    with pytest.raises(ValueError, match=r"need a file named \.fif or \.xdf for out, got a\.edf"):
         convert(tmp_path / "a.xdf", tmp_path / "a.edf")
-    with pytest.raises(ValueError, match=r"need another file than the recording itself"):
+    with pytest.raises(
+        ValueError, match=r"need another file for out than one that is read, got a\.xdf"
+    ):
         convert(tmp_path / "a.xdf", tmp_path / ".." / tmp_path.name / "a.xdf")
     with pytest.raises(FileNotFoundError, match=r"need a folder absent for b\.fif"):
         convert(tmp_path / "a.xdf", tmp_path / "absent" / "b.fif")
@@ -260,3 +264,18 @@ def test_wrong_calls(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(ImportError, match=r"need mne to write"):
         convert(tmp_path / "a.xdf", tmp_path / "b.fif")
     assert json.dumps(convert(tmp_path / "a.xdf", tmp_path / "b.xdf")._asdict())
+
+
+# --- names of people
+
+
+@pytest.mark.parametrize("ending", ["xdf", "fif"])
+def test_no_file_name_is_carried_over_and_texts_are_said(tmp_path: Path, ending, capsys) -> None:
+    save(tmp_path / "marie_curie.xdf")
+    out = tmp_path / f"curie_raw.{ending}"
+    ran = call(capsys, "convert", tmp_path / "marie_curie.xdf", "-o", out)
+    assert ran.code == 0
+    texts = dict.fromkeys(m.label for m in read_recording(tmp_path / "marie_curie.xdf").markers)
+    said = next(line for line in ran.out.splitlines() if line.startswith("copied as they are"))
+    assert all(repr(text) in said for text in list(texts)[:6])
+    assert b"curie" not in out.read_bytes().lower()

@@ -20,7 +20,7 @@ from rt_decoder.files.append_file import AppendFile
 from rt_decoder.signal import Marker
 from rt_decoder.sinks import worker as writer
 from rt_decoder.sinks.log import JsonlLog
-from rt_decoder.sinks.log_file import log_parts, read_log
+from rt_decoder.sinks.log_file import log_parts, read_log, remove_parts
 from tests.lsl_loopback import wait_for
 
 REPO = Path(__file__).resolve().parents[1]
@@ -91,17 +91,43 @@ def test_odd_text_comes_back(tmp_path: Path) -> None:
     assert first["text"] == second["label"] == text
 
 
-def test_a_new_log_removes_the_parts_of_the_old_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_bytes", [0, 1000])
+def test_a_new_log_leaves_the_old_one_and_all_its_parts(tmp_path: Path, max_bytes: int) -> None:
     path = tmp_path / "log.jsonl"
-    other = tmp_path / "log.one.jsonl"
+    write_log(path, seqs(100), max_bytes)
+    before = {part: part.read_bytes() for part in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match=r"which exists|file that exists"):
+        JsonlLog(path, max_bytes=max_bytes)
+    assert {part: part.read_bytes() for part in tmp_path.iterdir()} == before
+
+
+def test_parts_are_removed_on_request_and_other_files_stay(tmp_path: Path) -> None:
+    path, other = tmp_path / "log.jsonl", tmp_path / "log.one.jsonl"
     other.write_text("mine")
     write_log(path, seqs(100), max_bytes=1000)
     (tmp_path / "log.99.jsonl").write_text('{"type": "head')  # a kill just as the part began
-    path.chmod(0o644)
-    write_log(path, seqs(3), max_bytes=1000)
+    remove_parts(path)
     assert sorted(tmp_path.iterdir()) == [path, other]
+
+
+def test_an_empty_file_is_taken_up_and_made_private(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.touch(0o644)
+    write_log(path, seqs(3))
     assert list(read_log(path).lines) == seqs(3)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+def test_a_fifo_that_nobody_reads_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match=r"need a program that reads log\.jsonl, a FIFO"):
+        JsonlLog(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_log(path, seqs(3))
+    assert os.read(reader, 1 << 16).count(b"\n") == 4
+    os.close(reader)
 
 
 @pytest.mark.parametrize("number", [1, 3])

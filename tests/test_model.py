@@ -125,15 +125,21 @@ def test_a_failed_save_keeps_the_old_model(model: Model, tmp_path: Path, monkeyp
     path = tmp_path / "m"
     save_model(model, path)
     before = path.read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
 
     def replace_fails(self: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", replace_fails)
-    with pytest.raises(OSError, match="space"):
-        save_model(replace(model, certificate={}), path)
+    new = replace(model, certificate={"seed": 1})
+    with pytest.raises(
+        OSError, match=r"cannot write m in .* space left.*; it is kept as .*elsewhere"
+    ):
+        save_model(new, path, overwrite=True)
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "elsewhere", path]
+    assert model_hash(load_model(tmp_path / "elsewhere" / "m")) == model_hash(new)
 
 
 def test_nothing_of_a_model_changes(model: Model) -> None:

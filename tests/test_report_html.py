@@ -175,7 +175,7 @@ def test_cleaning_writes_a_report(tmp_path: Path, capsys) -> None:
         "--report", tmp_path / "nowhere" / "r.html", program="calibration",
     )  # fmt: skip
     assert ran.code == 2
-    assert "no folder nowhere" in " ".join(ran.err.split())
+    assert "need a folder nowhere" in " ".join(ran.err.split())
     assert not (tmp_path / "m2.rtd.safetensors").exists()
 
 

@@ -113,9 +113,13 @@ def test_header_description_offsets_and_footer(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
-def test_only_its_owner_reads_it_and_an_old_file_is_replaced(tmp_path):
+def test_only_its_owner_reads_it_and_an_old_file_stays(tmp_path):
     path = tmp_path / "a.xdf"
     path.write_text("old")
+    with pytest.raises(FileExistsError, match=r"a\.xdf, which exists"):
+        XdfWriter(path)
+    assert path.read_text() == "old"
+    path.write_text("")  # as `reserve` makes it
     path.chmod(0o644)
     with XdfWriter(path) as xdf:
         write_data(xdf)

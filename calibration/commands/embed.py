@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from calibration.commands.inputs import check_folder
 from calibration.commands.recipe_options import recipe_option
 from rt_decoder.commands.console import show_lines
+from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
 from rt_decoder.recipe import Recipe
 
 __all__ = ["COMMANDS"]
@@ -31,6 +31,7 @@ def embed(
     device: Annotated[
         str, typer.Option(metavar="NAME", help="Torch device that computes, such as cpu or cuda.")
     ] = "cpu",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the vectors of words, and fill the cache that `fit` reads.
 
@@ -42,12 +43,12 @@ def embed(
     from calibration.targets import vocabulary_items
     from rt_decoder.files.atomic import write_whole
 
-    check_folder(output)
+    claim_outputs([("--output", output, MODEL[1:])], [words, embedding], overwrite)
     items = vocabulary_items(str(words), [])
     vectors = vectors_of(items, model=embedding, layer=layer, pooling=pooling, device=device)
     about = {"embedding": Path(embedding).name, "layer": str(layer), "pooling": pooling}
     payload = save({"vectors": vectors}, metadata={"items": json.dumps(items)} | about)
-    write_whole(output, payload)
+    write_whole(output, payload, overwrite)
     show_lines(f"wrote {len(items)} vectors of {vectors.shape[1]} dimensions to {output.name}")
 
 

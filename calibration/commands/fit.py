@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from calibration.commands.inputs import Inputs, check_folder
+from calibration.commands.inputs import Inputs
 from calibration.commands.recipe_options import (
     REPEATED,
     names_of,
@@ -19,8 +19,10 @@ from calibration.commands.recipe_options import (
 )
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
+from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
+    from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
 __all__ = ["COMMANDS", "FitOptions"]
@@ -55,7 +57,15 @@ class FitOptions(Inputs):
             "--report", metavar="HTML", help="Report with figures to write; private; default none."
         ),
     ] = None
+    overwrite: Overwrite = False
     as_json: AsJson = False
+
+    def claim(self, settings: Recipe) -> None:
+        """Refuse outputs that are wrong, before any work."""
+        target = settings.target
+        outputs = [("--output", self.output, MODEL), ("--report", self.report, HTML)]
+        read = [*self.files, self.recipe, target.vocabulary, target.embedding]
+        claim_outputs(outputs, read, self.overwrite)
 
     @property
     def fif(self) -> Path | None:
@@ -114,9 +124,8 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     from calibration.fit import fit_model, hash_files
     from calibration.items import check_items, item_lines
     from calibration.report.text import certificate_lines, cleaning_lines
-    from rt_decoder.files.model_file import save_model
 
-    check_folder(options.output, options.report)
+    options.claim(settings)
     check_settings(settings, options.report)
     rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
@@ -139,13 +148,8 @@ def fit(options: FitOptions, settings: Recipe) -> None:
         "marker_offset_ms": options.marker_offset,
     }
     model = replace(model, certificate=certificate)
-    digest = save_model(model, options.output)
-    _write_report(options, model, labelled, share)
-    show_lines(
-        *cleaning_lines(found),
-        *certificate_lines(model),
-        f"wrote {options.output.name} ({digest[:12]})",
-    )
+    show_lines(*cleaning_lines(found), *certificate_lines(model))
+    digest = _write(model, labelled, share, options)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
 
@@ -161,11 +165,10 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     from calibration.events import load_unlabelled
     from calibration.fit import hash_files
     from calibration.report.text import cleaning_lines
-    from rt_decoder.files.model_file import save_model
     from rt_decoder.files.packages import need_packages
     from rt_decoder.model import versions
 
-    check_folder(options.output, options.report)
+    options.claim(settings)
     if options.report is not None:
         need_packages("matplotlib", what="for --report")
     loaded = load_unlabelled(
@@ -180,23 +183,37 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
         "session": options.session,
     }
     model = replace(model, certificate=certificate, versions=versions())
-    digest = save_model(model, options.output)
-    _write_report(options, model, loaded, 1.0)
-    show_lines(*cleaning_lines(found), f"wrote {options.output.name} ({digest[:12]})")
+    show_lines(*cleaning_lines(found))
+    digest = _write(model, loaded, 1.0, options)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "cleaning": found})
 
 
-def _write_report(options: FitOptions, model: Any, sessions: Any, share: float) -> None:
-    if options.report is None:
-        return
-    from calibration.report.html import write_report
+def _write(model: Model, sessions: Any, share: float, options: FitOptions) -> str:
+    """Write model and report, one even where the other fails; returns the model's hash."""
+    from rt_decoder.files.model_file import save_model
 
+    digest, failed = "", []
     try:
-        write_report(options.report, model, sessions, share=share)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{options.output.name} is written, the report is not") from None
-    show_lines(f"wrote {options.report.name}")
+        digest = save_model(model, options.output, overwrite=options.overwrite)
+        show_lines(f"wrote {options.output.name} ({digest[:12]})")
+    except OSError as error:
+        failed.append(str(error))
+    if options.report is not None:
+        from calibration.report.html import write_report
+
+        try:
+            write_report(options.report, model, sessions, share=share, overwrite=options.overwrite)
+            show_lines(f"wrote {options.report.name}")
+        except OSError as error:
+            failed.append(str(error))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{options.output.name} is written, the report is not"
+            ) from None
+    if failed:
+        raise OSError("; ".join(failed))
+    return digest
 
 
 COMMANDS = (fit, cleaning)

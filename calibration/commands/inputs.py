@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rt_decoder.recipe import Target
     from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["EventTables", "Inputs", "Recordings", "check_folder"]
+__all__ = ["EventTables", "Inputs", "Recordings"]
 
 Recordings = Annotated[
     list[Path],
@@ -58,6 +58,11 @@ class Inputs:
         return self.events or []
 
     @property
+    def files(self) -> list[Path | None]:
+        """All files that are read."""
+        return [*self.recordings, *self.tables, self.channels]
+
+    @property
     def reading(self) -> dict[str, Any]:
         """How recordings are read; a trigger channel is read by the live stages."""
         return {
@@ -90,21 +95,3 @@ class Inputs:
 
         offset = self.marker_offset * 1e-3
         return MarkerRules(self.markers.trigger, offset=offset).for_target(target)
-
-
-def check_folder(*outputs: Path | None) -> None:
-    """Refuse outputs that could not be written, before any work starts.
-
-    Parameters
-    ----------
-    outputs : Path or None
-        Files to write.
-
-    Raises
-    ------
-    typer.BadParameter
-        If there is no folder for one.
-    """
-    for output in filter(None, outputs):
-        if not output.parent.is_dir():
-            raise typer.BadParameter(f"there is no folder {output.parent.name} to write to")

@@ -41,7 +41,12 @@ def escape(text: str) -> str:
 
 
 def write_report(
-    path: Path, model: Model, sessions: Sequence[LabelledRecording], *, share: float = 1.0
+    path: Path,
+    model: Model,
+    sessions: Sequence[LabelledRecording],
+    *,
+    share: float = 1.0,
+    overwrite: bool = False,
 ) -> None:
     """Write the report, whole or not at all, readable by its owner only.
 
@@ -54,9 +59,11 @@ def write_report(
         The recordings that the model was fitted on, or others of the same session.
     share : float
         Share of the samples that the cleaning was fitted on.
+    overwrite : bool
+        Whether a file of this name may be replaced.
     """
     page = report_page(model, look(model, sessions, share))
-    write_whole(path, page.encode())
+    write_whole(path, page.encode(), overwrite)
 
 
 def report_page(model: Model, stretch: Stretch) -> str:

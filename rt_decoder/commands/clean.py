@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.atomic import replacing
+from rt_decoder.files.atomic import write_file
 from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
@@ -40,6 +40,7 @@ def clean_file(
     out: Path,
     options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
     *,
+    overwrite: bool = False,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Clean a recording as a live session would, and write all its channels.
@@ -60,18 +61,23 @@ def clean_file(
         The FIF file.
     options : PipelineOptions
         Which stages are left out.
+    overwrite : bool
+        Whether a file of this name may be replaced.
     progress : callable
         Called with the share done, 0 to 1.
 
     Returns
     -------
     dict
-        Counts, and the share of samples that each stage corrected and that is bad.
+        Counts, the texts of the markers, and the share of samples that each stage corrected and
+        that is bad.
 
     Raises
     ------
     ValueError
         If `out` is not named .fif, or the recording is shorter than a hop.
+    OSError
+        If the file cannot be written; the sentence says where it is kept.
     """
     if out.suffix.lower() != ".fif":
         raise ValueError(f"need a file named .fif, got {out.name}")
@@ -83,13 +89,14 @@ def clean_file(
     info, data = _with_others(model, recording, cleaned, decoder.pipeline.factor)
     spans = _spans(flags)
     spans += _marked(decoder, recording, len(cleaned))
-    with replacing(out) as path:
-        write_fif(path, data, info, sorted(spans), recording.line_freq)
+    spans = sorted(spans)
+    write_file(out, lambda path: write_fif(path, data, info, spans, recording.line_freq), overwrite)
     bad = flags & BAD
     return {
         "n_samples": len(data),
         "n_channels": info.n_channels,
         "stages": [name for name in decoder.pipeline.stages if name != "bank"],
+        "texts": list(dict.fromkeys(marker.label for marker in recording.markers)),
         "bad": round(float(np.mean(bad != 0)), 4),
         "corrected": {
             reason.name.lower(): round(float(np.mean(flags & reason != 0)), 4)

@@ -14,6 +14,7 @@ import numpy as np
 
 from rt_decoder.files.atomic import replacing
 from rt_decoder.files.fif_writer import Span, write_fif
+from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.session_record import ARRIVALS, DECISIONS, encode
@@ -37,6 +38,7 @@ class Converted(NamedTuple):
     n_markers_left_out: int  # outside the samples
     n_lost: int  # samples that the stamps say were lost; nothing stands in their place
     n_breaks: int  # where time is not continuous: samples lost, clock set, stream come back
+    texts: tuple[str, ...]  # of markers, each once: what anyone typed is carried over
 
 
 class _Break(NamedTuple):
@@ -52,6 +54,7 @@ def convert(
     units: str | None = None,
     stream: str | None = None,
     markers: str | MarkerChoice | None = None,
+    overwrite: bool = False,
 ) -> Converted:
     """Write a recording in the format that `out` is named after.
 
@@ -69,9 +72,11 @@ def convert(
     recording : path
         Any file that `read_recording` reads.
     out : path
-        Replaced if it exists, once it is written whole; readable by its owner only.
+        Written whole or not at all; readable by its owner only.
     channels, units, stream, markers : path, str, MarkerChoice or None
         As in `read_recording`.
+    overwrite : bool
+        Whether a file of this name may be replaced.
 
     Returns
     -------
@@ -82,25 +87,25 @@ def convert(
     ValueError
         If the format is unknown, the file would replace what it is made from, or as
         `read_recording`.
+    FileExistsError
+        If there is a file of this name, and it may not be replaced.
     OSError
         If the recording cannot be read or the file not be written.
     ImportError
         If MNE is needed and not installed.
     """
     recording, out = Path(recording), Path(out)
-    write = _WRITERS.get(out.suffix.lower())
-    if write is None:
-        raise ValueError(f"need a file named {' or '.join(_WRITERS)}, got {out.name}")
-    if out.exists() and out.samefile(recording):
-        raise ValueError(f"need another file than the recording itself, got {out.name}")
+    claim([Output("out", out, tuple(_WRITERS))], [recording], overwrite=overwrite)
+    write = _WRITERS[out.suffix.lower()]
     read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
     breaks, n_lost = _breaks(read)
-    with replacing(out) as path:
+    with replacing(out, overwrite) as path:
         write(read, breaks, path)
     n_placed = sum(marker.index >= 0 for marker in read.markers)
     n, c = read.data.shape
     n_left_out = len(read.markers) - n_placed
-    return Converted(n, c, n / read.info.sfreq, n_placed, n_left_out, n_lost, len(breaks))
+    texts = tuple(dict.fromkeys(marker.label for marker in read.markers))
+    return Converted(n, c, n / read.info.sfreq, n_placed, n_left_out, n_lost, len(breaks), texts)
 
 
 def _breaks(recording: Recording) -> tuple[list[_Break], int]:
@@ -137,7 +142,7 @@ def _write_fif(recording: Recording, breaks: list[_Break], path: Path) -> None:
 
 
 def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None:  # noqa: ARG001
-    info, name = recording.info, path.stem
+    info, name = recording.info, "recording"  # the file's name may be a person's
     is_meg = {"mag", "grad"} & set(info.ch_types)
     # a reference stream of a session record has a fourth column, and no decisions of its own
     is_session = recording.pulls is not None and recording.pulls.shape[1] == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ import numpy as np
 
 from rt_decoder.commands.describe import header_line
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.atomic import replacing
+from rt_decoder.files.atomic import named_error, replacing
+from rt_decoder.files.outputs import is_place
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
@@ -38,6 +40,7 @@ def decode_file(
     options: PipelineOptions,
     *,
     chunk: int = 64,
+    overwrite: bool = False,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Decode a recording to a log.
@@ -54,11 +57,13 @@ def decode_file(
     markers : sequence of Marker
         When the words came; empty if `options` name a trigger channel instead.
     jsonl : Path
-        The log.
+        The log, written whole or not at all; a FIFO or a device is written in place.
     options : PipelineOptions
         As given on the command line; defaults are filled in here.
     chunk : int
         Samples per push; does not change the readouts.
+    overwrite : bool
+        Whether a log of this name may be replaced.
     progress : callable
         Called with the share done, 0 to 1.
 
@@ -79,10 +84,11 @@ def decode_file(
     decoder = Decoder(model, recording.info, options)
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()
-    with replacing(jsonl) as path:
+    with nullcontext(jsonl) if is_place(jsonl) else replacing(jsonl, overwrite) as path:
         log = JsonlLog(path, drop=False, max_bytes=0)
         try:
-            log.write(header_line(model, recording.name))
+            kind = Path(recording.name).suffix.lstrip(".") or "recorded"
+            log.write(header_line(model, f"{kind} file"))  # its name may be a person's
             for readout in decode_recording(
                 model, recording, markers, chunk=chunk, decoder=decoder
             ):
@@ -107,7 +113,8 @@ def decode_file(
         finally:
             log.close()
         if log.error is not None:
-            raise log.error
+            raise _named(log.error, jsonl)
+    if overwrite and not is_place(jsonl):
         remove_parts(jsonl)  # of a session log that had this name
     return footer
 
@@ -138,6 +145,10 @@ def no_readouts(footer: Mapping[str, Any], markers: MarkerChoice) -> str:
             "other than 0; is it the trigger channel, and does --mask keep its bits?"
         )
     return "no readout: there was no marker; --events TSV, --markers NAME or --continuous"
+
+
+def _named(error: Exception, jsonl: Path) -> Exception:
+    return named_error(error, jsonl) if isinstance(error, OSError) else error
 
 
 def _settled(

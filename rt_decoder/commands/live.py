@@ -26,6 +26,7 @@ from rt_decoder.commands.options import (
     Without,
     one_of,
 )
+from rt_decoder.commands.outputs import LOG, XDF, claim_outputs
 from rt_decoder.commands.streams import keep_here
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="JSONL",
-            help="Log of readouts and events to write; default none.",
+            help="Log of readouts and events; if taken, the next number; default none.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -120,7 +121,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="XDF",
-            help="Session record to write: raw samples, markers, decisions; default none.",
+            help="Session record: raw samples, markers, decisions; numbered as --log; default none.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -143,7 +144,8 @@ def run(
     ] = "",
     network: Network = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print no readouts.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--quiet", help="Print events, but no readouts.", rich_help_panel=OUTPUT),
     ] = False,
     as_json: AsJson = False,
     seconds: Seconds = 0.0,
@@ -175,9 +177,13 @@ def run(
 ) -> None:
     """Decode a live stream; readouts go to LSL outlets, to the log and to the terminal.
 
+    Log and record never replace a file: they take the next free number, session-002.jsonl. Exit
+    code 3: decoded, but the log or the record is not whole.
+
     Example: rt-decoder run --model me.rtd.safetensors --name Amp --markers Stimuli --log s.jsonl
     """
     keep_here(network, offers=bool(outlet or clean_outlet))
+    claim_outputs([("--log", log, LOG), ("--record", record, XDF)], [model, channels], None)
     from rt_decoder.commands.run import RunOptions, run_live
     from rt_decoder.files.model_file import load_model
     from rt_decoder.files.tables import read_channel_table
@@ -208,6 +214,7 @@ def run(
         record=record,
         outlet=outlet,
         clean_outlet=clean_outlet,
+        quiet=quiet,
         seconds=seconds,
     )
     read_channel_table(channels)  # a wrong one is refused before streams are looked for
@@ -216,9 +223,12 @@ def run(
         raise ValueError(
             f"{model.name} has no map: it cleans, and names no words (--clean-outlet NAME)"
         )
-    footer = run_live(fitted, options, None if quiet else show_lines, show_lines)
+    footer, torn = run_live(fitted, options, show_lines)
     if as_json:
         show_json(footer)
+    if torn:
+        typer.echo(f"error: decoded, but not all is written: {'; '.join(torn)}", err=True)
+        raise typer.Exit(3)
 
 
 def _references(texts: Sequence[str]) -> tuple[ReferenceChoice, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from rt_decoder.commands.options import (
     Units,
     Without,
 )
+from rt_decoder.commands.outputs import FIF, LOG, XDF, Overwrite, claim_outputs
 
 __all__ = ["COMMANDS"]
 
@@ -55,6 +57,7 @@ def decode(
     channels: Channels = None,
     units: Units = None,
     stream: Stream = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Decode a recording through the live pipeline, as fast as it goes.
@@ -71,6 +74,7 @@ def decode(
     options = PipelineOptions(rules, continuous, without)
     if markers.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
+    claim_outputs([("--jsonl", jsonl, LOG)], [recording, model, events, channels], overwrite)
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
@@ -82,7 +86,10 @@ def decode(
     if markers.trigger:  # as live: the channel comes in place of what the file marks elsewhere
         found = ()
     with progress_bar("decoding") as progress:
-        footer = decode_file(fitted, read, found, jsonl, options, chunk=chunk, progress=progress)
+        footer = decode_file(
+            fitted, read, found, jsonl, options,
+            chunk=chunk, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
     show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
     if footer["n_readouts"] == 0:
         warnings.warn(no_readouts(footer, markers), RuntimeWarning, stacklevel=2)
@@ -99,6 +106,7 @@ def clean(
     units: Units = None,
     stream: Stream = None,
     markers: Markers = UNMARKED,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the live cleaning chain over a recording and write all its channels.
@@ -111,16 +119,16 @@ def clean(
     from rt_decoder.pipeline import PipelineOptions
 
     options = PipelineOptions(without=without)
-    if out.exists() and out.samefile(recording):
-        raise ValueError(f"need another file than the recording itself, got {out.name}")
+    claim_outputs([("--out", out, FIF)], [recording, model, channels], overwrite)
     fitted = load_model(model)
     read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
     with progress_bar("cleaning") as progress:
-        told = clean_file(fitted, read, out, options, progress=progress)
+        told = clean_file(fitted, read, out, options, overwrite=overwrite, progress=progress)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in told["corrected"].items() if share)
     show_lines(
         f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
         f"corrected: {shares or 'nothing'}; bad {told['bad']:.1%}",
+        *_texts(told["texts"]),
     )
     if as_json:
         show_json(told)
@@ -138,6 +146,7 @@ def convert(
     units: Units = None,
     stream: Stream = None,
     markers: Markers = UNMARKED,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a recording or session record as FIF or XDF; mends one that a kill cut off.
@@ -146,7 +155,11 @@ def convert(
     """
     from rt_decoder.commands.convert import convert as write
 
-    told = write(recording, out, channels=channels, units=units, stream=stream, markers=markers)
+    claim_outputs([("--out", out, FIF + XDF)], [recording, channels], overwrite)
+    told = write(
+        recording, out, channels=channels, units=units, stream=stream, markers=markers,
+        overwrite=overwrite,
+    )  # fmt: skip
     show_lines(
         f"{told.n_samples} samples of {told.n_channels} channels and {told.n_markers} markers "
         f"in {out.name}"
@@ -156,8 +169,19 @@ def convert(
             f"time breaks in {told.n_breaks} places, {told.n_lost} samples lost; "
             f"{told.n_markers_left_out} markers outside the samples left out"
         )
+    if told.texts:
+        show_lines(*_texts(told.texts))
     if as_json:
         show_json(told._asdict())
+
+
+def _texts(texts: Sequence[str]) -> list[str]:
+    """Say what is carried over as somebody typed it: it may name a person."""
+    shown = ", ".join(repr(text[:40]) for text in texts[:6])
+    more = f" and {len(texts) - 6} more" if len(texts) > 6 else ""
+    if not texts:
+        return []
+    return [f"copied as they are, read before you share the file: texts of markers {shown}{more}"]
 
 
 COMMANDS = (decode, clean, convert)

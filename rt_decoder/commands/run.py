@@ -6,12 +6,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from rt_decoder.commands.describe import header_line
 from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.session_text import ended_lines, search_text, waiting_text
+from rt_decoder.files.atomic import named_error
+from rt_decoder.files.outputs import reserve
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
@@ -26,6 +28,7 @@ from rt_decoder.source import MarkerSource, SampleSource
 from rt_decoder.sources.fieldtrip.streams import FieldTripStreams
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice
 
+Sink = TypeVar("Sink", JsonlLog, Recorder)
 __all__ = ["RunOptions", "event_text", "open_session", "readout_text", "run_live"]
 
 
@@ -44,15 +47,13 @@ class RunOptions(LiveOptions):
     record: Path | None = None
     outlet: str = ""  # stem of the outlets' names; none if empty
     clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
+    quiet: bool = False  # events are told all the same
     seconds: float = 0.0
 
 
 def run_live(
-    model: Model,
-    options: RunOptions,
-    say: Callable[[str], None] | None = None,
-    tell: Callable[..., None] = lambda *_: None,
-) -> dict[str, Any]:
+    model: Model, options: RunOptions, say: Callable[[str], None] | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """Decode a live stream.
 
     Parameters
@@ -62,14 +63,15 @@ def run_live(
     options : RunOptions
         Which stream, which markers, where to.
     say : callable or None
-        Takes one line a readout.
-    tell : callable
-        Takes lines of what the session waits for, and of how it went.
+        Takes one line a readout or event, what the session waits for, the names of the files, and
+        how it went.
 
     Returns
     -------
-    dict
-        The footer, which also ends the log.
+    footer : dict
+        Which also ends the log.
+    torn : list of str
+        Which file is not whole, and why; empty if all is written.
 
     Raises
     ------
@@ -80,6 +82,7 @@ def run_live(
     KeyboardInterrupt
         If a signal came before the first sample.
     """
+    tell = say or (lambda _: None)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(options.seconds))
         others = {"FieldTrip buffer": options.fieldtrip, "markers": options.markers}
@@ -95,16 +98,13 @@ def run_live(
             return stop()
 
         footer = session.run(should_stop)
-    tell(*ended_lines(footer, session.n_samples / session.source.info.sfreq, *_written(session)))
+    sinks = [sink for sink in (session.log, session.recorder) if sink is not None]
+    seconds = session.n_samples / session.source.info.sfreq
+    for line in ended_lines(footer, seconds, *(Path(sink.path) for sink in sinks)):
+        tell(line)
     if stop.came and session.n_samples == 0:
         raise KeyboardInterrupt("no sample had come")
-    return footer
-
-
-def _written(session: Session) -> list[Path]:
-    """Log and record of a session, as they are named on the disk."""
-    sinks = (session.log, session.recorder)
-    return [Path(sink.path) for sink in sinks if sink is not None]
+    return footer, [f"{sink.name}: {sink.reason}" for sink in sinks if sink.reason]
 
 
 def open_session(
@@ -136,16 +136,13 @@ def open_session(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no folder for the log or the record.
+    OSError
+        If the log or the record cannot be made; it is named.
     LookupError
         If not exactly one stream matches.
     ModelMismatch
         If the stream does not fit the model; no file has been made then.
     """
-    for path in (options.log, options.record):
-        if path is not None and not path.parent.is_dir():
-            raise FileNotFoundError(f"need a folder {path.parent.name} for {path.name}, got none")
     if not model.has_map:
         options = replace(options, outlet="")
     options = options.for_target(model.recipe.target)
@@ -158,9 +155,16 @@ def open_session(
     stack.callback(session.close)
     on_event = None
     if say is not None:
-        on_readout, on_event = _terminal(say, stack)
+        tell, on_event = _terminal(say, stack)
+        on_readout = None if options.quiet else tell
     session.decoder.warm_up()  # kernels may have to be compiled
     # only now: what was refused or interrupted leaves no file behind
+    log, record = reserve(options.log, options.record)
+    if say is not None:
+        for what, path in (("log", log), ("record", record)):
+            if path is not None:
+                say(f"{what:<6} {path}")
+    options = replace(options, log=log, record=record)
     sinks = _open_sinks(session, options, markers.name if markers else "", stack)
     session.attach(replace(sinks, on_readout=on_readout, on_event=on_event))
     return session
@@ -180,14 +184,24 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
         cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay)
         stack.callback(cleaned.close)
     if options.log is not None:
-        log = JsonlLog(options.log)
+        log = _opened(options.log, JsonlLog)
         stack.callback(log.close)
         log.write(header)
     if options.record is not None:
-        recorder = Recorder(options.record, source.info, source.name, markers)
+        recorder = _opened(
+            options.record, lambda path: Recorder(path, source.info, source.name, markers)
+        )
         stack.callback(recorder.close)
     on_clean = None if cleaned is None else cleaned.push
     return Sinks(log=log, recorder=recorder, outlets=outlets, on_clean=on_clean)
+
+
+def _opened(path: Path, make: Callable[[Path], Sink]) -> Sink:
+    """Open a file; an error names it."""
+    try:
+        return make(path)
+    except OSError as error:
+        raise named_error(error, path) from None
 
 
 def _streams(options: RunOptions) -> LslStreams | FieldTripStreams:

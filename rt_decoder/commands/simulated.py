@@ -14,6 +14,7 @@ import typer
 
 from rt_decoder.commands.console import show_json, show_lines
 from rt_decoder.commands.options import AsJson, Network, Seconds, SentName
+from rt_decoder.commands.outputs import TSV, XDF, Overwrite, claim_outputs
 from rt_decoder.commands.streams import keep_here, stream_recording
 
 __all__ = ["COMMANDS"]
@@ -67,6 +68,7 @@ def simulate(
             metavar="XDF", help="Write this file, and its events TSV, instead of streaming."
         ),
     ] = None,
+    overwrite: Overwrite = False,
     network: Network = False,
 ) -> None:
     """Stream a simulated participant who hears words, with markers; or save a recording.
@@ -79,13 +81,16 @@ def simulate(
     simulate_recording = _calibration("demo").simulate_recording
     if seconds <= 0:
         raise typer.BadParameter(f"need --seconds above 0, got {seconds:g}")
+    if save is not None:
+        table = save.with_suffix(".tsv")
+        claim_outputs([("--save", save, XDF), ("its events", table, TSV)], [], overwrite)
     recording = simulate_recording(
         seconds=seconds, n_vocabulary=words, n_channels=channels, sfreq=sfreq, seed=seed,
         session=session,
     )  # fmt: skip
     if save is not None:
-        _calibration("demo").save_recording(recording, save)
-        show_lines(f"wrote {save.name} and {save.with_suffix('.tsv').name}")
+        _calibration("demo").save_recording(recording, save, overwrite=overwrite)
+        show_lines(f"wrote {save.name} and {table.name}")
         return
     stream_recording(recording, recording.markers, name, ReplayOptions(wait=0.0))
 

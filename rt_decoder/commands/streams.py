@@ -24,6 +24,7 @@ from rt_decoder.commands.options import (
     Stream,
     Units,
 )
+from rt_decoder.commands.outputs import JSON, claim_outputs
 
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
@@ -105,6 +106,8 @@ def replay(
     Example: rt-decoder replay run1.xdf --events run1.tsv --name amplifier
     """
     keep_here(network)
+    from rt_decoder.files.atomic import write_whole
+    from rt_decoder.files.outputs import reserve
     from rt_decoder.files.read import read_marked
     from rt_decoder.replay.faults import parse_faults
     from rt_decoder.replay.plan import ReplayOptions
@@ -115,6 +118,7 @@ def replay(
         raise typer.BadParameter(str(error)) from None
     if faults_log is not None and not wrong:
         raise typer.BadParameter("need --faults with --faults-log, got none")
+    claim_outputs([("--faults-log", faults_log, JSON)], [recording, events, channels], None)
     options = ReplayOptions(speed=speed, wait=wait, faults=wrong, seed=seed)
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream, markers=markers
@@ -126,7 +130,9 @@ def replay(
     if faults_log is None:
         show_json(account)
     else:
-        faults_log.write_text(json.dumps(account) + "\n", encoding="utf-8")
+        path = reserve(faults_log)[0] or faults_log
+        write_whole(path, (json.dumps(account) + "\n").encode(), overwrite=True)
+        show_lines(f"faults in {path.name}")
 
 
 def keep_here(network: bool, offers: bool = True) -> None:

@@ -11,7 +11,12 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["AppendFile"]
+__all__ = ["STANDARD", "AppendFile"]
+
+
+STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}  # a file may lie behind it, and is not ours
+_NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+_APPEND = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 class AppendFile:
@@ -22,27 +27,28 @@ class AppendFile:
     Parameters
     ----------
     path : path-like
-        Links are followed. Files that are not regular (``/dev/stdout``) are opened in place.
-    replace : bool
-        Whether to replace an existing file.
+        Links are followed. An empty file, as `outputs.reserve` makes it, is taken up. What is no
+        file (a FIFO, ``/dev/stdout``) is opened in place.
 
     Raises
     ------
     FileExistsError
-        If the file exists and `replace` is false.
+        If there is a file that is not empty.
     OSError
-        From any method, if the system cannot write.
+        From any method, if the system cannot write; when a FIFO is opened that nobody reads.
     """
 
-    def __init__(self, path: str | Path, replace: bool = True) -> None:
-        target = Path(os.path.realpath(path))
-        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        if target.is_file() or not target.exists():
-            if replace:
-                target.unlink(missing_ok=True)  # an existing file would keep its mode
-            flags |= os.O_CREAT | os.O_EXCL
-        self._fd: int | None = os.open(target, flags, 0o600)
-        self._is_regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
+    def __init__(self, path: str | Path) -> None:
+        place = Path(path)
+        self._fd: int | None
+        if str(place) in STANDARD:
+            self._fd = os.dup(STANDARD[str(place)])
+        elif place.exists() and not place.is_file():
+            self._fd = _open_place(place)
+        else:
+            self._fd = _open_new(Path(os.path.realpath(place)))
+        is_file = stat.S_ISREG(os.fstat(self._fd).st_mode)
+        self._is_regular = is_file and str(place) not in STANDARD
         self._is_torn = False
         self.size = 0
 
@@ -101,3 +107,34 @@ class AppendFile:
         finally:
             fd, self._fd = self._fd, None
             os.close(fd)
+
+
+def _open_new(path: Path) -> int:
+    """Make a file, or take up an empty one."""
+    try:
+        return os.open(path, _APPEND | _NEW, 0o600)
+    except FileExistsError:
+        fd = os.open(path, _APPEND | getattr(os, "O_NOFOLLOW", 0))
+    if os.fstat(fd).st_size == 0:
+        try:
+            if hasattr(os, "fchmod"):
+                os.fchmod(fd, 0o600)
+            return fd
+        except OSError:
+            os.close(fd)
+            raise
+    os.close(fd)
+    raise FileExistsError(f"need a new file, got {path.name}, which exists and is not empty")
+
+
+def _open_place(path: Path) -> int:
+    """Open what is no file; a FIFO without a reader is refused instead of waited for."""
+    try:
+        fd = os.open(path, _APPEND | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(f"need a program that reads {path.name}, a FIFO, got none yet") from None
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(fd, True)
+    return fd

@@ -49,7 +49,7 @@ def model_hash(model: Model) -> str:
     return _digest(*pack(model))
 
 
-def save_model(model: Model, path: str | os.PathLike[str]) -> str:
+def save_model(model: Model, path: str | os.PathLike[str], *, overwrite: bool = False) -> str:
     """Write a model file whole or not at all, readable by its owner only.
 
     Parameters
@@ -57,7 +57,9 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> str:
     model : Model
         Checked before anything is written.
     path : path-like
-        File to write, usually ``*.rtd.safetensors``; an existing one is replaced.
+        File to write, usually ``*.rtd.safetensors``.
+    overwrite : bool
+        Whether a file of this name may be replaced.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> str:
     ValueError
         If no pipeline can be built from the model.
     OSError
-        If the file cannot be written.
+        If the file cannot be written; the sentence says where the model is kept.
     """
     from safetensors.numpy import save
 
@@ -78,7 +80,7 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> str:
     text, tensors = pack(model)
     digest = _digest(text, tensors)
     payload = save(tensors, metadata={_KEY: text, "sha256": digest})
-    write_whole(path, payload)
+    write_whole(path, payload, overwrite)
     return digest
 
 

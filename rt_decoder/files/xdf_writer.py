@@ -54,10 +54,12 @@ class XdfWriter:
     Parameters
     ----------
     path : path
-        File to create, readable by its owner only; an existing file is replaced.
+        File to create, readable by its owner only, as `AppendFile` takes it.
 
     Raises
     ------
+    FileExistsError
+        If there is a file that is not empty.
     OSError
         From any method, if the system cannot write; what was written before stays readable.
 

@@ -19,7 +19,7 @@ def footer_line(
     counts: Mapping[str, int],
     backlog: Histogram,
     references: Sequence[Any],
-    sinks: Sequence[Worker],
+    sinks: Mapping[str, Worker | None],
 ) -> dict[str, Any]:
     """Summarize a session so far.
 
@@ -35,8 +35,8 @@ def footer_line(
         Signal time that was waiting at each pull, in ns.
     references : sequence of AuxiliaryStream
         Auxiliary streams joined to the samples.
-    sinks : sequence of Worker
-        The log and the record, if in use.
+    sinks : mapping of str to (Worker or None)
+        The log and the record, if in use, by what they are.
 
     Returns
     -------
@@ -44,6 +44,7 @@ def footer_line(
         The footer line of the log.
     """
     pipeline = decoder.pipeline
+    used = {what: sink for what, sink in sinks.items() if sink is not None}
     return {
         "type": "footer",
         "n_samples": n_samples,
@@ -55,8 +56,8 @@ def footer_line(
             one.name: {"n_missing": one.n_missing, "n_late": one.n_late} for one in references
         },
         "n_descriptors": None if (have := descriptors()) is None else have[0],
-        "n_dropped": sum(sink.n_dropped for sink in sinks),
-        "errors": [str(sink.error) for sink in sinks if sink.error is not None],
+        "n_dropped": sum(sink.n_dropped for sink in used.values()),
+        "errors": [f"{what}: {sink.reason}" for what, sink in used.items() if sink.reason],
         "latency_ms": pipeline.latency.summary(1e6),
         "backlog_ms": backlog.summary(1e6),
         "stages_us": pipeline.stopwatch.summary_us(),

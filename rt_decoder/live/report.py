@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from rt_decoder.decoder import Decoder
 from rt_decoder.live.labels import LabelCheck
 from rt_decoder.sinks.log import JsonlLog, decision_details
 from rt_decoder.sinks.worker import Worker
 
-__all__ = ["report_decisions", "report_markers", "report_sinks"]
+__all__ = ["end_sinks", "report_decisions", "report_markers", "report_sinks"]
 
 Tell = Callable[..., None]  # called with an event's name and, as keyword arguments, its details
 
@@ -85,6 +86,41 @@ def report_sinks(
         Called with an event's name and, as keyword arguments, its details.
     """
     for what, sink in (("log", log), ("record", recorder)):
-        if sink is not None and (error := sink.take_error()) is not None:
+        if sink is not None and sink.take_error() is not None:
             counts[f"{what}_ended"] += 1
-            tell(f"{what}_ended", reason=str(error))
+            tell(f"{what}_ended", reason=sink.reason)  # a file's name may be a person's
+
+
+def end_sinks(
+    log: JsonlLog | None,
+    recorder: Worker | None,
+    counts: Counter[str],
+    tell: Tell,
+    footer: Callable[[], dict[str, Any]],
+) -> dict[str, Any]:
+    """Close record and log, in this order: each may fail to close, and the footer says so.
+
+    Parameters
+    ----------
+    log, recorder : JsonlLog, Worker or None
+        The session's log and record, if in use.
+    counts : Counter
+        Counts of the session; updated.
+    tell : callable
+        Called with an event's name and, as keyword arguments, its details.
+    footer : callable
+        Returns the footer as it is now.
+
+    Returns
+    -------
+    dict
+        The footer, which the log ends with where it could be closed.
+    """
+    if recorder is not None:
+        recorder.close()
+    report_sinks(log, recorder, counts, tell)
+    if log is not None:
+        log.write(footer())
+        log.close()
+        report_sinks(log, None, counts, tell)
+    return footer()

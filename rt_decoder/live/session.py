@@ -29,7 +29,7 @@ from rt_decoder.live.overrun import skip_to_newest
 from rt_decoder.live.receiver import Receiver
 from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
-from rt_decoder.live.report import report_decisions, report_markers, report_sinks
+from rt_decoder.live.report import end_sinks, report_decisions, report_markers, report_sinks
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
@@ -145,10 +145,7 @@ class Session:
                     except StreamLost as error:
                         self._lost(error, should_stop)
         finally:
-            report_sinks(self.log, self.recorder, self.counts, self._event)
-            footer = self.footer()
-            if self.log is not None:
-                self.log.write(footer)
+            footer = end_sinks(self.log, self.recorder, self.counts, self._event, self.footer)
         return footer
 
     def _open(self) -> None:
@@ -292,7 +289,7 @@ class Session:
         line = event_line(event, local_clock(), {"index": self.n_samples} | details)
         if self.log is not None and not self.log.has_ended:
             self.log.write(line)
-        elif event == "log_ended" and self.recorder is not None:
+        elif event == "log_ended" and self.recorder is not None and not self.recorder.has_ended:
             self.recorder.decision(line["time"], LogEnded(self.n_samples, details["reason"]))
         if self.on_event is not None:
             self.on_event(line)
@@ -308,7 +305,7 @@ class Session:
         """Return counts and percentiles so far."""
         return footer_line(
             self.decoder, self.n_samples, self.counts, self.backlog.histogram, self._references(),
-            [sink for sink in (self.log, self.recorder) if sink is not None],
+            {"log": self.log, "record": self.recorder},
         )  # fmt: skip
 
     def _references(self) -> Sequence[Any]:

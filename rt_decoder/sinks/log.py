@@ -13,7 +13,7 @@ from typing import Any
 
 from rt_decoder.files.append_file import AppendFile
 from rt_decoder.signal import CORRECTED, Marker, Readout, reason_names
-from rt_decoder.sinks.log_file import part_header, part_path, remove_parts
+from rt_decoder.sinks.log_file import part_header, part_path
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.sinks.worker import Worker
 from rt_decoder.timing.timebase import Decision
@@ -111,7 +111,7 @@ class JsonlLog(Worker):
     Parameters
     ----------
     path : path-like
-        Replaced if it exists, with all its parts.
+        As `AppendFile` takes it.
     max_lines : int
         Lines that may wait for the disk; more are dropped and counted.
     drop : bool
@@ -125,7 +125,7 @@ class JsonlLog(Worker):
     OSError
         If the file cannot be made.
     FileExistsError
-        If another file has the name of the log's next part.
+        If the log exists, or another file has the name of its next part.
     """
 
     def __init__(
@@ -136,19 +136,17 @@ class JsonlLog(Worker):
         max_bytes: int = 64 << 20,
     ) -> None:
         self.path = Path(path)
-        self.name = self.path.name
-        remove_parts(self.path)
         next_part = part_path(self.path, 1)
         if max_bytes and next_part.exists():
             raise FileExistsError(
-                f"need the name {next_part.name} for the log's next part, got a file that is "
-                "none; give the log another name"
+                f"need the name {next_part.name} for the log's next part, got a file that exists; "
+                "give the log another name"
             )
         self._file = AppendFile(self.path)
         self._max_bytes = max_bytes
         self._header: dict[str, Any] = {}
         self._n_lines = self._part = 0  # of this part; its number
-        super().__init__(f"log {self.name}", max_lines, drop)
+        super().__init__(f"log {self.path.name}", max_lines, drop)
 
     def write(self, line: dict[str, Any] | Readout | Marker) -> None:
         """Queue one line; the worker encodes it."""
@@ -171,7 +169,7 @@ class JsonlLog(Worker):
     def _begin_part(self) -> None:
         self._file.close()
         self._part += 1
-        self._file = AppendFile(part_path(self.path, self._part), replace=False)
+        self._file = AppendFile(part_path(self.path, self._part))
         self._file.append(_encoded(part_header(self._header, self._part)))
         self._n_lines = 1
 

@@ -41,7 +41,7 @@ class Recorder(Worker):
     Parameters
     ----------
     path : path-like
-        Replaced if it exists.
+        As `AppendFile` takes it.
     info : SignalInfo
         The stream as declared, all channels.
     name : str

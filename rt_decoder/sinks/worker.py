@@ -24,7 +24,7 @@ class Worker:
     Parameters
     ----------
     name : str
-        Name of the thread.
+        What it does, such as the file that it writes; also the name of the thread.
     max_jobs : int
         Jobs that may wait.
     drop : bool
@@ -45,7 +45,8 @@ class Worker:
         self._bytes_put = self._bytes_done = 0
         self._n_refused = self._n_failed = 0
         self._due: float | None = None  # when what was written must be on the disk
-        self._closed = self._told = False
+        self._closed = self._told = self._hangs = False
+        self.name = name
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -78,6 +79,13 @@ class Worker:
         self._bytes_put += n_bytes
         self._jobs.put((job, n_bytes))
         return True
+
+    @property
+    def reason(self) -> str:
+        """What ended the work, without the file's name; empty if nothing did."""
+        if isinstance(self.error, OSError) and self.error.strerror:
+            return self.error.strerror
+        return "" if self.error is None else str(self.error)
 
     def take_error(self) -> Exception | None:
         """Return the error that ended the work, once; otherwise None."""
@@ -130,5 +138,9 @@ class Worker:
             self._closed = True
             self._jobs.put(None)
         self._thread.join(CLOSE_TIMEOUT if self._drop else None)
-        if self._thread.is_alive() and self.error is None:
-            self.error = TimeoutError(f"{self._thread.name}: the disk hangs")
+        if self._thread.is_alive() and not self._hangs:
+            self._hangs = True
+            self._n_refused += self._jobs.qsize()  # with the one that hangs, without the end
+            self.error = self.error or TimeoutError(
+                f"the disk hung for {CLOSE_TIMEOUT:g} s when the file was closed"
+            )
