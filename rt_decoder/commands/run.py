@@ -21,7 +21,7 @@ from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.sinks.worker import Worker
 from rt_decoder.source import MarkerSource, SampleSource
-from rt_decoder.sources.fieldtrip.streams import FieldTripStreams
+from rt_decoder.sources.buffers import FieldTripStreams
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice
 
 __all__ = ["RunOptions", "event_text", "open_session", "readout_text", "run_live"]

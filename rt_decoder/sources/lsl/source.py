@@ -88,6 +88,8 @@ class LslSource:
     ----------
     info : SignalInfo
         Rate and channels, as declared by the stream or set by the user.
+    table : mapping of str to ChannelRow
+        What the user sets for single channels.
     name, type, source_id, uid, format : str
         Of the stream. `uid` identifies this one outlet; `format` is LSL's name of the number
         format.
@@ -121,12 +123,13 @@ class LslSource:
                 "rate: filters and windows need equal steps (read it as markers: --markers)"
             )
         self.format = FORMATS[stream.channel_format()]
+        self.table = channels if isinstance(channels, Mapping) else read_channel_table(channels)
         self._inlet = Inlet(stream, timeout)
         self.info: SignalInfo = declared_info(
             sfreq,
             declared_channels(self._inlet.info, by_hand=channels is not None),
             stream.type(),
-            channels=channels if isinstance(channels, Mapping) else read_channel_table(channels),
+            channels=self.table,
             units=units,
         )
         n = min(_LONGEST_PULL, max(2, math.ceil(sfreq)))
