@@ -214,7 +214,7 @@ def one_name_for_both(folder: Path) -> str:
     return "data as data, markers as markers: word2 at row 200"
 
 
-@case("load", "one source_id for two amplifiers", "decoded the first that answered")
+@case("load", "one source_id for two amplifiers", "decodes the first that answers")
 def one_id_for_two(folder: Path) -> str:
     me = fresh()
     amps = Amp(me, name=f"{me}-a"), Amp(me, name=f"{me}-b")
