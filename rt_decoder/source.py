@@ -85,9 +85,10 @@ class MarkerSource(Protocol):
 class Streams(Protocol):
     """Opens a session's streams again after a loss or a long silence."""
 
-    why_not: (
-        str  # why the last `reopen` found something and did not take it; "" if it found nothing
-    )
+    @property
+    def why_not(self) -> str:
+        """Why the last `reopen` found something and did not take it; "" if it found nothing."""
+        ...
 
     def reopen(self, wait: float) -> SampleSource | None:
         """Return the samples, or None if they do not come back within `wait` s."""

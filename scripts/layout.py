@@ -49,7 +49,7 @@ ROOMS = {
     "path": Room("a source or a recording, decoded",
         "kernels values timing cleaning cleaning/stages decoding files", "__init__ pipeline decoder recorded"),
     "simulation": Room("a participant with known truth", "values"),
-    "sources/lsl": Room("the Lab Streaming Layer", "values files"),
+    "sources/lsl": Room("the Lab Streaming Layer", "values timing files"),
     "sources/fieldtrip": Room("a FieldTrip buffer", "values files"),
     "sources/auxiliary": Room("other streams, joined", "kernels values timing"),
     "sources": Room("any live stream", "values sources/lsl sources/fieldtrip sources/auxiliary"),

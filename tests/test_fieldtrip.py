@@ -145,8 +145,8 @@ def test_a_slow_session_loses_nothing_and_holds_a_bounded_queue(server, monkeypa
     with opened(server) as source:
         for first in range(0, 5000, 50):
             server.put_data(numbered(first, 50))
-        wait_for(lambda: source._reader._n_queued > 1400)
-        assert source._reader._n_queued <= 1500
+        wait_for(lambda: source._reader.n_queued > 1400)
+        assert source._reader.n_queued <= 1500
         data, _ = pull_rows(source, 5000)
         assert source.counts["lost"] == source.n_overrun == 0
     np.testing.assert_array_equal(data[:, 0], np.arange(5000))
@@ -346,7 +346,7 @@ def test_a_closed_connection_is_seen_at_once(server):
         markers = source.markers()
         server.put_event("trigger", "last")
         server.put_data(numbered(0, 30))
-        wait_for(lambda: source._reader._n_queued == 30 and markers._markers)
+        wait_for(lambda: source._reader.n_queued == 30 and markers._markers)
         began = time.monotonic()
         server.drop_clients()
         wait_for(lambda: source.ended)

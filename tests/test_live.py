@@ -271,11 +271,15 @@ def test_a_marker_stream_that_cannot_be_read_is_told_and_waited_for() -> None:
 
 
 def test_why_a_stream_is_not_taken_is_told_once() -> None:
-    told: list[str] = []
+    told: list[tuple[str, str]] = []
     streams = Streams([None, None, None, Source()])
     streams.why_not = "need just one, got 2"
-    assert wait_for_return(streams, INFO, (), lambda: False, told.append) is not None
-    assert told == ["need just one, got 2"]
+
+    def tell(event: str, reason: str) -> None:
+        told.append((event, reason))
+
+    assert wait_for_return(streams, INFO, (), lambda: False, tell) is not None
+    assert told == [("not_back", "need just one, got 2")]
 
 
 # --- what is told
@@ -300,14 +304,14 @@ def test_running_out_of_descriptors_is_told_in_time(monkeypatch) -> None:
     n_open = 100
     monkeypatch.setattr("rt_decoder.live.descriptors.descriptors", lambda: (n_open, 1000))
     check = DescriptorCheck()
-    assert check.look() is None
+    assert check.look("live") == []
     n_open = 800
-    many = check.look()
-    assert many is not None
+    assert check.look("stale") == []
+    (many,) = check.look("live")
     assert many["reason"].startswith("800 of 1000 descriptors are in use")
-    assert check.look() is None
+    assert check.look("returned") == []
     n_open = 900
-    assert check.look() is not None
+    assert len(check.look("returned")) == 1
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from rt_decoder.sinks.record import Recorder
 from rt_decoder.sinks.text import plain
 from rt_decoder.sinks.worker import Worker
 from rt_decoder.source import MarkerSource, SampleSource
-from rt_decoder.sources.fieldtrip.streams import FieldTripStreams
+from rt_decoder.sources.buffers import FieldTripStreams
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice
 
 Sink = TypeVar("Sink", JsonlLog, Recorder)

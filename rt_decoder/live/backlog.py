@@ -8,6 +8,7 @@ from rt_decoder.latency import Histogram
 
 __all__ = ["Backlog"]
 
+Event = tuple[str, dict[str, Any]]
 CAUGHT_UP = 0.5  # of the limit; below it the decoder has caught up
 
 
@@ -34,7 +35,7 @@ class Backlog:
         self.is_behind = False
         self._since = self._most = 0.0
 
-    def look(self, n_waiting: int, now: float) -> tuple[str, dict[str, Any]] | None:
+    def look(self, n_waiting: int, now: float) -> tuple[()] | tuple[Event]:
         """Count what waits.
 
         Parameters
@@ -46,19 +47,19 @@ class Backlog:
 
         Returns
         -------
-        tuple of str and dict, or None
+        tuple of (str, dict)
             Event ``behind`` or ``caught_up`` with its details, if it has happened just now.
         """
         waiting = n_waiting / self._sfreq
         self.histogram.add(int(waiting * 1e9))
         if not self.is_behind:
             if waiting <= self._limit:
-                return None
+                return ()
             self.is_behind, self._since, self._most = True, now, waiting
-            return "behind", {"behind_ms": round(1e3 * waiting, 1)}
+            return (("behind", {"behind_ms": round(1e3 * waiting, 1)}),)
         self._most = max(self._most, waiting)
         if waiting > CAUGHT_UP * self._limit:
-            return None
+            return ()
         self.is_behind = False
         most, took = round(1e3 * self._most, 1), round(now - self._since, 3)
-        return "caught_up", {"most_behind_ms": most, "after_s": took}
+        return (("caught_up", {"most_behind_ms": most, "after_s": took}),)

@@ -8,6 +8,8 @@ from typing import Any
 
 __all__ = ["DescriptorCheck", "descriptors"]
 
+# after these events, connections have been made
+CONNECTED = ("live", "returned", "markers_stream_returned", "reference_returned")
 MANY = 0.8  # of the limit
 
 
@@ -31,14 +33,14 @@ class DescriptorCheck:
     def __init__(self) -> None:
         self._told = 0
 
-    def look(self) -> dict[str, Any] | None:
-        """Return the details of an event ``descriptors``, or None."""
-        now = descriptors()
+    def look(self, after: str) -> list[dict[str, Any]]:
+        """Return the details of an event ``descriptors`` if it is due after the event `after`."""
+        now = descriptors() if after in CONNECTED else None
         if now is None or now[0] < MANY * now[1] or now[0] <= 1.05 * self._told:
-            return None
+            return []
         self._told = now[0]
         reason = (
             f"{now[0]} of {now[1]} descriptors are in use: start the program anew at the next "
             "break, or raise the limit (ulimit -n)"
         )
-        return {"n_open": now[0], "limit": now[1], "reason": reason}
+        return [{"n_open": now[0], "limit": now[1], "reason": reason}]

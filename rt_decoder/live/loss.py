@@ -51,7 +51,7 @@ def wait_for_return(
     want: SignalInfo,
     needed: Collection[str],
     should_stop: Callable[[], bool],
-    tell: Callable[[str], None] = lambda _why: None,
+    tell: Callable[..., None] = lambda *_, **__: None,
 ) -> Returned | None:
     """Wait until a lost stream is back, and open it.
 
@@ -66,7 +66,7 @@ def wait_for_return(
     should_stop : callable
         Takes nothing; returns True to give up.
     tell : callable
-        Called with the reason when a stream is there and is not taken.
+        Called with an event's name and its details when a stream is there and is not taken.
 
     Returns
     -------
@@ -78,13 +78,13 @@ def wait_for_return(
     ModelMismatch
         If the stream came back with another layout.
     """
-    told = ""
+    told = {""}
     while not should_stop():
         source = streams.reopen(1.0)
         if source is None:
-            if streams.why_not not in ("", told):
-                told = streams.why_not
-                tell(told)
+            if streams.why_not not in told:
+                told.add(streams.why_not)
+                tell("not_back", reason=streams.why_not)
             continue
         try:
             picks = same_layout(source.info, want, needed)

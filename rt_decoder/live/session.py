@@ -9,7 +9,7 @@ exception that names the cause.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pylsl import local_clock
@@ -39,8 +39,6 @@ from rt_decoder.source import MarkerSource, Received, SampleSource, Streams
 
 __all__ = ["Session"]
 
-# after these, connections have been made
-CONNECTED = ("live", "returned", "markers_stream_returned", "reference_returned")
 PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 
 
@@ -80,17 +78,14 @@ class Session:
     ) -> None:
         self.model = model
         self.source = source
-        self.rules = options.rules
         self.decoder = Decoder(model, source.info, options, clock=local_clock)
         self.attach(sinks)
         self.streams = streams
-        self.until_lost = options.until_lost
-        self.skip = options.skip
+        self.until_lost, self.skip = options.until_lost, options.skip
         self._info = source.info  # fixed: a stream that returns is put in this order
         self._n_behind = options.max_behind * source.info.sfreq
         self._n_hop = model.n_hop * self.decoder.pipeline.factor
-        self._receiver = Receiver()
-        self._ended = False
+        self._receiver, self._ended = Receiver(), False
         self.counts: Counter[str] = Counter()
         self.n_samples = 0
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
@@ -107,11 +102,8 @@ class Session:
     def attach(self, sinks: Sinks) -> None:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
         self.sinks = sinks
-        self.log = sinks.log
-        self.recorder = sinks.recorder
-        self.outlets = sinks.outlets
-        self.on_readout = sinks.on_readout
-        self.on_event = sinks.on_event
+        self.log, self.recorder, self.outlets = sinks.log, sinks.recorder, sinks.outlets
+        self.on_readout, self.on_event = sinks.on_readout, sinks.on_event
         self.decoder.pipeline.tap(sinks.on_clean)
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
@@ -145,6 +137,8 @@ class Session:
                     except StreamLost as error:
                         self._lost(error, should_stop)
         finally:
+            self.decoder.end()
+            report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
             footer = end_sinks(self.log, self.recorder, self.counts, self._event, self.footer)
         return footer
 
@@ -169,10 +163,7 @@ class Session:
             self._silence()
             return
         n_waiting = len(received.stamps) + self.source.waiting()
-        changed = self.backlog.look(n_waiting, received.arrival)
-        if changed is not None:
-            self.counts[changed[0]] += 1
-            self._event(changed[0], **changed[1])
+        self._happened(self.backlog.look(n_waiting, received.arrival))
         if self.skip and n_waiting > self._n_behind and len(received.stamps) > self._n_hop:
             self._overrun(received)
         else:
@@ -221,10 +212,7 @@ class Session:
         self.n_samples += len(data)
         report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
         report_decisions(self.decoder, self.counts, self._event)
-        happened = (*self._take_source_events(), *self._reference_check.look(arrival))
-        for event, details in happened:
-            self.counts[event] += 1
-            self._event(event, **details)
+        self._happened((*self._take_source_events(), *self._reference_check.look(arrival)))
         if not self._scale.done:
             align = self.decoder.align
             ratio = self._scale.update(data[:, align.picks] * align.gains)
@@ -265,13 +253,8 @@ class Session:
             return
         if self.streams is None:
             raise error
-        returned = wait_for_return(
-            self.streams,
-            self._info,
-            self.decoder.needed,
-            should_stop,
-            lambda why: self._event("not_back", reason=why),
-        )
+        needed = self.decoder.needed
+        returned = wait_for_return(self.streams, self._info, needed, should_stop, self._event)
         if returned is None:
             return
         self.source, picks = returned
@@ -285,6 +268,11 @@ class Session:
             self.recorder.decision(local_clock(), Restart(self.n_samples))
         self._event("returned", stream=self.source.name)
 
+    def _happened(self, events: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        for event, details in events:
+            self.counts[event] += 1
+            self._event(event, **details)
+
     def _event(self, event: str, **details: Any) -> None:
         line = event_line(event, local_clock(), {"index": self.n_samples} | details)
         if self.log is not None and not self.log.has_ended:
@@ -293,7 +281,7 @@ class Session:
             self.recorder.decision(line["time"], LogEnded(self.n_samples, details["reason"]))
         if self.on_event is not None:
             self.on_event(line)
-        if event in CONNECTED and (many := self._descriptors.look()) is not None:
+        for many in self._descriptors.look(event):
             self._event("descriptors", **many)
 
     def close(self) -> None:

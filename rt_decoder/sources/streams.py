@@ -1,13 +1,12 @@
 """Open the streams of a live session, and open them again after a loss or a long silence.
 
-A session takes samples and markers from `LslStreams` or from `fieldtrip.streams.FieldTripStreams`,
+A session takes samples and markers from `LslStreams` or from `buffers.FieldTripStreams`,
 and does not know which of the two it has.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -15,11 +14,9 @@ from typing import NamedTuple
 
 import pylsl
 
-from rt_decoder.channels import ChannelRow
-from rt_decoder.files.tables import read_channel_table
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.auxiliary.stream import LONGEST_DELAY, AuxiliaryStream
-from rt_decoder.sources.lsl.find import DATA, MARKS, other_than, resolve, selection_query
+from rt_decoder.sources.lsl.find import DATA, MARKS, is_data, other_than, resolve, selection_query
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.search import StreamSearch
 from rt_decoder.sources.lsl.source import LslSource
@@ -90,11 +87,6 @@ class LslStreams:
     references : tuple of ReferenceChoice
         Auxiliary streams to join to the samples; see `auxiliary.joined.JoinedSource`.
 
-    Attributes
-    ----------
-    why_not : str
-        Why the last `reopen` found something and did not take it; "" if it found nothing.
-
     Raises
     ------
     ValueError
@@ -107,8 +99,7 @@ class LslStreams:
     units: str | None = None
     timeout: float = 10.0
     references: tuple[ReferenceChoice, ...] = ()
-    why_not: str = field(default="", init=False)
-    _table: Mapping[str, ChannelRow] | None = field(default=None, init=False)
+    _why_not: str = field(default="", init=False)
     _marks: LslMarkers | None = field(default=None, init=False)
     _refused_marks: set[str] = field(default_factory=set, init=False)
     _resolver: pylsl.ContinuousResolver | None = field(default=None, init=False)
@@ -130,9 +121,9 @@ class LslStreams:
         return self._source(resolve(**self.selection, timeout=wait, kind=DATA))
 
     def _source(self, stream: pylsl.StreamInfo) -> LslSource | JoinedSource:
-        if self._table is None and self.channels is not None:
-            self._table = read_channel_table(self.channels)  # once: it may be gone at a return
-        self._main = LslSource(stream, channels=self._table, units=self.units)
+        # the table is read once: at a return the file may be gone
+        channels = self.channels if self._main is None else self._main.table
+        self._main = LslSource(stream, channels=channels, units=self.units)
         if not self.references:
             return self._main
         if not self._joined:
@@ -172,30 +163,36 @@ class LslStreams:
         ValueError
             If it is back, and cannot be read.
         """
-        self.why_not = ""
+        self._why_not = ""
         self.stop_looking()
         stream, self._replacement = self._replacement, None
         try:
-            if stream is None and self._main is None:
-                return self.samples(wait)
             if stream is None:
-                return self._source(resolve(predicate=self._same(), timeout=wait, kind=DATA))
+                return self._again(wait)
             if self._main is not None:
                 self._main.close()  # its connection is half open and would never end by itself
             return self._source(stream)
         except (TimeoutError, ConnectionError) as error:
-            self.why_not = str(error)
+            self._why_not = str(error)
             return None
         except LookupError as error:
-            self.why_not = str(error) if "need just" in str(error) else ""
+            self._why_not = str(error) if "need just" in str(error) else ""
             return None
 
-    def _same(self) -> str:
-        """Condition that the present stream fulfils, and another one that it left on the net not."""
-        conditions = [selection_query(**self.selection), DATA]
-        if self._main is not None:
-            conditions.append(selection_query(self._main.name, self._main.type))
-        return " and ".join(conditions)
+    def _again(self, wait: float) -> LslSource | JoinedSource | None:
+        """Find the stream that was, and none that merely fits the selection, too."""
+        if self._main is None:
+            return self.samples(wait)
+        found = resolve(
+            name=self._main.name, type=self._main.type, kind=DATA, timeout=wait,
+            predicate=selection_query(**self.selection),
+        )  # fmt: skip
+        return self._source(found) if is_data(found) else None
+
+    @property
+    def why_not(self) -> str:
+        """Why the last `reopen` found something and did not take it; "" if it found nothing."""
+        return self._why_not
 
     def replacement(self) -> pylsl.StreamInfo | None:
         """Return an outlet that can replace the silent one, or None; never waits.
@@ -208,8 +205,13 @@ class LslStreams:
         if self._main is None:
             return None
         if self._rivals is None:
-            query = f"{self._same()} and {other_than([self._main.uid])}"
-            self._rivals = _in_background(query)
+            conditions = (
+                selection_query(**self.selection),
+                selection_query(self._main.name, self._main.type),
+                DATA,
+                other_than([self._main.uid]),
+            )
+            self._rivals = _in_background(" and ".join(conditions))
             if self._rivals is None:
                 return None
         found = self._rivals.results()

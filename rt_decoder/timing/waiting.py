@@ -96,11 +96,10 @@ class WaitingMarkers:
             When they arrived, in s; None where unknown.
         """
         n, start = len(samples.times), 0
-        received = self._timebase.n_samples - n
         for decision in samples.decisions:
             self._new_epoch |= decision.kind != "gap"
             if decision.kind == "reset":  # the lags until here were those of another clock
-                stop = decision.sample - received
+                stop = decision.sample - (self._timebase.n_samples - n)
                 self._pass(samples, arrivals, start, stop)
                 self._least_lag, start = math.inf, stop
         self._pass(samples, arrivals, start, n)
@@ -210,7 +209,8 @@ def _least_lag(
     if isinstance(arrivals, np.ndarray):
         least = float(np.fmin.reduce(arrivals[start:stop] - times[start:stop]))
     else:
-        least = arrivals - float(times[start:stop].max())
+        part = times if stop - start == len(times) else times[start:stop]
+        least = arrivals - float(np.maximum.reduce(part))
     return min(lag, least)  # NaN, an arrival that is not known, leaves it as it was
 
 

@@ -45,6 +45,8 @@ class BufferReader:
         samples), ``events_lost``, ``time_steps`` (see `SampleClock`).
     ended : str
         Reason why the buffer is lost; "" while it is not.
+    n_queued : int
+        Samples that wait in the queue.
     on_event : list of callable
         Each is called with an event of the client and its time in s, in the reader's thread.
     """

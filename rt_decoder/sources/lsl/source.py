@@ -90,6 +90,8 @@ class LslSource:
         Rate and channels, as declared by the stream or set by the user.
     types_by_name : dict of str to str
         Types that nothing but a channel's name tells; a session says so at its start.
+    table : mapping of str to ChannelRow
+        What the user sets for single channels.
     name, type, source_id, uid, format : str
         Of the stream. `uid` identifies this one outlet; `format` is LSL's name of the number
         format.
@@ -123,13 +125,13 @@ class LslSource:
                 "rate: filters and windows need equal steps (read it as markers: --markers)"
             )
         self.format = FORMATS[stream.channel_format()]
+        self.table = channels if isinstance(channels, Mapping) else read_channel_table(channels)
         self._inlet = Inlet(stream, timeout)
         declared = declared_channels(self._inlet.info, by_hand=channels is not None)
-        table = channels if isinstance(channels, Mapping) else read_channel_table(channels)
         self.info: SignalInfo = declared_info(
-            sfreq, declared, self.type, channels=table, units=units
+            sfreq, declared, self.type, channels=self.table, units=units
         )
-        self.types_by_name = types_by_name(declared, self.type, table)
+        self.types_by_name = types_by_name(declared, self.type, self.table)
         n = min(_LONGEST_PULL, max(2, math.ceil(sfreq)))
         self._data = np.zeros((n, self.info.n_channels))
         self._stamps = np.zeros(n)

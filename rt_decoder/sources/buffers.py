@@ -32,7 +32,6 @@ class FieldTripStreams:
     channels: Path | None = None
     units: str | None = None
     timeout: float = 10.0
-    why_not: str = field(default="", init=False)
     _source: FieldTripSource | None = field(default=None, init=False)
 
     def samples(self, timeout: float | None = None) -> FieldTripSource:
@@ -56,6 +55,11 @@ class FieldTripStreams:
             return self.samples(wait)
         except (LookupError, TimeoutError, ConnectionError):
             return None
+
+    @property
+    def why_not(self) -> str:
+        """Return "": a buffer is there, or it is not."""
+        return ""
 
     def replacement(self) -> None:
         """Return None: a buffer that does not answer is lost, never silent."""
