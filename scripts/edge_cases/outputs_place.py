@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -169,3 +170,24 @@ def started(sent: Sent, model: Path, *options: str | Path, **kwargs: Any) -> sub
         [str(part) for part in command], cwd=REPO, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, **kwargs,
     )  # fmt: skip
+
+
+def full(folder: Path) -> list[Path]:
+    """Records that hold half a second or more."""
+    return [path for path in folder.glob("*.xdf") if path.stat().st_size > 20_000]
+
+
+def stopped(running: list[subprocess.Popen[str]], ready: Callable[[], object]) -> None:
+    """Wait for something, then end the sessions as Ctrl-C does; none has complained."""
+    from tests.lsl_loopback import wait_for
+
+    try:
+        wait_for(ready)
+        for process in running:
+            process.send_signal(signal.SIGINT)
+        for process in running:
+            out, err = process.communicate(timeout=120)
+            assert (process.returncode, err) == (0, ""), (process.returncode, out, err)
+    finally:
+        for process in running:
+            process.kill()
