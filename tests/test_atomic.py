@@ -147,6 +147,8 @@ def test_a_full_disk_is_named_and_what_was_computed_is_kept(tmp_path: Path, monk
     assert (tmp_path / "free" / "a-002.txt").read_text() == "new"
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"need a folder none for a\.txt"):
-        write_whole(tmp_path / "none" / "a.txt", b"")
+def test_a_folder_that_has_gone_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"need a folder none for a\.txt.*kept as .*a\.txt"):
+        write_whole(tmp_path / "none" / "a.txt", b"computed")
+    assert (tmp_path / "a.txt").read_bytes() == b"computed"

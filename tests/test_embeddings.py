@@ -356,3 +356,15 @@ def test_word_log_prior():
     assert np.isfinite(prior).all()
     with pytest.raises(ValueError, match="at least one word"):
         word_log_prior([])
+
+
+def test_two_programs_may_write_the_same_vectors(tmp_path: Path) -> None:
+    """One file is there then, and no other folder is written to."""
+    from calibration.language.vector_cache import VectorCache
+
+    vectors = {"ab" * 32: np.ones(3, np.float32)}
+    for _ in range(2):
+        cache = VectorCache.open(tmp_path, ["spec"])
+        cache.write(vectors)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+    np.testing.assert_array_equal(cache.read(vectors)["ab" * 32], np.ones(3))

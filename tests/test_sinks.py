@@ -15,6 +15,7 @@ import pytest
 from rt_decoder.files.decisions import MarkerCame, Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
+from rt_decoder.sinks import worker
 from rt_decoder.sinks.log import JsonlLog, readout_line
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import Received
@@ -177,3 +178,19 @@ def test_a_full_disk_ends_the_record_and_keeps_what_is_there(tmp_path: Path, mon
     record.close()
     assert record.n_dropped == 2
     assert len(read_recording(path).data) == 4
+
+
+def test_a_disk_that_hangs_at_the_end_is_an_error_and_waited_for_once(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(worker, "CLOSE_TIMEOUT", 0.05)
+    log = JsonlLog(tmp_path / "log.jsonl", max_lines=10)
+    blocked = Blocked(log)
+    for seq in range(4):
+        log.write(readout(seq))
+    log.close()
+    assert log.reason == "the disk hung for 0.05 s when the file was closed"
+    assert log.n_dropped == 5  # the one that hangs, and four that wait
+    monkeypatch.setattr(worker, "CLOSE_TIMEOUT", 60.0)
+    log.close()  # returns at once, or this test hangs
+    blocked.gate.set()

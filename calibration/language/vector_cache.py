@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from rt_decoder.files.atomic import write_whole
+from rt_decoder.files.atomic import replacing
 
 __all__ = ["VectorCache", "default_cache_dir"]
 
@@ -89,7 +89,8 @@ class VectorCache:
         path = self.folder / f"{hashlib.sha256(content).hexdigest()}.safetensors"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
+            with replacing(path, overwrite=True) as new:  # by the same bytes, if by anything
+                new.write_bytes(content)
         except OSError as error:
             warnings.warn(
                 f"vectors are not cached: {error}; set RT_DECODER_CACHE to a folder you can write",

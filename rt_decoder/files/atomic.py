@@ -142,8 +142,8 @@ def write_file(out: Path, write: Callable[[Path], None], overwrite: bool = False
         with replacing(out, overwrite) as path:
             write(path)
     except OSError as error:
-        if error.errno is None:  # not the system's: a sentence of ours
-            raise
+        if isinstance(error, FileExistsError) and error.errno is None:
+            raise  # the new file is beside the old one
         kept = _kept_elsewhere(out, write)
         where = f"it is kept as {kept}" if kept else "no other folder had room for it either"
         raise type(error)(f"{error}; {where}") from None

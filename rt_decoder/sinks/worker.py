@@ -137,8 +137,10 @@ class Worker:
         if not self._closed:
             self._closed = True
             self._jobs.put(None)
+        if self._hangs:  # it has been waited for
+            return
         self._thread.join(CLOSE_TIMEOUT if self._drop else None)
-        if self._thread.is_alive() and not self._hangs:
+        if self._thread.is_alive():
             self._hangs = True
             self._n_refused += self._jobs.qsize()  # with the one that hangs, without the end
             self.error = self.error or TimeoutError(
