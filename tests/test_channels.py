@@ -1,9 +1,19 @@
 """Names, types and units of channels: as declared by the stream, or set by the user."""
 
+import numpy as np
 import pytest
 
-from rt_decoder.channels import Declared, declared_info
+from rt_decoder.channels import (
+    ChannelRow,
+    Declared,
+    declared_info,
+    types_by_name,
+    types_sentence,
+)
+from rt_decoder.files.sidecar import beside, power_line_frequency
 from rt_decoder.files.tables import read_channel_table
+from rt_decoder.signal import ModelMismatch, SignalInfo
+from rt_decoder.timing.matching import left_out, match_channels
 
 
 def table(tmp_path, text):
@@ -115,3 +125,93 @@ def test_powers_of_ten_are_units_of_the_type(ch_type, power, unit):
 def test_a_power_of_ten_without_a_name_is_refused():
     with pytest.raises(ValueError, match="unit"):
         declared_info(250.0, [Declared("a", "EEG", "-5")])
+
+
+# --- types by name, tables of BIDS, units of references
+
+
+def test_types_come_from_names_only_where_nothing_else_tells():
+    declared = [
+        Declared("Fz", "", "uV"), Declared("VEOG", "", "uV"), Declared("ECG", "EEG", "uV"),
+        Declared("Resp", "", ""), Declared("EXG1", "", "uV"),
+    ]  # fmt: skip
+    assert declared_info(1.0, declared, "EEG").ch_types == ("eeg", "eog", "eeg", "resp", "eeg")
+    assert types_by_name(declared) == {"VEOG": "eog", "Resp": "resp"}
+    assert declared_info(1.0, declared[:2], "ECG").ch_types == ("ecg", "ecg")
+    by_hand = {"VEOG": ChannelRow(type="misc")}
+    assert types_by_name(declared, channels=by_hand) == {"Resp": "resp"}
+    assert "VEOG is eog, Resp is resp" in types_sentence(types_by_name(declared))
+    assert types_sentence({}) == ""
+
+
+def test_a_bad_channel_of_a_table_is_used_by_nothing(tmp_path):
+    text = "name\ttype\tunits\tstatus\nCz\tEEG\tuV\tbad\nPz\tEEG\tn/a\tgood\nnone\tREF\t\t\n"
+    by_hand = read_channel_table(table(tmp_path, text))
+    declared = [Declared("Cz", "", "V"), Declared("Pz", "", "V")]
+    info = declared_info(1.0, declared, channels=by_hand)
+    assert (info.ch_types, info.units) == (("misc", "eeg"), ("uV", "V"))
+
+
+def test_units_reach_a_belt_that_declares_none():
+    belt = [Declared("RESP", "resp", ""), Declared("X", "misc", "dps"), Declared("S", "stim", "")]
+    assert declared_info(1.0, belt, units="uV").units == ("uV", "n/a", "n/a")
+    assert declared_info(1.0, [Declared("RESP", "resp", "0")]).units == ("volts",)
+
+
+def info_of(**units: str) -> SignalInfo:
+    return SignalInfo(1.0, tuple(units), ("eeg",) * len(units), tuple(units.values()))
+
+
+def test_a_reference_whose_unit_does_not_convert_is_left_out_with_the_reason():
+    want, have = info_of(Cz="V", RESP="V"), info_of(RESP="n/a", Cz="uV")
+    picks, gains = match_channels(have, want, references=("RESP",))
+    np.testing.assert_array_equal(picks, [1, -1])
+    np.testing.assert_allclose(gains, [1e-6, np.nan])
+    assert "need a unit of V, got n/a" in left_out(have, want, picks)["RESP"]
+    with pytest.raises(ModelMismatch, match="channel RESP: need a unit of V, got n/a"):
+        match_channels(have, want)
+    # a belt of an earlier version's FIF had no unit, and volts all the same
+    assert match_channels(info_of(RESP="V"), info_of(RESP="n/a"))[1] == 1.0
+    with pytest.raises(ModelMismatch, match="need a unit of n/a, got V"):
+        match_channels(info_of(RESP="uV"), info_of(RESP="n/a"))
+
+
+def test_names_that_differ_by_case_or_spaces_are_shown():
+    with pytest.raises(ModelMismatch, match=r"\(fz for Fz, C z for Cz\): rename with --channels"):
+        match_channels(info_of(**{"fz": "V", "C z": "V"}), info_of(Fz="V", Cz="V"))
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"sub-1_task-x_channels.tsv": ""}, "sub-1_task-x_channels.tsv"),
+        ({"sub-1_task-y_channels.tsv": ""}, None),
+        ({"../../task-x_channels.tsv": ""}, None),  # no data set
+        (
+            {"../../task-x_channels.tsv": "", "../../dataset_description.json": "{}"},
+            "task-x_channels.tsv",
+        ),
+    ],
+)
+def test_what_bids_puts_beside_a_recording(tmp_path, files, found):
+    folder = tmp_path / "sub-1" / "eeg"
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    place = beside(folder / "sub-1_task-x_run-2_eeg.edf", "_channels.tsv")
+    assert (place.name if place else None) == found
+    assert beside(folder / "any.edf", "_channels.tsv") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "freq"),
+    [('{"PowerLineFrequency": 60}', 60.0), ('{"PowerLineFrequency": "n/a"}', None), ("[]", None)],
+)
+def test_power_line_frequency_beside_a_recording(tmp_path, text, freq):
+    path = tmp_path / "sub-1_eeg.edf"
+    assert power_line_frequency(path) is None
+    (tmp_path / "sub-1_eeg.json").write_text(text)
+    assert power_line_frequency(path) == freq
+    (tmp_path / "sub-1_eeg.json").write_text("{")
+    with pytest.raises(ValueError, match=r"sub-1_eeg\.json: need a JSON object"):
+        power_line_frequency(path)

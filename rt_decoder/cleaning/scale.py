@@ -6,6 +6,8 @@ it about the samples as they come, before the guard holds what it does not belie
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from rt_decoder.cleaning.filter_design import design_sos
@@ -68,6 +70,7 @@ class ScaleCheck:
         self._n = 0
         self._sums = np.zeros((self._n_pieces, c))
         self._counts = np.zeros((self._n_pieces, c))
+        self._moved = np.zeros((self._n_pieces, c), bool)
         self._last: np.ndarray | None = None  # (1, c), NaN where missing
         self._held = np.full(c, np.nan)  # last values that were there
         self._first = np.full(c, np.nan)  # first ones: the filter begins at rest
@@ -97,26 +100,35 @@ class ScaleCheck:
             before = data[:1] if self._last is None else self._last
             steps = np.abs(np.diff(data, axis=0, prepend=before))
             sizes = steps if self._sos is None else np.abs(self._filtered(data))
-        sizes[~(np.isfinite(sizes) & (steps > 0.0))] = np.nan  # not where it is missing or stands
-        if self._last is None:
-            sizes = sizes[1:]  # the first sample is no step
+            sizes = np.where(np.isfinite(sizes + steps), sizes, np.nan)
+        skip = self._last is None  # the first sample is no step
         self._last = data[-1:].copy()
-        sizes = sizes[: self._n_samples - self._n]
-        piece = (self._n + np.arange(len(sizes))) * self._n_pieces // self._n_samples
-        np.add.at(self._sums, piece, np.nan_to_num(sizes))
-        np.add.at(self._counts, piece, np.isfinite(sizes))
-        self._n += len(sizes)
+        self._add(sizes[skip:], steps[skip:])
         return self.ratio() if self.done else None
+
+    def _add(self, sizes: np.ndarray, steps: np.ndarray) -> None:
+        """Add what was measured of samples (n, c) to their pieces."""
+        n = min(len(sizes), self._n_samples - self._n)
+        piece = (self._n + np.arange(n)) * self._n_pieces // self._n_samples
+        self._n += n
+        edges = np.flatnonzero(np.diff(piece)) + 1
+        for start, stop in pairwise([0, *edges.tolist(), n]):
+            if start < stop:
+                part = sizes[start:stop]
+                self._sums[piece[start]] += np.nansum(part, axis=0)
+                self._counts[piece[start]] += np.isfinite(part).sum(axis=0)
+                self._moved[piece[start]] |= np.any(steps[start:stop] > 0.0, axis=0)
 
     def _filtered(self, data: np.ndarray) -> np.ndarray:
         """Filter samples (n, c); where one is missing the last one stands in."""
         rows = np.vstack((self._held, data))
-        there = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
-        rows = np.take_along_axis(rows, np.maximum.accumulate(there), axis=0)
+        if np.isnan(rows).any():
+            there = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
+            rows = np.take_along_axis(rows, np.maximum.accumulate(there), axis=0)
+            begins = np.argmax(np.isfinite(rows), axis=0)
+            firsts = rows[begins, np.arange(rows.shape[1])]
+            self._first = np.where(np.isnan(self._first), firsts, self._first)
         self._held = rows[-1].copy()
-        begins = np.argmax(np.isfinite(rows), axis=0)
-        firsts = rows[begins, np.arange(rows.shape[1])]
-        self._first = np.where(np.isnan(self._first), firsts, self._first)
         out = np.nan_to_num(rows[1:] - self._first)
         sos_filter(out, self._sos, self._state, self._n)
         return out
@@ -125,11 +137,12 @@ class ScaleCheck:
         """Return scale over calibration's so far, (c,) float64; 0 where unknown."""
         usual = self.usual()
         known = (usual > 0.0) & (self.expected > 0.0)
-        return np.where(known, usual / np.where(known, self.expected, 1.0), 0.0)
+        ratio: np.ndarray = np.where(known, usual / np.where(known, self.expected, 1.0), 0.0)
+        return ratio
 
     def usual(self) -> np.ndarray:
         """Return the median over pieces of the scale so far, (c,) SI units; 0 where unknown."""
-        pieces = np.ma.masked_equal(self._sums, 0.0) / np.maximum(self._counts, 1.0)
+        pieces = np.ma.masked_array(self._sums / np.maximum(self._counts, 1.0), ~self._moved)
         return np.asarray(np.ma.median(pieces, axis=0).filled(0.0))
 
 

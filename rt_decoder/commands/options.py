@@ -155,7 +155,8 @@ Channels = Annotated[
     typer.Option(
         "--channels",
         metavar="TSV",
-        help="Table with columns stream_name, model_name, type, unit; default as declared.",
+        help="Table with columns stream_name, model_name, type, unit, or name, type, units, "
+        "status as in BIDS; default as declared, types also by BIDS beside the file or by name.",
         rich_help_panel=READING,
     ),
 ]

@@ -115,7 +115,19 @@ def read_channel_table(path: str | Path | None) -> dict[str, ChannelRow]:
 def say_types(
     name: str, declared: Sequence[Declared], stream_type: str, table: Mapping[str, ChannelRow]
 ) -> None:
-    """Warn (RuntimeWarning) which channels of the file `name` get a type from their names alone."""
+    """Warn (RuntimeWarning) which channels get a type from their names alone.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    declared : sequence of Declared
+        Its channels.
+    stream_type : str
+        The stream's content type, "" if it has none.
+    table : mapping of str to ChannelRow
+        What the user sets.
+    """
     if told := types_sentence(types_by_name(declared, stream_type, table)):
         warnings.warn(f"{name}: {told}", RuntimeWarning, stacklevel=4)
 
