@@ -260,3 +260,22 @@ def test_wrong_calls(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(ImportError, match=r"need mne to write"):
         convert(tmp_path / "a.xdf", tmp_path / "b.fif")
     assert json.dumps(convert(tmp_path / "a.xdf", tmp_path / "b.xdf")._asdict())
+
+
+def test_what_a_file_marks_as_bad_is_carried_over(tmp_path: Path) -> None:
+    notes = mne.Annotations([1.0, 3.0], [0.5, 0.0], ["BAD_muscle", "axe"])
+    raw = mne.io.RawArray(
+        np.zeros((2, 500)), mne.create_info(["Cz", "Pz"], 100.0, "eeg"), verbose="error"
+    )
+    raw.set_annotations(notes)
+    raw.info["bads"] = ["Pz"]
+    raw.save(tmp_path / "a_raw.fif", verbose="error")
+    convert(tmp_path / "a_raw.fif", tmp_path / "b_raw.fif")
+    first, again = (read_recording(tmp_path / f"{name}_raw.fif") for name in "ab")
+    assert again.bad_segments == first.bad_segments == ((100, 150, "BAD_muscle"),)
+    assert again.bads == ("Pz",)
+    assert again.markers == first.markers
+    convert(tmp_path / "a_raw.fif", tmp_path / "c.xdf")
+    assert [marker.label for marker in read_recording(tmp_path / "c.xdf").markers] == [
+        "BAD_muscle", "axe"
+    ]  # fmt: skip

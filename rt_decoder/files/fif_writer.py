@@ -22,7 +22,13 @@ class Span(NamedTuple):
     n: int = 0  # samples
 
 
-def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Span]) -> None:
+def write_fif(
+    path: Path,
+    data: np.ndarray,
+    info: SignalInfo,
+    spans: Sequence[Span],
+    bads: Sequence[str] = (),
+) -> None:
     """Write samples as SI doubles with annotations.
 
     FIF stores times of annotations in single precision and labels in Latin-1; a RuntimeWarning
@@ -38,6 +44,8 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
         Rate and channels.
     spans : sequence of Span
         Annotations.
+    bads : sequence of str
+        Channels to mark as bad.
 
     Raises
     ------
@@ -59,6 +67,7 @@ def write_fif(path: Path, data: np.ndarray, info: SignalInfo, spans: Sequence[Sp
     sfreq = info.sfreq
     gains = np.array([unit_gain(unit)[1] if has_unit(unit) else 1.0 for unit in info.units])
     described = mne.create_info(list(info.ch_names), sfreq, list(info.ch_types), verbose="error")
+    described["bads"] = [name for name in bads if name in info.ch_names]
     if info.positions is not None:
         for channel, position in zip(described["chs"], info.positions, strict=True):
             channel["loc"][:3] = position

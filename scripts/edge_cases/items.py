@@ -279,7 +279,7 @@ def boundary_in_eeglab(folder: Path) -> str:
     return only_words(write_eeglab(folder, [*HEARD, (20.4, 0, "boundary")]), ["boundary 1"])
 
 
-@case(KIND, "notes of a BrainVision file", "6 items, New Segment/ and Comment/eyes closed too")
+@case(KIND, "notes of a BrainVision file", "5 items, New Segment/ and Comment/eyes closed too")
 def notes_in_brainvision(folder: Path) -> str:
     notes = [*HEARD, (20.4, 0, "Comment/eyes closed"), (41.1, 0, "New Segment/")]
     return only_words(write_brainvision(folder, notes), ["New Segment/", "Comment/eyes closed"])
@@ -364,7 +364,7 @@ def codes_refused(folder: Path) -> str:
     return refused(ran, "need names for the codes", "Stimulus/S 1 8", "--names TSV")
 
 
-@case(KIND, "numbers of a marker column in CSV", "2 and 3 embedded as English")
+@case(KIND, "numbers of a marker column in CSV", "1, 2 and 3 embedded as English")
 def numbers_refused(folder: Path) -> str:
     path = write_csv(folder, [(onset, 1 + WORDS.index(word)) for onset, _, word in HEARD])
     return refused(fit(path, "--units", "uV")[0], "need names for the codes", "1 8")
@@ -414,7 +414,7 @@ def apostrophes(folder: Path) -> str:
     return f"items {', '.join(items)}"
 
 
-@case(KIND, "decode of markers written differently", "items that the model does not know, unsaid")
+@case(KIND, "decode of markers written differently", "24 labels that no item has, unsaid")
 def decode_folds(folder: Path) -> str:
     fitted(write_xdf(folder, HEARD))
     loud = [(onset, 0.0, f'"{word.upper()}"') for onset, _, word in HEARD]
@@ -531,7 +531,7 @@ def bad_channel_of_another(folder: Path) -> str:
     return "Pz left out of both"
 
 
-@case(KIND, "every event of a fit is accounted for", "24 events, 17 train, 4 locked: 3 unsaid")
+@case(KIND, "every event of a fit is accounted for", "25 events, 18 train, 6 locked, 0 dropped")
 def account(folder: Path) -> str:
     path = write_fif(folder, [*HEARD, (10.6, 4.0, "BAD_muscle")])
     ran, _ = fitted(path, "--purge", "3")
