@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
+import sys
 import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from edge_cases.case import Ran, case, rt_calibrate, rt_decoder
@@ -349,6 +353,49 @@ def bad_live(folder: Path) -> str:
     assert labels == ["cat", "dog"], labels
     assert decoder.n_left_out == 2
     return f"labels {', '.join(labels)}; {decoder.n_left_out} markers left out, counted"
+
+
+@case(KIND, "BAD markers over LSL", "28 readouts, BAD_muscle and CAT among the labels")
+def bad_over_lsl(folder: Path) -> str:
+    """The same over a real stream: replayed, decoded live, recorded, and decoded again."""
+    model = folder / "m.rtd.safetensors"
+    fitted(write_xdf(folder, HEARD))
+    loud = [(onset, 0.0, word.upper()) for onset, _, word in HEARD]
+    bad = [(onset, 0.0, label) for onset in (20.4, 41.1) for label in ("BAD_muscle", "boundary")]
+    path, name = write_xdf(folder, [*loud, *bad]), f"edges-{uuid4().hex}"
+    program = [sys.executable, "-m", "rt_decoder"]
+    send = [*program, "replay", str(path), "--name", name, "--speed", "20", "--wait", "60"]
+    run = [
+        *program, "run", "--model", str(model), "--name", name, "--markers", f"{name}-markers",
+        "--until-lost", "--marker-wait", "30000", "--timeout", "60", "--log", str(folder / "s.jsonl"),
+        "--record", str(folder / "s.xdf"), "--quiet", "--outlet", "",
+    ]  # fmt: skip
+    config = folder / "rt_decoder-lsl-alone.cfg"  # ports and a session that nobody else uses
+    config.write_text(
+        "[ports]\nIPv6 = disable\nBasePort = 27572\nPortRange = 128\n[multicast]\n"
+        "ResolveScope = machine\nListenAddress = 127.0.0.1\nAddressesOverride = {127.0.0.1}\n"
+        f"[lab]\nKnownPeers = {{127.0.0.1}}\nSessionID = {name}\n[log]\nlevel = -3\n",
+        encoding="ascii",
+    )
+    env = os.environ | {"LSLAPICFG": str(config)}
+    sender = subprocess.Popen(send, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+    try:
+        ran = subprocess.run(run, check=False, capture_output=True, text=True, timeout=120, env=env)
+    finally:
+        sender.terminate()
+        sender.wait()
+    assert ran.returncode == 0, ran.stderr[-300:]
+    log = [json.loads(line) for line in (folder / "s.jsonl").read_text().splitlines()]
+    live = [line["label"] for line in words_of(log)]
+    assert live == [word for _, _, word in HEARD], live
+    assert log[-1]["counts"]["markers_left_out"] == 4, log[-1]["counts"]
+    _, again = decoded(folder / "s.xdf", model)
+    keys = ("label", "index", "top", "quality")
+    assert [[line[key] for key in keys] for line in words_of(again)] == [
+        [line[key] for key in keys] for line in words_of(log)
+    ]
+    assert again[-1]["counts"]["markers_left_out"] == 4
+    return f"{len(live)} readouts of known items, 4 markers left out; the record decodes the same"
 
 
 # --- codes
