@@ -106,7 +106,7 @@ def fit_model(
         "out_of_fold": inner,
         "data_hash": list(data_hash),
         "seed": recipe.fit.seed,
-        "same_vector": [[targets.items[i] for i in group] for group in targets.same],
+        "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
     if len(final):
         labels = [design.labels[i] for i in final]

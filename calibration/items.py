@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from calibration.events import LabelledRecording
     from rt_decoder.recipe import Recipe
 
-__all__ = ["check_items", "item_lines", "same_vector_line"]
+__all__ = ["bad_lines", "check_items", "item_lines", "same_vector_line"]
 
 _SHORT = 12  # items that are listed one by one
 
@@ -63,7 +63,7 @@ def item_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[st
         lines.append(f"  one item each, written differently: {some(several)} (--fold false parts)")
     if left_out:
         lines.append(f"  no stimuli, left out: {some(dict(left_out.most_common()))}")
-    return lines + _bad_lines(sessions, recipe)
+    return lines + bad_lines(sessions, recipe)
 
 
 def _told(counts: Counter[str]) -> str:
@@ -74,7 +74,21 @@ def _told(counts: Counter[str]) -> str:
     return f"most often {some(dict(most))}; least {some(dict(least))}"
 
 
-def _bad_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[str]:
+def bad_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[str]:
+    """Say which segments and channels the recordings mark as bad.
+
+    Parameters
+    ----------
+    sessions : sequence of LabelledRecording
+        As they will be learned from.
+    recipe : Recipe
+        Says whether bad channels are kept.
+
+    Returns
+    -------
+    list of str
+        Lines to print; none if nothing is marked as bad.
+    """
     lines = []
     bad = [
         (segment.label, (segment.stop - segment.start) / session.recording.info.sfreq)

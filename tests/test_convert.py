@@ -279,3 +279,22 @@ def test_no_file_name_is_carried_over_and_texts_are_said(tmp_path: Path, ending,
     said = next(line for line in ran.out.splitlines() if line.startswith("copied as they are"))
     assert all(repr(text) in said for text in list(texts)[:6])
     assert b"curie" not in out.read_bytes().lower()
+
+
+def test_what_a_file_marks_as_bad_is_carried_over(tmp_path: Path) -> None:
+    notes = mne.Annotations([1.0, 3.0], [0.5, 0.0], ["BAD_muscle", "axe"])
+    raw = mne.io.RawArray(
+        np.zeros((2, 500)), mne.create_info(["Cz", "Pz"], 100.0, "eeg"), verbose="error"
+    )
+    raw.set_annotations(notes)
+    raw.info["bads"] = ["Pz"]
+    raw.save(tmp_path / "a_raw.fif", verbose="error")
+    convert(tmp_path / "a_raw.fif", tmp_path / "b_raw.fif")
+    first, again = (read_recording(tmp_path / f"{name}_raw.fif") for name in "ab")
+    assert again.bad_segments == first.bad_segments == ((100, 150, "BAD_muscle"),)
+    assert again.bads == ("Pz",)
+    assert again.markers == first.markers
+    convert(tmp_path / "a_raw.fif", tmp_path / "c.xdf")
+    assert [marker.label for marker in read_recording(tmp_path / "c.xdf").markers] == [
+        "BAD_muscle", "axe"
+    ]  # fmt: skip

@@ -122,6 +122,20 @@ def test_a_file_of_format_1_says_the_same_words(model: Model, tmp_path: Path) ->
     assert with_hash["format_version"] == FORMAT_VERSION == 3
 
 
+def test_a_file_of_format_2_takes_labels_and_channels_as_its_program_did(
+    model: Model, tmp_path: Path
+) -> None:
+    text, tensors = pack(model)
+    head = json.loads(text) | {"format_version": 2}
+    del head["recipe"]["stream"]["bads"]
+    for key in ("include", "exclude", "fold"):
+        del head["recipe"]["target"][key]
+    old = load_model(write_model(tmp_path / "old", json.dumps(head), tensors))
+    assert old.recipe == model.recipe
+    assert (old.recipe.stream.bads, old.recipe.target.fold) == ("keep", False)
+    assert answers(old) == answers(model)
+
+
 def test_a_model_without_a_map_has_an_empty_posterior(tmp_path: Path) -> None:
     head, tensors = format_1(draft_model([RECORDING], small_recipe()))
     assert head["posterior"] == {}

@@ -164,6 +164,7 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     from calibration.design import draft_model
     from calibration.events import load_unlabelled
     from calibration.fit import hash_files
+    from calibration.items import bad_lines
     from calibration.report.text import cleaning_lines
     from rt_decoder.files.packages import need_packages
     from rt_decoder.model import versions
@@ -174,6 +175,7 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     loaded = load_unlabelled(
         options.recordings, options.tables, options.rules(settings.target), **options.reading
     )
+    show_lines(*bad_lines(loaded, settings))
     draft = draft_model([one.recording for one in loaded], settings)
     model, found = fit_cleaning(draft, loaded, mne_info=options.fif, say=show_lines)
     certificate = {

@@ -11,6 +11,7 @@ from calibration.cleaning.stages import FITS
 from calibration.report.figures import Figure, figures
 from calibration.report.stretch import Stretch, look
 from calibration.report.text import SCORES
+from calibration.splits import split_line
 from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.files.model_file import model_hash
@@ -130,9 +131,9 @@ def _certificate(model: Model) -> str:
     if not split:
         return "<p>No certificate.</p>"
     parts = [
-        f"<p>{split['n_train']} events train the map ({split['n_groups']} groups, "
-        f"{escape(split['held_out'])}, purged by {split['purge_s']:g} s), {split['n_final']} were "
-        f"locked away, {split['n_dropped']} dropped. {split['n_muscle']} of those that train "
+        f"<p>{escape(split_line(split))}. The map is trained with {split['n_groups']} groups, "
+        f"{escape(split['held_out'])}, purged by {split['purge_s']:g} s. {split['n_muscle']} of "
+        f"the events that train "
         f"contain muscle activity and are not scored. The vocabulary has {len(model.items)} "
         f"items.</p>"
     ]

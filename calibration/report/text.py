@@ -59,7 +59,7 @@ def certificate_lines(model: Model) -> list[str]:
         lines.append(f"  items with the same vector, which tie: {told}")
     if split["n_muscle"]:
         lines.append(
-            f"  {split['n_muscle']} of them contain muscle activity: they train the map, but are "
+            f"  {split['n_muscle']} of the training events contain muscle activity: they train the map, but are "
             "not scored"
         )
     n_scored = split["n_train"] - split["n_muscle"]

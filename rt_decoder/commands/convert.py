@@ -19,7 +19,7 @@ from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.session_record import ARRIVALS, DECISIONS, encode
 from rt_decoder.files.xdf_writer import XdfWriter
-from rt_decoder.signal import has_unit
+from rt_decoder.signal import Marker, has_unit
 from rt_decoder.timing.marker_choice import MarkerChoice
 from rt_decoder.timing.timebase import TimeBase
 
@@ -138,7 +138,8 @@ def _write_fif(recording: Recording, breaks: list[_Break], path: Path) -> None:
             )
     spans = [Span(marker.index, marker.label) for marker in recording.markers if marker.index >= 0]
     spans += [Span(gap.row, f"EDGE {gap.what}") for gap in breaks]
-    write_fif(path, recording.data, recording.info, spans, recording.line_freq)
+    spans += [Span(start, label, stop - start) for start, stop, label in recording.bad_segments]
+    write_fif(path, recording.data, recording.info, spans, recording.line_freq, bads=recording.bads)
 
 
 def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None:  # noqa: ARG001
@@ -153,8 +154,11 @@ def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None: 
         for start in range(0, len(stamps), _ROWS):
             part = slice(start, start + _ROWS)
             xdf.write_samples(1, recording.data[part], stamps[part])
-        labels = [marker.label for marker in recording.markers]
-        xdf.write_samples(2, labels, np.array([marker.time for marker in recording.markers]))
+        # XDF's markers do not last: a bad segment is told by its label alone
+        bad = [Marker(label, float(recording.times[at])) for at, _, label in recording.bad_segments]
+        markers = sorted([*recording.markers, *bad], key=lambda marker: marker.time)
+        labels = [marker.label for marker in markers]
+        xdf.write_samples(2, labels, np.array([marker.time for marker in markers]))
         if is_session:
             _write_session(recording, xdf)
 

@@ -30,6 +30,7 @@ def write_fif(
     info: SignalInfo,
     spans: Sequence[Span],
     line_freq: float | None = None,
+    bads: Sequence[str] = (),
 ) -> None:
     """Write samples as SI doubles with annotations.
 
@@ -48,6 +49,8 @@ def write_fif(
         Annotations.
     line_freq : float or None
         Mains frequency in Hz, where known.
+    bads : sequence of str
+        Channels to mark as bad.
 
     Raises
     ------
@@ -71,6 +74,7 @@ def write_fif(
     described = mne.create_info(list(info.ch_names), sfreq, list(info.ch_types), verbose="error")
     for channel, unit in zip(described["chs"], info.units, strict=True):
         channel["unit"] = _FIFF_UNITS.get(unit_gain(unit)[0] if has_unit(unit) else "n/a", _NO_UNIT)
+    described["bads"] = [name for name in bads if name in info.ch_names]
     if info.positions is not None:
         for channel, position in zip(described["chs"], info.positions, strict=True):
             channel["loc"][:3] = position

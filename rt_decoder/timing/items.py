@@ -117,9 +117,11 @@ def tidy(label: str) -> str:
     >>> tidy('  "don\u2019t'  '"'), tidy("e\u0301te\u0301"), tidy("S  1")
     ("don't", '\xe9t\xe9', 'S 1')
     """
-    text = " ".join(plain(label).strip("\ufeff\u200b\0").split())
-    while len(text) > 1 and text[0] + text[-1] in _QUOTES:
-        text = text[1:-1].replace('""', '"').strip()
+    text, before = plain(label), ""
+    while text != before:
+        before, text = text, " ".join(text.strip("\ufeff\u200b\0").split())
+        if len(text) > 1 and text[0] + text[-1] in _QUOTES:
+            text = text[1:-1]
     return text
 
 
@@ -272,7 +274,11 @@ class ItemRule:
         if self._fold:
             item = tidy(item.removeprefix(_STIMULUS))
         keys = {self._key(label), self._key(item)}
-        if named is None and not (is_stimulus(label) and item) and not keys & {*self._include}:
+        if (
+            named is None
+            and not (is_stimulus(label) and is_stimulus(item))
+            and not keys & {*self._include}
+        ):
             return None
         if self._include and not label.startswith(CUE) and not _matches(keys, self._include):
             return None
