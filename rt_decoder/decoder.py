@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from rt_decoder.latency import clock_offset
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
@@ -55,6 +56,7 @@ class Decoder:
         self.pipeline = Pipeline(model, options, factor=factor, clock=clock)
         window_s = self.pipeline.ring.capacity / model.info.sfreq
         self.align = Align(have, model.info, rules, model.optional, history=window_s + rules.wait)
+        self._is_live = clock is not None
         self._n_piece = max(1, round(_PIECE * have.sfreq))
         self.lost: list[tuple[Marker, str]] = []
         self.found: list[Marker] = []
@@ -165,6 +167,8 @@ class Decoder:
             piece = slice(start, start + self._n_piece)
             came = arrivals[piece] if isinstance(arrivals, np.ndarray) else arrivals
             chunks = self.align.process(data[piece], stamps[piece], came)
+            if self._is_live and isinstance(came, float):
+                self.pipeline.clock_offset = clock_offset(self.align.timebase.newest, came)
             known, lost = self.align.markers()
             for marker in known:
                 self.pipeline.mark(marker)

@@ -48,6 +48,7 @@ def footer_line(
         "n_samples": n_samples,
         "n_readouts": pipeline.n_readouts,
         "n_late": pipeline.n_late,
+        "n_early": pipeline.n_early,
         "counts": dict(counts) | {"markers_waiting": decoder.n_waiting},
         "references": {
             one.name: {"n_missing": one.n_missing, "n_late": one.n_late} for one in references

@@ -28,6 +28,7 @@ from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.report import report_decisions, report_markers, report_sinks
 from rt_decoder.live.scale import channels_off, scale_check
+from rt_decoder.live.stamp_clock import StampClock
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
@@ -96,6 +97,7 @@ class Session:
         self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
         self._markers = MarkerReader(markers, self.counts, self._event)
         self._scale = scale_check(model, source.info.sfreq)
+        self._stamp_clock = StampClock()
 
     def attach(self, sinks: Sinks) -> None:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
@@ -207,7 +209,11 @@ class Session:
         self.backlog.add(int(len(data) / self._info.sfreq * 1e9))
         report_markers(self.decoder, self.counts, self.log, self._event)
         report_decisions(self.decoder, self.counts, self._event)
-        happened = (*self._take_source_events(), *self._reference_check.look(arrival))
+        happened = (
+            *self._take_source_events(),
+            *self._reference_check.look(arrival),
+            *self._stamp_clock.look(self.decoder.pipeline),
+        )
         for event, details in happened:
             self.counts[event] += 1
             self._event(event, **details)
