@@ -30,7 +30,7 @@ __all__ = [
 
 
 def _number(value: float, digits: int) -> float | None:
-    return None if math.isnan(value) else round(value, digits)
+    return round(value, digits) if math.isfinite(value) else None
 
 
 def readout_line(readout: Readout) -> dict[str, Any]:
