@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def loss_between_pushes(folder: Path) -> str:
 # --- odd stamps, in files
 
 
-def odd_file(folder: Path, value: float, row: int = 1003) -> str:
+def odd_file(folder: Path, value: float, row: int) -> str:
     write_xdf(folder / "a.xdf", one(value, row), marks())
     done = decode(folder, folder / "a.xdf")
     assert done.ran.code == 0, done.ran.err
@@ -127,24 +128,13 @@ def odd_file(folder: Path, value: float, row: int = 1003) -> str:
     return "all three words; warning: 1 stamp is none"
 
 
-@case("clocks", "one stamp is NaN", "refused: need finite time stamps")
-def nan_stamp(folder: Path) -> str:
-    return odd_file(folder, math.nan)
-
-
-@case("clocks", "the first stamp is 1e300", "refused: need finite time stamps")
-def first_far(folder: Path) -> str:
-    return odd_file(folder, 1e300, 0)
-
-
-@case("clocks", "one stamp is 0", "refused: need one clock")
-def zero_stamp(folder: Path) -> str:
-    return odd_file(folder, 0.0)
-
-
-@case("clocks", "one stamp in Unix milliseconds", "refused: need finite time stamps")
-def unix_ms_stamp(folder: Path) -> str:
-    return odd_file(folder, 1.7e12)
+for name, value, row, before in (
+    ("one stamp is NaN", math.nan, 1003, "refused: need finite time stamps"),
+    ("the first stamp is 1e300", 1e300, 0, "refused: need finite time stamps"),
+    ("one stamp is 0", 0.0, 1003, "refused: need one clock"),
+    ("one stamp in Unix milliseconds", 1.7e12, 1003, "refused: need finite time stamps"),
+):
+    case("clocks", name, before)(partial(odd_file, value=value, row=row))
 
 
 def odd_markers(folder: Path, odd: list[tuple[str, float]]) -> str:
