@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from rt_decoder.latency import clock_offset
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
@@ -60,6 +61,7 @@ class Decoder:
             have, model.info, rules, model.optional, model.references,
             history=window_s + rules.wait, items=model.items,
         )  # fmt: skip
+        self._is_live = clock is not None
         self._n_piece = max(1, round(_PIECE * have.sfreq))
         self.lost: list[tuple[Marker, str]] = []
         self.found: list[Marker] = []
@@ -191,6 +193,8 @@ class Decoder:
             came = arrivals[piece] if isinstance(arrivals, np.ndarray) else arrivals
             marked = None if flags is None else flags[piece]
             chunks = self.align.process(data[piece], stamps[piece], came, marked)
+            if self._is_live and isinstance(came, float):
+                self.pipeline.clock_offset = clock_offset(self.align.timebase.newest, came)
             self._place()
             yield from chunks
 

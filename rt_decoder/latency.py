@@ -12,11 +12,42 @@ from time import perf_counter_ns
 
 import numpy as np
 
-__all__ = ["Histogram", "Stopwatch"]
+__all__ = ["Histogram", "Stopwatch", "clock_offset", "is_latency"]
 
+_AHEAD = 1.0  # s by which stamps may run ahead of this machine's clock: corrections are imprecise
+_BEHIND = 600.0  # s of samples that may wait: more than any buffer holds
 _LOW_NS = 100.0
 _PER_LOG = 1.0 / math.log(1.025)
 _N_BINS = math.ceil(math.log(1e12 / _LOW_NS) * _PER_LOG) + 1
+
+
+def is_latency(seconds: float) -> bool:
+    """Tell whether a sample may be that old; if not, it was stamped by another clock."""
+    return -_AHEAD < seconds < _BEHIND
+
+
+def clock_offset(newest: float, arrival: float) -> float:
+    """Return the seconds from the clock of a stream's stamps to this machine's.
+
+    Parameters
+    ----------
+    newest : float
+        Time of the newest sample, in s on the stream's clock; NaN if unknown.
+    arrival : float
+        When it arrived, in s on this machine's clock.
+
+    Returns
+    -------
+    float
+        0 if both can be the same clock. Otherwise as if the sample had been taken as it arrived.
+
+    Examples
+    --------
+    >>> clock_offset(100.0, 100.02), clock_offset(1.7e9, 100.0)
+    (0.0, -1699999900.0)
+    """
+    late = arrival - newest
+    return 0.0 if is_latency(late) else late
 
 
 class Histogram:
@@ -41,7 +72,7 @@ class Histogram:
         self.max_ns = 0
 
     def add(self, duration_ns: int) -> None:
-        """Count a duration in ns; a negative one (the clock was corrected meanwhile) counts as 0."""
+        """Count a duration in ns, 0 or more."""
         if duration_ns > self.max_ns:
             self.max_ns = duration_ns
         place = 0

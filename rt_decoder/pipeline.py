@@ -23,7 +23,7 @@ from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
-from rt_decoder.latency import Histogram, Stopwatch
+from rt_decoder.latency import Histogram, Stopwatch, is_latency
 from rt_decoder.model import Model
 from rt_decoder.recipe import Target
 from rt_decoder.signal import (
@@ -176,8 +176,9 @@ class Pipeline:
             [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
         )
         self.latency = Histogram()
-        self.n_late = 0
-        self.n_readouts = 0
+        self.clock_offset = 0.0  # s from the stream's times to `clock`; NaN if unknown
+        self.n_late = self.n_early = self.n_readouts = 0
+        self.earliest_ms = 0.0  # by which the first of `n_early` readouts came before its time
         self._pending: list[Marker] = []
         self._hop_time = math.nan
         self._settled = 0  # index from which samples are settled after a gap
@@ -364,8 +365,7 @@ class Pipeline:
         self.stopwatch.lap("vocabulary")
         answer = self.posterior.decide(scores, self.n_top, features.good)
         now = features.time if self._clock is None else self._clock()
-        latency_ms = math.nan if self._clock is None else (now - features.time) * 1e3
-        late = latency_ms > self.budget_ms
+        latency_ms, late = self._latency(features.time, now)
         readout = Readout(
             seq=self.n_readouts,
             kind=kind,
@@ -386,10 +386,21 @@ class Pipeline:
         )
         self.stopwatch.lap("readout")
         self.n_readouts += 1
-        if self._clock is not None:
+        return readout
+
+    def _latency(self, taken: float, now: float) -> tuple[float, bool | None]:
+        """Return latency in ms and whether it is over the budget; NaN and None where unknown."""
+        latency_ms = (now - taken - self.clock_offset) * 1e3
+        if self._clock is None or not is_latency(1e-3 * latency_ms):
+            return math.nan, None
+        late = latency_ms > self.budget_ms
+        if latency_ms >= 0:
             self.latency.add(int(latency_ms * 1e6))
             self.n_late += late
-        return readout
+        else:  # no duration: the stamps run ahead
+            self.earliest_ms = self.earliest_ms or -latency_ms
+            self.n_early += 1
+        return latency_ms, late
 
     def warm_up(self) -> None:
         """Run every kernel once on noise, so that it is compiled, then reset."""
@@ -426,4 +437,5 @@ class Pipeline:
         self._missed.clear()
         self.stopwatch.reset()
         self.latency.reset()
-        self.n_late = self.n_readouts = 0
+        self.n_late = self.n_early = self.n_readouts = 0
+        self.clock_offset = self.earliest_ms = 0.0

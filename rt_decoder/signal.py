@@ -240,6 +240,6 @@ class Readout(NamedTuple):
     bits: float  # log2 of the vocabulary's size minus the posterior's entropy
     quality: float  # share of good samples in the window
     reasons: tuple[str, ...]
-    latency_ms: float  # from the newest sample used to emission; NaN offline
-    late: bool
+    latency_ms: float  # from the newest sample used to emission; NaN offline and where unknown
+    late: bool | None  # over the budget; None where the latency is unknown
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed

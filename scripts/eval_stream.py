@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -195,7 +196,7 @@ def decode_live(run: Run, model: Path, speed: float) -> list[dict[str, Any]]:
     # The wait for late markers is in s of signal, so it grows with the speed.
     read = [
         *program, "run", "--model", str(model), "--name", name, "--markers", f"{name}-markers",
-        "--log", str(log), "--outlet", "", "--timeout", str(PATIENCE),
+        "--log", str(log), "--record", str(model.with_suffix(".xdf")), "--outlet", "", "--timeout", str(PATIENCE),
         "--marker-wait", f"{2000 * max(1.0, speed):g}", "--until-lost", "--quiet",
     ]  # fmt: skip
     with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
@@ -235,7 +236,7 @@ def score(run: Run, model: Path, log: list[dict[str, Any]]) -> dict[str, Any]:
         "p": tail(n_correct, n_trials, chance),
         "balanced_accuracy": permuted.observed,
         "p_balanced": permuted.p,
-        "same_as_offline": facts(readouts) == offline(model, recording),
+        "same_as_offline": is_same(model, readouts, recording),
     }
 
 
@@ -261,6 +262,17 @@ def balanced(truth: np.ndarray, words: np.ndarray) -> float:
 def tail(n_correct: int, n_trials: int, chance: float) -> float:
     """Probability of at least this many correct answers by chance."""
     return float(binomtest(n_correct, n_trials, chance, alternative="greater").pvalue)
+
+
+def is_same(model: Path, readouts: list[dict[str, Any]], recording: Recording) -> bool:
+    """Compare with `offline`; where they differ, keep log, record and model, and say where."""
+    same = facts(readouts) == offline(model, recording)
+    if not same:
+        kept = tempfile.mkdtemp(prefix="rt_decoder-differs-")
+        for path in (model, model.with_suffix(".jsonl"), model.with_suffix(".xdf")):
+            shutil.copy(path, kept)
+        print(f"{recording.name}: live and offline differ; log, record and model are in {kept}")
+    return same
 
 
 def offline(model: Path, recording: Recording) -> list[tuple[Any, ...]]:

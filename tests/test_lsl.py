@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pylsl
@@ -24,7 +25,7 @@ from rt_decoder.sinks.outlets import ReadoutOutlets, data_outlet, marker_outlet
 from rt_decoder.source import Pulled
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.lsl.find import find_streams, resolve
-from rt_decoder.sources.lsl.inlet import may_destroy
+from rt_decoder.sources.lsl.inlet import Inlet, may_destroy
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.source import LslSource
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice, parse_reference
@@ -748,3 +749,17 @@ def test_loopback_keeps_the_users_configuration(tmp_path, monkeypatch) -> None:
     fresh = configure_loopback()
     assert "ResolveScope = machine" in fresh.read_text()
     assert fresh != ours
+
+
+@pytest.mark.parametrize(("measured", "used"), [(3e-3, 0.0), (-0.04, 0.0), (2.5, 2.5)])
+def test_a_busy_machine_does_not_make_two_clocks_of_its_own(measured, used, monkeypatch):
+    """Samples and markers, measured apart, would differ by a sample or more."""
+    source_id = uuid4().hex
+    outlet = pylsl.StreamOutlet(
+        pylsl.StreamInfo("busy", "EEG", 1, 100.0, pylsl.cf_float32, source_id)
+    )
+    inlet = Inlet(resolve(source_id=source_id), 10.0)
+    monkeypatch.setattr(pylsl.StreamInlet, "time_correction", lambda *_, **__: measured)
+    assert inlet.correction(1.0) == used
+    inlet.close()
+    del outlet

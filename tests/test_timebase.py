@@ -616,6 +616,32 @@ def test_markers_stamped_by_a_clock_that_was_set_find_their_sample(step):
     assert off.max() <= 1
 
 
+@pytest.mark.parametrize("step", [-10.0, -3600.0, -1.7e9])
+@pytest.mark.parametrize("early", [0, 1, 40, 200])
+def test_a_marker_before_the_samples_of_a_clock_that_was_set_back_waits(step, early):
+    """Markers come sooner than the samples of their time."""
+    t = taken(24)
+    stamps = t + np.where(t >= 20, step, 0.0)
+    for size in (7, 50):
+        timebase = TimeBase(SFREQ, history=5.0)
+        came, answers = 5000 - early, set()
+        for low, high in pairwise([*range(0, came, size), *range(came, len(t), size)]):
+            timebase.update(stamps[low:high], arrivals_of(t)[low:high])
+            if low >= came:
+                answers.add(timebase.index_of(t[5000] + step, came))
+        assert answers <= {None, 5000}
+        assert 5000 in answers
+
+
+def test_a_marker_far_back_is_lost_once_no_clock_can_have_been_set():
+    timebase = TimeBase(SFREQ, history=2.0)
+    timebase.update(100 + taken(4))
+    assert timebase.index_of(50.0, 1000) is None
+    timebase.update(104 + taken(1.1))
+    with pytest.raises(LookupError, match="too long ago"):
+        timebase.index_of(50.0, 1000)
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [((0.0, 1.0), "rate"), ((math.nan, 1.0), "rate"), ((1.0, -1.0), "history")],

@@ -187,7 +187,7 @@ def _write_events(log: JsonlLog, decoder: Decoder) -> Counter[str]:
     for marker in found:
         log.write(marker)
     for marker, why in lost:
-        time = None if np.isnan(marker.time) else marker.time
+        time = marker.time if np.isfinite(marker.time) else None
         log.write(event_line("marker_lost", time, {"label": marker.label, "reason": why}))
     for decision in decoder.take_decisions():
         log.write(event_line(decision.kind, decision.time, decision_details(decision)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -271,4 +272,5 @@ def readout_text(readout: Readout) -> str:
         answer = "  ".join(f"{word} {p:.2f}" for word, p in pairs)
     truth = f"{plain(readout.label, 60):>16} -> " if readout.label else ""
     late = "  LATE" if readout.late else ""
-    return f"{readout.seq:>5} {truth}{answer}  [{readout.latency_ms:.2f} ms]{late}"
+    took = "latency unknown" if math.isnan(readout.latency_ms) else f"{readout.latency_ms:.2f} ms"
+    return f"{readout.seq:>5} {truth}{answer}  [{took}]{late}"

@@ -240,7 +240,8 @@ def _watch(
                 row[V75] += (min(-high, 2.0 * down) - row[V75]) / 64.0
                 _ask(state, ring, -1.0, -high, row[B75])
                 return
-        if groups % n == 0 and abs(low) < max(0.25 * sfreq, 1.5 * MAX_GROUP):
+        # a loss that is not known yet says nothing about what is usual
+        if groups % n == 0 and max(abs(low), abs(high)) < max(0.25 * sfreq, 1.5 * MAX_GROUP):
             row[BLOCKS] += 1.0
             share = 1.0 / min(row[BLOCKS], 32.0)
             if row[BLOCKS] > 1.0:
@@ -298,7 +299,7 @@ def _judge(
     """Decide the open question once the shift has lasted and is flat, or has gone."""
     state[SINCE] += 1.0
     since, sign, newest = int(state[SINCE]), state[SIGN], int(state[GROUPS]) - 1
-    if since < SMALLEST or since % 4:
+    if since < SMALLEST or (since % 4 and state[GROUP_SIZE] <= MAX_GROUP):
         return
     n = min(since, RING // 2)
     half = n // 2
@@ -380,7 +381,10 @@ def _rate(state: np.ndarray, rates: np.ndarray, sfreq: float) -> None:
         mean = 0.0 if n == 0 else np.mean(rates[WORK, :n])
         off = 0.0 if n == 0 else _select(rates[WORK], n, n // 2)
         state[RATE] = sfreq / (1.0 + off)
-        if n >= N_RATES // 3 and min(abs(off), max(mean * np.sign(off), 0.0)) > 0.01 * N_RATES / n:
+        least = 0.01 * N_RATES / max(n, 1)
+        if state[GROUP_LARGEST] > MAX_GROUP:  # few a second: their jitter is not averaged out
+            least += 4.0 * state[SPREAD] / (sfreq * np.sqrt(max(n, 1)))
+        if n >= N_RATES // 3 and min(abs(off), max(mean * np.sign(off), 0.0)) > least:
             state[DECIDED] = RATE_OFF
         state[RATE_BLOCKS] += 1.0
         state[RATE_AT] = state[INDEX]

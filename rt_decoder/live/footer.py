@@ -50,6 +50,7 @@ def footer_line(
         "n_samples": n_samples,
         "n_readouts": pipeline.n_readouts,
         "n_late": pipeline.n_late,
+        "n_early": pipeline.n_early,
         "counts": dict(counts)
         | {"markers_waiting": decoder.n_waiting, "markers_left_out": decoder.n_left_out},
         "references": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,8 @@ def report_markers(
             tell(event, **details)
     for marker, why in lost:
         counts["markers_lost"] += 1
-        tell("marker_lost", label=marker.label, time=marker.time, reason=why)
+        time = marker.time if math.isfinite(marker.time) else None
+        tell("marker_lost", label=marker.label, time=time, reason=why)
 
 
 def report_decisions(decoder: Decoder, counts: Counter[str], tell: Tell) -> None:

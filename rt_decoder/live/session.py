@@ -30,6 +30,7 @@ from rt_decoder.live.receiver import Receiver
 from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
 from rt_decoder.live.report import end_sinks, report_decisions, report_markers, report_sinks
+from rt_decoder.live.stamp_clock import StampClock
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
@@ -98,6 +99,7 @@ class Session:
         self._scale = scale_check(model, source.info.sfreq)
         self._labels = LabelCheck(model.items if model.has_map else ())
         self._descriptors = DescriptorCheck()
+        self._stamp_clock = StampClock()
 
     def attach(self, sinks: Sinks) -> None:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
@@ -212,7 +214,13 @@ class Session:
         self.n_samples += len(data)
         report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
         report_decisions(self.decoder, self.counts, self._event)
-        self._happened((*self._take_source_events(), *self._reference_check.look(arrival)))
+        self._happened(
+            (
+                *self._take_source_events(),
+                *self._reference_check.look(arrival),
+                *self._stamp_clock.look(self.decoder.pipeline),
+            )
+        )
         if not self._scale.done:
             align = self.decoder.align
             ratio = self._scale.update(data[:, align.picks] * align.gains)

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def _number(value: float, digits: int) -> float | None:
-    return None if math.isnan(value) else round(value, digits)
+    return round(value, digits) if math.isfinite(value) else None
 
 
 def readout_line(readout: Readout) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def readout_line(readout: Readout) -> dict[str, Any]:
         "type": "readout",
         "seq": readout.seq,
         "kind": readout.kind,
-        "onset": readout.onset,
+        "onset": None if math.isnan(readout.onset) else readout.onset,
         "index": readout.index,
-        "time": readout.time,
+        "time": None if math.isnan(readout.time) else readout.time,
         "label": readout.label,
         "word": readout.words[0] if readout.words else "",
         "abstained": readout.abstained,

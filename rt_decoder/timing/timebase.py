@@ -212,7 +212,8 @@ class TimeBase:
         -------
         int or None
             None until the stream reaches `time`, and while the newest samples are held, so that the
-            index does not depend on when it is asked for.
+            index does not depend on when it is asked for. A time far before the oldest sample waits
+            a second, too: the clock may just have been set back.
 
         Raises
         ------

@@ -18,6 +18,8 @@ from rt_decoder.signal import Reason
 __all__ = ["Timeline"]
 
 _HELD = int(Reason.HELD)
+_AHEAD = 1.0  # s by which markers may come before their samples
+_FAR = 2.0  # s before the oldest sample; no marker is that late
 
 
 class _Epoch(NamedTuple):
@@ -98,6 +100,8 @@ class Timeline:
     def index_of(self, time: float, came: int) -> int | None:
         """Find the index nearest to `time`, or raise LookupError; see `TimeBase.index_of`."""
         oldest = max(0, self.n_samples - self.size)
+        if math.isnan(self.newest):
+            return None
         settled = False
         for number, epoch in enumerate(self._epochs):
             stop = self._stop(number)
@@ -108,10 +112,18 @@ class Timeline:
         if not settled:
             return None
         begins = self._time(self._epochs[0], max(self._epochs[0].change, oldest))
+        # Far back, the clock may have been set: a marker may come before the samples that tell.
+        soon = came + math.ceil(_AHEAD * self.sfreq)
+        if begins - time > _FAR and not self._has_settled(soon):
+            return None
         if time > begins:
             raise LookupError(f"marker at {time:.3f} s, where the clock jumped")
         when = "before the first sample" if oldest == 0 else "too long ago"
         raise LookupError(f"marker {begins - time:.3f} s {when}")
+
+    def _has_settled(self, sample: int) -> bool:
+        """Whether a sample from this one on has come that is not held."""
+        return self._first_settled(max(sample, 0), self.n_samples) < self.n_samples
 
     def _stop(self, number: int) -> int:
         """First sample after this epoch."""

@@ -45,6 +45,10 @@ def _library() -> tuple[int, str]:
 SLICE = 0.1  # s
 
 
+# s; a machine under load measures its own clock that badly, and two machines of one name differ more
+SAME_CLOCK = 0.1
+
+
 class Inlet:
     """A pylsl inlet that never recovers.
 
@@ -143,8 +147,9 @@ class Inlet:
         if self._same_clock:
             return 0.0
         seconds = float(self._wait("time_correction", timeout))
-        # kept, so that a later, noisier measurement does not make two clocks out of one
-        self._same_clock = self._same_host and abs(seconds) < 1e-3
+        # Kept, so that a later, noisier measurement does not make two clocks out of one: samples and
+        # markers would be apart by what a busy machine made of it.
+        self._same_clock = self._same_host and abs(seconds) < SAME_CLOCK
         return 0.0 if self._same_clock else seconds
 
     def lost(self) -> StreamLost:
