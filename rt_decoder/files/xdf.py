@@ -132,7 +132,9 @@ def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) ->
         return usable[0]
     eeg = [stream for stream in usable if wanted is None and stream.type.lower() == "eeg"]
     if len(eeg) == 1:
-        others = ", ".join(repr(one.name[:60]) for one in usable if one is not eeg[0])
+        others = ", ".join(
+            f"{one.name[:60]!r} ({one.type[:20]})" for one in usable if one is not eeg[0]
+        )
         warnings.warn(
             f"{name}: of {len(usable)} data streams {eeg[0].name[:60]!r} of type EEG is read; "
             f"--stream chooses another: {others}",
