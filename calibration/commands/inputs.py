@@ -42,7 +42,13 @@ EventTables = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Recordings, their events tables in the same order, and how both are read."""
+    """Recordings, their events tables in the same order, and how both are read.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there are tables as well as a trigger channel, or not one table per recording.
+    """
 
     recordings: Recordings
     events: EventTables = None

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.language.language_model import Encoder, Query, blocks, check_layer, find_model
+from calibration.language.language_model import Encoder, Query, blocks, find_model
+from calibration.language.layers import check_files
 from calibration.language.vector_cache import VectorCache
 from rt_decoder.files.packages import need_packages
 
@@ -129,7 +130,9 @@ def check_embedding(model: str | Path, layer: int) -> None:
         If a package is missing.
     """
     need_packages("torch", "transformers", what="for word vectors")
-    check_layer(find_model(model), layer)
+    source = find_model(model)
+    if source.revision is None:  # a folder; what is on a hub is told when it is loaded
+        check_files(Path(source.location), layer)
 
 
 def _queries(texts: Sequence[str], contexts: Sequence[tuple[str, int]] | None) -> list[Query]:

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
+from calibration.language.layers import check_layer
 from rt_decoder.files.damage import first_line
 from rt_decoder.files.packages import need_packages, package_text
 
-__all__ = [
-    "MINILM_SHA256", "Encoder", "ModelSource", "Query", "blocks", "check_layer", "find_model",
-]  # fmt: skip
+__all__ = ["MINILM_SHA256", "Encoder", "ModelSource", "Query", "blocks", "find_model"]
 
 # all-MiniLM-L6-v2 as its authors published it
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -73,6 +72,8 @@ def find_model(model: str | Path) -> ModelSource:
         If the MiniLM weights are not the published ones.
     OSError
         If there is no such model, or it has no safetensors weights.
+    ImportError
+        If the package of MiniLM is not installed.
     """
     if str(model) == "minilm":
         # only its folder is needed: find the package without importing it
@@ -92,47 +93,6 @@ def find_model(model: str | Path) -> ModelSource:
     if folder.is_dir():
         return ModelSource(str(folder), None, _identify(folder))
     return _find_on_hub(str(model))
-
-
-def check_layer(source: ModelSource, layer: int) -> None:
-    """Refuse a layer that a model has not, or weights that are damaged, without loading it.
-
-    Parameters
-    ----------
-    source : ModelSource
-        Of `find_model`.
-    layer : int
-        Hidden state: 0 is the input embedding, 1 the first layer, -1 the last.
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer.
-    OSError
-        If the model's files cannot be read.
-    """
-    folder = Path(source.location)
-    if source.revision is not None or not (folder / "config.json").is_file():
-        return  # told when it is loaded
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        names = ("num_hidden_layers", "encoder_layers", "num_layers", "n_layer", "n_layers")
-        n = next((config[name] for name in names if isinstance(config.get(name), int)), None)
-    except (ValueError, AttributeError):
-        raise OSError(f"need a config.json of transformers in {folder.name}, got another") from None
-    if n is not None:
-        _check_layer(layer, n + 1)
-    for weights in folder.glob("*.safetensors"):
-        try:
-            with safe_open(weights, framework="numpy"):
-                pass
-        except SafetensorError:
-            raise OSError(f"need whole weights, got {weights.name} cut off or damaged") from None
-
-
-def _check_layer(layer: int, n: int) -> None:
-    if not -n <= layer < n:
-        raise ValueError(f"need a layer from {-n} to {n - 1}, got {layer}")
 
 
 def _find_on_hub(name: str) -> ModelSource:
@@ -301,7 +261,7 @@ class Encoder:
                     f"{shape[1]} tokens that it does not: {first_line(error)}"
                 ) from error
             n = len(states)
-            _check_layer(self.layer, n)
+            check_layer(self.layer, n)
             pooled = torch.einsum("nt,ntd->nd", weights.to(self.device), states[self.layer])
         return pooled.cpu().numpy()
 

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 INTERRUPTED = 130  # exit code, as of a shell
+NOTHING = "nothing was written"
 
 # typer carries its own copy of click in some versions and imports click in others
 _ClickException: type[Exception] = next(
@@ -39,6 +40,10 @@ _EXAMPLE = "\n\nExample: "
 
 LARGEST = 1e9  # of a number that an option takes; more is a slip
 _RENAMED = {"line": "mains"}  # options of before, and what they are called now
+
+
+class _Interrupted(Exception):
+    """A signal ended a command; says what was kept."""
 
 
 class _Command(TyperCommand):
@@ -60,7 +65,10 @@ class _Command(TyperCommand):
                 raise typer.BadParameter(
                     f"need a number up to {LARGEST:g} for {param.opts[0]}, got {value:g}"
                 )
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # typer would end without a word
+            raise _Interrupted(str(error) or NOTHING) from None
 
     def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002
         return " ".join((self.help or "").partition("\n\n")[0].split())
@@ -161,14 +169,18 @@ def run_app(app: typer.Typer) -> NoReturn:
             code = app(standalone_mode=False)
         except _ClickException as error:
             _fail(error.format_message(), 2)  # type: ignore[attr-defined]
-        except (KeyboardInterrupt, typer.Abort) as error:
-            _fail(f"interrupted; {error or 'nothing was written'}", INTERRUPTED)
+        except _Interrupted as error:
+            _fail(f"interrupted; {error}", INTERRUPTED)
+        except (KeyboardInterrupt, typer.Abort):
+            _fail(f"interrupted; {NOTHING}", INTERRUPTED)
         except (KeyError, IndexError):
             raise  # a bug, not bad input: show the traceback
         except (ValueError, LookupError, OSError, ImportError, MemoryError) as error:
             _fail(in_one_sentence(error), 1)
         finally:
             heard.only_ask()  # what ends is not disturbed
+        if code == INTERRUPTED and heard.came:
+            _fail(f"interrupted; {NOTHING}", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -20,7 +20,21 @@ def search_text(wanted: Mapping[str, str | None], timeout: float) -> str:
 
 
 def waiting_text(name: str, info: SignalInfo, markers: str) -> str:
-    """Say what a session waits for, once its streams are found."""
+    """Say what a session waits for, once its streams are found.
+
+    Parameters
+    ----------
+    name : str
+        Of the stream.
+    info : SignalInfo
+        Its channels.
+    markers : str
+        Name of the marker stream; empty for none.
+
+    Returns
+    -------
+    str
+    """
     with_markers = f", markers {markers!r}" if markers else ""
     return (
         f"waiting for the first sample of {name!r} ({info.n_channels} channels, "

@@ -100,7 +100,7 @@ def in_one_sentence(error: BaseException) -> str:
 
     Examples
     --------
-    >>> in_one_sentence(FileNotFoundError(2, "No such file or directory", "/home/me/words.tsv"))
+    >>> in_one_sentence(FileNotFoundError(2, "No such file or directory", "/words.tsv"))
     'no such file: words.tsv'
     """
     if isinstance(error, MemoryError):

@@ -20,7 +20,7 @@ from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header
 from rt_decoder.files.fif_check import check_fif
 from rt_decoder.files.gaps import lay_out
 from rt_decoder.files.mne_channels import mne_channels
-from rt_decoder.files.packages import missing_package, package_text
+from rt_decoder.files.packages import has_package, missing_package, package_text
 from rt_decoder.files.recording import Recording, check_recording
 from rt_decoder.files.sample_times import channel_markers
 from rt_decoder.files.tables import read_channel_table
@@ -171,6 +171,8 @@ class _Reading:
         package = "" if error is None else missing_package(error)
         if kind is not None and issubclass(kind, NotImplementedError):  # scipy, in HDF5 of MATLAB
             package = "pymatreader"
+        if "any of the possible readers" in str(error) and _is_ant(self._path):
+            package = "antio"  # MNE tries other readers of this ending, and names none
         if package:
             raise ImportError(package_text(package, f"to read {self._path.name}")) from error
         of_scipy = kind is not None and kind.__module__.startswith("scipy.")  # MATLAB's files
@@ -178,6 +180,14 @@ class _Reading:
             kind is Exception or of_scipy or issubclass(kind, (*DAMAGE, OSError))
         ):
             raise OSError(f"cannot read {self._path.name}: {first_line(error)}") from error
+
+
+def _is_ant(path: Path) -> bool:
+    """Whether a .cnt file is ANT's, and antio is not there to read it."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in (b"RIFF", b"RF64") and not has_package("antio")
 
 
 def _check_size(raw: Any, path: Path) -> None:

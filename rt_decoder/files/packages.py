@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 
-__all__ = ["missing_package", "need_packages", "package_text"]
+__all__ = ["has_package", "missing_package", "need_packages", "package_text"]
 
 EXTRAS = {
     **dict.fromkeys(("mne", "pyxdf", "h5py", "pymatreader"), "files"),
@@ -86,9 +86,13 @@ def need_packages(*names: str, what: str) -> None:
         If one is not installed.
     """
     for name in names:
-        try:
-            is_there = find_spec(name) is not None
-        except ValueError:  # taken out of sys.modules
-            is_there = False
-        if not is_there:
+        if not has_package(name):
             raise ImportError(package_text(name, what))
+
+
+def has_package(name: str) -> bool:
+    """Tell whether a package is installed, without importing it."""
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # taken out of sys.modules
+        return False

@@ -132,6 +132,18 @@ def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) ->
     ]
     if len(usable) == 1:
         return usable[0]
+    eeg = [stream for stream in usable if wanted is None and stream.type.lower() == "eeg"]
+    if len(eeg) == 1:
+        others = ", ".join(
+            f"{one.name[:60]!r} ({one.type[:20]})" for one in usable if one is not eeg[0]
+        )
+        warnings.warn(
+            f"{name}: of {len(usable)} data streams {eeg[0].name[:60]!r} of type EEG is read; "
+            f"--stream chooses another: {others}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return eeg[0]
     which = "" if wanted is None else f" with name, type or source_id {wanted!r}"
     if usable:
         raise ValueError(
