@@ -194,6 +194,16 @@ def test_a_push_of_half_a_second_is_one_group(sfreq, length, how):
     assert flags[int(4 * sfreq) :].mean() < 0.1 * Reason.HELD
 
 
+@pytest.mark.parametrize("step", [1e-5, -1e-5, 1e-4])
+def test_clock_corrections_every_second_make_no_pushes(step):
+    """The spacing of the stamps is exact in between."""
+    t = taken(30, 1000.0)
+    stamps = t + step * np.floor(t)
+    times, _, _, decisions = update(stamps, sfreq=1000.0)
+    assert not decisions
+    assert np.abs(times - stamps)[2000:].max() < 1.5 * abs(step)
+
+
 @pytest.mark.parametrize("how", ["once", "spaced"])
 @pytest.mark.parametrize("n_lost", [25, 125, 1000])
 def test_losses_between_long_pushes(how, n_lost):

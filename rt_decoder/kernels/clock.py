@@ -104,8 +104,9 @@ RATE_VARIANCE = 0.005**2  # of the period before it is known
 FORGOTTEN = 1e9  # growth of variances over a pause, above which nothing is left of them
 WARM_UP = 2.0  # s before small shifts are looked for
 REMEMBER = 10.0  # s within which a gap can be revoked
-# samples; s of a push; s of a group spaced by a period, where no longer pushes are usual
-MAX_GROUP, MAX_PUSH, MAX_SPACED = 32, 1.05, 0.064
+# samples; s of a push with one stamp; s of a group spaced by a period, where no longer pushes are
+# usual; s of a push that is: clock corrections break the spacing every second
+MAX_GROUP, MAX_PUSH, MAX_SPACED, MAX_RUN = 32, 1.05, 0.064, 0.7
 NO_STAMP = 6.0  # s without any, after which there will be none
 LATEST = 1e10  # s; a stamp beyond it is none, as files.stamps.LATEST says
 N_RATES = 15  # seconds over which the rate is a median
@@ -441,7 +442,7 @@ def _joins(state: np.ndarray, step: float, sfreq: float) -> bool:
         joins = kind != 2.0 and size < most
         kind = 1.0
     else:
-        if state[RUN] > MAX_PUSH * sfreq:
+        if state[RUN] > MAX_RUN * sfreq:
             state[RUN_USUAL] = 0.0
         elif min(state[RUN], state[RUN_LAST]) >= MAX_GROUP or state[RUN_USUAL] > 0.0:
             state[RUN_USUAL] = _usual(state[RUN_USUAL], state[RUN] + 1.0)
