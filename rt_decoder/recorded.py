@@ -172,8 +172,8 @@ def _say_differences(decoder: Decoder, recording: Recording) -> None:
     line, stated = decoder.pipeline.model.recipe.stream.line_freq, recording.line_freq
     if line > 0 and stated is not None and abs(stated - line) > MAINS_DIFFER:
         told.append(f"it states mains of {stated:g} Hz, the model takes out {line:g} Hz")
-    for what in told:
-        warnings.warn(f"{recording.name}: {what}", RuntimeWarning, stacklevel=3)
+    if told:
+        warnings.warn(f"{recording.name}: {'; '.join(told)}", RuntimeWarning, stacklevel=3)
 
 
 def decode_recording(

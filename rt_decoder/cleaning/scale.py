@@ -129,7 +129,7 @@ class ScaleCheck:
             firsts = rows[begins, np.arange(rows.shape[1])]
             self._first = np.where(np.isnan(self._first), firsts, self._first)
         self._held = rows[-1].copy()
-        out = np.nan_to_num(rows[1:] - self._first)
+        out: np.ndarray = np.nan_to_num(rows[1:] - self._first)
         sos_filter(out, self._sos, self._state, self._n)
         return out
 
@@ -137,8 +137,7 @@ class ScaleCheck:
         """Return scale over calibration's so far, (c,) float64; 0 where unknown."""
         usual = self.usual()
         known = (usual > 0.0) & (self.expected > 0.0)
-        ratio: np.ndarray = np.where(known, usual / np.where(known, self.expected, 1.0), 0.0)
-        return ratio
+        return np.where(known, usual / np.where(known, self.expected, 1.0), 0.0)
 
     def usual(self) -> np.ndarray:
         """Return the median over pieces of the scale so far, (c,) SI units; 0 where unknown."""
