@@ -129,7 +129,6 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     check_settings(settings, options.report)
     rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
-    options.tell_columns(settings.target.label)
     show_lines(*item_lines(labelled, settings))
     check_items(labelled)
     draft = draft_model([one.recording for one in labelled], settings)
