@@ -390,8 +390,10 @@ class Pipeline:
 
     def _latency(self, taken: float, now: float) -> tuple[float, bool | None]:
         """Return latency in ms and whether it is over the budget; NaN and None where unknown."""
+        if self._clock is None:
+            return math.nan, False
         latency_ms = (now - taken - self.clock_offset) * 1e3
-        if self._clock is None or not is_latency(1e-3 * latency_ms):
+        if not is_latency(1e-3 * latency_ms):
             return math.nan, None
         late = latency_ms > self.budget_ms
         if latency_ms >= 0:

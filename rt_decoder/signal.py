@@ -241,5 +241,5 @@ class Readout(NamedTuple):
     quality: float  # share of good samples in the window
     reasons: tuple[str, ...]
     latency_ms: float  # from the newest sample used to emission; NaN offline and where unknown
-    late: bool | None  # over the budget; None where the latency is unknown
+    late: bool | None  # over the budget; None where a live latency is unknown
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
