@@ -324,6 +324,7 @@ def test_a_hostile_cache_is_computed_again(data: st.DataObject, tmp_path_factory
 @pytest.fixture(scope="module")
 def xdf_bytes(folder: Path) -> bytes:
     path = folder / "good.xdf"
+    path.unlink(missing_ok=True)
     with XdfWriter(path) as xdf:
         xdf.add_stream(1, name="amp", type="EEG", info=RECORDING.info)
         xdf.add_stream(2, name="stimuli", type="Markers")
@@ -440,6 +441,7 @@ def session_record(
     folder: Path, decisions: list[Any], pulls: list[Any], n_columns: int = 3
 ) -> Path:
     path = folder / "m.xdf"
+    path.unlink(missing_ok=True)
     with XdfWriter(path) as xdf:
         xdf.add_stream(1, name="amp", type="EEG", info=RECORDING.info)
         xdf.add_stream(2, name="amp-markers", type="Markers")

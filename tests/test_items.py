@@ -133,9 +133,11 @@ def test_windows_over_a_bad_segment_abstain_however_the_file_is_cut(chunk: int) 
 def test_the_decoder_takes_the_rules_of_its_model() -> None:
     recipe = small_recipe(target={"exclude": ["word3"]})
     decoder = Decoder(random_model(RECORDING, recipe), RECORDING.info)
+    readouts, cut = [], 0
     for at, label in ((2.0, "WORD1"), (4.0, "BAD_x"), (6.0, "word3"), (8.0, "5"), (10.0, "owl")):
         decoder.mark(Marker(label, at))
-    readouts = decoder.push(RECORDING.data, RECORDING.times)
+        before, cut = cut, round((at + 1.5) * RECORDING.info.sfreq)
+        readouts += decoder.push(RECORDING.data[before:cut], RECORDING.times[before:cut])
     assert [readout.label for readout in readouts] == ["word1", "word4", "owl"]
     assert decoder.n_left_out == 2
 

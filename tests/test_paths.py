@@ -19,10 +19,18 @@ from tests.small import call, random_model, small_recipe, small_recording
 
 MODEL = ("--model", "{in}/model.safetensors")
 GOOD = {  # a command that would work, and its program
-    "fit": ("calibration", "fit", "{in}/rec.xdf", "--events", "{in}/rec.tsv", "-o", "{out}/m"),
-    "cleaning": ("calibration", "cleaning", "{in}/rec.xdf", "-o", "{out}/m"),
+    "fit": (
+        "calibration",
+        "fit",
+        "{in}/rec.xdf",
+        "--events",
+        "{in}/rec.tsv",
+        "-o",
+        "{out}/m.safetensors",
+    ),
+    "cleaning": ("calibration", "cleaning", "{in}/rec.xdf", "-o", "{out}/m.safetensors"),
     "evaluate": ("calibration", "evaluate", "{in}/rec.xdf", "--events", "{in}/rec.tsv", *MODEL),
-    "embed": ("calibration", "embed", "{in}/words.txt", "-o", "{out}/v"),
+    "embed": ("calibration", "embed", "{in}/words.txt", "-o", "{out}/v.safetensors"),
     "decode": ("rt_decoder", "decode", "{in}/rec.xdf", *MODEL, "--jsonl", "{out}/log.jsonl"),
     "clean": ("rt_decoder", "clean", "{in}/rec.xdf", *MODEL, "-o", "{out}/c_raw.fif"),
     "convert": ("rt_decoder", "convert", "{in}/rec.xdf", "-o", "{out}/c_raw.fif"),

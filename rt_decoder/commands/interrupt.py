@@ -147,7 +147,11 @@ def _acknowledged() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or os.name == "nt":
         yield
         return
-    read, write = os.pipe()
+    try:
+        read, write = os.pipe()
+    except OSError:  # no descriptor left: signals are heard, if later
+        yield
+        return
     os.set_blocking(write, False)
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     told = threading.Thread(target=_acknowledge, args=(read,), name="signals", daemon=True)

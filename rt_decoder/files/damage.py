@@ -107,7 +107,7 @@ def in_one_sentence(error: BaseException) -> str:
         return f"need more memory than there is{': ' if str(error) else ''}{str(error).lower()}"
     if isinstance(error, ImportError) and error.name and not str(error).startswith("need "):
         return package_text(missing_package(error))
-    if not isinstance(error, OSError) or error.errno is None:
+    if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
         return str(error) or type(error).__name__
     name, named = "standard input or output", error.filename
     if isinstance(named, str | bytes | Path):

@@ -62,8 +62,8 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     one = write_xdf(folder / "one.xdf", NAMES, microvolts(), types=TYPES)
     two = write_xdf(folder / "two.xdf", NAMES, microvolts() * 1e3, types=TYPES)
-    ran = rt_calibrate("cleaning", one, two, "-o", folder / "m")
-    assert not (folder / "m").exists()
+    ran = rt_calibrate("cleaning", one, two, "-o", folder / "m.safetensors")
+    assert not (folder / "m.safetensors").exists()
     return refused(ran, "two.xdf: need the scale of one.xdf", "x1e+03")
 
 
@@ -132,4 +132,6 @@ def _(folder: Path) -> str:
     data = microvolts().copy()
     data[:, 4] = np.inf
     path = write_xdf(folder / "a.xdf", NAMES, data, types=TYPES)
-    return refused(rt_calibrate("cleaning", path, "-o", folder / "m"), "only NaN in C3: leave it")
+    return refused(
+        rt_calibrate("cleaning", path, "-o", folder / "m.safetensors"), "only NaN in C3: leave it"
+    )

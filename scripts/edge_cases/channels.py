@@ -229,9 +229,9 @@ def _(folder: Path) -> str:
     from rt_decoder.files.model_file import load_model
 
     path = write_fif(folder / "a_raw.fif", NAMES, TYPES, microvolts(), line_freq=60.0)
-    assert rt_calibrate("cleaning", path, "-o", folder / "m").code == 0
-    assert load_model(folder / "m").recipe.stream.line_freq == 60.0
-    ran = rt_calibrate("cleaning", path, "-o", folder / "n", "--line-freq", "50")
+    assert rt_calibrate("cleaning", path, "-o", folder / "m.safetensors").code == 0
+    assert load_model(folder / "m.safetensors").recipe.stream.line_freq == 60.0
+    ran = rt_calibrate("cleaning", path, "-o", folder / "n.safetensors", "--line-freq", "50")
     assert "the recordings state others (a_raw.fif 60 Hz)" in ran.err, ran.err
     said = decode(folder, path).err
     assert "it states mains of 60 Hz, the model takes out 50 Hz" in said, said
@@ -257,8 +257,10 @@ def _(folder: Path) -> str:
 )
 def _(folder: Path) -> str:
     path = write_xdf(folder / "a.xdf", NAMES, microvolts(), types=TYPES)
-    ran = rt_calibrate("cleaning", path, "-o", folder / "m", "--picks", "Cz")
+    ran = rt_calibrate("cleaning", path, "-o", folder / "m.safetensors", "--picks", "Cz")
     told = refused(ran, "need two eeg channels or more for an average reference, got Cz alone")
-    ran = rt_calibrate("cleaning", path, "-o", folder / "m", "--picks", "Cz", "--reference", "none")
+    ran = rt_calibrate(
+        "cleaning", path, "-o", folder / "m.safetensors", "--picks", "Cz", "--reference", "none"
+    )
     assert ran.code == 0, ran.err
     return told

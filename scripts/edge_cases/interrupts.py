@@ -99,7 +99,8 @@ def _(folder: Path) -> str:
         "decode", folder / "rec.xdf", "--model", folder / "m.safetensors",
         "--jsonl", folder / "l.jsonl", ready=ready,
     )  # fmt: skip
-    assert ran.code == 130, ran
+    # Python ends itself by the signal if an import in C was interrupted; for a shell that is 130, too
+    assert ran.code in (130, -signal.SIGINT), ran
     assert "Traceback" not in ran.err, ran
     assert not (folder / "l.jsonl").exists()
     return "interrupted; nothing was written; exit 130"

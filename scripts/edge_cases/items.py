@@ -139,7 +139,7 @@ def bad_live(folder: Path) -> str:
     fitted(path)
     recording = read_recording(path)
     decoder = Decoder(load_model(path.with_name("m.rtd.safetensors")), recording.info)
-    for at, label in ((53.0, "CAT"), (56.0, "BAD_muscle"), (59.0, "boundary"), (62.0, ' "dog" ')):
+    for at, label in ((51.5, "CAT"), (51.8, "BAD_muscle"), (52.1, "boundary"), (52.7, ' "dog" ')):
         decoder.mark(Marker(label, at))
     readouts = decoder.push(recording.data, recording.times)
     labels = [readout.label for readout in readouts]

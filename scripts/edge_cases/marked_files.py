@@ -194,7 +194,7 @@ def write_table(path: Path, notes: Sequence[Note], column: str = "word") -> Path
 
 def fit(recording: Path, *arguments: str | Path) -> tuple[Ran, Path]:
     model = recording.with_name("m.rtd.safetensors")
-    return rt_calibrate("fit", recording, *FEW, *arguments, "-o", model), model
+    return rt_calibrate("fit", recording, *FEW, *arguments, "-o", model, "--overwrite"), model
 
 
 def fitted(recording: Path, *arguments: str | Path) -> tuple[Ran, tuple[str, ...]]:

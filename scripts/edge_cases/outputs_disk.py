@@ -25,7 +25,7 @@ def _(folder: Path) -> str:
         ran = rt_calibrate(
             "cleaning", rec, "-o", disk / "new.rtd.safetensors", "--stages", "eye,repair"
         )
-    assert (ran.code, ran.err.count("\n")) == (1, 1), ran
+    assert ran.code == 1, ran
     assert "cannot write new.rtd.safetensors in" in ran.err
     kept = Path(ran.err.rpartition("kept as ")[2].strip())
     assert model_hash(load_model(kept)), kept

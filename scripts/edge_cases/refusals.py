@@ -144,7 +144,12 @@ def _(folder: Path) -> str:
     (folder / "one.tsv").write_text("onset\tduration\tword\n" + rows)
     with no_cleaning():
         ran = rt_calibrate(
-            "fit", folder / "rec.xdf", "--events", folder / "one.tsv", "-o", folder / "o"
+            "fit",
+            folder / "rec.xdf",
+            "--events",
+            folder / "one.tsv",
+            "-o",
+            folder / "o.safetensors",
         )
     return sentence(ran, "2 items or more")
 
@@ -156,7 +161,7 @@ def _(folder: Path) -> str:
     (folder / "g.tsv").write_text("onset\tduration\tword\tstory\n" + rows)
     with no_cleaning():
         ran = rt_calibrate(
-            "fit", folder / "rec.xdf", "--events", folder / "g.tsv", "-o", folder / "o",
+            "fit", folder / "rec.xdf", "--events", folder / "g.tsv", "-o", folder / "o.safetensors",
             "--groups", "story",
         )  # fmt: skip
     return sentence(ran, "group")
