@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.design import CUE, RUN_GAP
-from calibration.fit import check_enough, split_events
+from calibration.design import RUN_GAP
 from calibration.language.embeddings import check_embedding
-from calibration.splits import leave_group_out
+from calibration.splits import check_enough, leave_group_out, split_events
 from calibration.targets import vocabulary_items
 from rt_decoder.files.packages import need_packages
 from rt_decoder.recipe import Recipe
+from rt_decoder.timing.items import CUE
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -92,5 +92,5 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
         raise ValueError(f"need events with a complete window, got none among {n_outside}")
     check_enough(labels)
     at = np.array(onsets)
-    names_of, train, _ = split_events(groups, np.array(runs), at, recipe)
+    names_of, train, _ = split_events(groups, np.array(runs), at, recipe.fit)
     leave_group_out(names_of[train], at[train], recipe.fit.purge)

@@ -7,12 +7,13 @@ see the same features. This module fits only the scale and the largest step of e
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration.contract import bad_channels, contract, reference_names
 from calibration.events import Event, LabelledRecording
 from calibration.levels import channel_jump, channel_levels, channel_scale
 from rt_decoder.channels import type_of_name
@@ -22,12 +23,8 @@ from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import MAINS_DIFFER, features_of_recording
 from rt_decoder.signal import (
-    CH_TYPES,
-    DATA_TYPES,
     Reason,
     SignalInfo,
-    has_unit,
-    unit_gain,
 )
 from rt_decoder.timing.items import CUE
 
@@ -68,85 +65,6 @@ class Design:
         )
 
 
-def contract(recording: Recording, recipe: Recipe, bads: Collection[str] = ()) -> SignalInfo:
-    """Select the channels that the model will require of a stream, in SI units.
-
-    Parameters
-    ----------
-    recording : Recording
-    recipe : Recipe
-        Names or types of channels (`stream.picks`) and of references (`clean.references`).
-    bads : collection of str
-        Channels to leave out, unless they are picked by name.
-
-    Returns
-    -------
-    SignalInfo
-        Data channels first, then other picks, then references.
-
-    Raises
-    ------
-    ValueError
-        If a pick or reference names neither a channel nor a type of channel, if no channel has a
-        picked type, or if a unit is unknown.
-    """
-    info = recording.info
-    picks: list[int] = []
-    for pick in recipe.stream.picks:
-        types = DATA_TYPES if pick == "data" else (pick,)
-        found = _named(info, pick) or _typed(info, types, bads)
-        if not found and (pick in CH_TYPES or pick == "data"):
-            raise ValueError(
-                f"need channels of type {', '.join(types)}, got {', '.join(set(info.ch_types))}"
-                + (f" ({len(bads)} channels are marked as bad: --bads keep)" if bads else "")
-            )
-        if not found:
-            raise ValueError(f"need a channel {pick}, got {', '.join(info.ch_names)}")
-        picks.extend(i for i in found if i not in picks)
-    picks.sort(key=lambda i: info.ch_types[i] not in DATA_TYPES)  # stages need data first
-    for pick in recipe.clean.references if recipe.clean.stages else ():
-        found = _named(info, pick) or _typed(info, (pick,), bads)
-        if not found and pick not in CH_TYPES:
-            raise ValueError(f"need a reference {pick}, got {', '.join(info.ch_names)}")
-        found = [i for i in found if info.ch_names[i] == pick or has_unit(info.units[i])]
-        picks.extend(i for i in found if i not in picks)
-    picked = info.pick(picks)
-    units = []
-    for name, unit in zip(picked.ch_names, picked.units, strict=True):
-        try:
-            units.append(unit_gain(unit)[0])
-        except ValueError as error:
-            raise ValueError(f"channel {name}: {error}") from None
-    return replace(picked, units=tuple(units))
-
-
-def _named(info: SignalInfo, name: str) -> list[int]:
-    return [i for i, ch_name in enumerate(info.ch_names) if ch_name == name]
-
-
-def _typed(info: SignalInfo, types: Sequence[str], bads: Collection[str]) -> list[int]:
-    pairs = zip(info.ch_names, info.ch_types, strict=True)
-    return [i for i, (name, kind) in enumerate(pairs) if kind in types and name not in bads]
-
-
-def bad_channels(recordings: Sequence[Recording], recipe: Recipe) -> tuple[str, ...]:
-    """List the channels that any of the recordings marks as bad; none with ``bads = "keep"``."""
-    if recipe.stream.bads == "keep":
-        return ()
-    return tuple(dict.fromkeys(name for recording in recordings for name in recording.bads))
-
-
-def _references(info: SignalInfo, recipe: Recipe) -> tuple[str, ...]:
-    """Names of the contract's channels that no pick selects."""
-    picks = recipe.stream.picks
-    types = {*picks, *(DATA_TYPES if "data" in picks else ())}
-    return tuple(
-        name
-        for name, ch_type in zip(info.ch_names, info.ch_types, strict=True)
-        if name not in picks and ch_type not in types
-    )
-
-
 def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
     """Make a model with stages but no map, for calibration to run over the recordings.
 
@@ -178,7 +96,7 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
         features = replace(features, decim=max(1, decim))
     stream = replace(recipe.stream, line_freq=_line_freq(recordings, recipe.stream.line_freq))
     recipe = replace(recipe, features=features, stream=stream)
-    references = _references(info, recipe)
+    references = reference_names(info, recipe)
     _check_channels(info.pick(range(info.n_channels - len(references))), recipe)
     draft = Model(
         info=info,

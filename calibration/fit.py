@@ -33,15 +33,18 @@ from calibration.scores import (
     summarize,
     unit_rows,
 )
-from calibration.splits import blocks, final_block, leave_group_out, split_line
+from calibration.splits import (
+    check_enough,
+    leave_group_out,
+    split_events,
+    split_line,
+)
 from calibration.targets import Targets, make_targets, spelled_labels
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model, PosteriorParameters, versions
 from rt_decoder.recipe import Recipe, Target
 
-__all__ = ["check_enough", "fit_model", "hash_files", "split_events"]
-
-MIN_ITEMS = 10  # fewer events cannot be split and tested
+__all__ = ["fit_model", "hash_files"]
 
 
 def fit_model(
@@ -82,7 +85,7 @@ def fit_model(
         spelled = spelled_labels(recipe.target.vocabulary, design.labels)
         design = replace(design, labels=spelled)
     check_enough(design.labels)
-    groups, train, locked = split_events(design.groups, design.run, design.onsets, recipe)
+    groups, train, locked = split_events(design.groups, design.run, design.onsets, recipe.fit)
     final = locked[design.answered[locked]]
     if not design.answered[train].any():
         raise ValueError("need events that a live session would answer, got none to train on")
@@ -90,12 +93,10 @@ def fit_model(
     split = _split_facts(design, recipe, groups, train, locked)
     say(f"{split_line(split)}; {len(targets.items)} items")
     if targets.same:
-        told = same_vector_line(targets.items, targets.same)
-        warnings.warn(told, RuntimeWarning, stacklevel=2)
+        warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=2)
 
     center, scale = robust_scale(design.X[train])
-    clamp = recipe.features.clamp
-    X = scale_features(design.X, center, scale, clamp)
+    X = scale_features(design.X, center, scale, recipe.features.clamp)
     model, out_of_fold = _fit_map(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say,
@@ -109,8 +110,7 @@ def fit_model(
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
     if len(final):
-        labels = [design.labels[i] for i in final]
-        certificate["final"] = evaluate(model, X[final], labels)
+        certificate["final"] = evaluate(model, X[final], [design.labels[i] for i in final])
     return replace(
         model,
         recipe=replace(recipe, target=_without_folders(recipe.target)),
@@ -147,68 +147,6 @@ def _split_facts(
         "purge_s": recipe.fit.purge,
         "held_out": recipe.fit.groups or f"{recipe.fit.n_blocks} contiguous blocks a recording",
     }
-
-
-def check_enough(labels: Sequence[str]) -> None:
-    """Refuse too few events, or only one item.
-
-    Parameters
-    ----------
-    labels : sequence of str
-        Item of each event.
-
-    Raises
-    ------
-    ValueError
-        If nothing can be learnt from them.
-    """
-    if len(labels) < MIN_ITEMS or len(set(labels)) < 2:
-        raise ValueError(
-            f"need at least {MIN_ITEMS} events of 2 items or more, "
-            f"got {len(labels)} events of {len(set(labels))}"
-        )
-
-
-def split_events(
-    groups: Sequence[str], run: np.ndarray, onsets: np.ndarray, recipe: Recipe
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lock the last events away, and group the others for cross-validation.
-
-    Parameters
-    ----------
-    groups : sequence of str
-        Group of each event, used if the recipe names a column of groups.
-    run : array of shape (n,), int
-        Recording of each event.
-    onsets : array of shape (n,), float64
-        Onset of each event in s, on one axis over all recordings.
-    recipe : Recipe
-        How to split.
-
-    Returns
-    -------
-    groups : array of shape (n,), str
-        Group of each event: of the column, or contiguous blocks.
-    train, final : array of shape (n_train,), array of shape (n_final,), int
-        Events to train on, and those locked away.
-
-    Raises
-    ------
-    ValueError
-        If every cut would split a group, or nothing is left to train on.
-    """
-    if recipe.fit.groups:
-        names = np.array(groups)
-    else:
-        blocked = np.empty(len(run), object)
-        for one in np.unique(run):
-            where = np.flatnonzero(run == one)
-            block = blocks(len(where), min(recipe.fit.n_blocks, len(where)))
-            blocked[where] = [f"{one}/{b}" for b in block]
-        names = blocked.astype(str)
-    if recipe.fit.final_block == 0:
-        return names, np.arange(len(names)), np.arange(0)
-    return names, *final_block(names, recipe.fit.final_block, onsets, recipe.fit.purge)
 
 
 def _fit_map(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from calibration.design import bad_channels
+from calibration.contract import bad_channels
 from calibration.targets import spelled_labels
 from rt_decoder.timing.items import is_code, shorten, some
 

@@ -12,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Fold", "blocks", "encode_groups", "final_block", "leave_group_out", "split_line"]
+from rt_decoder.recipe import Fit
+
+__all__ = [
+    "Fold",
+    "blocks",
+    "check_enough",
+    "encode_groups",
+    "final_block",
+    "leave_group_out",
+    "split_events",
+    "split_line",
+]
+
+MIN_ITEMS = 10  # fewer events cannot be split and tested
 
 Fold = tuple[np.ndarray, np.ndarray]  # (train, test) indices
 
@@ -216,3 +229,65 @@ def split_line(split: Mapping[str, Any]) -> str:
     parts.append(f"{n_purged} purged between them")
     parts.append(f"{split['n_dropped']} dropped (incomplete or of low quality)")
     return f"{split['n_events'] + split['n_dropped']} events: {', '.join(parts)}"
+
+
+def check_enough(labels: Sequence[str]) -> None:
+    """Refuse too few events, or only one item.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Item of each event.
+
+    Raises
+    ------
+    ValueError
+        If nothing can be learnt from them.
+    """
+    if len(labels) < MIN_ITEMS or len(set(labels)) < 2:
+        raise ValueError(
+            f"need at least {MIN_ITEMS} events of 2 items or more, "
+            f"got {len(labels)} events of {len(set(labels))}"
+        )
+
+
+def split_events(
+    groups: Sequence[str], run: np.ndarray, onsets: np.ndarray, rules: Fit
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lock the last events away, and group the others for cross-validation.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each event, used if the recipe names a column of groups.
+    run : array of shape (n,), int
+        Recording of each event.
+    onsets : array of shape (n,), float64
+        Onset of each event in s, on one axis over all recordings.
+    rules : Fit
+        The recipe's: groups, number of blocks, share locked away, purge.
+
+    Returns
+    -------
+    groups : array of shape (n,), str
+        Group of each event: of the column, or contiguous blocks.
+    train, final : array of shape (n_train,), array of shape (n_final,), int
+        Events to train on, and those locked away.
+
+    Raises
+    ------
+    ValueError
+        If every cut would split a group, or nothing is left to train on.
+    """
+    if rules.groups:
+        names = np.array(groups)
+    else:
+        blocked = np.empty(len(run), object)
+        for one in np.unique(run):
+            where = np.flatnonzero(run == one)
+            block = blocks(len(where), min(rules.n_blocks, len(where)))
+            blocked[where] = [f"{one}/{b}" for b in block]
+        names = blocked.astype(str)
+    if rules.final_block == 0:
+        return names, np.arange(len(names)), np.arange(0)
+    return names, *final_block(names, rules.final_block, onsets, rules.purge)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.cleaning.eye_events import EyeSpan
-from calibration.design import CUE
 from calibration.splits import blocks, final_block
 from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.decoder import Decoder
@@ -23,6 +22,7 @@ from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import hops_of_recording
 from rt_decoder.signal import BAD, Marker
+from rt_decoder.timing.items import CUE
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.design import CUE
 from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.decoder import Decoder
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import BAD, FLAGS, Chunk, SignalInfo
+from rt_decoder.timing.items import CUE
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording

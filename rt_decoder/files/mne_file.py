@@ -18,7 +18,7 @@ from rt_decoder.files.annotations import bad_segments, is_segment
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header
 from rt_decoder.files.fif_check import check_fif
-from rt_decoder.files.gaps import lay_out
+from rt_decoder.files.gaps import Layout, lay_out
 from rt_decoder.files.mne_channels import mne_channels
 from rt_decoder.files.packages import has_package, missing_package, package_text
 from rt_decoder.files.recording import Recording, check_recording
@@ -75,7 +75,7 @@ def read_mne(
     known = mne_channels(raw, path, channels)
     sfreq = float(raw.info["sfreq"])
     layout = lay_out(raw, path)
-    stamps, onsets = layout.stamps, layout.annotations.onset
+    stamps = layout.stamps
     info = declared_info(sfreq, known.declared, channels=known.table)
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
@@ -91,22 +91,29 @@ def read_mne(
     check_recording(recording)
     if markers.trigger:
         return replace(recording, markers=channel_markers(recording, markers.trigger))
-    rows = layout.rows_at(onsets if layout.are_timed else onsets - raw.first_time, sfreq)
+    return replace(recording, markers=_markers(raw, layout, path.name))
+
+
+def _markers(raw: Any, layout: Layout, name: str) -> tuple[Marker, ...]:
+    """Annotations as markers, in order; segments are none."""
+    sfreq, annotations = float(raw.info["sfreq"]), layout.annotations
+    onsets = annotations.onset - (0.0 if layout.are_timed else raw.first_time)
+    rows = layout.rows_at(onsets, sfreq)
     if layout.are_timed and (rows < 0).any():
         warnings.warn(
-            f"{path.name}: {(rows < 0).sum()} of {len(rows)} annotations lie outside the samples "
+            f"{name}: {(rows < 0).sum()} of {len(rows)} annotations lie outside the samples "
             "and are left out",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     found = [
-        Marker(str(label), float(stamps[row]), int(row))
+        Marker(str(label), float(layout.stamps[row]), int(row))
         for row, label, lasts in zip(
-            rows, layout.annotations.description, layout.annotations.duration, strict=True
+            rows, annotations.description, annotations.duration, strict=True
         )
         if row >= 0 and not is_segment(str(label), lasts)
     ]
-    return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
+    return tuple(sorted(found, key=lambda marker: marker.index))
 
 
 def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray]:

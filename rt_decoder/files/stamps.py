@@ -25,7 +25,8 @@ def are_usable(stamps: np.ndarray) -> np.ndarray:
     -------
     array of shape (n,), bool
     """
-    return np.abs(stamps) < LATEST  # NaN is not
+    usable: np.ndarray = np.abs(stamps) < LATEST  # NaN is not
+    return usable
 
 
 def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.ndarray:

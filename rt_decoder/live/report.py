@@ -11,10 +11,34 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.live.labels import LabelCheck
 from rt_decoder.sinks.log import JsonlLog, decision_details
 from rt_decoder.sinks.worker import Worker
+from rt_decoder.source import SampleSource
 
-__all__ = ["end_sinks", "report_decisions", "report_markers", "report_sinks"]
+__all__ = ["end_sinks", "report_channels", "report_decisions", "report_markers", "report_sinks"]
 
 Tell = Callable[..., None]  # called with an event's name and, as keyword arguments, its details
+
+
+def report_channels(
+    source: SampleSource, decoder: Decoder, counts: Counter[str], tell: Tell
+) -> None:
+    """Report channels whose type is only known by name, and references that are left out.
+
+    Parameters
+    ----------
+    source : SampleSource
+        Of the session.
+    decoder : Decoder
+        Matches its channels.
+    counts : Counter
+        Counts of the session; updated.
+    tell : callable
+        Called with an event's name and, as keyword arguments, its details.
+    """
+    if by_name := getattr(source, "types_by_name", None):
+        tell("types_by_name", channels=[f"{name} is {kind}" for name, kind in by_name.items()])
+    for name, reason in decoder.align.left_out.items():
+        counts["references_left_out"] += 1
+        tell("reference_left_out", channel=name, reason=reason)
 
 
 def report_markers(

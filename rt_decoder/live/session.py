@@ -1,15 +1,15 @@
 """The live loop: one thread that blocks on the stream, decodes and hands on.
 
-Nothing here waits for a disk, a display or a consumer. What the operator must know (a stale or
-lost stream, a marker that came too late, a wrong scale) is an event in the log and a count in the
-footer. The loop ends on request, when the stream is lost and cannot be found again, or with an
-exception that names the cause.
+Nothing here waits for a disk, a display or a consumer. What the operator must know is an event in
+the log and a count in the footer. The loop ends on request, when the stream is lost and cannot be
+found again, or with an exception that names the cause.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from pylsl import local_clock
@@ -29,7 +29,13 @@ from rt_decoder.live.overrun import skip_to_newest
 from rt_decoder.live.receiver import Receiver
 from rt_decoder.live.record_start import begin_record
 from rt_decoder.live.reference_check import ReferenceCheck
-from rt_decoder.live.report import end_sinks, report_decisions, report_markers, report_sinks
+from rt_decoder.live.report import (
+    end_sinks,
+    report_channels,
+    report_decisions,
+    report_markers,
+    report_sinks,
+)
 from rt_decoder.live.stamp_clock import StampClock
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
@@ -98,8 +104,7 @@ class Session:
         self._markers = MarkerReader(markers, self.counts, self._event)
         self._scale = scale_check(model, source.info.sfreq)
         self._labels = LabelCheck(model.items if model.has_map else ())
-        self._descriptors = DescriptorCheck()
-        self._stamp_clock = StampClock()
+        self._descriptors, self._stamp_clock = DescriptorCheck(), StampClock()
 
     def attach(self, sinks: Sinks) -> None:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
@@ -148,18 +153,13 @@ class Session:
         self._markers.open()  # first: a sender may start as soon as the samples have a reader
         self.source.open()
         self._event("live", stream=self.source.name)
-        if by_name := getattr(self.source, "types_by_name", None):
-            told = [f"{name} is {kind}" for name, kind in by_name.items()]
-            self._event("types_by_name", channels=told)
-        for name, reason in self.decoder.align.left_out.items():
-            self.counts["references_left_out"] += 1
-            self._event("reference_left_out", channel=name, reason=reason)
+        report_channels(self.source, self.decoder, self.counts, self._event)
         if self.recorder is not None:
             begin_record(self.recorder, self.decoder, self._references(), lambda: self.n_samples)
         self.watchdog.connected(local_clock())
 
     def _step(self) -> None:
-        received = self._pull(PULL_TIMEOUT)
+        received = self._receiver.pull(self.source, PULL_TIMEOUT)
         self._take_markers()
         if len(received.stamps) == 0:
             self._silence()
@@ -171,9 +171,6 @@ class Session:
         else:
             self._decode(received)
 
-    def _pull(self, timeout: float) -> Received:
-        return self._receiver.pull(self.source, timeout)
-
     def _decode(self, received: Received) -> None:
         if self.recorder is not None:
             self.recorder.pulled(received)
@@ -183,7 +180,8 @@ class Session:
 
     def _overrun(self, received: Received) -> None:
         """Skip a backlog down to its newest hop, and decode from there."""
-        newest = skip_to_newest(received, self._n_hop, self._pull, self._skip)
+        pull = partial(self._receiver.pull, self.source)
+        newest = skip_to_newest(received, self._n_hop, pull, self._skip)
         self.counts["overruns"] += 1
         self.counts["skipped_samples"] += newest.n_skipped
         self._event("overrun", n_skipped=newest.n_skipped)
@@ -194,8 +192,7 @@ class Session:
             raise newest.lost
 
     def _skip(self, received: Received) -> int:
-        n = len(received.stamps)
-        if n:
+        if n := len(received.stamps):
             if self.recorder is not None:
                 self.recorder.pulled(received)
                 self.recorder.decision(received.arrival, Skip(self.n_samples, n))
@@ -214,13 +211,8 @@ class Session:
         self.n_samples += len(data)
         report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
         report_decisions(self.decoder, self.counts, self._event)
-        self._happened(
-            (
-                *self._take_source_events(),
-                *self._reference_check.look(arrival),
-                *self._stamp_clock.look(self.decoder.pipeline),
-            )
-        )
+        self._happened((*self._take_source_events(), *self._reference_check.look(arrival)))
+        self._happened(self._stamp_clock.look(self.decoder.pipeline))
         if not self._scale.done:
             align = self.decoder.align
             ratio = self._scale.update(data[:, align.picks] * align.gains)
@@ -304,6 +296,5 @@ class Session:
             {"log": self.log, "record": self.recorder},
         )  # fmt: skip
 
-    def _references(self) -> Sequence[Any]:
-        """Auxiliary streams joined to the samples, if any."""
+    def _references(self) -> Sequence[Any]:  # auxiliary streams joined to the samples
         return getattr(self.source, "references", ())

@@ -29,6 +29,7 @@ def standing_still(
     amp, words = Amp(me, sfreq=sfreq), marks(f"{me}-m")
     live = Live(folder, me, f"{me}-m", **options)
     live.connected(amp.outlet, words)
+    amp.start -= seconds + 10.0  # all samples are of the past, as on this machine's clock
     there = threading.Event()
     live.hold = lambda _: there.wait(60.0)
     steadily(live, amp, 30)

@@ -68,7 +68,7 @@ def write_xdf(
     path: Path, stamps: np.ndarray, markers: list[tuple[str, float]], sfreq: float = 250.0
 ) -> None:
     """Write a stream and its markers byte by byte, as the specification of XDF has it."""
-    data = signal(len(stamps))
+    data = signal(len(stamps)) * np.sqrt(sfreq / 250)  # as strong in the band of brain signals
     parts = [b"XDF:", _chunk(1, b"<info><version>1.0</version></info>")]
     parts += [_header(1, "Amp", "EEG", sfreq, NAMES), _header(2, "Stim", "Markers", 0.0, ())]
     rows = np.empty(len(stamps), [("n", "u1"), ("stamp", "<f8"), ("values", "<f8", 4)])

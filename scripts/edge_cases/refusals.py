@@ -207,7 +207,7 @@ def _(folder: Path) -> str:
     data = recording.data.copy()
     data[:, recording.info.ch_names.index("ECG")] = 0.0
     write_inputs(folder)
-    save_recording(replace(recording, data=data), folder / "rec.xdf")
+    save_recording(replace(recording, data=data), folder / "rec.xdf", overwrite=True)
     ran = decode(folder, "--markers", "channel:ECG")
     assert ran.code == 0, ran
     assert "channel ECG holds no trigger" in ran.err, ran.err
