@@ -62,8 +62,8 @@ ROOMS = {
     "calibration/language": Room("words to vectors", "files"),
     "calibration": Room("fits and tests the map",
         "values timing cleaning decoding files path calibration/language"),
-    "calibration/cleaning": Room("fits the cleaning stages", "values cleaning cleaning/stages path calibration"),
-    "calibration/report": Room("shows a fit", "values cleaning/stages files path sinks calibration calibration/cleaning"),
+    "calibration/cleaning": Room("fits the cleaning stages", "values timing cleaning cleaning/stages path calibration"),
+    "calibration/report": Room("shows a fit", "values timing cleaning/stages files path sinks calibration calibration/cleaning"),
     "calibration/commands": Room("`rt-calibrate`, the demonstration",
         "values timing files simulation commands calibration/language calibration"
         " calibration/cleaning calibration/report",
