@@ -239,7 +239,7 @@ def test_a_readout_names_what_was_wrong_with_the_channels(test_scene) -> None:
     eeg = [k for k, kind in enumerate(info.ch_types) if kind == "eeg"]
     data[1000:1100, eeg[3]] = data[2000:2250, eeg] = 0.1
     recording = replace(test_scene, data=data)
-    onsets = [Marker("", row / info.sfreq, row) for row in (950, 1950)]
+    onsets = [Marker("word", row / info.sfreq, row) for row in (950, 1950)]
     one, every = decode_recording(model, recording, onsets)
     assert one.corrected[0] > 0.3
     assert one.reasons == ()

@@ -398,6 +398,7 @@ def test_reset_after_a_gap_starts_at_the_new_level():
 
 
 @pytest.mark.realdata
+@pytest.mark.filterwarnings("ignore:.*channels without a type")
 @pytest.mark.parametrize(
     ("path", "line_freq"),
     [

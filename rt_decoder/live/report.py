@@ -145,8 +145,11 @@ def end_sinks(
     if recorder is not None:
         recorder.close()
     report_sinks(log, recorder, counts, tell)
+    ended = footer()
     if log is not None:
-        log.write(footer())
+        log.write(ended)
         log.close()
         report_sinks(log, None, counts, tell)
-    return footer()
+        if log.reason:  # only the caller can hear of it
+            ended = footer()
+    return ended

@@ -216,7 +216,7 @@ def shorten(label: str) -> str:
     Examples
     --------
     >>> shorten("a\x1b" + 50 * "b")
-    'a?bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...'
+    'a?bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...'
     """
     text = "".join(character if character.isprintable() else "?" for character in label[:41])
     return text if len(label) <= 40 else f"{text[:37]}..."
