@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker
-from rt_decoder.timing.items import CUE, plain
+from rt_decoder.timing.items import CUE, composed
 from rt_decoder.timing.markers import MarkerRules, trigger_markers
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _events(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
             text = row.row[context]
             place = place + 1 if text == sentence else 0
             sentence = text
-            where = (plain(text) if fold else text, place)
+            where = (composed(text) if fold else text, place)
         events.append(Event(row.row[groups] if groups else "", where))
     return events
 

@@ -151,7 +151,7 @@ def test_a_file_with_one_stamp_that_is_none(value, at, tmp_path):
     write(tmp_path / "odd.xdf", one(value, at), WORDS_AT)
     whole = read_recording(tmp_path / "a.xdf")
     with pytest.warns(
-        RuntimeWarning, match=f"1 of 3000 that are none, the first is .* {at}: these"
+        RuntimeWarning, match=f"1 of 3000 stamps that are no times, the first is .* {at}: these"
     ):
         odd = read_recording(tmp_path / "odd.xdf")
     assert [marker.index for marker in odd.markers] == [marker.index for marker in whole.markers]
@@ -164,7 +164,9 @@ def test_a_file_with_one_stamp_that_is_none(value, at, tmp_path):
 @pytest.mark.parametrize("value", [0.0, 9e9, T0 + 900])
 def test_a_file_with_one_stray_stamp(value, tmp_path):
     write(tmp_path / "odd.xdf", one(value), WORDS_AT)
-    with pytest.warns(RuntimeWarning, match="1 of 3000 that are none, the first is .* 1003: these"):
+    with pytest.warns(
+        RuntimeWarning, match="1 of 3000 stamps that are no times, the first is .* 1003: these"
+    ):
         odd = read_recording(tmp_path / "odd.xdf")
     found = [readout.index for readout in decode_recording(model(), odd, odd.markers)]
     assert found == [marker.index for marker in RECORDING.markers][: len(found)]
@@ -173,7 +175,9 @@ def test_a_file_with_one_stray_stamp(value, tmp_path):
 
 def test_a_file_of_odd_stamps_is_refused(tmp_path):
     write(tmp_path / "odd.xdf", np.where(np.arange(3000) % 5 == 0, math.nan, stamps()), WORDS_AT)
-    with pytest.raises(ValueError, match="need time stamps in s, got 600 of 3000 that are none"):
+    with pytest.raises(
+        ValueError, match="need time stamps in s, got 600 of 3000 stamps that are no times"
+    ):
         read_recording(tmp_path / "odd.xdf")
 
 

@@ -207,7 +207,9 @@ def test_clock_that_is_not_one_is_refused():
     reset[1000:] -= 5
     with pytest.raises(ValueError, match=r"jump back by 5\.0 s at sample 1000"):
         check_recording(simple(reset))
-    with pytest.raises(ValueError, match="need time stamps in s, got 1 of 2 that are none"):
+    with pytest.raises(
+        ValueError, match="need time stamps in s, got 1 of 2 stamps that are no times"
+    ):
         check_recording(simple(np.array([0.0, np.nan])))
     with pytest.raises(ValueError, match="need samples"):
         check_recording(simple(np.zeros(0)))

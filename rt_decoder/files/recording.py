@@ -167,11 +167,17 @@ def _warn_of_odd(name: str, stamps: np.ndarray) -> None:
     if not odd.any():
         return
     first = int(np.argmax(odd))
-    got = f"{int(odd.sum())} of {len(odd)} that are none, the first is {stamps[first]:g} at sample"
+    got = (
+        f"{int(odd.sum())} of {len(odd)} stamps that are no times, the first is {stamps[first]:g} "
+        f"at sample {first}"
+    )
     if odd.mean() > MAX_UNSTAMPED:
-        raise ValueError(f"{name}: need time stamps in s, got {got} {first}")
-    told = f"{name}: of the time stamps {got} {first}: these samples are flagged, their times"
-    warnings.warn(f"{told} estimated", RuntimeWarning, stacklevel=5)
+        raise ValueError(f"{name}: need time stamps in s, got {got}")
+    warnings.warn(
+        f"{name}: got {got}: these samples are flagged, their times estimated",
+        RuntimeWarning,
+        stacklevel=5,
+    )
 
 
 def _check_clock(recording: Recording) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from rt_decoder.signal import Marker
+from rt_decoder.timing.items import some
 
 __all__ = ["LabelCheck"]
 
@@ -51,21 +52,9 @@ class LabelCheck:
             n_unknown += 1
             if marker.label not in self._unknown and len(self._unknown) < TOLD:
                 self._unknown[marker.label] = None
-                reason = (
-                    f"labels of this stream: {self._of_stream()}; of the model: {self._of_model()}"
-                )
+                told = some([*self._unknown, *self._known], NAMED)
+                reason = f"labels of this stream: {told}; of the model: {some(self._items, NAMED)}"
                 if len(self._unknown) == TOLD:
                     reason += "; further unknown labels are only counted"
                 events.append(("label_unknown", {"label": marker.label, "reason": reason}))
         return n_unknown, events
-
-    def _of_stream(self) -> str:
-        return _named([*self._unknown, *self._known])
-
-    def _of_model(self) -> str:
-        return _named([*self._items])
-
-
-def _named(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
-    return ", ".join(labels[:NAMED]) + more

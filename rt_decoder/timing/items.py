@@ -15,10 +15,10 @@ from itertools import islice
 __all__ = [
     "CUE",
     "ItemRule",
+    "composed",
     "fold_key",
     "is_code",
     "is_stimulus",
-    "plain",
     "shorten",
     "some",
     "tidy",
@@ -95,13 +95,13 @@ def is_code(label: str) -> bool:
     return _CODE.fullmatch(label.strip()) is not None
 
 
-def plain(text: str) -> str:
+def composed(text: str) -> str:
     """Compose letters with their accents (NFC), and write every apostrophe alike."""
     return unicodedata.normalize("NFC", text).translate(_APOSTROPHES)
 
 
 def tidy(label: str) -> str:
-    r"""Write a label as `plain`, without quotes around it and with single spaces.
+    r"""Write a label as `composed` does, without quotes around it and with single spaces.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def tidy(label: str) -> str:
     >>> tidy('  "don\u2019t'  '"'), tidy("e\u0301te\u0301"), tidy("S  1")
     ("don't", '\xe9t\xe9', 'S 1')
     """
-    text, before = plain(label), ""
+    text, before = composed(label), ""
     while text != before:
         before, text = text, " ".join(text.strip("\ufeff\u200b\0").split())
         if len(text) > 1 and text[0] + text[-1] in _QUOTES:
