@@ -18,7 +18,8 @@ from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header,
 from rt_decoder.files.gaps import UNKNOWN_S, lay_out
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
-from rt_decoder.files.sample_times import are_counted, channel_markers, sample_times
+from rt_decoder.files.sample_times import channel_markers, sample_times
+from rt_decoder.files.stamps import are_counted
 from rt_decoder.signal import SignalInfo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))

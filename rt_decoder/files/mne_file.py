@@ -176,8 +176,9 @@ class _Reading:
     def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
         """Raise OSError in place of an error that a damaged file causes."""
         package = "" if error is None else missing_package(error)
-        if kind is not None and issubclass(kind, NotImplementedError):  # scipy, in HDF5 of MATLAB
-            package = "pymatreader"
+        is_set = self._path.suffix.lower() == ".set"
+        if is_set and kind is not None and issubclass(kind, NotImplementedError):
+            package = "pymatreader"  # scipy reads no MATLAB files in HDF5
         if "any of the possible readers" in str(error) and _is_ant(self._path):
             package = "antio"  # MNE tries other readers of this ending, and names none
         if package:

@@ -9,30 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.stamps import are_counted
 from rt_decoder.signal import Marker
 from rt_decoder.timing.markers import trigger_markers
 from rt_decoder.timing.timebase import Decision, RateMismatch, TimeBase, TimedSamples
 
-__all__ = ["are_counted", "channel_markers", "sample_times"]
-
-
-def are_counted(stamps: np.ndarray, sfreq: float) -> bool:
-    """Whether stamps advance by one sampling interval each, but for gaps: nothing to smooth.
-
-    Parameters
-    ----------
-    stamps : array of shape (n,), float64
-        In s.
-    sfreq : float
-        Nominal rate in Hz.
-
-    Returns
-    -------
-    bool
-    """
-    steps = np.diff(stamps) * sfreq
-    single = np.abs(steps - 1) < 1e-3
-    return bool(np.all(single | (steps > 1.5)) and np.mean(single) > 0.5) if len(steps) else True
+__all__ = ["channel_markers", "sample_times"]
 
 
 def sample_times(recording: Recording) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LATEST", "are_usable", "measured_sfreq", "nearest_samples"]
+__all__ = ["LATEST", "are_counted", "are_usable", "measured_sfreq", "nearest_samples"]
 
 LATEST = 1e10  # s; clocks count from the start of the machine, or from 1970
 
@@ -27,6 +27,25 @@ def are_usable(stamps: np.ndarray) -> np.ndarray:
     """
     usable: np.ndarray = np.abs(stamps) < LATEST  # NaN is not
     return usable
+
+
+def are_counted(stamps: np.ndarray, sfreq: float) -> bool:
+    """Whether stamps advance by one sampling interval each, but for gaps: nothing to smooth.
+
+    Parameters
+    ----------
+    stamps : array of shape (n,), float64
+        In s.
+    sfreq : float
+        Nominal rate in Hz.
+
+    Returns
+    -------
+    bool
+    """
+    steps = np.diff(stamps) * sfreq
+    single = np.abs(steps - 1) < 1e-3
+    return bool(np.all(single | (steps > 1.5)) and np.mean(single) > 0.5) if len(steps) else True
 
 
 def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.ndarray:
