@@ -62,7 +62,10 @@ def item_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[st
     if several:
         lines.append(f"  one item each, written differently: {some(several)} (--fold false parts)")
     if left_out:
-        lines.append(f"  no stimuli, left out: {some(dict(left_out.most_common()))}")
+        lines.append(
+            f"  no stimuli, left out: {some(dict(left_out.most_common()))} "
+            "(--names TSV makes an item of one)"
+        )
     return lines + bad_lines(sessions, recipe)
 
 

@@ -276,4 +276,5 @@ def test_a_replay_that_nobody_reads_can_be_ended(folder: Path, source_id: str) -
     assert process.stdout is not None
     assert "waiting for consumers" in process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    assert finish(process).code == 0
+    ran = finish(process)
+    assert (ran.code, ran.err) == (130, "error: interrupted; nothing was sent\n")

@@ -43,7 +43,21 @@ def test_no_stimulus(label: str) -> None:
 
 @pytest.mark.parametrize(
     "label",
-    ["badger", "Baden", "edge", "boundaries", "axe", "comment", "segment", "cue/blink", "S  1"],
+    [
+        "bad",
+        "Bad",
+        "bad-tempered",
+        "BADGER",
+        "badger",
+        "Baden",
+        "edge",
+        "boundaries",
+        "axe",
+        "comment",
+        "segment",
+        "cue/blink",
+        "S  1",
+    ],
 )
 def test_a_stimulus(label: str) -> None:
     assert is_stimulus(label)
@@ -157,7 +171,7 @@ def test_items_are_told_with_their_counts() -> None:
     assert item_lines([one], recipe) == [
         "2 items in 4 events, from its own markers: axe 3, cow 1",
         "  one item each, written differently: axe 2/Axe 1 (--fold false parts)",
-        "  no stimuli, left out: BAD_x 1",
+        "  no stimuli, left out: BAD_x 1 (--names TSV makes an item of one)",
     ]
     many = label_recording(
         recording([f"w{chr(97 + k)}" for k in range(16)]), None, recipe, MarkerRules()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,14 @@ from pylsl import local_clock
 
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
-from rt_decoder.replay.plan import ReplayOptions
+from rt_decoder.replay.plan import ReplayOptions, plan_of
 from rt_decoder.replay.replay import Replayed, replay
 from rt_decoder.signal import Marker, SignalInfo, StreamLost
 from rt_decoder.sources.lsl.find import resolve
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.source import LslSource
 from tests.lsl_loopback import wait_for
+from tests.small import small_recording
 
 pytestmark = pytest.mark.lsl
 
@@ -291,3 +293,18 @@ def test_two_replays_begin_together(source_id: str) -> None:
         for sender in senders:
             assert sender.result is not None
             assert sender.result.start == began[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, 1.7e12, 5e8, 0.0])
+@pytest.mark.parametrize("row", [0, 500, 999])
+def test_an_odd_stamp_is_sent_in_its_turn(value: float, row: int) -> None:
+    recording = small_recording(seconds=4.0)
+    stamps = recording.stamps + 1e3
+    stamps[row] = value
+    markers = [Marker("axe", 1e3 + at) for at in (0.5, 2.5, 3.5)]
+    plan, n_outside = plan_of(replace(recording, stamps=stamps), markers)
+    if 0 < row < 999 or not abs(value) < 1e10:  # at an end, nothing tells a stray from a pause
+        assert n_outside == 0
+        assert plan.rows.tolist() == [125, 625, 875]
+        assert np.abs(plan.due - np.arange(1000) / 250).max() < 0.01
+        assert np.isnan(value) or plan.since[row] == pytest.approx(value - 1e3)

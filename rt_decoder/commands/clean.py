@@ -90,7 +90,11 @@ def clean_file(
     spans = _spans(flags)
     spans += _marked(decoder, recording, len(cleaned))
     spans = sorted(spans)
-    write_file(out, lambda path: write_fif(path, data, info, spans, recording.line_freq), overwrite)
+    write_file(
+        out,
+        lambda path: write_fif(path, data, info, spans, recording.line_freq, recording.bads),
+        overwrite,
+    )
     bad = flags & BAD
     return {
         "n_samples": len(data),

@@ -6,6 +6,7 @@ or filled in: samples, and the order of everything, are as recorded.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -148,6 +149,13 @@ def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None: 
     # a reference stream of a session record has a fourth column, and no decisions of its own
     is_session = recording.pulls is not None and recording.pulls.shape[1] == 3
     stamps = recording.stamps if is_session else recording.times
+    if recording.bad_segments or recording.bads:
+        warnings.warn(
+            f"XDF cannot say what is bad: {len(recording.bad_segments)} segments and "
+            f"{len(recording.bads)} channels that the recording marks so are plain in it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     with XdfWriter(path) as xdf:
         xdf.add_stream(1, name=name, type="MEG" if is_meg else "EEG", info=info)
         xdf.add_stream(2, name=f"{name}-markers", type="Markers")

@@ -100,11 +100,14 @@ def run_live(
 
         footer = session.run(should_stop)
     sinks = [sink for sink in (session.log, session.recorder) if sink is not None]
+    if stop.came and session.n_samples == 0:
+        for path in (Path(sink.path) for sink in sinks):
+            if path.is_file():  # made for this session, and holds nothing
+                path.unlink()
+        raise KeyboardInterrupt("no sample had come")
     seconds = session.n_samples / session.source.info.sfreq
     for line in ended_lines(footer, seconds, *(Path(sink.path) for sink in sinks)):
         tell(line)
-    if stop.came and session.n_samples == 0:
-        raise KeyboardInterrupt("no sample had come")
     return footer, [f"{sink.name}: {sink.reason}" for sink in sinks if sink.reason]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -123,6 +124,13 @@ def replay(
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream, markers=markers
     )
+    if read.bad_segments:
+        warnings.warn(
+            f"{read.name}: a stream cannot say which of its segments are bad: a session decodes the "
+            f"{len(read.bad_segments)} that `decode` flags",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     sent = stream_recording(read, found, name, options)
     if not wrong:
         return
@@ -182,6 +190,11 @@ def stream_recording(
     -------
     Replayed
         What was sent.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If a signal came before anything was sent.
     """
     from uuid import uuid4
 
@@ -191,11 +204,20 @@ def stream_recording(
     with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
         should_stop.only_ask()
         show_lines(f"streaming {name!r} and '{name}-markers'{waiting}, Ctrl-C ends")
-        return send(
+        sent = send(
             recording, markers, options, name=name, source_id=f"{name}-{uuid4().hex[:12]}",
             should_stop=should_stop,
             progress=lambda n_samples: progress(n_samples / len(recording.data)),
         )  # fmt: skip
+    if should_stop.came and sent.n_samples == 0:
+        raise KeyboardInterrupt("nothing was sent")
+    if sent.n_outside:
+        warnings.warn(
+            f"{sent.n_outside} of {len(markers)} markers lie outside the samples and were not sent",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return sent
 
 
 COMMANDS = (streams, replay)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import errno
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -60,6 +61,11 @@ _REASONS = {
     errno.EMFILE: "need a free file descriptor for {}, got none: too many files are open",
     errno.EINVAL: "need a file that can be read, got {}",
 }
+# what only a caller of the library can follow, or what speaks of numbers and not of the file
+_HINTS = re.compile(
+    r"could not convert|cannot reshape|invalid literal|encoding=|overrides=|read_raw|dedicated reader"
+)
+_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/'\"]+/)+(?=[^\s/'\"])")
 _LONGEST = 300  # characters of a library's text
 
 
@@ -82,7 +88,9 @@ def first_line(error: BaseException) -> str:
     if isinstance(error, _INSIDES) or not lines:
         return "it is damaged, or of another format than its name says"
     text = lines[0] if not lines[0].rstrip().endswith(":") else " ".join(lines)
-    text = " ".join(text.split())
+    if _HINTS.search(text):
+        return "it is damaged, or of another format than its name says"
+    text = _FOLDERS.sub("", " ".join(text.split()))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

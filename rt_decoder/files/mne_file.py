@@ -63,15 +63,15 @@ def read_mne(
     ValueError
         If the recording cannot be decoded, `units` are given, or `markers` names a stream.
     """
+    if markers.stream:
+        raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
+    table = read_channel_table(channels)
+    raw, values = _open_raw(path, {n for n, row in table.items() if row.type.lower() == "eeg"})
     if units is not None:
         raise ValueError(
             f"{path.name}: MNE has converted its units to SI, leave --units out "
             "(correct a unit that the file declares wrongly with --channels TSV)"
         )
-    if markers.stream:
-        raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
-    table = read_channel_table(channels)
-    raw, values = _open_raw(path, {n for n, row in table.items() if row.type.lower() == "eeg"})
     known = mne_channels(raw, path, channels)
     sfreq = float(raw.info["sfreq"])
     layout = lay_out(raw, path)

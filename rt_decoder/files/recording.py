@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rt_decoder.files.decisions import Decision, Restart
-from rt_decoder.files.stamps import are_counted, are_usable, measured_sfreq
+from rt_decoder.files.stamps import are_counted, are_odd, are_usable, measured_sfreq
 from rt_decoder.signal import FLAGS, Marker, Reason, SignalInfo
 
 __all__ = [
@@ -160,10 +160,7 @@ def check_recording(recording: Recording) -> None:
 
 def _warn_of_odd(name: str, stamps: np.ndarray) -> None:
     """Warn of stamps that are no times, or far from both neighbours; refuse many."""
-    odd = ~are_usable(stamps)
-    with np.errstate(all="ignore"):
-        before, after = np.abs(np.diff(stamps)[:-1]), np.abs(np.diff(stamps)[1:])
-        odd[1:-1] |= (before > 1) & (after > 1) & (np.abs(stamps[2:] - stamps[:-2]) < 1)
+    odd = are_odd(stamps)
     if not odd.any():
         return
     first = int(np.argmax(odd))

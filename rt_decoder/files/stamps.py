@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LATEST", "are_counted", "are_usable", "measured_sfreq", "nearest_samples"]
+__all__ = ["LATEST", "are_counted", "are_odd", "are_usable", "measured_sfreq", "nearest_samples"]
 
 LATEST = 1e10  # s; clocks count from the start of the machine, or from 1970
 
@@ -46,6 +46,25 @@ def are_counted(stamps: np.ndarray, sfreq: float) -> bool:
     steps = np.diff(stamps) * sfreq
     single = np.abs(steps - 1) < 1e-3
     return bool(np.all(single | (steps > 1.5)) and np.mean(single) > 0.5) if len(steps) else True
+
+
+def are_odd(stamps: np.ndarray) -> np.ndarray:
+    """Tell which stamps are no times, or far from both neighbours.
+
+    Parameters
+    ----------
+    stamps : array of shape (n,), float64
+        In s.
+
+    Returns
+    -------
+    array of shape (n,), bool
+    """
+    odd = ~are_usable(stamps)
+    with np.errstate(all="ignore"):
+        before, after = np.abs(np.diff(stamps)[:-1]), np.abs(np.diff(stamps)[1:])
+        odd[1:-1] |= (before > 1) & (after > 1) & (np.abs(stamps[2:] - stamps[:-2]) < 1)
+    return odd
 
 
 def nearest_samples(stamps: np.ndarray, times: np.ndarray, sfreq: float) -> np.ndarray:

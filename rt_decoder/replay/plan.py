@@ -10,6 +10,7 @@ import numpy as np
 import pylsl
 
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.stamps import are_odd
 from rt_decoder.replay.faults import Fault
 from rt_decoder.signal import Marker
 
@@ -100,9 +101,10 @@ def plan_of(recording: Recording, markers: Sequence[Marker]) -> tuple[Plan, int]
     if n_samples == 0:
         raise ValueError("need a recording with samples, got an empty one")
     times, step = recording.times, 1 / recording.info.sfreq
-    since = times - times[0]
-    due = np.maximum.accumulate(since)
-    placed = [(marker.time - times[0], marker.label) for marker in markers]
+    sane = _without_odd(times, step)
+    since = times - sane[0]  # an odd stamp is sent as it is, in its turn
+    due = np.maximum.accumulate(sane - sane[0])
+    placed = [(marker.time - sane[0], marker.label) for marker in markers]
     placed.sort(key=lambda one: one[0])
     inside = [one for one in placed if -step <= one[0] <= due[-1] + step]
     at = np.array([time for time, _ in inside])
@@ -116,3 +118,13 @@ def plan_of(recording: Recording, markers: Sequence[Marker]) -> tuple[Plan, int]
     )
     n_outside = len(placed) - len(inside)
     return plan, n_outside
+
+
+def _without_odd(times: np.ndarray, step: float) -> np.ndarray:
+    """Put odd stamps in line with the others, `step` s apart."""
+    odd = are_odd(times)
+    if not odd.any() or odd.all():
+        return times
+    rows = np.arange(len(times))
+    late = np.interp(rows, rows[~odd], times[~odd] - step * rows[~odd])
+    return np.where(odd, late + step * rows, times)

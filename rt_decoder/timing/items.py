@@ -28,9 +28,9 @@ __all__ = [
 CUE = "cue/"  # labels that start so tell the participant to blink, look around or rest
 
 # MNE's BAD and EDGE annotations, EEGLAB's and MNE's joints, BrainVision's and amplifiers' own notes.
-# "badger" and "edge" are words.
+# "bad", "badger", "BADGER" and "edge" are words.
 _NO_STIMULUS = re.compile(
-    r"BAD.*|(?i:bad)(?![^\W\d_]).*|EDGE(?![^\W\d_]).*|boundary"
+    r"BAD(?![A-Z]).*|(?i:bad)(?:[_\s\d:/]|-\d).*|EDGE(?![^\W\d_]).*|boundary"
     r"|(?i:(?:new ?segment|comment|sync ?status)/.*|lost ?samples\b.*|bad_acq_skip)",
     re.DOTALL,
 )
@@ -162,11 +162,12 @@ def unknown_labels(counts: Mapping[str, int], items: Collection[str]) -> str:
     Examples
     --------
     >>> unknown_labels({"axe": 3, "bee": 1}, ["axe", "cow"])
-    '1 of 4 events have items that the model does not know: of the recording axe 3, bee 1; of the model axe, cow'
+    '1 of 4 events have items that the model does not know: of the recording bee 1, axe 3; of the model axe, cow'
     """
     n = sum(count for item, count in counts.items() if item not in items)
     if not n:
         return ""
+    counts = dict(sorted(counts.items(), key=lambda pair: pair[0] in items))  # unknown ones first
     return (
         f"{n} of {sum(counts.values())} events have items that the model does not know: "
         f"of the recording {some(counts)}; of the model {some(items)}"

@@ -123,10 +123,8 @@ def odd_file(folder: Path, value: float, row: int) -> str:
     done = decode(folder, folder / "a.xdf")
     assert done.ran.code == 0, done.ran.err
     assert done.rows() == {"cat": 1000, "dog": 1625, "axe": 2250}, done.rows()
-    said = " ".join(done.ran.err.split())
-    assert f"1 of {N} stamps that are no times, the first is {value:g} at sample {row}" in said, (
-        said
-    )
+    told = f"1 of {N} stamps that are no times, the first is {value:g} at sample {row}"
+    assert told in " ".join(done.ran.err.split()), done.ran.err
     return "all three words; warning: 1 stamp is none"
 
 

@@ -98,11 +98,11 @@ def bad_in_table(folder: Path) -> str:
     return told
 
 
-@case(KIND, "badger and edge are words", "taken as words")
+@case(KIND, "bad, badger and edge are words", "taken as words")
 def badger(folder: Path) -> str:
-    names = {"cat": "badger", "dog": "edge", "axe": "axe"}
+    names = {"cat": "badger", "dog": "edge", "axe": "bad"}
     _, items = fitted(write_xdf(folder, [(a, b, names[label]) for a, b, label in HEARD]))
-    assert items == ("axe", "badger", "edge"), items
+    assert items == ("bad", "badger", "edge"), items
     return f"items {', '.join(items)}"
 
 
