@@ -134,7 +134,12 @@ def no_readouts(footer: Mapping[str, Any], markers: MarkerChoice) -> str:
     str
     """
     n, n_lost = footer["counts"].get("markers", 0), footer["counts"].get("markers_lost", 0)
-    if n or n_lost:
+    if n_lost and not n:
+        return (
+            f"no readout: none of {n_lost} markers lies in the recording; the log tells the reason of "
+            "each (marker_lost)"
+        )
+    if n:
         return (
             f"no readout: of {n + n_lost} markers none had a whole window (--marker-offset, the "
             "window of the model, or where the recording ends)"
