@@ -22,6 +22,7 @@ def _cases() -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.lsl
+@pytest.mark.filterwarnings("always")  # as in a program: what commands warn of is judged
 @pytest.mark.parametrize("case", _cases(), ids=lambda case: f"{case.kind}: {case.name}")
 def test_edge(case: Any) -> None:
     row = case.tried()
