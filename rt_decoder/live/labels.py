@@ -53,7 +53,9 @@ class LabelCheck:
             if marker.label not in self._unknown and len(self._unknown) < TOLD:
                 self._unknown[marker.label] = None
                 told = some([*self._unknown, *self._known], NAMED)
-                reason = f"labels of this stream: {told}; of the model: {some(self._items, NAMED)}"
+                reason = (
+                    f"labels of this stream: {told}; of the model: {some([*self._items], NAMED)}"
+                )
                 if len(self._unknown) == TOLD:
                     reason += "; further unknown labels are only counted"
                 events.append(("label_unknown", {"label": marker.label, "reason": reason}))
