@@ -149,7 +149,7 @@ def test_scores_stand_beside_chance_and_prior() -> None:
     assert f"{row} {final['prior_top1']:.4g}" in text
     assert f"p = {final['p']:.2g}" in text
     assert "Locked final block" in text
-    assert f"{model.certificate['split']['n_final']} were locked away" in text
+    assert f"{model.certificate['split']['n_final']} locked" in text
     unlocked = {k: v for k, v in model.certificate.items() if k != "final"}
     optimistic = report_page(replace(model, certificate=unlocked), look(model, [labelled(scene())]))
     assert "these figures are optimistic" in optimistic
