@@ -14,7 +14,7 @@ from calibration.splits import check_enough, leave_group_out, split_events
 from calibration.targets import vocabulary_items
 from rt_decoder.files.packages import need_packages
 from rt_decoder.recipe import Recipe
-from rt_decoder.timing.items import CUE
+from rt_decoder.timing.items import CUE, fold_key
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -75,7 +75,7 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
     onsets: list[float] = []
     base, n_outside = 0.0, 0
     for run, session in enumerate(sessions):
-        times, names = session.recording.times, session.rules.names or {}
+        times, rule = session.recording.times, session.rules.item_rule()
         for marker, event in zip(session.markers, session.events, strict=True):
             onset = marker.time + session.rules.offset - times[0]
             if marker.label.startswith(CUE):
@@ -83,7 +83,8 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
             if onset + recipe.features.tmax > times[-1] - times[0]:
                 n_outside += 1
                 continue
-            labels.append(names.get(marker.label, marker.label))
+            item = rule.item(marker.label) or marker.label
+            labels.append(fold_key(item) if recipe.target.fold else item)
             groups.append(f"{run}/{event.group}" if event.group else "")
             runs.append(run)
             onsets.append(base + onset)

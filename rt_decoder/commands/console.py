@@ -24,6 +24,7 @@ __all__ = [
     "app_of",
     "progress_bar",
     "run_app",
+    "show_error",
     "show_json",
     "show_lines",
 ]
@@ -188,8 +189,13 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     _write(sys.stderr, "warning: " + plain(" ".join(str(message).split())))
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def show_error(message: str) -> None:
+    """Write one sentence to standard error."""
     _write(sys.stderr, "error: " + plain(" ".join(message.split())))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    show_error(message)
     sys.exit(code)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rt_decoder.commands.console import show_json, show_lines
+from rt_decoder.commands.console import show_error, show_json, show_lines
 from rt_decoder.commands.options import (
     OUTPUT,
     STREAM,
@@ -227,7 +227,7 @@ def run(
     if as_json:
         show_json(footer)
     if torn:
-        typer.echo(f"error: decoded, but not all is written: {'; '.join(torn)}", err=True)
+        show_error(f"decoded, but not all is written: {'; '.join(torn)}")
         raise typer.Exit(3)
 
 

@@ -41,7 +41,7 @@ def standing_still(
         words.push_sample(["2"], amp.at((3 + mark) * sfreq))
     for _ in range(int(10 * seconds)):
         amp.send(int(0.1 * sfreq))
-    time.sleep(0.3)  # the samples are on their way to it
+    until(lambda: live.session.source.waiting() >= int(10 * seconds) * int(0.1 * sfreq))
     live.hold = lambda _: None
     there.set()
     live.has(amp.row)

@@ -15,6 +15,10 @@ from rt_decoder.signal import StreamLost
 
 __all__ = ["Inlet", "may_destroy"]
 
+SLICE = 0.1  # s that liblsl may keep a signal waiting
+# s; a machine under load measures its own clock that badly, and two machines of one name differ more
+SAME_CLOCK = 0.1
+
 
 def may_destroy(version: int, info: str) -> bool:
     """Whether a library destroys the inlet of a dead stream without aborting the process.
@@ -40,13 +44,6 @@ def may_destroy(version: int, info: str) -> bool:
 @cache
 def _library() -> tuple[int, str]:
     return pylsl.library_version(), str(pylsl.library_info())
-
-
-SLICE = 0.1  # s
-
-
-# s; a machine under load measures its own clock that badly, and two machines of one name differ more
-SAME_CLOCK = 0.1
 
 
 class Inlet:
