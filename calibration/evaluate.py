@@ -9,12 +9,12 @@ import numpy as np
 
 from calibration.confidence import expected_calibration_error, log_posterior
 from calibration.nulls import permutation_p
-from calibration.scores import bits_beyond_prior, rank_accuracy, summarize, top_k
+from calibration.scores import bits_beyond_prior, finite, rank_accuracy, summarize, top_k
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
 
-__all__ = ["evaluate", "finite", "similarity"]
+__all__ = ["evaluate", "similarity"]
 
 
 def similarity(model: Model, X: np.ndarray) -> np.ndarray:
@@ -94,10 +94,3 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
         "precision": float(right[answered].mean()) if answered.any() else float("nan"),
     }
     return finite(scores)
-
-
-def finite(scores: dict[str, Any]) -> dict[str, Any]:
-    """Replace NaN and infinity by None, as JSON has no number for them."""
-    return {
-        k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in scores.items()
-    }

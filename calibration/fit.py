@@ -16,32 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from calibration.confidence import (
-    fit_abstention,
-    fit_posterior,
-    log_posterior,
-    log_prior_from_counts,
-)
 from calibration.design import Design
-from calibration.evaluate import evaluate, finite
-from calibration.gram import RidgeGram
+from calibration.evaluate import evaluate
 from calibration.items import same_vector_line
 from calibration.language.embeddings import embed
-from calibration.ridge import alphas_default, low_rank, select_alpha
-from calibration.scores import (
-    cosine,
-    summarize,
-    unit_rows,
-)
+from calibration.mapping import fit_map
+from calibration.readout import fit_readout
 from calibration.splits import (
     check_enough,
-    leave_group_out,
     split_events,
     split_line,
 )
-from calibration.targets import Targets, make_targets, spelled_labels
+from calibration.targets import make_targets, spelled_labels
 from rt_decoder.decoding.features import robust_scale, scale_features
-from rt_decoder.model import Model, PosteriorParameters, versions
+from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
 __all__ = ["fit_model", "hash_files"]
@@ -97,11 +85,11 @@ def fit_model(
 
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
-    model, out_of_fold = _fit_map(
+    model, out_of_fold = fit_map(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say,
     )  # fmt: skip
-    model, inner = _fit_posterior(model, out_of_fold, targets, recipe, design.answered[train])
+    model, inner = fit_readout(model, out_of_fold, targets, recipe, design.answered[train])
     certificate: dict[str, Any] = {
         "split": split,
         "out_of_fold": inner,
@@ -147,89 +135,6 @@ def _split_facts(
         "purge_s": recipe.fit.purge,
         "held_out": recipe.fit.groups or f"{recipe.fit.n_blocks} contiguous blocks a recording",
     }
-
-
-def _fit_map(
-    model: Model, X: np.ndarray, targets: Targets, groups: np.ndarray, onsets: np.ndarray,
-    recipe: Recipe, say: Callable[[str], None],
-) -> tuple[Model, np.ndarray]:  # fmt: skip
-    """Return the model with its map, and out-of-fold cosines (n_train, V)."""
-    mean = targets.Y.mean(axis=0)
-    vectors = unit_rows(targets.item_vectors - mean)
-    if not np.any(vectors):
-        raise ValueError("need items with different embeddings, got only one vector")
-    gram = RidgeGram(X)
-    folds = leave_group_out(groups, onsets, recipe.fit.purge)
-    alphas = np.array(recipe.fit.alphas) if recipe.fit.alphas else alphas_default(X)
-    seen, truth = np.unique(targets.truth, return_inverse=True)
-    choice = select_alpha(
-        gram,
-        targets.Y,
-        folds,
-        alphas,
-        lambda predicted: fit_posterior(cosine(predicted, vectors[seen]), truth).bits_per_word,
-    )
-    say(f"alpha {choice.alpha:.3g}, by {choice.scores.max():.3f} bits a word out of fold")
-    W, _ = gram.coef(targets.Y, choice.alpha)
-    full = min(W.shape)
-    A, B = low_rank(W, X, choice.alpha, min(recipe.fit.rank or full, full))
-    model = replace(
-        model,
-        weights=A.astype(np.float32),
-        offset=(-gram.x_mean @ A).astype(np.float32),
-        basis=B.astype(np.float32),
-        target_mean=mean.astype(np.float32),
-        items=targets.items,
-        vectors=vectors.astype(np.float32),
-    )
-    if len(B) == full:
-        return model, cosine(choice.predictions, vectors)
-    # B was chosen on all items; out of fold, each fold must choose its own.
-    predicted = np.empty_like(choice.predictions)
-    for inner, test in folds:
-        fold = RidgeGram(X[inner])
-        W, _ = fold.coef(targets.Y[inner], choice.alpha)
-        A, B = low_rank(W, X[inner], choice.alpha, len(B))
-        predicted[test] = (X[test] - fold.x_mean) @ A @ B
-    return model, cosine(predicted, vectors)
-
-
-def _fit_posterior(
-    model: Model,
-    out_of_fold: np.ndarray,
-    targets: Targets,
-    recipe: Recipe,
-    answered: np.ndarray,
-) -> tuple[Model, dict[str, float]]:
-    """Fit tau and threshold on the training events that are `answered`, (n_train,) bool."""
-    out_of_fold, truth = out_of_fold[answered], targets.truth[answered]
-    n_items = len(targets.items)
-    counts = np.zeros(n_items)
-    if recipe.readout.prior == "training":
-        counts = np.bincount(targets.truth, minlength=n_items).astype(float)
-    log_prior = log_prior_from_counts(counts)
-    if recipe.readout.prior == "wordfreq":
-        from calibration.language.words import word_log_prior
-
-        log_prior = word_log_prior(targets.items)
-    fitted = fit_posterior(out_of_fold, truth, log_prior)
-    posterior = log_posterior(out_of_fold, fitted.tau, log_prior)
-    confidence = np.exp(posterior.max(axis=1))
-    correct = posterior.argmax(axis=1) == truth
-    abstention = fit_abstention(confidence, correct, recipe.readout.precision)
-    scores = summarize(out_of_fold, truth, np.exp(log_prior))
-    scores |= {
-        "bits_per_word": fitted.bits_per_word,
-        "calibration_error": fitted.ece,
-        "precision": abstention.precision,
-        "coverage": abstention.coverage,
-    }
-    model = replace(
-        model,
-        log_prior=log_prior,
-        posterior=PosteriorParameters(fitted.tau, abstention.threshold, recipe.readout.min_quality),
-    )
-    return model, finite(scores)
 
 
 def hash_files(paths: Sequence[Path]) -> list[str]:

@@ -9,12 +9,14 @@ decoder that knows nothing but word frequencies gains in micro scores only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 __all__ = [
     "bits_beyond_prior",
     "cosine",
+    "finite",
     "macro",
     "rank_accuracy",
     "reciprocal_rank",
@@ -198,6 +200,13 @@ def summarize(
     summary["chance_mrr"] = float(np.sum(1 / np.arange(1, n_items + 1)) / n_items)
     summary["chance_rank_accuracy"] = summary["chance_two_vs_two"] = 0.5
     return summary
+
+
+def finite(scores: dict[str, Any]) -> dict[str, Any]:
+    """Replace NaN and infinity by None, as JSON has no number for them."""
+    return {
+        k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in scores.items()
+    }
 
 
 def _all_scores(

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.recipe import Recipe
-from rt_decoder.settings import check_keys, key, number
+from rt_decoder.settings import check_keys, key, number, whole
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["TENSORS", "Model", "PosteriorParameters", "versions"]
+__all__ = ["TENSORS", "Alignment", "Model", "PosteriorParameters", "versions"]
 
 # attributes of `Model` that are arrays
 TENSORS = (
@@ -31,6 +31,8 @@ TENSORS = (
     "target_mean",
     "vectors",
     "log_prior",
+    "item_bias",
+    "covariance",
 )
 
 
@@ -45,9 +47,30 @@ class PosteriorParameters:
     min_quality: float = key(
         0.0, number(0.0, 1.0), "least share of good samples in the window, else abstain"
     )
+    length: float = key(
+        0.0,
+        number(0.0, 1e12),
+        "length of a prediction at which its evidence is halved; 0 ignores lengths",
+    )
+    floor: float = key(0.0, number(0.0, 1.0), "share of the prior mixed into the posterior")
 
     def __post_init__(self) -> None:
         check_keys(self, "the posterior")
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How a model adapts to a person by unlabelled events; see `Model.covariance`."""
+
+    shrink: float = key(1.0, number(0.0, 1e6), "shrinkage of the covariance that whitens")
+    weight: float = key(
+        50.0, number(0.0, 1e9), "events that the stored covariance counts for beside new ones"
+    )
+    every: int = key(10, whole(1, 1_000_000), "events between two updates")
+    most: int = key(400, whole(1, 1_000_000), "newest events that are used")
+
+    def __post_init__(self) -> None:
+        check_keys(self, "the alignment")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,8 +116,17 @@ class Model:
         Item embeddings, centred on `target_mean`, of unit length.
     log_prior : array of shape (V,)
         Log prior probability of each item.
+    item_bias : array of shape (V,)
+        Added to the log posterior of each item; empty for none.
+    covariance : array of shape (p, p)
+        Of the scaled features in calibration, by which `realign` and a group model whiten; empty
+        where features are not whitened.
     posterior : PosteriorParameters
         Sharpness, and when to abstain.
+    continuous : PosteriorParameters or None
+        The same for readouts at every hop; None if the model was fitted on events alone.
+    alignment : Alignment or None
+        How a live session adapts the model to a person; None keeps it as it is.
     certificate : mapping
         Accuracy, chance level and split of the test; plain JSON.
     references : tuple of str
@@ -120,7 +152,11 @@ class Model:
     items: tuple[str, ...] = ()
     vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     log_prior: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    item_bias: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     posterior: PosteriorParameters = field(default_factory=PosteriorParameters)
+    continuous: PosteriorParameters | None = None
+    alignment: Alignment | None = None
     certificate: Mapping[str, Any] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     cleaning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -50,8 +50,9 @@ def _band(value: object) -> tuple[float, float]:
     return low, high
 
 
-def _line_freq(value: object) -> float:
-    return -1.0 if value == -1 else _FREQ.read(value)
+def _or_chosen(kind: Kind[float]) -> Kind[float]:
+    """Take -1, too: calibration chooses."""
+    return Kind(f"{kind.what}, or -1", lambda value: -1.0 if value == -1 else kind.read(value))
 
 
 def _reference(value: object) -> str | tuple[str, ...]:
@@ -85,7 +86,7 @@ class Stream:
     )
     line_freq: float = key(
         -1.0,
-        Kind(f"a number from 0 to {MAX_FREQ:g}, or -1", _line_freq),
+        _or_chosen(_FREQ),
         "mains frequency in Hz; 0 for none, -1 for what the recording states, else 50",
     )
     bads: str = key(
@@ -171,6 +172,11 @@ class Features:
         number(0.0, 1e12, above=True),
         "scaled features are clamped to this many robust deviations",
     )
+    whiten: float = key(
+        0.0,
+        _or_chosen(number(0.0, 1e6)),
+        "shrinkage of the covariance by which features are whitened; 0 for none, -1 to choose",
+    )
 
     def __post_init__(self) -> None:
         check_keys(self, "[features]")
@@ -208,6 +214,11 @@ class Target:
     vocabulary: str = key(
         "", text(), "file of items, one a line, or wordfreq:N; training items if empty"
     )
+    power: float = key(
+        1.0,
+        _or_chosen(number(0.0, 4.0)),
+        "power of the singular values of the item vectors; 1 leaves them, -1 to choose",
+    )
 
     def __post_init__(self) -> None:
         check_keys(self, "[target]")
@@ -223,7 +234,9 @@ class Fit:
     n_blocks: int = key(
         10, whole(2, _MANY), "contiguous blocks a recording if there is no groups column"
     )
-    purge: float = key(2.0, number(0.0, 1e9), "s around a held-out item, excluded from training")
+    purge: float = key(
+        2.0, _or_chosen(number(0.0, 1e9)), "s around a held-out item, excluded from training"
+    )
     final_block: float = key(
         0.2,
         number(0.0, 1.0, below=True),
@@ -253,7 +266,7 @@ class Readout:
     )
     precision: float = key(
         0.0,
-        number(0.0, 1.0, below=True),
+        _or_chosen(number(0.0, 1.0, below=True)),
         "abstain so that this share of answers is right; 0 always answers",
     )
     min_quality: float = key(
@@ -261,6 +274,12 @@ class Readout:
     )
     budget_ms: float = key(
         50.0, number(0.0, 1e9), "ms after its newest sample from which a readout is late"
+    )
+    repeats: int = key(
+        1, whole(1, 1000), "repeats of an item whose evidence is pooled; 1 for single events"
+    )
+    false_alarms: float = key(
+        6.0, number(0.0, 1e6), "continuous: answers an hour accepted while nothing is said"
     )
     top: int = key(10, whole(1, _MANY), "number of items in a readout")
 

@@ -56,6 +56,8 @@ def _check_arrays(model: Model) -> None:
         expected |= {"center": (p,), "scale": (p,), "offset": (r,)}
         expected |= {"basis": (r, dim), "target_mean": (dim,)}
         expected |= {"vectors": (n_items, dim), "log_prior": (n_items,)}
+        expected["item_bias"] = (n_items if model.item_bias.size else 0,)
+        expected["covariance"] = (p, p) if model.covariance.size else (0, 0)
     for name, shape in expected.items():
         tensor = getattr(model, name)
         if np.shape(tensor) != shape:

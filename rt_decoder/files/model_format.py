@@ -12,19 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.model import TENSORS, Model, PosteriorParameters
+from rt_decoder.model import TENSORS, Alignment, Model, PosteriorParameters
 from rt_decoder.recipe import MAX_FREQ, Recipe
 from rt_decoder.settings import listed, named, number, read, short, table, text
 from rt_decoder.signal import FLAGS_VERSION, SignalInfo
 
 __all__ = ["FORMAT_VERSION", "pack", "unpack", "upgrade"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _MAX_ITEMS = 10_000_000
-# keys that formats 1 and 2 lack: section -> key -> what their programs did
-_ADDED: dict[str, dict[str, Any]] = {
-    "stream": {"bads": "keep"},
-    "target": {"include": [], "exclude": [], "fold": False},
+# keys that older formats lack: first format with it -> section -> key -> what programs did before
+_ADDED: dict[int, dict[str, dict[str, Any]]] = {
+    3: {
+        "stream": {"bads": "keep"},
+        "target": {"include": [], "exclude": [], "fold": False},
+    },
+    4: {
+        "features": {"whiten": 0.0},
+        "target": {"power": 1.0},
+        "readout": {"repeats": 1, "false_alarms": 6.0},
+    },
 }
 _CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
 _CHANNELS = listed(text(), "a list of texts, a channel each")
@@ -64,6 +71,8 @@ def _header(model: Model) -> dict[str, Any]:
         "recipe": model.recipe.to_dict(),
         "items": model.items,
         "posterior": asdict(model.posterior) if model.has_map else {},
+        "continuous": asdict(model.continuous) if model.continuous else {},
+        "alignment": asdict(model.alignment) if model.alignment else {},
         "certificate": dict(model.certificate),
         "versions": dict(model.versions),
         "cleaning": {
@@ -94,8 +103,11 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
     """
     json.dumps(head, ensure_ascii=False).encode()  # refuses text that cannot be written again
     info = _table(head, "info", ("sfreq", "ch_names", "ch_types", "units"))
-    of_map = [f.name for f in fields(PosteriorParameters)] if "weights" in tensors else []
-    posterior = _table(head, "posterior", of_map)
+    of_posterior = [f.name for f in fields(PosteriorParameters)]
+    posterior = _table(head, "posterior", of_posterior if "weights" in tensors else ())
+    continuous = _table(head, "continuous", of_posterior if head.get("continuous") else ())
+    of_alignment = [f.name for f in fields(Alignment)] if head.get("alignment") else ()
+    alignment = _table(head, "alignment", of_alignment)
     return Model(
         info=SignalInfo(
             read("the sampling rate", info["sfreq"], _SFREQ),
@@ -108,6 +120,8 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
         recipe=_whole_recipe(_table(head, "recipe")),
         items=read("items", head.get("items"), _ITEMS),
         posterior=PosteriorParameters(**posterior),
+        continuous=PosteriorParameters(**continuous) if continuous else None,
+        alignment=Alignment(**alignment) if alignment else None,
         certificate=_table(head, "certificate"),
         versions=read("versions", head.get("versions"), table(text(), "a table of texts")),
         cleaning=_cleaning(_table(head, "cleaning"), tensors),
@@ -160,6 +174,7 @@ def upgrade(
 
     Format 1 named the mains `line`: as a key of ``[clean]``, as a cleaning stage and in its
     report. Formats 1 and 2 took every label for another item, and used channels marked as bad.
+    Format 3 knows neither whitening nor the length of a prediction.
 
     Parameters
     ----------
@@ -187,11 +202,16 @@ def upgrade(
         }
         line, mains = f"{_CLEANING}line.", f"{_CLEANING}mains."
         tensors = {name.replace(line, mains, 1): tensor for name, tensor in tensors.items()}
-    if version < 3:
-        recipe = {name: dict(keys) for name, keys in head["recipe"].items()}
-        for section, added in _ADDED.items():
+    recipe = {name: dict(keys) for name, keys in head["recipe"].items()}
+    for first, sections in _ADDED.items():
+        for section, added in sections.items() if version < first else ():
             recipe[section] = added | recipe[section]
-        head = dict(head) | {"recipe": recipe}
+    head = dict(head) | {"recipe": recipe}
+    if version < 4:
+        posterior = dict(head["posterior"])
+        if posterior:
+            posterior = {"length": 0.0, "floor": 0.0} | posterior
+        head = {"continuous": {}, "alignment": {}} | head | {"posterior": posterior}
     return head, tensors
 
 
