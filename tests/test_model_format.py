@@ -30,7 +30,8 @@ def model() -> Model:
     recipe = small_recipe(
         stream={"picks": ["eeg"], "bads": "keep"},
         clean={"mains": "adaptive", "stages": list(Clean().stages)},
-        target={"names": {"1": "word0"}, "fold": False},
+        features={"whiten": 0.0, "clamp": 20.0},
+        target={"names": {"1": "word0"}, "fold": False, "power": 1.0},
     )
     return replace(
         random_model(RECORDING, recipe),
@@ -119,7 +120,7 @@ def test_a_file_of_format_1_says_the_same_words(model: Model, tmp_path: Path) ->
     same = replace(model, channel_level=np.zeros(0))  # format 1 had none
     assert model_hash(old) == model_hash(same) == save_model(old, tmp_path / "new")
     with_hash = json.loads(pack(load_model(tmp_path / "new"))[0])
-    assert with_hash["format_version"] == FORMAT_VERSION == 3
+    assert with_hash["format_version"] == FORMAT_VERSION == 4
 
 
 def test_a_file_of_format_2_takes_labels_and_channels_as_its_program_did(
@@ -127,13 +128,38 @@ def test_a_file_of_format_2_takes_labels_and_channels_as_its_program_did(
 ) -> None:
     text, tensors = pack(model)
     head = json.loads(text) | {"format_version": 2}
-    del head["recipe"]["stream"]["bads"]
-    for key in ("include", "exclude", "fold"):
-        del head["recipe"]["target"][key]
+    forget(head, {"stream": ("bads",), "target": ("include", "exclude", "fold")})
+    forget_whitening(head)
     old = load_model(write_model(tmp_path / "old", json.dumps(head), tensors))
     assert old.recipe == model.recipe
     assert (old.recipe.stream.bads, old.recipe.target.fold) == ("keep", False)
     assert answers(old) == answers(model)
+
+
+def test_a_file_of_format_3_knows_no_whitening(model: Model, tmp_path: Path) -> None:
+    text, tensors = pack(model)
+    head = json.loads(text) | {"format_version": 3}
+    forget_whitening(head)
+    old = load_model(write_model(tmp_path / "old", json.dumps(head), tensors))
+    assert old.recipe == model.recipe
+    assert (old.recipe.features.whiten, old.recipe.target.power) == (0.0, 1.0)
+    assert (old.posterior.length, old.posterior.floor) == (0.0, 0.0)
+    assert old.continuous is old.alignment is None
+    assert answers(old) == answers(model)
+
+
+def forget(head: dict[str, Any], keys: dict[str, tuple[str, ...]]) -> None:
+    for section, names in keys.items():
+        for name in names:
+            del head["recipe"][section][name]
+
+
+def forget_whitening(head: dict[str, Any]) -> None:
+    """Take out what format 4 added."""
+    sections = {"features": ("whiten",), "target": ("power",)}
+    forget(head, sections | {"readout": ("repeats", "false_alarms")})
+    del head["posterior"]["length"], head["posterior"]["floor"]
+    del head["continuous"], head["alignment"]
 
 
 def test_a_model_without_a_map_has_an_empty_posterior(tmp_path: Path) -> None:
@@ -144,7 +170,7 @@ def test_a_model_without_a_map_has_an_empty_posterior(tmp_path: Path) -> None:
     assert old.posterior.tau == 0.0
     save_model(old, tmp_path / "new")
     assert load_model(tmp_path / "new").posterior == old.posterior
-    with pytest.raises(ModelCorrupt, match="too few: tau"):
+    with pytest.raises(ModelCorrupt, match="too few: floor, length, tau"):
         load_model(write_model(tmp_path / "m", head | {"posterior": {"tau": 1.0}}, tensors))
 
 
@@ -162,7 +188,7 @@ CANNOT: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a list as certificate": lambda head: head.update(certificate=[1]),
     "a number as recipe": lambda head: head.update(recipe=3),
     "both names": lambda head: head["recipe"]["clean"].update(mains="notch"),
-    "a setting that is refused today": lambda head: head["recipe"]["fit"].update(purge=-1.0),
+    "a setting that is refused today": lambda head: head["recipe"]["fit"].update(purge=-2.0),
 }
 
 
