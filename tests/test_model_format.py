@@ -30,7 +30,8 @@ def model() -> Model:
     recipe = small_recipe(
         stream={"picks": ["eeg"], "bads": "keep"},
         clean={"mains": "adaptive", "stages": list(Clean().stages)},
-        target={"names": {"1": "word0"}, "fold": False},
+        features={"clamp": 20.0, "whiten": 0.0},
+        target={"names": {"1": "word0"}, "fold": False, "power": 1.0},
     )
     return replace(
         random_model(RECORDING, recipe),
@@ -119,7 +120,7 @@ def test_a_file_of_format_1_says_the_same_words(model: Model, tmp_path: Path) ->
     same = replace(model, channel_level=np.zeros(0))  # format 1 had none
     assert model_hash(old) == model_hash(same) == save_model(old, tmp_path / "new")
     with_hash = json.loads(pack(load_model(tmp_path / "new"))[0])
-    assert with_hash["format_version"] == FORMAT_VERSION == 3
+    assert with_hash["format_version"] == FORMAT_VERSION == 4
 
 
 def test_a_file_of_format_2_takes_labels_and_channels_as_its_program_did(
@@ -162,7 +163,7 @@ CANNOT: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a list as certificate": lambda head: head.update(certificate=[1]),
     "a number as recipe": lambda head: head.update(recipe=3),
     "both names": lambda head: head["recipe"]["clean"].update(mains="notch"),
-    "a setting that is refused today": lambda head: head["recipe"]["fit"].update(purge=-1.0),
+    "a setting that is refused today": lambda head: head["recipe"]["fit"].update(purge=-2.0),
 }
 
 
