@@ -22,6 +22,7 @@ from calibration.items import same_vector_line
 from calibration.language.embeddings import embed
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
+from calibration.scores import cosine
 from calibration.splits import (
     check_enough,
     split_events,
@@ -89,9 +90,12 @@ def fit_model(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say,
     )  # fmt: skip
-    model, inner = fit_readout(model, out_of_fold, targets, recipe, design.answered[train])
+    recipe = model.recipe  # with what was chosen
+    cosines = cosine(out_of_fold, model.vectors)
+    model, inner = fit_readout(model, cosines, targets, recipe, design.answered[train])
     certificate: dict[str, Any] = {
         "split": split,
+        "map": model.certificate["map"],
         "out_of_fold": inner,
         "data_hash": list(data_hash),
         "seed": recipe.fit.seed,

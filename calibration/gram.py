@@ -10,6 +10,11 @@ residual is :math:`(I - H_{BB})^{-1} E_B`, with the residuals :math:`E = Y - H Y
 nothing is refitted, for any number of groups, alphas and targets. Layers of a language model and
 permuted labels are just more columns of :math:`Y`. This module knows nothing of words or scores.
 
+Fixed data of other people, centred for themselves, join as a prior: their Gram matrix :math:`G_0`
+is added to :math:`X_c^\top X_c` before the decomposition, and their cross products :math:`C_0` with
+the targets to :math:`X_c^\top Y_c`. Both stay when a block is left out, so that the same solve is
+exact.
+
 References
 ----------
 Golub, Heath, Wahba 1979, doi:10.1080/00401706.1979.10489751 (leave-one-out from one
@@ -40,6 +45,9 @@ class RidgeGram:
     backend : {"auto", "numpy", "torch"}
         "torch" computes on a GPU if there is one, else on the CPU; "auto" is torch if there is a
         GPU, else numpy.
+    prior : array of shape (p, p) or None
+        Gram matrix of other people's centred features, symmetric, positive semidefinite; their
+        cross products are passed with the targets, as `cross` (p, n_targets).
 
     Attributes
     ----------
@@ -49,7 +57,8 @@ class RidgeGram:
     Raises
     ------
     ValueError
-        If `X` is not 2-D, empty or not finite, or the backend is unknown.
+        If `X` is not 2-D, empty or not finite, the prior does not fit it, or the backend is
+        unknown.
     ImportError
         If the backend "torch" is not installed.
 
@@ -63,14 +72,21 @@ class RidgeGram:
     True
     """
 
-    def __init__(self, X: np.ndarray, backend: str = "auto") -> None:
+    def __init__(
+        self, X: np.ndarray, backend: str = "auto", prior: np.ndarray | None = None
+    ) -> None:
         X = checked(X, "X")
         self._lib, self._device = _backend(backend)
         self.n, self.p = X.shape
         self.x_mean = X.mean(axis=0)
         centred = self._put(X - self.x_mean)
-        if self.p <= self.n:
-            w, self._back = self._lib.linalg.eigh(centred.T @ centred)
+        self._prior = prior is not None
+        self._dual = self.p > self.n and not self._prior
+        if not self._dual:
+            gram = centred.T @ centred
+            if prior is not None:
+                gram = gram + self._put(_fitting(prior, (self.p, self.p), "prior"))
+            w, self._back = self._lib.linalg.eigh(gram)
             self._z, self._w = centred @ self._back, w.clip(0)
         else:
             w, u = self._lib.linalg.eigh(centred @ centred.T)
@@ -81,11 +97,16 @@ class RidgeGram:
 
     @property
     def eigenvalues(self) -> np.ndarray:
-        """Eigenvalues of the centred Gram matrix, ascending, at most min(n, p)."""
+        """Eigenvalues of the centred Gram matrix with its prior, ascending; without, min(n, p)."""
         return self._take(self._w)
 
     def out_of_fold(
-        self, Y: np.ndarray, folds: Sequence[Fold], alpha: float, centred: bool = False
+        self,
+        Y: np.ndarray,
+        folds: Sequence[Fold],
+        alpha: float,
+        centred: bool = False,
+        cross: np.ndarray | None = None,
     ) -> np.ndarray:
         """Predict every item by the fit that did not see its fold.
 
@@ -99,6 +120,8 @@ class RidgeGram:
             Penalty, above 0.
         centred : bool
             Return predictions as deviations from the mean target of their own training items.
+        cross : array of shape (p, n_targets) or None
+            Other people's cross products with the targets; None is 0.
 
         Returns
         -------
@@ -109,7 +132,7 @@ class RidgeGram:
         ValueError
             If the targets or `alpha` are invalid, or the folds do not test every item once.
         """
-        return next(iter(self.sweep(Y, folds, [alpha], centred)))
+        return next(iter(self.sweep(Y, folds, [alpha], centred, cross)))
 
     def sweep(
         self,
@@ -117,6 +140,7 @@ class RidgeGram:
         folds: Sequence[Fold],
         alphas: Sequence[float] | np.ndarray,
         centred: bool = False,
+        cross: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the predictions of `out_of_fold` for one alpha at a time, to save memory.
 
@@ -128,6 +152,8 @@ class RidgeGram:
         alphas : sequence of float or array of shape (n_alphas,)
             Penalties, above 0.
         centred : bool
+            As for `out_of_fold`.
+        cross : array of shape (p, n_targets) or None
             As for `out_of_fold`.
 
         Yields
@@ -147,7 +173,7 @@ class RidgeGram:
         y_mean = Y.mean(axis=0)
         offset = y_mean - _train_means(Y, held) if centred else y_mean
         residual_of_mean = self._put(Y - y_mean)
-        projected = self._z.T @ residual_of_mean
+        projected = self._projected(residual_of_mean, cross)
         batches = list(self._batches(held))
         for alpha in alphas:
             shrink = 1 / (self._w + _checked_alpha(alpha))
@@ -158,7 +184,9 @@ class RidgeGram:
                 left_out[rows[:, :n_test]] = solved[:, :n_test]
             yield self._take(residual_of_mean - left_out) + offset
 
-    def coef(self, Y: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    def coef(
+        self, Y: np.ndarray, alpha: float, cross: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Fit all items: ``Y ~ X @ W + intercept``.
 
         Parameters
@@ -166,6 +194,8 @@ class RidgeGram:
         Y : array of shape (n, n_targets)
         alpha : float
             Penalty, above 0.
+        cross : array of shape (p, n_targets) or None
+            As for `out_of_fold`.
 
         Returns
         -------
@@ -180,11 +210,22 @@ class RidgeGram:
         """
         Y = self._checked_targets(Y)
         y_mean = Y.mean(axis=0)
-        core = (self._z.T @ self._put(Y - y_mean)) / (self._w + _checked_alpha(alpha))[:, None]
-        if self.p > self.n:
+        core = self._projected(self._put(Y - y_mean), cross)
+        core = core / (self._w + _checked_alpha(alpha))[:, None]
+        if self._dual:
             core = self._z @ (core / self._w[:, None])
         W = self._take(self._back @ core)
         return W, y_mean - self.x_mean @ W
+
+    def _projected(self, centred: Any, cross: np.ndarray | None) -> Any:
+        """Cross products with centred targets, own and other people's, on the eigenvectors."""
+        own = self._z.T @ centred
+        if cross is None:
+            return own
+        if not self._prior:
+            raise ValueError("need a prior Gram matrix for the cross products, got none")
+        others = _fitting(cross, (self.p, centred.shape[1]), "table of cross products")
+        return own + self._back.T @ self._put(others)
 
     def _batches(self, held: list[tuple[np.ndarray, int]]) -> Iterator[tuple[Any, int]]:
         """Yield folds of one shape together: row numbers (n_folds, block), and how many to test."""
@@ -262,6 +303,13 @@ def checked(array: np.ndarray, name: str) -> np.ndarray:
         raise ValueError(f"need {name} with two dimensions, none empty, got {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"need finite {name}, got NaN or infinity; drop or repair those items")
+    return array
+
+
+def _fitting(array: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
+    array = checked(array, name)
+    if array.shape != shape:
+        raise ValueError(f"need a {name} of shape {shape}, got {array.shape}")
     return array
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from calibration.confidence import fit_posterior
+from calibration.choice import (
+    MOST_FEATURES,
+    MapFit,
+    Prior,
+    choices_of,
+    choose_map,
+    covariance,
+)
 from calibration.gram import RidgeGram
-from calibration.ridge import alphas_default, low_rank, select_alpha
-from calibration.scores import cosine, unit_rows
-from calibration.splits import leave_group_out
+from calibration.ridge import low_rank
+from calibration.scores import unit_rows
+from calibration.splits import Fold, leave_group_out
 from calibration.targets import Targets
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
@@ -21,44 +29,102 @@ __all__ = ["fit_map"]
 
 def fit_map(
     model: Model, X: np.ndarray, targets: Targets, groups: np.ndarray, onsets: np.ndarray,
-    recipe: Recipe, say: Callable[[str], None],
+    recipe: Recipe, say: Callable[[str], None], prior: Prior | None = None,
 ) -> tuple[Model, np.ndarray]:  # fmt: skip
-    """Return the model with its map, and out-of-fold cosines (n_train, V)."""
-    mean = targets.Y.mean(axis=0)
-    vectors = unit_rows(targets.item_vectors - mean)
-    if not np.any(vectors):
-        raise ValueError("need items with different embeddings, got only one vector")
-    gram = RidgeGram(X)
+    """Fit the map; whitening and target power are chosen, and part of it.
+
+    Parameters
+    ----------
+    model : Model
+        With feature scaling.
+    X : array of shape (n_train, p)
+        Scaled features of the training events.
+    targets : Targets
+        Of the same events.
+    groups : array of shape (n_train,)
+        Events of one group are held out together.
+    onsets : array of shape (n_train,)
+        In s, on one axis over all recordings.
+    recipe : Recipe
+        Alphas, rank, purge; whitening and power, -1 to choose.
+    say : callable
+        Receives a line of progress.
+    prior : Prior or None
+        Sums of other people, in the order of the items of `targets`.
+
+    Returns
+    -------
+    model : Model
+        With map, vocabulary and covariance. Its recipe has what was chosen, and ``certificate["map"]``
+        tells how.
+    predictions : array of shape (n_train, D)
+        Out of fold, centred; their cosines with ``model.vectors`` are the evidence.
+
+    Raises
+    ------
+    ValueError
+        If features or item vectors do not vary, or the prior does not fit.
+    """
     folds = leave_group_out(groups, onsets, recipe.fit.purge)
-    alphas = np.array(recipe.fit.alphas) if recipe.fit.alphas else alphas_default(X)
-    seen, truth = np.unique(targets.truth, return_inverse=True)
-    choice = select_alpha(
-        gram,
-        targets.Y,
-        folds,
-        alphas,
-        lambda predicted: fit_posterior(cosine(predicted, vectors[seen]), truth).bits_per_word,
-    )
-    say(f"alpha {choice.alpha:.3g}, by {choice.scores.max():.3f} bits a word out of fold")
-    W, _ = gram.coef(targets.Y, choice.alpha)
+    fit = choose_map(X, targets, folds, choices_of(recipe, targets, X.shape[1], prior), prior)
+    chosen = fit.chosen
+    say(_told(fit))
+    W = fit.weights()
     full = min(W.shape)
-    A, B = low_rank(W, X, choice.alpha, min(recipe.fit.rank or full, full))
+    A, B = low_rank(W, fit.X, chosen.alpha, min(recipe.fit.rank or full, full), fit.prior)
+    weights = A if fit.whitener is None else fit.whitener @ A
+    kept = chosen.whiten or X.shape[1] <= MOST_FEATURES
     model = replace(
         model,
-        weights=A.astype(np.float32),
-        offset=(-gram.x_mean @ A).astype(np.float32),
-        basis=B.astype(np.float32),
-        target_mean=mean.astype(np.float32),
+        recipe=replace(
+            recipe,
+            features=replace(recipe.features, whiten=chosen.whiten),
+            target=replace(recipe.target, power=chosen.power),
+        ),
+        weights=weights.astype(np.float32),
+        offset=(-fit.ridge.x_mean @ A).astype(np.float32),
+        basis=(B @ fit.axes).astype(np.float32),
+        target_mean=targets.Y.mean(axis=0).astype(np.float32),
         items=targets.items,
-        vectors=vectors.astype(np.float32),
+        vectors=(unit_rows(fit.items) @ fit.axes).astype(np.float32),
+        covariance=covariance(X) if kept else np.zeros((0, 0), np.float32),
+        certificate={**model.certificate, "map": _facts(fit)},
     )
     if len(B) == full:
-        return model, cosine(choice.predictions, vectors)
-    # B was chosen on all items; out of fold, each fold must choose its own.
-    predicted = np.empty_like(choice.predictions)
+        return model, fit.out_of_fold(folds) @ fit.axes
+    return model, _refitted(fit, folds, len(B)) @ fit.axes
+
+
+def _refitted(fit: MapFit, folds: Sequence[Fold], rank: int) -> np.ndarray:
+    """Predict out of fold at a lower rank: the basis was chosen on all items, so each fold has its own."""
+    predicted = np.empty_like(fit.Y)
     for inner, test in folds:
-        fold = RidgeGram(X[inner])
-        W, _ = fold.coef(targets.Y[inner], choice.alpha)
-        A, B = low_rank(W, X[inner], choice.alpha, len(B))
-        predicted[test] = (X[test] - fold.x_mean) @ A @ B
-    return model, cosine(predicted, vectors)
+        ridge = RidgeGram(fit.X[inner], prior=fit.prior)
+        W, _ = ridge.coef(fit.Y[inner], fit.chosen.alpha, fit.cross)
+        A, B = low_rank(W, fit.X[inner], fit.chosen.alpha, rank, fit.prior)
+        predicted[test] = (fit.X[test] - ridge.x_mean) @ A @ B
+    return predicted
+
+
+def _facts(fit: MapFit) -> dict[str, Any]:
+    chosen, plain = fit.chosen, fit.plainest
+    return {
+        "whiten": chosen.whiten,
+        "power": chosen.power,
+        "kappa": chosen.kappa,
+        "alpha": chosen.alpha,
+        "bits_per_word": chosen.bits,
+        "plain_bits_per_word": plain.bits,
+    }
+
+
+def _told(fit: MapFit) -> str:
+    chosen, how = fit.chosen, []
+    if chosen.whiten:
+        how.append(f"features whitened (shrinkage {chosen.whiten:g})")
+    if chosen.power != 1:
+        how.append(f"targets to the power {chosen.power:g}")
+    if chosen.kappa:
+        how.append(f"{chosen.kappa:g} of the other people's sums")
+    line = f"alpha {chosen.alpha:.3g}, by {chosen.bits:.3f} bits a word out of fold"
+    return f"{line}; {', '.join(how)} (plain: {fit.plainest.bits:.3f})" if how else line

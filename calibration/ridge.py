@@ -60,6 +60,7 @@ def select_alpha(
     folds: Sequence[Fold],
     alphas: Sequence[float] | np.ndarray,
     score: Callable[[np.ndarray], float],
+    cross: np.ndarray | None = None,
 ) -> AlphaChoice:
     """Choose the alpha with the best out-of-fold score; of a tie, the middle one.
 
@@ -79,6 +80,8 @@ def select_alpha(
         Penalties, above 0, in any order.
     score : callable
         Takes centred out-of-fold predictions (n, n_targets), returns a float; higher is better.
+    cross : array of shape (p, n_targets) or None
+        Other people's cross products, for a `gram` with a prior.
 
     Returns
     -------
@@ -92,22 +95,27 @@ def select_alpha(
     grid = np.sort(np.asarray(alphas, float))
     if not len(grid):
         raise ValueError("need at least one alpha, got none")
-    sweep = gram.sweep(Y, folds, grid, centred=True)
+    sweep = gram.sweep(Y, folds, grid, True, cross)
     scores = np.array([score(predictions) for predictions in sweep], float)
     if not np.isfinite(scores).all():
         raise ValueError("need a finite score at every alpha, got NaN or infinity")
     best = np.flatnonzero(scores == scores.max())
     alpha = float(grid[best[len(best) // 2]])
-    return AlphaChoice(alpha, gram.out_of_fold(Y, folds, alpha, centred=True), grid, scores)
+    return AlphaChoice(alpha, gram.out_of_fold(Y, folds, alpha, True, cross), grid, scores)
 
 
 def low_rank(
-    W: np.ndarray, X: np.ndarray, alpha: float = 0.0, rank: int | None = None
+    W: np.ndarray,
+    X: np.ndarray,
+    alpha: float = 0.0,
+    rank: int | None = None,
+    prior: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factor a ridge map as ``A @ B``, which keeps its predictions rather than its coefficients.
 
     The best rank-r map in the ridge criterion projects W on the leading right singular vectors
-    of the predictions ``[X_c W; sqrt(alpha) W]`` (reduced-rank ridge). A plain SVD of W would rank
+    of the predictions ``[X_c W; sqrt(alpha) W]`` (reduced-rank ridge); a prior counts as more rows
+    of features. A plain SVD of W would rank
     directions by the size of their weights, which are largest where features are smallest.
 
     Parameters
@@ -119,6 +127,8 @@ def low_rank(
         Penalty that W was fitted with.
     rank : int, optional
         1 to min(p, n_targets), the default, with which ``A @ B`` is W itself.
+    prior : array of shape (p, p) or None
+        Gram matrix of other people that W was fitted with.
 
     Returns
     -------
@@ -141,6 +151,9 @@ def low_rank(
     if not 1 <= rank <= full:
         raise ValueError(f"need a rank from 1 to {full}, got {rank}")
     stacked = np.vstack([(X - X.mean(axis=0)) @ W, np.sqrt(alpha) * W])
+    if prior is not None:
+        w, v = np.linalg.eigh(prior)
+        stacked = np.vstack([stacked, np.sqrt(w.clip(0))[:, None] * (v.T @ W)])
     _, _, directions = np.linalg.svd(np.linalg.qr(stacked, mode="r"), full_matrices=False)
     B = directions[:rank]
     return W @ B.T, B

@@ -168,12 +168,12 @@ class Features:
     )
     band_order: int = key(4, whole(1, 12), "bandpower: order of each band's edges")
     clamp: float = key(
-        20.0,
+        6.0,
         number(0.0, 1e12, above=True),
         "scaled features are clamped to this many robust deviations",
     )
     whiten: float = key(
-        0.0,
+        -1.0,
         _or_chosen(number(0.0, 1e6)),
         "shrinkage of the covariance by which features are whitened; 0 for none, -1 to choose",
     )
@@ -215,7 +215,7 @@ class Target:
         "", text(), "file of items, one a line, or wordfreq:N; training items if empty"
     )
     power: float = key(
-        1.0,
+        -1.0,
         _or_chosen(number(0.0, 4.0)),
         "power of the singular values of the item vectors; 1 leaves them, -1 to choose",
     )

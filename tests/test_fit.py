@@ -35,8 +35,9 @@ def design_of(noise: float, seed: int = 0, signal: float = 1.0) -> Design:
     )  # fmt: skip
 
 
-def fitted(design: Design, **fit: Any) -> Model:
-    recipe = small_recipe(fit={"n_permutations": 199, "purge": 1.5} | fit)
+def fitted(design: Design, sections: dict[str, Any] | None = None, **fit: Any) -> Model:
+    fit = {"n_permutations": 199, "purge": 1.5} | fit
+    recipe = small_recipe(fit=fit, **(sections or {}))
     return fit_model(draft_model([RECORDING], recipe), design, embedder=fake_embedder)
 
 
@@ -55,9 +56,9 @@ def test_a_planted_map_is_found(rank: int) -> None:
     assert final["bits_per_word"] > 1.5
     assert final["chance_rank_accuracy"] == 0.5
     assert final["chance_top1"] == pytest.approx(1 / 12)
-    assert model.weights.shape == (P, rank or 16)
+    assert model.weights.shape == (P, rank or len(WORDS) - 1)  # what centred items span
     np.testing.assert_allclose(model.basis @ model.basis.T, np.eye(len(model.basis)), atol=1e-5)
-    X = scale_features(design.X, model.center, model.scale, 20.0)
+    X = scale_features(design.X, model.center, model.scale, model.recipe.features.clamp)
     predicted = (X @ model.weights + model.offset) @ model.basis
     wanted = VECTORS[TRUTH] - model.target_mean
     assert np.corrcoef(predicted.ravel(), wanted.ravel())[0, 1] > (0.9 if rank == 0 else 0.7)
@@ -89,9 +90,12 @@ def test_the_final_block_does_not_influence_the_fit() -> None:
 def test_held_out_scores_equal_plain_refitting() -> None:
     """Refit scikit-learn's ridge for each group left out, its neighbours purged."""
     design, alpha = design_of(noise=2.0), 30.0
-    model = fitted(design, alphas=[alpha], rank=0, n_blocks=5, final_block=0.0)
+    plain = {"features": {"whiten": 0.0}, "target": {"power": 1.0}}
+    model = fitted(design, plain, alphas=[alpha], rank=0, n_blocks=5, final_block=0.0)
     assert "final" not in model.certificate
-    X = scale_features(design.X, model.center, model.scale, 20.0).astype(float)
+    X = scale_features(design.X, model.center, model.scale, model.recipe.features.clamp).astype(
+        float
+    )
     Y = VECTORS[TRUTH]
     predicted = np.zeros_like(Y)
     for train, test in leave_group_out(np.repeat(np.arange(5), N // 5), design.onsets, 1.5):
@@ -110,7 +114,7 @@ def test_held_out_scores_equal_plain_refitting() -> None:
 def test_similarity_is_the_cosine_of_prediction_and_item() -> None:
     design = design_of(noise=1.0)
     model = fitted(design)
-    X = scale_features(design.X[:9], model.center, model.scale, 20.0)
+    X = scale_features(design.X[:9], model.center, model.scale, model.recipe.features.clamp)
     z = (X @ model.weights + model.offset) @ model.basis
     expected = z @ model.vectors.T / np.linalg.norm(z, axis=1, keepdims=True)
     np.testing.assert_allclose(similarity(model, X), expected, atol=1e-5)

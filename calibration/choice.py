@@ -1,0 +1,311 @@
+r"""Choose whitening, target power, prior and penalty of the map by what the readout gains.
+
+Features may be whitened (`decoding.whitening`), the singular values of the centred item vectors
+raised to a power below 1 (weaker directions of meaning count more), and other people's sums may join
+as a prior:
+
+.. math:: (X^\top X + \kappa G + \alpha I) W = X^\top Y + \kappa C
+
+Every candidate is judged by bits per word out of fold, on the training events only. A power only
+scales the columns of :math:`Y` in the items' principal axes, so all powers share one ridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import log_softmax
+
+from calibration.confidence import fit_posterior
+from calibration.gram import RidgeGram
+from calibration.ridge import alphas_default
+from calibration.scores import cosine, unit_rows
+from calibration.splits import Fold
+from calibration.targets import Targets
+from rt_decoder.decoding.whitening import whitener
+from rt_decoder.recipe import Recipe
+
+__all__ = [
+    "Candidate",
+    "Choices",
+    "MapFit",
+    "Prior",
+    "choices_of",
+    "choose_map",
+    "covariance",
+    "pick",
+]
+
+WHITEN = (0.0, 1.0)  # plainest first, as all that follow
+POWERS = (1.0, 0.5, 0.25)
+KAPPAS = (0.0, 0.03, 0.1, 0.3, 1.0)
+MOST_FEATURES = 4096  # of which -1 tries whitening, and a covariance is kept: 64 MiB
+_MARGIN = 1.0  # standard errors that a prior must gain
+_NEGLIGIBLE = 1e-5  # singular values below, of the largest, are rounding
+
+
+class Prior(NamedTuple):
+    """Sums over other people's events, each person whitened and centred for themselves."""
+
+    gram: np.ndarray  # (p, p) X'X
+    sums: np.ndarray  # (V, p) features of each item of this person's vocabulary; 0 if never seen
+    counts: np.ndarray  # (V,) events of each item
+    shrink: float = 1.0  # shrinkage of the covariances that whitened
+
+    def cross(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the cross products (p, r) with item vectors (V, r), centred over the events."""
+        total = max(float(self.counts.sum()), 1.0)
+        return np.asarray(self.sums.T @ (vectors - self.counts @ vectors / total))
+
+
+class Choices(NamedTuple):
+    """What may be chosen, the plainest first; one value is no choice."""
+
+    whiten: tuple[float, ...] = (0.0,)
+    powers: tuple[float, ...] = (1.0,)
+    kappas: tuple[float, ...] = (0.0,)
+    alphas: tuple[float, ...] = ()  # empty: `ridge.alphas_default`
+
+
+class Candidate(NamedTuple):
+    """One way to fit the map, at its best alpha."""
+
+    whiten: float
+    power: float
+    kappa: float
+    alpha: float
+    bits: float  # a word, out of fold
+    each: np.ndarray  # (n,) bits of each event
+
+
+class MapFit(NamedTuple):
+    """The chosen map, from whitened features to coordinates of the item vectors."""
+
+    chosen: Candidate
+    plainest: Candidate
+    ridge: RidgeGram  # of the whitened features, with the prior
+    whitener: np.ndarray | None  # (p, p); None leaves the features
+    X: np.ndarray  # (n, p) whitened
+    Y: np.ndarray  # (n, r) targets
+    prior: np.ndarray | None  # (p, p) Gram matrix, times kappa
+    cross: np.ndarray | None  # (p, r) cross products, times kappa
+    items: np.ndarray  # (V, r) item vectors of the chosen power, not scaled to length 1
+    axes: np.ndarray  # (r, D) orthonormal rows: a prediction is ``coordinates @ axes``
+
+    def weights(self) -> np.ndarray:
+        """Return the map (p, r) of whitened features."""
+        return self.ridge.coef(self.Y, self.chosen.alpha, self.cross)[0]
+
+    def out_of_fold(self, folds: Sequence[Fold]) -> np.ndarray:
+        """Return centred predictions (n, r) of the training events."""
+        return self.ridge.out_of_fold(self.Y, folds, self.chosen.alpha, True, self.cross)
+
+
+class _Space(NamedTuple):
+    """Targets in coordinates in which a power is a factor of each column."""
+
+    Y: np.ndarray  # (n, r)
+    items: np.ndarray  # (V, r)
+    axes: np.ndarray  # (r, D)
+    values: np.ndarray  # (r,) singular values; a power p multiplies by their p-th power
+
+
+def choices_of(recipe: Recipe, targets: Targets, n_features: int, prior: Prior | None) -> Choices:
+    """List what a recipe leaves open, -1 being the values that were measured to help.
+
+    Powers are tried only where every item was seen in training and targets are those of the items:
+    a power fits the seen words better and unseen ones worse.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    targets : Targets
+    n_features : int
+    prior : Prior or None
+        Sums of other people.
+
+    Returns
+    -------
+    Choices
+
+    Raises
+    ------
+    ValueError
+        If the recipe whitens otherwise than the prior.
+    """
+    wanted, power = recipe.features.whiten, recipe.target.power
+    whiten: tuple[float, ...] = (wanted,)
+    if wanted == -1:
+        whiten = WHITEN if n_features <= MOST_FEATURES else WHITEN[:1]
+    if prior is not None:
+        if wanted not in (-1, prior.shrink):
+            raise ValueError(
+                f"need whiten = {prior.shrink:g}, as the other people's models have it, "
+                f"got {wanted:g}"
+            )
+        whiten = (0.0, prior.shrink) if wanted == -1 else whiten
+    powers: tuple[float, ...] = (power,)
+    if power == -1:
+        every = len(set(targets.truth.tolist())) == len(targets.items)
+        powers = POWERS if every and not recipe.target.context else POWERS[:1]
+    return Choices(whiten, powers, KAPPAS if prior is not None else (0.0,), recipe.fit.alphas)
+
+
+def covariance(X: np.ndarray) -> np.ndarray:
+    """Compute the covariance (p, p) of features (n, p), float32 as a model keeps it."""
+    centred = X - X.mean(axis=0, dtype=np.float64)
+    return (centred.T @ centred / len(X)).astype(np.float32)
+
+
+def choose_map(
+    X: np.ndarray,
+    targets: Targets,
+    folds: Sequence[Fold],
+    choices: Choices,
+    prior: Prior | None = None,
+) -> MapFit:
+    """Try every combination and keep the best.
+
+    Parameters
+    ----------
+    X : array of shape (n, p)
+        Scaled features of the training events.
+    targets : Targets
+        Of the same events.
+    folds : sequence of (train, test)
+        As from `splits.leave_group_out`.
+    choices : Choices
+    prior : Prior or None
+        Sums of other people; used where features are whitened as theirs.
+
+    Returns
+    -------
+    MapFit
+
+    Raises
+    ------
+    ValueError
+        If features or item vectors do not vary, or an array does not fit.
+    """
+    space = _space(targets, choices)
+    shrinks = choices.whiten
+    S = covariance(X) if any(shrinks) else None
+    found: list[Candidate] = []
+    for shrink in shrinks:
+        white = X if S is None or not shrink else X @ whitener(S, shrink)
+        shared = prior if prior is not None and shrink == prior.shrink else None
+        for kappa in choices.kappas if shared else (0.0,):
+            ridge, cross = _ridge(white, space.items, shared, kappa)
+            alphas = choices.alphas or tuple(alphas_default(white) * _share(white, shared, kappa))
+            sweep = zip(alphas, ridge.sweep(space.Y, folds, alphas, True, cross), strict=True)
+            best = _best(sweep, space, targets.truth, choices.powers)
+            found += [
+                Candidate(shrink, power, kappa, *at)
+                for power, at in zip(choices.powers, best, strict=True)
+            ]
+    return _map_fit(X, S, space, pick(found, folds), found[0], prior)
+
+
+def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
+    """Choose the candidate with most bits, a prior only where it helps beyond chance.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        The plainest first.
+    folds : sequence of (train, test)
+        Events that were held out together, by which the gain's standard error is taken.
+
+    Returns
+    -------
+    Candidate
+    """
+    own = max((c for c in candidates if not c.kappa), key=lambda c: c.bits)
+    best = max(candidates, key=lambda c: c.bits)
+    gain = best.each - own.each
+    return best if gain.mean() > _MARGIN * _standard_error(gain, folds) else own
+
+
+def _standard_error(gain: np.ndarray, folds: Sequence[Fold]) -> float:
+    """Of the mean over events, where those of a fold may vary together."""
+    sums = np.array([np.sum(gain[test] - gain.mean()) for _, test in folds])
+    return float(np.sqrt(np.sum(sums**2)) / len(gain))
+
+
+def _space(targets: Targets, choices: Choices) -> _Space:
+    """Centre the targets on their mean; turn them to the items' principal axes if powers ask."""
+    mean = targets.Y.mean(axis=0)
+    items, Y = targets.item_vectors - mean, targets.Y - mean
+    if not np.any(unit_rows(items)):
+        raise ValueError("need items with different embeddings, got only one vector")
+    if choices.powers == (1.0,):
+        D = items.shape[1]
+        return _Space(Y, items, np.eye(D), np.ones(D))
+    u, values, axes = np.linalg.svd(items, full_matrices=False)
+    kept = values > _NEGLIGIBLE * values[0]
+    axes, values = axes[kept], values[kept]
+    return _Space(Y @ axes.T / values, u[:, kept], axes, values)
+
+
+def _ridge(
+    white: np.ndarray, items: np.ndarray, prior: Prior | None, kappa: float
+) -> tuple[RidgeGram, np.ndarray | None]:
+    """Ridge of whitened features, and cross products with items (V, r), with kappa times a prior."""
+    if prior is None or not kappa:
+        return RidgeGram(white), None
+    return RidgeGram(white, prior=kappa * prior.gram), kappa * prior.cross(items)
+
+
+def _share(white: np.ndarray, prior: Prior | None, kappa: float) -> float:
+    """How much larger the Gram matrix is with a prior: alphas follow its scale."""
+    if prior is None:
+        return 1.0
+    return float(1 + kappa * np.trace(prior.gram) / (white.var(axis=0).sum() * len(white)))
+
+
+def _best(
+    sweep: Iterable[tuple[float, np.ndarray]],
+    space: _Space,
+    truth: np.ndarray,
+    powers: Sequence[float],
+) -> list[tuple[float, float, np.ndarray]]:
+    """Find for each power the alpha with most bits; of a tie, the middle one."""
+    seen, number = np.unique(truth, return_inverse=True)
+    tried: list[list[tuple[float, float, np.ndarray]]] = [[] for _ in powers]
+    for alpha, coordinates in sweep:
+        for power, at in zip(powers, tried, strict=True):
+            factor = space.values**power
+            similarity = cosine(coordinates * factor, space.items[seen] * factor)
+            fitted = fit_posterior(similarity, number)
+            each = log_softmax(fitted.tau * similarity, axis=1)[np.arange(len(number)), number]
+            each = (each + np.log(len(seen))) / np.log(2)
+            at.append((float(alpha), fitted.bits_per_word, each))
+    best = []
+    for at in tried:
+        most = max(bits for _, bits, _ in at)
+        ties = [one for one in at if one[1] == most]
+        best.append(ties[len(ties) // 2])
+    return best
+
+
+def _map_fit(
+    X: np.ndarray,
+    S: np.ndarray | None,
+    space: _Space,
+    chosen: Candidate,
+    plainest: Candidate,
+    prior: Prior | None,
+) -> MapFit:
+    white, W = X, None
+    if S is not None and chosen.whiten:
+        W = whitener(S, chosen.whiten)
+        white = X @ W
+    factor = space.values**chosen.power
+    items = space.items * factor
+    ridge, cross = _ridge(white, items, prior, chosen.kappa)
+    gram = None if prior is None or not chosen.kappa else chosen.kappa * prior.gram
+    return MapFit(
+        chosen, plainest, ridge, W, white, space.Y * factor, gram, cross, items, space.axes
+    )
