@@ -22,7 +22,6 @@ from calibration.items import same_vector_line
 from calibration.language.embeddings import embed
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
-from calibration.scores import cosine
 from calibration.splits import (
     check_enough,
     split_events,
@@ -30,6 +29,7 @@ from calibration.splits import (
 )
 from calibration.targets import make_targets, spelled_labels
 from rt_decoder.decoding.features import robust_scale, scale_features
+from rt_decoder.decoding.readout import answers_line
 from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
@@ -91,8 +91,10 @@ def fit_model(
         groups[train], design.onsets[train], recipe, say,
     )  # fmt: skip
     recipe = model.recipe  # with what was chosen
-    cosines = cosine(out_of_fold, model.vectors)
-    model, inner = fit_readout(model, cosines, targets, recipe, design.answered[train])
+    model, inner = fit_readout(
+        model, out_of_fold, targets, recipe, design.answered[train], groups[train]
+    )
+    say(answers_line(model.posterior.threshold, inner))
     certificate: dict[str, Any] = {
         "split": split,
         "map": model.certificate["map"],

@@ -16,10 +16,11 @@ from calibration.choice import (
     choose_map,
     covariance,
 )
+from calibration.confidence import Evidence
 from calibration.gram import RidgeGram
 from calibration.ridge import low_rank
-from calibration.scores import unit_rows
-from calibration.splits import Fold, leave_group_out
+from calibration.scores import cosine, unit_rows
+from calibration.splits import Fold, leave_group_out, wider_groups
 from calibration.targets import Targets
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
@@ -30,7 +31,7 @@ __all__ = ["fit_map"]
 def fit_map(
     model: Model, X: np.ndarray, targets: Targets, groups: np.ndarray, onsets: np.ndarray,
     recipe: Recipe, say: Callable[[str], None], prior: Prior | None = None,
-) -> tuple[Model, np.ndarray]:  # fmt: skip
+) -> tuple[Model, tuple[Evidence, Evidence]]:  # fmt: skip
     """Fit the map; whitening and target power are chosen, and part of it.
 
     Parameters
@@ -57,8 +58,8 @@ def fit_map(
     model : Model
         With map, vocabulary and covariance. Its recipe has what was chosen, and ``certificate["map"]``
         tells how.
-    predictions : array of shape (n_train, D)
-        Out of fold, centred; their cosines with ``model.vectors`` are the evidence.
+    evidence : (Evidence, Evidence)
+        Of every training event, by maps that left one group out, and by maps that left out more.
 
     Raises
     ------
@@ -90,9 +91,17 @@ def fit_map(
         covariance=covariance(X) if kept else np.zeros((0, 0), np.float32),
         certificate={**model.certificate, "map": _facts(fit)},
     )
-    if len(B) == full:
-        return model, fit.out_of_fold(folds) @ fit.axes
-    return model, _refitted(fit, folds, len(B)) @ fit.axes
+    more = leave_group_out(wider_groups(groups, onsets), onsets, recipe.fit.purge)
+    rank = 0 if len(B) == full else len(B)
+    return model, (_evidence(fit, folds, rank), _evidence(fit, more, rank))
+
+
+def _evidence(fit: MapFit, folds: Sequence[Fold], rank: int) -> Evidence:
+    """Predict out of fold; 0 keeps the full rank."""
+    predicted = _refitted(fit, folds, rank) if rank else fit.out_of_fold(folds)
+    share = np.mean([len(train) for train, _ in folds]) / len(predicted)
+    lengths = np.linalg.norm(predicted, axis=1)
+    return Evidence(cosine(predicted, fit.items), lengths, float(share))
 
 
 def _refitted(fit: MapFit, folds: Sequence[Fold], rank: int) -> np.ndarray:

@@ -171,6 +171,9 @@ class Pipeline:
                 model.posterior.tau,
                 model.posterior.threshold,
                 model.posterior.min_quality,
+                length=model.posterior.length,
+                floor=model.posterior.floor,
+                item_bias=model.item_bias,
             )
         self.stopwatch = Stopwatch(
             [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
@@ -363,7 +366,8 @@ class Pipeline:
         self.stopwatch.lap("map")
         scores = self.scores = self.vocabulary.scores(z)
         self.stopwatch.lap("vocabulary")
-        answer = self.posterior.decide(scores, self.n_top, features.good)
+        length = self.vocabulary.length
+        answer = self.posterior.decide(scores, self.n_top, features.good, length)
         now = features.time if self._clock is None else self._clock()
         latency_ms, late = self._latency(features.time, now)
         readout = Readout(

@@ -91,6 +91,7 @@ def model_lines(model: Model) -> list[str]:
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
     ]
     if model.has_map:
+        lines.append(f"answers     {_answers_text(model)}")
         lines.append(f"certificate {_certificate_text(model)}")
     return lines
 
@@ -108,6 +109,15 @@ def _certificate_text(model: Model) -> str:
         )
     except (LookupError, TypeError, ValueError):
         return "cannot be read: its final block holds no table of scores"
+
+
+def _answers_text(model: Model) -> str:
+    from rt_decoder.decoding.readout import answers_line
+
+    try:
+        return answers_line(model.posterior.threshold, model.certificate.get("out_of_fold", {}))
+    except (AttributeError, TypeError, ValueError):
+        return "cannot be read: the certificate holds no table of out-of-fold scores"
 
 
 def system_summary() -> dict[str, Any]:
