@@ -24,9 +24,9 @@ from calibration.events import label_recording
 from calibration.fit import fit_model
 from calibration.language.embeddings import embed
 from calibration.language.words import frequent_words
-from calibration.nulls import permutation_p
+from calibration.nulls import matching_test
 from calibration.report.text import certificate_lines, cleaning_lines
-from calibration.scores import rank_accuracy, summarize
+from calibration.scores import rank_accuracies, summarize
 from rt_decoder.files.atomic import replacing, write_whole
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
@@ -231,7 +231,7 @@ def _result(
     truth = np.array([place[label] for label in labels])
     similarity = np.stack(cosines)
     scores = summarize(similarity, truth, np.exp(model.log_prior))
-    null = permutation_p(lambda y: float(rank_accuracy(similarity, y).mean()), truth)
+    null = matching_test(rank_accuracies(similarity), truth)
     latency, stages = footer["latency_ms"], footer["stages_us"]
     say(
         f"4. {len(labels)} of {n_words} words decoded live, trained on another recording of the "

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from calibration.confidence import Evidence, expected_calibration_error, log_posterior
-from calibration.nulls import permutation_p
-from calibration.scores import bits_beyond_prior, finite, rank_accuracy, summarize, top_k
+from calibration.nulls import matching_test
+from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
@@ -31,7 +31,14 @@ def similarity(model: Model, X: np.ndarray) -> np.ndarray:
     return evidence(model, X).cosines
 
 
-def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+def evaluate(
+    model: Model,
+    X: np.ndarray,
+    labels: Sequence[str],
+    *,
+    memory: int = 0,
+    groups: np.ndarray | None = None,
+) -> dict[str, Any]:
     """Score a finished model on events that it has never seen, beside chance and the prior alone.
 
     Parameters
@@ -43,6 +50,8 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
     labels : sequence of str
         True item of each event. Events with an item outside the vocabulary are counted
         (`n_outside`) and left out of the scores.
+    memory, groups : int, array of shape (n,) or None
+        What `nulls.matching_test` needs to know of the order of the events.
 
     Returns
     -------
@@ -52,7 +61,9 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
         ==================  ===========================================================
         n, n_outside        events scored, events left out
         n_items             size of the vocabulary
-        p                   of `rank_accuracy`, by permutation
+        p                   of `rank_accuracy`, by permutation of whole units
+        p_smallest          the smallest p that so many events and units can give
+        null_unit           events that a unit has at least
         null_rank_accuracy  mean `rank_accuracy` under permutation
         posterior_top1      share of events whose true item is the most probable one
         posterior_top10     share of events whose true item is among the ten most probable
@@ -81,17 +92,17 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
     confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
     answered = confidence >= model.posterior.threshold
     right = winner == truth
-    null = permutation_p(
-        lambda permuted: float(rank_accuracy(cosines, permuted).mean()),
-        truth,
-        model.recipe.fit.n_permutations,
-        model.recipe.fit.seed,
-    )
+    null = matching_test(
+        rank_accuracies(cosines), truth, model.recipe.fit.n_permutations, model.recipe.fit.seed,
+        memory, None if groups is None else groups[known],
+    )  # fmt: skip
     scores = summarize(cosines, truth, np.exp(log_prior)) | {
         "n": int(known.sum()),
         "n_outside": int((~known).sum()),
         "n_items": len(model.items),
         "p": null.p,
+        "p_smallest": null.p_smallest,
+        "null_unit": null.unit,
         "null_rank_accuracy": float(null.null.mean()),
         "posterior_top1": float(right.mean()),
         "posterior_top10": float(top_k(posterior, truth, 10).mean()),

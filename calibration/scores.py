@@ -18,6 +18,7 @@ __all__ = [
     "cosine",
     "finite",
     "macro",
+    "rank_accuracies",
     "rank_accuracy",
     "reciprocal_rank",
     "summarize",
@@ -88,6 +89,13 @@ def rank_accuracy(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
     above, tied = _place(similarity, truth)
     others = similarity.shape[1] - 1
     return 1 - (above + (tied - 1) / 2) / others
+
+
+def rank_accuracies(similarity: np.ndarray) -> np.ndarray:
+    """Rank accuracy of each item in each trial, (n_trials, n_items), if it were the true one."""
+    from scipy.stats import rankdata
+
+    return (rankdata(similarity, axis=1) - 1) / (np.shape(similarity)[1] - 1)
 
 
 def two_vs_two(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:

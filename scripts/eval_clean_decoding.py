@@ -35,7 +35,8 @@ from cleaning.words import SCENES, Decoded, Setup, decode_person
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
-from calibration.scores import rank_accuracy
+from calibration.nulls import matching_test
+from calibration.scores import rank_accuracies, rank_accuracy
 
 MARGIN = 0.05  # bits per word that cleaning may cost
 N_PERMUTATIONS = 999
@@ -154,13 +155,13 @@ def ranks(found: Decoded, truth: np.ndarray) -> float:
 
 def above_chance(found: Sequence[Decoded], n_permutations: int = N_PERMUTATIONS) -> float:
     """P value of the mean rank accuracy over people: words are permuted within each test."""
-    rng = np.random.default_rng(0)
-    observed = np.mean([ranks(each, each.truth) for each in found])
-    null = [
-        np.mean([ranks(each, rng.permutation(each.truth)) for each in found])
-        for _ in range(n_permutations)
+    tests = [
+        matching_test(rank_accuracies(each.cosines), each.truth, n_permutations, seed)
+        for seed, each in enumerate(found)
     ]
-    return float((np.sum(np.array(null) >= observed) + 1) / (n_permutations + 1))
+    observed = np.mean([test.observed for test in tests])
+    null = np.mean([test.null for test in tests], axis=0)
+    return float((np.sum(null >= observed) + 1) / (n_permutations + 1))
 
 
 def differences(people: People, one: tuple[str, str], other: tuple[str, str]) -> np.ndarray:

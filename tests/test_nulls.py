@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import kstest
 
 from calibration.gram import RidgeGram
-from calibration.nulls import permutation_p, permute_labels
+from calibration.nulls import label_memory, matching_test, permutation_p, permute_labels
 from calibration.ridge import alphas_default, select_alpha
-from calibration.scores import cosine, rank_accuracy, summarize
+from calibration.scores import cosine, rank_accuracies, rank_accuracy, summarize
 from calibration.splits import blocks, leave_group_out
 
 
@@ -173,3 +173,83 @@ def test_length_and_frequency_regressed_out_of_the_targets_are_not_decoded():
 
     assert accuracy(vectors) > 0.65
     assert accuracy(vectors - design @ weights) == pytest.approx(0.5, abs=0.02)
+
+
+def noise_session(seed, runs, memory, n=120, signal=0.0):
+    """Rank accuracies (n, 40) of a map trained on noise, and the words said in the locked block."""
+    rng = np.random.default_rng(seed)
+    category = np.arange(40) % 8
+    vectors = 0.7 * rng.normal(size=(40, 12)) + rng.normal(size=(8, 12))[category]
+    truth = rng.integers(0, 40, 5 * n)
+    if runs:
+        said = []
+        while len(said) < 5 * n:
+            words = np.flatnonzero(category == rng.integers(8))
+            said += rng.choice(words, rng.integers(4, 9)).tolist()
+        truth = np.array(said[: 5 * n])
+    X = slow(rng, 5 * n, 8, memory) + signal * (vectors @ rng.normal(size=(12, 8)))[truth]
+    W, _ = RidgeGram(X[: 4 * n], "numpy").coef(vectors[truth[: 4 * n]], 100.0)
+    predictions = (X[4 * n :] - X[: 4 * n].mean(axis=0)) @ W
+    items = vectors - vectors[truth[: 4 * n]].mean(axis=0)
+    return rank_accuracies(cosine(predictions, items)), truth[4 * n :]
+
+
+@pytest.mark.parametrize("n_experiments", [60, pytest.param(600, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("runs", "memory"), [(False, 0.9), (True, 0.0), (True, 0.9)])
+def test_p_is_uniform_for_runs_of_words_on_slow_noise(n_experiments, runs, memory):
+    tests = [
+        matching_test(*noise_session(seed, runs, memory), 99, seed) for seed in range(n_experiments)
+    ]
+    ps = np.array([test.p for test in tests])
+    spread = ps - np.random.default_rng(0).random(n_experiments) / 100
+    assert kstest(spread, "uniform").pvalue > 0.001
+    assert np.mean(ps <= 0.05) <= 0.05 + 3.5 * np.sqrt(0.05 * 0.95 / n_experiments)
+    units = np.array([test.unit for test in tests])
+    assert (np.mean(units > 1) > 0.9) if runs and memory else (np.mean(units == 1) > 0.9)
+
+
+def test_single_labels_would_call_noise_decoded():
+    """Canary: the same sessions, each label permuted by itself."""
+    ps = []
+    for seed in range(100):
+        table, truth = noise_session(seed, True, 0.9)
+        where = np.arange(len(truth))
+        test = permutation_p(lambda y, t=table, at=where: float(t[at, y].mean()), truth, 99, seed)
+        ps.append(test.p)
+    assert np.mean(np.array(ps) <= 0.05) > 0.1
+
+
+@pytest.mark.parametrize(("runs", "memory"), [(False, 0.0), (False, 0.9), (True, 0.9)])
+def test_units_still_find_a_weak_effect(runs, memory):
+    ps = [matching_test(*noise_session(s, runs, memory, signal=0.25), 99).p for s in range(20)]
+    assert np.mean(np.array(ps) <= 0.05) > 0.8
+
+
+def test_few_units_say_how_small_p_can_be():
+    table, truth = noise_session(0, True, 0.9, n=10)
+    test = matching_test(table, truth, 999, memory=8)
+    assert test.unit == 10
+    assert test.p_smallest == pytest.approx(0.1)
+    assert test.p >= test.p_smallest
+    two = matching_test(np.eye(2)[[0, 0, 1, 1]], np.array([0, 0, 1, 1]), 999)
+    assert two.p_smallest == pytest.approx(1 / 6)  # choose(4, 2)
+
+
+def test_units_are_cut_between_groups():
+    """A sentence is back at its place as a whole, or not at all."""
+    n = 60
+    groups = np.repeat(np.arange(10), 6)
+    table = (np.arange(n)[:, None] == np.arange(n)).astype(float)
+    test = matching_test(table, np.arange(n), 300, memory=3, groups=groups)
+    assert test.unit == 6
+    assert test.observed == 1.0
+    matched = np.round(test.null * n).astype(int)
+    assert set(matched % 6) == {0}
+
+
+def test_labels_without_an_order_have_no_memory():
+    table, truth = noise_session(1, True, 0.9, n=200)
+    assert label_memory(table, truth) >= 2
+    order = np.random.default_rng(0).permutation(len(truth))
+    assert label_memory(table, truth[order]) == 0
+    assert label_memory(np.zeros_like(table), truth) == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from calibration.cleaning.stages import FITS
 from calibration.report.figures import Figure, figures
 from calibration.report.stretch import Stretch, look
-from calibration.report.text import SCORES
+from calibration.report.text import SCORES, p_smallest_text
 from calibration.splits import split_line
 from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.files.atomic import write_whole
@@ -165,7 +165,7 @@ def _scores(scores: dict[str, Any]) -> str:
         notes.insert(
             0,
             f"rank accuracy against permuted labels ({_number(scores['null_rank_accuracy'])}): "
-            f"p = {scores['p']:.2g}",
+            f"p = {scores['p']:.2g}{p_smallest_text(scores)}",
         )
     head = ("", "micro", "macro", "chance", "prior alone")
     return _table(head, rows) + "".join(f'<p class="note">{note}</p>' for note in notes)

@@ -9,13 +9,31 @@ from calibration.splits import split_line
 from rt_decoder.decoding.readout import answers_line
 from rt_decoder.model import Model
 
-__all__ = ["SCORES", "certificate_lines", "cleaning_lines", "score_lines"]
+__all__ = [
+    "SCORES",
+    "certificate_lines",
+    "cleaning_lines",
+    "p_smallest_text",
+    "score_lines",
+]
+
+P_SHOWN = 0.05  # what a field takes for shown
 
 SCORES = ("top1", "top5", "top10", "mrr", "rank_accuracy", "two_vs_two")
 
 
 def _figure(value: float | None) -> str:
     return "  n/a" if value is None else f"{value:.3f}"
+
+
+def p_smallest_text(scores: dict[str, Any]) -> str:
+    """Say what p the events allow at best, and what was permuted; empty for an older model."""
+    if "p_smallest" not in scores:
+        return ""
+    unit, smallest = scores["null_unit"], scores["p_smallest"]
+    what = "single labels" if unit == 1 else f"units of {unit} events or more"
+    short = ": too few to show anything" if smallest > P_SHOWN else ""
+    return f" (of {what}; the smallest that they can give is {smallest:.2g}{short})"
 
 
 def score_lines(scores: dict[str, Any], where: str) -> list[str]:
@@ -33,7 +51,7 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
     if "p" in scores:
         lines.append(
             f"  rank accuracy against permuted labels ({_figure(scores['null_rank_accuracy'])}): "
-            f"p = {scores['p']:.2g}"
+            f"p = {scores['p']:.2g}{p_smallest_text(scores)}"
         )
     lines.append(
         f"  bits a word beyond the prior {_figure(scores['bits_per_word'])}, "
