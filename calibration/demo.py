@@ -29,6 +29,7 @@ from calibration.report.text import certificate_lines, cleaning_lines
 from calibration.scores import rank_accuracies, summarize
 from rt_decoder.files.atomic import replacing, write_whole
 from rt_decoder.files.model_file import load_model, save_model
+from rt_decoder.files.proof import why_unproven
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.model import Model
@@ -141,6 +142,11 @@ def run_demo(
     -------
     dict
         Scores, latencies in ms and stage times in us.
+
+    Raises
+    ------
+    ValueError
+        If the model is not above its nulls.
     """
     with tempfile.TemporaryDirectory(prefix="rt_decoder-demo-") as folder:
         say(f"1. a simulated participant hears {CALIBRATION_WORDS} words drawn from {n_vocabulary}")
@@ -151,6 +157,8 @@ def run_demo(
         path = Path(folder, "demo.rtd.safetensors")
         save_model(_calibrate(calibration, n_vocabulary, say), path)
         model = load_model(path)
+        if why := why_unproven(model):
+            raise ValueError(f"need a model that is above its nulls, got one that is not: {why}")
         say(f"3. live: {seconds:g} s over LSL, artifacts in the signal; truth -> decoded")
         live = simulate_recording(seconds=seconds, n_vocabulary=n_vocabulary, seed=seed, session=2)
         recording = Path(folder, "live.xdf")

@@ -97,11 +97,14 @@ class PipelineOptions:
         true if no markers are expected.
     without : collection of str
         Cleaning stages to leave out, among `CLEANING`.
+    force : bool
+        Decode with a model that is not proven, too; see `files.proof`.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
     continuous: bool | None = None
     without: Collection[str] = ()
+    force: bool = False
 
     def for_target(self, target: Target) -> Self:
         """Return the options with the marker rules of a recipe, unless they have names already."""
@@ -138,7 +141,7 @@ class Pipeline:
     ) -> None:
         info = model.info
         self.model = model
-        self.continuous = bool(options.continuous)
+        self.continuous, self.force = bool(options.continuous), options.force
         self.without = frozenset(options.without)
         if unknown := self.without - set(CLEANING):
             raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")

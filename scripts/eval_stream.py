@@ -195,7 +195,7 @@ def decode_live(run: Run, model: Path, speed: float) -> list[dict[str, Any]]:
     ]  # fmt: skip
     # The wait for late markers is in s of signal, so it grows with the speed.
     read = [
-        *program, "run", "--model", str(model), "--name", name, "--markers", f"{name}-markers",
+        *program, "run", "--model", str(model), "--force", "--name", name, "--markers", f"{name}-markers",
         "--log", str(log), "--record", str(model.with_suffix(".xdf")), "--outlet", "", "--timeout", str(PATIENCE),
         "--marker-wait", f"{2000 * max(1.0, speed):g}", "--until-lost", "--quiet",
     ]  # fmt: skip

@@ -144,6 +144,8 @@ def run_case(case: str, checkout: Path, data: Path, folder: Path) -> dict[str, A
         to = {"simulate": "--save", "decode": "--jsonl"}.get(program, "-o")
         if program != "evaluate":
             arguments += [to, str(path)]
+        if program == "decode" and (checkout / "rt_decoder/files/proof.py").exists():
+            arguments.append("--force")  # some cases lock no block away
         if program in ("clean", "convert", "evaluate"):
             arguments.append("--json")
         for chunk in CHUNKS if program == "decode" else ("",):

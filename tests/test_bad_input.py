@@ -25,7 +25,7 @@ from tests.small import Ran, call, finish, random_model, small_recipe, small_rec
 
 SFREQ = 250.0
 FIT = ("fit", "{sim}", "--events", "{events}", "-o", "{out}/m.safetensors")
-DECODE = ("decode", "{sim}", "--model", "{model}", "--jsonl", "{out}/log.jsonl")
+DECODE = ("decode", "{sim}", "--model", "{model}", "--force", "--jsonl", "{out}/log.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +238,7 @@ DECODES = {
     "chunk": ((*DECODE, "--chunk", "0"), "--chunk"),
     "no map": ((*DECODE[:3], "{in}/mapless.safetensors", *DECODE[4:]), "has no map"),
     "no model": ((*DECODE[:3], "{in}/absent", *DECODE[4:]), "no model file absent"),
-    "output folder": ((*DECODE[:5], "{out}/absent/log.jsonl"), "absent"),
+    "output folder": ((*DECODE[:6], "{out}/absent/log.jsonl"), "absent"),
     "channel table": ((*DECODE, "--channels", "{in}/good.tsv"), "stream_name"),
     "option": ((*DECODE, "--fast"), "--fast"),
     "command": (("decipher",), "decipher"),
@@ -267,7 +267,7 @@ MODELS = {
     "altered_last": "altered after it was written",
     "text": "no whole model",
     "foreign": "no rt_decoder model",
-    "newer": "format 99, newer than the 3",
+    "newer": "format 99, newer than the 4",
     "newer_flags": "reason flags of version 99, newer than the 2",
 }
 
@@ -283,7 +283,7 @@ def test_damaged_models_are_refused(name: str, refused: Callable[..., str]) -> N
 def test_the_sentence_is_the_same_in_a_process_of_its_own(inputs: Path, tmp_path: Path) -> None:
     log, model = tmp_path / "log.jsonl", inputs / "model.safetensors"
     running = [
-        start("decode", inputs / name, "--model", model, "--jsonl", log)
+        start("decode", inputs / name, "--model", model, "--force", "--jsonl", log)
         for name in ("few.xdf", "nan.xdf", "odd_rate.xdf")
     ]
     for process, why in zip(running, ("Pz", "NaN", "333"), strict=True):
@@ -295,7 +295,7 @@ def test_what_was_there_stays(inputs: Path, tmp_path: Path, capsys) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text("yesterday's\n")
     ran = call(
-        capsys, "decode", inputs / "few.xdf", "--model", inputs / "model.safetensors",
+        capsys, "decode", "--force", inputs / "few.xdf", "--model", inputs / "model.safetensors",
         "--jsonl", log,
     )  # fmt: skip
     sentence(ran)
@@ -306,7 +306,7 @@ def test_what_was_there_stays(inputs: Path, tmp_path: Path, capsys) -> None:
 # --- live
 
 
-RUN = ("run", "--model", "{model}", "--log", "{out}/log.jsonl", "--record", "{out}/r.xdf")
+RUN = ("run", "--model", "{model}", "--force", "--log", "{out}/log.jsonl", "--record", "{out}/r.xdf")  # fmt: skip
 
 
 @pytest.mark.lsl
@@ -360,7 +360,7 @@ def test_what_a_session_would_replace_stays(
         path.write_text("yesterday's\n")
     model = "model" if wrong == "stream" else "mapless"
     ran = call(
-        capsys, "run", "--model", inputs / f"{model}.safetensors", "--source-id", source_id,
+        capsys, "run", "--force", "--model", inputs / f"{model}.safetensors", "--source-id", source_id,
         "--log", log, "--record", record,
     )  # fmt: skip
     sentence(ran)

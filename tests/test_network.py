@@ -157,7 +157,7 @@ def test_a_cable_that_is_pulled_and_plugged_again(network: Network, tmp_path: Pa
     run = network.start(
         network.reader,
         command_line(
-            "run", "--model", model, "--name", "net", "--continuous", "--log", log,
+            "run", "--force", "--model", model, "--name", "net", "--continuous", "--log", log,
             "--until-lost", "--timeout", "60", "--quiet", "--json",
         ),
     )  # fmt: skip
@@ -190,7 +190,7 @@ def test_a_cable_that_is_pulled_and_plugged_again(network: Network, tmp_path: Pa
     offline = tmp_path / "offline.jsonl"
     decoded = finish(
         start(
-            "decode", tmp_path / "rec.xdf", "--model", model, "--continuous", "--jsonl", offline
+            "decode", "--force", tmp_path / "rec.xdf", "--model", model, "--continuous", "--jsonl", offline
         )
     )  # fmt: skip
     assert decoded.code == 0, decoded.err
@@ -208,7 +208,7 @@ def test_a_session_goes_on_with_another_amplifier(network: Network, tmp_path: Pa
     run = network.start(
         network.reader,
         command_line(
-            "run", "--model", model, "--name", "net", "--continuous", "--log", log,
+            "run", "--force", "--model", model, "--name", "net", "--continuous", "--log", log,
             "--timeout", "60", "--quiet",
         ),
     )  # fmt: skip

@@ -104,7 +104,7 @@ class Session:
             "replay", self.recording, "--name", name, "--speed", case.speed, *case.reading
         )
         self._receiver = start(
-            "run", "--model", self.model, "--name", name,
+            "run", "--force", "--model", self.model, "--name", name,
             *(option.format(name=name) for option in case.live),
             "--log", self.log, "--record", self.record, "--outlet", name,
             "--until-lost", "--timeout", "60", "--quiet", "--json",
@@ -136,7 +136,7 @@ class Decode:
     def __init__(self, session: Session, path: Path, *options: str) -> None:
         self._log = session.log.with_name(f"{uuid.uuid4().hex}.jsonl")
         self._process = start(
-            "decode", path, "--model", session.model, "--jsonl", self._log, *options
+            "decode", "--force", path, "--model", session.model, "--jsonl", self._log, *options
         )
 
     def finish(self) -> Path:

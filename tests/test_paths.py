@@ -31,12 +31,20 @@ GOOD = {  # a command that would work, and its program
     "cleaning": ("calibration", "cleaning", "{in}/rec.xdf", "-o", "{out}/m.safetensors"),
     "evaluate": ("calibration", "evaluate", "{in}/rec.xdf", "--events", "{in}/rec.tsv", *MODEL),
     "embed": ("calibration", "embed", "{in}/words.txt", "-o", "{out}/v.safetensors"),
-    "decode": ("rt_decoder", "decode", "{in}/rec.xdf", *MODEL, "--jsonl", "{out}/log.jsonl"),
+    "decode": (
+        "rt_decoder",
+        "decode",
+        "--force",
+        "{in}/rec.xdf",
+        *MODEL,
+        "--jsonl",
+        "{out}/log.jsonl",
+    ),
     "clean": ("rt_decoder", "clean", "{in}/rec.xdf", *MODEL, "-o", "{out}/c_raw.fif"),
     "convert": ("rt_decoder", "convert", "{in}/rec.xdf", "-o", "{out}/c_raw.fif"),
     "inspect": ("rt_decoder", "inspect", "{in}/model.safetensors"),
     "replay": ("rt_decoder", "replay", "{in}/rec.xdf", "--wait", "0.1"),
-    "run": ("rt_decoder", "run", *MODEL, "--source-id", "no-such", "--timeout", "0.1"),
+    "run": ("rt_decoder", "run", "--force", *MODEL, "--source-id", "no-such", "--timeout", "0.1"),
 }
 RECORDING = ("xdf", "csv", "fif", "edf", "bdf", "vhdr", "set", "cnt", "snirf", "mff", "gdf", "dat")
 PLACES = {  # where the bad path goes: in place of an argument, or as a further option

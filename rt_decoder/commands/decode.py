@@ -16,6 +16,7 @@ from rt_decoder.commands.describe import header_line
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import named_error, replacing
 from rt_decoder.files.outputs import is_place
+from rt_decoder.files.proof import forced
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
@@ -88,7 +89,9 @@ def decode_file(
         log = JsonlLog(path, drop=False, max_bytes=0)
         try:
             kind = Path(recording.name).suffix.lstrip(".") or "recorded"
-            log.write(header_line(model, f"{kind} file"))  # its name may be a person's
+            log.write(
+                header_line(model, f"{kind} file", force=options.force)
+            )  # its name may be a person's
             for readout in decode_recording(
                 model, recording, markers, chunk=chunk, decoder=decoder
             ):
@@ -100,6 +103,7 @@ def decode_file(
                 log.write(event_line("scale", None, {"channels": decoder.off_scale}))
             footer = {
                 "type": "footer",
+                **forced(model, force=options.force),
                 "n_samples": n_samples,
                 "n_readouts": decoder.pipeline.n_readouts,
                 "counts": dict(counts)
@@ -166,6 +170,7 @@ def _settled(
             start.rules,
             start.continuous if options.continuous is None else options.continuous,
             options.without or start.without,
+            options.force,
         )
     else:
         options = options.for_target(model.recipe.target)

@@ -12,6 +12,7 @@ import numpy as np
 
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
+from rt_decoder.files.proof import forced, proof, why_unproven
 from rt_decoder.model import Model, versions
 
 __all__ = ["header_line", "model_lines", "model_summary", "system_summary", "versions"]
@@ -29,12 +30,27 @@ def _contract(model: Model) -> dict[str, Any]:
     }
 
 
-def header_line(model: Model, source: str) -> dict[str, Any]:
-    """Return the first line of a log."""
+def header_line(model: Model, source: str, *, force: bool = False) -> dict[str, Any]:
+    """Return the first line of a log.
+
+    Parameters
+    ----------
+    model : Model
+        What decodes.
+    source : str
+        What is decoded.
+    force : bool
+        Whether a model that is not proven is used all the same; then the line says so.
+
+    Returns
+    -------
+    dict
+    """
     return {
         "type": "header",
         "model": model_hash(model),
         "source": source,
+        **forced(model, force=force),
         "versions": versions(),
         "contract": _contract(model),
     }
@@ -63,6 +79,8 @@ def model_summary(model: Model) -> dict[str, Any]:
         "n_items": len(model.items),
         "rank": model.weights.shape[1],
         "posterior": asdict(model.posterior) if model.has_map else {},
+        "continuous": asdict(model.continuous) if model.continuous else {},
+        "unproven": why_unproven(model) if model.has_map else "",
         "memory_bytes": sizes,
         "certificate": dict(model.certificate),
         "versions": dict(model.versions),
@@ -91,8 +109,11 @@ def model_lines(model: Model) -> list[str]:
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
     ]
     if model.has_map:
-        lines.append(f"answers     {_answers_text(model)}")
-        lines.append(f"certificate {_certificate_text(model)}")
+        lines += [
+            f"certificate {_certificate_text(model)}",
+            f"proven      {_proven_text(model)}",
+            f"answers     {_answers_text(model)}",
+        ]
     return lines
 
 
@@ -109,6 +130,14 @@ def _certificate_text(model: Model) -> str:
         )
     except (LookupError, TypeError, ValueError):
         return "cannot be read: its final block holds no table of scores"
+
+
+def _proven_text(model: Model) -> str:
+    why = why_unproven(model)
+    if why:
+        return f"no: {why}"
+    final = proof(model)
+    return f"yes: p = {final['p']:.2g}, {final['bits_per_word']:.3f} bits a word beyond the prior"
 
 
 def _answers_text(model: Model) -> str:

@@ -15,6 +15,7 @@ from rt_decoder.commands.options import (
     AsJson,
     Channels,
     Continuous,
+    Force,
     MarkerOffset,
     Markers,
     MarkerWait,
@@ -109,6 +110,7 @@ def run(
     marker_wait: MarkerWait = 2000.0,
     continuous: Continuous = None,
     without: Without = frozenset(),
+    force: Force = False,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -186,6 +188,7 @@ def run(
     claim_outputs([("--log", log, LOG), ("--record", record, XDF)], [model, channels], None)
     from rt_decoder.commands.run import RunOptions, run_live
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.proof import check_proven
     from rt_decoder.files.tables import read_channel_table
     from rt_decoder.timing.markers import MarkerRules
 
@@ -195,6 +198,7 @@ def run(
         ),
         continuous=continuous,
         without=without,
+        force=force,
         until_lost=until_lost,
         skip=when_behind == "skip",
         max_behind=max_behind * 1e-3,
@@ -223,6 +227,8 @@ def run(
         raise ValueError(
             f"{model.name} has no map: it cleans, and names no words (--clean-outlet NAME)"
         )
+    if fitted.has_map and not force:
+        check_proven(fitted, model.name)
     footer, torn = run_live(fitted, options, show_lines)
     if as_json:
         show_json(footer)

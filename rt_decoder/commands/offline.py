@@ -17,6 +17,7 @@ from rt_decoder.commands.options import (
     Channels,
     Continuous,
     Events,
+    Force,
     Label,
     MarkerOffset,
     Markers,
@@ -45,6 +46,7 @@ def decode(
     marker_offset: MarkerOffset = 0.0,
     continuous: Continuous = None,
     without: Without = frozenset(),
+    force: Force = False,
     chunk: Annotated[
         int,
         typer.Option(
@@ -66,18 +68,21 @@ def decode(
     """
     from rt_decoder.commands.decode import decode_file, no_readouts
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.proof import check_proven
     from rt_decoder.files.read import read_marked
     from rt_decoder.pipeline import PipelineOptions
     from rt_decoder.timing.markers import MarkerRules
 
     rules = MarkerRules(markers.trigger, mask=mask, offset=marker_offset * 1e-3)
-    options = PipelineOptions(rules, continuous, without)
+    options = PipelineOptions(rules, continuous, without, force)
     if markers.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
     claim_outputs([("--jsonl", jsonl, LOG)], [recording, model, events, channels], overwrite)
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
+    if not force:
+        check_proven(fitted, model.name)
     label = label or fitted.recipe.target.label
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream,

@@ -20,6 +20,7 @@ __all__ = [
     "Channels",
     "Continuous",
     "Events",
+    "Force",
     "Label",
     "MarkerOffset",
     "MarkerWait",
@@ -239,6 +240,14 @@ MarkerWait = Annotated[
     ),
 ]
 
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Decode with a model that is not above its nulls, too; log and outlets say so.",
+        rich_help_panel=DECODING,
+    ),
+]
 Continuous = Annotated[
     bool | None,
     typer.Option(

@@ -15,6 +15,7 @@ from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.session_text import ended_lines, search_text, waiting_text
 from rt_decoder.files.atomic import named_error
 from rt_decoder.files.outputs import reserve
+from rt_decoder.files.proof import forced
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
@@ -177,15 +178,17 @@ def open_session(
 def _open_sinks(session: Session, options: RunOptions, markers: str, stack: ExitStack) -> Sinks:
     """Log, record (`markers` names its marker stream) and outlets, which `stack` closes."""
     model, source = session.model, session.source
-    header = header_line(model, source.name)
+    header = header_line(model, source.name, force=options.force)
     log = recorder = outlets = cleaned = None
+    told = forced(model, force=options.force)
     if options.outlet:
         meta = {"model": header["model"], "stream": source.name}
+        meta |= told
         outlets = ReadoutOutlets(options.outlet, f"{options.outlet}-{uuid4().hex[:12]}", meta)
         stack.callback(outlets.close)
     if options.clean_outlet:
         info = model.info.pick(range(model.n_picks))
-        cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay)
+        cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay, told)
         stack.callback(cleaned.close)
     if options.log is not None:
         log = _opened(options.log, JsonlLog)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rt_decoder.decoder import Decoder
+from rt_decoder.files.proof import forced
 from rt_decoder.latency import Histogram
 from rt_decoder.live.descriptors import descriptors
 from rt_decoder.sinks.worker import Worker
@@ -47,6 +48,7 @@ def footer_line(
     used = {what: sink for what, sink in sinks.items() if sink is not None}
     return {
         "type": "footer",
+        **forced(pipeline.model, force=pipeline.force),
         "n_samples": n_samples,
         "n_readouts": pipeline.n_readouts,
         "n_late": pipeline.n_late,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import uuid4
 
 import numpy as np
@@ -33,15 +34,19 @@ class CleanOutlet:
         The cleaned signal, SI units.
     delay : float
         Delay of the cleaning chain, in s.
+    meta : mapping of str to str
+        What consumers should know besides; goes to ``desc/cleaning``, too.
     """
 
-    def __init__(self, name: str, info: SignalInfo, delay: float) -> None:
+    def __init__(
+        self, name: str, info: SignalInfo, delay: float, meta: Mapping[str, str] | None = None
+    ) -> None:
         units, gains = zip(*(_COMMON.get(unit, (unit, 1.0)) for unit in info.units), strict=True)
         ch_names = (*info.ch_names, "quality")
         out = SignalInfo(info.sfreq, ch_names, (*info.ch_types, "misc"), (*units, "n/a"))
         source_id = f"{name}-{uuid4().hex[:12]}"
-        meta = {"cleaning": {"delay_s": f"{delay:.6f}"}}
-        self._outlet = data_outlet(name, out, source_id, "float32", meta=meta)
+        cleaning = {"delay_s": f"{delay:.6f}", **(meta or {})}
+        self._outlet = data_outlet(name, out, source_id, "float32", meta={"cleaning": cleaning})
         self._reasons = marker_outlet(f"{name}-reasons", f"{source_id}-reasons")
         self._gains = np.array(gains)
         self._scaled = Rows((len(gains),), np.float64)

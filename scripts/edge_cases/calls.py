@@ -44,7 +44,7 @@ def sentence(ran: Ran, *words: str, code: tuple[int, ...] = (1, 2)) -> str:
 
 def decode(folder: Path, *more: str | Path) -> Ran:
     return rt_decoder(
-        "decode", folder / "rec.xdf", "--model", folder / "m.safetensors",
+        "decode", "--force", folder / "rec.xdf", "--model", folder / "m.safetensors",
         "--jsonl", folder / "l.jsonl", *more,
     )  # fmt: skip
 

@@ -232,7 +232,14 @@ def reading(path: Path, **options: Any) -> tuple[Any, str]:
 
 def decode(folder: Path, path: Path, *more: str | Path, name: str = "log") -> Ran:
     return rt_decoder(
-        "decode", path, "--model", model_path(), "--jsonl", folder / f"{name}.jsonl", *more
+        "decode",
+        "--force",
+        path,
+        "--model",
+        model_path(),
+        "--jsonl",
+        folder / f"{name}.jsonl",
+        *more,
     )
 
 

@@ -32,7 +32,7 @@ from edge_cases.channel_files import (
 def live(folder: Path, name: str, *more: str | Path) -> list[dict[str, Any]]:
     """Decode the stream of this name until it ends, with a record; the lines of the log."""
     ran = rt_decoder(
-        "run", "--model", model_path(), "--name", name, "--log", folder / "live.jsonl",
+        "run", "--force", "--model", model_path(), "--name", name, "--log", folder / "live.jsonl",
         "--record", folder / "live.xdf", "--until-lost", "--outlet", "", *more,
     )  # fmt: skip
     assert ran.code == 0, ran.err
@@ -101,7 +101,7 @@ def _(folder: Path) -> str:
 def _(_: Path) -> str:
     declared = [(name, kind, "volts") for name, kind in zip(NAMES, TYPES, strict=True)]
     name, thread = sending(declared, microvolts()[: 11 * SFREQ])
-    ran = rt_decoder("run", "--model", model_path(), "--name", name, "--outlet", "")
+    ran = rt_decoder("run", "--force", "--model", model_path(), "--name", name, "--outlet", "")
     thread.join()
     return refused(ran, "need the scale of calibration", "--units")
 

@@ -49,7 +49,7 @@ def _after(text: str) -> Callable[[subprocess.Popen[str], float], bool]:
 def _searching(folder: Path, number: int, times: int = 1) -> str:
     write_inputs(folder)
     ran, seconds = _interrupted(
-        "run", "--model", folder / "m.safetensors", "--name", "no-such", "--timeout", "30",
+        "run", "--force", "--model", folder / "m.safetensors", "--name", "no-such", "--timeout", "30",
         "--log", folder / "s.jsonl", ready=_after("looking for"), number=number, times=times,
     )  # fmt: skip
     assert ran.code == 130, ran
@@ -96,7 +96,7 @@ def _(folder: Path) -> str:
 
     write_inputs(folder)
     ran, _ = _interrupted(
-        "decode", folder / "rec.xdf", "--model", folder / "m.safetensors",
+        "decode", "--force", folder / "rec.xdf", "--model", folder / "m.safetensors",
         "--jsonl", folder / "l.jsonl", ready=ready,
     )  # fmt: skip
     # Python ends itself by the signal if an import in C was interrupted; for a shell that is 130, too
@@ -146,7 +146,7 @@ def _live(folder: Path, number: int, times: int) -> str:
 
     with _sender(name):
         ran, _ = _interrupted(
-            "run", "--model", folder / "m.safetensors", "--source-id", name, "--outlet", "",
+            "run", "--force", "--model", folder / "m.safetensors", "--source-id", name, "--outlet", "",
             "--log", folder / "s.jsonl", "--record", folder / "s.xdf", ready=ready, number=number,
             times=times,
         )  # fmt: skip

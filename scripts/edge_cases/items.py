@@ -159,7 +159,7 @@ def bad_over_lsl(folder: Path) -> str:
     program = [sys.executable, "-m", "rt_decoder"]
     send = [*program, "replay", str(path), "--name", name, "--speed", "20", "--wait", "60"]
     run = [
-        *program, "run", "--model", str(model), "--name", name, "--markers", f"{name}-markers",
+        *program, "run", "--force", "--model", str(model), "--name", name, "--markers", f"{name}-markers",
         "--until-lost", "--marker-wait", "30000", "--timeout", "60", "--log", str(folder / "s.jsonl"),
         "--record", str(folder / "s.xdf"), "--quiet", "--outlet", "",
     ]  # fmt: skip

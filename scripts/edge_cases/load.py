@@ -219,7 +219,9 @@ def one_name_for_both(folder: Path) -> str:
 def one_id_for_two(folder: Path) -> str:
     me = fresh()
     amps = Amp(me, name=f"{me}-a"), Amp(me, name=f"{me}-b")
-    ran = rt_decoder("run", "--model", model_file(folder), "--source-id", me, "--timeout", "5")
+    ran = rt_decoder(
+        "run", "--force", "--model", model_file(folder), "--source-id", me, "--timeout", "5"
+    )
     del amps
     assert ran.code == 1, ran
     assert all(part in ran.err for part in (f"{me}-a", f"{me}-b", "choose by name")), ran.err
@@ -230,7 +232,7 @@ def one_id_for_two(folder: Path) -> str:
 def both_missing(folder: Path) -> str:
     me = fresh()
     ran = rt_decoder(
-        "run", "--model", model_file(folder), "--name", f"{me}-a", "--markers", f"{me}-m",
+        "run", "--force", "--model", model_file(folder), "--name", f"{me}-a", "--markers", f"{me}-m",
         "--timeout", "0.3",
     )  # fmt: skip
     assert ran.code == 1, ran

@@ -192,7 +192,7 @@ def unlabelled_live(folder: Path) -> str:
     me = fresh()
     amp, words = Amp(me), marks(f"{me}-m", form="int32", labels=("", ""))
     ran = rt_decoder(
-        "run", "--model", model_file(folder), "--source-id", me, "--markers", f"{me}-m"
+        "run", "--force", "--model", model_file(folder), "--source-id", me, "--markers", f"{me}-m"
     )
     del amp, words
     assert ran.code == 1, ran
@@ -249,7 +249,7 @@ def annotations_in_a_file(folder: Path) -> str:
 def unlabelled_in_a_file(folder: Path) -> str:
     write_xdf(folder / "a.xdf", ["", ""], {1001.0: [0.0, 2.5]})
     ran = rt_decoder(
-        "decode", folder / "a.xdf", "--model", model_file(folder), "--markers", "notes",
+        "decode", "--force", folder / "a.xdf", "--model", model_file(folder), "--markers", "notes",
         "--jsonl", folder / "o.jsonl",
     )  # fmt: skip
     assert ran.code == 1, ran
@@ -262,7 +262,7 @@ def unlabelled_in_a_file(folder: Path) -> str:
 def decode_says_it(folder: Path) -> str:
     of_another_clock(folder, lambda now: now + 3600)
     ran = rt_decoder(
-        "decode", folder / "record.xdf", "--model", model_file(folder), "--jsonl",
+        "decode", "--force", folder / "record.xdf", "--model", model_file(folder), "--jsonl",
         folder / "o.jsonl",
     )  # fmt: skip
     assert ran.code == 0, ran

@@ -16,7 +16,7 @@ from edge_cases.case import Ran, case, rt_decoder
 
 def _decoding(folder: Path, **how: str | Path | None) -> Ran:
     return program(
-        "decode", folder / "rec.xdf", "--model", folder / "m.safetensors", "--jsonl",
+        "decode", "--force", folder / "rec.xdf", "--model", folder / "m.safetensors", "--jsonl",
         folder / "l.jsonl", **how,
     )  # fmt: skip
 
@@ -146,7 +146,16 @@ def _kept_here(folder: Path, gone: str) -> str:
     with replaced, patch.dict(os.environ, {"LSLAPICFG": str(config)}):
         for command in (
             ("replay", folder / "rec.xdf", "--wait", "0.1"),
-            ("run", "--model", folder / "m.safetensors", "--name", "no", "--timeout", "0.1"),
+            (
+                "run",
+                "--force",
+                "--model",
+                folder / "m.safetensors",
+                "--name",
+                "no",
+                "--timeout",
+                "0.1",
+            ),
         ):
             ran = rt_decoder(*command)
             assert ran.code == 2, ran

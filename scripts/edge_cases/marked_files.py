@@ -225,7 +225,7 @@ def decoded(
     recording: Path, model: Path, *arguments: str | Path
 ) -> tuple[Ran, list[dict[str, Any]]]:
     log = recording.with_name("run.jsonl")
-    ran = rt_decoder("decode", recording, "--model", model, "--jsonl", log, *arguments)
+    ran = rt_decoder("decode", "--force", recording, "--model", model, "--jsonl", log, *arguments)
     assert ran.code == 0, ran.err
     return ran, [json.loads(line) for line in log.read_text().splitlines()]
 

@@ -36,14 +36,18 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     rec, model = place(folder) / "rec_raw.fif", folder / "m.rtd.safetensors"
     with untouched(rec):
-        return refused(rt_decoder("decode", rec, "--model", model, "--jsonl", rec), IS_READ)
+        return refused(
+            rt_decoder("decode", "--force", rec, "--model", model, "--jsonl", rec), IS_READ
+        )
 
 
 @case("outputs", "a log over the model", "the model became a log")
 def _(folder: Path) -> str:
     rec, model = place(folder) / "rec_raw.fif", folder / "m.rtd.safetensors"
     with untouched(model):
-        return refused(rt_decoder("decode", rec, "--model", model, "--jsonl", model), IS_READ)
+        return refused(
+            rt_decoder("decode", "--force", rec, "--model", model, "--jsonl", model), IS_READ
+        )
 
 
 @case("outputs", "a log over the events table", "the table became a log")
@@ -53,7 +57,9 @@ def _(folder: Path) -> str:
     )
     with untouched(table):
         return refused(
-            rt_decoder("decode", rec, "--model", model, "--events", table, "--jsonl", table),
+            rt_decoder(
+                "decode", "--force", rec, "--model", model, "--events", table, "--jsonl", table
+            ),
             IS_READ,
         )
 
@@ -64,7 +70,7 @@ def _(folder: Path) -> str:
     link = folder / "log.jsonl"
     link.symlink_to(rec)
     with untouched(rec, link):
-        call = ("decode", rec, "--model", model, "--jsonl", link, "--overwrite")
+        call = ("decode", "--force", rec, "--model", model, "--jsonl", link, "--overwrite")
         return refused(rt_decoder(*call), IS_READ)
 
 
@@ -74,7 +80,18 @@ def _(folder: Path) -> str:
     table, link = folder / "e.tsv", folder / "log.jsonl"
     link.hardlink_to(table)
     with untouched(table, link):
-        call = ("decode", rec, "--model", model, "--events", table, "--jsonl", link, "--overwrite")
+        call = (
+            "decode",
+            "--force",
+            rec,
+            "--model",
+            model,
+            "--events",
+            table,
+            "--jsonl",
+            link,
+            "--overwrite",
+        )
         return refused(rt_decoder(*call), IS_READ)
 
 
@@ -116,7 +133,7 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     model = place(folder) / "m.rtd.safetensors"
     with untouched(model):
-        return refused(rt_decoder("run", "--model", model, "--log", model), IS_READ)
+        return refused(rt_decoder("run", "--force", "--model", model, "--log", model), IS_READ)
 
 
 @case(
@@ -137,7 +154,7 @@ def _(folder: Path) -> str:
     model, out = place(folder) / "m.rtd.safetensors", folder / "a.xdf"
     log = folder / "a.jsonl"
     log.symlink_to(out)
-    call = ("run", "--model", model, "--record", out, "--log")
+    call = ("run", "--force", "--model", model, "--record", out, "--log")
     said = refused(rt_decoder(*call, log), "two files")
     refused(rt_decoder(*call, out), "need a file named .jsonl")
     assert not out.exists()
@@ -179,7 +196,7 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     rec, model = place(folder) / "rec_raw.fif", folder / "m.rtd.safetensors"
     log = folder / "log.jsonl"
-    call = ("decode", rec, "--model", model, "--jsonl", log)
+    call = ("decode", "--force", rec, "--model", model, "--jsonl", log)
     assert rt_decoder(*call).code == 0
     with untouched(log):
         said = refused(rt_decoder(*call), "--overwrite replaces it")
@@ -190,14 +207,14 @@ def _(folder: Path) -> str:
 @case("outputs", "a folder that nothing can be written to", "a bare errno after the decoding")
 def _(folder: Path) -> str:
     rec, model = place(folder) / "rec_raw.fif", folder / "m.rtd.safetensors"
-    call = ("decode", rec, "--model", model, "--jsonl", "/proc/log.jsonl")
+    call = ("decode", "--force", rec, "--model", model, "--jsonl", "/proc/log.jsonl")
     return refused(rt_decoder(*call), "cannot write log.jsonl in /proc")
 
 
 @case("outputs", "/dev/null as output", "run as root, it became a file")
 def _(folder: Path) -> str:
     rec, model = place(folder) / "rec_raw.fif", folder / "m.rtd.safetensors"
-    ran = rt_decoder("decode", rec, "--model", model, "--jsonl", os.devnull)
+    ran = rt_decoder("decode", "--force", rec, "--model", model, "--jsonl", os.devnull)
     assert ran.code == 0, ran
     assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
     return "decoded, /dev/null is what it was"

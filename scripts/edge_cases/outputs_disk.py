@@ -50,7 +50,7 @@ def _(folder: Path) -> str:
 def _(folder: Path) -> str:
     rec, model = place(folder) / "rec_raw.fif", folder / "m.rtd.safetensors"
     with small_disk(folder, "4k") as disk:
-        ran = rt_decoder("decode", rec, "--model", model, "--jsonl", disk / "log.jsonl")
+        ran = rt_decoder("decode", "--force", rec, "--model", model, "--jsonl", disk / "log.jsonl")
         left = [path.name for path in disk.iterdir()]
     assert (ran.code, left) == (1, []), ran
     assert re.search(r"cannot write log\.jsonl in .*: No space left", ran.err), ran.err
@@ -109,7 +109,7 @@ def _(folder: Path) -> str:
     rec, model = place(folder) / "rec_raw.fif", folder / "m.rtd.safetensors"
     person = rec.rename(folder / "marie_curie_raw.fif")
     log, xdf = folder / "log.jsonl", folder / "curie.xdf"
-    assert rt_decoder("decode", person, "--model", model, "--jsonl", log).code == 0
+    assert rt_decoder("decode", "--force", person, "--model", model, "--jsonl", log).code == 0
     ran = rt_decoder("convert", person, "-o", xdf)
     assert ran.code == 0, ran
     for path in (log, xdf):

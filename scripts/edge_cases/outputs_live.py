@@ -143,7 +143,7 @@ def _(folder: Path) -> str:
     got: list[str] = []
     reader = threading.Thread(target=lambda: got.extend(log.read_text().splitlines()))
     reader.start()
-    ran = rt_decoder("decode", rec, "--model", model, "--jsonl", log)
+    ran = rt_decoder("decode", "--force", rec, "--model", model, "--jsonl", log)
     reader.join(60)
     assert ran.code == 0, ran
     assert stat.S_ISFIFO(log.stat().st_mode)
@@ -156,7 +156,7 @@ def _(folder: Path) -> str:
     import resource
 
     rec, model = place(folder) / "rec_raw.fif", folder / "m.rtd.safetensors"
-    call = ("decode", rec, "--model", model, "--jsonl")
+    call = ("decode", "--force", rec, "--model", model, "--jsonl")
     assert rt_decoder(*call, folder / "warm.jsonl").code == 0
     names = sorted(path.name for path in folder.iterdir())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -155,7 +155,7 @@ class Sent:
 def live(sent: Sent, model: Path, *options: str | Path, seconds: str = "1") -> Ran:
     """Decode it live for a second, in this process."""
     return rt_decoder(
-        "run", "--model", model, "--source-id", sent.name, "--outlet", "", "--timeout", "60",
+        "run", "--force", "--model", model, "--source-id", sent.name, "--outlet", "", "--timeout", "60",
         "--seconds", seconds, *options,
     )  # fmt: skip
 
@@ -163,7 +163,7 @@ def live(sent: Sent, model: Path, *options: str | Path, seconds: str = "1") -> R
 def started(sent: Sent, model: Path, *options: str | Path, **kwargs: Any) -> subprocess.Popen[str]:
     """Decode it live in another process."""
     command = [
-        sys.executable, "-m", "rt_decoder", "run", "--model", model, "--source-id", sent.name,
+        sys.executable, "-m", "rt_decoder", "run", "--force", "--model", model, "--source-id", sent.name,
         "--outlet", "", "--timeout", "60", *options,
     ]  # fmt: skip
     return subprocess.Popen(

@@ -106,7 +106,7 @@ def decode(folder: Path, path: Path) -> Decoded:
     log.unlink(missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        ran = rt_decoder("decode", path, "--model", saved, "--jsonl", log)
+        ran = rt_decoder("decode", "--force", path, "--model", saved, "--jsonl", log)
     return Decoded(ran, lines(log) if log.exists() else [])
 
 

@@ -44,7 +44,14 @@ def _(folder: Path) -> str:
     write_inputs(folder)
     begin = time.monotonic()
     ran = rt_decoder(
-        "run", "--model", folder / "m.safetensors", "--channels", folder / "c.tsv", "--name", "no"
+        "run",
+        "--force",
+        "--model",
+        folder / "m.safetensors",
+        "--channels",
+        folder / "c.tsv",
+        "--name",
+        "no",
     )
     assert time.monotonic() - begin < 5.0
     return sentence(ran, "no such file: c.tsv")
@@ -217,7 +224,7 @@ def _(folder: Path) -> str:
 @case("refusals", "an XPath that is none", "searched for 10 s, then 'got none'")
 def _(folder: Path) -> str:
     write_inputs(folder)
-    ran = rt_decoder("run", "--model", folder / "m.safetensors", "--predicate", "name='")
+    ran = rt_decoder("run", "--force", "--model", folder / "m.safetensors", "--predicate", "name='")
     return sentence(ran, "XPath")
 
 

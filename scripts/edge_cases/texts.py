@@ -43,7 +43,7 @@ def _named(folder: Path, label: str) -> None:
 def _(folder: Path) -> str:
     _named(folder, ESCAPE)
     ran = rt_decoder(
-        "decode", folder / "rec.xdf", "--model", folder / "m.safetensors", "--jsonl",
+        "decode", "--force", folder / "rec.xdf", "--model", folder / "m.safetensors", "--jsonl",
         folder / "l.jsonl", "--json",
     )  # fmt: skip
     assert ran.code == 0, ran
