@@ -36,11 +36,14 @@ def run(*args: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
+    monkey = pytest.MonkeyPatch()
+    monkey.syspath_prepend(str(SCRIPT.parent))  # its peers are in a file beside it
     spec = importlib.util.spec_from_file_location("eval_stream", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    monkey.undo()
     return module
 
 
@@ -53,8 +56,10 @@ def runs(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Path,
         (folder / task).symlink_to((data_dir / "muse" / task).resolve())
         files += sorted((folder / task).glob("*.csv"))
     done = run("--data", folder, "--speed", 8, "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])["runs"]
+    assert not done.stderr.startswith("eval_stream"), done.stderr
+    whole = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == bool(whole["missed"])
+    found = whole["runs"]
     assert [row["file"] for row in found] == [file.name for file in files]
     return dict(zip(files, found, strict=True))
 
@@ -73,7 +78,9 @@ def test_flicker_is_decoded_live_in_held_out_runs(
     for file, found in flicker.items():
         assert found["split"] == "leave one run out"
         assert found["n_trials"] == len(labels(file))
-        assert found["decoded"] == found["n_trials"] - found["cut"]
+        assert found["decoded"] == found["n_whole"] == found["n_trials"] - found["n_cut"]
+        assert found["accuracy_whole"] == found["correct"] / found["n_whole"]
+        assert min(found["auc"], found["auc_lda"]) > 0.95
         assert found["same_as_offline"]
         assert found["p"] < 1e-4
     n_trials = sum(found["n_trials"] for found in flicker.values())
@@ -92,24 +99,119 @@ def test_a_single_run_is_cut_into_halves_that_hold_each_trial_once(
     assert found["n_trials"] == found["decoded"] == len(second)
     assert found["chance"] == max(second.count("1"), second.count("2")) / len(second)
     assert found["same_as_offline"]
+    assert 0.4 < found["auc"] < 1
+    assert 0.4 < found["auc_lda"] < 1
 
 
-def readout(label: str, word: str, abstained: bool = False) -> dict[str, object]:
-    return {"label": label, "word": word, "abstained": abstained}
+NAMES = {"1": "house", "2": "face"}
+
+
+def recording_of(labels: str) -> Recording:
+    """One marker every 0.1 s, in a recording that ends 0.1 s after the last."""
+    info = SignalInfo(100.0, ("Cz",), ("eeg",), ("V",))
+    markers = tuple(Marker(label, i / 10, i * 10) for i, label in enumerate(labels))
+    n = 10 * len(labels)
+    return Recording(np.zeros((n, 1)), np.arange(n) / 100, info, markers)
+
+
+def log_of(labels: str, face: dict[int, float], shift: int = 0) -> list[dict[str, Any]]:
+    """Lines of a log: every marker is found; those in `face` are read out, with its probability."""
+    lines: list[dict[str, Any]] = []
+    for i, label in enumerate(labels):
+        of_marker = {"label": NAMES[label], "index": 10 * i + shift}
+        lines.append({"type": "marker", **of_marker})
+        if i in face:
+            top = sorted((("face", 0.0, face[i]), ("house", 0.0, 1 - face[i])), key=lambda r: -r[2])
+            lines.append(
+                {"type": "readout", **of_marker, "word": top[0][0], "top": top, "abstained": False}
+            )
+    return lines
 
 
 def test_every_trial_counts_and_one_without_an_answer_is_wrong(script: ModuleType) -> None:
-    info = SignalInfo(100.0, ("Cz",), ("eeg",), ("V",))
-    markers = tuple(Marker(label, i / 10, i * 10) for i, label in enumerate("1122"))
-    recording = Recording(np.zeros((50, 1)), np.arange(50) / 100, info, markers)
-    names = {"1": "house", "2": "face"}
-    readouts = [readout("house", "house"), readout("face", "face", True), readout("house", "face")]
-    truth, words = script.answers(recording, readouts, names)
-    assert sorted(truth) == ["face", "face", "house", "house"]
-    assert np.sum(truth == words) == 1
-    assert np.sum(words == "") == 2  # one abstained, one never read out
-    with pytest.raises(ValueError, match="more readouts than trials"):
-        script.answers(recording, readouts + readouts, names)
+    log = log_of("1122", {0: 0.2, 1: 0.6, 2: 0.9}, shift=3)
+    next(line for line in log if line.get("word") == "face")["abstained"] = True
+    trials = script.answers(recording_of("1122"), log, NAMES, "face")
+    assert [trial.truth for trial in trials] == ["house", "house", "face", "face"]
+    assert [trial.answer for trial in trials] == ["house", "", "face", ""]
+    odds = [trial.log_odds for trial in trials]
+    assert np.allclose(odds[:3], np.log([0.2 / 0.8, 0.6 / 0.4, 0.9 / 0.1]))
+    assert np.isnan(odds[3])
+
+
+def test_a_log_with_more_than_the_recording_is_refused(script: ModuleType) -> None:
+    with pytest.raises(ValueError, match="more readouts or markers"):
+        script.answers(recording_of("112"), log_of("1122", {}), NAMES, "face")
+
+
+def test_a_lost_marker_keeps_the_others_in_their_place(script: ModuleType) -> None:
+    log = [line for line in log_of("1212", {0: 0.1, 2: 0.2, 3: 0.7}) if line["index"] != 10]
+    trials = script.answers(recording_of("1212"), log, NAMES, "face")
+    assert [trial.answer for trial in trials] == ["house", "", "house", "face"]
+
+
+def test_trials_that_the_file_cuts_are_told_from_wrong_ones(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The window ends 0.6 s after the onset and the file 1.2 s after the first: trials 7 on are cut,
+    # and trial 2 is whole, but was never read out.
+    labels = "121212121212"
+    recording = recording_of(labels)
+    monkeypatch.setattr(script, "read_recording", lambda *_, **__: recording)
+    monkeypatch.setattr(script, "is_same", lambda *_: True)
+    names = script.RECIPES["N170"]["target"]["names"]
+    words = {NAMES[code]: name for code, name in names.items()}
+    log = log_of(labels, {0: 0.1, 1: 0.9, 3: 0.3, 4: 0.4, 5: 0.8})
+    for line in log:
+        line["label"] = words[line["label"]]
+        if "top" in line:
+            line["word"] = words[line["word"]]
+            line["top"] = [(words[word], cosine, p) for word, cosine, p in line["top"]]
+    run = script.Run("N170", "a.csv", (), tmp_path / "a.csv")
+    found = script.score(run, tmp_path / "m", log)
+    assert (found["n_trials"], found["n_cut"], found["n_whole"]) == (12, 6, 6)
+    assert (found["decoded"], found["correct"]) == (5, 4)
+    assert (found["accuracy"], found["accuracy_whole"]) == (4 / 12, 4 / 6)
+    assert found["auc"] == pytest.approx(5 / 6)  # of houses at .1, .4 and faces at .9, .3, .8
+
+
+def test_logs_are_kept_where_live_differs_from_offline(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    model = tmp_path / "0.rtd.safetensors"
+    files = [model, model.with_suffix(".jsonl"), model.with_suffix(".xdf")]
+    for number, file in enumerate(files):
+        file.write_text(str(number))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    monkeypatch.setattr(script.tempfile, "tempdir", str(kept))
+    for offline, same in (([], True), ([("differs",)], False)):
+        monkeypatch.setattr(script, "offline", lambda *_, found=offline: found)
+        assert script.is_same(model, [], recording_of("12")) is same
+        assert len(list(kept.iterdir())) == (not same)
+    (folder,) = kept.iterdir()
+    assert str(folder) in capsys.readouterr().out
+    assert {file.name: (folder / file.name).read_text() for file in files} == {
+        file.name: str(number) for number, file in enumerate(files)
+    }
+
+
+def test_a_missed_goal_is_said(script: ModuleType) -> None:
+    of_run = {"task": "N170", "file": "a.csv", "same_as_offline": True, "n_trials": 9, "n_cut": 1}
+    of_run |= {
+        "n_whole": 8,
+        "correct": 5,
+        "chance": 0.5,
+        "auc_lda": 0.55,
+        "auc_clamped": 0.6,
+        "auc_xdawn": None,
+    }
+    for auc, n_missed in ((0.7, 0), (0.596, 0), (0.59, 1), (None, 1)):
+        results = [of_run | {"auc": auc}]
+        assert len(script.missed_goals(results, script.pooled(results))) == n_missed
+    results = [of_run | {"auc": 0.7, "same_as_offline": False}]
+    assert len(script.missed_goals(results, script.pooled(results))) == 1
 
 
 def test_balanced_accuracy_weighs_all_items_alike(script: ModuleType) -> None:
