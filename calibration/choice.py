@@ -12,16 +12,15 @@ scales the columns of :math:`Y` in the items' principal axes, so all powers shar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax
 
-from calibration.confidence import fit_posterior
+from calibration.confidence import fit_posterior, log_posterior, log_prior_from_counts
 from calibration.gram import RidgeGram
 from calibration.ridge import alphas_default
-from calibration.scores import cosine, unit_rows
+from calibration.scores import bits_beyond_prior, cosine, unit_rows
 from calibration.splits import Fold
 from calibration.targets import Targets
 from rt_decoder.decoding.whitening import whitener
@@ -42,7 +41,6 @@ WHITEN = (0.0, 1.0)  # plainest first, as all that follow
 POWERS = (1.0, 0.5, 0.25)
 KAPPAS = (0.0, 0.03, 0.1, 0.3, 1.0)
 MOST_FEATURES = 4096  # of which -1 tries whitening, and a covariance is kept: 64 MiB
-_MARGIN = 1.0  # standard errors that a prior must gain
 _NEGLIGIBLE = 1e-5  # singular values below, of the largest, are rounding
 
 
@@ -58,6 +56,48 @@ class Prior(NamedTuple):
         """Return the cross products (p, r) with item vectors (V, r), centred over the events."""
         total = max(float(self.counts.sum()), 1.0)
         return np.asarray(self.sums.T @ (vectors - self.counts @ vectors / total))
+
+    def plus(self, other: Prior) -> Prior:
+        """Add other people's sums to these."""
+        return Prior(
+            self.gram + other.gram, self.sums + other.sums, self.counts + other.counts, self.shrink
+        )
+
+    def weights(self, vectors: np.ndarray, alphas: Sequence[float]) -> Iterator[np.ndarray]:
+        """Yield the map (p, r) of these people alone to item vectors (V, r), for each alpha."""
+        w, v = np.linalg.eigh(self.gram)
+        projected = v.T @ self.cross(vectors)
+        for alpha in alphas:
+            yield v @ (projected / (w.clip(0) + alpha)[:, None])
+
+
+def prior_from_events(X: np.ndarray, truth: np.ndarray, n_items: int, shrink: float) -> Prior:
+    """Sum one person's events.
+
+    Parameters
+    ----------
+    X : array of shape (n, p)
+        Scaled features; whitened here by their own covariance, and centred.
+    truth : array of shape (n,), int
+        Item number of each event.
+    n_items : int
+    shrink : float
+        Shrinkage of the covariance, above 0.
+
+    Returns
+    -------
+    Prior
+
+    Raises
+    ------
+    ValueError
+        If the features do not vary.
+    """
+    white = (X - X.mean(axis=0, dtype=np.float64)) @ whitener(covariance(X), shrink)
+    sums = np.zeros((n_items, X.shape[1]))
+    np.add.at(sums, truth, white)
+    counts = np.bincount(truth, minlength=n_items).astype(float)
+    return Prior(white.T @ white, sums, counts, shrink)
 
 
 class Choices(NamedTuple):
@@ -209,14 +249,15 @@ def choose_map(
 
 
 def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
-    """Choose the candidate with most bits, a prior only where it helps beyond chance.
+    """Choose the candidate with most bits, where it gains more than chance differences would.
 
     Parameters
     ----------
     candidates : sequence of Candidate
-        The plainest first.
+        The plainest first; it is kept unless the best without a prior gains half a standard error,
+        and that one unless the best with a prior gains a whole one.
     folds : sequence of (train, test)
-        Events that were held out together, by which the gain's standard error is taken.
+        Events that were held out together, by which the standard error is taken.
 
     Returns
     -------
@@ -224,8 +265,12 @@ def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
     """
     own = max((c for c in candidates if not c.kappa), key=lambda c: c.bits)
     best = max(candidates, key=lambda c: c.bits)
-    gain = best.each - own.each
-    return best if gain.mean() > _MARGIN * _standard_error(gain, folds) else own
+    chosen = candidates[0]
+    for other, margin in ((own, 0.5), (best, 1.0)):
+        gain = other.each - chosen.each
+        if gain.mean() > margin * _standard_error(gain, folds):
+            chosen = other
+    return chosen
 
 
 def _standard_error(gain: np.ndarray, folds: Sequence[Fold]) -> float:
@@ -273,14 +318,15 @@ def _best(
 ) -> list[tuple[float, float, np.ndarray]]:
     """Find for each power the alpha with most bits; of a tie, the middle one."""
     seen, number = np.unique(truth, return_inverse=True)
+    uniform = log_prior_from_counts(np.zeros(len(seen)))
     tried: list[list[tuple[float, float, np.ndarray]]] = [[] for _ in powers]
     for alpha, coordinates in sweep:
         for power, at in zip(powers, tried, strict=True):
             factor = space.values**power
             similarity = cosine(coordinates * factor, space.items[seen] * factor)
             fitted = fit_posterior(similarity, number)
-            each = log_softmax(fitted.tau * similarity, axis=1)[np.arange(len(number)), number]
-            each = (each + np.log(len(seen))) / np.log(2)
+            posterior = log_posterior(similarity, fitted.tau, uniform)
+            each = bits_beyond_prior(posterior, uniform, number)
             at.append((float(alpha), fitted.bits_per_word, each))
     best = []
     for at in tried:
