@@ -12,13 +12,14 @@ scales the columns of :math:`Y` in the items' principal axes, so all powers shar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from calibration.confidence import fit_posterior, log_posterior, log_prior_from_counts
 from calibration.gram import RidgeGram
+from calibration.prior import Prior, covariance
 from calibration.ridge import alphas_default
 from calibration.scores import bits_beyond_prior, cosine, unit_rows
 from calibration.splits import Fold
@@ -33,7 +34,6 @@ __all__ = [
     "Prior",
     "choices_of",
     "choose_map",
-    "covariance",
     "pick",
 ]
 
@@ -42,62 +42,6 @@ POWERS = (1.0, 0.5, 0.25)
 KAPPAS = (0.0, 0.03, 0.1, 0.3, 1.0)
 MOST_FEATURES = 4096  # of which -1 tries whitening, and a covariance is kept: 64 MiB
 _NEGLIGIBLE = 1e-5  # singular values below, of the largest, are rounding
-
-
-class Prior(NamedTuple):
-    """Sums over other people's events, each person whitened and centred for themselves."""
-
-    gram: np.ndarray  # (p, p) X'X
-    sums: np.ndarray  # (V, p) features of each item of this person's vocabulary; 0 if never seen
-    counts: np.ndarray  # (V,) events of each item
-    shrink: float = 1.0  # shrinkage of the covariances that whitened
-
-    def cross(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the cross products (p, r) with item vectors (V, r), centred over the events."""
-        total = max(float(self.counts.sum()), 1.0)
-        return np.asarray(self.sums.T @ (vectors - self.counts @ vectors / total))
-
-    def plus(self, other: Prior) -> Prior:
-        """Add other people's sums to these."""
-        return Prior(
-            self.gram + other.gram, self.sums + other.sums, self.counts + other.counts, self.shrink
-        )
-
-    def weights(self, vectors: np.ndarray, alphas: Sequence[float]) -> Iterator[np.ndarray]:
-        """Yield the map (p, r) of these people alone to item vectors (V, r), for each alpha."""
-        w, v = np.linalg.eigh(self.gram)
-        projected = v.T @ self.cross(vectors)
-        for alpha in alphas:
-            yield v @ (projected / (w.clip(0) + alpha)[:, None])
-
-
-def prior_from_events(X: np.ndarray, truth: np.ndarray, n_items: int, shrink: float) -> Prior:
-    """Sum one person's events.
-
-    Parameters
-    ----------
-    X : array of shape (n, p)
-        Scaled features; whitened here by their own covariance, and centred.
-    truth : array of shape (n,), int
-        Item number of each event.
-    n_items : int
-    shrink : float
-        Shrinkage of the covariance, above 0.
-
-    Returns
-    -------
-    Prior
-
-    Raises
-    ------
-    ValueError
-        If the features do not vary.
-    """
-    white = (X - X.mean(axis=0, dtype=np.float64)) @ whitener(covariance(X), shrink)
-    sums = np.zeros((n_items, X.shape[1]))
-    np.add.at(sums, truth, white)
-    counts = np.bincount(truth, minlength=n_items).astype(float)
-    return Prior(white.T @ white, sums, counts, shrink)
 
 
 class Choices(NamedTuple):
@@ -191,12 +135,6 @@ def choices_of(recipe: Recipe, targets: Targets, n_features: int, prior: Prior |
         every = len(set(targets.truth.tolist())) == len(targets.items)
         powers = POWERS if every and not recipe.target.context else POWERS[:1]
     return Choices(whiten, powers, KAPPAS if prior is not None else (0.0,), recipe.fit.alphas)
-
-
-def covariance(X: np.ndarray) -> np.ndarray:
-    """Compute the covariance (p, p) of features (n, p), float32 as a model keeps it."""
-    centred = X - X.mean(axis=0, dtype=np.float64)
-    return (centred.T @ centred / len(X)).astype(np.float32)
 
 
 def choose_map(
