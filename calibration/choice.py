@@ -16,12 +16,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax
 
-from calibration.confidence import fit_posterior
+from calibration.confidence import fit_posterior, log_posterior, log_prior_from_counts
 from calibration.gram import RidgeGram
+from calibration.prior import Prior, covariance
 from calibration.ridge import alphas_default
-from calibration.scores import cosine, unit_rows
+from calibration.scores import bits_beyond_prior, cosine, unit_rows
 from calibration.splits import Fold
 from calibration.targets import Targets
 from rt_decoder.decoding.whitening import whitener
@@ -34,7 +34,6 @@ __all__ = [
     "Prior",
     "choices_of",
     "choose_map",
-    "covariance",
     "pick",
 ]
 
@@ -42,22 +41,7 @@ WHITEN = (0.0, 1.0)  # plainest first, as all that follow
 POWERS = (1.0, 0.5, 0.25)
 KAPPAS = (0.0, 0.03, 0.1, 0.3, 1.0)
 MOST_FEATURES = 4096  # of which -1 tries whitening, and a covariance is kept: 64 MiB
-_MARGIN = 1.0  # standard errors that a prior must gain
 _NEGLIGIBLE = 1e-5  # singular values below, of the largest, are rounding
-
-
-class Prior(NamedTuple):
-    """Sums over other people's events, each person whitened and centred for themselves."""
-
-    gram: np.ndarray  # (p, p) X'X
-    sums: np.ndarray  # (V, p) features of each item of this person's vocabulary; 0 if never seen
-    counts: np.ndarray  # (V,) events of each item
-    shrink: float = 1.0  # shrinkage of the covariances that whitened
-
-    def cross(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the cross products (p, r) with item vectors (V, r), centred over the events."""
-        total = max(float(self.counts.sum()), 1.0)
-        return np.asarray(self.sums.T @ (vectors - self.counts @ vectors / total))
 
 
 class Choices(NamedTuple):
@@ -153,12 +137,6 @@ def choices_of(recipe: Recipe, targets: Targets, n_features: int, prior: Prior |
     return Choices(whiten, powers, KAPPAS if prior is not None else (0.0,), recipe.fit.alphas)
 
 
-def covariance(X: np.ndarray) -> np.ndarray:
-    """Compute the covariance (p, p) of features (n, p), float32 as a model keeps it."""
-    centred = X - X.mean(axis=0, dtype=np.float64)
-    return (centred.T @ centred / len(X)).astype(np.float32)
-
-
 def choose_map(
     X: np.ndarray,
     targets: Targets,
@@ -209,14 +187,15 @@ def choose_map(
 
 
 def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
-    """Choose the candidate with most bits, a prior only where it helps beyond chance.
+    """Choose the candidate with most bits, where it gains more than chance differences would.
 
     Parameters
     ----------
     candidates : sequence of Candidate
-        The plainest first.
+        The plainest first; it is kept unless the best without a prior gains half a standard error,
+        and that one unless the best with a prior gains a whole one.
     folds : sequence of (train, test)
-        Events that were held out together, by which the gain's standard error is taken.
+        Events that were held out together, by which the standard error is taken.
 
     Returns
     -------
@@ -224,8 +203,12 @@ def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
     """
     own = max((c for c in candidates if not c.kappa), key=lambda c: c.bits)
     best = max(candidates, key=lambda c: c.bits)
-    gain = best.each - own.each
-    return best if gain.mean() > _MARGIN * _standard_error(gain, folds) else own
+    chosen = candidates[0]
+    for other, margin in ((own, 0.5), (best, 1.0)):
+        gain = other.each - chosen.each
+        if gain.mean() > margin * _standard_error(gain, folds):
+            chosen = other
+    return chosen
 
 
 def _standard_error(gain: np.ndarray, folds: Sequence[Fold]) -> float:
@@ -273,14 +256,15 @@ def _best(
 ) -> list[tuple[float, float, np.ndarray]]:
     """Find for each power the alpha with most bits; of a tie, the middle one."""
     seen, number = np.unique(truth, return_inverse=True)
+    uniform = log_prior_from_counts(np.zeros(len(seen)))
     tried: list[list[tuple[float, float, np.ndarray]]] = [[] for _ in powers]
     for alpha, coordinates in sweep:
         for power, at in zip(powers, tried, strict=True):
             factor = space.values**power
             similarity = cosine(coordinates * factor, space.items[seen] * factor)
             fitted = fit_posterior(similarity, number)
-            each = log_softmax(fitted.tau * similarity, axis=1)[np.arange(len(number)), number]
-            each = (each + np.log(len(seen))) / np.log(2)
+            posterior = log_posterior(similarity, fitted.tau, uniform)
+            each = bits_beyond_prior(posterior, uniform, number)
             at.append((float(alpha), fitted.bits_per_word, each))
     best = []
     for at in tried:

@@ -8,16 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration.choice import (
-    MOST_FEATURES,
-    MapFit,
-    Prior,
-    choices_of,
-    choose_map,
-    covariance,
-)
+from calibration.choice import MOST_FEATURES, MapFit, choices_of, choose_map
 from calibration.confidence import Evidence
 from calibration.gram import RidgeGram
+from calibration.prior import Prior, covariance
 from calibration.ridge import low_rank
 from calibration.scores import cosine, unit_rows
 from calibration.splits import Fold, leave_group_out, wider_groups
