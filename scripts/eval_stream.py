@@ -58,7 +58,7 @@ PATIENCE = 120  # s for all of them to start on a slow machine
 # No final block is locked, as the held-out run is the test; no trial is dropped for its quality.
 _SHARED: dict[str, dict[str, Any]] = {
     "fit": {"final_block": 0.0, "rank": 0},
-    "readout": {"min_quality": 0.0},
+    "readout": {"min_quality": 0.0, "precision": 0.0},  # every trial counts
 }
 _STREAM: dict[str, Any] = {"reference": "none", "line_freq": 60.0}
 _EVOKED = _SHARED | {
