@@ -103,16 +103,12 @@ def _least(correct: np.ndarray, groups: np.ndarray, level: float) -> float:
     """Clopper-Pearson's lower bound, with as many trials as the groups leave independent."""
     from scipy.stats import beta
 
-    n, share = len(correct), correct.mean()
+    n, share = len(correct), float(correct.mean())
     if share == 0:
         return 0.0
-    apart: np.ndarray = np.bincount(groups, correct - share)
-    n_groups = np.count_nonzero(np.bincount(groups))
-    excess = (
-        float(np.sum(apart**2))
-        * n_groups
-        / max(n_groups - 1, 1)
-        / max(n * share * (1 - share), 1e-9)
-    )
+    apart = np.bincount(groups, correct - share)
+    n_groups = len(np.unique(groups))
+    by_groups = float(np.sum(apart**2)) * n_groups / max(n_groups - 1, 1)
+    excess = by_groups / max(n * share * (1 - share), 1e-9)
     n_free = n / max(1.0, excess)
     return float(beta.ppf(level, n_free * share, n_free * (1 - share) + 1))

@@ -37,7 +37,10 @@ __all__ = [
 
 FEW = 4  # items, up to which cosines say little more than a sign
 LENGTHS = (0.0, 0.5, 1.0, 2.0, 50.0)  # of the root mean square length; the last one: projections
-_DISCOUNT = 2.0  # of the squared z; at zero signal, less than a sixth of the loss remains
+# Discount of the squared z. Out-of-fold scores agree in pairs, which doubles their variance, and the
+# penalty was chosen by them; the second number is divided by n: few trials lose more bits each.
+_DISCOUNT = (4.0, 3200.0)
+_FEW_KEEP = 0.1  # least share of the sharpness of few items: they still rank, at 1 % of the loss
 _STEEPEST = 1.5  # most that sharpness grows from the folds to the final map
 
 
@@ -156,8 +159,9 @@ def fit_posterior(
     With groups it is what a model keeps. Sharpness and floor are fitted for several lengths;
     another length than the usual one (0, for few items the longest) must be better by two
     standard errors over the groups. Few items have a bias each, fitted beside their frequencies
-    in training. Sharpness and biases are then discounted by ``1 - 2 / z**2``, z that of a test
-    over groups that there is no evidence, so that noise costs next to nothing.
+    in training. Sharpness and biases are then multiplied by ``1 - c / z**2``, z that of a test
+    over groups that there is no evidence, so that noise costs next to nothing; where that is
+    not above 0, they are 0, or for few items a tenth, which still ranks.
 
     Parameters
     ----------
@@ -201,7 +205,8 @@ def fit_posterior(
         length, found = _choose_length(evidence, truth, base, groups, length, rms)
         energy = found.tau * _gained(evidence, length) + found.bias
         strength = evidence_strength(energy, truth, base, groups)
-        keep = max(0.0, 1 - _DISCOUNT / strength) if strength else 0.0
+        discount = _DISCOUNT[0] + _DISCOUNT[1] / len(truth)
+        keep = max(1 - discount / strength, _FEW_KEEP if few else 0.0) if strength else 0.0
         found = Sharpness(keep * found.tau, found.floor, keep * found.bias)
     if found.tau == 0:
         length, found = 0.0, Sharpness(0.0, 0.0, np.zeros(n_items))

@@ -265,9 +265,10 @@ class Readout:
         "'uniform', 'training' counts or 'wordfreq'",
     )
     precision: float = key(
-        0.0,
+        -1.0,
         _or_chosen(number(0.0, 1.0, below=True)),
-        "abstain so that this share of answers is right; 0 always answers",
+        "abstain so that this share of answers is right; 0 always answers, -1 takes the highest "
+        "share that a fifth of the events demonstrably reach",
     )
     min_quality: float = key(
         0.8, number(0.0, 1.0), "abstain when the share of good samples in the window is lower"

@@ -63,12 +63,13 @@ def small_recording(*, session: int = 1, seconds: float = 60.0, sfreq: float = 2
 
 
 def small_recipe(**sections: dict[str, Any]) -> Recipe:
-    """EEG only, no cleaning, few permutations, codes named; `sections` come first."""
+    """EEG only, no cleaning, few permutations, codes named, no abstention; `sections` come first."""
     base: dict[str, dict[str, Any]] = {
         "stream": {"picks": ["eeg"]},
         "clean": {"stages": []},
         "target": {"names": CODES},
         "fit": {"n_blocks": 4, "n_permutations": 19},
+        "readout": {"precision": 0.0},
     }
     for name, values in sections.items():
         base[name] = base.get(name, {}) | values
