@@ -28,6 +28,7 @@ RECORDING = small_recording(seconds=20.0)
 def model() -> Model:
     """A model that takes out the mains and the eyes, with a report on them."""
     recipe = small_recipe(
+        fit={"purge": 2.0},
         stream={"picks": ["eeg"], "bads": "keep"},
         clean={"mains": "adaptive", "stages": list(Clean().stages)},
         target={"names": {"1": "word0"}, "fold": False},
@@ -162,7 +163,7 @@ CANNOT: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a list as certificate": lambda head: head.update(certificate=[1]),
     "a number as recipe": lambda head: head.update(recipe=3),
     "both names": lambda head: head["recipe"]["clean"].update(mains="notch"),
-    "a setting that is refused today": lambda head: head["recipe"]["fit"].update(purge=-1.0),
+    "a setting that is refused today": lambda head: head["recipe"]["fit"].update(purge=-2.0),
 }
 
 
