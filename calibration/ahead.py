@@ -93,5 +93,7 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
         raise ValueError(f"need events with a complete window, got none among {n_outside}")
     check_enough(labels)
     at = np.array(onsets)
-    names_of, train, _ = split_events(groups, np.array(runs), at, recipe.fit)
-    leave_group_out(names_of[train], at[train], recipe.fit.purge)
+    window = recipe.features.tmax - recipe.features.tmin
+    purge = window if recipe.fit.purge < 0 else recipe.fit.purge  # the memory is not known yet
+    names_of, train, _ = split_events(groups, np.array(runs), at, recipe.fit, purge=purge)
+    leave_group_out(names_of[train], at[train], purge)

@@ -65,6 +65,7 @@ def evaluate(
         p_smallest          the smallest p that so many events and units can give
         null_unit           events that a unit has at least
         null_rank_accuracy  mean `rank_accuracy` under permutation
+        null_spread         its standard deviation
         posterior_top1      share of events whose true item is the most probable one
         posterior_top10     share of events whose true item is among the ten most probable
         bits_per_word       information beyond the prior
@@ -104,6 +105,7 @@ def evaluate(
         "p_smallest": null.p_smallest,
         "null_unit": null.unit,
         "null_rank_accuracy": float(null.null.mean()),
+        "null_spread": float(null.null.std()),
         "posterior_top1": float(right.mean()),
         "posterior_top10": float(top_k(posterior, truth, 10).mean()),
         "bits_per_word": float(bits_beyond_prior(posterior, log_prior, truth).mean()),

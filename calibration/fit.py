@@ -18,16 +18,13 @@ import numpy as np
 
 from calibration.design import Design
 from calibration.evaluate import evaluate
+from calibration.hold_out import HeldOut, check_agreement, hold_out, out_of_fold_null
 from calibration.items import same_vector_line
 from calibration.language.embeddings import embed
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
-from calibration.splits import (
-    check_enough,
-    split_events,
-    split_line,
-)
-from calibration.targets import make_targets, spelled_labels
+from calibration.splits import check_enough, split_line
+from calibration.targets import spelled_labels
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.readout import answers_line
 from rt_decoder.model import Model, versions
@@ -67,20 +64,22 @@ def fit_model(
     Raises
     ------
     ValueError
-        If there are too few events or items, or the groups leave nothing to train on.
+        If there are too few events or items, the groups leave nothing to train on, or what is
+        found out of fold is a leak, by itself or by the locked block.
     """
     recipe = draft.recipe
     if recipe.target.fold:
         spelled = spelled_labels(recipe.target.vocabulary, design.labels)
         design = replace(design, labels=spelled)
     check_enough(design.labels)
-    groups, train, locked = split_events(design.groups, design.run, design.onsets, recipe.fit)
+    held_out = hold_out(design, recipe, embedder)
+    groups, train, locked = held_out.groups, held_out.train, held_out.locked
     final = locked[design.answered[locked]]
-    if not design.answered[train].any():
-        raise ValueError("need events that a live session would answer, got none to train on")
-    targets = make_targets(design, train, recipe, embedder)
-    split = _split_facts(design, recipe, groups, train, locked)
+    targets = held_out.targets
+    split = _split_facts(design, recipe, held_out)
+    recipe = replace(recipe, fit=replace(recipe.fit, purge=held_out.purge))
     say(f"{split_line(split)}; {len(targets.items)} items")
+    say(held_out.line)
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=2)
 
@@ -104,10 +103,15 @@ def fit_model(
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
     if len(final):
-        certificate["final"] = evaluate(model, X[final], [design.labels[i] for i in final])
+        units, kept = held_out.units, design.answered[train]
+        null = out_of_fold_null(out_of_fold[kept], targets.truth[kept], units[train][kept], recipe)
+        labels, memory = [design.labels[i] for i in final], int(null["memory"])
+        scores = evaluate(model, X[final], labels, memory=memory, groups=units[final])
+        check_agreement(inner, null, scores)
+        certificate |= {"final": scores, "null_memory": memory}
     return replace(
         model,
-        recipe=replace(recipe, target=_without_folders(recipe.target)),
+        recipe=replace(draft.recipe, target=_without_folders(draft.recipe.target)),
         certificate=certificate,
         versions=versions(),
     )
@@ -125,9 +129,8 @@ def _without_folders(target: Target) -> Target:
     )
 
 
-def _split_facts(
-    design: Design, recipe: Recipe, groups: np.ndarray, train: np.ndarray, locked: np.ndarray
-) -> dict[str, Any]:
+def _split_facts(design: Design, recipe: Recipe, held_out: HeldOut) -> dict[str, Any]:
+    groups, train, locked = held_out.groups, held_out.train, held_out.locked
     n_final = int(np.sum(design.answered[locked]))
     return {
         "n_events": len(design.labels),
@@ -138,7 +141,8 @@ def _split_facts(
         "n_final_muscle": len(locked) - n_final,
         "n_purged": len(design.labels) - len(train) - len(locked),
         "n_groups": len(set(groups[train].tolist())),
-        "purge_s": recipe.fit.purge,
+        "purge_s": held_out.purge,
+        "memory_s": held_out.memory,
         "held_out": recipe.fit.groups or f"{recipe.fit.n_blocks} contiguous blocks a recording",
     }
 

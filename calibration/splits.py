@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.sentences import encode_groups, merge_groups, whole_sentences
 from rt_decoder.recipe import Fit
 
 __all__ = [
@@ -61,28 +62,6 @@ def blocks(n: int, n_blocks: int) -> np.ndarray:
     sizes = np.full(n_blocks, n // n_blocks)
     sizes[: n % n_blocks] += 1
     return np.repeat(np.arange(n_blocks), sizes)
-
-
-def encode_groups(labels: Sequence[object] | np.ndarray) -> np.ndarray:
-    """Number labels 0, 1, ... in order of first appearance.
-
-    Parameters
-    ----------
-    labels : sequence or array of shape (n,)
-
-    Returns
-    -------
-    array of shape (n,), int64
-
-    Examples
-    --------
-    >>> encode_groups(["run-2", "run-2", "run-1"])
-    array([0, 0, 1])
-    """
-    _, first, inverse = np.unique(np.asarray(labels), return_index=True, return_inverse=True)
-    order = np.empty(len(first), np.int64)
-    order[np.argsort(first)] = np.arange(len(first))
-    return order[inverse.ravel()]
 
 
 def final_block(
@@ -278,9 +257,17 @@ def check_enough(labels: Sequence[str]) -> None:
 
 
 def split_events(
-    groups: Sequence[str], run: np.ndarray, onsets: np.ndarray, rules: Fit
+    groups: Sequence[str],
+    run: np.ndarray,
+    onsets: np.ndarray,
+    rules: Fit,
+    sentences: np.ndarray | None = None,
+    purge: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lock the last events away, and group the others for cross-validation.
+
+    Blocks are cut between sentences, and groups that share a sentence become one: a sentence is
+    seen from one side only. For the same reason nothing trains that repeats a locked sentence.
 
     Parameters
     ----------
@@ -292,6 +279,10 @@ def split_events(
         Onset of each event in s, on one axis over all recordings.
     rules : Fit
         The recipe's: groups, number of blocks, share locked away, purge.
+    sentences : array of shape (n,), int, optional
+        As from `sentences.sentence_numbers`.
+    purge : float, optional
+        s; the recipe's by default.
 
     Returns
     -------
@@ -305,15 +296,32 @@ def split_events(
     ValueError
         If every cut would split a group, or nothing is left to train on.
     """
-    if rules.groups:
-        names = np.array(groups)
-    else:
-        blocked = np.empty(len(run), object)
-        for one in np.unique(run):
-            where = np.flatnonzero(run == one)
-            block = blocks(len(where), min(rules.n_blocks, len(where)))
-            blocked[where] = [f"{one}/{b}" for b in block]
-        names = blocked.astype(str)
+    purge = max(rules.purge, 0.0) if purge is None else purge  # -1: not measured yet
+    names = np.array(groups) if rules.groups else _blocks_of_runs(run, rules.n_blocks, sentences)
     if rules.final_block == 0:
-        return names, np.arange(len(names)), np.arange(0)
-    return names, *final_block(names, rules.final_block, onsets, rules.purge)
+        train, final = np.arange(len(names)), np.arange(0)
+    else:
+        train, final = final_block(names, rules.final_block, onsets, purge)
+    if sentences is None:
+        return names, train, final
+    train = train[~np.isin(sentences[train], sentences[final])]
+    if not len(train):
+        raise ValueError(
+            "need sentences that only the training events have, got all of them in the final block "
+            "too; set final_block = 0, or context = '' for words alone"
+        )
+    names = names.copy()
+    names[train] = merge_groups(names[train], sentences[train])
+    return names, train, final
+
+
+def _blocks_of_runs(run: np.ndarray, n_blocks: int, sentences: np.ndarray | None) -> np.ndarray:
+    """Name contiguous blocks of each recording, cut between sentences."""
+    named = np.empty(len(run), object)
+    for one in np.unique(run):
+        where = np.flatnonzero(run == one)
+        block = blocks(len(where), min(n_blocks, len(where)))
+        if sentences is not None:
+            block = whole_sentences(block, sentences[where])
+        named[where] = [f"{one}/{b}" for b in block]
+    return named.astype(str)

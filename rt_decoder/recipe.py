@@ -235,7 +235,9 @@ class Fit:
         10, whole(2, _MANY), "contiguous blocks a recording if there is no groups column"
     )
     purge: float = key(
-        2.0, _or_chosen(number(0.0, 1e9)), "s around a held-out item, excluded from training"
+        -1.0,
+        _or_chosen(number(0.0, 1e9)),
+        "s around a held-out item, excluded from training; -1 for window and measured memory",
     )
     final_block: float = key(
         0.2,

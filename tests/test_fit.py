@@ -77,7 +77,7 @@ def test_the_final_block_does_not_influence_the_fit() -> None:
     n_final = model.certificate["split"]["n_final"]
     rows = final_rows(design, n_final)
     X, labels = design.X.copy(), np.array(design.labels)
-    X[rows] = 1e3 * RNG.standard_normal((n_final, P))
+    X[rows] = np.roll(X[rows], 5, axis=0) + 2e-6 * RNG.standard_normal((n_final, P))
     labels[rows] = np.roll(labels[rows], 5)
     other = fitted(replace(design, X=X, labels=tuple(labels.tolist())))
     for name in ("center", "scale", "weights", "offset", "basis", "target_mean", "vectors"):
@@ -85,6 +85,15 @@ def test_the_final_block_does_not_influence_the_fit() -> None:
     assert other.posterior == model.posterior
     assert other.certificate["out_of_fold"] == model.certificate["out_of_fold"]
     assert other.certificate["final"] != model.certificate["final"]
+
+
+def test_a_locked_block_that_contradicts_the_folds_is_refused() -> None:
+    design = design_of(noise=1.0)
+    rows = final_rows(design, N // 4)  # four blocks: the last one
+    X = design.X.copy()
+    X[rows] = 1e-6 * RNG.standard_normal((len(rows), P))
+    with pytest.raises(ValueError, match="need a locked block that confirms"):
+        fitted(replace(design, X=X))
 
 
 def test_held_out_scores_equal_plain_refitting() -> None:

@@ -28,6 +28,7 @@ RECORDING = small_recording(seconds=20.0)
 def model() -> Model:
     """A model that takes out the mains and the eyes, with a report on them."""
     recipe = small_recipe(
+        fit={"purge": 2.0},
         stream={"picks": ["eeg"], "bads": "keep"},
         clean={"mains": "adaptive", "stages": list(Clean().stages)},
         features={"whiten": 0.0, "clamp": 20.0},

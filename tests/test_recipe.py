@@ -105,7 +105,7 @@ def test_what_is_not_known_is_refused_with_what_is(sections: dict, why: str) -> 
         ({"target": {"names": ["1"]}}, "need names"),
         ({"target": {"label": "\ud800"}}, "need label"),
         ({"target": {"layer": 1 << 40}}, "need layer"),
-        ({"fit": {"purge": -1}}, "need purge"),
+        ({"fit": {"purge": -2}}, "need purge"),
         ({"fit": {"seed": -1}}, "need seed"),
         ({"fit": {"n_permutations": 0}}, "need n_permutations"),
         ({"readout": {"budget_ms": True}}, "need budget_ms"),

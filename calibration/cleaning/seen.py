@@ -197,5 +197,5 @@ def unlocked_share(sessions: Sequence[LabelledRecording], fit: Fit) -> float:
     if len(at) < 2:  # events are in a trigger channel, which is not read yet
         return 1.0 - fit.final_block
     _, final = final_block(np.array(groups), fit.final_block, np.array(at, float))
-    first = min(at[i] for i in final) - fit.purge * sessions[0].recording.info.sfreq
+    first = min(at[i] for i in final) - max(fit.purge, 0.0) * sessions[0].recording.info.sfreq
     return max(0.0, first / n)

@@ -64,7 +64,9 @@ def evaluate(
         show_lines(told)
     with progress_bar("decoding") as progress:
         design = build_design(fitted, labelled, progress).answered_only()
-    scores = score(fitted, design.X, design.labels) | {"n_dropped": design.n_dropped}
+    memory = fitted.certificate.get("null_memory", 0)
+    scores = score(fitted, design.X, design.labels, memory=memory, groups=design.run)
+    scores["n_dropped"] = design.n_dropped
     trained = set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", []))
     scores["trained_on"] = bool(trained)
     show_lines(*score_lines(scores, "these recordings"))
