@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.choice import Prior
 from calibration.design import Design
 from calibration.evaluate import evaluate
 from calibration.hold_out import HeldOut, check_agreement, hold_out, out_of_fold_null
@@ -24,9 +25,12 @@ from calibration.language.embeddings import embed
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
 from calibration.splits import check_enough, split_line
+from calibration.sums import person_sums
 from calibration.targets import spelled_labels
+from calibration.transfer import Wanted, wanted_for
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.readout import answers_line
+from rt_decoder.files.sums import PersonSums
 from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
@@ -40,6 +44,8 @@ def fit_model(
     data_hash: Sequence[str] = (),
     embedder: Callable[..., np.ndarray] = embed,
     say: Callable[[str], None] = lambda _: None,
+    others: Callable[[Wanted], Prior] | None = None,
+    keep: Callable[[PersonSums], None] | None = None,
 ) -> Model:
     """Fit map, posterior and certificate.
 
@@ -55,6 +61,10 @@ def fit_model(
         Turns texts into vectors, as `language.embeddings.embed`.
     say : callable
         Receives lines of progress.
+    others : callable or None
+        Makes the prior of other people, as `transfer.prior_of`.
+    keep : callable or None
+        Receives the sums that the map was fitted on.
 
     Returns
     -------
@@ -85,10 +95,13 @@ def fit_model(
 
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
+    prior = others(wanted_for(draft, targets, data_hash)) if others else None
     model, out_of_fold = fit_map(
         replace(draft, center=center, scale=scale), X[train], targets,
-        groups[train], design.onsets[train], recipe, say,
+        groups[train], design.onsets[train], recipe, say, prior,
     )  # fmt: skip
+    if keep is not None:
+        keep(person_sums(model, X[train], targets, design.run[train], data_hash, prior))
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(
         model, out_of_fold, targets, recipe, design.answered[train], groups[train]

@@ -28,7 +28,7 @@ from calibration.language.vector_cache import VectorCache
 from rt_decoder.channels import Declared, declared_info
 from rt_decoder.files.decisions import Restart, Start
 from rt_decoder.files.events import markers_from_events, read_events
-from rt_decoder.files.model_file import ModelCorrupt, _digest, load_model, save_model
+from rt_decoder.files.model_file import ModelCorrupt, content_hash, load_model, save_model
 from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
@@ -168,7 +168,7 @@ def joined(outer: dict[str, Any], head: Any, tensors: bytes, *, honest: bool = T
         plain = json.dumps(outer | {"__metadata__": metadata}).encode()
         try:
             loaded = load(struct.pack("<Q", len(plain)) + plain + tensors)
-            metadata["sha256"] = _digest(text, loaded)
+            metadata["sha256"] = content_hash(text, loaded)
         except (SafetensorError, KeyError, ValueError, TypeError, UnicodeEncodeError):
             pass
     header = json.dumps(outer | {"__metadata__": metadata}).encode()

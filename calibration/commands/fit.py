@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from calibration.commands.inputs import Inputs
+from calibration.commands.people import (
+    SUMS,
+    Montage,
+    NoSums,
+    PriorFrom,
+    all_people,
+    companion_path,
+    load_people,
+)
 from calibration.commands.recipe_options import (
     REPEATED,
     names_of,
@@ -22,6 +32,8 @@ from rt_decoder.commands.options import AsJson
 from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
+    from calibration.choice import Prior
+    from calibration.transfer import Wanted
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
@@ -60,12 +72,16 @@ class FitOptions(Inputs):
     overwrite: Overwrite = False
     as_json: AsJson = False
 
+    @property
+    def written(self) -> list[tuple[str, Path | None, tuple[str, ...]]]:
+        """All files that are written."""
+        return [("--output", self.output, MODEL), ("--report", self.report, HTML)]
+
     def claim(self, settings: Recipe) -> None:
         """Refuse outputs that are wrong, before any work."""
         target = settings.target
-        outputs = [("--output", self.output, MODEL), ("--report", self.report, HTML)]
         read = [*self.files, self.recipe, target.vocabulary, target.embedding]
-        claim_outputs(outputs, read, self.overwrite)
+        claim_outputs(self.written, read, self.overwrite)
 
     @property
     def fif(self) -> Path | None:
@@ -73,9 +89,48 @@ class FitOptions(Inputs):
         return next((path for path in self.recordings if path.suffix == ".fif"), None)
 
 
-def _taking(*sections: str) -> Callable[[Callable[[FitOptions, Recipe], None]], Any]:
-    """Make a command of what takes `FitOptions` and a recipe; its keys are options, too."""
-    kinds = get_type_hints(FitOptions, include_extras=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapOptions(FitOptions):
+    """What `fit` alone takes: other people's models, and its own companion."""
+
+    prior_from: PriorFrom = None
+    montage: Montage = "name"
+    no_sums: NoSums = False
+
+    @property
+    def companion(self) -> Path | None:
+        """The companion to write."""
+        return None if self.no_sums else companion_path(self.output)
+
+    @property
+    def written(self) -> list[tuple[str, Path | None, tuple[str, ...]]]:
+        """All files that are written."""
+        return [*FitOptions.written.__get__(self), ("--output", self.companion, (SUMS,))]
+
+    @property
+    def files(self) -> list[Path | None]:
+        """All files that are read."""
+        models = self.prior_from or []
+        return [*FitOptions.files.__get__(self), *models, *map(companion_path, models)]
+
+    def others(self) -> Callable[[Wanted], Prior] | None:
+        """Read other people's models; returns what makes their prior."""
+        if not self.prior_from:
+            return None
+        from calibration.transfer import prior_of
+
+        people = all_people(load_people(self.prior_from)[1])
+        return partial(prior_of, people, montage=self.montage, say=show_lines)
+
+
+Options = TypeVar("Options", bound=FitOptions)
+
+
+def _taking(
+    options: type[Options], *sections: str
+) -> Callable[[Callable[[Options, Recipe], None]], Any]:
+    """Make a command of what takes options and a recipe; the recipe's keys are options, too."""
+    kinds = get_type_hints(options, include_extras=True)
     parameters = [
         Parameter(
             one.name,
@@ -83,7 +138,7 @@ def _taking(*sections: str) -> Callable[[Callable[[FitOptions, Recipe], None]], 
             default=Parameter.empty if one.default is MISSING else one.default,
             annotation=kinds[one.name],
         )
-        for one in fields(FitOptions)
+        for one in fields(options)
     ]
     names = names_of(sections)
     parameters += [
@@ -96,11 +151,11 @@ def _taking(*sections: str) -> Callable[[Callable[[FitOptions, Recipe], None]], 
         for name in names
     ]
 
-    def decorate(work: Callable[[FitOptions, Recipe], None]) -> Any:
+    def decorate(work: Callable[[Options, Recipe], None]) -> Any:
         def command(**values: Any) -> None:
             given = {name: values.pop(name) for name in names}
-            options = FitOptions(**values)
-            work(options, read_settings(options.recipe, given))
+            chosen = options(**values)
+            work(chosen, read_settings(chosen.recipe, given))
 
         command.__name__, command.__doc__ = work.__name__, work.__doc__
         command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
@@ -110,8 +165,8 @@ def _taking(*sections: str) -> Callable[[Callable[[FitOptions, Recipe], None]], 
     return decorate
 
 
-@_taking()
-def fit(options: FitOptions, settings: Recipe) -> None:
+@_taking(MapOptions)
+def fit(options: MapOptions, settings: Recipe) -> None:
     """Fit a model: design, choose, validate, certify, write.
 
     Example: rt-calibrate fit run1.fif --events run1.tsv --tmax 0.8 -o me.rtd.safetensors
@@ -124,9 +179,12 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     from calibration.fit import fit_model, hash_files
     from calibration.items import check_items, item_lines
     from calibration.report.text import certificate_lines, cleaning_lines
+    from rt_decoder.files.sums import Companion, PersonSums
+    from rt_decoder.files.sums_file import save_sums
 
     options.claim(settings)
     check_settings(settings, options.report)
+    others, sums = options.others(), list[PersonSums]()
     rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
     show_lines(*item_lines(labelled, settings))
@@ -138,7 +196,9 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     with progress_bar("running the live stages") as progress:
         design = build_design(draft, labelled, progress)
     hashes = hash_files(options.recordings)
-    model = fit_model(draft, design, data_hash=hashes, say=show_lines)
+    model = fit_model(
+        draft, design, data_hash=hashes, say=show_lines, others=others, keep=sums.append
+    )
     certificate = {
         **model.certificate,
         "cleaning": found,
@@ -149,11 +209,15 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     model = replace(model, certificate=certificate)
     show_lines(*cleaning_lines(found), *certificate_lines(model))
     digest = _write(model, labelled, share, options)
+    if options.companion is not None:
+        companion = Companion(tuple(sums), digest)
+        save_sums(companion, options.companion, overwrite=options.overwrite)
+        show_lines(f"wrote {options.companion.name}: sums for other people's models, no recording")
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
 
 
-@_taking("stream", "filter", "clean")
+@_taking(FitOptions, "stream", "filter", "clean")
 def cleaning(options: FitOptions, settings: Recipe) -> None:
     """Fit the cleaning chain alone: a model that cleans and names no words.
 

@@ -22,20 +22,28 @@ from rt_decoder.files.model_format import FORMAT_VERSION, pack, unpack, upgrade
 from rt_decoder.model import Model
 from rt_decoder.signal import FLAGS_VERSION
 
-__all__ = ["ModelCorrupt", "load_model", "model_hash", "save_model"]
+__all__ = [
+    "ModelCorrupt",
+    "content_hash",
+    "load_model",
+    "model_hash",
+    "read_tensors",
+    "save_model",
+]
 
 _KEY = "rt_decoder"
 MAX_BYTES = 8 << 30
 _LONGEST = 400  # characters of a reason
 # errors that a hostile file can cause in the code that unpacks it
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class ModelCorrupt(ValueError):
     """A model file that cannot be used: truncated, altered, too new, or not a model."""
 
 
-def _digest(text: str, tensors: dict[str, np.ndarray]) -> str:
+def content_hash(text: str, tensors: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 of a header and its tensors as hexadecimal digits."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
@@ -46,7 +54,7 @@ def _digest(text: str, tensors: dict[str, np.ndarray]) -> str:
 
 def model_hash(model: Model) -> str:
     """Return the SHA-256 of the model's content as hexadecimal digits."""
-    return _digest(*pack(model))
+    return content_hash(*pack(model))
 
 
 def save_model(model: Model, path: str | os.PathLike[str], *, overwrite: bool = False) -> str:
@@ -78,7 +86,7 @@ def save_model(model: Model, path: str | os.PathLike[str], *, overwrite: bool = 
     check_model(model)
     path = Path(path)
     text, tensors = pack(model)
-    digest = _digest(text, tensors)
+    digest = content_hash(text, tensors)
     payload = save(tensors, metadata={_KEY: text, "sha256": digest})
     write_whole(path, payload, overwrite)
     return digest
@@ -108,14 +116,14 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise FileNotFoundError(f"no model file {path.name}; rt-calibrate fit writes one")
     if path.stat().st_size > MAX_BYTES:
         raise ModelCorrupt(f"{path.name} is larger than any model ({path.stat().st_size} bytes)")
-    metadata, tensors = _read(path)
+    metadata, tensors = read_tensors(path, _KEY, "rt_decoder model")
     head, version = _header(metadata[_KEY], path.name)
-    if _digest(metadata[_KEY], tensors) != metadata.get("sha256"):
+    if content_hash(metadata[_KEY], tensors) != metadata.get("sha256"):
         raise ModelCorrupt(f"{path.name} was altered after it was written: its hash differs")
     try:
         model = unpack(*upgrade(head, tensors, version))
         check_model(model)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         why = _why(error)
         if version < FORMAT_VERSION:
             raise ModelCorrupt(
@@ -142,7 +150,7 @@ def _header(text: str, name: str) -> tuple[dict[str, Any], int]:
     try:
         head = json.loads(text)
         version, flags = int(head["format_version"]), int(head.get("flags_version", 1))
-    except _DAMAGE:
+    except DAMAGE:
         version = flags = 0
     if version < 1:
         raise ModelCorrupt(f"the header of {name} cannot be read")
@@ -159,22 +167,42 @@ def _header(text: str, name: str) -> tuple[dict[str, Any], int]:
     return head, version
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Read metadata and tensors of a safetensors file that rt_decoder wrote."""
+def read_tensors(path: Path, key: str, what: str) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Read metadata and tensors of a safetensors file that rt_decoder wrote.
+
+    Parameters
+    ----------
+    path : path
+    key : str
+        Name of the header in the metadata.
+    what : str
+        What the file should be, for the sentence of an error.
+
+    Returns
+    -------
+    metadata : dict of str to str
+    tensors : dict of str to array
+
+    Raises
+    ------
+    ModelCorrupt
+        If it is another file, or no whole one.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if _KEY not in metadata:
-                raise ModelCorrupt(f"{path.name} is a safetensors file but no rt_decoder model")
+            if key not in metadata:
+                raise ModelCorrupt(f"{path.name} is a safetensors file but no {what}")
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except ModelCorrupt:
         raise
-    except (SafetensorError, *_DAMAGE) as error:
+    except (SafetensorError, *DAMAGE) as error:
         why = (
             "it is empty"
             if path.stat().st_size == 0
             else "it is cut off, damaged or of another kind"
         )
-        raise ModelCorrupt(f"{path.name} is no whole model file: {why}") from error
+        whole = "model" if key == _KEY else what
+        raise ModelCorrupt(f"{path.name} is no whole {whole} file: {why}") from error

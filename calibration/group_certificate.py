@@ -1,0 +1,130 @@
+"""Test a group model on people left out, for its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from calibration.evaluate import evaluate
+from calibration.group_map import ItemSpace, Setting
+from calibration.left_out import permute_items, sign_flip_p
+from calibration.readout import fit_readout
+from calibration.scores import unit_rows
+from calibration.targets import Targets
+from calibration.transfer import Shared
+from rt_decoder.files.sums import PersonSums
+from rt_decoder.model import Model
+
+__all__ = ["METHOD", "Group", "LeftOut", "certify", "fit_group_readout"]
+
+METHOD = (
+    "each person left out: the others' map, chosen by the others, on trials simulated from the "
+    "person's item means and covariance within items, whitened by the person's own covariance"
+)
+
+
+class Group(NamedTuple):
+    """People in one layout, and what they share."""
+
+    people: list[PersonSums]  # in one layout
+    shared: list[Shared]
+    items: tuple[str, ...]
+    vectors: np.ndarray  # (V, D)
+    shrink: float
+
+
+class LeftOut(NamedTuple):
+    """A person left out: trials decoded by the others' map."""
+
+    truth: np.ndarray  # (n,)
+    cosines: np.ndarray  # (n, V)
+    predicted: np.ndarray  # (n, r)
+    setting: Setting
+
+
+def fit_group_readout(
+    model: Model, tests: Sequence[LeftOut], group: Group
+) -> tuple[Model, dict[str, float]]:
+    """Fit posterior and threshold on trials of people left out."""
+    cosines = np.concatenate([one.cosines for one in tests])
+    truth = np.concatenate([one.truth for one in tests])
+    targets = Targets(group.items, group.vectors, group.vectors[truth], truth)
+    return fit_readout(model, cosines, targets, model.recipe, np.ones(len(truth), bool))
+
+
+def certify(
+    model: Model, tests: Sequence[LeftOut], group: Group, space: ItemSpace
+) -> dict[str, Any]:
+    """Score each person with map and posterior of the others; returns tables of the certificate."""
+    recipe = model.recipe
+    rng = np.random.default_rng(recipe.fit.seed)
+    quick = replace(recipe, fit=replace(recipe.fit, n_permutations=1))
+    each, nulls = [], []
+    for number, one in enumerate(tests):
+        others = [test for at, test in enumerate(tests) if at != number]
+        judged, _ = fit_group_readout(model, others, group)
+        rank = one.predicted.shape[1]
+        vectors = unit_rows(space.vectors(one.setting.power)) @ space.axes
+        judged = replace(
+            judged,
+            recipe=quick,
+            weights=np.eye(rank, dtype=np.float32),
+            offset=np.zeros(rank, np.float32),
+            vectors=vectors.astype(np.float32),
+        )
+        scores = evaluate(
+            judged, one.predicted.astype(np.float32), [group.items[i] for i in one.truth]
+        )
+        test = permute_items(one.cosines, one.truth, recipe.fit.n_permutations, rng)
+        nulls.append(test.null)
+        scores |= {
+            "p": test.p,
+            "null_rank_accuracy": float(test.null.mean()),
+            "n_events": int(group.shared[number].counts.sum()),
+        }
+        each.append(scores)
+    null = np.mean(nulls, axis=0)
+    mean = _mean(each)
+    items_p = float((np.sum(null >= _ranks(tests)) + 1) / (len(null) + 1))
+    gains = np.array([_ranks([one]) - n.mean() for one, n in zip(tests, nulls, strict=True)])
+    people_p = sign_flip_p(gains, rng)
+    final = mean | {
+        "n": int(sum(one["n"] for one in each)),
+        "n_outside": 0,
+        "n_items": len(group.items),
+        "p": max(items_p, people_p) if len(each) > 4 else items_p,  # 4 people give p >= .06
+        "null_rank_accuracy": float(null.mean()),
+    }
+    return {
+        "final": final,
+        "people": {
+            "method": METHOD,
+            "n": len(each),
+            "n_events": int(sum(one["n_events"] for one in each)),
+            "p_items": items_p,
+            "p_people": people_p,
+            "above": int(np.sum(gains > 0)),
+            "each": [
+                {key: one[key] for key in ("n_events", "n", "rank_accuracy", "bits_per_word", "p")}
+                for one in each
+            ],
+        },
+    }
+
+
+def _ranks(tests: Sequence[LeftOut]) -> float:
+    """Mean rank accuracy over people, among the items that each heard, as permutation has it."""
+    rng = np.random.default_rng(0)
+    return float(np.mean([permute_items(one.cosines, one.truth, 1, rng).observed for one in tests]))
+
+
+def _mean(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean of every figure over people; None where nobody has one."""
+    mean: dict[str, Any] = {}
+    for key in each[0]:
+        found = [one[key] for one in each if one[key] is not None]
+        mean[key] = float(np.mean(found)) if found else None
+    return mean

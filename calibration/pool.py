@@ -1,0 +1,246 @@
+"""Make a group model of several people's sums: it decodes a person who has no calibration.
+
+Its certificate is made by leaving people out: the others' map, chosen on the others, decodes trials
+with the moments of the person's own (`left_out`), whitened by the person's own covariance. What it
+needs of a new person is the same vocabulary and task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from calibration.group_certificate import Group, LeftOut, certify, fit_group_readout
+from calibration.group_map import choose_settings, fit_group, item_space, total
+from calibration.left_out import draw_trials
+from calibration.montage import carried, common_channels
+from calibration.scores import cosine, unit_rows
+from calibration.transfer import Shared, check_window, shared_sums
+from rt_decoder.decoding.whitening import whitener
+from rt_decoder.files.sums import Companion, PersonSums
+from rt_decoder.model import Alignment, Model, versions
+from rt_decoder.timing.items import fold_key
+
+__all__ = ["pool_models"]
+
+LEAST_PEOPLE = 2
+_MOST_TRIALS = 2000  # of each person left out
+_SAME_VECTOR = 1e-3  # relative distance of the vectors that two models have for one item
+
+
+def pool_models(
+    models: Sequence[Model],
+    companions: Sequence[Companion],
+    *,
+    montage: str = "name",
+    say: Callable[[str], None] = lambda _: None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> tuple[Model, Companion]:
+    """Fit a group model, and certify it by leaving people out.
+
+    Parameters
+    ----------
+    models : sequence of Model
+        Of single people, or of groups. The first gives channels and stages.
+    companions : sequence of Companion
+        Of the same models. A person who is in two of them counts once.
+    montage : {"name", "position"}
+        How channels that differ are matched.
+    say : callable
+        Receives lines of progress.
+    progress : callable
+        Receives the share done.
+
+    Returns
+    -------
+    model : Model
+        With `alignment` and the group's covariance; its map takes features of center, scale and
+        covariance of the group, and ``inv(whitener(covariance, shrink)) @ weights`` whitened ones.
+    companion : Companion
+        The sums of everybody, without the hash of the model.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two people, or they do not share features, items or vectors.
+    """
+    people = _people(companions)
+    base, told = _stages(models, people, montage)
+    group = _group(base, people, montage)
+    n_events = int(sum(one.counts.sum() for one in group.shared))
+    say(f"{len(people)} people, {n_events} events, {len(group.items)} items")
+    if told:
+        say(told)
+    counts = total(group.shared).counts
+    space = item_space(group.vectors, counts)
+    seed = base.recipe.fit.seed
+    rng = np.random.default_rng(seed)
+    trials = [draw_trials(one, _MOST_TRIALS, rng) for one in group.shared]
+    setting, of_others, predictions = choose_settings(
+        group.shared, trials, space, progress=progress
+    )
+    fitted = fit_group(total(group.shared), space, setting)
+    say(f"alpha {fitted.alpha:.3g}, target power {setting.power:g}, by bits on people left out")
+
+    vectors = unit_rows(space.vectors(setting.power)) @ space.axes
+    covariance = np.mean([one.moments.covariance for one in group.shared], axis=0)
+    weights = whitener(covariance.astype(np.float32), group.shrink) @ fitted.weights
+    recipe = replace(
+        base.recipe,
+        features=replace(base.recipe.features, whiten=group.shrink),
+        target=replace(base.recipe.target, power=setting.power),
+    )
+    model = replace(
+        base,
+        recipe=recipe,
+        center=np.mean([_center(*one) for one in zip(group.people, group.shared, strict=True)], 0),
+        scale=np.exp(np.median([np.log(one.scale) for one in group.people], axis=0)),
+        weights=weights.astype(np.float32),
+        offset=np.zeros(weights.shape[1], np.float32),
+        basis=space.axes.astype(np.float32),
+        target_mean=space.mean.astype(np.float32),
+        items=group.items,
+        vectors=vectors.astype(np.float32),
+        covariance=covariance.astype(np.float32),
+        alignment=Alignment(shrink=group.shrink),
+        certificate={},
+        versions=versions(),
+    )
+    tests = [
+        LeftOut(one.truth, cosine(predicted, space.vectors(of.power)), predicted, of)
+        for one, predicted, of in zip(trials, predictions, of_others, strict=True)
+    ]
+    model, inner = fit_group_readout(model, tests, group)
+    certificate = certify(model, tests, group, space) | {
+        "map": {"alpha": fitted.alpha, "power": setting.power, "whiten": group.shrink,
+                "kappa": 0.0},
+        "out_of_fold": inner | {"n": int(sum(len(one.truth) for one in trials))},
+        "data_hash": [one for person in people for one in person.hashes],
+        "seed": seed,
+        "same_vector": [],
+    }  # fmt: skip
+    if told:
+        certificate["left_out_stages"] = told
+    return replace(model, certificate=certificate), Companion(tuple(people), "")
+
+
+def _people(companions: Sequence[Companion]) -> list[PersonSums]:
+    people: dict[tuple[str, ...], PersonSums] = {}
+    seen: set[str] = set()
+    for one in (person for companion in companions for person in companion.people):
+        if one.hashes in people:
+            continue
+        if double := seen & (set(one.hashes) - {""}):
+            raise ValueError(
+                f"need each recording with one person, got one with two ({min(double)[:12]})"
+            )
+        people[one.hashes] = one
+        seen |= set(one.hashes)
+    if len(people) < LEAST_PEOPLE:
+        raise ValueError(
+            f"need at least {LEAST_PEOPLE} people, got {len(people)}; "
+            "with one, rt-calibrate fit makes the model"
+        )
+    return list(people.values())
+
+
+def _stages(
+    models: Sequence[Model], people: Sequence[PersonSums], montage: str
+) -> tuple[Model, str]:
+    """Return the first model, without what was fitted to one person, and what that is."""
+    first = models[0]
+    names = first.info.ch_names[: first.n_picks]
+    kept = common_channels(people) if montage == "name" else list(names)
+    if len(kept) < LEAST_PEOPLE:
+        raise ValueError(
+            f"need two channels or more that all people have, got {len(kept)}; "
+            "--montage position interpolates where positions are known"
+        )
+    picks = [i for i, name in enumerate(names) if name in kept]
+    stages = sorted({stage for one in models for stage in one.cleaning} - {"mains"})
+    recipe = first.recipe
+    recipe = replace(
+        recipe,
+        stream=replace(recipe.stream, picks=tuple(names[i] for i in picks)),
+        clean=replace(recipe.clean, stages=(), references=(), projections=()),
+    )
+    model = replace(
+        first,
+        info=first.info.pick(picks),
+        recipe=recipe,
+        references=(),
+        cleaning={name: one for name, one in first.cleaning.items() if name == "mains"},
+        **{
+            name: np.exp(np.mean([np.log(row) for row in rows], axis=0))
+            for name in ("channel_scale", "channel_jump", "channel_level")
+            if (rows := _levels(models, name, [names[i] for i in picks])) is not None
+        },
+    )
+    told = f"cleaning that was fitted to single people is left out: {', '.join(stages)}"
+    return model, told if stages else ""
+
+
+def _levels(models: Sequence[Model], name: str, channels: Sequence[str]) -> list[np.ndarray] | None:
+    """Values above 0 of these channels, of each model that has them; those of the first at least."""
+    rows = []
+    for model in models:
+        place = {channel: i for i, channel in enumerate(model.info.ch_names)}
+        values = getattr(model, name)
+        if values.size and all(channel in place for channel in channels):
+            rows.append(np.maximum(values[[place[channel] for channel in channels]], 1e-300))
+    return rows or None
+
+
+def _group(base: Model, people: Sequence[PersonSums], montage: str) -> Group:
+    channels, positions = list(base.info.ch_names), base.info.positions
+    first = people[0]
+    for number, person in enumerate(people[1:], 2):
+        check_window(person, first.layout, f"person {number} of {len(people)}")
+    recipe = base.recipe
+    average = recipe.stream.reference == "average" and recipe.features.kind == "amplitude"
+    moved = [carried(one, channels, positions, montage, average=average) for one in people]
+    shrinks = {one.chosen["whiten"] for one in people} - {0.0}
+    shrink = shrinks.pop() if len(shrinks) == 1 else 1.0
+    fold = recipe.target.fold
+    items, vectors = _vocabulary(moved, fold, contextual=bool(recipe.target.context))
+    shared = [shared_sums(one, items, shrink, fold=fold) for one in moved]
+    heard = np.array([one.counts > 0 for one in shared])
+    for number, row in enumerate(heard, 1):
+        others = np.delete(heard, number - 1, axis=0).any(axis=0)
+        if (n := int((row & others).sum())) < max(2, 0.25 * row.sum()):
+            raise ValueError(
+                f"need people of one vocabulary, got {n} of {int(row.sum())} items of person "
+                f"{number} shared with the others"
+            )
+    return Group(moved, shared, items, vectors, shrink)
+
+
+def _vocabulary(
+    people: Sequence[PersonSums], fold: bool, contextual: bool
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Items that anybody heard, and their vectors (V, D), which all must share."""
+    written = fold_key if fold else str
+    found: dict[str, tuple[str, float, np.ndarray]] = {}
+    for person in people:
+        vectors = person.vectors.astype(float)
+        for item, count, vector in zip(person.items, person.counts, vectors, strict=True):
+            if not count:
+                continue
+            spelled, n, before = found.get(written(item), (item, 0.0, vector))
+            if before.shape != vector.shape or (
+                not contextual
+                and np.linalg.norm(before - vector) > _SAME_VECTOR * np.linalg.norm(before)
+            ):
+                raise ValueError(
+                    "need models with the same vectors of items, got others for one item; "
+                    "fit all with the same --embedding"
+                )
+            found[written(item)] = spelled, n + count, (n * before + count * vector) / (n + count)
+    return tuple(one[0] for one in found.values()), np.stack([one[2] for one in found.values()])
+
+
+def _center(person: PersonSums, shared: Shared) -> np.ndarray:
+    """Mean of the unscaled features, so that the group's mean of scaled ones is 0."""
+    return np.asarray(person.center + person.scale * shared.moments.mean)
