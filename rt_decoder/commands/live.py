@@ -12,6 +12,7 @@ from rt_decoder.commands.options import (
     OUTPUT,
     STREAM,
     UNMARKED,
+    Align,
     AsJson,
     Channels,
     Continuous,
@@ -109,6 +110,7 @@ def run(
     marker_wait: MarkerWait = 2000.0,
     continuous: Continuous = None,
     without: Without = frozenset(),
+    align: Align = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -195,6 +197,7 @@ def run(
         ),
         continuous=continuous,
         without=without,
+        align=align,
         until_lost=until_lost,
         skip=when_behind == "skip",
         max_behind=max_behind * 1e-3,

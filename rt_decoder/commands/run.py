@@ -177,7 +177,7 @@ def open_session(
 def _open_sinks(session: Session, options: RunOptions, markers: str, stack: ExitStack) -> Sinks:
     """Log, record (`markers` names its marker stream) and outlets, which `stack` closes."""
     model, source = session.model, session.source
-    header = header_line(model, source.name)
+    header = header_line(model, source.name, session.decoder.alignment)
     log = recorder = outlets = cleaned = None
     if options.outlet:
         meta = {"model": header["model"], "stream": source.name}
