@@ -117,14 +117,16 @@ def fit_model(
     }
     if len(final):
         units, kept = held_out.units, design.answered[train]
-        null = out_of_fold_null(out_of_fold[kept], targets.truth[kept], units[train][kept], recipe)
+        null = out_of_fold_null(
+            out_of_fold[0].of(kept).cosines, targets.truth[kept], units[train][kept], recipe
+        )
         labels, memory = [design.labels[i] for i in final], int(null["memory"])
         scores = evaluate(model, X[final], labels, memory=memory, groups=units[final])
         check_agreement(inner, null, scores)
         certificate |= {"final": scores, "null_memory": memory}
     return replace(
         model,
-        recipe=replace(draft.recipe, target=_without_folders(draft.recipe.target)),
+        recipe=replace(recipe, fit=draft.recipe.fit, target=_without_folders(recipe.target)),
         certificate=certificate,
         versions=versions(),
     )

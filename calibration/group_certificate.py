@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from calibration.confidence import Evidence
 from calibration.evaluate import evaluate
 from calibration.group_map import ItemSpace, Setting
 from calibration.left_out import permute_items, sign_flip_p
@@ -51,8 +52,12 @@ def fit_group_readout(
     """Fit posterior and threshold on trials of people left out."""
     cosines = np.concatenate([one.cosines for one in tests])
     truth = np.concatenate([one.truth for one in tests])
+    lengths = np.concatenate([np.linalg.norm(one.predicted, axis=1) for one in tests])
+    person = np.repeat(np.arange(len(tests)), [len(one.truth) for one in tests])
     targets = Targets(group.items, group.vectors, group.vectors[truth], truth)
-    return fit_readout(model, cosines, targets, model.recipe, np.ones(len(truth), bool))
+    evidence = Evidence(cosines, lengths)
+    answered = np.ones(len(truth), bool)
+    return fit_readout(model, (evidence, evidence), targets, model.recipe, answered, person)
 
 
 def certify(

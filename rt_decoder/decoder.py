@@ -6,12 +6,13 @@ implementation of the path. It knows nothing of LSL, logs or files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import numpy as np
 
 from rt_decoder.latency import clock_offset
-from rt_decoder.model import Model
+from rt_decoder.model import Alignment, Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
 from rt_decoder.timing.align import Align, rate_factor
@@ -61,7 +62,7 @@ class Decoder:
             have, model.info, rules, model.optional, model.references,
             history=window_s + rules.wait, items=model.items,
         )  # fmt: skip
-        self._is_live = clock is not None
+        self._is_live, self._follows = clock is not None, False
         self._n_piece = max(1, round(_PIECE * have.sfreq))
         self.lost: list[tuple[Marker, str]] = []
         self.found: list[Marker] = []
@@ -219,6 +220,32 @@ class Decoder:
         found, self.found = self.found, []
         lost, self.lost = self.lost + self.pipeline.take_missed(), []
         return found, lost
+
+    def follow(self, wanted: Collection[int]) -> None:
+        """Align the map as a session did, by `realign`, after each of these numbers of events."""
+        if self.pipeline.adaptation is not None:
+            self.pipeline.adaptation.follow(wanted)
+            self._follows = True
+
+    def realign(self, n_events: int) -> None:
+        """Put an update by so many events into effect, as `follow` announced it."""
+        adaptation = self.pipeline.adaptation
+        if adaptation is not None and self._follows and adaptation.next_update == n_events:
+            adaptation.apply()
+
+    def take_updates(self) -> list[dict[str, Any]]:
+        """Take the alignments of the map since the last call, as details of an event."""
+        adaptation = self.pipeline.adaptation
+        updates = () if adaptation is None else adaptation.take_updates()
+        return [
+            {"n_events": update.n_events, "change": round(update.change, 4)} for update in updates
+        ]
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """How the map is kept aligned with the person; None if it is not."""
+        pipeline = self.pipeline
+        return None if pipeline.adaptation is None else pipeline.model.alignment
 
     @property
     def n_left_out(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
+from rt_decoder.decoding.adaptation import Adaptation
 from rt_decoder.decoding.features import FeatureWindow
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.readout import Posterior
@@ -99,12 +100,16 @@ class PipelineOptions:
         Cleaning stages to leave out, among `CLEANING`.
     force : bool
         Decode with a model that is not proven, too; see `files.proof`.
+    align : bool or None
+        Whether a model that can is kept aligned with the person. None stands for true, but a
+        session record is decoded as its session was.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
     continuous: bool | None = None
     without: Collection[str] = ()
     force: bool = False
+    align: bool | None = None
 
     def for_target(self, target: Target) -> Self:
         """Return the options with the marker rules of a recipe, unless they have names already."""
@@ -142,6 +147,7 @@ class Pipeline:
         info = model.info
         self.model = model
         self.continuous, self.force = bool(options.continuous), options.force
+        self.align = options.align
         self.without = frozenset(options.without)
         if unknown := self.without - set(CLEANING):
             raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")
@@ -178,6 +184,9 @@ class Pipeline:
                 floor=model.posterior.floor,
                 item_bias=model.item_bias,
             )
+        self.adaptation: Adaptation | None = None
+        if self.map is not None and model.alignment is not None and options.align is not False:
+            self.adaptation = Adaptation(model, self.window, self.map)
         self.stopwatch = Stopwatch(
             [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
         )
@@ -250,6 +259,8 @@ class Pipeline:
             Its `values` are valid until the next one: copy them to keep them.
         """
         for hop in self._hops(chunk):
+            if self.adaptation is not None:
+                self.adaptation.hop()
             self._hop_time = hop.times[-1]
             cleaned = hop
             for name, stage in self.stages.items():
@@ -393,6 +404,8 @@ class Pipeline:
         )
         self.stopwatch.lap("readout")
         self.n_readouts += 1
+        if self.adaptation is not None and kind == "event":
+            self.adaptation.add(self.window.unscaled, features.good)
         return readout
 
     def _latency(self, taken: float, now: float) -> tuple[float, bool | None]:
@@ -443,6 +456,8 @@ class Pipeline:
     def reset(self) -> None:
         """Return to the state before the first sample; reset statistics as well."""
         self.restart()
+        if self.adaptation is not None:
+            self.adaptation.reset()
         self._missed.clear()
         self.stopwatch.reset()
         self.latency.reset()

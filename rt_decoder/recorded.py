@@ -16,7 +16,7 @@ import numpy as np
 
 from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.decisions import MarkerCame, Restart, Skip, Start
+from rt_decoder.files.decisions import MarkerCame, Realigned, Restart, Skip, Start
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.stamps import are_usable
 from rt_decoder.model import Model
@@ -50,18 +50,18 @@ def recorded_start(recording: Recording) -> Start | None:
 
 def _steps(
     recording: Recording, markers: Sequence[Marker], stamps: np.ndarray
-) -> dict[int, list[Marker | None]]:
-    """List what happens before each sample: a marker arrives, or the stream restarts (None).
+) -> dict[int, list[Marker | Restart | Realigned]]:
+    """List what happens before each sample: a marker, a restart of the stream, an aligned map.
 
     Session records hold when it happened live. In other recordings a marker arrives a second before
     its sample, as it may from a marker stream; only the order matters.
     """
-    steps: dict[int, list[Marker | None]] = {}
+    steps: dict[int, list[Marker | Restart | Realigned]] = {}
     left = Counter((marker.label, marker.time) for marker in markers)
     for decision in recording.decisions:
         step = steps.setdefault(min(decision.index, len(stamps)), [])
-        if isinstance(decision, Restart):
-            step.append(None)
+        if isinstance(decision, Restart | Realigned):
+            step.append(decision)
         elif isinstance(decision, MarkerCame):
             marker = Marker(decision.label, decision.time)
             if left[marker.label, marker.time]:
@@ -141,9 +141,11 @@ def _feed(
     edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}
     for low, high in pairwise(sorted(edge for edge in edges if edge <= len(stamps))):
         for marker in steps.get(low, ()):
-            if marker is None:
+            if isinstance(marker, Restart):
                 decoder.restart()
                 scale = _Scale(decoder, recording)
+            elif isinstance(marker, Realigned):
+                decoder.realign(marker.n_events)
             else:
                 decoder.mark(marker)
         for start in range(low, high, chunk):
@@ -159,8 +161,9 @@ def _feed(
                 scale.look(piece.data)
     if judged:
         scale.end()
-    for marker in filter(None, steps.get(len(stamps), ())):
-        decoder.mark(marker)  # no sample follows; counted as lost or waiting
+    for marker in steps.get(len(stamps), ()):
+        if isinstance(marker, Marker):
+            decoder.mark(marker)  # no sample follows; counted as lost or waiting
     decoder.end()
 
 
@@ -208,6 +211,10 @@ def decode_recording(
     """
     decoder = decoder or Decoder(model, recording.info, options)
     _say_differences(decoder, recording)
+    start = recorded_start(recording)
+    if start is not None and start.align is not None and decoder.pipeline.align is None:
+        updates = [one for one in recording.decisions if isinstance(one, Realigned)]
+        decoder.follow({update.n_events for update in updates})
     for piece in _feed(decoder, recording, markers, chunk):
         yield from decoder.push(*piece)
 

@@ -471,6 +471,10 @@ FOUND_IN_RECORDS: dict[str, tuple[list[Any], list[Any]]] = {
     "a marker at no time": (
         [START, {"index": 0, "decision": "marker", "label": "x", "time": None}], GOOD_PULLS,
     ),
+    "an alignment that is neither on nor off": ([START | {"align": 1}], GOOD_PULLS),
+    "an alignment by no number of events": (
+        [START, {"index": 3, "decision": "realigned", "n_events": "x"}], GOOD_PULLS,
+    ),
     "no stages": ([START | {"without": 5}], GOOD_PULLS),
     "references of another type": ([START | {"references": [[]]}], GOOD_PULLS),
     "a version of text": ([START | {"format_version": "2"}], GOOD_PULLS),

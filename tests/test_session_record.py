@@ -26,6 +26,7 @@ from rt_decoder.files.decisions import (
     MarkerCame,
     MarkerWithoutTime,
     Note,
+    Realigned,
     Restart,
     Skip,
     Start,
@@ -47,12 +48,12 @@ BELT = {
 RULES = MarkerRules("TRIG", {"1": "Säge"}, 255, 0.01, 3.0, ("ä*",), (), True)
 TEXTS: list[tuple[Decision, str]] = [
     (
-        Start(0, RULES, True, ("eye", "mains"), (BELT,)),
+        Start(0, RULES, True, ("eye", "mains"), (BELT,), False),
         '{"index": 0, "decision": "start", "rules": {"trigger": "TRIG", "names": {"1": "Säge"}, '
         '"mask": 255, "offset": 0.01, "wait": 3.0, "include": ["ä*"], "exclude": [], "fold": true}, '
         '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
-        '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "format_version": 3, '
+        '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": false, "format_version": 4, '
         '"flags_version": 2}',
     ),
     (Restart(7), '{"index": 7, "decision": "restart"}'),
@@ -65,6 +66,7 @@ TEXTS: list[tuple[Decision, str]] = [
         '{"index": 8, "decision": "marker_without_time", "label": "axe"}',
     ),
     (Skip(9, 30), '{"index": 9, "decision": "skip", "n": 30}'),
+    (Realigned(9, 30), '{"index": 9, "decision": "realigned", "n_events": 30}'),
     (Dropped(9, 3, 8), '{"index": 9, "decision": "dropped", "n_jobs": 3, "n_samples": 8}'),
     (LogEnded(9, "full"), '{"index": 9, "decision": "log_ended", "reason": "full"}'),
     (
@@ -95,9 +97,9 @@ def test_what_is_written_is_read(
 ) -> None:
     rules = MarkerRules(label, {label: label}, n, time, 2.0)
     for decision in (
-        Start(index, rules, bool(n % 2), (label,), (details,)), MarkerCame(index, label, time),
+        Start(index, rules, bool(n % 2), (label,), (details,), None), MarkerCame(index, label, time),
         MarkerWithoutTime(index, label), Skip(index, n), Dropped(index, n, n),
-        LogEnded(index, label), Note(index, label, details),
+        Realigned(index, n), LogEnded(index, label), Note(index, label, details),
     ):  # fmt: skip
         assert parse(encode(decision)) == decision
 
@@ -117,10 +119,16 @@ def test_a_record_states_its_version() -> None:
     assert json.loads(encode(old))["format_version"] == FORMAT_VERSION  # it is written anew
 
 
+def test_a_record_of_before_says_nothing_of_alignment() -> None:
+    old = parse(START + ', "format_version": 3}')
+    assert isinstance(old, Start)
+    assert old.align is None
+
+
 @pytest.mark.parametrize("version", ["format_version", "flags_version"])
 def test_a_newer_record_is_refused(version: str) -> None:
-    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 4}}'
-    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*4.*: upgrade rt-decoder"):
+    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 5}}'
+    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*5.*: upgrade rt-decoder"):
         checked_decisions("r.xdf", [text, '{"index": 0, "decision": "pause"}'])
 
 

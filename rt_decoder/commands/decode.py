@@ -90,7 +90,7 @@ def decode_file(
         try:
             kind = Path(recording.name).suffix.lstrip(".") or "recorded"
             log.write(
-                header_line(model, f"{kind} file", force=options.force)
+                header_line(model, f"{kind} file", decoder.alignment, force=options.force)
             )  # its name may be a person's
             for readout in decode_recording(
                 model, recording, markers, chunk=chunk, decoder=decoder
@@ -171,6 +171,7 @@ def _settled(
             start.continuous if options.continuous is None else options.continuous,
             options.without or start.without,
             options.force,
+            options.align,
         )
     else:
         options = options.for_target(model.recipe.target)
@@ -203,6 +204,9 @@ def _write_events(log: JsonlLog, decoder: Decoder) -> Counter[str]:
         log.write(event_line(decision.kind, decision.time, decision_details(decision)))
         counts[decision.kind] += 1
         counts["lost_samples"] += decision.n_lost
+    for update in decoder.take_updates():
+        log.write(event_line("aligned", None, update))
+        counts["aligned"] += 1
     counts["markers"] += len(found)
     counts["markers_lost"] += len(lost)
     return counts

@@ -13,7 +13,7 @@ import numpy as np
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.proof import forced, proof, why_unproven
-from rt_decoder.model import Model, versions
+from rt_decoder.model import Alignment, Model, versions
 
 __all__ = ["header_line", "model_lines", "model_summary", "system_summary", "versions"]
 
@@ -30,7 +30,9 @@ def _contract(model: Model) -> dict[str, Any]:
     }
 
 
-def header_line(model: Model, source: str, *, force: bool = False) -> dict[str, Any]:
+def header_line(
+    model: Model, source: str, alignment: Alignment | None = None, *, force: bool = False
+) -> dict[str, Any]:
     """Return the first line of a log.
 
     Parameters
@@ -38,7 +40,9 @@ def header_line(model: Model, source: str, *, force: bool = False) -> dict[str, 
     model : Model
         What decodes.
     source : str
-        What is decoded.
+        Name of the stream, or kind of the file.
+    alignment : Alignment or None
+        How the map is kept aligned with the person, if it is.
     force : bool
         Whether a model that is not proven is used all the same; then the line says so.
 
@@ -53,6 +57,7 @@ def header_line(model: Model, source: str, *, force: bool = False) -> dict[str, 
         **forced(model, force=force),
         "versions": versions(),
         "contract": _contract(model),
+        "alignment": None if alignment is None else asdict(alignment),
     }
 
 
@@ -81,6 +86,7 @@ def model_summary(model: Model) -> dict[str, Any]:
         "posterior": asdict(model.posterior) if model.has_map else {},
         "continuous": asdict(model.continuous) if model.continuous else {},
         "unproven": why_unproven(model) if model.has_map else "",
+        "alignment": None if model.alignment is None else asdict(model.alignment),
         "memory_bytes": sizes,
         "certificate": dict(model.certificate),
         "versions": dict(model.versions),
@@ -106,6 +112,7 @@ def model_lines(model: Model) -> list[str]:
         f"delays      {delays or 'none'} (ms)",
         f"map         rank {summary['rank']} to {summary['n_items']} items of "
         f"{model.recipe.target.embedding}",
+        f"adapts      {_alignment_text(model.alignment)}",
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
     ]
     if model.has_map:
@@ -115,6 +122,15 @@ def model_lines(model: Model) -> list[str]:
             f"answers     {_answers_text(model)}",
         ]
     return lines
+
+
+def _alignment_text(alignment: Alignment | None) -> str:
+    if alignment is None:
+        return "no: the map stays as it was fitted"
+    return (
+        f"to each person, by events without labels: every {alignment.every}, by the newest "
+        f"{alignment.most}; the group counts as {alignment.weight:g} (--no-align keeps the map)"
+    )
 
 
 def _certificate_text(model: Model) -> str:

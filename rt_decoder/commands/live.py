@@ -12,6 +12,7 @@ from rt_decoder.commands.options import (
     OUTPUT,
     STREAM,
     UNMARKED,
+    Align,
     AsJson,
     Channels,
     Continuous,
@@ -111,6 +112,7 @@ def run(
     continuous: Continuous = None,
     without: Without = frozenset(),
     force: Force = False,
+    align: Align = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -199,6 +201,7 @@ def run(
         continuous=continuous,
         without=without,
         force=force,
+        align=align,
         until_lost=until_lost,
         skip=when_behind == "skip",
         max_behind=max_behind * 1e-3,

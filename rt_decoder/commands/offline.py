@@ -13,6 +13,7 @@ from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import (
     DECODING,
     UNMARKED,
+    Align,
     AsJson,
     Channels,
     Continuous,
@@ -47,6 +48,7 @@ def decode(
     continuous: Continuous = None,
     without: Without = frozenset(),
     force: Force = False,
+    align: Align = None,
     chunk: Annotated[
         int,
         typer.Option(
@@ -74,7 +76,7 @@ def decode(
     from rt_decoder.timing.markers import MarkerRules
 
     rules = MarkerRules(markers.trigger, mask=mask, offset=marker_offset * 1e-3)
-    options = PipelineOptions(rules, continuous, without, force)
+    options = PipelineOptions(rules, continuous, without, force, align)
     if markers.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
     claim_outputs([("--jsonl", jsonl, LOG)], [recording, model, events, channels], overwrite)

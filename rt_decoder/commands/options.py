@@ -16,6 +16,7 @@ from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 
 __all__ = [
     "UNMARKED",
+    "Align",
     "AsJson",
     "Channels",
     "Continuous",
@@ -253,6 +254,14 @@ Continuous = Annotated[
     typer.Option(
         "--continuous/--no-continuous",
         help="Also read out at every hop; default only without markers.",
+        rich_help_panel=DECODING,
+    ),
+]
+Align = Annotated[
+    bool | None,
+    typer.Option(
+        "--align/--no-align",
+        help="Align a group's map with this person, without labels; default if the model can.",
         rich_help_panel=DECODING,
     ),
 ]

@@ -178,7 +178,7 @@ def open_session(
 def _open_sinks(session: Session, options: RunOptions, markers: str, stack: ExitStack) -> Sinks:
     """Log, record (`markers` names its marker stream) and outlets, which `stack` closes."""
     model, source = session.model, session.source
-    header = header_line(model, source.name, force=options.force)
+    header = header_line(model, source.name, session.decoder.alignment, force=options.force)
     log = recorder = outlets = cleaned = None
     told = forced(model, force=options.force)
     if options.outlet:

@@ -59,6 +59,8 @@ class FeatureWindow:
         ``last - first``.
     n_features : int
         Bins times channels.
+    unscaled : array of shape (n_features,), float64
+        Features of the last window before scaling; valid until the next one.
 
     Raises
     ------
@@ -103,13 +105,30 @@ class FeatureWindow:
         # (first row, length) of the baseline in the window; empty without a baseline
         self._baseline = [(low - self.first, high - low) for low, high in spans[1:]]
         self.n_features = n_bins * info.n_channels
-        self.center = self._per_feature("center", center, 0.0)
-        self.scale = self._per_feature("scale", scale, 1.0)
-        if not (self.scale > 0).all():
-            raise ValueError("need scales above 0, got others; robust_scale replaces zeros by 1")
+        self.rescale(center, scale)
         self._bins = np.zeros((n_bins, info.n_channels))
         self._base = np.zeros((1, info.n_channels))
         self._values = np.zeros(self.n_features, np.float32)
+        self.unscaled = self._bins.reshape(-1)
+
+    def rescale(self, center: np.ndarray | None, scale: np.ndarray | None) -> None:
+        """Scale features otherwise from the next window on.
+
+        Parameters
+        ----------
+        center, scale : array of shape (n_features,) or None
+            None stands for 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite, of another shape, or a scale is not above 0.
+        """
+        centers = self._per_feature("center", center, 0.0)
+        scales = self._per_feature("scale", scale, 1.0)
+        if not (scales > 0).all():
+            raise ValueError("need scales above 0, got others; robust_scale replaces zeros by 1")
+        self.center, self.scale = centers, scales
 
     def _per_feature(self, name: str, values: np.ndarray | None, default: float) -> np.ndarray:
         if values is None:
@@ -155,7 +174,7 @@ class FeatureWindow:
             if self.kind == "bandpower":
                 log_bins(self._base, _POWER_FLOOR)
             subtract_rows(self._bins, self._base)
-        scale_clamp(self._bins.reshape(-1), self.center, self.scale, self.clamp, self._values)
+        scale_clamp(self.unscaled, self.center, self.scale, self.clamp, self._values)
         n_good, bits, *n_corrected = good_and_reasons(flags)
         n = self.n_samples
         corrected = tuple(count / n for count in n_corrected) if bits & _CORRECTED else NOTHING

@@ -38,6 +38,26 @@ class LinearMap:
         self.b = b
         self._z = np.zeros(A.shape[1], np.float32)
 
+    def replace(self, A: np.ndarray, b: np.ndarray) -> None:
+        """Use another map of the same shape from the next `process` on.
+
+        Parameters
+        ----------
+        A : array of shape (n_features, rank)
+            Finite; kept as float32.
+        b : array of shape (rank,)
+            See the class.
+
+        Raises
+        ------
+        ValueError
+            If it has another shape or is not finite.
+        """
+        other = LinearMap(A, b)
+        if other.A.shape != self.A.shape:
+            raise ValueError(f"need a map of shape {self.A.shape}, got {other.A.shape}")
+        self.A, self.b = other.A, other.b
+
     def process(self, values: np.ndarray) -> np.ndarray:
         """Compute z.
 

@@ -21,14 +21,16 @@ __all__ = [
     "MarkerCame",
     "MarkerWithoutTime",
     "Note",
+    "Realigned",
     "Restart",
     "Skip",
     "Start",
 ]
 
 # Of session records. Version 1 declares none, uses any event as a kind, and names the stage "mains"
-# "line". Version 2 knows no patterns of stimuli, and takes every label for another item.
-FORMAT_VERSION = 3
+# "line". Version 2 knows no patterns of stimuli, and takes every label for another item. Up to version
+# 3 no map is aligned.
+FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Start:
         Cleaning stages that were left out.
     references : tuple of dict
         How each auxiliary stream was joined; see `AuxiliaryStream.describe`.
+    align : bool or None
+        Whether the map was kept aligned, as each `Realigned` says; None if the model could not be.
     format_version, flags_version : int
         Versions of the record that it was read from; `encode` writes the present ones.
     """
@@ -56,6 +60,7 @@ class Start:
     continuous: bool
     without: tuple[str, ...] = ()
     references: tuple[dict[str, Any], ...] = ()
+    align: bool | None = None
     format_version: int = field(default=FORMAT_VERSION, compare=False)
     flags_version: int = field(default=FLAGS_VERSION, compare=False)
 
@@ -93,6 +98,14 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Realigned:
+    """From here on the map is aligned by the newest of the first `n_events` good events."""
+
+    index: int
+    n_events: int
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """The disk was too slow: the record lacks entries and samples before `index`."""
 
@@ -119,4 +132,6 @@ class Note:
 
 
 # `index` of each: number of data samples before it in the record
-Decision = Start | Restart | MarkerCame | MarkerWithoutTime | Skip | Dropped | LogEnded | Note
+Decision = (
+    Start | Restart | MarkerCame | MarkerWithoutTime | Skip | Realigned | Dropped | LogEnded | Note
+)

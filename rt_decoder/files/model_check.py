@@ -66,6 +66,8 @@ def _check_arrays(model: Model) -> None:
         tensor = getattr(model, name)
         if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
             raise ValueError(f"need finite numbers in {name}, got others ({tensor.dtype})")
+    if model.alignment is not None and not (model.has_map and model.covariance.size):
+        raise ValueError("need map and covariance in a model that adapts, got none; pool again")
     if len(model.sos) > MAX_SECTIONS:
         raise ValueError(f"need at most {MAX_SECTIONS} sections in sos, got {len(model.sos)}")
 

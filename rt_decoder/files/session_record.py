@@ -23,6 +23,7 @@ from rt_decoder.files.decisions import (
     MarkerCame,
     MarkerWithoutTime,
     Note,
+    Realigned,
     Restart,
     Skip,
     Start,
@@ -219,9 +220,12 @@ def _start(index: int, plain: dict[str, Any]) -> Start | None:
         return None
     if not (isinstance(references, list) and all(map(_are_details, references))):
         return None
+    align = plain.get("align")
+    if not (align is None or isinstance(align, bool)):
+        return None
     if versions[0] == 1:
         without = [RENAMED.get(stage, stage) for stage in without]
-    return Start(index, rules, continuous, tuple(without), tuple(references), *versions)
+    return Start(index, rules, continuous, tuple(without), tuple(references), align, *versions)
 
 
 def _rules(plain: Any) -> MarkerRules | None:
@@ -280,6 +284,7 @@ _OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool
     "marker": (MarkerCame, {"label": _is_text, "time": _is_finite}),
     "marker_without_time": (MarkerWithoutTime, {"label": _is_text}),
     "skip": (Skip, {"n": _is_count}),
+    "realigned": (Realigned, {"n_events": _is_count}),
     "dropped": (Dropped, {"n_jobs": _is_count, "n_samples": _is_count}),
     "log_ended": (LogEnded, {"reason": _is_text}),
     "note": (Note, {"event": _is_text, "details": _are_details}),

@@ -38,7 +38,8 @@ def begin_record(
     pipeline = decoder.pipeline
     without = tuple(sorted(pipeline.without))
     joined = tuple(one.describe() for one in references)
-    start = Start(0, decoder.align.rules, pipeline.continuous, without, joined)
+    align = None if pipeline.model.alignment is None else decoder.alignment is not None
+    start = Start(0, decoder.align.rules, pipeline.continuous, without, joined, align)
     recorder.decision(local_clock(), start)
 
 

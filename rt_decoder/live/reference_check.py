@@ -32,11 +32,11 @@ class ReferenceCheck:
     Parameters
     ----------
     stage : Regressors or None
-        The stage that uses the references; None if no stage does.
+        The stage that uses the references; None, or another stage, if none does.
     """
 
-    def __init__(self, stage: Regressors | None) -> None:
-        self._stage = stage
+    def __init__(self, stage: object | None) -> None:
+        self._stage = stage = stage if isinstance(stage, Regressors) else None
         self._told = {name: _Told() for name in (() if stage is None else stage.names)}
         self._look_at = -float("inf")
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from pylsl import local_clock
 
-from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.scale import channels_off, scale_check
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import LogEnded, Restart, Skip
@@ -23,6 +22,7 @@ from rt_decoder.live.descriptors import DescriptorCheck
 from rt_decoder.live.footer import footer_line
 from rt_decoder.live.labels import LabelCheck
 from rt_decoder.live.loss import has_replacement, wait_for_return
+from rt_decoder.live.map_updates import MapUpdates
 from rt_decoder.live.marker_reader import MarkerReader
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.overrun import skip_to_newest
@@ -86,6 +86,7 @@ class Session:
         self.model = model
         self.source = source
         self.decoder = Decoder(model, source.info, options, clock=local_clock)
+        self._updates = MapUpdates(self.decoder)
         self.attach(sinks)
         self.streams = streams
         self.until_lost, self.skip = options.until_lost, options.skip
@@ -97,10 +98,7 @@ class Session:
         self.n_samples = 0
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
-        # a source with auxiliary streams reports their events
-        self._take_source_events = getattr(source, "take_events", tuple)
-        stage = self.decoder.pipeline.stages.get("regressors")
-        self._reference_check = ReferenceCheck(stage if isinstance(stage, Regressors) else None)
+        self._reference_check = ReferenceCheck(self.decoder.pipeline.stages.get("regressors"))
         self._markers = MarkerReader(markers, self.counts, self._event)
         self._scale = scale_check(model, source.info.sfreq)
         self._labels = LabelCheck(model.items if model.has_map else ())
@@ -144,6 +142,7 @@ class Session:
                     except StreamLost as error:
                         self._lost(error, should_stop)
         finally:
+            self._updates.close()
             self.decoder.end()
             report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
             footer = end_sinks(self.log, self.recorder, self.counts, self._event, self.footer)
@@ -172,6 +171,7 @@ class Session:
             self._decode(received)
 
     def _decode(self, received: Received) -> None:
+        self._happened(self._updates.swap(received.arrival, self.n_samples, self.recorder))
         if self.recorder is not None:
             self.recorder.pulled(received)
         for readout in self.decoder.push(received.data, received.times, received.arrival):
@@ -211,7 +211,8 @@ class Session:
         self.n_samples += len(data)
         report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
         report_decisions(self.decoder, self.counts, self._event)
-        self._happened((*self._take_source_events(), *self._reference_check.look(arrival)))
+        take = getattr(self.source, "take_events", tuple)  # what became of its auxiliary streams
+        self._happened((*take(), *self._reference_check.look(arrival)))
         self._happened(self._stamp_clock.look(self.decoder.pipeline))
         if not self._scale.done:
             align = self.decoder.align
@@ -259,7 +260,6 @@ class Session:
             return
         self.source, picks = returned
         self._receiver.restart(picks)
-        self._take_source_events = getattr(self.source, "take_events", tuple)
         self.decoder.restart()
         self._scale = scale_check(self.model, self.source.info.sfreq)
         self.watchdog.connected(local_clock())
