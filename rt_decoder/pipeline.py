@@ -16,9 +16,10 @@ from typing import Any, Self
 import numpy as np
 
 from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
+from rt_decoder.decoding.continuous import ContinuousPosterior
 from rt_decoder.decoding.features import FeatureWindow
 from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.readout import Posterior
+from rt_decoder.decoding.readout import Answer, Posterior
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
@@ -43,6 +44,7 @@ __all__ = ["Pipeline", "PipelineOptions"]
 
 
 _SETTLING = FLAGS(Reason.SETTLING)
+NOT_FITTED = "not fitted"  # why a model without a posterior for it abstains at every hop
 
 
 def _stages(
@@ -67,6 +69,14 @@ def _stages(
     jump = model.channel_jump if model.channel_jump.size else None
     settling = sum(stage.settling for stage in after_guard.values())
     return {"guard": FLOW["guard"].make(fast, jump, settling), **after_guard}
+
+
+def _continuous(model: Model) -> ContinuousPosterior | None:
+    fitted = model.continuous
+    if fitted is None:
+        return None
+    posterior = Posterior(np.append(model.log_prior, fitted.nothing), fitted.tau)
+    return ContinuousPosterior(posterior, fitted.threshold, fitted.min_quality)
 
 
 def _window(model: Model, info: SignalInfo) -> FeatureWindow:
@@ -98,7 +108,8 @@ class PipelineOptions:
     without : collection of str
         Cleaning stages to leave out, among `CLEANING`.
     force : bool
-        Decode with a model that is not proven, too; see `files.proof`.
+        Decode with a model that is not proven, too (see `files.proof`), and read out every hop with
+        one whose posterior is fitted on events alone, which is no probability then.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
@@ -175,6 +186,7 @@ class Pipeline:
                 model.posterior.threshold,
                 model.posterior.min_quality,
             )
+            self.continuous_posterior = _continuous(model)
         self.stopwatch = Stopwatch(
             [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
         )
@@ -366,7 +378,7 @@ class Pipeline:
         self.stopwatch.lap("map")
         scores = self.scores = self.vocabulary.scores(z)
         self.stopwatch.lap("vocabulary")
-        answer = self.posterior.decide(scores, self.n_top, features.good)
+        answer = self._answer(kind, scores, features.good)
         now = features.time if self._clock is None else self._clock()
         latency_ms, late = self._latency(features.time, now)
         readout = Readout(
@@ -390,6 +402,16 @@ class Pipeline:
         self.stopwatch.lap("readout")
         self.n_readouts += 1
         return readout
+
+    def _answer(self, kind: str, scores: np.ndarray, good: float) -> Answer:
+        if kind == "event":
+            return self.posterior.decide(scores, self.n_top, good)
+        if self.continuous_posterior is not None:
+            return self.continuous_posterior.decide(scores, self.n_top, good)
+        answer = self.posterior.decide(scores, self.n_top, good)
+        if self.force:
+            return answer
+        return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))
 
     def _latency(self, taken: float, now: float) -> tuple[float, bool | None]:
         """Return latency in ms and whether it is over the budget; NaN and None where unknown."""
