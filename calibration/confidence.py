@@ -1,9 +1,12 @@
-r"""Turn cosines into calibrated probabilities, and find the threshold below which to abstain.
+r"""Turn cosines into calibrated probabilities.
 
-.. math:: p(w \mid y) \propto \exp\big(\tau \cos(y, v_w) + \log p(w)\big), \qquad \tau \ge 0
+.. math:: p(w \mid y) = (1 - f) \,\mathrm{softmax}_w\big(\tau\, g(|y|) \cos(y, v_w) + b_w
+    + \log p(w)\big) + f\, p(w), \qquad g(r) = r / \sqrt{r^2 + \ell^2}, \quad \tau \ge 0
 
-With :math:`\tau = 0` the posterior equals the prior, so that a fitted posterior cannot be much
-worse than the prior. Fit on out-of-fold similarities, never on those of items that fitted the map.
+With :math:`\tau = 0` the posterior equals the prior, and the floor :math:`f` bounds what one trial
+can lose, so that a fitted posterior cannot be much worse than the prior. With a length :math:`\ell`
+of 0 only the direction of a prediction counts; with a long one its size does, too, as in linear
+discriminant analysis. Fit on out-of-fold predictions, never on those of items that fitted the map.
 """
 
 from __future__ import annotations
@@ -12,36 +15,53 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibration.likelihood import (
+    Sharpness,
+    evidence_strength,
+    log_mixture,
+    maximise,
+    maximise_tau,
+)
 from calibration.scores import bits_beyond_prior
+from rt_decoder.model import PosteriorParameters
 
 __all__ = [
-    "Abstention",
+    "Evidence",
     "PosteriorFit",
     "expected_calibration_error",
-    "fit_abstention",
+    "extrapolate",
     "fit_posterior",
     "log_posterior",
     "log_prior_from_counts",
 ]
 
-_TAU_MAX = 1e4  # a cosine 0.01 higher is then e^100 times as likely: no data need more
-_COVERAGES = np.arange(1.0, 0.0, -0.05)
+FEW = 4  # items, up to which cosines say little more than a sign
+LENGTHS = (0.0, 0.5, 1.0, 2.0, 50.0)  # of the root mean square length; the last one: projections
+_DISCOUNT = 2.0  # of the squared z; at zero signal, less than a sixth of the loss remains
+_STEEPEST = 1.5  # most that sharpness grows from the folds to the final map
+
+
+class Evidence(NamedTuple):
+    """What predictions of n trials say of V items."""
+
+    cosines: np.ndarray  # (n, V)
+    lengths: np.ndarray  # (n,) of the predictions
+    share: float = 1.0  # of the training events that the predicting maps have seen
+
+    def of(self, trials: np.ndarray) -> Evidence:
+        """Keep some trials, by number or mask."""
+        return Evidence(self.cosines[trials], self.lengths[trials], self.share)
 
 
 class PosteriorFit(NamedTuple):
-    """Result of `fit_posterior`; its figures are computed on the data that tau was fitted on."""
+    """Result of `fit_posterior`; its figures are computed on the data that it was fitted on."""
 
     tau: float  # >= 0; 0 is the prior alone
+    length: float
+    floor: float
+    item_bias: np.ndarray  # (n_items,)
     bits_per_word: float  # beyond the prior
     ece: float  # expected calibration error of the winner's probability
-
-
-class Abstention(NamedTuple):
-    """Answer when the winner's probability is at least `threshold`."""
-
-    threshold: float  # 0 always answers, above 1 never does
-    precision: float  # share of right answers on the fitting data; NaN without answers
-    coverage: float  # share of items answered
 
 
 def log_prior_from_counts(counts: np.ndarray, smoothing: float = 1.0) -> np.ndarray:
@@ -73,48 +93,87 @@ def log_prior_from_counts(counts: np.ndarray, smoothing: float = 1.0) -> np.ndar
     return np.log(smoothed / smoothed.sum())
 
 
-def log_posterior(similarity: np.ndarray, tau: float, log_prior: np.ndarray) -> np.ndarray:
+def _gained(evidence: Evidence, length: float) -> np.ndarray:
+    """Cosines (n, V), each trial's times g of its length."""
+    if length == 0:
+        return evidence.cosines
+    lengths = np.asarray(evidence.lengths, float)
+    return (lengths / np.hypot(lengths, length))[:, None] * evidence.cosines
+
+
+def log_posterior(
+    evidence: Evidence | np.ndarray,
+    parameters: PosteriorFit | PosteriorParameters | float,
+    log_prior: np.ndarray,
+    item_bias: np.ndarray | None = None,
+) -> np.ndarray:
     """Log posterior of each item in each trial.
 
     Parameters
     ----------
-    similarity : array of shape (n_trials, n_items)
-        Cosines.
-    tau : float
-        Sharpness, 0 or more; 0 returns the prior.
+    evidence : Evidence or array of shape (n_trials, n_items)
+        Cosines alone will do where the length is 0.
+    parameters : PosteriorFit, PosteriorParameters or float
+        Sharpness, length and floor; a number is a sharpness alone. Sharpness 0 is the prior.
     log_prior : array of shape (n_items,)
         Natural logarithms, normalised.
+    item_bias : array of shape (n_items,), optional
+        Empty for none.
 
     Returns
     -------
     array of shape (n_trials, n_items), float64
         Natural logarithms, normalised over items.
     """
-    if tau == 0:
-        return np.tile(log_prior, (len(similarity), 1))
-    energy = tau * np.asarray(similarity, float) + log_prior
-    energy -= energy.max(axis=1, keepdims=True)
-    return energy - np.log(np.exp(energy).sum(axis=1, keepdims=True))
+    if isinstance(parameters, float | int):
+        parameters = PosteriorParameters(float(parameters))
+    evidence = _as_evidence(evidence)
+    energy = parameters.tau * _gained(evidence, parameters.length) + log_prior
+    if item_bias is not None and len(item_bias):
+        energy += item_bias
+    elif parameters.tau == 0:
+        return np.tile(log_prior, (len(energy), 1))
+    return log_mixture(energy, log_prior, parameters.floor)
+
+
+def _as_evidence(evidence: Evidence | np.ndarray) -> Evidence:
+    if isinstance(evidence, Evidence):
+        return evidence._replace(cosines=np.asarray(evidence.cosines, float))
+    return Evidence(np.asarray(evidence, float), np.ones(len(evidence)))
 
 
 def fit_posterior(
-    similarity: np.ndarray, truth: np.ndarray, log_prior: np.ndarray | None = None
+    evidence: Evidence | np.ndarray,
+    truth: np.ndarray,
+    log_prior: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> PosteriorFit:
-    """Fit tau by maximum likelihood of the true items, a convex problem in one bounded number.
+    """Fit the posterior by the likelihood of the true items.
+
+    Without groups this is a quick criterion: sharpness alone, by maximum likelihood, of cosines,
+    or of projections for four items or fewer.
+
+    With groups it is what a model keeps. Sharpness and floor are fitted for several lengths;
+    another length than the usual one (0, for few items the longest) must be better by two
+    standard errors over the groups. Few items have a bias each, fitted beside their frequencies
+    in training. Sharpness and biases are then discounted by ``1 - 2 / z**2``, z that of a test
+    over groups that there is no evidence, so that noise costs next to nothing.
 
     Parameters
     ----------
-    similarity : array of shape (n_trials, n_items)
-        Out-of-fold cosines.
+    evidence : Evidence or array of shape (n_trials, n_items)
+        Out-of-fold predictions, or their cosines alone.
     truth : array of shape (n_trials,), int
         Item number of each trial.
     log_prior : array of shape (n_items,), optional
         Natural logarithms, normalised; uniform by default.
+    groups : array of shape (n_trials,), optional
+        Trials of one group may be alike by chance.
 
     Returns
     -------
     PosteriorFit
-        `tau` is exactly 0 if the true items are, on average, no more similar than the prior
+        `tau` is exactly 0 if the true items are not demonstrably more similar than the prior
         predicts.
 
     Raises
@@ -122,46 +181,116 @@ def fit_posterior(
     ValueError
         If a similarity is not finite.
     """
-    similarity, truth = np.asarray(similarity, float), np.asarray(truth)
-    if not np.isfinite(similarity).all():
+    evidence, truth = _as_evidence(evidence), np.asarray(truth)
+    if not (np.isfinite(evidence.cosines).all() and np.isfinite(evidence.lengths).all()):
         raise ValueError("need finite similarities, got NaN or infinity")
+    n_items = evidence.cosines.shape[1]
     if log_prior is None:
-        log_prior = log_prior_from_counts(np.zeros(similarity.shape[1]))
-    tau = _maximise(similarity, truth, log_prior)
-    posterior = log_posterior(similarity, tau, log_prior)
-    confidence = np.exp(posterior.max(axis=1))
-    correct = posterior.argmax(axis=1) == truth
+        log_prior = log_prior_from_counts(np.zeros(n_items))
+    few = n_items <= FEW
+    # Few items are fitted at their frequencies, which the biases would otherwise absorb.
+    base = log_prior_from_counts(np.bincount(truth, minlength=n_items)) if few else log_prior
+    rms = float(np.sqrt(np.mean(evidence.lengths**2)))
+    length = (LENGTHS[-1] if few else LENGTHS[0]) * rms
+    if groups is None and not few:
+        tau = maximise_tau(evidence.cosines, truth, log_prior)
+        found = Sharpness(tau, 0.0, np.zeros(n_items))
+    elif groups is None:
+        found = maximise(_gained(evidence, length), truth, base, biased=True)
+    else:
+        length, found = _choose_length(evidence, truth, base, groups, length, rms)
+        energy = found.tau * _gained(evidence, length) + found.bias
+        strength = evidence_strength(energy, truth, base, groups)
+        keep = max(0.0, 1 - _DISCOUNT / strength) if strength else 0.0
+        found = Sharpness(keep * found.tau, found.floor, keep * found.bias)
+    if found.tau == 0:
+        length, found = 0.0, Sharpness(0.0, 0.0, np.zeros(n_items))
+    return _judged(
+        PosteriorFit(found.tau, length, found.floor, found.bias, 0.0, 0.0),
+        evidence,
+        truth,
+        log_prior,
+    )
+
+
+def _choose_length(
+    evidence: Evidence, truth: np.ndarray, log_prior: np.ndarray, groups: np.ndarray,
+    usual: float, rms: float,
+) -> tuple[float, Sharpness]:  # fmt: skip
+    """Take the likeliest length, the usual one unless another is demonstrably better."""
+    few, codes = evidence.cosines.shape[1] <= FEW, np.unique(groups, return_inverse=True)[1]
+
+    def fitted(length: float) -> tuple[Sharpness, np.ndarray]:
+        scores = _gained(evidence, length)
+        found = maximise(scores, truth, log_prior, biased=few)
+        log_p = log_mixture(found.tau * scores + found.bias + log_prior, log_prior, found.floor)
+        return found, log_p[np.arange(len(truth)), truth]
+
+    found, likely = fitted(usual)
+    if not found.tau or not rms:
+        return usual, found
+    best, gained = (usual, found), 0.0
+    for length in (multiple * rms for multiple in LENGTHS):
+        if length != usual:
+            other, likelier = fitted(length)
+            by_group = np.bincount(codes, likelier - likely)
+            error = np.sqrt(
+                np.sum((by_group - by_group.mean()) ** 2)
+                * len(by_group)
+                / max(len(by_group) - 1, 1)
+            )
+            if by_group.sum() > max(gained, 2.0, 2 * error):
+                best, gained = (length, other), by_group.sum()
+    return best
+
+
+def _judged(
+    fit: PosteriorFit, evidence: Evidence, truth: np.ndarray, log_prior: np.ndarray
+) -> PosteriorFit:
+    """Compute bits and calibration error of a fit."""
+    posterior = log_posterior(evidence, fit, log_prior, fit.item_bias)
     bits = float(bits_beyond_prior(posterior, log_prior, truth).mean())
-    return PosteriorFit(tau, bits, expected_calibration_error(confidence, correct))
+    correct = posterior.argmax(axis=1) == truth
+    ece = expected_calibration_error(np.exp(posterior.max(axis=1)), correct)
+    return fit._replace(bits_per_word=bits, ece=ece)
 
 
-def _maximise(similarity: np.ndarray, truth: np.ndarray, log_prior: np.ndarray) -> float:
-    """Find the root of the log likelihood's slope by Newton steps inside a bracket."""
-    at_truth = similarity[np.arange(len(truth)), truth].mean()
+def extrapolate(
+    fit: PosteriorFit, evidence: Evidence, wider: Evidence, truth: np.ndarray
+) -> PosteriorFit:
+    """Correct the sharpness for folds that see less data than the final map.
 
-    def slope(tau: float) -> tuple[float, float]:
-        """First derivative of the mean log likelihood, and minus its second."""
-        energy = tau * similarity + log_prior
-        weight = np.exp(energy - energy.max(axis=1, keepdims=True))
-        weight /= weight.sum(axis=1, keepdims=True)
-        weighted = weight * similarity
-        expected = weighted.sum(axis=1)
-        variance = np.einsum("ij,ij->i", weighted, similarity) - expected**2
-        return at_truth - expected.mean(), variance.mean()
+    The logarithm of the sharpness is taken as linear in one over the training events, through the
+    fold's maps and those that saw fewer.
 
-    gradient, curvature = slope(0.0)
-    if gradient <= 1e-12:  # a constant similarity can round to this: no evidence
-        return 0.0
-    low, high, tau = 0.0, _TAU_MAX, 0.0
-    while high - low > 1e-9 * high:
-        newton = tau + gradient / curvature if curvature > 0 else high
-        step = (newton if low < newton < high else (low + high) / 2) - tau
-        tau += step
-        if abs(step) <= 1e-9 * tau:
-            break
-        gradient, curvature = slope(tau)
-        low, high = (tau, high) if gradient > 0 else (low, tau)
-    return float(tau)
+    Parameters
+    ----------
+    fit : PosteriorFit
+        On `evidence`.
+    evidence, wider : Evidence
+        Of the same trials, `wider` by maps that have seen a smaller share of the events.
+    truth : array of shape (n_trials,), int
+
+    Returns
+    -------
+    PosteriorFit
+        With another tau and other biases; the figures stay.
+    """
+    if fit.tau == 0 or not wider.share < evidence.share < 1:
+        return fit
+    n_items = len(fit.item_bias)
+    base = log_prior_from_counts(
+        np.bincount(truth, minlength=n_items) if n_items <= FEW else np.zeros(n_items)
+    )
+    taus = [
+        maximise(_gained(one, fit.length), truth, base, biased=n_items <= FEW).tau
+        for one in (_as_evidence(evidence), _as_evidence(wider))
+    ]
+    if not min(taus) > 0:
+        return fit
+    run = (1 / evidence.share - 1) / (1 / wider.share - 1 / evidence.share)
+    ratio = float(np.clip((taus[0] / taus[1]) ** run, 1.0, _STEEPEST))
+    return fit._replace(tau=ratio * fit.tau, item_bias=ratio * fit.item_bias)
 
 
 def expected_calibration_error(
@@ -202,54 +331,3 @@ def expected_calibration_error(
     edges = np.quantile(confidence, np.arange(1, n_bins) / n_bins)
     bins = np.searchsorted(edges, confidence, side="right")
     return float(np.abs(np.bincount(bins, confidence - correct)).sum() / len(confidence))
-
-
-def fit_abstention(
-    confidence: np.ndarray, correct: np.ndarray, precision: float, risk: float = 0.1
-) -> Abstention:
-    """Find the lowest threshold at which answers demonstrably reach the wanted precision.
-
-    Test twenty thresholds, one per 5 % of coverage. Choose the widest coverage at which the
-    binomial tail rejects a precision below `precision` at level ``risk / 20`` (Bonferroni over the
-    thresholds). For independent trials, the precision of later answers then falls below the
-    target with probability `risk` at most. If no threshold passes, the decoder always abstains.
-
-    Parameters
-    ----------
-    confidence : array of shape (n_trials,)
-        Out-of-fold probability of the winner.
-    correct : array of shape (n_trials,), bool
-    precision : float
-        Wanted share of right answers, in [0, 1); 0 always answers.
-    risk : float
-        Accepted probability of missing the target, in (0, 1).
-
-    Returns
-    -------
-    Abstention
-        Threshold, and its precision and coverage on these trials.
-
-    Raises
-    ------
-    ValueError
-        If `precision` or `risk` is out of range.
-
-    References
-    ----------
-    Angelopoulos et al. 2021, arXiv:2110.01052 (Learn then Test); Geifman, El-Yaniv 2017,
-    arXiv:1705.08500
-    """
-    if not 0 <= precision < 1 or not 0 < risk < 1:
-        raise ValueError(f"need precision in [0, 1) and risk in (0, 1), got {precision}, {risk}")
-    from scipy.stats import binom
-
-    confidence, correct = np.asarray(confidence, float), np.asarray(correct, bool)
-    if precision == 0:
-        return Abstention(0.0, float(correct.mean()), 1.0)
-    for coverage in _COVERAGES:
-        threshold = 0.0 if coverage == 1 else float(np.quantile(confidence, 1 - coverage))
-        answered = confidence >= threshold
-        n, hits = int(answered.sum()), int(correct[answered].sum())
-        if binom.sf(hits - 1, n, precision) <= risk / len(_COVERAGES):
-            return Abstention(threshold, hits / n, n / len(correct))
-    return Abstention(2.0, float("nan"), 0.0)

@@ -22,7 +22,7 @@ from calibration.events import Event, LabelledRecording
 from calibration.splits import split_events
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
-from rt_decoder.model import Model
+from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recorded import features_of_recording
 
@@ -38,6 +38,7 @@ __all__ = [
 
 NEVER = 2.0  # threshold that no probability reaches
 RISK = 0.1  # that the true rate of false alarms is above the one asked for
+_LONG = 10.0  # times a length that no prediction reaches: evidence grows in proportion
 _LEAST_HOPS = 50  # without a word, to know what they look like
 
 
@@ -99,7 +100,7 @@ def read_hops(
     place = {item: i for i, item in enumerate(model.items)}
     window = Pipeline(model).window
     span = (window.last - min(window.first, 0)) / model.info.sfreq
-    rows: list[tuple[float, float, float, int, bool]] = []
+    rows: list[tuple[float, ...]] = []
     events: list[tuple[float, float, int]] = []
     base = 0.0
     for run, session in enumerate(sessions):
@@ -131,18 +132,20 @@ def read_hops(
             rows.append((onset, best, total, winner, good))
         base += recording.times[-1] - origin + RUN_GAP
     events.sort()
-    onset, best, total, winner, good = np.array(rows, float).reshape(-1, 5).T
-    begin, end, item = np.array(events, float).reshape(-1, 3).T
+    table = np.array(rows, float).reshape(-1, 5)
+    event = np.array(events, float).reshape(-1, 3)
     return Hops(
-        onset, best, total, winner.astype(int), good.astype(bool), begin, end, item.astype(int),
+        table[:, 0], table[:, 1], table[:, 2], table[:, 3].astype(int), table[:, 4] > 0,
+        event[:, 0], event[:, 1], event[:, 2].astype(int),
         span, model.n_hop / model.info.sfreq, window.last / model.info.sfreq,
     )  # fmt: skip
 
 
 def _log_weights(model: Model, scores: np.ndarray, length: float) -> np.ndarray:
     """Log weight of each item (V,), as the posterior of `model` has it before it is normalised."""
-    half = model.posterior.length
-    tau = model.posterior.tau * (length / math.hypot(length, half) if half else 1.0)
+    fitted = model.continuous or model.posterior
+    half = fitted.length
+    tau = fitted.tau * (length / math.hypot(length, half) if half else 1.0)
     weights = tau * scores.astype(float) + model.log_prior
     return weights + model.item_bias if model.item_bias.size else weights
 
@@ -336,12 +339,12 @@ def fit_continuous(
         With `continuous`, and a table of that name in the certificate. It never answers where
         that cannot be shown to be safe.
     """
-    hops = read_hops(model, sessions, progress)
+    posterior = _start(model)
+    hops = read_hops(replace(model, continuous=posterior), sessions, progress)
     train, locked = _parts(model, design, hops)
     near = hops.near()
     quiet = train & hops.good & ~near
     hours, asked = float(quiet.sum() * hops.hop / 3600), model.recipe.readout.false_alarms
-    posterior = replace(model.posterior, floor=0.0, threshold=NEVER, nothing=0.0)
     n_alarms, why = 0, ""
     if quiet.sum() >= _LEAST_HOPS:
         posterior = replace(posterior, nothing=_weight_of_nothing(hops, train & hops.good, quiet))
@@ -365,6 +368,19 @@ def fit_continuous(
         found["final"] = score_hops(hops, locked, model)
     say(continuous_line(found))
     return replace(model, certificate={**model.certificate, "continuous": found})
+
+
+def _start(model: Model) -> PosteriorParameters:
+    """Posterior of `model` with the length of a prediction as evidence, which cosines ignore.
+
+    Where a window holds nothing, predictions are short; nothing else tells it from an event.
+    """
+    inner = model.certificate["out_of_fold"]
+    posterior = replace(model.posterior, floor=0.0, threshold=NEVER, nothing=0.0)
+    clamp, n_features = model.recipe.features.clamp or 20.0, len(model.weights)
+    longest = clamp * math.sqrt(n_features) * float(np.linalg.norm(model.weights))
+    longest = _LONG * (longest + float(np.linalg.norm(model.offset)))
+    return replace(posterior, tau=(inner.get("slope") or 0.0) * longest, length=longest)
 
 
 def _parts(model: Model, design: Design, hops: Hops) -> tuple[np.ndarray, np.ndarray]:

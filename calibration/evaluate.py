@@ -7,21 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from calibration.confidence import expected_calibration_error, log_posterior
+from calibration.confidence import Evidence, expected_calibration_error, log_posterior
 from calibration.nulls import permutation_p
 from calibration.scores import bits_beyond_prior, finite, rank_accuracy, summarize, top_k
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
 
-__all__ = ["evaluate", "similarity"]
+__all__ = ["evaluate", "evidence", "similarity"]
+
+
+def evidence(model: Model, X: np.ndarray) -> Evidence:
+    """Compute cosines and lengths from scaled features (n, p), with the live readout's kernels."""
+    mapping = LinearMap(model.weights, model.offset)
+    vocabulary = Vocabulary(model.items, model.vectors, model.basis)
+    found = [(vocabulary.scores(mapping.process(row)).copy(), vocabulary.length) for row in X]
+    cosines, lengths = zip(*found, strict=True)
+    return Evidence(np.stack(cosines), np.array(lengths))
 
 
 def similarity(model: Model, X: np.ndarray) -> np.ndarray:
-    """Compute cosines (n, V) from scaled features (n, p), with the kernels of the live readout."""
-    mapping = LinearMap(model.weights, model.offset)
-    vocabulary = Vocabulary(model.items, model.vectors, model.basis)
-    return np.stack([vocabulary.scores(mapping.process(row)).copy() for row in X])
+    """Compute the cosines alone, (n, V)."""
+    return evidence(model, X).cosines
 
 
 def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
@@ -68,9 +75,9 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
             f"{len(labels)}; calibrate with --vocabulary FILE or wordfreq:N"
         )
     truth = np.array([place[label] for label in labels if label in place])
-    cosines = similarity(model, X[known])
-    log_prior = model.log_prior
-    posterior = log_posterior(cosines, model.posterior.tau, log_prior)
+    found = evidence(model, X[known])
+    cosines, log_prior = found.cosines, model.log_prior
+    posterior = log_posterior(found, model.posterior, log_prior, model.item_bias)
     confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
     answered = confidence >= model.posterior.threshold
     right = winner == truth

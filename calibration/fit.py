@@ -29,6 +29,7 @@ from calibration.splits import (
 )
 from calibration.targets import make_targets, spelled_labels
 from rt_decoder.decoding.features import robust_scale, scale_features
+from rt_decoder.decoding.readout import answers_line
 from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
@@ -89,7 +90,10 @@ def fit_model(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say,
     )  # fmt: skip
-    model, inner = fit_readout(model, out_of_fold, targets, recipe, design.answered[train])
+    model, inner = fit_readout(
+        model, out_of_fold, targets, recipe, design.answered[train], groups[train]
+    )
+    say(answers_line(model.posterior.threshold, inner))
     certificate: dict[str, Any] = {
         "split": split,
         "out_of_fold": inner,

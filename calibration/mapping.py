@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from calibration.confidence import fit_posterior
+from calibration.confidence import Evidence, fit_posterior
 from calibration.gram import RidgeGram
 from calibration.ridge import alphas_default, low_rank, select_alpha
 from calibration.scores import cosine, unit_rows
-from calibration.splits import leave_group_out
+from calibration.splits import Fold, leave_group_out, wider_groups
 from calibration.targets import Targets
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
@@ -22,8 +22,8 @@ __all__ = ["fit_map"]
 def fit_map(
     model: Model, X: np.ndarray, targets: Targets, groups: np.ndarray, onsets: np.ndarray,
     recipe: Recipe, say: Callable[[str], None],
-) -> tuple[Model, np.ndarray]:  # fmt: skip
-    """Return the model with its map, and out-of-fold cosines (n_train, V)."""
+) -> tuple[Model, tuple[Evidence, Evidence]]:  # fmt: skip
+    """Return the model with its map, and out-of-fold evidence: of one group held out, and of more."""
     mean = targets.Y.mean(axis=0)
     vectors = unit_rows(targets.item_vectors - mean)
     if not np.any(vectors):
@@ -37,7 +37,7 @@ def fit_map(
         targets.Y,
         folds,
         alphas,
-        lambda predicted: fit_posterior(cosine(predicted, vectors[seen]), truth).bits_per_word,
+        lambda y: fit_posterior(_evidence(y, vectors[seen], folds), truth).bits_per_word,
     )
     say(f"alpha {choice.alpha:.3g}, by {choice.scores.max():.3f} bits a word out of fold")
     W, _ = gram.coef(targets.Y, choice.alpha)
@@ -52,8 +52,11 @@ def fit_map(
         items=targets.items,
         vectors=vectors.astype(np.float32),
     )
+    more = leave_group_out(wider_groups(groups, onsets), onsets, recipe.fit.purge)
+    fewer = gram.out_of_fold(targets.Y, more, choice.alpha, centred=True)
+    wider = _evidence(fewer, vectors, more)
     if len(B) == full:
-        return model, cosine(choice.predictions, vectors)
+        return model, (_evidence(choice.predictions, vectors, folds), wider)
     # B was chosen on all items; out of fold, each fold must choose its own.
     predicted = np.empty_like(choice.predictions)
     for inner, test in folds:
@@ -61,4 +64,9 @@ def fit_map(
         W, _ = fold.coef(targets.Y[inner], choice.alpha)
         A, B = low_rank(W, X[inner], choice.alpha, len(B))
         predicted[test] = (X[test] - fold.x_mean) @ A @ B
-    return model, cosine(predicted, vectors)
+    return model, (_evidence(predicted, vectors, folds), wider)
+
+
+def _evidence(predicted: np.ndarray, vectors: np.ndarray, folds: list[Fold]) -> Evidence:
+    share = np.mean([len(train) for train, _ in folds]) / len(predicted)
+    return Evidence(cosine(predicted, vectors), np.linalg.norm(predicted, axis=1), float(share))

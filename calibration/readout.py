@@ -1,4 +1,4 @@
-"""Fit what turns predictions into answers: sharpness of the posterior, threshold of abstention."""
+"""Fit what turns predictions into answers: the posterior, and the threshold of abstention."""
 
 from __future__ import annotations
 
@@ -6,53 +6,88 @@ from dataclasses import replace
 
 import numpy as np
 
+from calibration.abstention import fit_abstention
 from calibration.confidence import (
-    fit_abstention,
+    Evidence,
+    extrapolate,
     fit_posterior,
     log_posterior,
     log_prior_from_counts,
 )
+from calibration.likelihood import maximise_tau
 from calibration.scores import finite, summarize
 from calibration.targets import Targets
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.recipe import Recipe
 
-__all__ = ["fit_readout"]
+__all__ = ["fit_readout", "prior_of"]
 
 
 def fit_readout(
     model: Model,
-    out_of_fold: np.ndarray,
+    evidence: tuple[Evidence, Evidence],
     targets: Targets,
     recipe: Recipe,
     answered: np.ndarray,
+    groups: np.ndarray,
 ) -> tuple[Model, dict[str, float]]:
-    """Fit tau and threshold on the training events that are `answered`, (n_train,) bool."""
-    out_of_fold, truth = out_of_fold[answered], targets.truth[answered]
-    n_items = len(targets.items)
-    counts = np.zeros(n_items)
-    if recipe.readout.prior == "training":
-        counts = np.bincount(targets.truth, minlength=n_items).astype(float)
-    log_prior = log_prior_from_counts(counts)
-    if recipe.readout.prior == "wordfreq":
-        from calibration.language.words import word_log_prior
+    """Fit posterior and threshold on the training events that are `answered`, (n_train,) bool.
 
-        log_prior = word_log_prior(targets.items)
-    fitted = fit_posterior(out_of_fold, truth, log_prior)
-    posterior = log_posterior(out_of_fold, fitted.tau, log_prior)
-    confidence = np.exp(posterior.max(axis=1))
-    correct = posterior.argmax(axis=1) == truth
-    abstention = fit_abstention(confidence, correct, recipe.readout.precision)
-    scores = summarize(out_of_fold, truth, np.exp(log_prior))
+    The evidence is that of `mapping.fit_map`, the groups are those held out together.
+    """
+    out_of_fold, wider = (one.of(answered) for one in evidence)
+    truth, groups = targets.truth[answered], groups[answered]
+    log_prior = prior_of(targets, recipe)
+    fitted = fit_posterior(out_of_fold, truth, log_prior, groups)
+    # The threshold is found at the sharpness that these trials have, not at the final map's.
+    posterior = log_posterior(out_of_fold, fitted, log_prior, fitted.item_bias)
+    abstention = fit_abstention(
+        np.exp(posterior.max(axis=1)),
+        posterior.argmax(axis=1) == truth,
+        recipe.readout.precision,
+        groups=groups,
+        above=max(np.exp(log_prior.max()), np.bincount(truth).max() / len(truth)),
+    )
+    scores = summarize(out_of_fold.cosines, truth, np.exp(log_prior))
     scores |= {
         "bits_per_word": fitted.bits_per_word,
         "calibration_error": fitted.ece,
         "precision": abstention.precision,
         "coverage": abstention.coverage,
+        "wanted_precision": abstention.wanted,
+        "slope": _slope(out_of_fold, truth, log_prior) if fitted.tau else 0.0,
     }
+    fitted = extrapolate(fitted, out_of_fold, wider, truth)
     model = replace(
         model,
         log_prior=log_prior,
-        posterior=PosteriorParameters(fitted.tau, abstention.threshold, recipe.readout.min_quality),
+        item_bias=fitted.item_bias if np.any(fitted.item_bias) else np.zeros(0),
+        posterior=PosteriorParameters(
+            fitted.tau,
+            abstention.threshold,
+            recipe.readout.min_quality,
+            fitted.length,
+            fitted.floor,
+        ),
     )
     return model, finite(scores)
+
+
+def _slope(evidence: Evidence, truth: np.ndarray, log_prior: np.ndarray) -> float:
+    """Log odds that a prediction of length 1 along an item gives it: continuous readouts use it."""
+    rms = float(np.sqrt(np.mean(evidence.lengths**2)))
+    if not rms:
+        return 0.0
+    return maximise_tau(evidence.lengths[:, None] / rms * evidence.cosines, truth, log_prior) / rms
+
+
+def prior_of(targets: Targets, recipe: Recipe) -> np.ndarray:
+    """Log prior (V,) that the recipe asks for."""
+    if recipe.readout.prior == "wordfreq":
+        from calibration.language.words import word_log_prior
+
+        return word_log_prior(targets.items)
+    counts = np.zeros(len(targets.items))
+    if recipe.readout.prior == "training":
+        counts = np.bincount(targets.truth, minlength=len(counts)).astype(float)
+    return log_prior_from_counts(counts)

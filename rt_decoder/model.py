@@ -50,7 +50,7 @@ class PosteriorParameters:
     length: float = key(
         0.0,
         number(0.0, 1e12),
-        "length of a prediction at which its evidence is halved; 0 ignores lengths",
+        "length of a prediction at which it has 0.7 of its full weight; 0 ignores lengths",
     )
     floor: float = key(0.0, number(0.0, 1.0), "share of the prior mixed into the posterior")
     nothing: float = key(

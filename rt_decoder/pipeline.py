@@ -75,7 +75,14 @@ def _continuous(model: Model) -> ContinuousPosterior | None:
     fitted = model.continuous
     if fitted is None:
         return None
-    posterior = Posterior(np.append(model.log_prior, fitted.nothing), fitted.tau)
+    bias = np.append(model.item_bias, 0.0) if model.item_bias.size else None
+    posterior = Posterior(
+        np.append(model.log_prior, fitted.nothing),
+        fitted.tau,
+        length=fitted.length,
+        floor=fitted.floor,
+        item_bias=bias,
+    )
     return ContinuousPosterior(posterior, fitted.threshold, fitted.min_quality)
 
 
@@ -185,6 +192,9 @@ class Pipeline:
                 model.posterior.tau,
                 model.posterior.threshold,
                 model.posterior.min_quality,
+                length=model.posterior.length,
+                floor=model.posterior.floor,
+                item_bias=model.item_bias,
             )
             self.continuous_posterior = _continuous(model)
         self.stopwatch = Stopwatch(
@@ -404,12 +414,11 @@ class Pipeline:
         return readout
 
     def _answer(self, kind: str, scores: np.ndarray, good: float) -> Answer:
-        if kind == "event":
-            return self.posterior.decide(scores, self.n_top, good)
-        if self.continuous_posterior is not None:
-            return self.continuous_posterior.decide(scores, self.n_top, good)
-        answer = self.posterior.decide(scores, self.n_top, good)
-        if self.force:
+        length = self.vocabulary.length
+        if kind == "continuous" and self.continuous_posterior is not None:
+            return self.continuous_posterior.decide(scores, self.n_top, good, length)
+        answer = self.posterior.decide(scores, self.n_top, good, length)
+        if kind == "event" or self.force:
             return answer
         return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from calibration.cleaning.stages import FITS
 from calibration.splits import split_line
+from rt_decoder.decoding.readout import answers_line
 from rt_decoder.model import Model
 
 __all__ = ["SCORES", "certificate_lines", "cleaning_lines", "score_lines"]
@@ -65,6 +66,7 @@ def certificate_lines(model: Model) -> list[str]:
     n_scored = split["n_train"] - split["n_muscle"]
     inner = certificate["out_of_fold"] | {"n": n_scored, "n_items": len(model.items)}
     lines += score_lines(inner, "held-out groups (penalty and posterior were chosen on them)")
+    lines.append(f"  {answers_line(model.posterior.threshold, inner)}")
     if "final" in certificate:
         lines += score_lines(certificate["final"], "locked final block")
     else:

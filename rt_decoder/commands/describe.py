@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -142,23 +141,12 @@ def _proven_text(model: Model) -> str:
 
 
 def _answers_text(model: Model) -> str:
-    """Say when the model answers, by its threshold and what calibration found for it."""
-    threshold = model.posterior.threshold
-    inner = model.certificate.get("out_of_fold")
-    inner = inner if isinstance(inner, Mapping) else {}
-    wanted, coverage = (inner.get(name) for name in ("wanted", "coverage"))
-    wanted_text = f" {wanted:g}" if isinstance(wanted, float | int) else ""
-    if threshold > 1:
-        return (
-            f"never: no threshold reached the wanted precision{wanted_text} on the training folds"
-        )
-    if threshold == 0:
-        return "always: no precision is asked for"
-    found = f" at coverage {coverage:.2f}" if isinstance(coverage, float | int) else ""
-    return (
-        f"when the probability is at least {threshold:.3g}: wanted precision{wanted_text}{found} "
-        "on the training folds"
-    )
+    from rt_decoder.decoding.readout import answers_line
+
+    try:
+        return answers_line(model.posterior.threshold, model.certificate.get("out_of_fold", {}))
+    except (AttributeError, TypeError, ValueError):
+        return "cannot be read: the certificate holds no table of out-of-fold scores"
 
 
 def system_summary() -> dict[str, Any]:

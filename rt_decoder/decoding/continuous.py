@@ -7,6 +7,8 @@ nothing was said. With it the items' probabilities sum to less than 1.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rt_decoder.decoding.readout import Answer, Posterior
@@ -31,7 +33,9 @@ class ContinuousPosterior:
         self.posterior, self.threshold, self.quality_floor = posterior, threshold, quality_floor
         self._scores = np.zeros(len(posterior.log_prior), np.float32)  # the last one stays 0
 
-    def decide(self, scores: np.ndarray, k: int, quality: float = 1.0) -> Answer:
+    def decide(
+        self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan
+    ) -> Answer:
         """Find the `k` most probable items, and decide whether to abstain.
 
         Parameters
@@ -42,6 +46,8 @@ class ContinuousPosterior:
             Between 1 and the number of items.
         quality : float
             Share of good samples in the window.
+        length : float
+            Length |z| of the prediction; not needed where the posterior ignores lengths.
 
         Returns
         -------
@@ -51,7 +57,7 @@ class ContinuousPosterior:
         """
         nothing = len(self._scores) - 1
         self._scores[:nothing] = scores
-        answer = self.posterior.decide(self._scores, k + 1)
+        answer = self.posterior.decide(self._scores, k + 1, 1.0, length)
         if answer.abstained:  # not finite
             return answer
         idx, cos, prob = answer.idx, answer.cos, answer.prob

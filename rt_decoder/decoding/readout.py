@@ -1,19 +1,22 @@
 """Turn cosines into words with probabilities, or abstain.
 
-The posterior is ``p(w) ~ exp(tau * cos(w) + log prior(w))`` over the whole vocabulary. Calibration
-fits `tau`, and the threshold below which the decoder abstains, out of fold.
+The posterior over the whole vocabulary is a softmax with a share of the prior mixed in,
+``(1 - floor) * softmax(tau * g * cos + bias + log prior) + floor * prior``. Here g grows with the
+length |z| of the prediction, ``g = |z| / sqrt(|z|**2 + length**2)``; with a `length` of 0 it is 1.
+Calibration fits all of it, and the threshold below which the decoder abstains, out of fold.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rt_decoder.kernels.scan import log_posterior, softmax_bits, top_k
+from rt_decoder.kernels.scan import log_posterior, mixture_bits, softmax_bits, top_k
 
-__all__ = ["Answer", "Posterior"]
+__all__ = ["Answer", "Posterior", "answers_line"]
 
 
 class Answer(NamedTuple):
@@ -25,6 +28,37 @@ class Answer(NamedTuple):
     abstained: bool
     bits: float  # log2 of the vocabulary's size minus the posterior's entropy
     reasons: tuple[str, ...]  # why it abstained: "uncertain", "quality", "nonfinite"
+
+
+def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
+    """Say how often a model answers, and what it promises.
+
+    Parameters
+    ----------
+    threshold : float
+        Of the posterior.
+    scores : mapping
+        Out of fold, of the certificate: coverage, precision, wanted precision; None if unknown.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> answers_line(0.4, {"coverage": 0.25, "precision": 0.58, "wanted_precision": 0.5})
+    'answers 25 % of events, 0.58 of them right out of fold (0.5 promised)'
+    """
+    wanted, share = scores.get("wanted_precision"), scores.get("precision")
+    if threshold > 1:
+        what = f"a precision of {wanted:g}" if wanted else "no precision beyond the prior's"
+        shown = "was not shown" if wanted else "was shown"
+        return f"never answers: {what} {shown} out of fold; with precision = 0 it always answers"
+    if threshold == 0 and not wanted:
+        return "always answers, however uncertain it is (precision = 0)"
+    told = f"answers {scores.get('coverage') or 0.0:.0%} of events".replace("%", " %")
+    told += f", {share:.2f} of them right out of fold" if share is not None else ""
+    return told + (f" ({wanted:g} promised)" if wanted else "")
 
 
 class Posterior:
@@ -40,6 +74,12 @@ class Posterior:
         Abstain if the best probability is below; above 1 always.
     quality_floor : float
         Abstain if the share of good samples in the window is below.
+    length : float
+        Length of a prediction at which it has 0.7 of its full weight; 0 ignores lengths.
+    floor : float
+        Share of the prior in the posterior, 0 to 1.
+    item_bias : array of shape (n_items,) or None
+        Added to the logits; None or empty for none.
 
     Raises
     ------
@@ -53,6 +93,10 @@ class Posterior:
         tau: float,
         threshold: float = 0.0,
         quality_floor: float = 0.0,
+        *,
+        length: float = 0.0,
+        floor: float = 0.0,
+        item_bias: np.ndarray | None = None,
     ) -> None:
         log_prior = np.ascontiguousarray(log_prior, np.float64)
         possible = np.isfinite(log_prior)
@@ -64,8 +108,20 @@ class Posterior:
             raise ValueError(f"need a threshold of 0 or more (above 1 abstains), got {threshold}")
         if not 0 <= quality_floor <= 1:
             raise ValueError(f"need quality_floor between 0 and 1, got {quality_floor}")
+        if not 0 <= length < math.inf:
+            raise ValueError(f"need a length of 0 or more, got {length}")
+        if not 0 <= floor <= 1:
+            raise ValueError(f"need floor between 0 and 1, got {floor}")
+        bias = np.zeros(0) if item_bias is None else np.asarray(item_bias, np.float64)
+        if bias.size and not (bias.shape == log_prior.shape and np.isfinite(bias).all()):
+            raise ValueError(f"need a finite bias for each of {len(log_prior)} items, or none")
         self.log_prior = log_prior
         self.tau = float(tau)
+        self.length = float(length)
+        self.floor = float(floor)
+        self._offset = log_prior + bias if bias.size else log_prior
+        prior = np.exp(log_prior - log_prior.max())
+        self._prior = prior / prior.sum()
         self.threshold = float(threshold)
         self.quality_floor = float(quality_floor)
         self._logits = np.zeros(len(log_prior))
@@ -73,17 +129,24 @@ class Posterior:
 
     def _resize(self, k: int) -> None:
         self._indices = np.zeros(k, np.int64)
-        self._top_logits = np.zeros(k)
         self._probabilities = np.zeros(k)
         self._top_scores = np.zeros(k, np.float32)
 
-    def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Return the posterior (n_items,) of cosines `scores` (n_items,), in a new array."""
-        logits = self.tau * np.asarray(scores, np.float64) + self.log_prior
-        weights = np.exp(logits - logits.max())
-        return weights / weights.sum()
+    def _sharpness(self, length: float) -> float:
+        """Tau, weighted by the length of a prediction."""
+        if self.length == 0.0:
+            return self.tau
+        return self.tau * (length / math.hypot(length, self.length))
 
-    def decide(self, scores: np.ndarray, k: int, quality: float = 1.0) -> Answer:
+    def probabilities(self, scores: np.ndarray, length: float = math.nan) -> np.ndarray:
+        """Return the posterior (n_items,) of cosines `scores` (n_items,), in a new array."""
+        logits = self._sharpness(length) * np.asarray(scores, np.float64) + self._offset
+        weights = np.exp(logits - logits.max())
+        return (1 - self.floor) * (weights / weights.sum()) + self.floor * self._prior
+
+    def decide(
+        self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan
+    ) -> Answer:
         """Find the `k` most probable items, and decide whether to abstain.
 
         Parameters
@@ -94,6 +157,8 @@ class Posterior:
             Between 1 and the number of items.
         quality : float
             Share of good samples in the window.
+        length : float
+            Length |z| of the prediction; not needed where the posterior ignores lengths.
 
         Returns
         -------
@@ -112,7 +177,8 @@ class Posterior:
             )
         if len(self._indices) != k:
             self._resize(k)
-        if not log_posterior(scores, self.tau, self.log_prior, self._logits):
+        tau = self._sharpness(length)
+        if not (log_posterior(scores, tau, self._offset, self._logits) and math.isfinite(tau)):
             none = slice(0, 0)
             return Answer(
                 self._indices[none],
@@ -122,15 +188,24 @@ class Posterior:
                 0.0,
                 ("nonfinite",),
             )
-        top_k(self._logits, self._indices, self._top_logits)
-        log_total, bits = softmax_bits(self._logits, float(self._top_logits[0]))
-        np.subtract(self._top_logits, log_total, out=self._probabilities)
-        np.exp(self._probabilities, out=self._probabilities)
+        bits = self._rank()
         np.take(scores, self._indices, out=self._top_scores)
         reasons = self._doubts(float(self._probabilities[0]), quality)
         return Answer(
             self._indices, self._top_scores, self._probabilities, bool(reasons), bits, reasons
         )
+
+    def _rank(self) -> float:
+        """Find the most probable items and their probabilities; returns the bits."""
+        if self.floor:
+            bits = mixture_bits(self._logits, self._prior, self.floor, self._logits)
+            top_k(self._logits, self._indices, self._probabilities)
+            return bits
+        top_k(self._logits, self._indices, self._probabilities)
+        log_total, bits = softmax_bits(self._logits, float(self._probabilities[0]))
+        np.subtract(self._probabilities, log_total, out=self._probabilities)
+        np.exp(self._probabilities, out=self._probabilities)
+        return bits
 
     def _doubts(self, best: float, quality: float) -> tuple[str, ...]:
         reasons: tuple[str, ...] = ()

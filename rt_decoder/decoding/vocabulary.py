@@ -54,6 +54,7 @@ class Vocabulary:
         self._scores = np.zeros(len(vectors), np.float32)
         self._indices = np.zeros(0, np.int64)
         self._best = np.zeros(0, np.float32)
+        self.length = 0.0  # of the newest prediction
 
     def __len__(self) -> int:
         return len(self.items)
@@ -78,7 +79,7 @@ class Vocabulary:
         """
         if z.shape != (self.rank,):
             raise ValueError(f"need a prediction of rank {self.rank}, got shape {z.shape}")
-        normalize(z, self._query)
+        self.length = normalize(z, self._query)
         scan(self._query, self._table, self._scores)
         return self._scores
 

@@ -11,7 +11,16 @@ import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
 
-__all__ = ["log_posterior", "normalize", "project", "row_product", "scan", "softmax_bits", "top_k"]
+__all__ = [
+    "log_posterior",
+    "mixture_bits",
+    "normalize",
+    "project",
+    "row_product",
+    "scan",
+    "softmax_bits",
+    "top_k",
+]
 
 # Items in a block: 4096 float32 sums are 16 KiB, half of a first-level cache.
 _BLOCK = 4096
@@ -74,14 +83,18 @@ def project(vectors: np.ndarray, basis: np.ndarray, total: np.ndarray, out: np.n
 
 
 @njit(**KERNEL)
-def normalize(z: np.ndarray, out: np.ndarray) -> None:
-    """Write ``z / |z|`` (r,) into the first r elements of `out` (m,), m >= r; 0 where `z` is 0."""
+def normalize(z: np.ndarray, out: np.ndarray) -> float:
+    """Write ``z / |z|`` (r,) into the first r elements of `out` (m,), m >= r, and return ``|z|``.
+
+    Where `z` is 0, `out` is 0.
+    """
     square = 0.0
     for i in range(len(z)):
         square += np.float64(z[i]) * np.float64(z[i])
     length = math.sqrt(square)
     for i in range(len(z)):
         out[i] = z[i] / length if length != 0.0 else 0.0
+    return length
 
 
 @njit(**KERNEL)
@@ -207,3 +220,42 @@ def softmax_bits(logits: np.ndarray, peak: float) -> tuple[float, float]:
             weighted += weight * below
     entropy = math.log(total) - weighted / total
     return peak + math.log(total), (math.log(len(logits)) - entropy) / math.log(2.0)
+
+
+@njit(**KERNEL)
+def mixture_bits(logits: np.ndarray, prior: np.ndarray, floor: float, out: np.ndarray) -> float:
+    """Compute ``(1 - floor) * softmax(logits) + floor * prior``, and the bits that it gains.
+
+    Parameters
+    ----------
+    logits : array of shape (V,)
+        Unnormalised log probabilities.
+    prior : array of shape (V,)
+        Probabilities.
+    floor : float
+        Share of the prior, 0 to 1.
+    out : array of shape (V,), float64
+        Written; may be `logits`.
+
+    Returns
+    -------
+    float
+        ``log2 V`` less the entropy of the mixture.
+    """
+    peak = -np.inf
+    for v in range(len(logits)):
+        peak = max(peak, logits[v])
+    total = 0.0
+    for v in range(len(logits)):
+        below = logits[v] - peak
+        weight = math.exp(below) if below > -745.0 else 0.0
+        out[v] = weight
+        total += weight
+    share = (1.0 - floor) / total
+    entropy = 0.0
+    for v in range(len(out)):
+        p = share * out[v] + floor * prior[v]
+        out[v] = p
+        if p > 0.0:
+            entropy -= p * math.log(p)
+    return (math.log(len(out)) - entropy) / math.log(2.0)

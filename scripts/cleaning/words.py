@@ -19,7 +19,7 @@ from calibration.cleaning.chain import fit_cleaning
 from calibration.cleaning.seen import unlocked_share
 from calibration.confidence import log_posterior
 from calibration.design import Design, build_design, draft_model
-from calibration.evaluate import similarity
+from calibration.evaluate import evidence
 from calibration.events import LabelledRecording, label_recording
 from calibration.fit import fit_model
 from calibration.scores import bits_beyond_prior
@@ -235,9 +235,9 @@ def _fitted(draft: Model, design: Design, seed: int, setup: Setup) -> Model:
 
 def _answers(model: Model, design: Design, n_shown: int) -> Decoded:
     clamp = model.recipe.features.clamp
-    cosines = similarity(model, scale_features(design.X, model.center, model.scale, clamp))
+    found = evidence(model, scale_features(design.X, model.center, model.scale, clamp))
     place = {item: i for i, item in enumerate(model.items)}
     truth = np.array([place[label] for label in design.labels])
-    posterior = log_posterior(cosines, model.posterior.tau, model.log_prior)
+    posterior = log_posterior(found, model.posterior, model.log_prior, model.item_bias)
     bits = bits_beyond_prior(posterior, model.log_prior, truth)
-    return Decoded(cosines, truth, bits, design.onsets, n_shown, tuple(model.cleaning))
+    return Decoded(found.cosines, truth, bits, design.onsets, n_shown, tuple(model.cleaning))
