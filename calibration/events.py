@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,7 @@ class Event(NamedTuple):
 
     group: str = ""  # events of one group are held out together; "" without a group column
     context: tuple[str, int] | None = None  # sentence, and the word's place in it from 0
+    duration: float = 0.0  # s; 0 if unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,8 +179,18 @@ def _events(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
             place = place + 1 if text == sentence else 0
             sentence = text
             where = (composed(text) if fold else text, place)
-        events.append(Event(row.row[groups] if groups else "", where))
+        group = row.row[groups] if groups else ""
+        events.append(Event(group, where, _duration(row.row.get("duration", ""))))
     return events
+
+
+def _duration(cell: str) -> float:
+    """Duration in s of an events table's cell; 0 if there is none."""
+    try:
+        seconds = float(cell)
+    except ValueError:
+        return 0.0
+    return seconds if 0 < seconds < inf else 0.0
 
 
 def load_labelled(

@@ -53,6 +53,11 @@ class PosteriorParameters:
         "length of a prediction at which it has 0.7 of its full weight; 0 ignores lengths",
     )
     floor: float = key(0.0, number(0.0, 1.0), "share of the prior mixed into the posterior")
+    nothing: float = key(
+        0.0,
+        number(-1e12, 1e12),
+        "log weight of nothing being said beside that of all items; of continuous readouts",
+    )
 
     def __post_init__(self) -> None:
         check_keys(self, "the posterior")

@@ -17,9 +17,10 @@ import numpy as np
 
 from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
 from rt_decoder.decoding.adaptation import Adaptation
+from rt_decoder.decoding.continuous import ContinuousPosterior
 from rt_decoder.decoding.features import FeatureWindow
 from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.readout import Posterior
+from rt_decoder.decoding.readout import Answer, Posterior
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
@@ -44,6 +45,7 @@ __all__ = ["Pipeline", "PipelineOptions"]
 
 
 _SETTLING = FLAGS(Reason.SETTLING)
+NOT_FITTED = "not fitted"  # why a model without a posterior for it abstains at every hop
 
 
 def _stages(
@@ -68,6 +70,21 @@ def _stages(
     jump = model.channel_jump if model.channel_jump.size else None
     settling = sum(stage.settling for stage in after_guard.values())
     return {"guard": FLOW["guard"].make(fast, jump, settling), **after_guard}
+
+
+def _continuous(model: Model) -> ContinuousPosterior | None:
+    fitted = model.continuous
+    if fitted is None:
+        return None
+    bias = np.append(model.item_bias, 0.0) if model.item_bias.size else None
+    posterior = Posterior(
+        np.append(model.log_prior, fitted.nothing),
+        fitted.tau,
+        length=fitted.length,
+        floor=fitted.floor,
+        item_bias=bias,
+    )
+    return ContinuousPosterior(posterior, fitted.threshold, fitted.min_quality)
 
 
 def _window(model: Model, info: SignalInfo) -> FeatureWindow:
@@ -99,7 +116,8 @@ class PipelineOptions:
     without : collection of str
         Cleaning stages to leave out, among `CLEANING`.
     force : bool
-        Decode with a model that is not proven, too; see `files.proof`.
+        Decode with a model that is not proven, too (see `files.proof`), and read out every hop with
+        one whose posterior is fitted on events alone, which is no probability then.
     align : bool or None
         Whether a model that can is kept aligned with the person. None stands for true, but a
         session record is decoded as its session was.
@@ -184,6 +202,7 @@ class Pipeline:
                 floor=model.posterior.floor,
                 item_bias=model.item_bias,
             )
+            self.continuous_posterior = _continuous(model)
         self.adaptation: Adaptation | None = None
         if self.map is not None and model.alignment is not None and options.align is not False:
             self.adaptation = Adaptation(model, self.window, self.map)
@@ -380,8 +399,7 @@ class Pipeline:
         self.stopwatch.lap("map")
         scores = self.scores = self.vocabulary.scores(z)
         self.stopwatch.lap("vocabulary")
-        length = self.vocabulary.length
-        answer = self.posterior.decide(scores, self.n_top, features.good, length)
+        answer = self._answer(kind, scores, features.good)
         now = features.time if self._clock is None else self._clock()
         latency_ms, late = self._latency(features.time, now)
         readout = Readout(
@@ -407,6 +425,15 @@ class Pipeline:
         if self.adaptation is not None and kind == "event":
             self.adaptation.add(self.window.unscaled, features.good)
         return readout
+
+    def _answer(self, kind: str, scores: np.ndarray, good: float) -> Answer:
+        length = self.vocabulary.length
+        if kind == "continuous" and self.continuous_posterior is not None:
+            return self.continuous_posterior.decide(scores, self.n_top, good, length)
+        answer = self.posterior.decide(scores, self.n_top, good, length)
+        if kind == "event" or self.force:
+            return answer
+        return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))
 
     def _latency(self, taken: float, now: float) -> tuple[float, bool | None]:
         """Return latency in ms and whether it is over the budget; NaN and None where unknown."""

@@ -33,7 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "filter": {"h_freq": 0.0},
     },
 }
-CONTINUOUS = PipelineOptions(continuous=True)
+CONTINUOUS = PipelineOptions(continuous=True, force=True)
 
 
 def waiting(seconds: float) -> PipelineOptions:

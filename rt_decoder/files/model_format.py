@@ -210,7 +210,7 @@ def upgrade(
     if version < 4:
         posterior = dict(head["posterior"])
         if posterior:
-            posterior = {"length": 0.0, "floor": 0.0} | posterior
+            posterior = {"length": 0.0, "floor": 0.0, "nothing": 0.0} | posterior
         head = {"continuous": {}, "alignment": {}} | head | {"posterior": posterior}
     return head, tensors
 
