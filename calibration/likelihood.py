@@ -13,6 +13,7 @@ __all__ = ["Sharpness", "evidence_strength", "log_mixture", "maximise", "maximis
 
 _TAU_MAX = 1e4  # a cosine 0.01 higher is then e^100 times as likely: no data need more
 _BIAS_SD = 3.0  # of the prior of a bias, in nats
+_FLOOR_MAX = 0.05  # it is for trials that went wrong; a larger one imitates a low sharpness
 _PRETENDED = 200  # trials over which the pretended one is averaged, at most
 
 
@@ -65,23 +66,24 @@ def maximise(
     pretended = scores[:: -(-n // _PRETENDED)]
     prior = np.exp(log_prior)
     step = scores.std() or 1.0  # tau in units that suit the scores
-    least = 1.0 / max(n, 2)
+    least, most = min(1.0 / n, 0.5 * _FLOOR_MAX), _FLOOR_MAX
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        tau, floor, bias = theta[0] / step, theta[1], theta[2:] if biased else none
+        tau, floor, bias = theta[0] / step, np.exp(theta[1]), theta[2:] if biased else none
         value, slope = _at_truth(scores, truth, tau, floor, bias, log_prior)
         extra, more = _at_prior(pretended, tau, floor, bias, log_prior, prior)
         slope = slope + more
         penalty = 0.5 * np.sum((bias / _BIAS_SD) ** 2)
-        found = np.concatenate([[slope[0] / step, slope[1]], slope[2:] - bias / _BIAS_SD**2])
+        found = np.r_[slope[0] / step, slope[1] * floor, slope[2:] - bias / _BIAS_SD**2]
         return -(value + extra - penalty) / n, -found[: len(theta)] / n
 
-    theta = np.r_[min(start * step, 50.0), max(least, 0.01), none if biased else []]
-    bounds = [(0.0, _TAU_MAX * step), (least, 0.9)] + [(-20.0, 20.0)] * (len(theta) - 2)
-    best = minimize(loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-10).x
+    theta = np.r_[min(start * step, 50.0), np.log(max(least, 0.01)), none if biased else []]
+    bounds = [(0.0, _TAU_MAX * step), (np.log(least), np.log(most))] + [(-20.0, 20.0)] * (len(theta) - 2)
+    stop = {"ftol": 1e-13, "gtol": 1e-9}
+    best = minimize(loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, options=stop).x
     if best[0] <= 0:
         return Sharpness(0.0, 0.0, none)
-    return Sharpness(float(best[0] / step), float(best[1]), best[2:] if biased else none)
+    return Sharpness(float(best[0] / step), float(np.exp(best[1])), best[2:] if biased else none)
 
 
 def _softmax(scores: np.ndarray, tau: float, bias: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
