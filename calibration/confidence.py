@@ -17,7 +17,7 @@ import numpy as np
 
 from calibration.likelihood import (
     Sharpness,
-    evidence_strength,
+    kept_share,
     log_mixture,
     maximise,
     maximise_tau,
@@ -37,9 +37,6 @@ __all__ = [
 
 FEW = 4  # items, up to which cosines say little more than a sign
 LENGTHS = (0.0, 0.5, 1.0, 2.0, 50.0)  # of the root mean square length; the last one: projections
-# Discount of the squared z. Out-of-fold scores agree in pairs, which doubles their variance, and the
-# penalty was chosen by them; the second number is divided by n: few trials lose more bits each.
-_DISCOUNT = (4.0, 3200.0)
 _FEW_KEEP = 0.1  # least share of the sharpness of few items: they still rank, at 1 % of the loss
 _STEEPEST = 1.5  # most that sharpness grows from the folds to the final map
 
@@ -204,9 +201,7 @@ def fit_posterior(
     else:
         length, found = _choose_length(evidence, truth, base, groups, length, rms)
         energy = found.tau * _gained(evidence, length) + found.bias
-        strength = evidence_strength(energy, truth, base, groups)
-        discount = _DISCOUNT[0] + _DISCOUNT[1] / len(truth)
-        keep = max(1 - discount / strength, _FEW_KEEP if few else 0.0) if strength else 0.0
+        keep = max(kept_share(energy, truth, base, groups), _FEW_KEEP if few else 0.0)
         found = Sharpness(keep * found.tau, found.floor, keep * found.bias)
     if found.tau == 0:
         length, found = 0.0, Sharpness(0.0, 0.0, np.zeros(n_items))

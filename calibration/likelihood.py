@@ -9,10 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Sharpness", "evidence_strength", "log_mixture", "maximise", "maximise_tau"]
+__all__ = ["Sharpness", "kept_share", "log_mixture", "maximise", "maximise_tau"]
 
 _TAU_MAX = 1e4  # a cosine 0.01 higher is then e^100 times as likely: no data need more
 _BIAS_SD = 3.0  # of the prior of a bias, in nats
+_FLOOR_MAX = 0.05  # it is for trials that went wrong; a larger one imitates a low sharpness
+# Out-of-fold scores agree in pairs, which doubles their variance, and the penalty was chosen by
+# them; chosen on simulated sessions without signal, of other seeds than `scripts/eval_posterior.py`.
+_DISCOUNT, _DISCOUNT_FEW = 4.0, 3200.0
 _PRETENDED = 200  # trials over which the pretended one is averaged, at most
 
 
@@ -65,23 +69,26 @@ def maximise(
     pretended = scores[:: -(-n // _PRETENDED)]
     prior = np.exp(log_prior)
     step = scores.std() or 1.0  # tau in units that suit the scores
-    least = 1.0 / max(n, 2)
+    least, most = min(1.0 / n, 0.5 * _FLOOR_MAX), _FLOOR_MAX
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        tau, floor, bias = theta[0] / step, theta[1], theta[2:] if biased else none
+        tau, floor, bias = theta[0] / step, np.exp(theta[1]), theta[2:] if biased else none
         value, slope = _at_truth(scores, truth, tau, floor, bias, log_prior)
         extra, more = _at_prior(pretended, tau, floor, bias, log_prior, prior)
         slope = slope + more
         penalty = 0.5 * np.sum((bias / _BIAS_SD) ** 2)
-        found = np.concatenate([[slope[0] / step, slope[1]], slope[2:] - bias / _BIAS_SD**2])
+        found = np.r_[slope[0] / step, slope[1] * floor, slope[2:] - bias / _BIAS_SD**2]
         return -(value + extra - penalty) / n, -found[: len(theta)] / n
 
-    theta = np.r_[min(start * step, 50.0), max(least, 0.01), none if biased else []]
-    bounds = [(0.0, _TAU_MAX * step), (least, 0.9)] + [(-20.0, 20.0)] * (len(theta) - 2)
-    best = minimize(loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-10).x
+    theta = np.r_[min(start * step, 50.0), np.log(max(least, 0.01)), none if biased else []]
+    bounds = [(0.0, _TAU_MAX * step), (np.log(least), np.log(most))] + [(-20.0, 20.0)] * (
+        len(theta) - 2
+    )
+    stop = {"ftol": 1e-13, "gtol": 1e-9}
+    best = minimize(loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, options=stop).x
     if best[0] <= 0:
         return Sharpness(0.0, 0.0, none)
-    return Sharpness(float(best[0] / step), float(best[1]), best[2:] if biased else none)
+    return Sharpness(float(best[0] / step), float(np.exp(best[1])), best[2:] if biased else none)
 
 
 def _softmax(scores: np.ndarray, tau: float, bias: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
@@ -165,13 +172,15 @@ def maximise_tau(scores: np.ndarray, truth: np.ndarray, log_prior: np.ndarray) -
     return float(tau)
 
 
-def evidence_strength(
+def kept_share(
     energy: np.ndarray, truth: np.ndarray, log_prior: np.ndarray, groups: np.ndarray
 ) -> float:
-    """Squared z of the score test that the energies say nothing, by independent groups.
+    """Share of the energies that noise does not explain, ``1 - c / z**2`` or 0.
 
-    Its variance is the larger one of the trials' and of the groups': slow noise and runs of
-    similar items make the trials of a group agree by chance.
+    Here z is that of the score test that the energies say nothing. Its variance is the larger one
+    of the trials' and of the groups': slow noise and runs of similar items make the trials of a
+    group agree by chance. The discount c grows where few independent trials are left, as the bits
+    that a trial can lose by noise do.
 
     Parameters
     ----------
@@ -184,15 +193,18 @@ def evidence_strength(
     Returns
     -------
     float
-        0 where the true items have no more energy than the prior predicts.
+        0 where the true items have no more energy than the prior predicts, near 1 where they
+        clearly have.
     """
     prior = np.exp(log_prior)
     expected = energy @ prior
     gains = energy[np.arange(len(truth)), truth] - expected
-    of_trials = np.sum((energy - expected[:, None]) ** 2 @ prior)
+    total, of_trials = gains.sum(), np.sum((energy - expected[:, None]) ** 2 @ prior)
+    if not (total > 0 and of_trials > 0):
+        return 0.0
     codes = np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(codes, gains - gains.mean())
     of_groups = np.sum(sums**2) * len(sums) / max(len(sums) - 1, 1)
-    total = gains.sum()
-    variance = max(of_trials, of_groups)
-    return float(total**2 / variance) if total > 0 and variance > 0 else 0.0
+    alike = max(1.0, float(of_groups / of_trials))
+    discount = _DISCOUNT + _DISCOUNT_FEW * alike / len(truth)
+    return float(max(0.0, 1 - discount * alike * of_trials / total**2))

@@ -39,6 +39,68 @@ def test_is_the_softmax_over_the_whole_vocabulary(n, tau, spread, seed):
     assert (decision.abstained, decision.reasons) == (False, ())
 
 
+def oracle(scores, log_prior, tau, length, shape, floor, bias):
+    """The posterior once more, in plain numpy."""
+    gain = 1.0 if shape == 0 else length / np.sqrt(length**2 + shape**2)
+    soft = special.softmax(tau * gain * scores.astype(float) + bias + log_prior)
+    return (1 - floor) * soft + floor * special.softmax(log_prior)
+
+
+@given(
+    n=st.integers(1, 200),
+    tau=st.sampled_from([0.0, 0.5, 20.0, 1e4, 1e12]),
+    length=st.sampled_from([0.0, 1e-30, 0.3, 7.0, 1e30]),
+    shape=st.sampled_from([0.0, 1e-9, 0.5, 1e9]),
+    floor=st.sampled_from([0.0, 1e-9, 0.02, 0.7, 1.0]),
+    spread=st.sampled_from([0.0, 1.0, 300.0]),
+    biased=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=120, deadline=None)
+def test_lengths_floor_and_biases_are_as_written(
+    n, tau, length, shape, floor, spread, biased, seed
+):
+    rng = np.random.default_rng(seed)
+    scores = cosines(n, seed)
+    log_prior = spread * rng.standard_normal(n)
+    bias = rng.standard_normal(n) if biased else np.zeros(n)
+    want = oracle(scores, log_prior, tau, length, shape, floor, bias)
+    posterior = Posterior(
+        log_prior, tau, length=shape, floor=floor, item_bias=bias if biased else None
+    )
+    found = posterior.decide(scores, n, length=length)
+    assert np.allclose(found.prob, want[found.idx], rtol=1e-6, atol=1e-12)
+    assert (np.diff(found.prob) <= 0).all()
+    assert sorted(found.idx) == list(range(n))
+    assert found.prob.sum() == pytest.approx(1)
+    assert found.bits == pytest.approx(np.log2(n) - stats.entropy(want, base=2), abs=1e-6)
+    assert np.allclose(posterior.probabilities(scores, length), want, rtol=1e-6, atol=1e-12)
+
+
+def test_the_order_is_that_of_the_mixture():
+    """The prior's favourite outweighs a more likely other item once enough of it is mixed in."""
+    prior, scores = np.array([0.9, 0.1]), np.array([0.0, 1.0], np.float32)
+    sharp = Posterior(np.log(prior), 4.0).decide(scores, 2)
+    assert sharp.idx[0] == 1
+    mixed = Posterior(np.log(prior), 4.0, floor=0.6).decide(scores, 2)
+    assert mixed.idx[0] == 0
+
+
+def test_a_short_prediction_says_little_and_a_long_one_more():
+    posterior = Posterior(np.zeros(3), 5.0, length=1.0)
+    scores = np.array([0.9, 0.0, -0.9], np.float32)
+    best = [posterior.decide(scores, 1, length=r).prob[0] for r in (0.0, 0.1, 1.0, 10.0, 1e9)]
+    assert best[0] == pytest.approx(1 / 3)
+    assert (np.diff(best) > 0).all()
+    assert best[-1] == pytest.approx(special.softmax(5 * scores.astype(float))[0])
+
+
+@pytest.mark.parametrize("length", [np.nan, np.inf])
+def test_a_length_that_is_no_number_abstains(length):
+    answer = Posterior(np.zeros(3), 5.0, length=1.0).decide(cosines(3), 2, length=length)
+    assert answer.reasons == ("nonfinite",)
+
+
 def test_words_are_ordered_by_probability_not_cosine():
     posterior = Posterior(np.log([0.98, 0.01, 0.01]), tau=1.0)
     decision = posterior.decide(np.array([0.1, 0.9, 0.2], np.float32), 3)
@@ -112,9 +174,10 @@ def test_what_is_not_a_number_abstains(value):
     assert decision.bits == 0.0
 
 
-def test_no_allocation():
-    posterior, scores = Posterior(np.zeros(5000), 8.0), cosines(5000)
-    stays, peak = allocated(lambda: posterior.decide(scores, 10), 500)
+@pytest.mark.parametrize("mixed", [{}, {"length": 1.0, "floor": 0.01}])
+def test_no_allocation(mixed):
+    posterior, scores = Posterior(np.zeros(5000), 8.0, **mixed), cosines(5000)
+    stays, peak = allocated(lambda: posterior.decide(scores, 10, 1.0, 2.0), 500)
     assert stays < 512
     assert peak < 4096
 
@@ -130,6 +193,12 @@ def test_no_allocation():
         ({"tau": np.inf}, "tau"),
         ({"threshold": -0.1}, "threshold"),
         ({"quality_floor": np.nan}, "quality_floor"),
+        ({"length": -1.0}, "length"),
+        ({"length": np.inf}, "length"),
+        ({"floor": 1.1}, "floor"),
+        ({"floor": np.nan}, "floor"),
+        ({"item_bias": np.zeros(2)}, "bias"),
+        ({"item_bias": np.array([0.0, np.nan, 0.0])}, "bias"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
