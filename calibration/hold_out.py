@@ -83,9 +83,12 @@ def hold_out(design: Design, recipe: Recipe, embedder: Callable[..., np.ndarray]
     purge, (groups, train, locked), folds = _longest(design, rules, sentences, purges)
     for longer in _LONGER if measured else (1,):
         if longer > 1:
-            purge, (groups, train, locked), folds = _longest(
-                design, rules, sentences, [window + longer * memory]
-            )
+            try:
+                purge, (groups, train, locked), folds = _longest(
+                    design, rules, sentences, [window + longer * memory]
+                )
+            except ValueError:  # it would leave too little
+                break
         targets = make_targets(design, train, recipe, embedder)
         leak = _leak(_scaled(design, train, recipe), targets, folds) if memory else Leak(0.5, 1.0)
         if not (leak.found or (leak.likely and purge < memory and not measured)):
