@@ -6,7 +6,7 @@ in the same way. Afterwards the locked block has to confirm what was found out o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +16,14 @@ from calibration.memory import Leak, check_folds, joint_memory, leak_by_shifts
 from calibration.nulls import matching_test
 from calibration.scores import cosine, rank_accuracies, rank_accuracy, unit_rows
 from calibration.sentences import encode_groups, sentence_numbers
-from calibration.splits import leave_group_out, split_events
+from calibration.splits import Fold, leave_group_out, split_events
 from calibration.targets import Targets, make_targets
 from rt_decoder.decoding.features import robust_scale, scale_features
-from rt_decoder.recipe import Recipe
+from rt_decoder.recipe import Fit, Recipe
 
 __all__ = ["HeldOut", "check_agreement", "hold_out", "out_of_fold_null"]
 
+_SHORTER = (1.0, 0.5, 0.25, 0.0)  # times the measured memory, until enough is left to train on
 _LONGER = (1, 2, 4)  # times the measured memory, until nothing leaks
 _BEYOND_CHANCE = 3.1  # standard errors, p = .001
 _LOSES = -0.01  # bits a word
@@ -43,8 +44,11 @@ class HeldOut(NamedTuple):
     @property
     def line(self) -> str:
         """Tell the purge."""
-        how = f"window and {self.memory:.3g} s of memory" if self.measured else "set by the recipe"
-        return f"purged {self.purge:.3g} s around held-out events: {how}"
+        how = "window and memory" if self.measured else "set by the recipe"
+        return (
+            f"purged {self.purge:.3g} s around held-out events, {how}; signal and words are alike "
+            f"over {self.memory:.3g} s"
+        )
 
 
 def hold_out(design: Design, recipe: Recipe, embedder: Callable[..., np.ndarray]) -> HeldOut:
@@ -69,31 +73,25 @@ def hold_out(design: Design, recipe: Recipe, embedder: Callable[..., np.ndarray]
         If nothing is left to train on, groups are scattered in time, or a fold leaks into its
         training events at any purge.
     """
-    rules = recipe.fit
+    window, rules = recipe.features.tmax - recipe.features.tmin, recipe.fit
     sentences = sentence_numbers(design.contexts, design.run)
-
-    def split(purge: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        found = split_events(design.groups, design.run, design.onsets, rules, sentences, purge)
-        if not design.answered[found[1]].any():
-            raise ValueError("need events that a live session would answer, got none to train on")
-        return found
-
-    _, train, _ = split(max(rules.purge, 0.0))
-    targets = make_targets(design, train, recipe, embedder)
-    onsets, run = design.onsets, design.run
-    memory = joint_memory(_scaled(design, train, recipe), targets.Y, onsets[train], run[train])
+    _, train, _ = _split(design, rules, sentences, max(rules.purge, 0.0))
+    targets, at = make_targets(design, train, recipe, embedder), design.onsets[train]
+    memory = joint_memory(_scaled(design, train, recipe), targets.Y, at, design.run[train])
     measured = rules.purge < 0
-    window = recipe.features.tmax - recipe.features.tmin
-    purge, leak = rules.purge, Leak(0.5, 1.0)
+    purges = [window + share * memory for share in _SHORTER] if measured else [rules.purge]
+    purge, (groups, train, locked), folds = _longest(design, rules, sentences, purges)
     for longer in _LONGER if measured else (1,):
-        purge = window + longer * memory if measured else rules.purge
-        groups, train, locked = split(purge)
-        targets = make_targets(design, train, recipe, embedder) if measured else targets
-        folds = leave_group_out(groups[train], onsets[train], purge)
-        check_folds(folds, purge, rules.groups)
-        if memory > 0:
-            leak = _leak(_scaled(design, train, recipe), targets, folds)
-        if not leak.found:
+        if longer > 1:
+            try:
+                purge, (groups, train, locked), folds = _longest(
+                    design, rules, sentences, [window + longer * memory]
+                )
+            except ValueError:  # it would leave too little
+                break
+        targets = make_targets(design, train, recipe, embedder)
+        leak = _leak(_scaled(design, train, recipe), targets, folds) if memory else Leak(0.5, 1.0)
+        if not (leak.found or (leak.likely and purge < memory and not measured)):
             units = _units(design, recipe, sentences)
             return HeldOut(groups, train, locked, targets, purge, memory, measured, units)
     raise ValueError(
@@ -104,12 +102,38 @@ def hold_out(design: Design, recipe: Recipe, embedder: Callable[..., np.ndarray]
     )
 
 
+def _split(
+    design: Design, rules: Fit, sentences: np.ndarray | None, purge: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    found = split_events(design.groups, design.run, design.onsets, rules, sentences, purge)
+    if not design.answered[found[1]].any():
+        raise ValueError("need events that a live session would answer, got none to train on")
+    return found
+
+
+def _longest(
+    design: Design, rules: Fit, sentences: np.ndarray | None, purges: Sequence[float]
+) -> tuple[float, tuple[np.ndarray, np.ndarray, np.ndarray], list[Fold]]:
+    """Split by the first of the purges that leaves enough to train on."""
+    for purge in purges:
+        try:
+            found = _split(design, rules, sentences, purge)
+            folds = leave_group_out(found[0][found[1]], design.onsets[found[1]], purge)
+            check_folds(folds, purge, rules.groups)
+        except ValueError:
+            if purge == purges[-1]:
+                raise
+        else:
+            return purge, found, folds
+    raise ValueError("need a purge, got none")
+
+
 def _scaled(design: Design, train: np.ndarray, recipe: Recipe) -> np.ndarray:
     rows = design.X[train]
     return scale_features(rows, *robust_scale(rows), recipe.features.clamp)
 
 
-def _leak(X: np.ndarray, targets: Targets, folds: list[tuple[np.ndarray, np.ndarray]]) -> Leak:
+def _leak(X: np.ndarray, targets: Targets, folds: list[Fold]) -> Leak:
     seen, truth = np.unique(targets.truth, return_inverse=True)
     vectors = unit_rows(targets.item_vectors[seen] - targets.Y.mean(axis=0))
     return leak_by_shifts(

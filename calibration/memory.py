@@ -27,6 +27,7 @@ _SMALL = 0.01  # correlation that is taken for none
 _LEVELS = (0.5, 0.37, 0.2, 0.1)  # at which the decay is read, and extrapolated to `_SMALL`
 _LEAKS = 0.015  # excess over chance that shows in a posterior
 _SURE = 0.001  # p value of that excess over shifts
+_LIKELY = 0.1  # the same, where the purge is shorter than the memory
 N_SHIFTS = 8
 LEAST_KEPT = 1 / 3  # share of the training events that a purge must leave to every fold
 
@@ -41,6 +42,11 @@ class Leak(NamedTuple):
     def found(self) -> bool:
         """Whether the excess is both large enough to matter and beyond chance."""
         return self.score > 0.5 + _LEAKS and self.p < _SURE
+
+    @property
+    def likely(self) -> bool:
+        """Whether there is an excess, where one was to be expected."""
+        return self.score > 0.5 and self.p < _LIKELY
 
 
 def memory_seconds(rows: np.ndarray, onsets: np.ndarray, run: np.ndarray) -> float:
