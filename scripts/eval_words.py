@@ -7,8 +7,9 @@ halves, out of fold. Bad trials do not train; every trial counts in the test.
 
 ==========  ===========================================================================
 today       the map of before: plain features and targets, one alpha for all people
-own         whitening and target power chosen for each person; own data only
-prior       the same, with the trials of all other people as a prior
+own         whitening and target power, chosen as today's alpha for all people; own data only
+own_choice  the same, all chosen for each person alone, as `rt-calibrate fit` does
+prior       so, with the trials of all other people as a prior
 group       the others' map alone; the first 100 trials, unlabelled, scale and whiten
 ==========  ===========================================================================
 
@@ -28,6 +29,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +42,8 @@ from words_data import Person, Words, read_people, read_words
 from words_maps import (
     Decoded,
     Donor,
+    Fixed,
+    best_for_all,
     ceiling,
     donor,
     group_map,
@@ -134,7 +138,9 @@ def without_others() -> dict[str, Any]:
         score_subject(found, float(chance))
         for found, chance in zip(before, np.mean(shuffled, axis=0), strict=True)
     ]
-    own = list(spread(own_of, "own map"))
+    alone = list(spread(own_of, "own map"))
+    settings = [best_for_all([one[k] for one in alone]) for k in range(len(alone[0]))]
+    own = list(spread(partial(fixed_of, settings), "own map, one setting for all"))
     null = np.array(list(spread(shuffled_of, "own map, permuted labels")))
     novel = list(spread(unseen_of, "unseen words"))
     return {
@@ -146,6 +152,8 @@ def without_others() -> dict[str, Any]:
         "bits_per_word": float(np.mean([subject["bits_per_word"] for subject in subjects])),
         **variants,
         "own": summary([found[-1] for found in own], before),
+        "own_setting": settings[-1]._asdict(),
+        "own_choice": summary([found[-1] for found in alone], before),
         "own_shuffled": float(null.mean()),
         "own_trials": curve([n for n, _ in trial_counts()], own),
         "unseen": unseen_summary(novel),
@@ -171,6 +179,14 @@ def with_others(result: dict[str, Any], group_only: bool) -> dict[str, Any]:
 def own_of(i: int) -> list[Decoded]:
     person = STUDY.people[i]
     return [own_map(person, STUDY.words, person.train[:n]) for _, n in trial_counts()]
+
+
+def fixed_of(settings: list[Fixed], i: int) -> list[Decoded]:
+    person = STUDY.people[i]
+    return [
+        own_map(person, STUDY.words, person.train[:n], fixed=one)
+        for one, (_, n) in zip(settings, trial_counts(), strict=True)
+    ]
 
 
 def trial_counts() -> list[tuple[int, int | None]]:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from words_data import Person, Words
 
-from calibration.choice import POWERS, Choices, MapFit, choices_of, choose_map
+from calibration.choice import POWERS, Candidate, Choices, MapFit, choices_of, choose_map
 from calibration.confidence import fit_posterior
 from calibration.prior import Prior, covariance, prior_from_events
+from calibration.ridge import alphas_default
 from calibration.scores import cosine, rank_accuracy
 from calibration.splits import Fold, blocks, leave_group_out
 from calibration.targets import Targets
@@ -28,6 +29,14 @@ SCORED = 500  # trials of each donor on which the group's alpha is chosen
 N_ALPHAS = 8  # of the group
 
 
+class Fixed(NamedTuple):
+    """One setting for all people."""
+
+    whiten: float
+    power: float
+    alpha: int  # number of the default alpha, relative to the mean eigenvalue
+
+
 class Decoded(NamedTuple):
     """The second half of one person, decoded."""
 
@@ -36,6 +45,7 @@ class Decoded(NamedTuple):
     truth: np.ndarray  # (n_test,)
     tau: float
     facts: dict[str, float]  # what was chosen
+    tried: tuple[Candidate, ...] = ()
 
     @property
     def rank_accuracy(self) -> float:
@@ -57,6 +67,7 @@ def own_map(
     rows: np.ndarray | None = None,
     prior: Prior | None = None,
     labels: np.ndarray | None = None,
+    fixed: Fixed | None = None,
 ) -> Decoded:
     """Decode by own trials `rows` of the first half, and other people's sums."""
     rows = person.train if rows is None else rows
@@ -64,11 +75,30 @@ def own_map(
     X = scaled(person, rows)
     targets = Targets(words.german, words.vectors, words.vectors[labels], labels)
     choices = choices_of(RECIPE, targets, X.shape[1], prior)
+    if fixed is not None:
+        W = None if not fixed.whiten else whitener(covariance(X[rows]), fixed.whiten)
+        alpha = alphas_default(X[rows] if W is None else X[rows] @ W)[fixed.alpha]
+        choices = Choices((fixed.whiten,), (fixed.power,), alphas=(float(alpha),))
     folds = folds_of(len(rows))
     fit = choose_map(X[rows], targets, folds, choices, prior)
     tau = fit_posterior(cosine(fit.out_of_fold(folds), fit.items), labels).tau
     similarity = cosine(predicted(fit, X[person.test]), fit.items)
-    return Decoded(person.subject, similarity, person.words[person.test], tau, facts(fit))
+    truth = person.words[person.test]
+    return Decoded(person.subject, similarity, truth, tau, facts(fit), fit.tried)
+
+
+def best_for_all(found: Sequence[Decoded]) -> Fixed:
+    """Find the setting with most bits out of fold over all people; ties go to the plainer one."""
+    common = set.intersection(*({(c.whiten, c.power) for c in one.tried} for one in found))
+    bits = {
+        (c.whiten, c.power): np.mean(
+            [d.by_alpha for one in found for d in one.tried if d[:2] == c[:2]], axis=0
+        )
+        for c in found[0].tried
+        if c[:2] in common
+    }
+    whiten, power = max(bits, key=lambda key: bits[key].max())
+    return Fixed(whiten, power, int(bits[whiten, power].argmax()))
 
 
 def predicted(fit: MapFit, X: np.ndarray) -> np.ndarray:

@@ -78,7 +78,12 @@ def _today(result: dict[str, Any]) -> None:
 
 
 def _maps(result: dict[str, Any]) -> None:
-    told = {"own": "own data", "prior": "own and others'", "group": "others' alone"}
+    told = {
+        "own": "own data, one setting for all",
+        "own_choice": "own data, each person's choice",
+        "prior": "own data and others', each person's choice",
+        "group": "others' alone",
+    }
     for name, what in told.items():
         if name not in result:
             continue
