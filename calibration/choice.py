@@ -62,13 +62,14 @@ class Candidate(NamedTuple):
     alpha: float
     bits: float  # a word, out of fold
     each: np.ndarray  # (n,) bits of each event
+    by_alpha: np.ndarray  # (n_alphas,) bits at every alpha
 
 
 class MapFit(NamedTuple):
     """The chosen map, from whitened features to coordinates of the item vectors."""
 
     chosen: Candidate
-    plainest: Candidate
+    tried: tuple[Candidate, ...]  # the plainest first
     ridge: RidgeGram  # of the whitened features, with the prior
     whitener: np.ndarray | None  # (p, p); None leaves the features
     X: np.ndarray  # (n, p) whitened
@@ -183,7 +184,7 @@ def choose_map(
                 Candidate(shrink, power, kappa, *at)
                 for power, at in zip(choices.powers, best, strict=True)
             ]
-    return _map_fit(X, S, space, pick(found, folds), found[0], prior)
+    return _map_fit(X, S, space, pick(found, folds), found, prior)
 
 
 def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
@@ -253,7 +254,7 @@ def _best(
     space: _Space,
     truth: np.ndarray,
     powers: Sequence[float],
-) -> list[tuple[float, float, np.ndarray]]:
+) -> list[tuple[float, float, np.ndarray, np.ndarray]]:
     """Find for each power the alpha with most bits; of a tie, the middle one."""
     seen, number = np.unique(truth, return_inverse=True)
     uniform = log_prior_from_counts(np.zeros(len(seen)))
@@ -270,7 +271,7 @@ def _best(
     for at in tried:
         most = max(bits for _, bits, _ in at)
         ties = [one for one in at if one[1] == most]
-        best.append(ties[len(ties) // 2])
+        best.append((*ties[len(ties) // 2], np.array([bits for _, bits, _ in at])))
     return best
 
 
@@ -279,7 +280,7 @@ def _map_fit(
     S: np.ndarray | None,
     space: _Space,
     chosen: Candidate,
-    plainest: Candidate,
+    tried: Sequence[Candidate],
     prior: Prior | None,
 ) -> MapFit:
     white, W = X, None
@@ -291,5 +292,5 @@ def _map_fit(
     ridge, cross = _ridge(white, items, prior, chosen.kappa)
     gram = None if prior is None or not chosen.kappa else chosen.kappa * prior.gram
     return MapFit(
-        chosen, plainest, ridge, W, white, space.Y * factor, gram, cross, items, space.axes
+        chosen, tuple(tried), ridge, W, white, space.Y * factor, gram, cross, items, space.axes
     )

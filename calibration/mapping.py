@@ -110,7 +110,7 @@ def _refitted(fit: MapFit, folds: Sequence[Fold], rank: int) -> np.ndarray:
 
 
 def _facts(fit: MapFit) -> dict[str, Any]:
-    chosen, plain = fit.chosen, fit.plainest
+    chosen, plain = fit.chosen, fit.tried[0]
     return {
         "whiten": chosen.whiten,
         "power": chosen.power,
@@ -130,4 +130,4 @@ def _told(fit: MapFit) -> str:
     if chosen.kappa:
         how.append(f"{chosen.kappa:g} of the other people's sums")
     line = f"alpha {chosen.alpha:.3g}, by {chosen.bits:.3f} bits a word out of fold"
-    return f"{line}; {', '.join(how)} (plain: {fit.plainest.bits:.3f})" if how else line
+    return f"{line}; {', '.join(how)} (plain: {fit.tried[0].bits:.3f})" if how else line

@@ -1,304 +1,295 @@
-"""Decode single words from real EEG of people reading, and compare with chance.
+"""Decode single words from real EEG of people reading, by several maps, and compare with chance.
 
 For each ``subjectNN.npz`` of a folder (``channel_uv``, ``roi_uv``, ``word_no``, ``trial``, ``bad``)
-the first half of the trials trains a ridge map to MiniLM vectors of the English glosses; the second
-half tests it on single trials. Scaling and temperature come from the subject's first half. Alpha,
-relative to the mean eigenvalue of the features, is the one with the most bits per word out of fold,
-over all first halves. Bad trials do not train; every trial counts in the test. The shuffled control
-repeats everything with permuted training labels.
+the first half of the trials trains maps to MiniLM vectors of the English glosses; the second half
+tests them on single trials. Every choice (alpha, whitening, target power, kappa) is made on first
+halves, out of fold. Bad trials do not train; every trial counts in the test.
 
-    scripts/eval_words.py --data DIR [--json] [--seed 0] [--shuffles 20]
+==========  ===========================================================================
+today       the map of before: plain features and targets, one alpha for all people
+own         whitening and target power, chosen as today's alpha for all people; own data only
+own_choice  the same, all chosen for each person alone, as `rt-calibrate fit` does
+prior       so, with the trials of all other people as a prior
+group       the others' map alone; the first 100 trials, unlabelled, scale and whiten
+==========  ===========================================================================
+
+Further: learning curves over trials and over other people, evidence summed over repeats of a word,
+words that training never saw beside their own null, a ceiling, and controls with permuted labels.
+
+    scripts/eval_words.py --data DIR [--prior-from DIR2] [--group] [--json] [--seed 0]
+                          [--shuffles 10] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import multiprocessing
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from scipy.stats import ttest_1samp
+from scipy.stats import ttest_rel
 from threadpoolctl import threadpool_limits
+from words_data import Person, Words, read_people, read_words
+from words_maps import (
+    Decoded,
+    Donor,
+    Fixed,
+    best_for_all,
+    ceiling,
+    donor,
+    group_map,
+    joined,
+    own_map,
+    pooled,
+    unseen,
+)
+from words_report import goals, report
+from words_today import against_chance, bits_of, decode_all, halves, score_subject, today
+from words_today import bits as by_bits
 
-from calibration.confidence import fit_posterior, log_posterior, log_prior_from_counts
-from calibration.gram import RidgeGram
-from calibration.language.embeddings import embed
 from calibration.nulls import permute_labels
-from calibration.ridge import alphas_default, select_alpha
-from calibration.scores import bits_beyond_prior, cosine, macro, rank_accuracy, top_k
-from calibration.splits import Fold, blocks, final_block, leave_group_out
-from rt_decoder.decoding.features import robust_scale, scale_features
 
-N_BLOCKS = 25  # contiguous groups of about 60 trials within the first half
-CLAMP = 20.0  # robust standard deviations
+TRIALS, PEOPLE, REPEATS = (187, 375, 750, 1500), (3, 6, 11, 24, 48), (2, 4, 8, 12)
 
 
-class Items(NamedTuple):
-    """The vocabulary; row n - 1 is word number n."""
+class Study(NamedTuple):
+    """All that the workers need."""
 
-    vectors: np.ndarray  # (n_items, D)
-    categories: np.ndarray  # (n_items,) str
-    covariates: np.ndarray  # (n_items, 2) word length, log frequency
-
-
-class Halves(NamedTuple):
-    """One subject: the first half decomposed, the second half scaled by the first."""
-
-    subject: str
-    gram: RidgeGram
-    alphas: np.ndarray  # (n_alphas,) the same multiples of the mean eigenvalue for everyone
-    folds: list[Fold]
-    train: np.ndarray  # (n_train,) item numbers
-    X_test: np.ndarray
-    test: np.ndarray  # (n_test,) item numbers
+    words: Words
+    people: list[Person]
+    others: list[Donor]  # those of `people` in their order, then those of --prior-from
+    seed: int
+    n_shuffles: int
+    quick: bool
 
 
-class Outcome(NamedTuple):
-    """The second half, decoded by a map of the first."""
-
-    similarity: np.ndarray  # (n_test, n_items)
-    truth: np.ndarray  # (n_test,)
-    tau: float
-
-    @property
-    def rank_accuracy(self) -> float:
-        return float(rank_accuracy(self.similarity, self.truth).mean())
+STUDY: Study
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of subjectNN.npz")
+    parser.add_argument("--prior-from", type=Path, help="folder of more people, as donors only")
+    parser.add_argument("--group", action="store_true", help="maps of other people alone, only")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the shuffled control")
-    parser.add_argument("--shuffles", type=int, default=20, help="number of shuffles, at least 1")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the permutations")
+    parser.add_argument("--shuffles", type=int, default=10, help="permutations, at least 1")
+    parser.add_argument("--quick", action="store_true", help="short curves, few unseen words")
     args = parser.parse_args()
-    files = sorted(args.data.glob("subject*.npz"))
-    if not files:
+    if not any(args.data.glob("subject*.npz")):
         parser.error(f"need subjectNN.npz files in {args.data}, got none")
     if args.shuffles < 1:
         parser.error(f"need at least 1 shuffle, got {args.shuffles}")
-    try:
-        items = read_items(args.data)
-        people = [read_halves(file, len(items.vectors)) for file in files]
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"eval_words: cannot read {args.data}: {error}")
     with threadpool_limits(1):  # matrices this small lose time to a second thread
-        result = evaluate(people, items, args.seed, args.shuffles)
+        global STUDY
+        STUDY = read_study(args)
+        result = evaluate(args.group)
     report(result)
     if args.json:
         print(json.dumps(result, allow_nan=False))
 
 
-def read_items(folder: Path) -> Items:
-    """Read vectors of the glosses, and other properties that could distinguish the words."""
-    with open(folder / "english_gloss.csv", encoding="utf-8", newline="") as file:
-        glosses = sorted(csv.DictReader(file), key=lambda row: int(row["word_no"]))
-    with open(folder / "Stimuli.csv", encoding="utf-8", newline="") as file:
-        stimuli = {row["Word"]: row for row in csv.DictReader(file)}
-    known = [stimuli[row["german"]] for row in glosses]
-    length = [float(row["Typelänge_Zeichen"]) for row in known]
-    frequency = [float(row["Typefrequenz_absolut"]) for row in known]
-    vectors = embed([row["english_gloss"] for row in glosses]).astype(float)
-    # Rotated onto the span of the words: the same cosines from a quarter of the targets.
-    u, s, _ = np.linalg.svd(vectors, full_matrices=False)
-    return Items(
-        u * s,
-        np.array([row["category_de"] for row in glosses]),
-        np.column_stack([length, np.log1p(frequency)]),
-    )
+def read_study(args: argparse.Namespace) -> Study:
+    folder = args.data
+    try:
+        words = read_words(folder)
+        people = read_people(folder, words)
+        folder = args.prior_from or folder
+        more = read_people(folder, words) if args.prior_from else []
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"eval_words: cannot read {folder}: {error}")
+    others = [donor(person, words) for person in people + more]
+    return Study(words, people, others, args.seed, args.shuffles, args.quick)
 
 
-def read_halves(file: Path, n_items: int) -> Halves:
-    """Split a subject's trials in time and scale both halves by the first."""
-    with np.load(file, allow_pickle=False) as data:
-        X = np.hstack([data["channel_uv"], data["roi_uv"]]).astype(float)
-        truth, bad, trial = data["word_no"].astype(int) - 1, data["bad"], data["trial"]
-    if truth.min() < 0 or truth.max() >= n_items:
-        raise ValueError(f"{file.name}: need word numbers from 1 to {n_items}")
-    first, test = final_block(len(truth), 0.5, onsets=trial)
-    train = first[~bad[first]]
-    X = scale_features(X, *robust_scale(X[train]), CLAMP)
-    return Halves(
-        file.stem,
-        RidgeGram(X[train]),
-        alphas_default(X[train]),
-        leave_group_out(blocks(len(train), N_BLOCKS)),
-        truth[train],
-        X[test],
-        truth[test],
-    )
-
-
-def evaluate(people: list[Halves], items: Items, seed: int, n_shuffles: int) -> dict:
+def evaluate(group_only: bool) -> dict[str, Any]:
     """Compute every figure of the report."""
-    vectors = [items.vectors] * len(people)
-    found = decode_all(people, vectors, bits)
-    rng = np.random.default_rng(seed)
-    console = Console(stderr=True)
+    people, n_others = STUDY.people, len(STUDY.others) - 1
+    result: dict[str, Any] = {"n_people": len(people), "n_others": n_others, "chance": 0.5}
+    if not group_only:
+        result |= without_others()
+    if n_others:
+        result |= with_others(result, group_only)
+    result["goals"] = goals(result)
+    return result
+
+
+def without_others() -> dict[str, Any]:
+    """Today's map and that of own data."""
+    people, words = STUDY.people, STUDY.words
+    split = [halves(person) for person in people]
+    before, variants = today(split, words)
+    rng = np.random.default_rng(STUDY.seed)
     shuffled = []
-    for _ in track(range(n_shuffles), "shuffles", console=console, disable=not console.is_terminal):
-        permuted = [person._replace(train=permute_labels(person.train, rng)) for person in people]
-        shuffled.append([o.rank_accuracy for o in decode_all(permuted, vectors, bits)])
+    for _ in shown(range(STUDY.n_shuffles), "today's map, permuted labels"):
+        permuted = [one._replace(train=permute_labels(one.train, rng)) for one in split]
+        vectors = [words.vectors] * len(people)
+        shuffled.append([o.rank_accuracy for o in decode_all(permuted, vectors, by_bits)])
     subjects = [
-        score_subject(person.subject, outcome, float(chance))
-        for person, outcome, chance in zip(people, found, np.mean(shuffled, axis=0), strict=True)
+        score_subject(found, float(chance))
+        for found, chance in zip(before, np.mean(shuffled, axis=0), strict=True)
     ]
-    residual = [residual_vectors(items, person.train) for person in people]
+    alone = list(spread(own_of, "own map"))
+    settings = [best_for_all([one[k] for one in alone]) for k in range(len(alone[0]))]
+    own = list(spread(partial(fixed_of, settings), "own map, one setting for all"))
+    null = np.array(list(spread(shuffled_of, "own map, permuted labels")))
+    novel = list(spread(unseen_of, "unseen words"))
     return {
         "subjects": subjects,
-        **against_chance(found),
+        **against_chance(before),
         "shuffled": float(np.mean(shuffled)),
-        "chance": 0.5,
         "macro_top10": float(np.mean([subject["macro_top10"] for subject in subjects])),
-        "chance_top10": min(10 / len(items.vectors), 1.0),
+        "chance_top10": min(10 / len(words.vectors), 1.0),
         "bits_per_word": float(np.mean([subject["bits_per_word"] for subject in subjects])),
-        "residual": against_chance(decode_all(people, residual, bits)),
-        "own_alpha": against_chance(decode_all(people, vectors, bits, pooled=False)),
-        "squared_error": against_chance(decode_all(people, vectors, closeness, pooled=False)),
-        "categories": score_categories(found, items.categories),
+        **variants,
+        "own": summary([found[-1] for found in own], before),
+        "own_setting": settings[-1]._asdict(),
+        "own_choice": summary([found[-1] for found in alone], before),
+        "own_shuffled": float(null.mean()),
+        "own_trials": curve([n for n, _ in trial_counts()], own),
+        "unseen": unseen_summary(novel),
+        "ceiling": [ceiling(person, words) for person in people],
     }
 
 
-def bits(predictions: np.ndarray, items: np.ndarray, truth: np.ndarray) -> float:
-    """Criterion that the readout uses: bits per word beyond the prior."""
-    return fit_posterior(cosine(predictions, items), truth).bits_per_word
+def with_others(result: dict[str, Any], group_only: bool) -> dict[str, Any]:
+    """Maps with other people's sums."""
+    counts = people_counts()
+    found: dict[str, Any] = {}
+    for name, job in (("prior", prior_of), ("group", group_of)):
+        if name == "prior" and group_only:
+            continue
+        curves = list(spread(job, f"{name}: maps with other people's sums"))
+        found[name] = summary([one[-1] for one in curves])
+        found[f"{name}_people"] = curve(counts, curves)
+        if "subjects" in result:
+            found[name] |= gain(found[name], [one["rank_accuracy"] for one in result["subjects"]])
+    return found
 
 
-def closeness(predictions: np.ndarray, items: np.ndarray, truth: np.ndarray) -> float:
-    """Negative squared error, for comparison only: it prefers shrinkage that loses the ranking."""
-    return -float(np.mean((items[truth] - predictions) ** 2))
+def own_of(i: int) -> list[Decoded]:
+    person = STUDY.people[i]
+    return [own_map(person, STUDY.words, person.train[:n]) for _, n in trial_counts()]
 
 
-def decode_all(
-    people: list[Halves],
-    vectors: list[np.ndarray],
-    judge: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
-    pooled: bool = True,
-) -> list[Outcome]:
-    """Choose alpha on the first halves, for all together or each alone; decode the second ones."""
-    choices = []
-    for person, v in zip(people, vectors, strict=True):
-        targets = v[person.train]
-        items, truth = v - targets.mean(axis=0), person.train
-        choices.append(
-            select_alpha(
-                person.gram, targets, person.folds, person.alphas,
-                lambda y, items=items, truth=truth: judge(y, items, truth),
-            )
-        )  # fmt: skip
-    if pooled:
-        best = int(np.argmax(np.mean([choice.scores for choice in choices], axis=0)))
-        alphas = [person.alphas[best] for person in people]
-    else:
-        alphas = [choice.alpha for choice in choices]
-    return [decode(*each) for each in zip(people, vectors, alphas, strict=True)]
+def fixed_of(settings: list[Fixed], i: int) -> list[Decoded]:
+    person = STUDY.people[i]
+    return [
+        own_map(person, STUDY.words, person.train[:n], fixed=one)
+        for one, (_, n) in zip(settings, trial_counts(), strict=True)
+    ]
 
 
-def decode(person: Halves, vectors: np.ndarray, alpha: float) -> Outcome:
-    """Fit map and temperature on the first half, decode the second."""
-    targets = vectors[person.train]
-    items = vectors - targets.mean(axis=0)
-    held_out = person.gram.out_of_fold(targets, person.folds, alpha, centred=True)
-    tau = fit_posterior(cosine(held_out, items), person.train).tau
-    W, _ = person.gram.coef(targets, alpha)
-    predictions = (person.X_test - person.gram.x_mean) @ W
-    return Outcome(cosine(predictions, items), person.test, tau)
+def trial_counts() -> list[tuple[int, int | None]]:
+    """How many first trials train, as told and as a slice; the last takes all."""
+    most = max(len(person.train) for person in STUDY.people)
+    fewer = [n for n in TRIALS if n < 0.9 * most and not STUDY.quick]
+    return [(n, n) for n in fewer] + [(most, None)]
 
 
-def residual_vectors(items: Items, train: np.ndarray) -> np.ndarray:
-    """Regress word length and frequency out of the vectors, by weights of the training trials."""
-    design = np.column_stack([np.ones(len(items.vectors)), items.covariates])
-    weights, *_ = np.linalg.lstsq(design[train], items.vectors[train], rcond=None)
-    return items.vectors - design @ weights
+def people_counts() -> list[int]:
+    n_others = len(STUDY.others) - 1
+    return [n for n in PEOPLE if n < n_others and not STUDY.quick] + [n_others]
 
 
-def score_subject(name: str, found: Outcome, shuffled: float) -> dict[str, str | int | float]:
-    # Every word was shown about 30 times, so the prior is uniform.
-    log_prior = log_prior_from_counts(np.zeros(found.similarity.shape[1]))
-    posterior = log_posterior(found.similarity, found.tau, log_prior)
+def nearest(i: int, n: int) -> list[Donor]:
+    """Choose the n other people that follow person i in the list, round about."""
+    others = STUDY.others
+    return [others[(i + 1 + k) % len(others)] for k in range(n)]
+
+
+def prior_of(i: int) -> list[Decoded]:
+    return [
+        own_map(STUDY.people[i], STUDY.words, prior=joined([one.sums for one in nearest(i, n)]))
+        for n in people_counts()
+    ]
+
+
+def group_of(i: int) -> list[Decoded]:
+    return [group_map(STUDY.people[i], STUDY.words, nearest(i, n)) for n in people_counts()]
+
+
+def shuffled_of(i: int) -> list[float]:
+    """Rank accuracies of the own map, all choices made anew with permuted training labels."""
+    person, rng = STUDY.people[i], np.random.default_rng([STUDY.seed, i])
+    labels = person.words[person.train]
+    return [
+        own_map(person, STUDY.words, labels=permute_labels(labels, rng)).rank_accuracy
+        for _ in range(STUDY.n_shuffles)
+    ]
+
+
+def unseen_of(i: int) -> tuple[float, np.ndarray]:
+    """Hold out sets of words, one of each category."""
+    categories, n = STUDY.words.categories, len(STUDY.words.vectors)
+    within = np.array([np.sum(categories[:k] == categories[k]) for k in range(n)])
+    sets = [np.flatnonzero(within == k) for k in np.unique(within)]
+    sets = [members for members in sets if len(members) > 1][: 2 if STUDY.quick else None]
+    rng = np.random.default_rng([STUDY.seed, i])
+    return unseen(STUDY.people[i], STUDY.words, sets, rng)
+
+
+def spread(job: Callable[[int], Any], what: str) -> Iterator[Any]:
+    """Do a job for every person, on all cores."""
+    n = len(STUDY.people)
+    if multiprocessing.get_start_method() != "fork" or n == 1:
+        yield from (job(i) for i in shown(range(n), what))
+        return
+    with ProcessPoolExecutor(min(n, os.cpu_count() or 1)) as pool:
+        yield from shown(pool.map(job, range(n)), what, n)
+
+
+def shown(steps: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:
+    console = Console(stderr=True)
+    return track(steps, what, total, console=console, disable=not console.is_terminal)
+
+
+def summary(found: list[Decoded], before: list[Decoded] | None = None) -> dict[str, Any]:
+    """Scores over people, each person's, what was chosen, and pooled repeats."""
+    accuracies = [one.rank_accuracy for one in found]
+    pools = {n: [pooled(one, n) for one in found] for n in REPEATS}
+    scores: dict[str, Any] = against_chance(found) | {
+        "each": accuracies,
+        "bits_per_word": float(np.mean([bits_of(one) for one in found])),
+        "chosen": [one.facts for one in found],
+        "repeats": {
+            str(n): None if None in values else float(np.mean(values))
+            for n, values in pools.items()
+        },
+    }
+    return scores | gain(scores, [one.rank_accuracy for one in before]) if before else scores
+
+
+def gain(scores: dict[str, Any], before: list[float]) -> dict[str, Any]:
+    """How many people are better than by today's map, and the p of a paired t-test."""
+    difference = np.subtract(scores["each"], before)
+    p = None if len(before) < 2 or np.ptp(difference) == 0 else ttest_rel(scores["each"], before)
+    return {"n_better": int(np.sum(difference > 0)), "p_better": p and float(p.pvalue)}
+
+
+def curve(counts: list[int], found: list[list[Decoded]]) -> dict[str, float]:
+    means = np.mean([[one.rank_accuracy for one in each] for each in found], axis=0)
+    return {str(n): float(mean) for n, mean in zip(counts, means, strict=True)}
+
+
+def unseen_summary(novel: list[tuple[float, np.ndarray]]) -> dict[str, float]:
+    """Mean over people, and its null: every person's words given others' vectors."""
+    observed, null = np.mean([one for one, _ in novel]), np.mean([n for _, n in novel], axis=0)
     return {
-        "subject": name,
-        "n_test": len(found.truth),
-        "rank_accuracy": found.rank_accuracy,
-        "shuffled": shuffled,
-        "macro_top10": macro(top_k(found.similarity, found.truth, 10), found.truth),
-        "bits_per_word": float(bits_beyond_prior(posterior, log_prior, found.truth).mean()),
+        "rank_accuracy": float(observed),
+        "null": float(null.mean()),
+        "null_95": float(np.quantile(null, 0.95)),
+        "p": float((np.sum(null >= observed) + 1) / (len(null) + 1)),
     }
-
-
-def score_categories(found: list[Outcome], categories: np.ndarray) -> list[dict]:
-    """Rank accuracy of each category's words, among all words and among those of the category."""
-    rows = []
-    for category in dict.fromkeys(categories.tolist()):
-        members = np.flatnonzero(categories == category)
-        among_all, within = [], []
-        for outcome in found:
-            trials = np.isin(outcome.truth, members)
-            if not trials.any():
-                continue
-            similarity, truth = outcome.similarity[trials], outcome.truth[trials]
-            among_all.append(rank_accuracy(similarity, truth).mean())
-            place = np.searchsorted(members, truth)
-            within.append(rank_accuracy(similarity[:, members], place).mean())
-        rows.append(
-            {
-                "category": category,
-                "rank_accuracy": float(np.mean(among_all)),
-                "p": p_value(among_all),
-                "within_category": float(np.mean(within)),
-            }
-        )
-    return rows
-
-
-def against_chance(found: list[Outcome]) -> dict[str, float | None]:
-    accuracies = [outcome.rank_accuracy for outcome in found]
-    return {"rank_accuracy": float(np.mean(accuracies)), "p": p_value(accuracies)}
-
-
-def p_value(accuracies: list[float]) -> float | None:
-    """P value of a two-sided t-test over subjects against 0.5; None for a single subject."""
-    if len(accuracies) < 2 or np.ptp(accuracies) == 0:
-        return None
-    return float(ttest_1samp(accuracies, 0.5).pvalue)
-
-
-def report(result: dict) -> None:
-    print("first half trains, second half tests; single trials; chance of rank accuracy 0.500")
-    print(f"{'subject':<10} {'n':>5} {'rank':>6} {'shuffled':>8} {'top-10':>6} {'bits/word':>9}")
-    for row in result["subjects"]:
-        print(
-            f"{row['subject']:<10} {row['n_test']:>5} {row['rank_accuracy']:>6.3f} "
-            f"{row['shuffled']:>8.3f} {row['macro_top10']:>6.3f} {row['bits_per_word']:>9.4f}"
-        )
-    print(
-        f"mean rank accuracy {show(result)}, shuffled {result['shuffled']:.4f}, macro top-10 "
-        f"{result['macro_top10']:.3f} (chance {result['chance_top10']:.3f}), "
-        f"bits a word beyond the prior {result['bits_per_word']:.4f}"
-    )
-    print(f"length and frequency regressed out of the targets: {show(result['residual'])}")
-    print(f"alpha of each subject alone, by bits: {show(result['own_alpha'])}")
-    print(f"alpha of each subject alone, by squared error: {show(result['squared_error'])}")
-    print(f"{'category':<20} {'rank':>6} {'p':>8} {'within category':>16}")
-    for row in result["categories"]:
-        print(
-            f"{row['category']:<20} {row['rank_accuracy']:>6.3f} {show_p(row['p']):>8} "
-            f"{row['within_category']:>16.3f}"
-        )
-
-
-def show(score: dict) -> str:
-    return f"{score['rank_accuracy']:.4f} (p {show_p(score['p'])})"
-
-
-def show_p(p: float | None) -> str:
-    return "n/a" if p is None else f"{p:.1e}"
 
 
 if __name__ == "__main__":

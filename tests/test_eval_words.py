@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-ARGS = ("--json", "--shuffles", 8, "--seed", 5)
+ARGS = ("--json", "--shuffles", 4, "--seed", 5, "--quick")
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,37 @@ def test_words_are_found_and_shuffled_ones_are_not(done):
     assert result["p"] < 0.05
     assert [row["category"] for row in result["categories"]] == list(WORDS)
     assert result["residual"]["rank_accuracy"] > 0.7
+    own, prior = result["own"], result["prior"]
+    assert own["rank_accuracy"] > 0.75
+    assert own["repeats"]["4"] > own["repeats"]["2"] > own["rank_accuracy"]
+    assert result["own_choice"]["rank_accuracy"] > 0.75
+    assert result["own_shuffled"] == pytest.approx(0.5, abs=0.05)
+    assert prior["rank_accuracy"] > own["rank_accuracy"] - 0.01  # nothing shared, nothing lost
+    assert result["group"]["rank_accuracy"] < 0.65  # every head mixes in its own way
+    assert result["unseen"]["rank_accuracy"] > result["unseen"]["null_95"]
+    assert result["unseen"]["null"] == pytest.approx(0.5, abs=0.05)
+    assert min(result["ceiling"]) > 0.75
+    assert result["goals"]["own map at least .542"] is True
 
 
 @pytest.mark.slow
 def test_the_same_seed_prints_the_same(folder, done):
     assert run("--data", folder, *ARGS, RT_DECODER_CACHE="").stdout == done.stdout
+
+
+@pytest.mark.slow
+def test_one_person_has_no_prior_and_more_may_come_from_another_folder(folder, tmp_path):
+    for name in ("english_gloss.csv", "Stimuli.csv", "subject00.npz"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    alone = run("--data", tmp_path, "--group", "--json", RT_DECODER_CACHE="")
+    assert alone.returncode == 0, alone.stderr
+    assert "no other people: no prior, no group map" in alone.stdout
+    helped = run("--data", tmp_path, "--prior-from", folder, "--group", "--json", "--quick")
+    assert helped.returncode == 0, helped.stderr
+    result = json.loads(helped.stdout.splitlines()[-1])
+    assert (result["n_people"], result["n_others"]) == (1, 3)
+    assert result["group"]["rank_accuracy"] > 0.6  # the folder has this person as well
+    assert "prior" not in result
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,257 @@
+"""Whitening, target power and prior: folded into the map exactly, chosen where they help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calibration.choice import KAPPAS, Candidate, Choices, MapFit, choices_of, choose_map, pick
+from calibration.design import draft_model
+from calibration.mapping import fit_map
+from calibration.prior import Prior, covariance, prior_from_events
+from calibration.scores import cosine, rank_accuracy
+from calibration.splits import blocks, leave_group_out
+from calibration.targets import Targets
+from rt_decoder.decoding.whitening import whitener
+from rt_decoder.recipe import Recipe
+from tests.small import small_recipe, small_recording
+
+V, D, P = 15, 10, 20
+FOLDS = leave_group_out(blocks(300, 10))
+DRAFT = draft_model([small_recording(seconds=4.0)], small_recipe())
+
+
+def session(seed: int, signal: float = 1.0, pattern: np.ndarray | None = None, n: int = 300):
+    """Features that follow a word's pattern, plus noise that channels share."""
+    rng = np.random.default_rng(seed)
+    vectors = np.random.default_rng(99).normal(size=(V, D)) * 0.7 ** np.arange(D)
+    if pattern is None:
+        pattern = vectors @ np.random.default_rng(98).normal(size=(D, P))
+    mix = np.linalg.qr(np.random.default_rng(97).normal(size=(P, P)))[0] * np.logspace(0, 1, P)
+    words = rng.integers(0, V, n)
+    X = signal * pattern[words] + rng.normal(size=(n, P)) @ mix.T + 3
+    items = tuple(f"word{i}" for i in range(V))
+    return X, Targets(items, vectors, vectors[words], words)
+
+
+def fitted(X, targets, prior=None, **sections):
+    recipe = Recipe.from_dict(sections)
+    groups, onsets = blocks(len(X), 10), 3.0 * np.arange(len(X))
+    lines: list[str] = []
+    model, predictions = fit_map(DRAFT, X, targets, groups, onsets, recipe, lines.append, prior)
+    return model, predictions, lines
+
+
+def explicit(X, targets, shrink, power, alpha):
+    """Whitened features, powered targets and ridge, step by step."""
+    mean = targets.Y.mean(axis=0)
+    u, s, vt = np.linalg.svd(targets.item_vectors - mean, full_matrices=False)
+    items = u * s**power @ vt
+    W = whitener(covariance(X), shrink)
+    Z = X @ W
+    Zc, Y = Z - Z.mean(axis=0), items[targets.truth]
+    B = np.linalg.solve(Zc.T @ Zc + alpha * np.eye(P), Zc.T @ (Y - Y.mean(axis=0)))
+    return lambda new: (new @ W - Z.mean(axis=0)) @ B, items
+
+
+def test_whitening_and_power_are_part_of_the_map() -> None:
+    X, targets = session(0)
+    model, _, _ = fitted(
+        X, targets, features={"whiten": 0.5}, target={"power": 0.25},
+        fit={"alphas": [3.0], "rank": 0},
+    )  # fmt: skip
+    predict, items = explicit(X, targets, 0.5, 0.25, 3.0)
+    new, _ = session(1)
+    got = (new @ model.weights + model.offset) @ model.basis
+    np.testing.assert_allclose(got, predict(new), atol=1e-4)
+    lengths = np.linalg.norm(items, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.vectors, items / lengths, atol=1e-5)
+    np.testing.assert_allclose(model.basis @ model.basis.T, np.eye(len(model.basis)), atol=1e-5)
+    assert (model.recipe.features.whiten, model.recipe.target.power) == (0.5, 0.25)
+    np.testing.assert_array_equal(model.covariance, covariance(X))
+
+
+def test_plain_settings_make_the_plain_map() -> None:
+    X, targets = session(0)
+    model, predictions, lines = fitted(
+        X, targets, features={"whiten": 0.0}, target={"power": 1.0},
+        fit={"alphas": [3.0], "rank": 0},
+    )  # fmt: skip
+    Xc, Y = X - X.mean(axis=0), targets.Y - targets.Y.mean(axis=0)
+    W = np.linalg.solve(Xc.T @ Xc + 3.0 * np.eye(P), Xc.T @ Y)
+    np.testing.assert_allclose(model.weights @ model.basis, W, atol=1e-5)
+    assert predictions.shape == (300, D)
+    assert model.covariance.shape == (P, P)  # `realign` needs it
+    assert "whitened" not in lines[0]
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_held_out_predictions_are_those_of_maps_without_the_group(rank: int) -> None:
+    X, targets = session(0)
+    sections = {"features": {"whiten": 1.0}, "target": {"power": 0.5}}
+    model, predictions, _ = fitted(X, targets, **sections, fit={"alphas": [30.0], "rank": rank})
+    assert model.weights.shape[1] == (rank or D)
+    held, train = np.arange(30), np.arange(30, 300)  # the first block of ten
+    W = whitener(covariance(X), 1.0)
+    Z = X @ W
+    mean = targets.Y.mean(axis=0)
+    u, s, vt = np.linalg.svd(targets.item_vectors - mean, full_matrices=False)
+    Y = (u * s**0.5 @ vt)[targets.truth]
+    Zc = Z[train] - Z[train].mean(axis=0)
+    B = np.linalg.solve(Zc.T @ Zc + 30.0 * np.eye(P), Zc.T @ (Y[train] - Y[train].mean(axis=0)))
+    wanted = (Z[held] - Z[train].mean(axis=0)) @ B
+    if rank:
+        values = np.vstack([Zc @ B, np.sqrt(30.0) * B])
+        _, _, directions = np.linalg.svd(values, full_matrices=False)
+        wanted = wanted @ directions[:rank].T @ directions[:rank]
+    np.testing.assert_allclose(predictions[held], wanted, atol=1e-6)
+
+
+def test_powers_share_one_ridge() -> None:
+    X, targets = session(0)
+    together = choose_map(X, targets, FOLDS, Choices((1.0,), (1.0, 0.5, 0.25)))
+    for one in together.tried:
+        alone = choose_map(X, targets, FOLDS, Choices((1.0,), (one.power,)))
+        assert alone.chosen.alpha == pytest.approx(one.alpha)
+        np.testing.assert_allclose(alone.chosen.by_alpha, one.by_alpha, atol=1e-6)
+    assert [one.power for one in together.tried] == [1.0, 0.5, 0.25]
+
+
+def test_whitening_is_chosen_where_channels_share_their_noise() -> None:
+    rng = np.random.default_rng(0)
+    pattern = rng.normal(size=(V, P))  # every word its own: no meaning
+    X, targets = session(0, 0.5, pattern)
+    model, _, lines = fitted(X, targets)
+    facts = model.certificate["map"]
+    assert facts["whiten"] == 1.0
+    assert facts["power"] < 1.0
+    assert facts["bits_per_word"] > facts["plain_bits_per_word"]
+    assert "features whitened (shrinkage 1), targets to the power" in lines[0]
+
+
+def test_the_unit_of_the_features_changes_no_choice() -> None:
+    X, targets = session(2, 0.5)
+    one, two = choose_map(X, targets, FOLDS, Choices((0.0, 1.0))), None
+    two = choose_map(1e-6 * X, targets, FOLDS, Choices((0.0, 1.0)))
+    assert one.chosen[:2] == two.chosen[:2]
+    assert two.chosen.bits == pytest.approx(one.chosen.bits, abs=1e-6)
+
+
+def others(seeds, signal=0.5, pattern=None) -> Prior:
+    people = [session(seed, signal, pattern) for seed in seeds]
+    sums = [prior_from_events(X, targets.truth, V, 1.0) for X, targets in people]
+    total = sums[0]
+    for one in sums[1:]:
+        total = total.plus(one)
+    return total
+
+
+def test_sums_are_those_of_whitened_centred_events() -> None:
+    X, targets = session(5)
+    prior = prior_from_events(X, targets.truth, V, 1.0)
+    white = (X - X.mean(axis=0)) @ whitener(covariance(X), 1.0)
+    vectors = np.random.default_rng(0).normal(size=(V, 3)) + 2
+    Y = vectors[targets.truth]
+    np.testing.assert_allclose(prior.gram, white.T @ white)
+    np.testing.assert_allclose(prior.cross(vectors), white.T @ (Y - Y.mean(axis=0)), atol=1e-8)
+    twice = prior.plus(prior)
+    np.testing.assert_allclose(twice.cross(vectors), 2 * prior.cross(vectors))
+    W = next(prior.weights(vectors, [4.0]))
+    np.testing.assert_allclose((prior.gram + 4 * np.eye(P)) @ W, prior.cross(vectors), atol=1e-8)
+
+
+def rank_on_new(fit: MapFit, seed: int, pattern: np.ndarray | None = None) -> float:
+    """Rank accuracy on new trials of the same person."""
+    X, targets = session(seed, 0.5, pattern, n=3000)
+    X, words = X[300:], targets.truth[300:]
+    white = X if fit.whitener is None else X @ fit.whitener
+    return float(
+        rank_accuracy(cosine((white - fit.ridge.x_mean) @ fit.weights(), fit.items), words).mean()
+    )
+
+
+def own_and_shared(seed: int, prior: Prior) -> tuple[MapFit, MapFit]:
+    X, targets = session(seed, 0.5, n=3000)
+    X, targets = X[:300], targets._replace(Y=targets.Y[:300], truth=targets.truth[:300])
+    choices = Choices((0.0, 1.0), (1.0, 0.25), alphas=(30.0, 300.0, 3000.0))
+    own = choose_map(X, targets, FOLDS, choices)
+    return own, choose_map(X, targets, FOLDS, choices._replace(kappas=KAPPAS), prior)
+
+
+def test_other_people_help_where_structure_is_shared_and_cost_nothing_where_not() -> None:
+    shared = others(range(100, 104))
+    strange = [
+        others(range(200, 204), pattern=3 * np.random.default_rng(s).normal(size=(V, P)))
+        for s in range(3)
+    ]
+    gains, costs = [], []
+    for seed in range(3):
+        own, helped = own_and_shared(seed, shared)
+        gains.append(rank_on_new(helped, seed) - rank_on_new(own, seed))
+        own, misled = own_and_shared(seed, strange[seed])
+        costs.append(rank_on_new(misled, seed) - rank_on_new(own, seed))
+    assert np.mean(gains) > 0.02
+    assert np.mean(costs) > -0.002
+
+
+def test_a_gain_within_chance_is_no_reason_to_leave_the_plain_map() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=300)
+    nothing = np.zeros(2)
+
+    def candidate(whiten: float, kappa: float, gain: float) -> Candidate:
+        each = noise * (whiten + kappa)
+        each = each - each.mean() + gain
+        return Candidate(whiten, 1.0, kappa, 1.0, gain, each, nothing)
+
+    plain = candidate(0.0, 0.0, 0.0)
+    little, much = candidate(1.0, 0.0, 1e-3), candidate(1.0, 0.0, 1.0)
+    assert pick([plain, little], FOLDS) is plain
+    assert pick([plain, much], FOLDS) is much
+    with_prior = candidate(1.0, 0.1, 1.001)
+    assert pick([plain, much, with_prior], FOLDS) is much
+    assert pick([plain, much, candidate(1.0, 0.1, 2.0)], FOLDS) is not much
+    assert pick([plain, plain._replace(whiten=1.0)], FOLDS) is plain  # a tie
+
+
+def test_what_is_left_open_depends_on_the_vocabulary() -> None:
+    _, targets = session(0)
+    recipe = Recipe()
+    assert choices_of(recipe, targets, P, None) == Choices((0.0, 1.0), (1.0, 0.5, 0.25))
+    unseen = targets._replace(items=(*targets.items, "never heard"))
+    assert choices_of(recipe, unseen, P, None).powers == (1.0,)
+    context = replace(recipe, target=replace(recipe.target, context="sentence"))
+    assert choices_of(context, targets, P, None).powers == (1.0,)
+    assert choices_of(recipe, targets, 5000, None).whiten == (0.0,)
+    prior = others([0])
+    assert choices_of(recipe, targets, P, prior).kappas == KAPPAS
+    fixed = Recipe.from_dict({"features": {"whiten": 0.5}, "target": {"power": 2.0}})
+    assert choices_of(fixed, targets, P, None) == Choices((0.5,), (2.0,))
+    with pytest.raises(ValueError, match="need whiten = 1, as the other people's models have it"):
+        choices_of(fixed, targets, P, prior)
+
+
+def test_a_power_leaves_contextual_targets_in_the_items_axes() -> None:
+    """Targets that are not those of the items are projected on what items span."""
+    X, targets = session(0)
+    Y = targets.Y + 0.1 * np.random.default_rng(0).normal(size=targets.Y.shape)
+    fit = choose_map(X, targets._replace(Y=Y), FOLDS, Choices(powers=(0.5,), alphas=(1.0,)))
+    np.testing.assert_allclose(
+        fit.Y @ fit.axes * 1.0,
+        ((Y - Y.mean(axis=0)) @ fit.axes.T / _values(targets, Y) ** 0.5) @ fit.axes,
+    )
+
+
+def _values(targets: Targets, Y: np.ndarray) -> np.ndarray:
+    return np.linalg.svd(targets.item_vectors - Y.mean(axis=0), compute_uv=False)
+
+
+def test_equal_vectors_and_constant_features_are_refused() -> None:
+    X, targets = session(0)
+    same = targets._replace(item_vectors=np.ones((V, D)), Y=np.ones((300, D)))
+    with pytest.raises(ValueError, match="need items with different embeddings"):
+        choose_map(X, same, FOLDS, Choices())
+    with pytest.raises(ValueError, match="vary"):
+        choose_map(np.ones_like(X), targets, FOLDS, Choices((1.0,)))
