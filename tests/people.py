@@ -16,6 +16,7 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.model import Alignment, Model, PosteriorParameters
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
+from rt_decoder.signal import Readout
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import CODES, VECTORS, WORDS, small_recipe, small_recording
 
@@ -29,7 +30,7 @@ def person(number: int, *, seconds: float = 40.0) -> Recording:
     rng = np.random.default_rng(1000 + number)
     recording = small_recording(session=number, seconds=seconds)
     mixing = np.diag(np.exp(rng.normal(0.0, 0.7, N_EEG)))
-    mixing = mixing @ (np.eye(N_EEG) + rng.normal(0.0, 0.3, (N_EEG, N_EEG)))
+    mixing = mixing @ (np.eye(N_EEG) + rng.normal(0.0, 0.15, (N_EEG, N_EEG)))
     data = recording.data.copy()
     data[:, :N_EEG] = data[:, :N_EEG] @ mixing
     return replace(recording, data=data)
@@ -93,6 +94,18 @@ def group_of(people: Sequence[Recording], alignment: Alignment = ALIGNMENT) -> M
         alignment=alignment,
         posterior=PosteriorParameters(tau=6.0, threshold=0.0, min_quality=0.8),
     )
+
+
+def ranks(answers: Sequence[Readout], recording: Recording) -> list[float]:
+    """Rank accuracy of each readout from the 21st on; words beyond the top list come last."""
+    truth = {marker.index: marker.label for marker in recording.markers}
+    places = [
+        answer.words.index(truth[answer.index])
+        if truth[answer.index] in answer.words
+        else len(WORDS) - 1
+        for answer in answers[20:]
+    ]
+    return [1 - place / (len(WORDS) - 1) for place in places]
 
 
 @cache

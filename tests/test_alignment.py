@@ -22,7 +22,7 @@ from rt_decoder.model import Alignment, Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout
-from tests.people import ALIGNMENT, RULES, group, person, unscaled
+from tests.people import ALIGNMENT, RULES, group, person, ranks, unscaled
 from tests.small import call, lines, timeless
 
 OPTIONS = PipelineOptions(RULES)
@@ -268,16 +268,9 @@ def test_a_new_person_is_read_better_without_any_label() -> None:
     for number in range(11, 17):
         recording = person(number, seconds=80.0)
         kept, aligned = (
-            ranks(decoded(adapting, recording, replace(OPTIONS, align=one))[0])
+            ranks(decoded(adapting, recording, replace(OPTIONS, align=one))[0], recording)
             for one in (False, None)
         )
         better.append(np.mean(aligned) - np.mean(kept))
     assert np.mean(better) > 0.005, better
     assert np.sum(np.array(better) > 0) >= 4, better
-
-
-def ranks(answers: list[Readout]) -> list[float]:
-    """Rank accuracy of each readout from the 21st on; words beyond the top list rank last."""
-    n = len(group().items) - 1
-    places = [a.words.index(a.label) if a.label in a.words else n for a in answers[20:]]
-    return [1 - place / n for place in places]
