@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout
 from tests.people import ALIGNMENT, RULES, group, person, ranks, unscaled
-from tests.small import call, lines, timeless
+from tests.small import REPO, call, lines, timeless
 
 OPTIONS = PipelineOptions(RULES)
 NEW = person(7)
@@ -274,3 +277,15 @@ def test_a_new_person_is_read_better_without_any_label() -> None:
         better.append(np.mean(aligned) - np.mean(kept))
     assert np.mean(better) > 0.005, better
     assert np.sum(np.array(better) > 0) >= 4, better
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_an_alignment_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(REPO / "scripts")
+    monkeypatch.setattr(sys, "argv", ["bench_alignment.py", "--features", "30", "--json"])
+    importlib.import_module("bench_alignment").main()
+    (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert row["p"] == 30
+    assert 0 < row["update_s"] < 60

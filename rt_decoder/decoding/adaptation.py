@@ -63,6 +63,11 @@ class Adaptation:
         Good events so far.
     n_updates : int
         Updates in effect so far.
+
+    Raises
+    ------
+    ValueError
+        If the model has no `alignment` or no `covariance`.
     """
 
     def __init__(self, model: Model, window: FeatureWindow, linear_map: LinearMap) -> None:
