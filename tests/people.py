@@ -9,13 +9,14 @@ from functools import cache
 import numpy as np
 
 from calibration.design import draft_model
-from calibration.events import label_recording
+from rt_decoder.decoder import Decoder
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Alignment, Model, PosteriorParameters
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
-from rt_decoder.recorded import features_of_recording
+from rt_decoder.signal import Readout
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import CODES, VECTORS, WORDS, small_recipe, small_recording
 
@@ -43,10 +44,17 @@ def recipe() -> Recipe:
 
 def unscaled(model: Model, recording: Recording) -> tuple[np.ndarray, list[str]]:
     """Features of the events of a recording without centre and scale, and their labels."""
-    plain = replace(model, center=np.zeros(0), scale=np.zeros(0))
-    markers = label_recording(recording, None, model.recipe, RULES).markers
-    rows = [*features_of_recording(plain, recording, markers)]
-    return np.stack([one.values for _, one in rows]).astype(float), [one.label for one, _ in rows]
+    decoder = Decoder(model, recording.info, PipelineOptions(RULES))
+    rows, labels = [], []
+    for start in range(0, len(recording.data), 50):
+        piece = slice(start, start + 50)
+        for marker in recording.markers:
+            if piece.start <= marker.index < piece.stop:
+                decoder.mark(marker)
+        for _, marker, _ in decoder.push_features(recording.data[piece], recording.times[piece]):
+            rows.append(decoder.pipeline.window.unscaled.copy())
+            labels.append(marker.label)
+    return np.stack(rows), labels
 
 
 def group_of(people: Sequence[Recording], alignment: Alignment = ALIGNMENT) -> Model:
@@ -86,6 +94,18 @@ def group_of(people: Sequence[Recording], alignment: Alignment = ALIGNMENT) -> M
         alignment=alignment,
         posterior=PosteriorParameters(tau=6.0, threshold=0.0, min_quality=0.8),
     )
+
+
+def ranks(answers: Sequence[Readout], recording: Recording) -> list[float]:
+    """Rank accuracy of each readout from the 21st on; words beyond the top list come last."""
+    truth = {marker.index: marker.label for marker in recording.markers}
+    places = [
+        answer.words.index(truth[answer.index])
+        if truth[answer.index] in answer.words
+        else len(WORDS) - 1
+        for answer in answers[20:]
+    ]
+    return [1 - place / (len(WORDS) - 1) for place in places]
 
 
 @cache

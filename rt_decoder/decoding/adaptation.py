@@ -4,7 +4,7 @@ The features of good events are kept; every few of them an update is due, which 
 the newest. Three ways of keeping time, with the same bits where the same updates come before the same
 samples:
 
-- a recording: computed at once, in effect from the next hop on;
+- a recording: computed and in effect at the next hop;
 - live (`defer`): another thread computes, and the session swaps the result in between two pushes;
 - a session record (`follow`): the updates that its session made, where its session made them.
 """
@@ -63,6 +63,11 @@ class Adaptation:
         Good events so far.
     n_updates : int
         Updates in effect so far.
+
+    Raises
+    ------
+    ValueError
+        If the model has no `alignment` or no `covariance`.
     """
 
     def __init__(self, model: Model, window: FeatureWindow, linear_map: LinearMap) -> None:
@@ -108,16 +113,24 @@ class Adaptation:
             return
         self._rows[self.n_events % len(self._rows)] = features
         self.n_events += 1
+
+    def hop(self) -> None:
+        """Begin a hop: an update that is due is begun here, after the last answer has left.
+
+        Without `defer` and `follow` it takes effect here, too.
+        """
         if self._is_due():
             n = min(self.n_events, len(self._rows))
             self._taken[:n] = self._rows[:n]
             self._busy, self._n_begun = True, self.n_events
             n_events, before = self.n_events, self._parts
             self._begin(lambda: self._compute(n_events, self._taken[:n], before))
+            if self._at_next_hop:
+                self.apply()
 
     def _is_due(self) -> bool:
         if self._wanted is not None:
-            return self.n_events in self._wanted
+            return self.n_events in self._wanted and self.n_events != self._n_begun
         enough = max(LEAST_EVENTS, self._n_begun + self._every)
         return self.n_events >= enough and not self._busy
 
@@ -128,11 +141,6 @@ class Adaptation:
         with one_thread():
             change = map_change(before, parts)
         self._ready = Update(n_events, change), parts
-
-    def hop(self) -> None:
-        """Begin a hop: without `defer` and `follow` an update takes effect here."""
-        if self._at_next_hop and self._ready is not None:
-            self.apply()
 
     @property
     def next_update(self) -> int | None:
