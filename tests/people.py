@@ -49,6 +49,7 @@ def draft(names: tuple[str, ...] | None = None) -> Model:
             "stream": {"picks": ["eeg"], "line_freq": 50.0, "reference": "none"},
             "clean": {"stages": []},
             "features": {"tmax": 0.5, "decim": 10, "whiten": 1.0},
+            "target": {"power": 1.0},
             "fit": {"n_permutations": 199},
         }
     )
