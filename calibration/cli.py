@@ -1,8 +1,8 @@
-"""``rt-calibrate``: fit a model on recordings, test one, embed words."""
+"""``rt-calibrate``: fit a model on recordings, test one, pool people, embed words."""
 
 from __future__ import annotations
 
-from calibration.commands import embed, evaluate, fit
+from calibration.commands import embed, evaluate, fit, pool, realign, refit
 from rt_decoder.commands.console import add_commands, app_of, run_app
 
 __all__ = ["app", "main"]
@@ -11,7 +11,7 @@ app = app_of(
     "rt-calibrate",
     "Fit and test the map from brain signals to words, on recordings with known items.",
 )
-for _module in (fit, evaluate, embed):
+for _module in (fit, evaluate, refit, realign, pool, embed):
     add_commands(app, *_module.COMMANDS)
 
 

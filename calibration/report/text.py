@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from calibration.cleaning.stages import FITS
@@ -67,6 +68,8 @@ def certificate_lines(model: Model) -> list[str]:
     certificate = model.certificate
     if not certificate:
         return ["no certificate"]
+    if "people" in certificate:
+        return _group_lines(certificate)
     split = certificate["split"]
     lines = [
         f"split: {split_line(split)}",
@@ -90,6 +93,19 @@ def certificate_lines(model: Model) -> list[str]:
     else:
         lines.append("no final block was locked: these figures are optimistic")
     return lines
+
+
+def _group_lines(certificate: Mapping[str, Any]) -> list[str]:
+    """Format the certificate of a group model."""
+    people = certificate["people"]
+    worst, best = (pick(one["rank_accuracy"] for one in people["each"]) for pick in (min, max))
+    return [
+        f"tested on {people['n']} people, {people['method']}",
+        *score_lines(certificate["final"], f"{people['n']} people left out, mean over people"),
+        f"  {people['above']} of {people['n']} people above their null, rank accuracy "
+        f"{worst:.3f} to {best:.3f}; signs of people flipped: p = {people['p_people']:.2g}",
+        "  needs of a new person: the same words, task and window",
+    ]
 
 
 def cleaning_lines(found: dict[str, dict[str, Any]]) -> list[str]:

@@ -1,0 +1,111 @@
+"""``rt-calibrate refit``: a recording added to a model, or taken out, exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from calibration.commands.inputs import EventTables, Inputs
+from calibration.commands.people import SUMS, companion_path, load_people
+from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.options import (
+    UNMARKED,
+    AsJson,
+    Channels,
+    MarkerOffset,
+    Markers,
+    Stream,
+    Units,
+)
+from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
+
+if TYPE_CHECKING:
+    from calibration.design import Design
+    from rt_decoder.model import Model
+
+__all__ = ["COMMANDS"]
+
+OneModel = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Model; its companion lies beside it.")
+]
+Recording = Annotated[
+    Path, typer.Argument(metavar="REC", help="Recording: what rt-calibrate fit reads.")
+]
+NewModel = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Model to write.")]
+
+
+def refit(
+    model: OneModel,
+    recording: Recording,
+    output: NewModel,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take the recording out instead.")
+    ] = False,
+    events: EventTables = None,
+    markers: Markers = UNMARKED,
+    marker_offset: MarkerOffset = 0.0,
+    channels: Channels = None,
+    units: Units = None,
+    stream: Stream = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a recording to a model, or take one out, exactly.
+
+    Penalty, scale and posterior stay those of the model; what it scores on the recording before it
+    is added is written to the certificate.
+
+    Example: rt-calibrate refit me.rtd.safetensors run4.fif --events run4.tsv -o me2.rtd.safetensors
+    """
+    inputs = Inputs(
+        recordings=[recording], events=events, markers=markers, marker_offset=marker_offset,
+        channels=channels, units=units, stream=stream,
+    )  # fmt: skip
+    sums = companion_path(output)
+    claim_outputs(
+        [("--output", output, MODEL), ("--output", sums, (SUMS,))],
+        [model, companion_path(model), *inputs.files],
+        overwrite,
+    )
+    from calibration.fit import hash_files
+    from calibration.refit import add_recording, only_person, remove_recording
+    from calibration.report.text import score_lines
+    from rt_decoder.files.model_file import save_model
+    from rt_decoder.files.sums import Companion
+    from rt_decoder.files.sums_file import save_sums
+
+    (fitted,), (companion,) = load_people([model])
+    person = only_person(companion.people)
+    (data_hash,) = hash_files([recording])
+    if remove:
+        new, person = remove_recording(fitted, person, data_hash)
+    else:
+        if data_hash in person.hashes:
+            raise ValueError(f"{recording.name} is in {model.name} already; --remove takes it out")
+        new, person = add_recording(fitted, person, read_design(fitted, inputs), data_hash)
+    step = new.certificate["refit"][-1]
+    if step.get("before"):
+        show_lines(*score_lines(step["before"], "this recording, before it was added"))
+    show_lines(f"{step['n']} events {'taken out' if remove else 'added'}; {step['note']}")
+    digest = save_model(new, output, overwrite=overwrite)
+    save_sums(Companion((person,), digest), sums, overwrite=overwrite)
+    show_lines(f"wrote {output.name} ({digest[:12]}) and {sums.name}")
+    if as_json:
+        show_json({"model": output.name, "hash": digest, "refit": step})
+
+
+def read_design(model: Model, inputs: Inputs) -> Design:
+    """Run the live stages of a model over a recording with events."""
+    from calibration.design import build_design
+    from calibration.events import load_labelled
+
+    recipe = model.recipe
+    rules = inputs.rules(recipe.target)
+    labelled = load_labelled(inputs.recordings, inputs.tables, recipe, rules, **inputs.reading)
+    with progress_bar("running the live stages") as progress:
+        return build_design(model, labelled, progress)
+
+
+COMMANDS = (refit,)

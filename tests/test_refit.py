@@ -1,0 +1,181 @@
+"""A recording added to a model, or taken out, against fitting again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calibration.design import build_design, draft_model
+from calibration.events import label_recording
+from calibration.fit import fit_model
+from calibration.refit import add_recording, map_of_sums, only_person, remove_recording
+from rt_decoder.decoding.features import scale_features
+from rt_decoder.files.sums import Companion
+from rt_decoder.timing.markers import MarkerRules
+from tests.people import person
+from tests.small import fake_embedder, small_recipe, small_recording
+
+
+@pytest.fixture(scope="module", params=[(0.0, 1.0, 0), (1.0, 0.25, 0), (1.0, 1.0, 3)])
+def fitted(request):
+    whiten, power, rank = request.param
+    recipe = small_recipe(
+        features={"whiten": whiten}, target={"power": power}, fit={"final_block": 0.0, "rank": rank}
+    )
+    recordings = [small_recording(session=one, seconds=50) for one in (1, 2, 3)]
+    draft = draft_model(recordings[:2], recipe)
+    labelled = [label_recording(one, None, draft.recipe, MarkerRules()) for one in recordings]
+    kept: list = []
+    model = fit_model(
+        draft, build_design(draft, labelled[:2]), data_hash=["a", "b"],
+        embedder=fake_embedder, keep=kept.append,
+    )  # fmt: skip
+    return model, kept[0], build_design(draft, labelled[2:])
+
+
+def same_map(one, other, tolerance: float) -> None:
+    """The maps from features to embeddings agree; a basis may be turned."""
+    for a, b in (
+        (one.weights @ one.basis, other.weights @ other.basis),
+        (one.offset @ one.basis, other.offset @ other.basis),
+        (one.vectors, other.vectors),
+        (one.target_mean, other.target_mean),
+    ):
+        np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max())
+
+
+def test_sums_give_the_map_that_was_fitted(fitted):
+    model, person, _ = fitted
+    same_map(map_of_sums(model, person), model, 1e-5)
+
+
+def test_added_recording_equals_a_fit_on_all(fitted):
+    model, person, third = fitted
+    added, sums = add_recording(model, person, third, "c")
+    X = scale_features(third.X, model.center, model.scale, model.recipe.features.clamp)
+    np.testing.assert_allclose(
+        sums.gram, person.gram + X.astype(float).T @ X.astype(float), rtol=1e-12
+    )
+    # ridge by the normal equations of all events, written anew
+    chosen, n = sums.chosen, sums.counts.sum()
+    assert n == person.counts.sum() + len(third.labels)
+    step = added.certificate["refit"][-1]
+    assert step["before"]["n"] <= len(third.labels)
+    assert step["before"]["rank_accuracy"] > 0.5
+    assert added.posterior == model.posterior
+    assert chosen == person.chosen
+    back, restored = remove_recording(added, sums, "c")
+    assert restored.hashes == ("a", "b")
+    again = map_of_sums(model, person)
+    for name in ("weights", "offset", "basis", "vectors", "target_mean", "covariance"):
+        assert np.array_equal(getattr(back, name), getattr(again, name))
+
+
+def test_map_of_sums_equals_refitting_every_event():
+    """Against `fit_map` on the events themselves, alpha fixed."""
+    from calibration.mapping import fit_map
+    from calibration.targets import Targets
+    from tests.people import ITEMS, VECTORS, draft
+
+    one = person(3, n=480)
+    sums = one.companion.people[0]
+    base = draft()
+    recipe = replace(base.recipe, fit=replace(base.recipe.fit, alphas=(100.0,)))
+    vectors = VECTORS.astype(np.float32).astype(float)
+    targets = Targets(ITEMS, vectors, vectors[one.truth], one.truth)
+    X = scale_features(one.X, sums.center, sums.scale, recipe.features.clamp)
+    groups, onsets = np.arange(480) // 24, np.arange(480) * 10.0
+    refitted, _ = fit_map(
+        replace(base, center=sums.center, scale=sums.scale), X, targets, groups, onsets,
+        recipe, lambda _: None,
+    )  # fmt: skip
+    same_map(map_of_sums(one.model, sums), refitted, 1e-6)
+
+
+def test_refusals(fitted):
+    model, person, third = fitted
+    with pytest.raises(ValueError, match="not in the model yet"):
+        add_recording(model, person, third, "a")
+    with pytest.raises(ValueError, match="that is in the model"):
+        remove_recording(model, person, "c")
+    with pytest.raises(ValueError, match="the only one"):
+        remove_recording(model, person.with_recordings(person.recordings[:1]), "a")
+    with pytest.raises(ValueError, match="items are in the vocabulary"):
+        add_recording(model, person, replace(third, labels=("x",) * len(third.labels)), "c")
+    with pytest.raises(ValueError, match="a group of 2"):
+        only_person(Companion((person, person), "").people)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A model fitted on one XDF session by the command, and two sessions."""
+    from rt_decoder.files.model_file import model_hash, save_model
+    from rt_decoder.files.sums_file import companion_path, save_sums
+
+    folder = tmp_path_factory.mktemp("refit")
+    recipe = small_recipe(
+        stream={"picks": ["eeg"]}, features={"whiten": 1.0}, fit={"final_block": 0.0}
+    )
+    paths = [write_csv(folder, one) for one in (1, 2)]
+    from calibration.events import load_labelled
+    from calibration.fit import hash_files
+
+    labelled = load_labelled(
+        [paths[0][0]], [paths[0][1]], recipe, MarkerRules().for_target(recipe.target), units="uV"
+    )
+    draft = draft_model([labelled[0].recording], recipe)
+    kept: list = []
+    model = fit_model(
+        draft, build_design(draft, labelled), data_hash=hash_files([paths[0][0]]),
+        embedder=fake_embedder, keep=kept.append,
+    )  # fmt: skip
+    path = folder / "me.rtd.safetensors"
+    save_model(model, path)
+    save_sums(Companion(tuple(kept), model_hash(model)), companion_path(path))
+    return folder, path, paths
+
+
+def write_csv(folder, session: int):
+    """A session as CSV with its events table."""
+    recording = small_recording(session=session, seconds=40)
+    keep = [i for i, kind in enumerate(recording.info.ch_types) if kind == "eeg"]
+    path = folder / f"s{session}.csv"
+    names = ["timestamps", *(recording.info.ch_names[i] for i in keep)]
+    table = np.column_stack((recording.times, recording.data[:, keep] * 1e6))
+    np.savetxt(path, table, delimiter=",", header=",".join(names), comments="", fmt="%.9g")
+    events = folder / f"s{session}.tsv"
+    rows = [f"{m.time:.6f}\t0\t{m.label}" for m in recording.markers if m.label.startswith("word")]
+    events.write_text("\n".join(["onset\tduration\ttrial_type", *rows]) + "\n")
+    return path, events
+
+
+def test_refit_command_adds_and_takes_out(files, capsys):
+    from rt_decoder.files.model_file import load_model
+    from tests.small import call
+
+    folder, path, ((_, _), (second, table)) = files
+    out, back = folder / "two.rtd.safetensors", folder / "back.rtd.safetensors"
+    reading = ("--units", "uV")
+    ran = call(
+        capsys, "refit", path, second, "--events", table, "-o", out, "--json", *reading,
+        program="calibration",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out.splitlines()[-1])["refit"]["before"]["rank_accuracy"] > 0.5
+    twice = call(
+        capsys, "refit", out, second, "--events", table, "-o", folder / "x.rtd.safetensors",
+        *reading, program="calibration",
+    )  # fmt: skip
+    assert twice.code == 1
+    assert "already; --remove takes it out" in twice.err
+    gone = call(capsys, "refit", out, second, "--remove", "-o", back, program="calibration")
+    assert gone.code == 0, gone.err
+    same_map(load_model(back), load_model(path), 1e-5)
+    missing = call(
+        capsys, "refit", back, second, "--remove", "-o", out, "--overwrite", program="calibration"
+    )
+    assert missing.code == 1
+    assert "got one that is not" in missing.err
