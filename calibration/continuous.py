@@ -2,10 +2,13 @@ r"""Fit the posterior of continuous readouts, which come at every hop, whether a
 
 The evidence of a window is :math:`Z = \sum_w p(w) \exp(\tau \cos(y, v_w))`, the likelihood ratio of
 some word against none, up to a constant. The weight of nothing is that constant, the mean of Z over
-windows in which nothing was said (a likelihood ratio has mean 1 there), times the odds of such a
-window. Such windows never trained the map, so that its final form is tested on them.
+windows that are of no event (a likelihood ratio has mean 1 there), times the odds of such a window.
+The evidence of a window grows in proportion to the length of its prediction (:math:`\tau` and the
+length of the posterior are both large), since predictions are short where nothing is said.
 
 The threshold is the lowest at which answers while nothing is said are demonstrably rarer than asked.
+It is found on windows that share no sample with an event's: they never trained the map, so that the
+final map is tested on them.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from rt_decoder.recorded import features_of_recording
 
 __all__ = [
     "Hops",
+    "continuous_line",
     "count_alarms",
     "fit_continuous",
     "fit_threshold",
@@ -39,6 +43,7 @@ __all__ = [
 NEVER = 2.0  # threshold that no probability reaches
 RISK = 0.1  # that the true rate of false alarms is above the one asked for
 _LONG = 10.0  # times a length that no prediction reaches: evidence grows in proportion
+_NEARBY = 1 / 8
 _LEAST_HOPS = 50  # without a word, to know what they look like
 
 
@@ -276,6 +281,11 @@ def score_hops(hops: Hops, use: np.ndarray, model: Model) -> dict[str, Any]:
         precision         share of the answers near events that named one of them
         latency_s         from the onset of a hit to the last sample of its window, median
         ================  =============================================================
+
+    Raises
+    ------
+    ValueError
+        If the model has none.
     """
     fitted = model.continuous
     if fitted is None:
@@ -346,8 +356,12 @@ def fit_continuous(
     quiet = train & hops.good & ~near
     hours, asked = float(quiet.sum() * hops.hop / 3600), model.recipe.readout.false_alarms
     n_alarms, why = 0, ""
-    if quiet.sum() >= _LEAST_HOPS:
-        posterior = replace(posterior, nothing=_weight_of_nothing(hops, train & hops.good, quiet))
+    if asked == 0:
+        why = "no false alarm is allowed (false_alarms = 0)"
+    elif posterior.tau == 0:
+        why = "no evidence was found in the held-out groups"
+    elif quiet.sum() >= _LEAST_HOPS:
+        posterior = replace(posterior, nothing=_weight_of_nothing(hops, train & hops.good))
         threshold, n_alarms = fit_threshold(
             hops.probability(posterior.nothing)[quiet], hops.onset[quiet],
             apart=hops.span, hours=hours, asked=asked,
@@ -397,15 +411,17 @@ def _parts(model: Model, design: Design, hops: Hops) -> tuple[np.ndarray, np.nda
     return nearest == 1, nearest == 2
 
 
-def _weight_of_nothing(hops: Hops, use: np.ndarray, quiet: np.ndarray) -> float:
+def _weight_of_nothing(hops: Hops, use: np.ndarray) -> float:
     """Log weight of nothing beside that of all items, from hops to learn from (n,) bool."""
-    evidence = hops.total[quiet]
+    # a window is of an event if it begins within an eighth of a window from it, or lies within it
+    nearby = _NEARBY * hops.span
+    ends = np.maximum(hops.event_onset + nearby, hops.event_end - hops.span)
+    of_event = replace(hops, event_end=ends, span=nearby).near()
+    evidence = hops.total[use & ~of_event]
     peak = evidence.max()
     mean = peak + math.log(np.exp(evidence - peak).mean())
-    # a window is of an event if it covers half of the event's own, or lies within the event
-    shorter = replace(hops, event_end=hops.event_end - hops.span / 2, span=hops.span / 2)
-    share = float(np.clip(shorter.near()[use].mean(), 1e-6, 1 - 1e-6))
-    return mean + math.log((1 - share) / share)
+    share = float(np.clip(of_event[use].mean(), 1e-6, 1 - 1e-6))
+    return float(mean + math.log((1 - share) / share))
 
 
 def _why_never(threshold: float, hours: float, asked: float) -> str:

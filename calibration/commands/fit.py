@@ -119,6 +119,7 @@ def fit(options: FitOptions, settings: Recipe) -> None:
     from calibration.ahead import check_events, check_settings
     from calibration.cleaning.chain import fit_cleaning
     from calibration.cleaning.seen import unlocked_share
+    from calibration.continuous import fit_continuous
     from calibration.design import build_design, draft_model
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
@@ -139,6 +140,8 @@ def fit(options: FitOptions, settings: Recipe) -> None:
         design = build_design(draft, labelled, progress)
     hashes = hash_files(options.recordings)
     model = fit_model(draft, design, data_hash=hashes, say=show_lines)
+    with progress_bar("looking at every hop") as progress:
+        model = fit_continuous(model, design, labelled, progress=progress)
     certificate = {
         **model.certificate,
         "cleaning": found,

@@ -15,7 +15,14 @@ from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.proof import forced, proof, why_unproven
 from rt_decoder.model import Model, versions
 
-__all__ = ["header_line", "model_lines", "model_summary", "system_summary", "versions"]
+__all__ = [
+    "continuous_text",
+    "header_line",
+    "model_lines",
+    "model_summary",
+    "system_summary",
+    "versions",
+]
 
 
 def _contract(model: Model) -> dict[str, Any]:
@@ -112,6 +119,7 @@ def model_lines(model: Model) -> list[str]:
         lines += [
             f"certificate {_certificate_text(model)}",
             f"proven      {_proven_text(model)}",
+            f"every hop   {continuous_text(model)}",
             f"answers     {_answers_text(model)}",
         ]
     return lines
@@ -138,6 +146,29 @@ def _proven_text(model: Model) -> str:
         return f"no: {why}"
     final = proof(model)
     return f"yes: p = {final['p']:.2g}, {final['bits_per_word']:.3f} bits a word beyond the prior"
+
+
+def continuous_text(model: Model) -> str:
+    """Say what readouts at every hop are worth.
+
+    Parameters
+    ----------
+    model : Model
+        With a map.
+
+    Returns
+    -------
+    str
+    """
+    fitted, found = model.continuous, model.certificate.get("continuous")
+    if fitted is None:
+        return "abstains: the posterior is fitted on events alone (--force answers all the same)"
+    told = found if isinstance(found, dict) else {}
+    if fitted.threshold > 1:
+        return f"never answers: {told.get('never') or 'no threshold is safe'}"
+    asked = told.get("asked")
+    few = f", at most {asked:g} false alarms an hour" if isinstance(asked, float | int) else ""
+    return f"answers when the probability is at least {fitted.threshold:.3g}{few}"
 
 
 def _answers_text(model: Model) -> str:
