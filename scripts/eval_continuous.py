@@ -26,10 +26,11 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from calibration.continuous import fit_continuous, poisson_interval, read_hops, score_hops
+from calibration.continuous import fit_continuous
 from calibration.design import build_design, draft_model
 from calibration.events import LabelledRecording, label_recording
 from calibration.fit import fit_model
+from calibration.hops import poisson_interval, read_hops, score_hops
 from rt_decoder.files.recording import Recording
 from rt_decoder.recipe import Recipe
 from rt_decoder.simulation.participant import Participant

@@ -12,20 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from calibration.continuous import (
-    Hops,
-    count_alarms,
-    fit_continuous,
-    fit_threshold,
-    poisson_interval,
-    read_hops,
-    score_hops,
-)
+from calibration.continuous import fit_continuous, fit_threshold
 from calibration.design import build_design, draft_model
 from calibration.events import Event, LabelledRecording, label_recording
 from calibration.fit import fit_model
-from rt_decoder.decoding.continuous import ContinuousPosterior
-from rt_decoder.decoding.readout import Posterior
+from calibration.hops import Hops, count_alarms, poisson_interval, read_hops, score_hops
+from rt_decoder.decoding.readout import ContinuousPosterior, Posterior
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model, PosteriorParameters
@@ -110,8 +102,8 @@ def test_hops_have_a_posterior_of_their_own_and_events_keep_theirs(tmp_path) -> 
     for a, b in pairs:
         assert a.words == b.words
         assert sum(a.probabilities) < sum(b.probabilities)
-        assert a.probabilities[0] >= NOTHING.threshold or a.abstained
-    assert 0 < np.mean([a.abstained for a, _ in pairs]) < 1
+        is_sure = a.probabilities[0] >= NOTHING.threshold and a.quality >= 0.8
+        assert a.abstained != is_sure
     assert timeless(ours) == timeless(readouts(model, chunk=7))
 
 
@@ -239,7 +231,7 @@ def test_without_signal_or_without_pauses_it_never_answers() -> None:
     few = fitted([session(1, 4.0)], asked=1.0)
     for model, why in (
         (silent, ""),
-        (fitted([long]), "no time without events"),
+        (fitted([long]), ""),
         (few, "too few to show that false alarms are below 1 an hour: need 138 min"),
     ):
         assert model.continuous.threshold > 1

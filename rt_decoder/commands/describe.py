@@ -172,12 +172,21 @@ def continuous_text(model: Model) -> str:
 
 
 def _answers_text(model: Model) -> str:
-    from rt_decoder.decoding.readout import answers_line
-
-    try:
-        return answers_line(model.posterior.threshold, model.certificate.get("out_of_fold", {}))
-    except (AttributeError, TypeError, ValueError):
-        return "cannot be read: the certificate holds no table of out-of-fold scores"
+    """Say when the model answers, by its threshold and what calibration found for it."""
+    threshold, inner = model.posterior.threshold, model.certificate.get("out_of_fold")
+    inner = inner if isinstance(inner, dict) else {}
+    wanted = inner.get("wanted_precision", inner.get("wanted"))
+    asked = f" {wanted:g}" if isinstance(wanted, float | int) else ""
+    if threshold > 1:
+        return f"never: no threshold reached the wanted precision{asked} on the training folds"
+    if threshold == 0:
+        return "always: no precision is asked for"
+    coverage = inner.get("coverage")
+    found = f" at coverage {coverage:.2f}" if isinstance(coverage, float | int) else ""
+    return (
+        f"when the probability is at least {threshold:.3g}: wanted precision{asked}{found} "
+        "on the training folds"
+    )
 
 
 def system_summary() -> dict[str, Any]:
