@@ -2,202 +2,37 @@ r"""Fit the posterior of continuous readouts, which come at every hop, whether a
 
 The evidence of a window is :math:`Z = \sum_w p(w) \exp(\tau \cos(y, v_w))`, the likelihood ratio of
 some word against none, up to a constant. The weight of nothing is that constant, the mean of Z over
-windows in which nothing was said (a likelihood ratio has mean 1 there), times the odds of such a
-window. Such windows never trained the map, so that its final form is tested on them.
+windows that are of no event (a likelihood ratio has mean 1 there), times the odds of such a window.
+The evidence of a window grows in proportion to the length of its prediction (:math:`\tau` and the
+length of the posterior are both large), since predictions are short where nothing is said.
 
 The threshold is the lowest at which answers while nothing is said are demonstrably rarer than asked.
+It is found on windows that share no sample with an event's: they never trained the map, so that the
+final map is tested on them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from calibration.design import RUN_GAP, Design
-from calibration.events import Event, LabelledRecording
+from calibration.design import Design
+from calibration.events import LabelledRecording
+from calibration.hops import Hops, count_alarms, poisson_interval, read_hops, score_hops
 from calibration.splits import split_events
-from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model, PosteriorParameters
-from rt_decoder.pipeline import Pipeline, PipelineOptions
-from rt_decoder.recorded import features_of_recording
 
-__all__ = [
-    "Hops",
-    "count_alarms",
-    "fit_continuous",
-    "fit_threshold",
-    "poisson_interval",
-    "read_hops",
-    "score_hops",
-]
+__all__ = ["continuous_line", "fit_continuous", "fit_threshold"]
 
 NEVER = 2.0  # threshold that no probability reaches
 RISK = 0.1  # that the true rate of false alarms is above the one asked for
 _LONG = 10.0  # times a length that no prediction reaches: evidence grows in proportion
+_NEARBY = 1 / 8
 _LEAST_HOPS = 50  # without a word, to know what they look like
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Hops:
-    """What a decoder sees at every hop of some recordings. n hops, m events."""
-
-    onset: np.ndarray  # (n,) s, where the window's event would be, on one axis over recordings
-    best: np.ndarray  # (n,) log weight of the best item
-    total: np.ndarray  # (n,) log weight of all items
-    winner: np.ndarray  # (n,) int, the best item
-    good: np.ndarray  # (n,) bool, enough of the window's samples are good
-    event_onset: np.ndarray  # (m,) s
-    event_end: np.ndarray  # (m,) s, until which a window may answer to it
-    event_item: np.ndarray  # (m,) int, -1 outside the vocabulary
-    span: float  # s, of a window
-    hop: float  # s
-    delay: float  # s from a window's onset to its last sample
-
-    def near(self) -> np.ndarray:
-        """Whether each window shares samples with an event's, or lies within the event, (n,) bool."""
-        near = np.zeros(len(self.onset), bool)
-        if len(self.event_onset):
-            ends = np.maximum.accumulate(self.event_end)
-            last = np.searchsorted(self.event_onset, self.onset, "right") - 1
-            near |= (last >= 0) & (self.onset < ends[last])
-            after = np.minimum(last + 1, len(ends) - 1)
-            ahead = self.event_onset[after] - self.onset
-            near |= (ahead >= 0) & (ahead < self.span)
-        return near
-
-    def probability(self, nothing: float) -> np.ndarray:
-        """Probability of the best item (n,), as the live readout has it."""
-        return np.exp(self.best - np.logaddexp(self.total, nothing))
-
-
-def read_hops(
-    model: Model,
-    sessions: Sequence[LabelledRecording],
-    progress: Callable[[float], None] | None = None,
-) -> Hops:
-    """Run the live stages over recordings and look at every hop.
-
-    Parameters
-    ----------
-    model : Model
-        With map and posterior.
-    sessions : sequence of LabelledRecording
-        With the events in which something is said; all else is nothing.
-    progress : callable or None
-        Called with the share done, 0 to 1.
-
-    Returns
-    -------
-    Hops
-    """
-    mapping = LinearMap(model.weights, model.offset)
-    vocabulary = Vocabulary(model.items, model.vectors, model.basis)
-    place = {item: i for i, item in enumerate(model.items)}
-    window = Pipeline(model).window
-    span = (window.last - min(window.first, 0)) / model.info.sfreq
-    rows: list[tuple[float, ...]] = []
-    events: list[tuple[float, float, int]] = []
-    base = 0.0
-    for run, session in enumerate(sessions):
-        recording = session.recording
-        origin = recording.times[0]
-
-        def report(share: float, run: int = run) -> None:
-            if progress is not None:
-                progress((run + share) / len(sessions))
-
-        markers = [one for one in session.markers if not one.label.startswith("cue/")]
-        known = session.by_marker(model.items)
-        options = PipelineOptions(session.rules, continuous=True)
-        for marker, features in features_of_recording(
-            model, recording, markers, options, progress=report
-        ):
-            onset = base + marker.time - origin
-            if marker.label:
-                duration = known.get((marker.label, marker.time), Event()).duration
-                end = onset + max(span, duration)
-                events.append((onset, end, place.get(marker.label, -1)))
-                continue
-            z = mapping.process(features.values)
-            weights = _log_weights(model, vocabulary.scores(z), float(np.linalg.norm(z)))
-            winner = int(weights.argmax())
-            best = float(weights[winner])
-            total = best + math.log(np.exp(weights - best).sum())
-            good = features.good >= model.posterior.min_quality
-            rows.append((onset, best, total, winner, good))
-        base += recording.times[-1] - origin + RUN_GAP
-    events.sort()
-    table = np.array(rows, float).reshape(-1, 5)
-    event = np.array(events, float).reshape(-1, 3)
-    return Hops(
-        table[:, 0], table[:, 1], table[:, 2], table[:, 3].astype(int), table[:, 4] > 0,
-        event[:, 0], event[:, 1], event[:, 2].astype(int),
-        span, model.n_hop / model.info.sfreq, window.last / model.info.sfreq,
-    )  # fmt: skip
-
-
-def _log_weights(model: Model, scores: np.ndarray, length: float) -> np.ndarray:
-    """Log weight of each item (V,), as the posterior of `model` has it before it is normalised."""
-    fitted = model.continuous or model.posterior
-    half = fitted.length
-    tau = fitted.tau * (length / math.hypot(length, half) if half else 1.0)
-    weights = tau * scores.astype(float) + model.log_prior
-    return weights + model.item_bias if model.item_bias.size else weights
-
-
-def count_alarms(onset: np.ndarray, apart: float) -> int:
-    """Count answers that lie a window or more apart: the most of them that share no sample.
-
-    Parameters
-    ----------
-    onset : array of shape (n,)
-        Onsets in s of the hops that were answered, ascending.
-    apart : float
-        Length of the window in s: answers less than that after an alarm belong to it.
-
-    Returns
-    -------
-    int
-        Never less for more answers: it is the largest set of answers `apart` from each other.
-    """
-    n, at = 0, 0
-    while at < len(onset):
-        n += 1
-        at = max(at + 1, int(np.searchsorted(onset, onset[at] + apart - 1e-9)))
-    return n
-
-
-def poisson_interval(n: int, hours: float, level: float = 0.95) -> tuple[float, float]:
-    """Exact confidence interval of a rate.
-
-    Parameters
-    ----------
-    n : int
-        Events counted.
-    hours : float
-        Time in which they were counted; above 0.
-    level : float
-        Confidence, both sides together.
-
-    Returns
-    -------
-    low, high : float
-        Events an hour.
-
-    References
-    ----------
-    Garwood 1936, doi:10.1093/biomet/28.3-4.437
-    """
-    from scipy.stats import chi2
-
-    tail = (1 - level) / 2
-    low = chi2.ppf(tail, 2 * n) / 2 if n else 0.0
-    return float(low / hours), float(chi2.isf(tail, 2 * (n + 1)) / 2 / hours)
 
 
 def fit_threshold(
@@ -253,63 +88,6 @@ def fit_threshold(
     return (threshold, alarms(threshold)) if threshold <= 1 else (NEVER, 0)
 
 
-def score_hops(hops: Hops, use: np.ndarray, model: Model) -> dict[str, Any]:
-    """Score continuous readouts.
-
-    Parameters
-    ----------
-    hops : Hops
-        As `read_hops` returns them.
-    use : array of shape (n,), bool
-        Hops to score.
-    model : Model
-        With a posterior for continuous readouts.
-
-    Returns
-    -------
-    dict
-        ================  =============================================================
-        hours             in which nothing was said and the signal was good
-        n_alarms          answers in it; those less than a window apart are one
-        alarms_per_hour   their rate, and `low`, `high`: its 95 % interval; None without time
-        n_events, hits    events, and those that an answer to a window on them named
-        precision         share of the answers near events that named one of them
-        latency_s         from the onset of a hit to the last sample of its window, median
-        ================  =============================================================
-    """
-    fitted = model.continuous
-    if fitted is None:
-        raise ValueError("need a model with a posterior for continuous readouts, got one without")
-    answered = use & hops.good & (hops.probability(fitted.nothing) >= fitted.threshold)
-    near = hops.near()
-    hours = float(np.sum(use & hops.good & ~near) * hops.hop / 3600)
-    n_alarms = count_alarms(hops.onset[answered & ~near], hops.span)
-    low, high = poisson_interval(n_alarms, hours) if hours else (None, None)
-    right = np.zeros(len(hops.onset), bool)
-    delays, n_events = [], 0
-    for onset, end, item in zip(hops.event_onset, hops.event_end, hops.event_item, strict=True):
-        first, last = np.searchsorted(hops.onset, [onset - hops.span + 1e-9, end])
-        if not use[first:last].any():
-            continue
-        n_events += 1
-        named = np.flatnonzero(answered[first:last] & (hops.winner[first:last] == item)) + first
-        right[named] = True
-        if len(named):
-            delays.append(hops.onset[named[0]] + hops.delay - onset)
-    n_near = int(np.sum(answered & near))
-    return {
-        "hours": hours,
-        "n_alarms": n_alarms,
-        "alarms_per_hour": n_alarms / hours if hours else None,
-        "low": low,
-        "high": high,
-        "n_events": n_events,
-        "hits": len(delays),
-        "precision": float(right.sum() / n_near) if n_near else None,
-        "latency_s": float(np.median(delays)) if delays else None,
-    }
-
-
 def fit_continuous(
     model: Model,
     design: Design,
@@ -346,8 +124,12 @@ def fit_continuous(
     quiet = train & hops.good & ~near
     hours, asked = float(quiet.sum() * hops.hop / 3600), model.recipe.readout.false_alarms
     n_alarms, why = 0, ""
-    if quiet.sum() >= _LEAST_HOPS:
-        posterior = replace(posterior, nothing=_weight_of_nothing(hops, train & hops.good, quiet))
+    if asked == 0:
+        why = "no false alarm is allowed (false_alarms = 0)"
+    elif posterior.tau == 0:
+        why = "no evidence was found in the held-out groups"
+    elif quiet.sum() >= _LEAST_HOPS:  # less is not enough to know what they look like
+        posterior = replace(posterior, nothing=_weight_of_nothing(hops, train & hops.good))
         threshold, n_alarms = fit_threshold(
             hops.probability(posterior.nothing)[quiet], hops.onset[quiet],
             apart=hops.span, hours=hours, asked=asked,
@@ -397,15 +179,17 @@ def _parts(model: Model, design: Design, hops: Hops) -> tuple[np.ndarray, np.nda
     return nearest == 1, nearest == 2
 
 
-def _weight_of_nothing(hops: Hops, use: np.ndarray, quiet: np.ndarray) -> float:
+def _weight_of_nothing(hops: Hops, use: np.ndarray) -> float:
     """Log weight of nothing beside that of all items, from hops to learn from (n,) bool."""
-    evidence = hops.total[quiet]
+    # a window is of an event if it begins within an eighth of a window from it, or lies within it
+    nearby = _NEARBY * hops.span
+    ends = np.maximum(hops.event_onset + nearby, hops.event_end - hops.span)
+    of_event = replace(hops, event_end=ends, span=nearby).near()
+    evidence = hops.total[use & ~of_event]
     peak = evidence.max()
     mean = peak + math.log(np.exp(evidence - peak).mean())
-    # a window is of an event if it covers half of the event's own, or lies within the event
-    shorter = replace(hops, event_end=hops.event_end - hops.span / 2, span=hops.span / 2)
-    share = float(np.clip(shorter.near()[use].mean(), 1e-6, 1 - 1e-6))
-    return mean + math.log((1 - share) / share)
+    share = float(np.clip(of_event[use].mean(), 1e-6, 1 - 1e-6))
+    return float(mean + math.log((1 - share) / share))
 
 
 def _why_never(threshold: float, hours: float, asked: float) -> str:

@@ -17,10 +17,9 @@ import numpy as np
 
 from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
 from rt_decoder.decoding.adaptation import Adaptation
-from rt_decoder.decoding.continuous import ContinuousPosterior
 from rt_decoder.decoding.features import FeatureWindow
 from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.readout import Answer, Posterior
+from rt_decoder.decoding.readout import Answer, ContinuousPosterior, Posterior
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows

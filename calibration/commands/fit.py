@@ -174,6 +174,7 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     from calibration.ahead import check_events, check_settings
     from calibration.cleaning.chain import fit_cleaning
     from calibration.cleaning.seen import unlocked_share
+    from calibration.continuous import fit_continuous
     from calibration.design import build_design, draft_model
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
@@ -199,6 +200,8 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     model = fit_model(
         draft, design, data_hash=hashes, say=show_lines, others=others, keep=sums.append
     )
+    with progress_bar("looking at every hop") as progress:
+        model = fit_continuous(model, design, labelled, progress=progress)
     certificate = {
         **model.certificate,
         "cleaning": found,

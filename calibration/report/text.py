@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from calibration.cleaning.stages import FITS
+from calibration.continuous import continuous_line
 from calibration.splits import split_line
 from rt_decoder.decoding.readout import answers_line
 from rt_decoder.model import Model
@@ -92,6 +93,8 @@ def certificate_lines(model: Model) -> list[str]:
         lines += score_lines(certificate["final"], "locked final block")
     else:
         lines.append("no final block was locked: these figures are optimistic")
+    if "continuous" in certificate:
+        lines.append(continuous_line(certificate["continuous"]))
     return lines
 
 

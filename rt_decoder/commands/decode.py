@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rt_decoder.commands.describe import header_line
+from rt_decoder.commands.describe import continuous_text, header_line
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import named_error, replacing
 from rt_decoder.files.outputs import is_place
@@ -82,6 +82,8 @@ def decode_file(
     """
     options = _settled(options, model, recording, markers)
     _warn_of_unknown(options, model, markers)
+    if options.continuous and model.continuous is None and not options.force:
+        warnings.warn(f"every hop {continuous_text(model)}", RuntimeWarning, stacklevel=2)
     decoder = Decoder(model, recording.info, options)
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()

@@ -15,7 +15,14 @@ from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.proof import forced, proof, why_unproven
 from rt_decoder.model import Alignment, Model, versions
 
-__all__ = ["header_line", "model_lines", "model_summary", "system_summary", "versions"]
+__all__ = [
+    "continuous_text",
+    "header_line",
+    "model_lines",
+    "model_summary",
+    "system_summary",
+    "versions",
+]
 
 
 def _contract(model: Model) -> dict[str, Any]:
@@ -119,6 +126,7 @@ def model_lines(model: Model) -> list[str]:
         lines += [
             f"certificate {_certificate_text(model)}",
             f"proven      {_proven_text(model)}",
+            f"every hop   {continuous_text(model)}",
             f"answers     {_answers_text(model)}",
         ]
     return lines
@@ -156,13 +164,45 @@ def _proven_text(model: Model) -> str:
     return f"yes: p = {final['p']:.2g}, {final['bits_per_word']:.3f} bits a word beyond the prior"
 
 
-def _answers_text(model: Model) -> str:
-    from rt_decoder.decoding.readout import answers_line
+def continuous_text(model: Model) -> str:
+    """Say what readouts at every hop are worth.
 
-    try:
-        return answers_line(model.posterior.threshold, model.certificate.get("out_of_fold", {}))
-    except (AttributeError, TypeError, ValueError):
-        return "cannot be read: the certificate holds no table of out-of-fold scores"
+    Parameters
+    ----------
+    model : Model
+        With a map.
+
+    Returns
+    -------
+    str
+    """
+    fitted, found = model.continuous, model.certificate.get("continuous")
+    if fitted is None:
+        return "abstains: the posterior is fitted on events alone (--force answers all the same)"
+    told = found if isinstance(found, dict) else {}
+    if fitted.threshold > 1:
+        return f"never answers: {told.get('never') or 'no threshold is safe'}"
+    asked = told.get("asked")
+    few = f", at most {asked:g} false alarms an hour" if isinstance(asked, float | int) else ""
+    return f"answers when the probability is at least {fitted.threshold:.3g}{few}"
+
+
+def _answers_text(model: Model) -> str:
+    """Say when the model answers, by its threshold and what calibration found for it."""
+    threshold, inner = model.posterior.threshold, model.certificate.get("out_of_fold")
+    inner = inner if isinstance(inner, dict) else {}
+    wanted = inner.get("wanted_precision", inner.get("wanted"))
+    asked = f" {wanted:g}" if isinstance(wanted, float | int) else ""
+    if threshold > 1:
+        return f"never: no threshold reached the wanted precision{asked} on the training folds"
+    if threshold == 0:
+        return "always: no precision is asked for"
+    coverage = inner.get("coverage")
+    found = f" at coverage {coverage:.2f}" if isinstance(coverage, float | int) else ""
+    return (
+        f"when the probability is at least {threshold:.3g}: wanted precision{asked}{found} "
+        "on the training folds"
+    )
 
 
 def system_summary() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from rt_decoder.commands.describe import header_line
+from rt_decoder.commands.describe import continuous_text, header_line
 from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.session_text import ended_lines, search_text, waiting_text
 from rt_decoder.files.atomic import named_error
@@ -92,6 +92,8 @@ def run_live(
         tell(search_text(options.selection | others, options.timeout))
         session = open_session(model, options, stack, say)
         stop.only_ask()
+        if session.decoder.pipeline.continuous and model.has_map:
+            tell(f"every hop: {continuous_text(model)}")
         tell(waiting_text(session.source.name, session.source.info, options.markers))
 
         def should_stop() -> bool:
