@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from calibration.confidence import log_posterior
 from calibration.design import Design
-from calibration.evaluate import evaluate
+from calibration.evaluate import evaluate, similarity
 from calibration.items import same_vector_line
 from calibration.language.embeddings import embed
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
+from calibration.repeats import fit_pooling, pooled_scores
 from calibration.splits import (
     check_enough,
     split_events,
@@ -33,6 +35,8 @@ from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
 __all__ = ["fit_model", "hash_files"]
+
+_TOLD = 4  # repeats on which their correlation is fitted, if none are pooled
 
 
 def fit_model(
@@ -97,14 +101,44 @@ def fit_model(
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
-    if len(final):
-        certificate["final"] = evaluate(model, X[final], [design.labels[i] for i in final])
+    model, figures = _certify(model, design, X, {"out_of_fold": train, "final": final}, out_of_fold)
     return replace(
         model,
         recipe=replace(recipe, target=_without_folders(recipe.target)),
-        certificate=certificate,
+        certificate=certificate | figures,
         versions=versions(),
     )
+
+
+def _certify(
+    model: Model,
+    design: Design,
+    X: np.ndarray,
+    events: dict[str, np.ndarray],
+    out_of_fold: np.ndarray,
+) -> tuple[Model, dict[str, Any]]:
+    """Score the locked events, and repeats pooled out of fold and there; pool as fitted out of fold."""
+    figures = dict[str, Any]()
+    train, final = events["out_of_fold"], events["final"]
+    answered = design.answered[train]
+    cosines = {"out_of_fold": out_of_fold[answered]}
+    events = {"out_of_fold": train[answered], "final": final}
+    if len(final):
+        figures["final"] = evaluate(model, X[final], [design.labels[i] for i in final])
+        cosines["final"] = similarity(model, X[final])
+    place = {item: i for i, item in enumerate(model.items)}
+    readout = model.recipe.readout
+    pooling, figures["pooled"] = None, {}
+    for name, similar in cosines.items():
+        truth = np.array([place.get(design.labels[i], -1) for i in events[name]])
+        known = truth >= 0
+        log_p = log_posterior(similar[known], model.posterior.tau, model.log_prior)
+        trials = log_p, model.log_prior, truth[known], design.run[events[name]][known]
+        if pooling is None:
+            n = readout.repeats if readout.repeats > 1 else _TOLD
+            pooling = fit_pooling(*trials, n, readout.precision)
+        figures["pooled"][name] = pooled_scores(*trials, pooling.correlation)
+    return replace(model, pooling=pooling if readout.repeats > 1 else None), figures
 
 
 def _without_folders(target: Target) -> Target:

@@ -16,15 +16,16 @@ from typing import Any, Self
 import numpy as np
 
 from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
+from rt_decoder.decoding.evidence import EvidencePool
 from rt_decoder.decoding.features import FeatureWindow
 from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.readout import Posterior
+from rt_decoder.decoding.readout import Answer, Posterior
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Histogram, Stopwatch, is_latency
-from rt_decoder.model import Model
+from rt_decoder.model import Model, Pooling
 from rt_decoder.recipe import Target
 from rt_decoder.signal import (
     FLAGS,
@@ -37,6 +38,7 @@ from rt_decoder.signal import (
     reason_names,
 )
 from rt_decoder.timing.framing import Framer
+from rt_decoder.timing.items import CUE
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Pipeline", "PipelineOptions"]
@@ -81,6 +83,23 @@ def _window(model: Model, info: SignalInfo) -> FeatureWindow:
         center=model.center if len(model.center) else None,
         scale=model.scale if len(model.scale) else None,
         clamp=features.clamp,
+    )
+
+
+def _evidence_pool(model: Model) -> EvidencePool | None:
+    """Make what pools repeats, if the recipe asks for them."""
+    if (repeats := model.recipe.readout.repeats) == 1:
+        return None
+    single, pooling = model.posterior, model.pooling or Pooling()
+    return EvidencePool(
+        model.log_prior,
+        single.tau,
+        repeats,
+        length=single.length,
+        floor=single.floor,
+        item_bias=model.item_bias,
+        correlation=pooling.correlation,
+        threshold=pooling.threshold,
     )
 
 
@@ -163,6 +182,7 @@ class Pipeline:
         capacity = span + model.n_hop + math.ceil(options.rules.wait * info.sfreq)
         self.ring = Ring(capacity, out.n_channels)
         self.map: LinearMap | None = None
+        self.pool: EvidencePool | None = None
         if model.has_map:
             self.map = LinearMap(model.weights, model.offset)
             self.vocabulary = Vocabulary(model.items, model.vectors, model.basis)
@@ -172,6 +192,7 @@ class Pipeline:
                 model.posterior.threshold,
                 model.posterior.min_quality,
             )
+            self.pool = _evidence_pool(model)
         self.stopwatch = Stopwatch(
             [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
         )
@@ -189,6 +210,7 @@ class Pipeline:
         self._missed: list[tuple[Marker, str]] = []
         self._on_clean: Callable[[Chunk], None] | None = None
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout
+        self._length = math.nan  # of the newest prediction, where repeats are pooled
 
     @property
     def delay(self) -> float:
@@ -223,10 +245,12 @@ class Pipeline:
 
     def push(self, chunk: Chunk) -> list[Readout]:
         """Return the readouts of the windows that these samples complete, in order."""
-        return [
-            self._read_out(kind, marker, features)
-            for kind, marker, features in self.push_features(chunk)
-        ]
+        readouts = []
+        for kind, marker, features in self.push_features(chunk):
+            readouts.append(self._read_out(kind, marker, features))
+            if self.pool is not None and kind == "event":
+                readouts += self._pooled(self.pool, marker, features)
+        return readouts
 
     def push_features(self, chunk: Chunk) -> Iterator[tuple[str, Marker, Features]]:
         """Yield the features of the windows that these samples complete.
@@ -321,6 +345,8 @@ class Pipeline:
                 yield "event", marker, self._features(marker.index)
             except LookupError:
                 self._missed.append((marker, self._why_missed(marker.index)))
+                if self.pool is not None:
+                    self.pool.begin() if marker.label.startswith(CUE) else self.pool.leave_out()
         onset = self.ring.next - self.window.last
         if self.continuous and onset + self.window.first >= self.ring.first:
             time = self._time_of(onset)
@@ -360,10 +386,33 @@ class Pipeline:
         if self.map is None:
             raise ValueError("need a model with a map to name words, got one that only cleans")
         z = self.map.process(features.values)
+        self._length = math.sqrt(float(z @ z)) if self.pool is not None else math.nan
         self.stopwatch.lap("map")
         scores = self.scores = self.vocabulary.scores(z)
         self.stopwatch.lap("vocabulary")
         answer = self.posterior.decide(scores, self.n_top, features.good)
+        reasons = answer.reasons + reason_names(features.reasons)
+        return self._said(kind, marker, features, answer, reasons)
+
+    def _pooled(self, pool: EvidencePool, marker: Marker, features: Features) -> list[Readout]:
+        """Pool an event with those before it in its trial; a cue begins a trial."""
+        if marker.label.startswith(CUE):
+            pool.begin()
+            return []
+        if self.scores is not None and features.good >= self.posterior.quality_floor:
+            pool.add(self.scores, self._length, features.good)
+        else:
+            pool.leave_out()
+        if pool.n_seen < 2 or (answer := pool.answer(self.n_top)) is None:
+            return []
+        readout = self._said("pooled", marker, features, answer, answer.reasons)
+        return [readout._replace(quality=pool.quality, n_repeats=pool.n_repeats)]
+
+    def _said(
+        self, kind: str, marker: Marker, features: Features, answer: Answer,
+        reasons: tuple[str, ...],
+    ) -> Readout:  # fmt: skip
+        """Make a readout of an answer, now."""
         now = features.time if self._clock is None else self._clock()
         latency_ms, late = self._latency(features.time, now)
         readout = Readout(
@@ -379,7 +428,7 @@ class Pipeline:
             abstained=answer.abstained,
             bits=answer.bits,
             quality=features.good,
-            reasons=answer.reasons + reason_names(features.reasons),
+            reasons=reasons,
             latency_ms=latency_ms,
             late=late,
             corrected=features.corrected,
@@ -418,6 +467,9 @@ class Pipeline:
         for _, marker, features in self.push_features(Chunk(noise, times, 0, flags, channel_flags)):
             if self.map is not None:
                 self._read_out("event", marker, features)
+                if self.pool is not None and self.scores is not None:
+                    self.pool.add(self.scores, self._length)
+                    self.pool.answer(self.n_top)
         self._on_clean = on_clean
         self.reset()
 
@@ -427,6 +479,8 @@ class Pipeline:
         for stage in self.stages.values():
             stage.reset()
         self.ring.reset()
+        if self.pool is not None:
+            self.pool.begin()
         self._missed.extend((marker, "the stream was lost") for marker in self._pending)
         self._pending.clear()
         self._hop_time = math.nan

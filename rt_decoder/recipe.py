@@ -276,7 +276,9 @@ class Readout:
         50.0, number(0.0, 1e9), "ms after its newest sample from which a readout is late"
     )
     repeats: int = key(
-        1, whole(1, 1000), "repeats of an item whose evidence is pooled; 1 for single events"
+        1,
+        whole(1, 1000),
+        "events in a row of one unknown item, whose evidence is pooled; 1 for single events",
     )
     false_alarms: float = key(
         6.0, number(0.0, 1e6), "continuous: answers an hour accepted while nothing is said"

@@ -44,7 +44,7 @@ ROOMS = {
     "timing": Room("stamps to a grid", "kernels values"),
     "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs"),
     "cleaning/stages": Room("the stages in one table", "values cleaning", "cleaning/stages"),
-    "decoding": Room("window to word", "kernels values", shared=""),
+    "decoding": Room("window to word", "kernels values", shared="readout"),
     "files": Room("every file format, read and written", "values timing cleaning cleaning/stages"),
     "path": Room("a source or a recording, decoded",
         "kernels values timing cleaning cleaning/stages decoding files", "__init__ pipeline decoder recorded"),

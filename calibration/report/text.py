@@ -43,6 +43,21 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
     return lines
 
 
+def _pooled_lines(scores: dict[str, dict[str, Any]], where: str) -> list[str]:
+    """Format scores over repeats of one item, a line for each number of repeats."""
+    if not scores.keys() - {"1"}:
+        return []
+    lines = [f"{where}, evidence pooled over repeats of one item:"]
+    for n, of_n in scores.items():
+        how = "in a row" if of_n["in_a_row"] else "put together from all events of the item"
+        lines.append(
+            f"  {n:>3} repeats: rank accuracy {_figure(of_n['rank_accuracy'])} (chance 0.500), top-1 "
+            f"{_figure(of_n['top1'])} (most frequent item {_figure(of_n['chance_top1'])}), "
+            f"{_figure(of_n['bits_per_word'])} bits; {of_n['n']} trials, {how}"
+        )
+    return lines
+
+
 def certificate_lines(model: Model) -> list[str]:
     """Format the certificate of a model."""
     certificate = model.certificate
@@ -69,6 +84,8 @@ def certificate_lines(model: Model) -> list[str]:
         lines += score_lines(certificate["final"], "locked final block")
     else:
         lines.append("no final block was locked: these figures are optimistic")
+    for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
+        lines += _pooled_lines(certificate.get("pooled", {}).get(name, {}), where)
     return lines
 
 
