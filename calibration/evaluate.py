@@ -10,6 +10,7 @@ import numpy as np
 from calibration.confidence import expected_calibration_error, log_posterior
 from calibration.nulls import permutation_p
 from calibration.scores import bits_beyond_prior, finite, rank_accuracy, summarize, top_k
+from calibration.unseen import seen_items, unseen_scores
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
@@ -35,7 +36,8 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
         Scaled features.
     labels : sequence of str
         True item of each event. Events with an item outside the vocabulary are counted
-        (`n_outside`) and left out of the scores.
+        (`n_outside`) and left out of the scores, as are those with an item that had no training
+        event (`n_unseen`), unless there are no others; they are scored apart.
 
     Returns
     -------
@@ -44,6 +46,7 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
 
         ==================  ===========================================================
         n, n_outside        events scored, events left out
+        n_unseen, unseen    events with unseen items; of `unseen.unseen_scores`, if there are any
         n_items             size of the vocabulary
         p                   of `rank_accuracy`, by permutation
         null_rank_accuracy  mean `rank_accuracy` under permutation
@@ -69,6 +72,9 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
         )
     truth = np.array([place[label] for label in labels if label in place])
     cosines = similarity(model, X[known])
+    unseen, apart = _apart(model, cosines, truth)
+    if not unseen.all():
+        cosines, truth = cosines[~unseen], truth[~unseen]
     log_prior = model.log_prior
     posterior = log_posterior(cosines, model.posterior.tau, log_prior)
     confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
@@ -81,7 +87,8 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
         model.recipe.fit.seed,
     )
     scores = summarize(cosines, truth, np.exp(log_prior)) | {
-        "n": int(known.sum()),
+        "n": len(truth),
+        "n_unseen": int(unseen.sum()),
         "n_outside": int((~known).sum()),
         "n_items": len(model.items),
         "p": null.p,
@@ -93,4 +100,17 @@ def evaluate(model: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, An
         "answered": float(answered.mean()),
         "precision": float(right[answered].mean()) if answered.any() else float("nan"),
     }
-    return finite(scores)
+    return finite(scores) | ({"unseen": apart} if apart else {})
+
+
+def _apart(
+    model: Model, cosines: np.ndarray, truth: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Tell the events whose item had no training event, and score these among such items."""
+    seen = seen_items(model)
+    unseen, candidates = ~seen[truth], np.flatnonzero(~seen)
+    if len(candidates) < 2 or not unseen.any():
+        return unseen, {}
+    rules = model.recipe.fit
+    part = cosines[unseen][:, candidates], np.searchsorted(candidates, truth[unseen])
+    return unseen, unseen_scores([part], rules.n_permutations, rules.seed)

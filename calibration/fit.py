@@ -29,7 +29,8 @@ from calibration.splits import (
     split_events,
     split_line,
 )
-from calibration.targets import make_targets, spelled_labels
+from calibration.targets import Targets, make_targets, spelled_labels
+from calibration.unseen import left_out_items
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
@@ -101,13 +102,26 @@ def fit_model(
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
+    model = _note_unseen(model, targets, X[train], design.onsets[train])
     model, figures = _certify(model, design, X, {"out_of_fold": train, "final": final}, out_of_fold)
     return replace(
         model,
         recipe=replace(recipe, target=_without_folders(recipe.target)),
-        certificate=certificate | figures,
+        certificate=certificate | dict(model.certificate) | figures,
         versions=versions(),
     )
+
+
+def _note_unseen(model: Model, targets: Targets, X: np.ndarray, onsets: np.ndarray) -> Model:
+    """List the items with training events, if others have none, and estimate what those are worth."""
+    certificate = dict(model.certificate)
+    trained = np.unique(targets.truth)
+    if len(trained) < len(targets.items):
+        certificate["trained"] = trained.tolist()
+    if model.recipe.fit.unseen:
+        alpha = certificate["map"]["alpha"]
+        certificate["unseen"] = left_out_items(X, targets, onsets, alpha, model.recipe.fit)
+    return replace(model, certificate=certificate)
 
 
 def _certify(

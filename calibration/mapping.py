@@ -51,6 +51,7 @@ def fit_map(
         target_mean=mean.astype(np.float32),
         items=targets.items,
         vectors=vectors.astype(np.float32),
+        certificate={**model.certificate, "map": {"alpha": choice.alpha}},
     )
     if len(B) == full:
         return model, cosine(choice.predictions, vectors)

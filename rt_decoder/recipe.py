@@ -248,6 +248,9 @@ class Fit:
         "ridge penalties to choose from; a wide grid if empty",
     )
     rank: int = key(64, whole(0, _MANY), "directions that the map keeps; 0 for all")
+    unseen: bool = key(
+        False, TRUTH, "also estimate words never seen in training, a tenth of the items at a time"
+    )
     n_permutations: int = key(999, whole(1, 10 * _MANY), "label permutations of the certificate")
     seed: int = key(0, whole(0, (1 << 31) - 1), "seed of the permutations")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from calibration.cleaning.stages import FITS
 from calibration.splits import split_line
+from calibration.unseen import unseen_line
 from rt_decoder.model import Model
 
 __all__ = ["SCORES", "certificate_lines", "cleaning_lines", "score_lines"]
@@ -38,6 +39,10 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
         f"  bits a word beyond the prior {_figure(scores['bits_per_word'])}, "
         f"calibration error {_figure(scores['calibration_error'])}"
     )
+    if scores.get("n_unseen") and "unseen" in scores:
+        lines.append("  " + unseen_line(scores["unseen"], "ranked among unseen items"))
+    elif scores.get("n_unseen"):
+        lines.append(f"  {scores['n_unseen']} events had items never seen in training")
     if scores.get("n_outside"):
         lines.append(f"  {scores['n_outside']} events had items outside the vocabulary")
     return lines
@@ -84,6 +89,8 @@ def certificate_lines(model: Model) -> list[str]:
         lines += score_lines(certificate["final"], "locked final block")
     else:
         lines.append("no final block was locked: these figures are optimistic")
+    if certificate.get("unseen"):
+        lines.append(unseen_line(certificate["unseen"], "a tenth of the items left out at a time"))
     for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
         lines += _pooled_lines(certificate.get("pooled", {}).get(name, {}), where)
     return lines

@@ -30,6 +30,7 @@ _ADDED: dict[int, dict[str, dict[str, Any]]] = {
     4: {
         "features": {"whiten": 0.0},
         "target": {"power": 1.0},
+        "fit": {"unseen": False},
         "readout": {"repeats": 1, "false_alarms": 6.0},
     },
 }
