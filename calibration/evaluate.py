@@ -10,6 +10,7 @@ import numpy as np
 from calibration.confidence import Evidence, expected_calibration_error, log_posterior
 from calibration.nulls import matching_test
 from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
+from calibration.unseen import seen_items, unseen_scores
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
@@ -49,7 +50,8 @@ def evaluate(
         Scaled features.
     labels : sequence of str
         True item of each event. Events with an item outside the vocabulary are counted
-        (`n_outside`) and left out of the scores.
+        (`n_outside`) and left out of the scores, as are those with an item that had no training
+        event (`n_unseen`), unless there are no others; they are scored apart.
     memory, groups : int, array of shape (n,) or None
         What `nulls.matching_test` needs to know of the order of the events.
 
@@ -60,6 +62,7 @@ def evaluate(
 
         ==================  ===========================================================
         n, n_outside        events scored, events left out
+        n_unseen, unseen    events with unseen items; of `unseen.unseen_scores`, if there are any
         n_items             size of the vocabulary
         p                   of `rank_accuracy`, by permutation of whole units
         p_smallest          the smallest p that so many events and units can give
@@ -88,6 +91,9 @@ def evaluate(
         )
     truth = np.array([place[label] for label in labels if label in place])
     found = evidence(model, X[known])
+    unseen, apart = _apart(model, found.cosines, truth)
+    scored = ~unseen if not unseen.all() else np.ones(len(truth), bool)
+    found, truth = found.of(scored), truth[scored]
     cosines, log_prior = found.cosines, model.log_prior
     posterior = log_posterior(found, model.posterior, log_prior, model.item_bias)
     confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
@@ -95,10 +101,11 @@ def evaluate(
     right = winner == truth
     null = matching_test(
         rank_accuracies(cosines), truth, model.recipe.fit.n_permutations, model.recipe.fit.seed,
-        memory, None if groups is None else groups[known],
+        memory, None if groups is None else groups[known][scored],
     )  # fmt: skip
     scores = summarize(cosines, truth, np.exp(log_prior)) | {
-        "n": int(known.sum()),
+        "n": len(truth),
+        "n_unseen": int(unseen.sum()),
         "n_outside": int((~known).sum()),
         "n_items": len(model.items),
         "p": null.p,
@@ -113,4 +120,17 @@ def evaluate(
         "answered": float(answered.mean()),
         "precision": float(right[answered].mean()) if answered.any() else float("nan"),
     }
-    return finite(scores)
+    return finite(scores) | ({"unseen": apart} if apart else {})
+
+
+def _apart(
+    model: Model, cosines: np.ndarray, truth: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Tell the events whose item had no training event, and score these among such items."""
+    seen = seen_items(model)
+    unseen, candidates = ~seen[truth], np.flatnonzero(~seen)
+    if len(candidates) < 2 or not unseen.any():
+        return unseen, {}
+    rules = model.recipe.fit
+    part = cosines[unseen][:, candidates], np.searchsorted(candidates, truth[unseen])
+    return unseen, unseen_scores([part], rules.n_permutations, rules.seed)

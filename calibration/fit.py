@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from calibration.certificate import certify, pool_repeats
 from calibration.choice import Prior
 from calibration.design import Design
-from calibration.evaluate import evaluate
-from calibration.hold_out import HeldOut, check_agreement, hold_out, out_of_fold_null
+from calibration.hold_out import HeldOut, hold_out
 from calibration.items import same_vector_line
 from calibration.language.embeddings import embed
 from calibration.mapping import fit_map
@@ -83,8 +83,7 @@ def fit_model(
         design = replace(design, labels=spelled)
     check_enough(design.labels)
     held_out = hold_out(design, recipe, embedder)
-    groups, train, locked = held_out.groups, held_out.train, held_out.locked
-    final = locked[design.answered[locked]]
+    groups, train = held_out.groups, held_out.train
     targets = held_out.targets
     split = _split_facts(design, recipe, held_out)
     recipe = replace(recipe, fit=replace(recipe.fit, purge=held_out.purge))
@@ -107,27 +106,24 @@ def fit_model(
         model, out_of_fold, targets, recipe, design.answered[train], groups[train]
     )
     say(answers_line(model.posterior.threshold, inner))
+    pooling, pooled = pool_repeats(model, design, X, held_out, out_of_fold[0])
     certificate: dict[str, Any] = {
         "split": split,
         "map": model.certificate["map"],
         "out_of_fold": inner,
+        "pooled": pooled,
         "data_hash": list(data_hash),
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
-    if len(final):
-        units, kept = held_out.units, design.answered[train]
-        null = out_of_fold_null(
-            out_of_fold[0].of(kept).cosines, targets.truth[kept], units[train][kept], recipe
-        )
-        labels, memory = [design.labels[i] for i in final], int(null["memory"])
-        scores = evaluate(model, X[final], labels, memory=memory, groups=units[final])
-        check_agreement(inner, null, scores)
-        certificate |= {"final": scores, "null_memory": memory}
+    model = replace(
+        model, certificate=certificate, pooling=pooling if recipe.readout.repeats > 1 else None
+    )
+    figures = certify(model, design, X, held_out, out_of_fold[0])
     return replace(
         model,
         recipe=replace(recipe, fit=draft.recipe.fit, target=_without_folders(recipe.target)),
-        certificate=certificate,
+        certificate=certificate | figures,
         versions=versions(),
     )
 

@@ -15,7 +15,7 @@ from rt_decoder.recipe import Recipe
 from rt_decoder.settings import check_keys, key, number, whole
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["TENSORS", "Alignment", "Model", "PosteriorParameters", "versions"]
+__all__ = ["TENSORS", "Alignment", "Model", "Pooling", "PosteriorParameters", "versions"]
 
 # attributes of `Model` that are arrays
 TENSORS = (
@@ -61,6 +61,19 @@ class PosteriorParameters:
 
     def __post_init__(self) -> None:
         check_keys(self, "the posterior")
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """How evidence of repeats is pooled, and when to abstain; see `decoding.evidence`."""
+
+    correlation: float = key(0.0, number(0.0, 1.0), "correlation of the errors of repeats")
+    threshold: float = key(
+        0.0, number(0.0, 1e12), "least probability of the winner, else abstain; above 1 always"
+    )
+
+    def __post_init__(self) -> None:
+        check_keys(self, "the pooling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +143,8 @@ class Model:
         Sharpness, and when to abstain.
     continuous : PosteriorParameters or None
         The same for readouts at every hop; None if the model was fitted on events alone.
+    pooling : Pooling or None
+        How repeats of an item are pooled; None where the recipe asks for single events.
     alignment : Alignment or None
         How a live session adapts the model to a person; None keeps it as it is.
     certificate : mapping
@@ -161,6 +176,7 @@ class Model:
     covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     posterior: PosteriorParameters = field(default_factory=PosteriorParameters)
     continuous: PosteriorParameters | None = None
+    pooling: Pooling | None = None
     alignment: Alignment | None = None
     certificate: Mapping[str, Any] = field(default_factory=dict)
     references: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ import numpy as np
 
 from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
 from rt_decoder.decoding.adaptation import Adaptation
+from rt_decoder.decoding.evidence import EvidencePool
 from rt_decoder.decoding.features import FeatureWindow
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.readout import Answer, ContinuousPosterior, Posterior
@@ -25,7 +26,7 @@ from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Histogram, Stopwatch, is_latency
-from rt_decoder.model import Model
+from rt_decoder.model import Model, Pooling
 from rt_decoder.recipe import Target
 from rt_decoder.signal import (
     FLAGS,
@@ -38,6 +39,7 @@ from rt_decoder.signal import (
     reason_names,
 )
 from rt_decoder.timing.framing import Framer
+from rt_decoder.timing.items import CUE
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Pipeline", "PipelineOptions"]
@@ -98,6 +100,23 @@ def _window(model: Model, info: SignalInfo) -> FeatureWindow:
         center=model.center if len(model.center) else None,
         scale=model.scale if len(model.scale) else None,
         clamp=features.clamp,
+    )
+
+
+def _evidence_pool(model: Model) -> EvidencePool | None:
+    """Make what pools repeats, if the recipe asks for them."""
+    if (repeats := model.recipe.readout.repeats) == 1:
+        return None
+    single, pooling = model.posterior, model.pooling or Pooling()
+    return EvidencePool(
+        model.log_prior,
+        single.tau,
+        repeats,
+        length=single.length,
+        floor=single.floor,
+        item_bias=model.item_bias,
+        correlation=pooling.correlation,
+        threshold=pooling.threshold,
     )
 
 
@@ -189,6 +208,7 @@ class Pipeline:
         capacity = span + model.n_hop + math.ceil(options.rules.wait * info.sfreq)
         self.ring = Ring(capacity, out.n_channels)
         self.map: LinearMap | None = None
+        self.pool: EvidencePool | None = None
         if model.has_map:
             self.map = LinearMap(model.weights, model.offset)
             self.vocabulary = Vocabulary(model.items, model.vectors, model.basis)
@@ -202,6 +222,7 @@ class Pipeline:
                 item_bias=model.item_bias,
             )
             self.continuous_posterior = _continuous(model)
+            self.pool = _evidence_pool(model)
         self.adaptation: Adaptation | None = None
         if self.map is not None and model.alignment is not None and options.align is not False:
             self.adaptation = Adaptation(model, self.window, self.map)
@@ -256,10 +277,12 @@ class Pipeline:
 
     def push(self, chunk: Chunk) -> list[Readout]:
         """Return the readouts of the windows that these samples complete, in order."""
-        return [
-            self._read_out(kind, marker, features)
-            for kind, marker, features in self.push_features(chunk)
-        ]
+        readouts = []
+        for kind, marker, features in self.push_features(chunk):
+            readouts.append(self._read_out(kind, marker, features))
+            if self.pool is not None and kind == "event":
+                readouts += self._pooled(self.pool, marker, features)
+        return readouts
 
     def push_features(self, chunk: Chunk) -> Iterator[tuple[str, Marker, Features]]:
         """Yield the features of the windows that these samples complete.
@@ -356,6 +379,8 @@ class Pipeline:
                 yield "event", marker, self._features(marker.index)
             except LookupError:
                 self._missed.append((marker, self._why_missed(marker.index)))
+                if self.pool is not None:
+                    self.pool.begin() if marker.label.startswith(CUE) else self.pool.leave_out()
         onset = self.ring.next - self.window.last
         if self.continuous and onset + self.window.first >= self.ring.first:
             time = self._time_of(onset)
@@ -399,6 +424,31 @@ class Pipeline:
         scores = self.scores = self.vocabulary.scores(z)
         self.stopwatch.lap("vocabulary")
         answer = self._answer(kind, scores, features.good)
+        reasons = answer.reasons + reason_names(features.reasons)
+        readout = self._said(kind, marker, features, answer, reasons)
+        if self.adaptation is not None and kind == "event":
+            self.adaptation.add(self.window.unscaled, features.good)
+        return readout
+
+    def _pooled(self, pool: EvidencePool, marker: Marker, features: Features) -> list[Readout]:
+        """Pool an event with those before it in its trial; a cue begins a trial."""
+        if marker.label.startswith(CUE):
+            pool.begin()
+            return []
+        if self.scores is not None and features.good >= self.posterior.quality_floor:
+            pool.add(self.scores, self.vocabulary.length, features.good)
+        else:
+            pool.leave_out()
+        if pool.n_seen < 2 or (answer := pool.answer(self.n_top)) is None:
+            return []
+        readout = self._said("pooled", marker, features, answer, answer.reasons)
+        return [readout._replace(quality=pool.quality, n_repeats=pool.n_repeats)]
+
+    def _said(
+        self, kind: str, marker: Marker, features: Features, answer: Answer,
+        reasons: tuple[str, ...],
+    ) -> Readout:  # fmt: skip
+        """Make a readout of an answer, now."""
         now = features.time if self._clock is None else self._clock()
         latency_ms, late = self._latency(features.time, now)
         readout = Readout(
@@ -414,7 +464,7 @@ class Pipeline:
             abstained=answer.abstained,
             bits=answer.bits,
             quality=features.good,
-            reasons=answer.reasons + reason_names(features.reasons),
+            reasons=reasons,
             latency_ms=latency_ms,
             late=late,
             corrected=features.corrected,
@@ -464,6 +514,9 @@ class Pipeline:
         for _, marker, features in self.push_features(Chunk(noise, times, 0, flags, channel_flags)):
             if self.map is not None:
                 self._read_out("event", marker, features)
+                if self.pool is not None and self.scores is not None:
+                    self.pool.add(self.scores, self.vocabulary.length)
+                    self.pool.answer(self.n_top)
         self._on_clean = on_clean
         self.reset()
 
@@ -473,6 +526,8 @@ class Pipeline:
         for stage in self.stages.values():
             stage.reset()
         self.ring.reset()
+        if self.pool is not None:
+            self.pool.begin()
         self._missed.extend((marker, "the stream was lost") for marker in self._pending)
         self._pending.clear()
         self._hop_time = math.nan

@@ -250,6 +250,9 @@ class Fit:
         "ridge penalties to choose from; a wide grid if empty",
     )
     rank: int = key(64, whole(0, _MANY), "directions that the map keeps; 0 for all")
+    unseen: bool = key(
+        False, TRUTH, "also estimate words never seen in training, a tenth of the items at a time"
+    )
     n_permutations: int = key(999, whole(1, 10 * _MANY), "label permutations of the certificate")
     seed: int = key(0, whole(0, (1 << 31) - 1), "seed of the permutations")
 
@@ -279,7 +282,9 @@ class Readout:
         50.0, number(0.0, 1e9), "ms after its newest sample from which a readout is late"
     )
     repeats: int = key(
-        1, whole(1, 1000), "repeats of an item whose evidence is pooled; 1 for single events"
+        1,
+        whole(1, 1000),
+        "events in a row of one unknown item, whose evidence is pooled; 1 for single events",
     )
     false_alarms: float = key(
         6.0, number(0.0, 1e6), "continuous: answers an hour accepted while nothing is said"

@@ -228,7 +228,7 @@ class Readout(NamedTuple):
     """One answer of the decoder."""
 
     seq: int
-    kind: str  # "event" or "continuous"
+    kind: str  # "event", "continuous", or "pooled" over repeats of one item
     label: str  # of the marker that asked for it; "" for continuous readouts
     index: int  # type: ignore[assignment]  # onset as absolute sample index
     onset: float  # s
@@ -243,3 +243,4 @@ class Readout(NamedTuple):
     latency_ms: float  # from the newest sample used to emission; NaN offline and where unknown
     late: bool | None  # over the budget; None where a live latency is unknown
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
+    n_repeats: int = 1  # events whose evidence it holds

@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 
 from calibration.demo import save_recording
-from rt_decoder.files.model_file import save_model
+from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.model import Pooling
 from tests.small import (
     finish,
     fit_small,
@@ -67,6 +68,8 @@ class Case(NamedTuple):
 
 
 QUICK = Case("simulated.xdf", "small", MARKERS, (), 25)
+POOLED = Case("simulated.xdf", "pooled", MARKERS, (), 40)  # three repeats make a trial
+LOST = Case("holes.xdf", "pooled", MARKERS, (), 30, "1")
 CASES = {
     "trigger": Case("unmarked.xdf", "small", TRIGGER, TRIGGER, 25),
     "continuous": Case("unmarked.xdf", "small", (), (), 2000),
@@ -161,6 +164,7 @@ def check(session: Session) -> None:
     session.finish()
     live = readouts(session.log)
     assert len(live) >= session.case.n_least
+    assert any(line["kind"] == "pooled" for line in live) == (session.case.model == "pooled")
     ways["the session record"] = Decode(session, session.record)
     for way, decode in ways.items():
         log = decode.finish()
@@ -188,6 +192,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_recording(recording, folder / "simulated.xdf")
     save_recording(replace(recording, markers=()), folder / "unmarked.xdf")
     save_small(folder / "small.rtd.safetensors")
+    small = load_model(folder / "small.rtd.safetensors")
+    recipe = replace(small.recipe, readout=replace(small.recipe.readout, repeats=3))
+    pooling = Pooling(correlation=0.1, threshold=0.2)
+    save_model(replace(small, recipe=recipe, pooling=pooling), folder / "pooled.rtd.safetensors")
     save_recording(with_holes(recording), folder / "holes.xdf")
     return folder
 
@@ -220,8 +228,9 @@ def checks(folder: Path, data_dir: Path) -> Iterator[dict[str, Future[None]]]:
 
 
 @pytest.mark.slow
-def test_every_way_gives_the_same_readouts(folder: Path) -> None:
-    check(Session(QUICK, folder))
+@pytest.mark.parametrize("case", [QUICK, POOLED, LOST], ids=["single", "pooled", "lost"])
+def test_every_way_gives_the_same_readouts(folder: Path, case: Case) -> None:
+    check(Session(case, folder))
 
 
 @pytest.mark.slow

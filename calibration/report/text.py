@@ -8,6 +8,7 @@ from typing import Any
 from calibration.cleaning.stages import FITS
 from calibration.continuous import continuous_line
 from calibration.splits import split_line
+from calibration.unseen import unseen_line
 from rt_decoder.decoding.readout import answers_line
 from rt_decoder.model import Model
 
@@ -59,8 +60,27 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
         f"  bits a word beyond the prior {_figure(scores['bits_per_word'])}, "
         f"calibration error {_figure(scores['calibration_error'])}"
     )
+    if scores.get("n_unseen") and "unseen" in scores:
+        lines.append("  " + unseen_line(scores["unseen"], "ranked among unseen items"))
+    elif scores.get("n_unseen"):
+        lines.append(f"  {scores['n_unseen']} events had items never seen in training")
     if scores.get("n_outside"):
         lines.append(f"  {scores['n_outside']} events had items outside the vocabulary")
+    return lines
+
+
+def _pooled_lines(scores: dict[str, dict[str, Any]], where: str) -> list[str]:
+    """Format scores over repeats of one item, a line for each number of repeats."""
+    if not scores.keys() - {"1"}:
+        return []
+    lines = [f"{where}, evidence pooled over repeats of one item:"]
+    for n, of_n in scores.items():
+        how = "in a row" if of_n["in_a_row"] else "put together from all events of the item"
+        lines.append(
+            f"  {n:>3} repeats: rank accuracy {_figure(of_n['rank_accuracy'])} (chance 0.500), top-1 "
+            f"{_figure(of_n['top1'])} (most frequent item {_figure(of_n['chance_top1'])}), "
+            f"{_figure(of_n['bits_per_word'])} bits; {of_n['n']} trials, {how}"
+        )
     return lines
 
 
@@ -95,6 +115,10 @@ def certificate_lines(model: Model) -> list[str]:
         lines.append("no final block was locked: these figures are optimistic")
     if "continuous" in certificate:
         lines.append(continuous_line(certificate["continuous"]))
+    if certificate.get("unseen"):
+        lines.append(unseen_line(certificate["unseen"], "a tenth of the items left out at a time"))
+    for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
+        lines += _pooled_lines(certificate.get("pooled", {}).get(name, {}), where)
     return lines
 
 

@@ -252,7 +252,7 @@ def _terminal(
     stack.callback(printer.close)
 
     def tell(readout: Readout) -> None:
-        if readout.kind == "event" or readout.seq % 50 == 0:
+        if readout.kind != "continuous" or readout.seq % 50 == 0:
             printer.put(lambda: say(readout_text(readout)))
 
     def warn(event: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.model import TENSORS, Alignment, Model, PosteriorParameters
+from rt_decoder.model import TENSORS, Alignment, Model, Pooling, PosteriorParameters
 from rt_decoder.recipe import MAX_FREQ, Recipe
 from rt_decoder.settings import listed, named, number, read, short, table, text
 from rt_decoder.signal import FLAGS_VERSION, SignalInfo
@@ -30,6 +30,7 @@ _ADDED: dict[int, dict[str, dict[str, Any]]] = {
     4: {
         "features": {"whiten": 0.0},
         "target": {"power": 1.0},
+        "fit": {"unseen": False},
         "readout": {"repeats": 1, "false_alarms": 6.0},
     },
 }
@@ -72,6 +73,7 @@ def _header(model: Model) -> dict[str, Any]:
         "items": model.items,
         "posterior": asdict(model.posterior) if model.has_map else {},
         "continuous": asdict(model.continuous) if model.continuous else {},
+        "pooling": asdict(model.pooling) if model.pooling else {},
         "alignment": asdict(model.alignment) if model.alignment else {},
         "certificate": dict(model.certificate),
         "versions": dict(model.versions),
@@ -106,6 +108,8 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
     of_posterior = [f.name for f in fields(PosteriorParameters)]
     posterior = _table(head, "posterior", of_posterior if "weights" in tensors else ())
     continuous = _table(head, "continuous", of_posterior if head.get("continuous") else ())
+    of_pooling = [f.name for f in fields(Pooling)] if head.get("pooling") else ()
+    pooling = _table(head, "pooling", of_pooling)
     of_alignment = [f.name for f in fields(Alignment)] if head.get("alignment") else ()
     alignment = _table(head, "alignment", of_alignment)
     return Model(
@@ -121,6 +125,7 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
         items=read("items", head.get("items"), _ITEMS),
         posterior=PosteriorParameters(**posterior),
         continuous=PosteriorParameters(**continuous) if continuous else None,
+        pooling=Pooling(**pooling) if pooling else None,
         alignment=Alignment(**alignment) if alignment else None,
         certificate=_table(head, "certificate"),
         versions=read("versions", head.get("versions"), table(text(), "a table of texts")),
@@ -211,7 +216,7 @@ def upgrade(
         posterior = dict(head["posterior"])
         if posterior:
             posterior = {"length": 0.0, "floor": 0.0, "nothing": 0.0} | posterior
-        head = {"continuous": {}, "alignment": {}} | head | {"posterior": posterior}
+        head = {"continuous": {}, "alignment": {}, "pooling": {}} | head | {"posterior": posterior}
     return head, tensors
 
 

@@ -36,6 +36,7 @@ def _number(value: float, digits: int) -> float | None:
 def readout_line(readout: Readout) -> dict[str, Any]:
     """Return a readout as the log and the outlets write it."""
     top = zip(readout.words, readout.scores, readout.probabilities, strict=True)
+    pooled = {"n_repeats": readout.n_repeats} if readout.kind == "pooled" else {}
     return {
         "type": "readout",
         "seq": readout.seq,
@@ -57,7 +58,7 @@ def readout_line(readout: Readout) -> dict[str, Any]:
         },
         "latency_ms": _number(readout.latency_ms, 4),
         "late": readout.late,
-    }
+    } | pooled
 
 
 def marker_line(marker: Marker) -> dict[str, Any]:

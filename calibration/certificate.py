@@ -1,0 +1,113 @@
+"""Certify a finished model: the locked block, repeats pooled, and items never seen in training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from calibration.confidence import Evidence, log_posterior
+from calibration.design import Design
+from calibration.evaluate import evaluate, evidence
+from calibration.hold_out import HeldOut, check_agreement, out_of_fold_null
+from calibration.repeats import fit_pooling, pooled_scores
+from calibration.unseen import left_out_items
+from rt_decoder.model import Model, Pooling
+
+__all__ = ["certify", "pool_repeats"]
+
+_TOLD = 4  # repeats for which the correlation is fitted where the recipe pools none
+
+
+def certify(
+    model: Model, design: Design, X: np.ndarray, held_out: HeldOut, out_of_fold: Evidence
+) -> dict[str, Any]:
+    """Score the locked events once, and what else the certificate tells.
+
+    Parameters
+    ----------
+    model : Model
+        With map and posterior; its certificate holds `map` and `out_of_fold`.
+    design : Design
+        All events.
+    X : array of shape (n, p), float32
+        Scaled features of all events.
+    held_out : HeldOut
+        Which events train, and which are locked.
+    out_of_fold : Evidence
+        Of the training events.
+
+    Returns
+    -------
+    dict
+        `final`, `null_memory`, `trained` and `unseen`, where there are such.
+
+    Raises
+    ------
+    ValueError
+        If the locked block contradicts what was found out of fold.
+    """
+    figures: dict[str, Any] = {}
+    train, locked, targets = held_out.train, held_out.locked, held_out.targets
+    kept, final = design.answered[train], locked[design.answered[locked]]
+    trained = np.unique(targets.truth)
+    if len(trained) < len(targets.items):
+        figures["trained"] = trained.tolist()
+    if model.recipe.fit.unseen:
+        figures["unseen"] = left_out_items(
+            X[train], targets, design.onsets[train], model.certificate["map"], model.recipe.fit
+        )
+    if len(final):
+        units = held_out.units
+        null = out_of_fold_null(
+            out_of_fold.of(kept).cosines, targets.truth[kept], units[train][kept], model.recipe
+        )
+        labels, memory = [design.labels[i] for i in final], int(null["memory"])
+        scores = evaluate(model, X[final], labels, memory=memory, groups=units[final])
+        check_agreement(model.certificate["out_of_fold"], null, scores)
+        figures |= {"final": scores, "null_memory": memory}
+    return figures
+
+
+def pool_repeats(
+    model: Model, design: Design, X: np.ndarray, held_out: HeldOut, out_of_fold: Evidence
+) -> tuple[Pooling, dict[str, Any]]:
+    """Fit the pooling of repeats out of fold, and score it there and on the locked events.
+
+    Parameters
+    ----------
+    model : Model
+        With map and posterior.
+    design : Design
+        All events.
+    X : array of shape (n, p), float32
+        Scaled features of all events.
+    held_out : HeldOut
+        Which events train, and which are locked.
+    out_of_fold : Evidence
+        Of the training events.
+
+    Returns
+    -------
+    pooling : Pooling
+    scores : dict
+        Of `repeats.pooled_scores`, by ``out_of_fold`` and ``final``.
+    """
+    train, final = held_out.train, held_out.locked[design.answered[held_out.locked]]
+    kept = design.answered[train]
+    found = {"out_of_fold": (train[kept], out_of_fold.of(kept))}
+    if len(final):
+        found["final"] = final, evidence(model, X[final])
+    place = {item: i for i, item in enumerate(model.items)}
+    readout, pooling, scores = model.recipe.readout, None, {}
+    for name, (events, one) in found.items():
+        truth = np.array([place.get(design.labels[i], -1) for i in events])
+        known = truth >= 0
+        log_p = log_posterior(one.of(known), model.posterior, model.log_prior, model.item_bias)
+        trials = log_p, model.log_prior, truth[known], design.run[events][known]
+        if pooling is None:
+            n = readout.repeats if readout.repeats > 1 else _TOLD
+            pooling = fit_pooling(*trials, n, readout.precision, held_out.groups[events][known])
+        scores[name] = pooled_scores(*trials, pooling.correlation)
+    assert pooling is not None  # there is always a table out of fold
+    return pooling, scores
