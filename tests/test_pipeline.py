@@ -114,7 +114,7 @@ def check(readout: Readout, model: Model, ring: np.ndarray) -> None:
 def test_the_path_is_what_its_description_says(name: str, continuous: bool) -> None:
     model = random_model(RECORDING, small_recipe(**RECIPES[name]))
     ring = stages(model, DATA)
-    pipeline = Pipeline(model, PipelineOptions(continuous=continuous))
+    pipeline = Pipeline(model, PipelineOptions(continuous=continuous, force=True))
     onsets = [] if continuous else [120, 500, 501, 501, 1111, 1750]
     markers = [Marker(f"m{i}", i / 250, i) for i in onsets]
     answers = decode(pipeline, markers[::-1], chunk_of(DATA, 250.0))

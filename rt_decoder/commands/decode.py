@@ -82,8 +82,6 @@ def decode_file(
     """
     options = _settled(options, model, recording, markers)
     _warn_of_unknown(options, model, markers)
-    if options.continuous and model.continuous is None and not options.force:
-        warnings.warn(f"every hop {continuous_text(model)}", RuntimeWarning, stacklevel=2)
     decoder = Decoder(model, recording.info, options)
     n_samples = len(recording.stamps)
     counts: Counter[str] = Counter()
@@ -181,6 +179,8 @@ def _settled(
         item = options.rules.item_rule().item
         is_marked = any(item(marker.label) is not None for marker in markers)
         options = replace(options, continuous=not (is_marked or options.rules.trigger))
+    if options.continuous and model.continuous is None and not options.force:
+        warnings.warn(f"every hop {continuous_text(model)}", RuntimeWarning, stacklevel=3)
     return options
 
 
