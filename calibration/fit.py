@@ -97,18 +97,28 @@ def fit_model(
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
     if len(final):
-        units, kept = held_out.units, design.answered[train]
-        null = out_of_fold_null(out_of_fold[kept], targets.truth[kept], units[train][kept], recipe)
-        labels, memory = [design.labels[i] for i in final], int(null["memory"])
-        scores = evaluate(model, X[final], labels, memory=memory, groups=units[final])
-        check_agreement(inner, null, scores)
-        certificate |= {"final": scores, "null_memory": memory}
+        certificate |= _certify(model, design, held_out, X[final], final, inner, out_of_fold)
     return replace(
         model,
         recipe=replace(draft.recipe, target=_without_folders(draft.recipe.target)),
         certificate=certificate,
         versions=versions(),
     )
+
+
+def _certify(
+    model: Model, design: Design, held_out: HeldOut, X: np.ndarray, final: np.ndarray,
+    inner: dict[str, float], out_of_fold: np.ndarray,
+) -> dict[str, Any]:  # fmt: skip
+    """Decode the locked events, rows X, once; refuse where they contradict the folds."""
+    units, kept = held_out.units, design.answered[held_out.train]
+    null = out_of_fold_null(
+        out_of_fold[kept], held_out.targets.truth[kept], units[held_out.train][kept], model.recipe
+    )
+    labels, memory = [design.labels[i] for i in final], int(null["memory"])
+    scores = evaluate(model, X, labels, memory=memory, groups=units[final])
+    check_agreement(inner, null, scores)
+    return {"final": scores, "null_memory": memory}
 
 
 def _without_folders(target: Target) -> Target:
