@@ -72,9 +72,8 @@ def fit_model(
         design = replace(design, labels=spelled)
     check_enough(design.labels)
     held_out = hold_out(design, recipe, embedder)
-    groups, train, locked = held_out.groups, held_out.train, held_out.locked
-    final = locked[design.answered[locked]]
-    targets = held_out.targets
+    groups, train, targets = held_out.groups, held_out.train, held_out.targets
+    final = held_out.locked[design.answered[held_out.locked]]
     split = _split_facts(design, recipe, held_out)
     recipe = replace(recipe, fit=replace(recipe.fit, purge=held_out.purge))
     say(f"{split_line(split)}; {len(targets.items)} items")
