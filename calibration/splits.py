@@ -1,8 +1,7 @@
 """Split items into training and test by whole groups, and purge training items near the test.
 
 Neighbouring words share slow signal and context, so items are never split at random: a fold is a
-group (a sentence, a run, a block of trials), and training items too close to it in time are
-dropped. This module knows nothing of features or targets.
+group (a sentence, a run, a block), and training items too close to it in time are dropped.
 """
 
 from __future__ import annotations
