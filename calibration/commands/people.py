@@ -53,6 +53,15 @@ NoSums = Annotated[
 def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
     """Read models and the companions beside them.
 
+    Parameters
+    ----------
+    paths : sequence of path
+
+    Returns
+    -------
+    models : list of Model
+    companions : list of Companion
+
     Raises
     ------
     FileNotFoundError
