@@ -49,7 +49,20 @@ class LeftOut(NamedTuple):
 def fit_group_readout(
     model: Model, tests: Sequence[LeftOut], group: Group
 ) -> tuple[Model, dict[str, float]]:
-    """Fit posterior and threshold on trials of people left out."""
+    """Fit posterior and threshold on trials of people left out.
+
+    Parameters
+    ----------
+    model : Model
+    tests : sequence of LeftOut
+    group : Group
+
+    Returns
+    -------
+    model : Model
+    scores : dict
+        As `readout.fit_readout`.
+    """
     cosines = np.concatenate([one.cosines for one in tests])
     truth = np.concatenate([one.truth for one in tests])
     lengths = np.concatenate([np.linalg.norm(one.predicted, axis=1) for one in tests])
@@ -63,7 +76,22 @@ def fit_group_readout(
 def certify(
     model: Model, tests: Sequence[LeftOut], group: Group, space: ItemSpace
 ) -> dict[str, Any]:
-    """Score each person with map and posterior of the others; returns tables of the certificate."""
+    """Score each person with map and posterior of the others.
+
+    Parameters
+    ----------
+    model : Model
+        Of the group.
+    tests : sequence of LeftOut
+        One a person.
+    group : Group
+    space : ItemSpace
+
+    Returns
+    -------
+    dict
+        ``final``, mean scores over people, and ``people``, how they came about.
+    """
     recipe = model.recipe
     rng = np.random.default_rng(recipe.fit.seed)
     quick = replace(recipe, fit=replace(recipe.fit, n_permutations=1))

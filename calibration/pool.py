@@ -13,7 +13,15 @@ from dataclasses import replace
 import numpy as np
 
 from calibration.group_certificate import Group, LeftOut, certify, fit_group_readout
-from calibration.group_map import choose_settings, fit_group, item_space, total
+from calibration.group_map import (
+    GroupMap,
+    ItemSpace,
+    Setting,
+    choose_settings,
+    fit_group,
+    item_space,
+    total,
+)
 from calibration.left_out import draw_trials
 from calibration.montage import carried, common_channels
 from calibration.scores import cosine, unit_rows
@@ -84,30 +92,7 @@ def pool_models(
     fitted = fit_group(total(group.shared), space, setting)
     say(f"alpha {fitted.alpha:.3g}, target power {setting.power:g}, by bits on people left out")
 
-    vectors = unit_rows(space.vectors(setting.power)) @ space.axes
-    covariance = np.mean([one.moments.covariance for one in group.shared], axis=0)
-    weights = whitener(covariance.astype(np.float32), group.shrink) @ fitted.weights
-    recipe = replace(
-        base.recipe,
-        features=replace(base.recipe.features, whiten=group.shrink),
-        target=replace(base.recipe.target, power=setting.power),
-    )
-    model = replace(
-        base,
-        recipe=recipe,
-        center=np.mean([_center(*one) for one in zip(group.people, group.shared, strict=True)], 0),
-        scale=np.exp(np.median([np.log(one.scale) for one in group.people], axis=0)),
-        weights=weights.astype(np.float32),
-        offset=np.zeros(weights.shape[1], np.float32),
-        basis=space.axes.astype(np.float32),
-        target_mean=space.mean.astype(np.float32),
-        items=group.items,
-        vectors=vectors.astype(np.float32),
-        covariance=covariance.astype(np.float32),
-        alignment=Alignment(shrink=group.shrink),
-        certificate={},
-        versions=versions(),
-    )
+    model = _model(base, group, space, setting, fitted)
     tests = [
         LeftOut(one.truth, cosine(predicted, space.vectors(of.power)), predicted, of)
         for one, predicted, of in zip(trials, predictions, of_others, strict=True)
@@ -124,6 +109,36 @@ def pool_models(
     if told:
         certificate["left_out_stages"] = told
     return replace(model, certificate=certificate), Companion(tuple(people), "")
+
+
+def _model(
+    base: Model, group: Group, space: ItemSpace, setting: Setting, fitted: GroupMap
+) -> Model:
+    """Put the map together: ready for features of the group's center, scale and covariance."""
+    vectors = unit_rows(space.vectors(setting.power)) @ space.axes
+    covariance = np.mean([one.moments.covariance for one in group.shared], axis=0)
+    weights = whitener(covariance.astype(np.float32), group.shrink) @ fitted.weights
+    recipe = replace(
+        base.recipe,
+        features=replace(base.recipe.features, whiten=group.shrink),
+        target=replace(base.recipe.target, power=setting.power),
+    )
+    return replace(
+        base,
+        recipe=recipe,
+        center=np.mean([_center(*one) for one in zip(group.people, group.shared, strict=True)], 0),
+        scale=np.exp(np.median([np.log(one.scale) for one in group.people], axis=0)),
+        weights=weights.astype(np.float32),
+        offset=np.zeros(weights.shape[1], np.float32),
+        basis=space.axes.astype(np.float32),
+        target_mean=space.mean.astype(np.float32),
+        items=group.items,
+        vectors=vectors.astype(np.float32),
+        covariance=covariance.astype(np.float32),
+        alignment=Alignment(shrink=group.shrink),
+        certificate={},
+        versions=versions(),
+    )
 
 
 def _people(companions: Sequence[Companion]) -> list[PersonSums]:

@@ -57,7 +57,22 @@ def layout_of(model: Model) -> dict[str, Any]:
 
 
 def sum_recording(data_hash: str, X: np.ndarray, truth: np.ndarray, n_items: int) -> RecordingSums:
-    """Sum the scaled features (n, p) of a recording's events by their item numbers (n,)."""
+    """Sum the events of a recording.
+
+    Parameters
+    ----------
+    data_hash : str
+        SHA-256 of the recording.
+    X : array of shape (n, p)
+        Scaled features.
+    truth : array of shape (n,), int
+        Item number of each event.
+    n_items : int
+
+    Returns
+    -------
+    RecordingSums
+    """
     X = np.asarray(X, np.float64)
     counts = np.bincount(truth, minlength=n_items).astype(float)
     sums = np.zeros((n_items, X.shape[1]))

@@ -17,6 +17,7 @@ from pylsl import local_clock
 from calibration.demo import save_recording
 from rt_decoder.files.model_file import load_model
 from rt_decoder.files.read import read_recording
+from rt_decoder.files.sums_file import load_sums
 from rt_decoder.signal import SignalInfo
 from rt_decoder.sinks.outlets import data_outlet
 from tests.lsl_loopback import wait_for
@@ -114,6 +115,22 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
     assert recipe_kept.target.embedding == "tiny-bert"
     assert len(load_model(model).items) == len(WORDS) + 1
     assert_private(model, str(folder), str(tmp_path))
+
+    companion = tmp_path / "m.sums.safetensors"
+    assert_private(companion, str(folder), str(tmp_path), "S01")
+    assert (
+        load_sums(companion, fitted["hash"]).people[0].counts.sum()
+        == certificate["split"]["n_train"]
+    )
+    shared = call(
+        capsys, "fit", folder / "rec2.xdf", "--events", folder / "rec2.tsv", "-o",
+        tmp_path / "other.rtd.safetensors", "--recipe", recipe, "--n-blocks", "4", "--embedding",
+        language_model, "--layer", "1", "--vocabulary", words, "--prior-from", model, "--no-sums",
+        "--json", program="calibration",
+    )  # fmt: skip
+    assert "kappa" in told(shared)["certificate"]["map"]
+    assert "prior of 1 other person" in shared.out
+    assert not (tmp_path / "other.sums.safetensors").exists()
 
     shown = told(call(capsys, "inspect", model, "--json"))
     assert shown["hash"] == fitted["hash"]

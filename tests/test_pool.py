@@ -17,8 +17,9 @@ from calibration.transfer import Wanted, prior_of, shared_sums
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.files.model_file import ModelCorrupt, model_hash, save_model
+from rt_decoder.files.outputs import companion_path
 from rt_decoder.files.sums import Companion, unfolded
-from rt_decoder.files.sums_file import companion_path, load_sums, save_sums
+from rt_decoder.files.sums_file import load_sums, save_sums
 from tests.people import ITEMS, N_ITEMS, Person, draft, person, positions, trials
 from tests.small import call
 

@@ -113,7 +113,8 @@ def test_refusals(fitted):
 def files(tmp_path_factory):
     """A model fitted on one XDF session by the command, and two sessions."""
     from rt_decoder.files.model_file import model_hash, save_model
-    from rt_decoder.files.sums_file import companion_path, save_sums
+    from rt_decoder.files.outputs import companion_path
+    from rt_decoder.files.sums_file import save_sums
 
     folder = tmp_path_factory.mktemp("refit")
     recipe = small_recipe(

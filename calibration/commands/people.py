@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rt_decoder.commands.options import one_of
-from rt_decoder.files.sums_file import SUMS, companion_path, load_sums
+from rt_decoder.files.outputs import SUMS, companion_path
 
 if TYPE_CHECKING:
     from rt_decoder.files.sums import Companion, PersonSums
@@ -53,6 +53,15 @@ NoSums = Annotated[
 def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
     """Read models and the companions beside them.
 
+    Parameters
+    ----------
+    paths : sequence of path
+
+    Returns
+    -------
+    models : list of Model
+    companions : list of Companion
+
     Raises
     ------
     FileNotFoundError
@@ -63,6 +72,7 @@ def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
         If a model has no map.
     """
     from rt_decoder.files.model_file import load_model, model_hash
+    from rt_decoder.files.sums_file import load_sums
 
     models, companions = [], []
     for path in paths:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from calibration.commands.inputs import EventTables, Inputs
@@ -25,13 +23,7 @@ from rt_decoder.commands.options import (
 )
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
 
-if TYPE_CHECKING:
-    from calibration.events import LabelledRecording
-    from rt_decoder.model import Model
-
 __all__ = ["COMMANDS"]
-
-_LEAST_EVENTS = 60
 
 
 def realign(
@@ -73,7 +65,10 @@ def realign(
     from calibration.events import load_unlabelled
     from calibration.fit import hash_files
     from calibration.realign import realign as fit_today
+    from calibration.sums import moments
+    from calibration.today import effect, windows_of
     from rt_decoder.files.model_file import load_model, model_hash, save_model
+    from rt_decoder.files.sums_file import load_sums
 
     fitted = load_model(model)
     if not fitted.has_map or not fitted.covariance.size:
@@ -82,13 +77,13 @@ def realign(
     rules = inputs.rules(fitted.recipe.target)
     (session,) = load_unlabelled(inputs.recordings, inputs.tables, rules, **inputs.reading)
     with progress_bar("running the live stages") as progress:
-        X, labels = _windows(fitted, session, progress)
+        X, labels = windows_of(fitted, session, progress)
     covariance = fitted.covariance
     if not labels and beside.is_file():
-        covariance = _within(beside, model_hash(fitted))
+        covariance = moments(load_sums(beside, model_hash(fitted)).people[0]).within
     aligned, facts = fit_today(fitted, X, covariance, method)
     facts["data_hash"] = hash_files([rest])[0]
-    facts |= _effect(fitted, aligned, X, labels)
+    facts |= effect(fitted, aligned, X, labels)
     show_lines(*_told(facts))
     certificate = {**fitted.certificate, "realigned": facts}
     digest = save_model(replace(aligned, certificate=certificate), output, overwrite=overwrite)
@@ -97,53 +92,6 @@ def realign(
     )
     if as_json:
         show_json({"model": output.name, "hash": digest, "realigned": facts})
-
-
-def _windows(
-    model: Model, session: LabelledRecording, progress: Any
-) -> tuple[np.ndarray, Sequence[str]]:
-    """Unscaled features of events and their labels, or of a grid and no labels."""
-    from calibration.design import build_design
-    from rt_decoder.recorded import features_of_recording
-    from rt_decoder.signal import Marker
-
-    known = sum(n for label, n in session.labels(model.items).items() if label in model.items)
-    if known >= _LEAST_EVENTS:
-        design = build_design(model, [session], progress).answered_only()
-        return np.asarray(design.X, float), design.labels
-    recording, features = session.recording, model.recipe.features
-    first, last = recording.times[0], recording.times[-1]
-    step = max((features.tmax - features.tmin) / 2, 2 / model.info.sfreq)
-    onsets = np.arange(first + max(0.0, -features.tmin), last - features.tmax, step)
-    grid = [Marker(model.items[0], float(onset)) for onset in onsets]
-    rows = [
-        found.values
-        for _, found in features_of_recording(model, recording, grid, progress=progress)
-        if found.good >= model.recipe.readout.min_quality
-    ]
-    return np.array(rows, float).reshape(len(rows), len(model.center)), ()
-
-
-def _within(companion: Path, digest: str) -> np.ndarray:
-    """Covariance within items, as rest has no items."""
-    from calibration.sums import moments
-    from rt_decoder.files.sums_file import load_sums
-
-    return moments(load_sums(companion, digest).people[0]).within
-
-
-def _effect(before: Model, after: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
-    """Scores of both models on events with labels; nothing without."""
-    if not labels:
-        return {"labelled": False}
-    from calibration.evaluate import evaluate
-    from rt_decoder.decoding.features import scale_features
-
-    scores = {}
-    for name, model in (("before", before), ("after", after)):
-        scaled = scale_features(X, model.center, model.scale, model.recipe.features.clamp)
-        scores[name] = evaluate(model, scaled, labels)
-    return {"labelled": True} | scores
 
 
 def _told(facts: dict[str, Any]) -> list[str]:

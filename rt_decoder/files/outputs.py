@@ -14,7 +14,9 @@ from typing import NamedTuple
 from rt_decoder.files.append_file import STANDARD
 from rt_decoder.files.atomic import free_names, named_error
 
-__all__ = ["Output", "claim", "is_place", "reserve"]
+__all__ = ["SUMS", "Output", "claim", "companion_path", "is_place", "reserve"]
+
+SUMS = ".sums.safetensors"
 
 _LOG = ".jsonl"
 # files beside a recording that belong to it, and that its own name does not tell
@@ -34,6 +36,22 @@ class Output(NamedTuple):
     path: Path | None  # None where it was not asked for
     endings: tuple[str, ...]  # of its name, the usual one first
     in_place: bool = False  # whether it may be a FIFO or a device, such as /dev/stdout
+
+
+def companion_path(model: str | os.PathLike[str]) -> Path:
+    """Name the companion of a model file: ``me.rtd.safetensors`` has ``me.sums.safetensors``.
+
+    Parameters
+    ----------
+    model : path-like
+
+    Returns
+    -------
+    path
+        Beside the model.
+    """
+    path = Path(model)
+    return path.with_name(path.name.removesuffix(".safetensors").removesuffix(".rtd") + SUMS)
 
 
 def claim(

@@ -29,18 +29,11 @@ from rt_decoder.files.sums import (
     unfolded,
 )
 
-__all__ = ["SUMS", "companion_path", "load_sums", "save_sums"]
+__all__ = ["load_sums", "save_sums"]
 
-SUMS = ".sums.safetensors"
 SUMS_VERSION = 1
 _KEY = "rt_decoder_sums"
 _MAX_PEOPLE = 100_000
-
-
-def companion_path(model: str | os.PathLike[str]) -> Path:
-    """Name the companion of a model file: ``me.rtd.safetensors`` has ``me.sums.safetensors``."""
-    path = Path(model)
-    return path.with_name(path.name.removesuffix(".safetensors").removesuffix(".rtd") + SUMS)
 
 
 def save_sums(
@@ -96,7 +89,7 @@ def load_sums(path: str | os.PathLike[str], model_hash: str = "") -> Companion:
     FileNotFoundError
         If there is no such file.
     ModelCorrupt
-        If it is truncated, altered, malformed, too new, or belongs to another model.
+        If it is truncated, altered, malformed, too new, or belongs to another model; a ValueError.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,0 +1,83 @@
+"""Windows of another day's recording, and what aligning a model with them changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from calibration.design import build_design
+from calibration.evaluate import evaluate
+from calibration.events import LabelledRecording
+from rt_decoder.decoding.features import scale_features
+from rt_decoder.model import Model
+from rt_decoder.recorded import features_of_recording
+from rt_decoder.signal import Marker
+
+__all__ = ["effect", "windows_of"]
+
+_LEAST_EVENTS = 60
+
+
+def windows_of(
+    model: Model, session: LabelledRecording, progress: Callable[[float], None]
+) -> tuple[np.ndarray, Sequence[str]]:
+    """Compute features of a recording's events, or of a grid of windows where it has none.
+
+    Parameters
+    ----------
+    model : Model
+        With a map.
+    session : LabelledRecording
+    progress : callable
+        Called with the share done.
+
+    Returns
+    -------
+    X : array of shape (n, p), float64
+        Unscaled.
+    labels : sequence of str
+        Of the events; empty for a grid.
+    """
+    known = sum(n for label, n in session.labels(model.items).items() if label in model.items)
+    if known >= _LEAST_EVENTS:
+        design = build_design(model, [session], progress).answered_only()
+        return np.asarray(design.X, float), design.labels
+    recording, features = session.recording, model.recipe.features
+    first, last = recording.times[0], recording.times[-1]
+    step = max((features.tmax - features.tmin) / 2, 2 / model.info.sfreq)
+    onsets = np.arange(first + max(0.0, -features.tmin), last - features.tmax, step)
+    grid = [Marker(model.items[0], float(onset)) for onset in onsets]
+    rows = [
+        found.values
+        for _, found in features_of_recording(model, recording, grid, progress=progress)
+        if found.good >= model.recipe.readout.min_quality
+    ]
+    return np.array(rows, float).reshape(len(rows), len(model.center)), ()
+
+
+def effect(before: Model, after: Model, X: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+    """Score two models on events with labels.
+
+    Parameters
+    ----------
+    before, after : Model
+    X : array of shape (n, p)
+        Unscaled features.
+    labels : sequence of str
+        Empty without labels.
+
+    Returns
+    -------
+    dict
+        ``labelled``, and the scores ``before`` and ``after`` if so.
+    """
+    if not labels:
+        return {"labelled": False}
+
+    scores = {}
+    for name, model in (("before", before), ("after", after)):
+        scaled = scale_features(X, model.center, model.scale, model.recipe.features.clamp)
+        scores[name] = evaluate(model, scaled, labels)
+    return {"labelled": True} | scores
