@@ -25,7 +25,7 @@ from rt_decoder.model import Alignment, Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout
-from tests.people import ALIGNMENT, RULES, group, person, ranks, unscaled
+from tests.new_person import ALIGNMENT, RULES, group, person, ranks, unscaled
 from tests.small import REPO, call, lines, timeless
 
 OPTIONS = PipelineOptions(RULES)

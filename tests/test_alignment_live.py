@@ -30,7 +30,7 @@ from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.source import LslSource
 from rt_decoder.sources.streams import LslStreams
 from tests.lsl_loopback import wait_for
-from tests.people import N_EEG, RULES, group, person, ranks
+from tests.new_person import N_EEG, RULES, group, person, ranks
 from tests.small import readouts, timeless
 from tests.test_session import Running
 
