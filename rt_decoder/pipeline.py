@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
+from rt_decoder.cleaning.stages import CLEANING, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
-from rt_decoder.decoding.features import FeatureWindow
+from rt_decoder.decoding.features import make_window
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.readout import Posterior
 from rt_decoder.decoding.ring import Ring
@@ -34,7 +34,6 @@ from rt_decoder.signal import (
     Marker,
     Readout,
     Reason,
-    SignalInfo,
     reason_names,
 )
 from rt_decoder.timing.framing import Framer
@@ -44,45 +43,6 @@ __all__ = ["Pipeline", "PipelineOptions"]
 
 
 _SETTLING = FLAGS(Reason.SETTLING)
-
-
-def _stages(
-    model: Model, fast: SignalInfo, factor: int, without: Collection[str]
-) -> dict[str, Stage]:
-    """Make the stages before the ring that have arguments, in the order of `FLOW`."""
-    info, features = model.info, model.recipe.features
-    fitted = [name for name in CLEANING if name in model.cleaning and name not in without]
-    arguments: dict[str, Mapping[str, Any]] = {name: model.cleaning[name] for name in fitted}
-    arguments["filter"] = {"sos": model.sos}
-    arguments["rereference"] = {"kind": model.recipe.stream.reference}
-    if factor > 1:
-        arguments["decimate"] = {"factor": factor}
-    if features.kind == "bandpower":
-        arguments["bank"] = {"bands": features.bands, "order": features.band_order}
-    infos = {"decimate": fast, "bank": info.pick(range(model.n_picks))}
-    after_guard = {
-        name: row.make(infos.get(name, info), **arguments[name])
-        for name, row in FLOW.items()
-        if name in arguments
-    }
-    jump = model.channel_jump if model.channel_jump.size else None
-    settling = sum(stage.settling for stage in after_guard.values())
-    return {"guard": FLOW["guard"].make(fast, jump, settling), **after_guard}
-
-
-def _window(model: Model, info: SignalInfo) -> FeatureWindow:
-    features = model.recipe.features
-    return FeatureWindow(
-        info,
-        features.kind,
-        features.tmin,
-        features.tmax,
-        decim=features.decim,
-        baseline=features.baseline or None,
-        center=model.center if len(model.center) else None,
-        scale=model.scale if len(model.scale) else None,
-        clamp=features.clamp,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +115,13 @@ class Pipeline:
         fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
         self.framer = Framer(fast, model.n_hop * factor)
-        self.stages = _stages(model, fast, factor, self.without)
+        self.stages = make_stages(model, fast, factor, self.without)
         out = list(self.stages.values())[-1].info
         self.n_picks = model.n_picks
         if "bank" not in self.stages:
             out = info.pick(range(self.n_picks))
         self._flags = Rows((), FLAGS)
-        self.window = _window(model, out)
+        self.window = make_window(model, out)
         span = self.window.last - min(self.window.first, 0)
         # A window that ends before its onset waits for the onset: the result must not depend on
         # when the marker arrived.
