@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from rt_decoder.cleaning.stages import CLEANING, FLOW, Stage
+from rt_decoder.cleaning.stages import CLEANING, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
-from rt_decoder.decoding.evidence import EvidencePool
-from rt_decoder.decoding.features import FeatureWindow
+from rt_decoder.decoding.evidence import EvidencePool, make_pool
+from rt_decoder.decoding.features import make_window
 from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.readout import Answer, ContinuousPosterior, Posterior
+from rt_decoder.decoding.readout import Answer, Posterior, make_continuous
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Histogram, Stopwatch, is_latency
-from rt_decoder.model import Model, Pooling
+from rt_decoder.model import Model
 from rt_decoder.recipe import Target
 from rt_decoder.signal import (
     FLAGS,
@@ -35,7 +35,6 @@ from rt_decoder.signal import (
     Marker,
     Readout,
     Reason,
-    SignalInfo,
     reason_names,
 )
 from rt_decoder.timing.framing import Framer
@@ -47,77 +46,6 @@ __all__ = ["Pipeline", "PipelineOptions"]
 
 _SETTLING = FLAGS(Reason.SETTLING)
 NOT_FITTED = "not fitted"  # why a model without a posterior for it abstains at every hop
-
-
-def _stages(
-    model: Model, fast: SignalInfo, factor: int, without: Collection[str]
-) -> dict[str, Stage]:
-    """Make the stages before the ring that have arguments, in the order of `FLOW`."""
-    info, features = model.info, model.recipe.features
-    fitted = [name for name in CLEANING if name in model.cleaning and name not in without]
-    arguments: dict[str, Mapping[str, Any]] = {name: model.cleaning[name] for name in fitted}
-    arguments["filter"] = {"sos": model.sos}
-    arguments["rereference"] = {"kind": model.recipe.stream.reference}
-    if factor > 1:
-        arguments["decimate"] = {"factor": factor}
-    if features.kind == "bandpower":
-        arguments["bank"] = {"bands": features.bands, "order": features.band_order}
-    infos = {"decimate": fast, "bank": info.pick(range(model.n_picks))}
-    after_guard = {
-        name: row.make(infos.get(name, info), **arguments[name])
-        for name, row in FLOW.items()
-        if name in arguments
-    }
-    jump = model.channel_jump if model.channel_jump.size else None
-    settling = sum(stage.settling for stage in after_guard.values())
-    return {"guard": FLOW["guard"].make(fast, jump, settling), **after_guard}
-
-
-def _continuous(model: Model) -> ContinuousPosterior | None:
-    fitted = model.continuous
-    if fitted is None:
-        return None
-    bias = np.append(model.item_bias, 0.0) if model.item_bias.size else None
-    posterior = Posterior(
-        np.append(model.log_prior, fitted.nothing),
-        fitted.tau,
-        length=fitted.length,
-        floor=fitted.floor,
-        item_bias=bias,
-    )
-    return ContinuousPosterior(posterior, fitted.threshold, fitted.min_quality)
-
-
-def _window(model: Model, info: SignalInfo) -> FeatureWindow:
-    features = model.recipe.features
-    return FeatureWindow(
-        info,
-        features.kind,
-        features.tmin,
-        features.tmax,
-        decim=features.decim,
-        baseline=features.baseline or None,
-        center=model.center if len(model.center) else None,
-        scale=model.scale if len(model.scale) else None,
-        clamp=features.clamp,
-    )
-
-
-def _evidence_pool(model: Model) -> EvidencePool | None:
-    """Make what pools repeats, if the recipe asks for them."""
-    if (repeats := model.recipe.readout.repeats) == 1:
-        return None
-    single, pooling = model.posterior, model.pooling or Pooling()
-    return EvidencePool(
-        model.log_prior,
-        single.tau,
-        repeats,
-        length=single.length,
-        floor=single.floor,
-        item_bias=model.item_bias,
-        correlation=pooling.correlation,
-        threshold=pooling.threshold,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +122,13 @@ class Pipeline:
         fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
         self.framer = Framer(fast, model.n_hop * factor)
-        self.stages = _stages(model, fast, factor, self.without)
+        self.stages = make_stages(model, fast, factor, self.without)
         out = list(self.stages.values())[-1].info
         self.n_picks = model.n_picks
         if "bank" not in self.stages:
             out = info.pick(range(self.n_picks))
         self._flags = Rows((), FLAGS)
-        self.window = _window(model, out)
+        self.window = make_window(model, out)
         span = self.window.last - min(self.window.first, 0)
         # A window that ends before its onset waits for the onset: the result must not depend on
         # when the marker arrived.
@@ -221,8 +149,8 @@ class Pipeline:
                 floor=model.posterior.floor,
                 item_bias=model.item_bias,
             )
-            self.continuous_posterior = _continuous(model)
-            self.pool = _evidence_pool(model)
+            self.continuous_posterior = make_continuous(model)
+            self.pool = make_pool(model)
         self.adaptation: Adaptation | None = None
         if self.map is not None and model.alignment is not None and options.align is not False:
             self.adaptation = Adaptation(model, self.window, self.map)

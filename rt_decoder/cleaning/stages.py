@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,10 +20,11 @@ from rt_decoder.cleaning.muscle import MuscleGate
 from rt_decoder.cleaning.projector import Projector
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
+from rt_decoder.model import Model
 from rt_decoder.settings import named
 from rt_decoder.signal import Chunk, SignalInfo
 
-__all__ = ["CLEANING", "FLOW", "Stage", "StageRow", "fitted_stage"]
+__all__ = ["CLEANING", "FLOW", "Stage", "StageRow", "fitted_stage", "make_stages"]
 
 
 class Stage(Protocol):
@@ -127,3 +128,43 @@ def fitted_stage(name: str, info: SignalInfo, arguments: Mapping[str, Any]) -> S
         return FLOW[name].make(info, **arguments)
     except ValueError as error:
         raise ValueError(f"cleaning stage {name}: {error}") from None
+
+
+def make_stages(
+    model: Model, fast: SignalInfo, factor: int, without: Collection[str]
+) -> dict[str, Stage]:
+    """Make the stages of a model, those before the ring, in the order of `FLOW`.
+
+    Parameters
+    ----------
+    model : Model
+        With the arguments of its cleaning stages.
+    fast : SignalInfo
+        The model's channels at the stream's rate.
+    factor : int
+        The stream's rate over the model's.
+    without : collection of str
+        Cleaning stages to leave out.
+
+    Returns
+    -------
+    dict of str to Stage
+    """
+    info, features = model.info, model.recipe.features
+    fitted = [name for name in CLEANING if name in model.cleaning and name not in without]
+    arguments: dict[str, Mapping[str, Any]] = {name: model.cleaning[name] for name in fitted}
+    arguments["filter"] = {"sos": model.sos}
+    arguments["rereference"] = {"kind": model.recipe.stream.reference}
+    if factor > 1:
+        arguments["decimate"] = {"factor": factor}
+    if features.kind == "bandpower":
+        arguments["bank"] = {"bands": features.bands, "order": features.band_order}
+    infos = {"decimate": fast, "bank": info.pick(range(model.n_picks))}
+    after_guard = {
+        name: row.make(infos.get(name, info), **arguments[name])
+        for name, row in FLOW.items()
+        if name in arguments
+    }
+    jump = model.channel_jump if model.channel_jump.size else None
+    settling = sum(stage.settling for stage in after_guard.values())
+    return {"guard": FLOW["guard"].make(fast, jump, settling), **after_guard}

@@ -15,6 +15,7 @@ import numpy as np
 from rt_decoder.decoding.readout import Answer
 from rt_decoder.kernels.evidence import add_evidence, pooled_logits
 from rt_decoder.kernels.scan import softmax_bits, top_k
+from rt_decoder.model import Model, Pooling
 
 __all__ = ["EvidencePool"]
 
@@ -178,3 +179,20 @@ class EvidencePool:
         sure = bool(self._probabilities[0] >= self.threshold)
         reasons = () if sure else ("uncertain",)
         return Answer(self._indices, self._scores, self._probabilities, not sure, bits, reasons)
+
+
+def make_pool(model: Model) -> EvidencePool | None:
+    """Make what pools repeats; None if the recipe does not ask for it."""
+    if (repeats := model.recipe.readout.repeats) == 1:
+        return None
+    single, pooling = model.posterior, model.pooling or Pooling()
+    return EvidencePool(
+        model.log_prior,
+        single.tau,
+        repeats,
+        length=single.length,
+        floor=single.floor,
+        item_bias=model.item_bias,
+        correlation=pooling.correlation,
+        threshold=pooling.threshold,
+    )

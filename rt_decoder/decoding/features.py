@@ -15,9 +15,10 @@ from rt_decoder.kernels.window import (
     scale_clamp,
     subtract_rows,
 )
+from rt_decoder.model import Model
 from rt_decoder.signal import CORRECTED, NOTHING, Features, SignalInfo
 
-__all__ = ["FeatureWindow", "robust_scale", "scale_features"]
+__all__ = ["FeatureWindow", "make_window", "robust_scale", "scale_features"]
 
 # (1e-20 V)^2 or (1e-20 T)^2: five decades below 1 fT, so only a dead channel ever reaches it.
 _POWER_FLOOR = 1e-40
@@ -185,6 +186,22 @@ def _span(sfreq: float, tmin: float, tmax: float) -> tuple[int, int]:
     if not (np.isfinite(tmin) and np.isfinite(tmax)):
         raise ValueError(f"need finite times, got {tmin} to {tmax} s")
     return round(tmin * sfreq), round(tmax * sfreq)
+
+
+def make_window(model: Model, info: SignalInfo) -> FeatureWindow:
+    """Make the window of a model's features; `info` is that of the signal in the ring."""
+    features = model.recipe.features
+    return FeatureWindow(
+        info,
+        features.kind,
+        features.tmin,
+        features.tmax,
+        decim=features.decim,
+        baseline=features.baseline or None,
+        center=model.center if len(model.center) else None,
+        scale=model.scale if len(model.scale) else None,
+        clamp=features.clamp,
+    )
 
 
 def robust_scale(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

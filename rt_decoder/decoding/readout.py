@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rt_decoder.kernels.scan import log_posterior, mixture_bits, softmax_bits, top_k
+from rt_decoder.model import Model
 
 __all__ = ["Answer", "ContinuousPosterior", "Posterior", "answers_line"]
 
@@ -277,3 +278,19 @@ class ContinuousPosterior:
         if not quality >= self.quality_floor:
             reasons += ("quality",)
         return Answer(idx[:k], cos[:k], prob[:k], bool(reasons), answer.bits, reasons)
+
+
+def make_continuous(model: Model) -> ContinuousPosterior | None:
+    """Make the posterior of readouts at every hop; None where a model was fitted on events alone."""
+    fitted = model.continuous
+    if fitted is None:
+        return None
+    bias = np.append(model.item_bias, 0.0) if model.item_bias.size else None
+    posterior = Posterior(
+        np.append(model.log_prior, fitted.nothing),
+        fitted.tau,
+        length=fitted.length,
+        floor=fitted.floor,
+        item_bias=bias,
+    )
+    return ContinuousPosterior(posterior, fitted.threshold, fitted.min_quality)
