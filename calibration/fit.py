@@ -29,8 +29,7 @@ from calibration.splits import (
 )
 from calibration.targets import make_targets, spelled_labels
 from rt_decoder.decoding.features import robust_scale, scale_features
-from rt_decoder.decoding.readout import answers_line
-from rt_decoder.model import Model, versions
+from rt_decoder.model import Model, answers_line, versions
 from rt_decoder.recipe import Recipe, Target
 
 __all__ = ["fit_model", "hash_files"]

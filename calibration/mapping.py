@@ -11,7 +11,7 @@ from calibration.confidence import Evidence, fit_posterior
 from calibration.gram import RidgeGram
 from calibration.ridge import alphas_default, low_rank, select_alpha
 from calibration.scores import cosine, unit_rows
-from calibration.splits import Fold, leave_group_out, wider_groups
+from calibration.splits import Fold, blocks, encode_groups, leave_group_out
 from calibration.targets import Targets
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
@@ -52,7 +52,7 @@ def fit_map(
         items=targets.items,
         vectors=vectors.astype(np.float32),
     )
-    more = leave_group_out(wider_groups(groups, onsets), onsets, recipe.fit.purge)
+    more = leave_group_out(_wider(groups, onsets), onsets, recipe.fit.purge)
     fewer = gram.out_of_fold(targets.Y, more, choice.alpha, centred=True)
     wider = _evidence(fewer, vectors, more)
     if len(B) == full:
@@ -70,3 +70,13 @@ def fit_map(
 def _evidence(predicted: np.ndarray, vectors: np.ndarray, folds: list[Fold]) -> Evidence:
     share = np.mean([len(train) for train, _ in folds]) / len(predicted)
     return Evidence(cosine(predicted, vectors), np.linalg.norm(predicted, axis=1), float(share))
+
+
+def _wider(groups: np.ndarray, onsets: np.ndarray) -> np.ndarray:
+    """Join groups (n,) that follow each other in time to five, at least two in each, or to two."""
+    order = np.argsort(onsets, kind="stable")
+    codes = encode_groups(groups[order])
+    n_groups = int(codes.max()) + 1
+    joined = np.empty(len(codes), np.int64)
+    joined[order] = blocks(n_groups, max(2, min(5, n_groups // 2)))[codes]
+    return joined

@@ -6,8 +6,7 @@ from typing import Any
 
 from calibration.cleaning.stages import FITS
 from calibration.splits import split_line
-from rt_decoder.decoding.readout import answers_line
-from rt_decoder.model import Model
+from rt_decoder.model import Model, answers_line
 
 __all__ = ["SCORES", "certificate_lines", "cleaning_lines", "score_lines"]
 

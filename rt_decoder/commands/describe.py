@@ -12,7 +12,7 @@ import numpy as np
 
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
-from rt_decoder.model import Model, versions
+from rt_decoder.model import Model, answers_line, versions
 
 __all__ = ["header_line", "model_lines", "model_summary", "system_summary", "versions"]
 
@@ -112,8 +112,6 @@ def _certificate_text(model: Model) -> str:
 
 
 def _answers_text(model: Model) -> str:
-    from rt_decoder.decoding.readout import answers_line
-
     try:
         return answers_line(model.posterior.threshold, model.certificate.get("out_of_fold", {}))
     except (AttributeError, TypeError, ValueError):
