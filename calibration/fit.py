@@ -82,16 +82,13 @@ def fit_model(
     say(f"{split_line(split)}; {len(targets.items)} items")
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=2)
-
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
-    model, out_of_fold = fit_map(
+    model, held = fit_map(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say,
     )  # fmt: skip
-    model, inner = fit_readout(
-        model, out_of_fold, targets, recipe, design.answered[train], groups[train]
-    )
+    model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
     certificate: dict[str, Any] = {
         "split": split,
