@@ -166,14 +166,14 @@ class Posterior:
     def _rank(self) -> float:
         """Find the most probable items and their probabilities; returns the bits."""
         if self.floor:
-            bits = mixture_bits(self._logits, self._prior, self.floor, self._logits)
+            bits: float = mixture_bits(self._logits, self._prior, self.floor, self._logits)
             top_k(self._logits, self._indices, self._probabilities)
             return bits
         top_k(self._logits, self._indices, self._probabilities)
         log_total, bits = softmax_bits(self._logits, float(self._probabilities[0]))
         np.subtract(self._probabilities, log_total, out=self._probabilities)
         np.exp(self._probabilities, out=self._probabilities)
-        return bits
+        return float(bits)
 
     def _doubts(self, best: float, quality: float) -> tuple[str, ...]:
         reasons: tuple[str, ...] = ()
