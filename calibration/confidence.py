@@ -22,7 +22,7 @@ from calibration.likelihood import (
     maximise,
     maximise_tau,
 )
-from calibration.scores import bits_beyond_prior
+from calibration.scores import bits_beyond_prior, expected_calibration_error
 from rt_decoder.model import PosteriorParameters
 
 __all__ = [
@@ -49,7 +49,7 @@ class Evidence(NamedTuple):
     share: float = 1.0  # of the training events that the predicting maps have seen
 
     def of(self, trials: np.ndarray) -> Evidence:
-        """Keep some trials, by number or mask."""
+        """Keep some trials, by number (m,) or mask (n,)."""
         return Evidence(self.cosines[trials], self.lengths[trials], self.share)
 
 
@@ -291,43 +291,3 @@ def extrapolate(
     run = (1 / evidence.share - 1) / (1 / wider.share - 1 / evidence.share)
     ratio = float(np.clip((taus[0] / taus[1]) ** run, 1.0, _STEEPEST))
     return fit._replace(tau=ratio * fit.tau, item_bias=ratio * fit.item_bias)
-
-
-def expected_calibration_error(
-    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 10
-) -> float:
-    """Mean gap between confidence and accuracy over bins of about equally many trials.
-
-    Bins of equal width would put every trial of a large vocabulary into the first one.
-
-    Parameters
-    ----------
-    confidence : array of shape (n_trials,)
-        Probability of the winner.
-    correct : array of shape (n_trials,), bool
-    n_bins : int
-
-    Returns
-    -------
-    float
-        In [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If the arrays differ in shape, are not 1-D, or are empty.
-
-    References
-    ----------
-    Nixon et al. 2019, arXiv:1904.01685
-    """
-    confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
-    if confidence.shape != correct.shape or confidence.ndim != 1 or not len(confidence):
-        raise ValueError(
-            f"need one confidence and one outcome per trial, got {confidence.shape} and "
-            f"{correct.shape}"
-        )
-    # Equal confidences share a bin, or the error would depend on the order of the trials.
-    edges = np.quantile(confidence, np.arange(1, n_bins) / n_bins)
-    bins = np.searchsorted(edges, confidence, side="right")
-    return float(np.abs(np.bincount(bins, confidence - correct)).sum() / len(confidence))

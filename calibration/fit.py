@@ -29,9 +29,8 @@ from calibration.sums import person_sums
 from calibration.targets import spelled_labels
 from calibration.transfer import Wanted, wanted_for
 from rt_decoder.decoding.features import robust_scale, scale_features
-from rt_decoder.decoding.readout import answers_line
 from rt_decoder.files.sums import PersonSums
-from rt_decoder.model import Model, versions
+from rt_decoder.model import Model, answers_line, versions
 from rt_decoder.recipe import Recipe, Target
 
 __all__ = ["fit_model", "hash_files"]
@@ -91,22 +90,19 @@ def fit_model(
     say(held_out.line)
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=2)
-
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
     prior = others(wanted_for(draft, targets, data_hash)) if others else None
-    model, out_of_fold = fit_map(
+    model, held = fit_map(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say, prior,
     )  # fmt: skip
     if keep is not None:
         keep(person_sums(model, X[train], targets, design.run[train], data_hash, prior))
     recipe = model.recipe  # with what was chosen
-    model, inner = fit_readout(
-        model, out_of_fold, targets, recipe, design.answered[train], groups[train]
-    )
+    model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
-    pooling, pooled = pool_repeats(model, design, X, held_out, out_of_fold[0])
+    pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
     certificate: dict[str, Any] = {
         "split": split,
         "map": model.certificate["map"],
@@ -119,7 +115,7 @@ def fit_model(
     model = replace(
         model, certificate=certificate, pooling=pooling if recipe.readout.repeats > 1 else None
     )
-    figures = certify(model, design, X, held_out, out_of_fold[0])
+    figures = certify(model, design, X, held_out, held[0])
     return replace(
         model,
         recipe=replace(recipe, fit=draft.recipe.fit, target=_without_folders(recipe.target)),

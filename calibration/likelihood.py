@@ -29,7 +29,18 @@ class Sharpness(NamedTuple):
 
 
 def log_mixture(energy: np.ndarray, log_prior: np.ndarray, floor: float) -> np.ndarray:
-    """Log of ``(1 - floor) * softmax(energy) + floor * prior``, each (n_trials, n_items)."""
+    """Compute the log of ``(1 - floor) * softmax(energy) + floor * prior``.
+
+    Parameters
+    ----------
+    energy : array of shape (n_trials, n_items)
+    log_prior : array of shape (n_items,)
+    floor : float
+
+    Returns
+    -------
+    array of shape (n_trials, n_items)
+    """
     energy = energy - energy.max(axis=1, keepdims=True)
     log_p = energy - np.log(np.exp(energy).sum(axis=1, keepdims=True))
     if floor == 0:

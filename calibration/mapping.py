@@ -14,7 +14,7 @@ from calibration.gram import RidgeGram
 from calibration.prior import Prior, covariance
 from calibration.ridge import low_rank
 from calibration.scores import cosine, unit_rows
-from calibration.splits import Fold, leave_group_out, wider_groups
+from calibration.splits import Fold, blocks, encode_groups, leave_group_out
 from calibration.targets import Targets
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
@@ -85,7 +85,7 @@ def fit_map(
         covariance=covariance(X) if kept else np.zeros((0, 0), np.float32),
         certificate={**model.certificate, "map": _facts(fit)},
     )
-    more = leave_group_out(wider_groups(groups, onsets), onsets, recipe.fit.purge)
+    more = leave_group_out(_wider(groups, onsets), onsets, recipe.fit.purge)
     rank = 0 if len(B) == full else len(B)
     return model, (_evidence(fit, folds, rank), _evidence(fit, more, rank))
 
@@ -131,3 +131,13 @@ def _told(fit: MapFit) -> str:
         how.append(f"{chosen.kappa:g} of the other people's sums")
     line = f"alpha {chosen.alpha:.3g}, by {chosen.bits:.3f} bits a word out of fold"
     return f"{line}; {', '.join(how)} (plain: {fit.tried[0].bits:.3f})" if how else line
+
+
+def _wider(groups: np.ndarray, onsets: np.ndarray) -> np.ndarray:
+    """Join groups (n,) that follow each other in time to five, at least two in each, or to two."""
+    order = np.argsort(onsets, kind="stable")
+    codes = encode_groups(groups[order])
+    n_groups = int(codes.max()) + 1
+    joined = np.empty(len(codes), np.int64)
+    joined[order] = blocks(n_groups, max(2, min(5, n_groups // 2)))[codes]
+    return joined

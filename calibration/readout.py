@@ -31,9 +31,27 @@ def fit_readout(
     answered: np.ndarray,
     groups: np.ndarray,
 ) -> tuple[Model, dict[str, float]]:
-    """Fit posterior and threshold on the training events that are `answered`, (n_train,) bool.
+    """Fit posterior and threshold on the training events.
 
-    The evidence is that of `mapping.fit_map`, the groups are those held out together.
+    Parameters
+    ----------
+    model : Model
+        With a map.
+    evidence : tuple of Evidence
+        Out of fold, of `mapping.fit_map`.
+    targets : Targets
+    recipe : Recipe
+    answered : array of shape (n_train,), bool
+        Events that a live session would answer; the others are left out.
+    groups : array of shape (n_train,)
+        Groups held out together.
+
+    Returns
+    -------
+    model : Model
+        With posterior, prior and biases.
+    scores : dict of str to float
+        Out of fold, for the certificate.
     """
     out_of_fold, wider = (one.of(answered) for one in evidence)
     truth, groups = targets.truth[answered], groups[answered]

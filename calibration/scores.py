@@ -16,6 +16,7 @@ import numpy as np
 __all__ = [
     "bits_beyond_prior",
     "cosine",
+    "expected_calibration_error",
     "finite",
     "macro",
     "rank_accuracies",
@@ -161,6 +162,46 @@ def bits_beyond_prior(
     truth = np.asarray(truth)
     at_truth = np.asarray(log_posterior)[np.arange(len(truth)), truth]
     return (at_truth - np.asarray(log_prior)[truth]) / np.log(2)
+
+
+def expected_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 10
+) -> float:
+    """Mean gap between confidence and accuracy over bins of about equally many trials.
+
+    Bins of equal width would put every trial of a large vocabulary into the first one.
+
+    Parameters
+    ----------
+    confidence : array of shape (n_trials,)
+        Probability of the winner.
+    correct : array of shape (n_trials,), bool
+    n_bins : int
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in shape, are not 1-D, or are empty.
+
+    References
+    ----------
+    Nixon et al. 2019, arXiv:1904.01685
+    """
+    confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
+    if confidence.shape != correct.shape or confidence.ndim != 1 or not len(confidence):
+        raise ValueError(
+            f"need one confidence and one outcome per trial, got {confidence.shape} and "
+            f"{correct.shape}"
+        )
+    # Equal confidences share a bin, or the error would depend on the order of the trials.
+    edges = np.quantile(confidence, np.arange(1, n_bins) / n_bins)
+    bins = np.searchsorted(edges, confidence, side="right")
+    return float(np.abs(np.bincount(bins, confidence - correct)).sum() / len(confidence))
 
 
 def summarize(

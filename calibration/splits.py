@@ -23,7 +23,6 @@ __all__ = [
     "leave_group_out",
     "split_events",
     "split_line",
-    "wider_groups",
 ]
 
 MIN_ITEMS = 10  # fewer events cannot be split and tested
@@ -153,31 +152,6 @@ def leave_group_out(
         test = items[codes == group]
         folds.append((_purged(items[codes != group], test, onsets, purge), test))
     return folds
-
-
-def wider_groups(groups: np.ndarray, onsets: np.ndarray, n_wide: int = 5) -> np.ndarray:
-    """Join groups that follow each other in time, to hold more out at once.
-
-    Parameters
-    ----------
-    groups : array of shape (n,)
-        At least two groups.
-    onsets : array of shape (n,)
-        Onset of each item in s.
-    n_wide : int
-        Joined groups wanted; no fewer than 2 are made.
-
-    Returns
-    -------
-    array of shape (n,), int64
-        With two groups these two; else each joins at least two where `n_wide` allows.
-    """
-    codes = encode_groups(np.asarray(groups)[np.argsort(onsets, kind="stable")])
-    n_groups = int(codes.max(initial=0)) + 1
-    joined = blocks(n_groups, min(n_groups, max(2, min(n_wide, n_groups // 2))))
-    wide = np.empty(len(codes), np.int64)
-    wide[np.argsort(onsets, kind="stable")] = joined[codes]
-    return wide
 
 
 def _checked_onsets(onsets: np.ndarray | None, n: int, purge: float) -> np.ndarray:

@@ -15,7 +15,15 @@ from rt_decoder.recipe import Recipe
 from rt_decoder.settings import check_keys, key, number, whole
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["TENSORS", "Alignment", "Model", "Pooling", "PosteriorParameters", "versions"]
+__all__ = [
+    "TENSORS",
+    "Alignment",
+    "Model",
+    "Pooling",
+    "PosteriorParameters",
+    "answers_line",
+    "versions",
+]
 
 # attributes of `Model` that are arrays
 TENSORS = (
@@ -249,3 +257,34 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
+    """Say how often a model answers, and what it promises.
+
+    Parameters
+    ----------
+    threshold : float
+        Of the posterior.
+    scores : mapping
+        Out of fold, of the certificate: coverage, precision, wanted precision; None if unknown.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> answers_line(0.4, {"coverage": 0.25, "precision": 0.58, "wanted_precision": 0.5})
+    'answers 25 % of events, 0.58 of them right out of fold (0.5 promised)'
+    """
+    wanted, share = scores.get("wanted_precision"), scores.get("precision")
+    if threshold > 1:
+        what = f"a precision of {wanted:g}" if wanted else "no precision beyond the prior's"
+        shown = "was not shown" if wanted else "was shown"
+        return f"never answers: {what} {shown} out of fold; with precision = 0 it always answers"
+    if threshold == 0 and not wanted:
+        return "always answers, however uncertain it is (precision = 0)"
+    told = f"answers {scores.get('coverage') or 0.0:.0%} of events".replace("%", " %")
+    told += f", {share:.2f} of them right out of fold" if share is not None else ""
+    return told + (f" ({wanted:g} promised)" if wanted else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,14 +10,24 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from calibration.confidence import log_posterior
 from calibration.design import Design, draft_model
-from calibration.evaluate import similarity
+from calibration.evaluate import evidence, similarity
 from calibration.fit import fit_model, hash_files
+from calibration.report.text import certificate_lines
 from calibration.scores import cosine, rank_accuracy
 from calibration.splits import leave_group_out
+from rt_decoder.commands.describe import model_lines
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.model import Model
-from tests.small import VECTORS, WORDS, fake_embedder, small_recipe, small_recording
+from tests.small import (
+    VECTORS,
+    WORDS,
+    fake_embedder,
+    random_model,
+    small_recipe,
+    small_recording,
+)
 
 N, P = 240, 40
 RECORDING = small_recording(seconds=4.0)
@@ -35,10 +46,19 @@ def design_of(noise: float, seed: int = 0, signal: float = 1.0) -> Design:
     )  # fmt: skip
 
 
-def fitted(design: Design, sections: dict[str, Any] | None = None, **fit: Any) -> Model:
-    fit = {"n_permutations": 199, "purge": 1.5} | fit
-    recipe = small_recipe(fit=fit, **(sections or {}))
-    return fit_model(draft_model([RECORDING], recipe), design, embedder=fake_embedder)
+def fitted(
+    design: Design,
+    sections: dict[str, Any] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    precision: float = 0.0,
+    **fit: Any,
+) -> Model:
+    recipe = small_recipe(
+        fit={"n_permutations": 199, "purge": 1.5} | fit,
+        readout={"precision": precision},
+        **(sections or {}),
+    )
+    return fit_model(draft_model([RECORDING], recipe), design, embedder=fake_embedder, say=say)
 
 
 def final_rows(design: Design, n: int) -> np.ndarray:
@@ -159,6 +179,42 @@ def test_windows_with_muscle_train_only_the_map() -> None:
     assert fitted(wild).certificate == model.certificate
     with pytest.raises(ValueError, match="got none to train on"):
         fitted(replace(design, answered=np.zeros(N, bool)))
+
+
+def answered(model: Model, X: np.ndarray) -> float:
+    """Share of unscaled rows that a live session answers."""
+    found = evidence(model, scale_features(X, model.center, model.scale, 20.0))
+    posterior = log_posterior(found, model.posterior, model.log_prior, model.item_bias)
+    return float(np.mean(np.exp(posterior.max(axis=1)) >= model.posterior.threshold))
+
+
+def test_a_good_model_answers_words_and_mostly_no_white_noise() -> None:
+    design = design_of(noise=1.0)
+    model = fitted(design, precision=-1.0)
+    inner = model.certificate["out_of_fold"]
+    assert inner["wanted_precision"] >= 0.6
+    assert inner["precision"] >= inner["wanted_precision"]
+    assert inner["coverage"] >= 0.2
+    assert answered(model, design.X) > 0.2
+    level = 1e-6 * np.sqrt(1.0 + np.sum((MIX / 4) ** 2, axis=0))  # of the design's features
+    noise = RNG.standard_normal((500, P)) * level
+    assert answered(model, noise.astype(np.float32)) < 0.4
+    assert answered(model, noise.astype(np.float32)) < 0.5 * answered(model, design.X)
+    assert answered(fitted(design, precision=0.0), noise.astype(np.float32)) == 1
+
+
+@pytest.mark.parametrize("precision", [-1.0, 0.5])
+def test_what_cannot_be_shown_is_never_answered(precision: float) -> None:
+    said: list[str] = []
+    model = fitted(design_of(1.0, signal=0.0), say=said.append, precision=precision)
+    assert model.posterior.threshold > 1
+    inner = model.certificate["out_of_fold"]
+    assert (inner["coverage"], inner["precision"]) == (0.0, None)
+    assert inner["wanted_precision"] == (None if precision == -1 else precision)
+    shown = random_model(RECORDING, small_recipe())
+    shown = replace(shown, posterior=model.posterior, certificate=model.certificate)
+    for lines in (said, certificate_lines(model), model_lines(shown)):
+        assert any("never answers" in line for line in lines)
 
 
 def test_the_same_data_give_the_same_model() -> None:

@@ -9,8 +9,7 @@ from calibration.cleaning.stages import FITS
 from calibration.continuous import continuous_line
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
-from rt_decoder.decoding.readout import answers_line
-from rt_decoder.model import Model
+from rt_decoder.model import Model, answers_line
 
 __all__ = [
     "SCORES",

@@ -13,7 +13,7 @@ import numpy as np
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.proof import forced, proof, why_unproven
-from rt_decoder.model import Alignment, Model, versions
+from rt_decoder.model import Alignment, Model, answers_line, versions
 
 __all__ = [
     "continuous_text",
@@ -188,21 +188,10 @@ def continuous_text(model: Model) -> str:
 
 
 def _answers_text(model: Model) -> str:
-    """Say when the model answers, by its threshold and what calibration found for it."""
-    threshold, inner = model.posterior.threshold, model.certificate.get("out_of_fold")
-    inner = inner if isinstance(inner, dict) else {}
-    wanted = inner.get("wanted_precision", inner.get("wanted"))
-    asked = f" {wanted:g}" if isinstance(wanted, float | int) else ""
-    if threshold > 1:
-        return f"never: no threshold reached the wanted precision{asked} on the training folds"
-    if threshold == 0:
-        return "always: no precision is asked for"
-    coverage = inner.get("coverage")
-    found = f" at coverage {coverage:.2f}" if isinstance(coverage, float | int) else ""
-    return (
-        f"when the probability is at least {threshold:.3g}: wanted precision{asked}{found} "
-        "on the training folds"
-    )
+    try:
+        return answers_line(model.posterior.threshold, model.certificate.get("out_of_fold", {}))
+    except (AttributeError, TypeError, ValueError):
+        return "cannot be read: the certificate holds no table of out-of-fold scores"
 
 
 def system_summary() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rt_decoder.kernels.evidence import add_evidence, pooled_logits
 from rt_decoder.kernels.scan import softmax_bits, top_k
 from rt_decoder.model import Model, Pooling
 
-__all__ = ["EvidencePool"]
+__all__ = ["EvidencePool", "make_pool"]
 
 
 class EvidencePool:

@@ -9,15 +9,14 @@ Calibration fits all of it, and the threshold below which the decoder abstains, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rt_decoder.kernels.scan import log_posterior, mixture_bits, softmax_bits, top_k
 from rt_decoder.model import Model
 
-__all__ = ["Answer", "ContinuousPosterior", "Posterior", "answers_line"]
+__all__ = ["Answer", "ContinuousPosterior", "Posterior", "make_continuous"]
 
 
 class Answer(NamedTuple):
@@ -29,37 +28,6 @@ class Answer(NamedTuple):
     abstained: bool
     bits: float  # log2 of the vocabulary's size minus the posterior's entropy
     reasons: tuple[str, ...]  # why it abstained: "uncertain", "quality", "nonfinite"
-
-
-def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
-    """Say how often a model answers, and what it promises.
-
-    Parameters
-    ----------
-    threshold : float
-        Of the posterior.
-    scores : mapping
-        Out of fold, of the certificate: coverage, precision, wanted precision; None if unknown.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> answers_line(0.4, {"coverage": 0.25, "precision": 0.58, "wanted_precision": 0.5})
-    'answers 25 % of events, 0.58 of them right out of fold (0.5 promised)'
-    """
-    wanted, share = scores.get("wanted_precision"), scores.get("precision")
-    if threshold > 1:
-        what = f"a precision of {wanted:g}" if wanted else "no precision beyond the prior's"
-        shown = "was not shown" if wanted else "was shown"
-        return f"never answers: {what} {shown} out of fold; with precision = 0 it always answers"
-    if threshold == 0 and not wanted:
-        return "always answers, however uncertain it is (precision = 0)"
-    told = f"answers {scores.get('coverage') or 0.0:.0%} of events".replace("%", " %")
-    told += f", {share:.2f} of them right out of fold" if share is not None else ""
-    return told + (f" ({wanted:g} promised)" if wanted else "")
 
 
 class Posterior:
@@ -199,14 +167,14 @@ class Posterior:
     def _rank(self) -> float:
         """Find the most probable items and their probabilities; returns the bits."""
         if self.floor:
-            bits = mixture_bits(self._logits, self._prior, self.floor, self._logits)
+            bits: float = mixture_bits(self._logits, self._prior, self.floor, self._logits)
             top_k(self._logits, self._indices, self._probabilities)
             return bits
         top_k(self._logits, self._indices, self._probabilities)
         log_total, bits = softmax_bits(self._logits, float(self._probabilities[0]))
         np.subtract(self._probabilities, log_total, out=self._probabilities)
         np.exp(self._probabilities, out=self._probabilities)
-        return bits
+        return float(bits)
 
     def _doubts(self, best: float, quality: float) -> tuple[str, ...]:
         reasons: tuple[str, ...] = ()

@@ -84,9 +84,19 @@ def project(vectors: np.ndarray, basis: np.ndarray, total: np.ndarray, out: np.n
 
 @njit(**KERNEL)
 def normalize(z: np.ndarray, out: np.ndarray) -> float:
-    """Write ``z / |z|`` (r,) into the first r elements of `out` (m,), m >= r, and return ``|z|``.
+    """Write ``z / |z|`` into the first elements of `out`; 0 where `z` is 0.
 
-    Where `z` is 0, `out` is 0.
+    Parameters
+    ----------
+    z : array of shape (r,)
+        Vector.
+    out : array of shape (m,)
+        Written; m >= r.
+
+    Returns
+    -------
+    float
+        ``|z|``.
     """
     square = 0.0
     for i in range(len(z)):
