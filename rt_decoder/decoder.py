@@ -227,11 +227,15 @@ class Decoder:
             self.pipeline.adaptation.follow(wanted)
             self._follows = True
 
-    def realign(self, n_events: int) -> None:
-        """Put an update by so many events into effect, as `follow` announced it."""
+    def realign(self, n_events: int) -> bool:
+        """Put an update by so many events into effect; False if `follow` announced it in vain."""
         adaptation = self.pipeline.adaptation
-        if adaptation is not None and self._follows and adaptation.next_update == n_events:
-            adaptation.apply()
+        if adaptation is None or not self._follows:
+            return True
+        if adaptation.next_update != n_events:
+            return False
+        adaptation.apply()
+        return True
 
     def take_updates(self) -> list[dict[str, Any]]:
         """Take the alignments of the map since the last call, as details of an event."""

@@ -138,6 +138,7 @@ def _feed(
     stamps, arrivals, flags = recording.times, recording.arrivals, recording.flags
     steps = _steps(recording, markers, stamps)
     skipped = _skipped(recording)
+    missing: list[Realigned] = []
     edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}
     for low, high in pairwise(sorted(edge for edge in edges if edge <= len(stamps))):
         for marker in steps.get(low, ()):
@@ -145,7 +146,8 @@ def _feed(
                 decoder.restart()
                 scale = _Scale(decoder, recording)
             elif isinstance(marker, Realigned):
-                decoder.realign(marker.n_events)
+                if not decoder.realign(marker.n_events):
+                    missing.append(marker)
             else:
                 decoder.mark(marker)
         for start in range(low, high, chunk):
@@ -161,6 +163,13 @@ def _feed(
                 scale.look(piece.data)
     if judged:
         scale.end()
+    if missing:
+        warnings.warn(
+            f"{recording.name}: {len(missing)} alignments of the map cannot be made as live: events "
+            f"before sample {missing[0].index} are missing, and readouts after it differ",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     for marker in steps.get(len(stamps), ()):
         if isinstance(marker, Marker):
             decoder.mark(marker)  # no sample follows; counted as lost or waiting
