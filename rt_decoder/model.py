@@ -285,6 +285,8 @@ def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
         return f"never answers: {what} {shown} out of fold; with precision = 0 it always answers"
     if threshold == 0 and not wanted:
         return "always answers, however uncertain it is (precision = 0)"
-    told = f"answers {scores.get('coverage') or 0.0:.0%} of events".replace("%", " %")
+    if scores.get("coverage") is None:  # of an older model
+        return f"answers where the probability is at least {threshold:.3g}"
+    told = f"answers {scores['coverage']:.0%} of events".replace("%", " %")
     told += f", {share:.2f} of them right out of fold" if share is not None else ""
     return told + (f" ({wanted:g} promised)" if wanted else "")

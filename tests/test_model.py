@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rt_decoder.files.model_file import ModelCorrupt, load_model, model_hash, save_model
-from rt_decoder.model import TENSORS, Alignment, Model, PosteriorParameters
+from rt_decoder.model import TENSORS, Alignment, Model, Pooling, PosteriorParameters
 from rt_decoder.recorded import decode_recording
 from tests.small import random_model, small_recipe, small_recording, timeless
 
@@ -69,6 +69,7 @@ def test_the_hash_sees_every_field(model: Model) -> None:
         "posterior": replace(model.posterior, tau=3.5),
         "continuous": model.posterior,
         "alignment": Alignment(),
+        "pooling": Pooling(),
         "item_bias": np.zeros(len(model.items)),
         "covariance": np.eye(len(model.center)),
         "certificate": {},

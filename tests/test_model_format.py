@@ -159,8 +159,10 @@ def forget_whitening(head: dict[str, Any]) -> None:
     """Take out what format 4 added."""
     sections = {"features": ("whiten",), "target": ("power",)}
     forget(head, sections | {"readout": ("repeats", "false_alarms")})
-    del head["posterior"]["length"], head["posterior"]["floor"]
-    del head["continuous"], head["alignment"]
+    for name in ("length", "floor", "nothing"):
+        del head["posterior"][name]
+    for name in ("continuous", "alignment", "pooling"):
+        del head[name]
 
 
 def test_a_model_without_a_map_has_an_empty_posterior(tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ def test_a_model_without_a_map_has_an_empty_posterior(tmp_path: Path) -> None:
     assert old.posterior.tau == 0.0
     save_model(old, tmp_path / "new")
     assert load_model(tmp_path / "new").posterior == old.posterior
-    with pytest.raises(ModelCorrupt, match="too few: floor, length, tau"):
+    with pytest.raises(ModelCorrupt, match="too few: floor, length, nothing, tau"):
         load_model(write_model(tmp_path / "m", head | {"posterior": {"tau": 1.0}}, tensors))
 
 

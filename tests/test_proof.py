@@ -189,13 +189,13 @@ def test_log_and_outlets_of_a_forced_session_say_so(p: float, source_id: str, tm
 
 
 ANSWERS = {
-    "always": (0.0, {}, "always: no precision is asked for"),
+    "always": (0.0, {}, "always answers, however uncertain it is (precision = 0)"),
     "some": (
-        0.25, {"wanted": 0.5, "precision": 0.6, "coverage": 0.4},
-        "when the probability is at least 0.25: wanted precision 0.5 at coverage 0.40",
+        0.25, {"wanted_precision": 0.5, "precision": 0.6, "coverage": 0.4},
+        "answers 40 % of events, 0.60 of them right out of fold (0.5 promised)",
     ),
-    "old": (0.25, {}, "when the probability is at least 0.25: wanted precision on the"),
-    "never": (2.0, {"wanted": 0.8}, "never: no threshold reached the wanted precision 0.8 on"),
+    "old": (0.25, {}, "answers where the probability is at least 0.25"),
+    "never": (2.0, {"wanted_precision": 0.8}, "never answers: a precision of 0.8 was not shown"),
 }  # fmt: skip
 
 
