@@ -399,8 +399,6 @@ class Pipeline:
         )
         self.stopwatch.lap("readout")
         self.n_readouts += 1
-        if self.adaptation is not None and kind == "event":
-            self.adaptation.add(self.window.unscaled, features.good)
         return readout
 
     def _answer(self, kind: str, scores: np.ndarray, good: float) -> Answer:

@@ -254,7 +254,7 @@ def test_decode_logs_each_alignment(
     save_recording(NEW, tmp_path / "new.xdf")
     ran = call(
         capsys, "decode", tmp_path / "new.xdf", "--model", tmp_path / "group.rtd.safetensors",
-        "--jsonl", tmp_path / "new.jsonl", *([option] if option else []),
+        "--jsonl", tmp_path / "new.jsonl", "--force", *([option] if option else []),
     )  # fmt: skip
     assert ran.code == 0, ran.err
     header, *_, footer = written = lines(tmp_path / "new.jsonl")

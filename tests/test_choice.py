@@ -37,11 +37,11 @@ def session(seed: int, signal: float = 1.0, pattern: np.ndarray | None = None, n
 
 
 def fitted(X, targets, prior=None, **sections):
-    recipe = Recipe.from_dict(sections)
+    recipe = Recipe.from_dict(sections | {"fit": {"purge": 2.0} | sections.get("fit", {})})
     groups, onsets = blocks(len(X), 10), 3.0 * np.arange(len(X))
     lines: list[str] = []
-    model, predictions = fit_map(DRAFT, X, targets, groups, onsets, recipe, lines.append, prior)
-    return model, predictions, lines
+    model, evidence = fit_map(DRAFT, X, targets, groups, onsets, recipe, lines.append, prior)
+    return model, evidence, lines
 
 
 def explicit(X, targets, shrink, power, alpha):
@@ -75,14 +75,15 @@ def test_whitening_and_power_are_part_of_the_map() -> None:
 
 def test_plain_settings_make_the_plain_map() -> None:
     X, targets = session(0)
-    model, predictions, lines = fitted(
+    model, (evidence, wider), lines = fitted(
         X, targets, features={"whiten": 0.0}, target={"power": 1.0},
         fit={"alphas": [3.0], "rank": 0},
     )  # fmt: skip
     Xc, Y = X - X.mean(axis=0), targets.Y - targets.Y.mean(axis=0)
     W = np.linalg.solve(Xc.T @ Xc + 3.0 * np.eye(P), Xc.T @ Y)
     np.testing.assert_allclose(model.weights @ model.basis, W, atol=1e-5)
-    assert predictions.shape == (300, D)
+    assert evidence.cosines.shape == wider.cosines.shape == (300, V)
+    assert wider.share < evidence.share < 1
     assert model.covariance.shape == (P, P)  # `realign` needs it
     assert "whitened" not in lines[0]
 
@@ -91,7 +92,7 @@ def test_plain_settings_make_the_plain_map() -> None:
 def test_held_out_predictions_are_those_of_maps_without_the_group(rank: int) -> None:
     X, targets = session(0)
     sections = {"features": {"whiten": 1.0}, "target": {"power": 0.5}}
-    model, predictions, _ = fitted(X, targets, **sections, fit={"alphas": [30.0], "rank": rank})
+    model, (evidence, _), _ = fitted(X, targets, **sections, fit={"alphas": [30.0], "rank": rank})
     assert model.weights.shape[1] == (rank or D)
     held, train = np.arange(30), np.arange(30, 300)  # the first block of ten
     W = whitener(covariance(X), 1.0)
@@ -106,7 +107,9 @@ def test_held_out_predictions_are_those_of_maps_without_the_group(rank: int) -> 
         values = np.vstack([Zc @ B, np.sqrt(30.0) * B])
         _, _, directions = np.linalg.svd(values, full_matrices=False)
         wanted = wanted @ directions[:rank].T @ directions[:rank]
-    np.testing.assert_allclose(predictions[held], wanted, atol=1e-6)
+    found = evidence.of(held)
+    np.testing.assert_allclose(found.cosines, cosine(wanted, u * s**0.5 @ vt), atol=1e-6)
+    np.testing.assert_allclose(found.lengths, np.linalg.norm(wanted, axis=1), atol=1e-6)
 
 
 def test_powers_share_one_ridge() -> None:

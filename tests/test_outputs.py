@@ -30,10 +30,13 @@ READ = {
     "simulate": ("--seconds 5",),
     "fit": (
         "rec_raw.fif", "other.xdf", "--events e.tsv", "--events f.tsv", "--channels c.tsv",
-        "--recipe r.toml", "--vocabulary v.txt", "--embedding llm",
+        "--recipe r.toml", "--vocabulary v.txt", "--embedding llm", "--prior-from p.safetensors",
     ),
     "cleaning": ("rec_raw.fif", "--events e.tsv", "--channels c.tsv", "--recipe r.toml"),
     "embed": ("words.txt", "--embedding llm"),
+    "pool": ("m.safetensors", "p.safetensors"),
+    "refit": ("m.safetensors", "rec_raw.fif", "--events e.tsv", "--channels c.tsv"),
+    "realign": ("m.safetensors", "rec_raw.fif", "--channels c.tsv"),
 }  # fmt: skip
 WRITTEN = {
     ("decode", "--jsonl"): ".jsonl",
@@ -48,9 +51,12 @@ WRITTEN = {
     ("cleaning", "--output"): ".safetensors",
     ("cleaning", "--report"): ".html",
     ("embed", "--output"): ".safetensors",
+    ("pool", "--output"): ".safetensors",
+    ("refit", "--output"): ".safetensors",
+    ("realign", "--output"): ".safetensors",
 }
 LIVE = {("run", "--log"), ("run", "--record"), ("replay", "--faults-log")}
-INPUT_OPTIONS = {"--model", "--events", "--channels", "--recipe"}
+INPUT_OPTIONS = {"--model", "--events", "--channels", "--recipe", "--prior-from"}
 # read with rec.vhdr, rec.set, rec_raw.fif and llm, though no call names them
 BESIDE = {
     "rec.vhdr": ("data.bin", "rec.vmrk", "rec.eeg"),
@@ -59,7 +65,7 @@ BESIDE = {
     "llm": ("llm/model.safetensors",),
 }
 IDS = [" ".join(one) for one in WRITTEN]
-CALIBRATE = ("fit", "cleaning", "embed")
+CALIBRATE = ("fit", "cleaning", "embed", "pool", "refit", "realign")
 
 
 def files_of(command: str) -> list[str]:

@@ -221,7 +221,7 @@ def old_record(continuous: bool, without: tuple[str, ...]) -> Old:
     names = dict(model().recipe.target.names)
     rules = {"trigger": "", "names": names, "mask": None, "offset": 0.0, "wait": 3.0}
     left_out = ["mains" for _ in without]
-    options = PipelineOptions(MarkerRules(**rules), continuous, left_out)
+    options = PipelineOptions(MarkerRules(**rules), continuous, left_out, force=True)
     decoder = Decoder(model(), of.info, options)
     xdf, readouts, markers, start = Xdf(), [], list(of.markers), 0
     rows = zip(of.info.ch_names, of.info.ch_types, of.info.units, strict=True)
@@ -292,11 +292,11 @@ def test_a_record_of_version_1_decodes_as_its_session_did(
         assert start is not None
         assert (start.format_version, start.references) == (version, (BELT,))
         assert start.without == (("mains",) if without else ())
-        options = PipelineOptions(start.rules, start.continuous, start.without)
+        options = PipelineOptions(start.rules, start.continuous, start.without, force=True)
         decoder = Decoder(model(), read.info, options)
         again = decode_recording(model(), read, read.markers, decoder=decoder, chunk=33)
         assert timeless(list(again)) == old.readouts
-    footer = decode_file(model(), before, before.markers, tmp_path / "old.jsonl", PipelineOptions())
+    footer = decode_file(model(), before, before.markers, tmp_path / "old.jsonl", options)
     assert footer["n_readouts"] == len(old.readouts)
     words = [line["word"] for line in lines(tmp_path / "old.jsonl") if line["type"] == "readout"]
     assert len(words) == len(old.readouts)
