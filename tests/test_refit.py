@@ -83,7 +83,7 @@ def test_map_of_sums_equals_refitting_every_event():
     one = person(3, n=480)
     sums = one.companion.people[0]
     base = draft()
-    recipe = replace(base.recipe, fit=replace(base.recipe.fit, alphas=(100.0,)))
+    recipe = replace(base.recipe, fit=replace(base.recipe.fit, alphas=(100.0,), purge=0.0))
     vectors = VECTORS.astype(np.float32).astype(float)
     targets = Targets(ITEMS, vectors, vectors[one.truth], one.truth)
     X = scale_features(one.X, sums.center, sums.scale, recipe.features.clamp)
