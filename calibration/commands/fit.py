@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from inspect import Parameter, Signature
+from inspect import Parameter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from calibration.commands.bundles import command_of, options_of
 from calibration.commands.inputs import Inputs
 from calibration.commands.people import (
     SUMS,
@@ -130,18 +131,8 @@ def _taking(
     options: type[Options], *sections: str
 ) -> Callable[[Callable[[Options, Recipe], None]], Any]:
     """Make a command of what takes options and a recipe; the recipe's keys are options, too."""
-    kinds = get_type_hints(options, include_extras=True)
-    parameters = [
-        Parameter(
-            one.name,
-            Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if one.default is MISSING else one.default,
-            annotation=kinds[one.name],
-        )
-        for one in fields(options)
-    ]
     names = names_of(sections)
-    parameters += [
+    keys = [
         Parameter(
             name,
             Parameter.KEYWORD_ONLY,
@@ -152,15 +143,12 @@ def _taking(
     ]
 
     def decorate(work: Callable[[Options, Recipe], None]) -> Any:
-        def command(**values: Any) -> None:
+        def run(**values: Any) -> None:
             given = {name: values.pop(name) for name in names}
             chosen = options(**values)
             work(chosen, read_settings(chosen.recipe, given))
 
-        command.__name__, command.__doc__ = work.__name__, work.__doc__
-        command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {one.name: one.annotation for one in parameters}
-        return command
+        return command_of(work, [*options_of(options), *keys], run)
 
     return decorate
 
