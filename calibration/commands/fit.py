@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import Parameter
@@ -35,6 +35,7 @@ from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 if TYPE_CHECKING:
     from calibration.choice import Prior
     from calibration.transfer import Wanted
+    from rt_decoder.files.sums import PersonSums
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
@@ -168,8 +169,7 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     from calibration.fit import fit_model, hash_files
     from calibration.items import check_items, item_lines
     from calibration.report.text import certificate_lines, cleaning_lines
-    from rt_decoder.files.sums import Companion, PersonSums
-    from rt_decoder.files.sums_file import save_sums
+    from rt_decoder.files.sums import PersonSums
 
     options.claim(settings)
     check_settings(settings, options.report)
@@ -200,10 +200,7 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     model = replace(model, certificate=certificate)
     show_lines(*cleaning_lines(found), *certificate_lines(model))
     digest = _write(model, labelled, share, options)
-    if options.companion is not None:
-        companion = Companion(tuple(sums), digest)
-        save_sums(companion, options.companion, overwrite=options.overwrite)
-        show_lines(f"wrote {options.companion.name}: sums for other people's models, no recording")
+    _write_companion(sums, digest, options)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
 
@@ -270,6 +267,18 @@ def _write(model: Model, sessions: Any, share: float, options: FitOptions) -> st
     if failed:
         raise OSError("; ".join(failed))
     return digest
+
+
+def _write_companion(sums: Sequence[PersonSums], model_hash: str, options: MapOptions) -> None:
+    """Write what the map was fitted on beside the model, unless it is not wanted."""
+    from rt_decoder.files.sums import Companion
+    from rt_decoder.files.sums_file import save_sums
+
+    if options.companion is None:
+        return
+    companion = Companion(tuple(sums), model_hash)
+    save_sums(companion, options.companion, overwrite=options.overwrite)
+    show_lines(f"wrote {options.companion.name}: sums for other people's models, no recording")
 
 
 COMMANDS = (fit, cleaning)
