@@ -94,16 +94,12 @@ def evaluate(
     unseen, apart = _apart(model, found.cosines, truth)
     scored = ~unseen if not unseen.all() else np.ones(len(truth), bool)
     found, truth = found.of(scored), truth[scored]
-    cosines, log_prior = found.cosines, model.log_prior
-    posterior = log_posterior(found, model.posterior, log_prior, model.item_bias)
-    confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
-    answered = confidence >= model.posterior.threshold
-    right = winner == truth
+    cosines = found.cosines
     null = matching_test(
         rank_accuracies(cosines), truth, model.recipe.fit.n_permutations, model.recipe.fit.seed,
         memory, None if groups is None else groups[known][scored],
     )  # fmt: skip
-    scores = summarize(cosines, truth, np.exp(log_prior)) | {
+    scores = summarize(cosines, truth, np.exp(model.log_prior)) | {
         "n": len(truth),
         "n_unseen": int(unseen.sum()),
         "n_outside": int((~known).sum()),
@@ -113,6 +109,19 @@ def evaluate(
         "null_unit": null.unit,
         "null_rank_accuracy": float(null.null.mean()),
         "null_spread": float(null.null.std()),
+    }
+    scores |= _posterior_scores(model, found, truth)
+    return finite(scores) | ({"unseen": apart} if apart else {})
+
+
+def _posterior_scores(model: Model, found: Evidence, truth: np.ndarray) -> dict[str, float]:
+    """Score posterior and abstention on events of true items (n,)."""
+    log_prior = model.log_prior
+    posterior = log_posterior(found, model.posterior, log_prior, model.item_bias)
+    confidence, winner = np.exp(posterior.max(axis=1)), posterior.argmax(axis=1)
+    answered = confidence >= model.posterior.threshold
+    right = winner == truth
+    return {
         "posterior_top1": float(right.mean()),
         "posterior_top10": float(top_k(posterior, truth, 10).mean()),
         "bits_per_word": float(bits_beyond_prior(posterior, log_prior, truth).mean()),
@@ -120,7 +129,6 @@ def evaluate(
         "answered": float(answered.mean()),
         "precision": float(right[answered].mean()) if answered.any() else float("nan"),
     }
-    return finite(scores) | ({"unseen": apart} if apart else {})
 
 
 def _apart(

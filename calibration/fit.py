@@ -76,20 +76,13 @@ def fit_model(
         If there are too few events or items, the groups leave nothing to train on, or what is
         found out of fold is a leak, by itself or by the locked block.
     """
-    recipe = draft.recipe
-    if recipe.target.fold:
-        spelled = spelled_labels(recipe.target.vocabulary, design.labels)
-        design = replace(design, labels=spelled)
+    design = _spelled(design, draft.recipe.target)
     check_enough(design.labels)
-    held_out = hold_out(design, recipe, embedder)
-    groups, train = held_out.groups, held_out.train
-    targets = held_out.targets
-    split = _split_facts(design, recipe, held_out)
-    recipe = replace(recipe, fit=replace(recipe.fit, purge=held_out.purge))
-    say(f"{split_line(split)}; {len(targets.items)} items")
-    say(held_out.line)
-    if targets.same:
-        warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=2)
+    held_out = hold_out(design, draft.recipe, embedder)
+    groups, train, targets = held_out.groups, held_out.train, held_out.targets
+    split = _split_facts(design, draft.recipe, held_out)
+    recipe = replace(draft.recipe, fit=replace(draft.recipe.fit, purge=held_out.purge))
+    _tell_split(split, held_out, say)
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
     prior = others(wanted_for(draft, targets, data_hash)) if others else None
@@ -103,7 +96,7 @@ def fit_model(
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
     pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
-    certificate: dict[str, Any] = {
+    found: dict[str, Any] = {
         "split": split,
         "map": model.certificate["map"],
         "out_of_fold": inner,
@@ -113,15 +106,33 @@ def fit_model(
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
     model = replace(
-        model, certificate=certificate, pooling=pooling if recipe.readout.repeats > 1 else None
+        model, certificate=found, pooling=pooling if recipe.readout.repeats > 1 else None
     )
     figures = certify(model, design, X, held_out, held[0])
-    return replace(
-        model,
-        recipe=replace(recipe, fit=draft.recipe.fit, target=_without_folders(recipe.target)),
-        certificate=certificate | figures,
-        versions=versions(),
-    )
+    return replace(_as_kept(model, draft.recipe), certificate=found | figures)
+
+
+def _as_kept(model: Model, asked: Recipe) -> Model:
+    """Give a model versions, the rules of the fit as they were asked for, and no folders."""
+    target = _without_folders(model.recipe.target)
+    recipe = replace(model.recipe, fit=asked.fit, target=target)
+    return replace(model, recipe=recipe, versions=versions())
+
+
+def _spelled(design: Design, target: Target) -> Design:
+    """Spell labels as the vocabulary does, where the recipe folds case."""
+    if not target.fold:
+        return design
+    return replace(design, labels=spelled_labels(target.vocabulary, design.labels))
+
+
+def _tell_split(split: dict[str, Any], held_out: HeldOut, say: Callable[[str], None]) -> None:
+    """Say how events are split, and warn (RuntimeWarning) of items with the same vector."""
+    targets = held_out.targets
+    say(f"{split_line(split)}; {len(targets.items)} items")
+    say(held_out.line)
+    if targets.same:
+        warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=3)
 
 
 def _without_folders(target: Target) -> Target:

@@ -92,26 +92,11 @@ def certify(
     dict
         ``final``, mean scores over people, and ``people``, how they came about.
     """
-    recipe = model.recipe
-    rng = np.random.default_rng(recipe.fit.seed)
-    quick = replace(recipe, fit=replace(recipe.fit, n_permutations=1))
+    rng = np.random.default_rng(model.recipe.fit.seed)
     each, nulls = [], []
     for number, one in enumerate(tests):
-        others = [test for at, test in enumerate(tests) if at != number]
-        judged, _ = fit_group_readout(model, others, group)
-        rank = one.predicted.shape[1]
-        vectors = unit_rows(space.vectors(one.setting.power)) @ space.axes
-        judged = replace(
-            judged,
-            recipe=quick,
-            weights=np.eye(rank, dtype=np.float32),
-            offset=np.zeros(rank, np.float32),
-            vectors=vectors.astype(np.float32),
-        )
-        scores = evaluate(
-            judged, one.predicted.astype(np.float32), [group.items[i] for i in one.truth]
-        )
-        test = permute_items(one.cosines, one.truth, recipe.fit.n_permutations, rng)
+        scores = _scores_of_others(model, tests, number, group, space)
+        test = permute_items(one.cosines, one.truth, model.recipe.fit.n_permutations, rng)
         nulls.append(test.null)
         scores |= {
             "p": test.p,
@@ -120,11 +105,10 @@ def certify(
         }
         each.append(scores)
     null = np.mean(nulls, axis=0)
-    mean = _mean(each)
     items_p = float((np.sum(null >= _ranks(tests)) + 1) / (len(null) + 1))
     gains = np.array([_ranks([one]) - n.mean() for one, n in zip(tests, nulls, strict=True)])
     people_p = sign_flip_p(gains, rng)
-    final = mean | {
+    final = _mean(each) | {
         "n": int(sum(one["n"] for one in each)),
         "n_outside": 0,
         "n_items": len(group.items),
@@ -146,6 +130,24 @@ def certify(
             ],
         },
     }
+
+
+def _scores_of_others(
+    model: Model, tests: Sequence[LeftOut], number: int, group: Group, space: ItemSpace
+) -> dict[str, Any]:
+    """Score one person's predictions with the posterior of the others; p is left to the caller."""
+    one = tests[number]
+    judged, _ = fit_group_readout(model, [*tests[:number], *tests[number + 1 :]], group)
+    rank = one.predicted.shape[1]
+    vectors = unit_rows(space.vectors(one.setting.power)) @ space.axes
+    judged = replace(
+        judged,
+        recipe=replace(model.recipe, fit=replace(model.recipe.fit, n_permutations=1)),
+        weights=np.eye(rank, dtype=np.float32),
+        offset=np.zeros(rank, np.float32),
+        vectors=vectors.astype(np.float32),
+    )
+    return evaluate(judged, one.predicted.astype(np.float32), [group.items[i] for i in one.truth])
 
 
 def _ranks(tests: Sequence[LeftOut]) -> float:

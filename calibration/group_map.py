@@ -54,14 +54,31 @@ class ItemSpace(NamedTuple):
 
 
 class GroupMap(NamedTuple):
-    """A map (p, r) of whitened features to the principal axes of the items."""
+    """A map of whitened features to the principal axes of the items."""
 
-    weights: np.ndarray
+    weights: np.ndarray  # (p, r)
     alpha: float  # absolute
 
 
 def item_space(vectors: np.ndarray, counts: np.ndarray) -> ItemSpace:
-    """Centre item vectors (V, D) on their mean over events, and find their principal axes."""
+    """Centre item vectors on their mean over events, and find their principal axes.
+
+    Parameters
+    ----------
+    vectors : array of shape (V, D)
+    counts : array of shape (V,)
+        Events of each item, which weight the mean.
+
+    Returns
+    -------
+    ItemSpace
+        Its r axes are those whose singular values are more than rounding.
+
+    Raises
+    ------
+    ValueError
+        If all vectors are the same.
+    """
     mean = counts @ vectors / counts.sum()
     u, values, axes = np.linalg.svd(vectors - mean, full_matrices=False)
     kept = values > _NEGLIGIBLE * values[0]
@@ -102,7 +119,22 @@ def _decompose(summed: Shared, space: ItemSpace) -> tuple[np.ndarray, _Core]:
 
 
 def fit_group(summed: Shared, space: ItemSpace, setting: Setting) -> GroupMap:
-    """Fit the map of summed people at one setting."""
+    """Fit the map of summed people at one setting.
+
+    Parameters
+    ----------
+    summed : Shared
+        Sums of all people, as `total` adds them.
+    space : ItemSpace
+        Of the V items in `summed`.
+    setting : Setting
+        Penalty and target power.
+
+    Returns
+    -------
+    GroupMap
+        With the absolute penalty.
+    """
     back, core = _decompose(summed, space)
     return GroupMap(back @ core.at(setting), setting.alpha * core.scale)
 

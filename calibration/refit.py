@@ -30,6 +30,15 @@ _NEGLIGIBLE = 1e-5  # singular values below, of the largest, are rounding
 def only_person(people: Sequence[PersonSums]) -> PersonSums:
     """Return the one person of a companion; a group is pooled again instead.
 
+    Parameters
+    ----------
+    people : sequence of PersonSums
+        All people of the companion.
+
+    Returns
+    -------
+    PersonSums
+
     Raises
     ------
     ValueError

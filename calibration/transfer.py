@@ -61,7 +61,22 @@ class Wanted(NamedTuple):
 
 
 def wanted_for(model: Model, targets: Targets, hashes: Sequence[str] = ()) -> Wanted:
-    """Tell what a prior is wanted for, from a draft and the targets of its training events."""
+    """Tell what a prior is wanted for, from a draft and the targets of its training events.
+
+    Parameters
+    ----------
+    model : Model
+        Stages and recipe; a map is not needed.
+    targets : Targets
+        Of the training events.
+    hashes : sequence of str
+        SHA-256 of one's own recordings, which other people's sums may not hold.
+
+    Returns
+    -------
+    Wanted
+        `shrink` is 1 where the recipe does not whiten.
+    """
     positions = model.info.positions
     heard = np.bincount(targets.truth, minlength=len(targets.items)) > 0
     whiten = model.recipe.features.whiten
@@ -74,6 +89,14 @@ def wanted_for(model: Model, targets: Targets, hashes: Sequence[str] = ()) -> Wa
 
 def check_window(person: PersonSums, layout: Any, name: str = "the other model") -> None:
     """Refuse a person whose features or targets are others than those of a layout.
+
+    Parameters
+    ----------
+    person : PersonSums
+    layout : mapping
+        As `sums.layout_of`; its ``window`` and ``target`` are compared.
+    name : str
+        Of the person's model, for the sentence of an error.
 
     Raises
     ------

@@ -163,17 +163,22 @@ def _feed(
                 scale.look(piece.data)
     if judged:
         scale.end()
+    _say_missing(recording, missing)
+    for marker in steps.get(len(stamps), ()):
+        if isinstance(marker, Marker):
+            decoder.mark(marker)  # no sample follows; counted as lost or waiting
+    decoder.end()
+
+
+def _say_missing(recording: Recording, missing: Sequence[Realigned]) -> None:
+    """Warn (RuntimeWarning) of alignments whose events the recording lacks."""
     if missing:
         warnings.warn(
             f"{recording.name}: {len(missing)} alignments of the map cannot be made as live: events "
             f"before sample {missing[0].index} are missing, and readouts after it differ",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    for marker in steps.get(len(stamps), ()):
-        if isinstance(marker, Marker):
-            decoder.mark(marker)  # no sample follows; counted as lost or waiting
-    decoder.end()
 
 
 def _say_differences(decoder: Decoder, recording: Recording) -> None:

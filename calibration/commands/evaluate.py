@@ -6,18 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from calibration.commands.inputs import EventTables, Inputs, Recordings
+from calibration.commands.bundles import bundled
+from calibration.commands.inputs import ReadOptions, Recordings
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
-from rt_decoder.commands.options import (
-    UNMARKED,
-    AsJson,
-    Channels,
-    MarkerOffset,
-    Markers,
-    ModelFile,
-    Stream,
-    Units,
-)
+from rt_decoder.commands.options import AsJson, ModelFile
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -26,25 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
+@bundled
 def evaluate(
-    recordings: Recordings,
-    model: ModelFile,
-    events: EventTables = None,
-    markers: Markers = UNMARKED,
-    marker_offset: MarkerOffset = 0.0,
-    channels: Channels = None,
-    units: Units = None,
-    stream: Stream = None,
-    as_json: AsJson = False,
+    recordings: Recordings, model: ModelFile, options: ReadOptions, as_json: AsJson = False
 ) -> None:
     """Test a model on recordings that it has never seen.
 
     Example: rt-calibrate evaluate run3.fif --events run3.tsv --model me.rtd.safetensors
     """
-    inputs = Inputs(
-        recordings=recordings, events=events, markers=markers, marker_offset=marker_offset,
-        channels=channels, units=units, stream=stream,
-    )  # fmt: skip
+    inputs = options.of(*recordings)
     from calibration.design import build_design
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from inspect import Parameter, Signature
+from inspect import Parameter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from calibration.commands.bundles import command_of, options_of
 from calibration.commands.inputs import Inputs
 from calibration.commands.people import (
     SUMS,
@@ -34,6 +35,7 @@ from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 if TYPE_CHECKING:
     from calibration.choice import Prior
     from calibration.transfer import Wanted
+    from rt_decoder.files.sums import PersonSums
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
@@ -130,18 +132,8 @@ def _taking(
     options: type[Options], *sections: str
 ) -> Callable[[Callable[[Options, Recipe], None]], Any]:
     """Make a command of what takes options and a recipe; the recipe's keys are options, too."""
-    kinds = get_type_hints(options, include_extras=True)
-    parameters = [
-        Parameter(
-            one.name,
-            Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if one.default is MISSING else one.default,
-            annotation=kinds[one.name],
-        )
-        for one in fields(options)
-    ]
     names = names_of(sections)
-    parameters += [
+    keys = [
         Parameter(
             name,
             Parameter.KEYWORD_ONLY,
@@ -152,15 +144,12 @@ def _taking(
     ]
 
     def decorate(work: Callable[[Options, Recipe], None]) -> Any:
-        def command(**values: Any) -> None:
+        def run(**values: Any) -> None:
             given = {name: values.pop(name) for name in names}
             chosen = options(**values)
             work(chosen, read_settings(chosen.recipe, given))
 
-        command.__name__, command.__doc__ = work.__name__, work.__doc__
-        command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {one.name: one.annotation for one in parameters}
-        return command
+        return command_of(work, [*options_of(options), *keys], run)
 
     return decorate
 
@@ -180,8 +169,7 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     from calibration.fit import fit_model, hash_files
     from calibration.items import check_items, item_lines
     from calibration.report.text import certificate_lines, cleaning_lines
-    from rt_decoder.files.sums import Companion, PersonSums
-    from rt_decoder.files.sums_file import save_sums
+    from rt_decoder.files.sums import PersonSums
 
     options.claim(settings)
     check_settings(settings, options.report)
@@ -212,10 +200,7 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     model = replace(model, certificate=certificate)
     show_lines(*cleaning_lines(found), *certificate_lines(model))
     digest = _write(model, labelled, share, options)
-    if options.companion is not None:
-        companion = Companion(tuple(sums), digest)
-        save_sums(companion, options.companion, overwrite=options.overwrite)
-        show_lines(f"wrote {options.companion.name}: sums for other people's models, no recording")
+    _write_companion(sums, digest, options)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
 
@@ -282,6 +267,18 @@ def _write(model: Model, sessions: Any, share: float, options: FitOptions) -> st
     if failed:
         raise OSError("; ".join(failed))
     return digest
+
+
+def _write_companion(sums: Sequence[PersonSums], model_hash: str, options: MapOptions) -> None:
+    """Write what the map was fitted on beside the model, unless it is not wanted."""
+    from rt_decoder.files.sums import Companion
+    from rt_decoder.files.sums_file import save_sums
+
+    if options.companion is None:
+        return
+    companion = Companion(tuple(sums), model_hash)
+    save_sums(companion, options.companion, overwrite=options.overwrite)
+    show_lines(f"wrote {options.companion.name}: sums for other people's models, no recording")
 
 
 COMMANDS = (fit, cleaning)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rt_decoder.recipe import Target
     from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["EventTables", "Inputs", "Recordings"]
+__all__ = ["EventTables", "Inputs", "ReadOptions", "Recordings"]
 
 Recordings = Annotated[
     list[Path],
@@ -41,7 +41,24 @@ EventTables = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class ReadOptions:
+    """Events tables of recordings, and how both are read; each field is an option."""
+
+    events: EventTables = None
+    markers: Markers = UNMARKED
+    marker_offset: MarkerOffset = 0.0  # ms
+    channels: Channels = None
+    units: Units = None
+    stream: Stream = None
+
+    def of(self, *recordings: Path) -> Inputs:
+        """Add the recordings that are read; raises typer.BadParameter as `Inputs` does."""
+        read = {one.name: getattr(self, one.name) for one in fields(ReadOptions)}
+        return Inputs(recordings=list(recordings), **read)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs(ReadOptions):
     """Recordings, their events tables in the same order, and how both are read.
 
     Raises
@@ -51,12 +68,6 @@ class Inputs:
     """
 
     recordings: Recordings
-    events: EventTables = None
-    markers: Markers = UNMARKED
-    marker_offset: MarkerOffset = 0.0  # ms
-    channels: Channels = None
-    units: Units = None
-    stream: Stream = None
 
     @property
     def tables(self) -> list[Path]:

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calibration.commands.inputs import EventTables, Inputs
+from calibration.commands.bundles import bundled
+from calibration.commands.inputs import Inputs, ReadOptions
 from calibration.commands.people import companion_path
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
-from rt_decoder.commands.options import (
-    UNMARKED,
-    AsJson,
-    Channels,
-    MarkerOffset,
-    Markers,
-    Stream,
-    Units,
-    one_of,
-)
+from rt_decoder.commands.options import AsJson, one_of
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rt_decoder.model import Model
 
 __all__ = ["COMMANDS"]
 
 
+@bundled
 def realign(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model of another day.")],
     rest: Annotated[
         Path, typer.Argument(metavar="REST", help="Recording of today: a minute, without events.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Model to write.")],
+    *,
     method: Annotated[
         str,
         typer.Option(
@@ -40,12 +40,7 @@ def realign(
             **one_of("auto", "gains", "rotation", "whiten"),
         ),
     ] = "auto",
-    events: EventTables = None,
-    markers: Markers = UNMARKED,
-    marker_offset: MarkerOffset = 0.0,
-    channels: Channels = None,
-    units: Units = None,
-    stream: Stream = None,
+    options: ReadOptions,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -56,31 +51,17 @@ def realign(
 
     Example: rt-calibrate realign me.rtd.safetensors rest.fif -o today.rtd.safetensors
     """
-    inputs = Inputs(
-        recordings=[rest], events=events, markers=markers, marker_offset=marker_offset,
-        channels=channels, units=units, stream=stream,
-    )  # fmt: skip
+    inputs = options.of(rest)
     beside = companion_path(model)
     claim_outputs([("--output", output, MODEL)], [model, beside, *inputs.files], overwrite)
-    from calibration.events import load_unlabelled
     from calibration.fit import hash_files
     from calibration.realign import realign as fit_today
-    from calibration.sums import moments
-    from calibration.today import effect, windows_of
-    from rt_decoder.files.model_file import load_model, model_hash, save_model
-    from rt_decoder.files.sums_file import load_sums
+    from calibration.today import effect
+    from rt_decoder.files.model_file import save_model
 
-    fitted = load_model(model)
-    if not fitted.has_map or not fitted.covariance.size:
-        lack = "covariance" if fitted.has_map else "map"
-        raise ValueError(f"need a model with a {lack}, got {model.name}, which has none; fit again")
-    rules = inputs.rules(fitted.recipe.target)
-    (session,) = load_unlabelled(inputs.recordings, inputs.tables, rules, **inputs.reading)
-    with progress_bar("running the live stages") as progress:
-        X, labels = windows_of(fitted, session, progress)
-    covariance = fitted.covariance
-    if not labels and beside.is_file():
-        covariance = moments(load_sums(beside, model_hash(fitted)).people[0]).within
+    fitted = _load_with_covariance(model)
+    X, labels = _read_windows(fitted, inputs)
+    covariance = fitted.covariance if labels else _unlabelled_covariance(fitted, beside)
     aligned, facts = fit_today(fitted, X, covariance, method)
     facts["data_hash"] = hash_files([rest])[0]
     facts |= effect(fitted, aligned, X, labels)
@@ -92,6 +73,38 @@ def realign(
     )
     if as_json:
         show_json({"model": output.name, "hash": digest, "realigned": facts})
+
+
+def _load_with_covariance(path: Path) -> Model:
+    from rt_decoder.files.model_file import load_model
+
+    model = load_model(path)
+    if not model.has_map or not model.covariance.size:
+        lack = "covariance" if model.has_map else "map"
+        raise ValueError(f"need a model with a {lack}, got {path.name}, which has none; fit again")
+    return model
+
+
+def _read_windows(model: Model, inputs: Inputs) -> tuple[np.ndarray, Sequence[str]]:
+    """Read the features (n, p) of today's windows, and their labels; none for a grid of windows."""
+    from calibration.events import load_unlabelled
+    from calibration.today import windows_of
+
+    rules = inputs.rules(model.recipe.target)
+    (session,) = load_unlabelled(inputs.recordings, inputs.tables, rules, **inputs.reading)
+    with progress_bar("running the live stages") as progress:
+        return windows_of(model, session, progress)
+
+
+def _unlabelled_covariance(model: Model, companion: Path) -> np.ndarray:
+    """Covariance (p, p) to compare a grid of windows with: within items, if a companion knows it."""
+    from calibration.sums import moments
+    from rt_decoder.files.model_file import model_hash
+    from rt_decoder.files.sums_file import load_sums
+
+    if not companion.is_file():
+        return model.covariance
+    return moments(load_sums(companion, model_hash(model)).people[0]).within
 
 
 def _told(facts: dict[str, Any]) -> list[str]:

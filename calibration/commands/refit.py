@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from calibration.commands.inputs import EventTables, Inputs
+from calibration.commands.bundles import bundled
+from calibration.commands.inputs import Inputs, ReadOptions
 from calibration.commands.people import SUMS, companion_path, load_people
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
-from rt_decoder.commands.options import (
-    UNMARKED,
-    AsJson,
-    Channels,
-    MarkerOffset,
-    Markers,
-    Stream,
-    Units,
-)
+from rt_decoder.commands.options import AsJson
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
@@ -36,19 +29,16 @@ Recording = Annotated[
 NewModel = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Model to write.")]
 
 
+@bundled
 def refit(
     model: OneModel,
     recording: Recording,
     output: NewModel,
+    *,
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the recording out instead.")
     ] = False,
-    events: EventTables = None,
-    markers: Markers = UNMARKED,
-    marker_offset: MarkerOffset = 0.0,
-    channels: Channels = None,
-    units: Units = None,
-    stream: Stream = None,
+    options: ReadOptions,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,10 +49,7 @@ def refit(
 
     Example: rt-calibrate refit me.rtd.safetensors run4.fif --events run4.tsv -o me2.rtd.safetensors
     """
-    inputs = Inputs(
-        recordings=[recording], events=events, markers=markers, marker_offset=marker_offset,
-        channels=channels, units=units, stream=stream,
-    )  # fmt: skip
+    inputs = options.of(recording)
     sums = companion_path(output)
     claim_outputs(
         [("--output", output, MODEL), ("--output", sums, (SUMS,))],

@@ -63,4 +63,4 @@ def whitener(covariance: np.ndarray, shrink: float) -> np.ndarray:
     # In units of the mean variance, so that tiny units neither overflow nor vanish.
     variances, directions = np.linalg.eigh((S + S.T) / (2 * mean))
     root = directions * (variances.clip(0) + shrink) ** -0.25
-    return root @ root.T / np.sqrt(mean)
+    return np.asarray(root @ root.T / np.sqrt(mean))

@@ -43,7 +43,20 @@ class ModelCorrupt(ValueError):
 
 
 def content_hash(text: str, tensors: dict[str, np.ndarray]) -> str:
-    """Return the SHA-256 of a header and its tensors as hexadecimal digits."""
+    """Compute the content hash of a file.
+
+    Parameters
+    ----------
+    text : str
+        The header.
+    tensors : dict of str to array of any shape (n, ...)
+        Names, types and shapes count, too; the order of the names does not.
+
+    Returns
+    -------
+    str
+        SHA-256 as hexadecimal digits.
+    """
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
@@ -181,7 +194,7 @@ def read_tensors(path: Path, key: str, what: str) -> tuple[dict[str, str], dict[
     Returns
     -------
     metadata : dict of str to str
-    tensors : dict of str to array
+    tensors : dict of str to array of any shape (n, ...)
 
     Raises
     ------

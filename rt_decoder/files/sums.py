@@ -23,7 +23,7 @@ class RecordingSums:
     data_hash: str  # SHA-256 of the recording
     counts: np.ndarray  # (V,) float64, events of each item
     sums: np.ndarray  # (h, p) float64, scaled features of each item with a count above 0, in order
-    triangle: np.ndarray  # (p (p + 1) / 2,) float64, triangle of X'X, row by row
+    triangle: np.ndarray  # (q,) float64, q = p (p + 1) / 2: triangle of X'X, row by row
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -104,11 +104,7 @@ def load_sums(path: str | os.PathLike[str], model_hash: str = "") -> Companion:
         raise ModelCorrupt(f"{path.name} was altered after it was written: its hash differs")
     try:
         head = json.loads(metadata[_KEY])
-        version = int(head["format_version"])
-        if version > SUMS_VERSION:
-            raise ValueError(
-                f"need format {SUMS_VERSION} or older, got {version}; upgrade rt-decoder"
-            )
+        _check_version(head)
         companion = _unpack(head, tensors)
         _check(companion)
     except DAMAGE as error:
@@ -119,6 +115,12 @@ def load_sums(path: str | os.PathLike[str], model_hash: str = "") -> Companion:
             f"{path.name} belongs to another model; fit the model and its companion again together"
         )
     return companion
+
+
+def _check_version(head: Mapping[str, Any]) -> None:
+    version = int(head["format_version"])
+    if version > SUMS_VERSION:
+        raise ValueError(f"need format {SUMS_VERSION} or older, got {version}; upgrade rt-decoder")
 
 
 def _pack(companion: Companion) -> tuple[str, dict[str, np.ndarray]]:
