@@ -52,7 +52,7 @@ def test_companion_is_read_as_written(tmp_path, people):
     assert read.layout == written.people[0].layout
     assert read.chosen == written.people[0].chosen
     with pytest.raises(ModelCorrupt, match="belongs to another model"):
-        load_sums(path, "abd")
+        load_sums(path, "0123")
     with pytest.raises(FileExistsError):
         save_sums(written, path)
 
