@@ -42,6 +42,14 @@ def test_rows_equal_the_features_of_the_live_pipeline() -> None:
     assert found.n_dropped == 0
 
 
+def test_what_is_not_scaled_is_not_clamped() -> None:
+    """The log power of microvolts is below -10 in SI units."""
+    features = {"kind": "bandpower", "bands": [[8.0, 13.0]], "clamp": 3.0}
+    found = design(ONE, recipe=small_recipe(features=features))
+    assert found.X.max() < -3
+    assert (found.X.std(axis=0) > 0).all()
+
+
 def test_recordings_lie_far_apart_on_one_axis() -> None:
     both = design(ONE, TWO)
     n = len(ONE.markers)

@@ -189,8 +189,11 @@ def _span(sfreq: float, tmin: float, tmax: float) -> tuple[int, int]:
 
 
 def make_window(model: Model, info: SignalInfo) -> FeatureWindow:
-    """Make the window of a model's features; `info` is that of the signal in the ring."""
-    features = model.recipe.features
+    """Make the window of a model's features; `info` is that of the signal in the ring.
+
+    A draft, which has no scaling yet, does not clamp: log power in SI units is far from 0.
+    """
+    features, is_scaled = model.recipe.features, len(model.center) > 0
     return FeatureWindow(
         info,
         features.kind,
@@ -198,9 +201,9 @@ def make_window(model: Model, info: SignalInfo) -> FeatureWindow:
         features.tmax,
         decim=features.decim,
         baseline=features.baseline or None,
-        center=model.center if len(model.center) else None,
-        scale=model.scale if len(model.scale) else None,
-        clamp=features.clamp,
+        center=model.center if is_scaled else None,
+        scale=model.scale if is_scaled else None,
+        clamp=features.clamp if is_scaled else np.inf,
     )
 
 
