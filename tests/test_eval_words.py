@@ -156,7 +156,8 @@ def test_what_cannot_be_read_is_one_sentence(folder, tmp_path, change, reason):
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_real_words_are_decoded(data_dir):
-    done = run("--data", data_dir / "words_lindborg", "--json")
+    short = ("--quick", "--shuffles", 1, "--json")
+    done = run("--data", data_dir / "words_lindborg", *short)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert len(result["subjects"]) == 12
@@ -166,3 +167,6 @@ def test_real_words_are_decoded(data_dir):
     assert result["own_alpha"]["rank_accuracy"] >= 0.528
     assert result["squared_error"]["rank_accuracy"] < 0.52  # the wrong rule halves the effect
     assert result["residual"]["rank_accuracy"] > 0.52
+    assert result["prior"]["rank_accuracy"] > result["own"]["rank_accuracy"] > 0.538
+    assert result["group"]["rank_accuracy"] > 0.525  # without any label of one's own
+    assert abs(result["own_shuffled"] - 0.5) < 0.005
