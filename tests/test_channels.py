@@ -1,5 +1,8 @@
 """Names, types and units of channels: as declared by the stream, or set by the user."""
 
+from pathlib import Path
+
+import mne
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from rt_decoder.channels import (
     types_by_name,
     types_sentence,
 )
+from rt_decoder.files.read import read_recording
 from rt_decoder.files.sidecar import beside, power_line_frequency
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.signal import ModelMismatch, SignalInfo
@@ -215,3 +219,15 @@ def test_power_line_frequency_beside_a_recording(tmp_path, text, freq):
     (tmp_path / "sub-1_eeg.json").write_text("{")
     with pytest.raises(ValueError, match=r"sub-1_eeg\.json: need a JSON object"):
         power_line_frequency(path)
+
+
+def test_a_unit_that_is_none_is_damage(tmp_path: Path) -> None:
+    info = mne.create_info(["a", "b"], 250.0, ["mag", "eeg"])
+    path = tmp_path / "rec_raw.fif"
+    mne.io.RawArray(np.zeros((2, 500)), info, verbose=False).save(path, verbose=False)
+    tesla = (112).to_bytes(4, "big")
+    content = path.read_bytes()
+    assert content.count(tesla) == 1
+    path.write_bytes(content.replace(tesla, (16_777_217).to_bytes(4, "big")))
+    with pytest.raises(OSError, match=r"cannot read rec_raw\.fif"):
+        read_recording(path)

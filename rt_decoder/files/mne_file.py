@@ -142,6 +142,7 @@ def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray]:
         raw = mne.io.read_raw(path, preload=False, verbose="warning", **one_rate)
         _check_size(raw, path)
         values = raw.get_data(verbose="warning")
+        raw.get_channel_types()  # fails on a kind or unit that is none
     for warning in told:  # not if reading failed: the error suffices
         if not re.search(known, str(warning.message)):
             warnings.warn(warning.message, stacklevel=5)
