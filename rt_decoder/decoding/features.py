@@ -189,9 +189,20 @@ def _span(sfreq: float, tmin: float, tmax: float) -> tuple[int, int]:
 
 
 def make_window(model: Model, info: SignalInfo) -> FeatureWindow:
-    """Make the window of a model's features; `info` is that of the signal in the ring.
+    """Make the window of a model's features.
 
     A draft, which has no scaling yet, does not clamp: log power in SI units is far from 0.
+
+    Parameters
+    ----------
+    model : Model
+        Its recipe says what the features are.
+    info : SignalInfo
+        Of the signal in the ring.
+
+    Returns
+    -------
+    FeatureWindow
     """
     features, is_scaled = model.recipe.features, len(model.center) > 0
     return FeatureWindow(
