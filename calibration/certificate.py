@@ -16,6 +16,7 @@ from rt_decoder.model import Model, Pooling
 
 __all__ = ["certify", "pool_repeats"]
 
+_Trials = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # what `repeats` scores
 _TOLD = 4  # repeats for which the correlation is fitted where the recipe pools none
 
 
@@ -95,19 +96,19 @@ def pool_repeats(
     """
     train, final = held_out.train, held_out.locked[design.answered[held_out.locked]]
     kept = design.answered[train]
-    found = {"out_of_fold": (train[kept], out_of_fold.of(kept))}
-    if len(final):
-        found["final"] = final, evidence(model, X[final])
-    place = {item: i for i, item in enumerate(model.items)}
-    readout, pooling, scores = model.recipe.readout, None, {}
-    for name, (events, one) in found.items():
+    place, readout = {item: i for i, item in enumerate(model.items)}, model.recipe.readout
+
+    def trials(events: np.ndarray, found: Evidence) -> _Trials:
         truth = np.array([place.get(design.labels[i], -1) for i in events])
         known = truth >= 0
-        log_p = log_posterior(one.of(known), model.posterior, model.log_prior, model.item_bias)
-        trials = log_p, model.log_prior, truth[known], design.run[events][known]
-        if pooling is None:
-            n = readout.repeats if readout.repeats > 1 else _TOLD
-            pooling = fit_pooling(*trials, n, readout.precision, held_out.groups[events][known])
-        scores[name] = pooled_scores(*trials, pooling.correlation)
-    assert pooling is not None  # there is always a table out of fold
+        log_p = log_posterior(found.of(known), model.posterior, model.log_prior, model.item_bias)
+        return log_p, model.log_prior, truth[known], design.run[events][known]
+
+    of_train = trials(train[kept], out_of_fold.of(kept))
+    n = readout.repeats if readout.repeats > 1 else _TOLD
+    pooling = fit_pooling(*of_train, n, readout.precision, held_out.groups[train][kept])
+    scores = {"out_of_fold": pooled_scores(*of_train, pooling.correlation)}
+    if len(final):
+        of_final = trials(final, evidence(model, X[final]))
+        scores["final"] = pooled_scores(*of_final, pooling.correlation)
     return pooling, scores

@@ -22,8 +22,8 @@ import numpy as np
 
 from calibration.design import Design
 from calibration.events import LabelledRecording
+from calibration.hold_out import split_again
 from calibration.hops import Hops, count_alarms, poisson_interval, read_hops, score_hops
-from calibration.splits import split_events
 from rt_decoder.model import Model, PosteriorParameters
 
 __all__ = ["continuous_line", "fit_continuous", "fit_threshold"]
@@ -167,8 +167,7 @@ def _start(model: Model) -> PosteriorParameters:
 
 def _parts(model: Model, design: Design, hops: Hops) -> tuple[np.ndarray, np.ndarray]:
     """Hops to train on and locked hops: those whose nearest event of the design is."""
-    rules = replace(model.recipe.fit, purge=model.certificate["split"]["purge_s"])
-    _, train, locked = split_events(design.groups, design.run, design.onsets, rules)
+    _, train, locked = split_again(design, model.recipe.fit, model.certificate["split"]["purge_s"])
     part = np.zeros(len(design.onsets), int)
     part[train], part[locked] = 1, 2
     order = np.argsort(design.onsets, kind="stable")

@@ -21,7 +21,7 @@ from calibration.targets import Targets, make_targets
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.recipe import Fit, Recipe
 
-__all__ = ["HeldOut", "check_agreement", "hold_out", "out_of_fold_null"]
+__all__ = ["HeldOut", "check_agreement", "hold_out", "out_of_fold_null", "split_again"]
 
 _SHORTER = (1.0, 0.5, 0.25, 0.0)  # times the measured memory, until enough is left to train on
 _LONGER = (1, 2, 4)  # times the measured memory, until nothing leaks
@@ -100,6 +100,33 @@ def hold_out(design: Design, recipe: Recipe, embedder: Callable[..., np.ndarray]
         f"two sides of a cut (measured memory {memory:.3g} s). Set purge = -1 or longer, hold out "
         "whole recordings (groups), or raise l_freq"
     )
+
+
+def split_again(
+    design: Design, rules: Fit, purge: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split as `hold_out` did, for those who come after it.
+
+    Parameters
+    ----------
+    design : Design
+        All events.
+    rules : Fit
+        The recipe's.
+    purge : float
+        That `hold_out` found, in s.
+
+    Returns
+    -------
+    groups : array of shape (n,), str
+    train, final : array of shape (n_train,), array of shape (n_final,), int
+
+    Raises
+    ------
+    ValueError
+        As `hold_out`.
+    """
+    return _split(design, rules, sentence_numbers(design.contexts, design.run), purge)
 
 
 def _split(
