@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from calibration.design import Design, draft_model
 from calibration.fit import fit_model
+from calibration.hold_out import hold_out, split_again
 from calibration.memory import check_folds, joint_memory, leak_by_shifts, memory_seconds
 from calibration.scores import cosine, rank_accuracy
 from calibration.sentences import merge_groups, sentence_numbers, whole_sentences
@@ -176,6 +177,19 @@ def test_contextual_vectors_on_slow_noise_are_purged() -> None:
     assert model.recipe.fit.purge == -1
     assert 10 < split["purge_s"] < 0.9 + split["memory_s"]
     assert split["n_purged"] > 0
+
+
+def test_who_comes_later_splits_as_the_fit_did() -> None:
+    """Whole sentences, too: a cut elsewhere would show locked events to what is fitted later."""
+    design, embedder = story_design(1, n=361)  # blocks that sentences do not divide
+    recipe = small_recipe(target={"context": "sentence", "names": {}}, fit={"n_blocks": 7})
+    found = hold_out(design, recipe, embedder)
+    groups, train, locked = split_again(design, recipe.fit, found.purge)
+    np.testing.assert_array_equal(train, found.train)
+    np.testing.assert_array_equal(locked, found.locked)
+    np.testing.assert_array_equal(groups, found.groups)
+    plain = split_events(design.groups, design.run, design.onsets, recipe.fit, purge=found.purge)
+    assert len(plain[2]) != len(locked)  # or the test would not see sentences
 
 
 @pytest.mark.slow
