@@ -12,7 +12,7 @@ scales the columns of :math:`Y` in the items' principal axes, so all powers shar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from calibration.ridge import alphas_default
 from calibration.scores import bits_beyond_prior, cosine, unit_rows
 from calibration.splits import Fold
 from calibration.targets import Targets
+from calibration.whitened import own_penalty, shared_sweep
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.recipe import Recipe
 
@@ -66,13 +67,15 @@ class Candidate(NamedTuple):
 
 
 class MapFit(NamedTuple):
-    """The chosen map, from whitened features to coordinates of the item vectors."""
+    """The chosen map, from features to coordinates of the item vectors."""
 
     chosen: Candidate
     tried: tuple[Candidate, ...]  # the plainest first
-    ridge: RidgeGram  # of the whitened features, with the prior
-    whitener: np.ndarray | None  # (p, p); None leaves the features
-    X: np.ndarray  # (n, p) whitened
+    ridge: RidgeGram  # with the prior
+    penalty: float  # of that ridge
+    features: np.ndarray  # (n, p)
+    whitener: np.ndarray | None  # (p, p); None without a prior: whitening is in the penalty then
+    X: np.ndarray  # (n, p) features, or whitened ones
     Y: np.ndarray  # (n, r) targets
     prior: np.ndarray | None  # (p, p) Gram matrix, times kappa
     cross: np.ndarray | None  # (p, r) cross products, times kappa
@@ -80,12 +83,17 @@ class MapFit(NamedTuple):
     axes: np.ndarray  # (r, D) orthonormal rows: a prediction is ``coordinates @ axes``
 
     def weights(self) -> np.ndarray:
-        """Return the map (p, r) of whitened features."""
-        return self.ridge.coef(self.Y, self.chosen.alpha, self.cross)[0]
+        """Return the map (p, r) of `X`."""
+        return self.ridge.coef(self.Y, self.penalty, self.cross)[0]
 
     def out_of_fold(self, folds: Sequence[Fold]) -> np.ndarray:
         """Return centred predictions (n, r) of the training events."""
-        return self.ridge.out_of_fold(self.Y, folds, self.chosen.alpha, True, self.cross)
+        if self.prior is None or self.cross is None:
+            return self.ridge.out_of_fold(self.Y, folds, self.penalty, True)
+        sweep = shared_sweep(
+            self.features, self.Y, folds, [self.penalty], self.chosen.whiten, self.prior, self.cross
+        )
+        return next(sweep)
 
 
 class _Space(NamedTuple):
@@ -169,22 +177,36 @@ def choose_map(
         If features or item vectors do not vary, or an array does not fit.
     """
     space = _space(targets, choices)
-    shrinks = choices.whiten
-    S = covariance(X) if any(shrinks) else None
     found: list[Candidate] = []
-    for shrink in shrinks:
-        white = X if S is None or not shrink else X @ whitener(S, shrink)
+    own = RidgeGram(X)
+    for shrink in choices.whiten:
         shared = prior if prior is not None and shrink == prior.shrink else None
+        white = X @ whitener(covariance(X), shrink) if shrink else X
         for kappa in choices.kappas if shared else (0.0,):
-            ridge, cross = _ridge(white, space.items, shared, kappa)
             alphas = choices.alphas or tuple(alphas_default(white) * _share(white, shared, kappa))
-            sweep = zip(alphas, ridge.sweep(space.Y, folds, alphas, True, cross), strict=True)
-            best = _best(sweep, space, targets.truth, choices.powers)
+            if shared is None or not kappa:
+                sweep = _own_sweep(own, X, space.Y, folds, alphas, shrink)
+            else:
+                gram, cross = kappa * shared.gram, kappa * shared.cross(space.items)
+                sweep = shared_sweep(X, space.Y, folds, alphas, shrink, gram, cross)
+            tried = zip(alphas, sweep, strict=True)
+            best = _best(tried, space, targets.truth, choices.powers)
             found += [
                 Candidate(shrink, power, kappa, *at)
                 for power, at in zip(choices.powers, best, strict=True)
             ]
-    return _map_fit(X, S, space, pick(found, folds), found, prior)
+    return _map_fit(X, own, space, pick(found, folds), found, prior)
+
+
+def _own_sweep(
+    own: RidgeGram, X: np.ndarray, Y: np.ndarray, folds: Sequence[Fold],
+    alphas: Sequence[float], shrink: float,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """Predict out of fold without a prior, for alphas of whitened features."""
+    found = [own_penalty(alpha, shrink, float(X.var(axis=0).mean()), len(X)) for alpha in alphas]
+    sweep = own.sweep(Y, folds, [penalty for penalty, _ in found], True)
+    for (_, factor), predicted in zip(found, sweep, strict=True):
+        yield factor * predicted
 
 
 def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
@@ -233,15 +255,6 @@ def _space(targets: Targets, choices: Choices) -> _Space:
     return _Space(Y @ axes.T / values, u[:, kept], axes, values)
 
 
-def _ridge(
-    white: np.ndarray, items: np.ndarray, prior: Prior | None, kappa: float
-) -> tuple[RidgeGram, np.ndarray | None]:
-    """Ridge of whitened features, and cross products with items (V, r), with kappa times a prior."""
-    if prior is None or not kappa:
-        return RidgeGram(white), None
-    return RidgeGram(white, prior=kappa * prior.gram), kappa * prior.cross(items)
-
-
 def _share(white: np.ndarray, prior: Prior | None, kappa: float) -> float:
     """How much larger the Gram matrix is with a prior: alphas follow its scale."""
     if prior is None:
@@ -277,20 +290,23 @@ def _best(
 
 def _map_fit(
     X: np.ndarray,
-    S: np.ndarray | None,
+    own: RidgeGram,
     space: _Space,
     chosen: Candidate,
     tried: Sequence[Candidate],
     prior: Prior | None,
 ) -> MapFit:
-    white, W = X, None
-    if S is not None and chosen.whiten:
-        W = whitener(S, chosen.whiten)
-        white = X @ W
     factor = space.values**chosen.power
-    items = space.items * factor
-    ridge, cross = _ridge(white, items, prior, chosen.kappa)
-    gram = None if prior is None or not chosen.kappa else chosen.kappa * prior.gram
+    Y, items = space.Y * factor, space.items * factor
+    if prior is None or not chosen.kappa:
+        variance = float(X.var(axis=0).mean())
+        penalty, less = own_penalty(chosen.alpha, chosen.whiten, variance, len(X))
+        return MapFit(
+            chosen, tuple(tried), own, penalty, X, None, X, less * Y, None, None, items, space.axes
+        )
+    W = whitener(covariance(X), chosen.whiten)
+    gram, cross = chosen.kappa * prior.gram, chosen.kappa * prior.cross(items)
+    ridge = RidgeGram(X @ W, prior=gram)
     return MapFit(
-        chosen, tuple(tried), ridge, W, white, space.Y * factor, gram, cross, items, space.axes
+        chosen, tuple(tried), ridge, chosen.alpha, X, W, X @ W, Y, gram, cross, items, space.axes
     )

@@ -217,6 +217,44 @@ class RidgeGram:
         W = self._take(self._back @ core)
         return W, y_mean - self.x_mean @ W
 
+    def sweep_new(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        alphas: Sequence[float] | np.ndarray,
+        cross: np.ndarray | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Yield predictions of new items for one alpha at a time, as deviations from the mean target.
+
+        Parameters
+        ----------
+        X : array of shape (n_new, p)
+        Y : array of shape (n, n_targets)
+            Of the items that the ridge was made of.
+        alphas : sequence of float or array of shape (n_alphas,)
+            Penalties, above 0.
+        cross : array of shape (p, n_targets) or None
+            As for `out_of_fold`.
+
+        Yields
+        ------
+        array of shape (n_new, n_targets), float64
+
+        Raises
+        ------
+        ValueError
+            If the features, the targets or an alpha are invalid.
+        """
+        Y = self._checked_targets(Y)
+        core = self._projected(self._put(Y - Y.mean(axis=0)), cross)
+        if self._dual:
+            core = core / self._w[:, None]
+            z = self._put(checked(X, "X") - self.x_mean) @ self._back @ self._z
+        else:
+            z = self._put(checked(X, "X") - self.x_mean) @ self._back
+        for alpha in alphas:
+            yield self._take(z @ (core / (self._w + _checked_alpha(alpha))[:, None]))
+
     def _projected(self, centred: Any, cross: np.ndarray | None) -> Any:
         """Cross products with centred targets, own and other people's, on the eigenvectors."""
         own = self._z.T @ centred

@@ -16,10 +16,13 @@ from calibration.ridge import low_rank
 from calibration.scores import cosine, unit_rows
 from calibration.splits import Fold, blocks, encode_groups, leave_group_out
 from calibration.targets import Targets
+from rt_decoder.decoding.whitening import whitener
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 
 __all__ = ["fit_map"]
+
+_MOST_FOLDS = 8
 
 
 def fit_map(
@@ -60,13 +63,19 @@ def fit_map(
     ValueError
         If features or item vectors do not vary, or the prior does not fit.
     """
+    if prior is not None:  # each fold is fitted anew
+        groups = (
+            _wider(groups, onsets, _MOST_FOLDS)
+            if len(set(groups.tolist())) > _MOST_FOLDS
+            else groups
+        )
     folds = leave_group_out(groups, onsets, recipe.fit.purge)
     fit = choose_map(X, targets, folds, choices_of(recipe, targets, X.shape[1], prior), prior)
     chosen = fit.chosen
     say(_told(fit))
     W = fit.weights()
     full = min(W.shape)
-    A, B = low_rank(W, fit.X, chosen.alpha, min(recipe.fit.rank or full, full), fit.prior)
+    A, B = low_rank(W, fit.X, fit.penalty, min(recipe.fit.rank or full, full), fit.prior)
     weights = A if fit.whitener is None else fit.whitener @ A
     kept = chosen.whiten or X.shape[1] <= MOST_FEATURES
     model = replace(
@@ -85,7 +94,7 @@ def fit_map(
         covariance=covariance(X) if kept else np.zeros((0, 0), np.float32),
         certificate={**model.certificate, "map": _facts(fit)},
     )
-    more = leave_group_out(_wider(groups, onsets), onsets, recipe.fit.purge)
+    more = leave_group_out(_wider(groups, onsets, 5), onsets, recipe.fit.purge)
     rank = 0 if len(B) == full else len(B)
     return model, (_evidence(fit, folds, rank), _evidence(fit, more, rank))
 
@@ -102,10 +111,13 @@ def _refitted(fit: MapFit, folds: Sequence[Fold], rank: int) -> np.ndarray:
     """Predict out of fold at a lower rank: the basis was chosen on all items, so each fold has its own."""
     predicted = np.empty_like(fit.Y)
     for inner, test in folds:
-        ridge = RidgeGram(fit.X[inner], prior=fit.prior)
-        W, _ = ridge.coef(fit.Y[inner], fit.chosen.alpha, fit.cross)
-        A, B = low_rank(W, fit.X[inner], fit.chosen.alpha, rank, fit.prior)
-        predicted[test] = (fit.X[test] - ridge.x_mean) @ A @ B
+        X = fit.features
+        if fit.whitener is not None:
+            X = X @ whitener(covariance(X[inner]), fit.chosen.whiten)
+        ridge = RidgeGram(X[inner], prior=fit.prior)
+        W, _ = ridge.coef(fit.Y[inner], fit.penalty, fit.cross)
+        A, B = low_rank(W, X[inner], fit.penalty, rank, fit.prior)
+        predicted[test] = (X[test] - ridge.x_mean) @ A @ B
     return predicted
 
 
@@ -133,11 +145,11 @@ def _told(fit: MapFit) -> str:
     return f"{line}; {', '.join(how)} (plain: {fit.tried[0].bits:.3f})" if how else line
 
 
-def _wider(groups: np.ndarray, onsets: np.ndarray) -> np.ndarray:
-    """Join groups (n,) that follow each other in time to five, at least two in each, or to two."""
+def _wider(groups: np.ndarray, onsets: np.ndarray, most: int) -> np.ndarray:
+    """Join groups (n,) that follow each other in time to `most`, at least two in each, or to two."""
     order = np.argsort(onsets, kind="stable")
     codes = encode_groups(groups[order])
     n_groups = int(codes.max()) + 1
     joined = np.empty(len(codes), np.int64)
-    joined[order] = blocks(n_groups, max(2, min(5, n_groups // 2)))[codes]
+    joined[order] = blocks(n_groups, max(2, min(most, n_groups // 2)))[codes]
     return joined

@@ -14,11 +14,10 @@ import numpy as np
 from scipy.stats import rankdata
 
 from calibration.gram import RidgeGram
-from calibration.prior import covariance
 from calibration.scores import cosine
 from calibration.splits import leave_group_out
 from calibration.targets import Targets
-from rt_decoder.decoding.whitening import whitener
+from calibration.whitened import own_penalty
 from rt_decoder.model import Model
 from rt_decoder.recipe import Fit
 
@@ -144,11 +143,11 @@ def left_out_items(
     share = float(np.mean([len(train) for train, _ in folds]) / len(X))
     if share < 0.25:
         return {}
-    if chosen["whiten"]:
-        X = X @ whitener(covariance(X), chosen["whiten"])
+    variance = float(X.var(axis=0).mean())
+    penalty, _ = own_penalty(chosen["alpha"], chosen["whiten"], variance, len(X))
     parts = []
     for train, test in folds:
-        W, intercept = RidgeGram(X[train]).coef(targets.Y[train], chosen["alpha"])
+        W, intercept = RidgeGram(X[train]).coef(targets.Y[train], penalty)
         mean = targets.Y[train].mean(axis=0)
         candidates, truth = np.unique(targets.truth[test], return_inverse=True)
         predicted = X[test] @ W + (intercept - mean)

@@ -14,6 +14,7 @@ from calibration.prior import Prior, covariance, prior_from_events
 from calibration.scores import cosine, rank_accuracy
 from calibration.splits import blocks, leave_group_out
 from calibration.targets import Targets
+from calibration.whitened import own_penalty
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.recipe import Recipe
 from tests.small import small_recipe, small_recording
@@ -95,21 +96,56 @@ def test_held_out_predictions_are_those_of_maps_without_the_group(rank: int) -> 
     model, (evidence, _), _ = fitted(X, targets, **sections, fit={"alphas": [30.0], "rank": rank})
     assert model.weights.shape[1] == (rank or D)
     held, train = np.arange(30), np.arange(30, 300)  # the first block of ten
-    W = whitener(covariance(X), 1.0)
-    Z = X @ W
+    penalty, less = own_penalty(30.0, 1.0, X.var(axis=0).mean(), len(X))
     mean = targets.Y.mean(axis=0)
     u, s, vt = np.linalg.svd(targets.item_vectors - mean, full_matrices=False)
-    Y = (u * s**0.5 @ vt)[targets.truth]
-    Zc = Z[train] - Z[train].mean(axis=0)
-    B = np.linalg.solve(Zc.T @ Zc + 30.0 * np.eye(P), Zc.T @ (Y[train] - Y[train].mean(axis=0)))
-    wanted = (Z[held] - Z[train].mean(axis=0)) @ B
+    Y = less * (u * s**0.5 @ vt)[targets.truth]
+    Xc = X[train] - X[train].mean(axis=0)
+    B = np.linalg.solve(Xc.T @ Xc + penalty * np.eye(P), Xc.T @ (Y[train] - Y[train].mean(axis=0)))
+    wanted = (X[held] - X[train].mean(axis=0)) @ B
     if rank:
-        values = np.vstack([Zc @ B, np.sqrt(30.0) * B])
+        values = np.vstack([Xc @ B, np.sqrt(penalty) * B])
         _, _, directions = np.linalg.svd(values, full_matrices=False)
         wanted = wanted @ directions[:rank].T @ directions[:rank]
     found = evidence.of(held)
     np.testing.assert_allclose(found.cosines, cosine(wanted, u * s**0.5 @ vt), atol=1e-6)
     np.testing.assert_allclose(found.lengths, np.linalg.norm(wanted, axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 30.0, 3e4])
+@pytest.mark.parametrize("shrink", [0.1, 1.0])
+def test_whitening_is_a_penalty_of_the_features(alpha: float, shrink: float) -> None:
+    X, targets = session(3)
+    Xc, Y = X - X.mean(axis=0), targets.Y - targets.Y.mean(axis=0)
+    W = whitener(covariance(X), shrink)
+    Z = Xc @ W
+    whitened = W @ np.linalg.solve(Z.T @ Z + alpha * np.eye(P), Z.T @ Y)
+    penalty, factor = own_penalty(alpha, shrink, X.var(axis=0).mean(), len(X))
+    plain = factor * np.linalg.solve(Xc.T @ Xc + penalty * np.eye(P), Xc.T @ Y)
+    np.testing.assert_allclose(plain, whitened, rtol=1e-4, atol=1e-6 * np.abs(plain).max())
+
+
+@pytest.mark.parametrize("with_others", [False, True])
+def test_held_out_rows_have_no_part_in_the_whitening(with_others: bool) -> None:
+    X, targets = session(0)
+    prior = others((5, 6)) if with_others else None
+    choices = Choices((1.0,), (1.0,), (0.0, 0.3) if prior else (0.0,), (30.0,))
+    train, held = FOLDS[0]
+    noisy = X.copy()  # the first fold is far noisier along one line
+    line = np.random.default_rng(1).normal(size=P)
+    noisy[held] += 5 * np.random.default_rng(2).normal(size=(len(held), 1)) * line
+    fit = choose_map(noisy, targets, FOLDS, choices, prior)
+    W = whitener(covariance(noisy[train]), 1.0)
+    Z, Y = noisy @ W - (noisy[train] @ W).mean(axis=0), targets.Y - targets.Y[train].mean(axis=0)
+    gram, cross = Z[train].T @ Z[train] + 30.0 * np.eye(P), Z[train].T @ Y[train]
+    if prior:
+        assert fit.chosen.kappa == 0.3
+        gram, cross = gram + 0.3 * prior.gram, cross + 0.3 * prior.cross(fit.items)
+    wanted = Z[held] @ np.linalg.solve(gram, cross)
+    got = fit.out_of_fold(FOLDS)[held]
+    # without a prior, the penalty is that of all rows: the mean variance has the noisy ones in it
+    tolerance = 1e-6 if prior else 0.05
+    np.testing.assert_allclose(cosine(got, fit.items), cosine(wanted, fit.items), atol=tolerance)
 
 
 def test_powers_share_one_ridge() -> None:

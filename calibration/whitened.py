@@ -1,0 +1,97 @@
+r"""Ridge of whitened features, without held-out rows in the whitening.
+
+A covariance that holds the rows to be predicted knows in which directions their noise goes: where
+noise is slow, predictions of these rows are far better than those of new ones. With the covariance
+:math:`S` of the n rows that train, whitening and a penalty :math:`\alpha` are another penalty of
+the features themselves, so that a block is left out of both at once, exactly:
+
+.. math:: W (W X^\top X W + \alpha I)^{-1} W X^\top Y
+    = \frac{1}{1 + \alpha / n} \Big(X^\top X + \frac{\alpha \lambda \bar s}{1 + \alpha / n} I\Big)^{-1}
+    X^\top Y, \qquad W = (S + \lambda \bar s I)^{-1/2}
+
+With other people's sums, which live in whitened features, each fold is whitened and fitted anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from calibration.gram import RidgeGram
+from calibration.prior import covariance
+from calibration.splits import Fold
+from rt_decoder.decoding.whitening import whitener
+
+__all__ = ["own_penalty", "shared_sweep"]
+
+
+def own_penalty(alpha: float, shrink: float, mean_variance: float, n: int) -> tuple[float, float]:
+    """Find the ridge of features that equals one of whitened features.
+
+    Parameters
+    ----------
+    alpha : float
+        Penalty of the whitened features.
+    shrink : float
+        Of their covariance; 0 if they are not whitened.
+    mean_variance : float
+        Of the features, over the n rows.
+    n : int
+
+    Returns
+    -------
+    penalty : float
+        Of the features.
+    factor : float
+        By which the targets are multiplied.
+
+    Examples
+    --------
+    >>> own_penalty(100.0, shrink=1.0, mean_variance=3.0, n=100)
+    (150.0, 0.5)
+    >>> own_penalty(100.0, shrink=0.0, mean_variance=3.0, n=100)
+    (100.0, 1.0)
+    """
+    if not shrink:
+        return alpha, 1.0
+    factor = 1 / (1 + alpha / n)
+    return alpha * shrink * mean_variance * factor, factor
+
+
+def shared_sweep(
+    X: np.ndarray, Y: np.ndarray, folds: Sequence[Fold], alphas: Sequence[float], shrink: float,
+    gram: np.ndarray, cross: np.ndarray,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """Yield out-of-fold predictions with other people's sums, for one alpha at a time.
+
+    Parameters
+    ----------
+    X : array of shape (n, p)
+        Scaled features.
+    Y : array of shape (n, r)
+    folds : sequence of (train, test)
+        Together they test every row once.
+    alphas : sequence of float
+        Penalties of whitened features.
+    shrink : float
+        Of the covariance, above 0.
+    gram : array of shape (p, p)
+    cross : array of shape (p, r)
+        Of the others, whitened.
+
+    Yields
+    ------
+    array of shape (n, r)
+        Deviations from the mean target of the rows that trained.
+    """
+    sweeps = []
+    for train, test in folds:
+        W = whitener(covariance(X[train]), shrink)
+        ridge = RidgeGram(X[train] @ W, prior=gram)
+        sweeps.append((test, ridge.sweep_new(X[test] @ W, Y[train], alphas, cross)))
+    for _ in alphas:
+        predicted = np.empty_like(Y)
+        for test, sweep in sweeps:
+            predicted[test] = next(sweep)
+        yield predicted
