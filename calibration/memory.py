@@ -21,7 +21,7 @@ from calibration.gram import RidgeGram
 from calibration.ridge import alphas_default
 from calibration.splits import Fold
 
-__all__ = ["Leak", "check_folds", "joint_memory", "leak_by_shifts", "memory_seconds"]
+__all__ = ["N_CONFIRM", "Leak", "check_folds", "joint_memory", "leak_by_shifts", "memory_seconds"]
 
 _SMALL = 0.01  # correlation that is taken for none
 _LEVELS = (0.5, 0.37, 0.2, 0.1)  # at which the decay is read, and extrapolated to `_SMALL`
@@ -29,6 +29,7 @@ _LEAKS = 0.015  # excess over chance that shows in a posterior
 _SURE = 0.001  # p value of that excess over shifts
 _LIKELY = 0.1  # the same, where the purge is shorter than the memory
 N_SHIFTS = 8
+N_CONFIRM = 31  # shifts that must find a leak again
 LEAST_KEPT = 1 / 3  # share of the training events that a purge must leave to every fold
 
 

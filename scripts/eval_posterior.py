@@ -50,7 +50,8 @@ LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8, 3.0)  # of signal, beside noise of 1
 KINDS = ("plain", "slow", "runs", "all")
 SLOW = ("slow", "all")
 WANTED = (0.3, 0.5, 0.8)
-MEMORY = 60.0  # s to purge where noise is slow; how it is measured is judged by eval_nulls.py
+# In s: how memory is measured is judged by eval_nulls.py.
+PURGE = {"plain": 2.0, "slow": 60.0, "runs": 16.0, "all": 60.0}
 GOALS = {
     "worst_bits": -0.01,
     "silent_bits": -0.002,
@@ -160,7 +161,7 @@ def fit_session(session: Session, truth: Truth) -> Model:
             "fit": {
                 "final_block": 0.0,
                 "n_permutations": 19,
-                "purge": MEMORY if session.kind in SLOW else 2.0,
+                "purge": PURGE[session.kind],
             },
             "readout": {"precision": session.wanted},
         }
