@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibration.gram import RidgeGram
 from rt_decoder.decoding.whitening import whitener
 
-__all__ = ["Prior", "covariance", "prior_from_events"]
+__all__ = ["Prior", "covariance", "prior_from_events", "with_prior"]
 
 
 def covariance(X: np.ndarray) -> np.ndarray:
@@ -47,6 +48,38 @@ class Prior(NamedTuple):
         projected = v.T @ self.cross(vectors)
         for alpha in alphas:
             yield v @ (projected / (w.clip(0) + alpha)[:, None])
+
+
+def with_prior(
+    X: np.ndarray, items: np.ndarray, prior: Prior | None, kappa: float
+) -> tuple[RidgeGram, np.ndarray | None, float]:
+    """Decompose whitened features for ridge regression, with kappa times a prior.
+
+    Parameters
+    ----------
+    X : array of shape (n, p)
+    items : array of shape (V, r)
+        Item vectors.
+    prior : Prior or None
+    kappa : float
+
+    Returns
+    -------
+    ridge : RidgeGram
+    cross : array of shape (p, r) or None
+        The prior's cross products with the items, times kappa; None without.
+    share : float
+        How much larger the Gram matrix is with the prior: penalties follow its scale.
+
+    Raises
+    ------
+    ValueError
+        If the features are not finite, or the prior has another number of them.
+    """
+    if prior is None or not kappa:
+        return RidgeGram(X), None, 1.0
+    share = float(1 + kappa * np.trace(prior.gram) / (X.var(axis=0).sum() * len(X)))
+    return RidgeGram(X, prior=kappa * prior.gram), kappa * prior.cross(items), share
 
 
 def prior_from_events(X: np.ndarray, truth: np.ndarray, n_items: int, shrink: float) -> Prior:
