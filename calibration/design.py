@@ -31,7 +31,15 @@ from rt_decoder.timing.items import CUE
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
 
-__all__ = ["CUE", "Design", "bad_channels", "build_design", "contract", "draft_model"]
+__all__ = [
+    "CUE",
+    "Design",
+    "bad_channels",
+    "build_design",
+    "contract",
+    "draft_model",
+    "without_map",
+]
 
 RUN_GAP = 3600.0  # s between recordings on the common time axis, so that no purge spans two
 
@@ -107,6 +115,14 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
         references=references,
     )
     return replace(draft, channel_level=channel_levels(draft, recordings))
+
+
+def without_map(model: Model) -> Model:
+    """Return the stages of a fitted model alone: `build_design` then leaves features unscaled."""
+    none, empty = np.zeros(0), np.zeros((0, 0))
+    return replace(
+        model, center=none, scale=none, weights=empty, offset=none, covariance=empty, alignment=None
+    )
 
 
 def _check_channels(picked: SignalInfo, recipe: Recipe) -> None:

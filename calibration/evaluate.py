@@ -11,11 +11,13 @@ from calibration.confidence import Evidence, expected_calibration_error, log_pos
 from calibration.nulls import matching_test
 from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
 from calibration.unseen import seen_items, unseen_scores
+from rt_decoder.decoding.alignment import LEAST_EVENTS, Aligned, align, whitened_weights
+from rt_decoder.decoding.features import scale_features
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
 
-__all__ = ["evaluate", "evidence", "similarity"]
+__all__ = ["aligned_evidence", "evaluate", "evidence", "similarity"]
 
 
 def evidence(model: Model, X: np.ndarray) -> Evidence:
@@ -25,6 +27,51 @@ def evidence(model: Model, X: np.ndarray) -> Evidence:
     found = [(vocabulary.scores(mapping.process(row)).copy(), vocabulary.length) for row in X]
     cosines, lengths = zip(*found, strict=True)
     return Evidence(np.stack(cosines), np.array(lengths))
+
+
+def aligned_evidence(model: Model, X: np.ndarray, run: np.ndarray) -> Evidence:
+    """Compute the same of a model that adapts, aligned as `rt-decoder decode` does.
+
+    Each event is decoded by the map as aligned by events before it, in every recording anew.
+
+    Parameters
+    ----------
+    model : Model
+        With `alignment`.
+    X : array of shape (n, p)
+        Unscaled features, in the order of time.
+    run : array of shape (n,), int
+        Number of the recording.
+
+    Returns
+    -------
+    Evidence
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be aligned, or `X` does not fit.
+    """
+    if model.alignment is None:
+        raise ValueError("need a model with alignment, got one without; pool again")
+    whitened, vocabulary = (
+        whitened_weights(model),
+        Vocabulary(model.items, model.vectors, model.basis),
+    )
+    rules, clamp = model.alignment, model.recipe.features.clamp
+    X = np.asarray(X, np.float64)
+    cosines, lengths = np.empty((len(X), len(model.items))), np.empty(len(X))
+    for number in np.unique(run):
+        parts, n_begun = Aligned(model.center, model.scale, model.weights, model.offset), 0
+        events = np.flatnonzero(run == number)
+        for n, event in enumerate(events):
+            if n >= max(LEAST_EVENTS, n_begun + rules.every):
+                parts, n_begun = align(model, X[events[max(0, n - rules.most) : n]], whitened), n
+            row = scale_features(X[event : event + 1], parts.center, parts.scale, clamp)[0]
+            mapping = LinearMap(parts.weights, parts.offset)
+            cosines[event] = vocabulary.scores(mapping.process(row))
+            lengths[event] = vocabulary.length
+    return Evidence(cosines, lengths)
 
 
 def similarity(model: Model, X: np.ndarray) -> np.ndarray:
@@ -39,6 +86,7 @@ def evaluate(
     *,
     memory: int = 0,
     groups: np.ndarray | None = None,
+    found: Evidence | None = None,
 ) -> dict[str, Any]:
     """Score a finished model on events that it has never seen, beside chance and the prior alone.
 
@@ -54,6 +102,8 @@ def evaluate(
         event (`n_unseen`), unless there are no others; they are scored apart.
     memory, groups : int, array of shape (n,) or None
         What `nulls.matching_test` needs to know of the order of the events.
+    found : Evidence or None
+        What the model makes of `X`, where it is not the map as stored (`aligned_evidence`).
 
     Returns
     -------
@@ -90,7 +140,7 @@ def evaluate(
             f"{len(labels)}; calibrate with --vocabulary FILE or wordfreq:N"
         )
     truth = np.array([place[label] for label in labels if label in place])
-    found = evidence(model, X[known])
+    found = evidence(model, X[known]) if found is None else found.of(known)
     unseen, apart = _apart(model, found.cosines, truth)
     scored = ~unseen if not unseen.all() else np.ones(len(truth), bool)
     found, truth = found.of(scored), truth[scored]

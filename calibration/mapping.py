@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration.choice import MOST_FEATURES, MapFit, choices_of, choose_map
+from calibration.choice import MOST_FEATURES, Candidate, MapFit, choices_of, choose_map
 from calibration.confidence import Evidence
 from calibration.gram import RidgeGram
 from calibration.prior import Prior, covariance
@@ -122,15 +122,19 @@ def _refitted(fit: MapFit, folds: Sequence[Fold], rank: int) -> np.ndarray:
 
 
 def _facts(fit: MapFit) -> dict[str, Any]:
-    chosen, plain = fit.chosen, fit.tried[0]
+    chosen = fit.chosen
     return {
         "whiten": chosen.whiten,
         "power": chosen.power,
         "kappa": chosen.kappa,
         "alpha": chosen.alpha,
         "bits_per_word": chosen.bits,
-        "plain_bits_per_word": plain.bits,
+        "plain_bits_per_word": _plainest(fit).bits,
     }
+
+
+def _plainest(fit: MapFit) -> Candidate:
+    return min(fit.tried, key=lambda one: (one.kappa, one.whiten, -one.power))
 
 
 def _told(fit: MapFit) -> str:
@@ -142,7 +146,7 @@ def _told(fit: MapFit) -> str:
     if chosen.kappa:
         how.append(f"{chosen.kappa:g} of the other people's sums")
     line = f"alpha {chosen.alpha:.3g}, by {chosen.bits:.3f} bits a word out of fold"
-    return f"{line}; {', '.join(how)} (plain: {fit.tried[0].bits:.3f})" if how else line
+    return f"{line}; {', '.join(how)} (plain: {_plainest(fit).bits:.3f})" if how else line
 
 
 def _wider(groups: np.ndarray, onsets: np.ndarray, most: int) -> np.ndarray:

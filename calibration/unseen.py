@@ -143,8 +143,7 @@ def left_out_items(
     share = float(np.mean([len(train) for train, _ in folds]) / len(X))
     if share < 0.25:
         return {}
-    variance = float(X.var(axis=0).mean())
-    penalty, _ = own_penalty(chosen["alpha"], chosen["whiten"], variance, len(X))
+    penalty, _ = own_penalty(chosen["alpha"], chosen["whiten"], X)
     parts = []
     for train, test in folds:
         W, intercept = RidgeGram(X[train]).coef(targets.Y[train], penalty)

@@ -23,10 +23,10 @@ from calibration.prior import covariance
 from calibration.splits import Fold
 from rt_decoder.decoding.whitening import whitener
 
-__all__ = ["own_penalty", "shared_sweep"]
+__all__ = ["own_penalty", "own_sweep", "shared_sweep"]
 
 
-def own_penalty(alpha: float, shrink: float, mean_variance: float, n: int) -> tuple[float, float]:
+def own_penalty(alpha: float, shrink: float, X: np.ndarray) -> tuple[float, float]:
     """Find the ridge of features that equals one of whitened features.
 
     Parameters
@@ -35,9 +35,8 @@ def own_penalty(alpha: float, shrink: float, mean_variance: float, n: int) -> tu
         Penalty of the whitened features.
     shrink : float
         Of their covariance; 0 if they are not whitened.
-    mean_variance : float
-        Of the features, over the n rows.
-    n : int
+    X : array of shape (n, p)
+        Features.
 
     Returns
     -------
@@ -48,15 +47,47 @@ def own_penalty(alpha: float, shrink: float, mean_variance: float, n: int) -> tu
 
     Examples
     --------
-    >>> own_penalty(100.0, shrink=1.0, mean_variance=3.0, n=100)
-    (150.0, 0.5)
-    >>> own_penalty(100.0, shrink=0.0, mean_variance=3.0, n=100)
-    (100.0, 1.0)
+    >>> X = np.array([[-2.0], [2.0]])
+    >>> own_penalty(2.0, shrink=1.0, X=X)
+    (4.0, 0.5)
+    >>> own_penalty(2.0, shrink=0.0, X=X)
+    (2.0, 1.0)
     """
     if not shrink:
         return alpha, 1.0
-    factor = 1 / (1 + alpha / n)
-    return alpha * shrink * mean_variance * factor, factor
+    factor = 1 / (1 + alpha / len(X))
+    return alpha * shrink * float(X.var(axis=0).mean()) * factor, factor
+
+
+def own_sweep(
+    ridge: RidgeGram, X: np.ndarray, Y: np.ndarray, folds: Sequence[Fold],
+    alphas: Sequence[float], shrink: float,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """Yield out-of-fold predictions of whitened features, for one alpha at a time.
+
+    Parameters
+    ----------
+    ridge : RidgeGram
+        Of the features, not whitened.
+    X : array of shape (n, p)
+        The features.
+    Y : array of shape (n, r)
+    folds : sequence of (train, test)
+        Together they test every row once.
+    alphas : sequence of float
+        Penalties of whitened features.
+    shrink : float
+        Of the covariance; 0 if they are not whitened.
+
+    Yields
+    ------
+    array of shape (n, r)
+        Deviations from the mean target of the rows that trained.
+    """
+    found = [own_penalty(alpha, shrink, X) for alpha in alphas]
+    sweep = ridge.sweep(Y, folds, [penalty for penalty, _ in found], True)
+    for (_, factor), predicted in zip(found, sweep, strict=True):
+        yield factor * predicted
 
 
 def shared_sweep(

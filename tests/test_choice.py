@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from calibration.choice import KAPPAS, Candidate, Choices, MapFit, choices_of, choose_map, pick
 from calibration.design import draft_model
 from calibration.mapping import fit_map
 from calibration.prior import Prior, covariance, prior_from_events
+from calibration.ridge import likeliest
 from calibration.scores import cosine, rank_accuracy
 from calibration.splits import blocks, leave_group_out
 from calibration.targets import Targets
@@ -96,7 +99,7 @@ def test_held_out_predictions_are_those_of_maps_without_the_group(rank: int) -> 
     model, (evidence, _), _ = fitted(X, targets, **sections, fit={"alphas": [30.0], "rank": rank})
     assert model.weights.shape[1] == (rank or D)
     held, train = np.arange(30), np.arange(30, 300)  # the first block of ten
-    penalty, less = own_penalty(30.0, 1.0, X.var(axis=0).mean(), len(X))
+    penalty, less = own_penalty(30.0, 1.0, X)
     mean = targets.Y.mean(axis=0)
     u, s, vt = np.linalg.svd(targets.item_vectors - mean, full_matrices=False)
     Y = less * (u * s**0.5 @ vt)[targets.truth]
@@ -120,7 +123,7 @@ def test_whitening_is_a_penalty_of_the_features(alpha: float, shrink: float) -> 
     W = whitener(covariance(X), shrink)
     Z = Xc @ W
     whitened = W @ np.linalg.solve(Z.T @ Z + alpha * np.eye(P), Z.T @ Y)
-    penalty, factor = own_penalty(alpha, shrink, X.var(axis=0).mean(), len(X))
+    penalty, factor = own_penalty(alpha, shrink, X)
     plain = factor * np.linalg.solve(Xc.T @ Xc + penalty * np.eye(P), Xc.T @ Y)
     np.testing.assert_allclose(plain, whitened, rtol=1e-4, atol=1e-6 * np.abs(plain).max())
 
@@ -235,7 +238,7 @@ def test_other_people_help_where_structure_is_shared_and_cost_nothing_where_not(
     assert np.mean(costs) > -0.002
 
 
-def test_a_gain_within_chance_is_no_reason_to_leave_the_plain_map() -> None:
+def test_a_gain_within_chance_is_no_reason_to_leave_the_usual_map() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(size=300)
     nothing = np.zeros(2)
@@ -245,20 +248,42 @@ def test_a_gain_within_chance_is_no_reason_to_leave_the_plain_map() -> None:
         each = each - each.mean() + gain
         return Candidate(whiten, 1.0, kappa, 1.0, gain, each, nothing)
 
-    plain = candidate(0.0, 0.0, 0.0)
+    usual = candidate(0.0, 0.0, 0.0)
     little, much = candidate(1.0, 0.0, 1e-3), candidate(1.0, 0.0, 1.0)
-    assert pick([plain, little], FOLDS) is plain
-    assert pick([plain, much], FOLDS) is much
+    assert pick([usual, little], FOLDS) is usual
+    assert pick([usual, much], FOLDS) is much
     with_prior = candidate(1.0, 0.1, 1.001)
-    assert pick([plain, much, with_prior], FOLDS) is much
-    assert pick([plain, much, candidate(1.0, 0.1, 2.0)], FOLDS) is not much
-    assert pick([plain, plain._replace(whiten=1.0)], FOLDS) is plain  # a tie
+    assert pick([usual, much, with_prior], FOLDS) is much
+    assert pick([usual, much, candidate(1.0, 0.1, 2.0)], FOLDS) is not much
+    assert pick([usual, usual._replace(whiten=1.0)], FOLDS) is usual  # a tie
+    alike = usual._replace(each=np.full(300, 0.003), bits=0.003)
+    assert pick([usual, alike], FOLDS) is usual  # no chance, but less than a bit in all
+
+
+def test_the_usual_map_stays_where_nothing_speaks_against_it() -> None:
+    X, targets = session(0, 0.0)
+    chosen = choose_map(X, targets, FOLDS, choices_of(Recipe(), targets, P, None)).chosen
+    assert (chosen.whiten, chosen.power) == (1.0, 0.25)
+
+
+@given(st.integers(1, 12), st.floats(1e-12, 1e12))
+def test_alpha_is_that_of_the_evidence_and_the_middle_one_without(n: int, unit: float) -> None:
+    alphas = unit * np.logspace(-2, 3, 2 * n + 1)
+    assert likeliest(alphas, np.zeros(2 * n + 1)) == n
+    for best in (0, n, 2 * n):  # 2.5 decades away cost 4.5 bits
+        bits = np.zeros(2 * n + 1)
+        bits[best] = 5.0
+        assert likeliest(alphas, bits) == best
+        bits[best] = 4.0
+        assert likeliest(alphas, bits) == n
 
 
 def test_what_is_left_open_depends_on_the_vocabulary() -> None:
     _, targets = session(0)
     recipe = Recipe()
-    assert choices_of(recipe, targets, P, None) == Choices((0.0, 1.0), (1.0, 0.5, 0.25))
+    assert choices_of(recipe, targets, P, None) == Choices((1.0, 0.0), (0.25, 0.5, 1.0))
+    few = targets._replace(items=targets.items[:2], truth=targets.truth % 2)
+    assert choices_of(recipe, few, P, None) == Choices((0.0, 1.0), (1.0, 0.5, 0.25))
     unseen = targets._replace(items=(*targets.items, "never heard"))
     assert choices_of(recipe, unseen, P, None).powers == (1.0,)
     context = replace(recipe, target=replace(recipe.target, context="sentence"))

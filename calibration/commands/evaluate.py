@@ -22,12 +22,13 @@ __all__ = ["COMMANDS"]
 def evaluate(
     recordings: Recordings, model: ModelFile, options: ReadOptions, as_json: AsJson = False
 ) -> None:
-    """Test a model on recordings that it has never seen.
+    """Test a model on recordings that it has never seen; a group's is aligned with their person.
 
     Example: rt-calibrate evaluate run3.fif --events run3.tsv --model me.rtd.safetensors
     """
     inputs = options.of(*recordings)
-    from calibration.design import build_design
+    from calibration.design import build_design, without_map
+    from calibration.evaluate import aligned_evidence
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
     from calibration.fit import hash_files
@@ -45,9 +46,13 @@ def evaluate(
     if told:
         show_lines(told)
     with progress_bar("decoding") as progress:
-        design = build_design(fitted, labelled, progress).answered_only()
+        adapts = fitted.alignment is not None
+        stages = without_map(fitted) if adapts else fitted
+        design = build_design(stages, labelled, progress).answered_only()
+    found = aligned_evidence(fitted, design.X, design.run) if adapts else None
     memory = fitted.certificate.get("null_memory", 0)
-    scores = score(fitted, design.X, design.labels, memory=memory, groups=design.run)
+    scores = score(fitted, design.X, design.labels, memory=memory, groups=design.run, found=found)
+    scores["aligned"] = adapts
     scores["n_dropped"] = design.n_dropped
     trained = set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", []))
     scores["trained_on"] = bool(trained)
