@@ -74,7 +74,8 @@ def group_of(people: Sequence[Recording], alignment: Alignment = ALIGNMENT) -> M
         sums.append((Z.T @ Z, Z.T @ Y))
         centers.append(center), scales.append(scale), covariances.append(S)
     gram, cross = (sum(part) for part in zip(*sums, strict=True))
-    ridge = np.linalg.solve(gram + 10.0 * np.eye(len(gram)), cross)
+    prior = gram + 10.0 * np.eye(len(gram))
+    ridge = np.linalg.solve(prior, cross)
     U, s, Vt = np.linalg.svd(ridge, full_matrices=False)
     rank = 10
     S = np.mean(covariances, axis=0)
@@ -91,6 +92,8 @@ def group_of(people: Sequence[Recording], alignment: Alignment = ALIGNMENT) -> M
         vectors=(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
         log_prior=np.log(np.full(len(WORDS), 1 / len(WORDS))),
         covariance=S,
+        prior_gram=prior / len(people),
+        target_lengths=np.linalg.norm(vectors, axis=1),
         alignment=alignment,
         posterior=PosteriorParameters(tau=6.0, threshold=0.0, min_quality=0.8),
     )

@@ -17,6 +17,7 @@ from rt_decoder.commands.options import (
     Channels,
     Continuous,
     Force,
+    Learn,
     MarkerOffset,
     Markers,
     MarkerWait,
@@ -113,6 +114,7 @@ def run(
     without: Without = frozenset(),
     force: Force = False,
     align: Align = None,
+    learn: Learn = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -202,6 +204,7 @@ def run(
         without=without,
         force=force,
         align=align,
+        learn=learn,
         until_lost=until_lost,
         skip=when_behind == "skip",
         max_behind=max_behind * 1e-3,
