@@ -31,7 +31,7 @@ from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout
 from rt_decoder.timing.markers import MarkerRules
-from tests.new_person import RULES, group, person
+from tests.new_person import ALIGNMENT, RULES, group, person, ranks
 from tests.people import person as simulated_person
 from tests.small import WORDS, call, lines
 
@@ -350,3 +350,23 @@ def test_a_label_is_named_as_the_rules_name_it(model: Model) -> None:
     assert n >= 50
     assert decoder.learned() == {"n_labels": 50}
     assert isinstance(NEW.markers[0], Marker)
+
+
+@pytest.mark.slow
+def test_a_person_with_structure_of_their_own_is_read_better_with_true_labels() -> None:
+    """Rank accuracy after the first 100 events: aligned alone, with labels, with shuffled ones."""
+    adapting = replace(group(), alignment=replace(ALIGNMENT, most=400))
+    found = []
+    for number in (11, 12, 13):
+        recording = person(number, seconds=150.0, own=0.5)
+        sessions = ((False, recording), (True, recording), (True, shuffled(recording, number)))
+        found.append([
+            np.mean(ranks([*decode_recording(
+                adapting, one, one.markers, PipelineOptions(RULES, learn=learn)
+            )], recording, 100))
+            for learn, one in sessions
+        ])  # fmt: skip
+    kept, learned, wrong = np.array(found).T
+    assert (learned > kept).all(), found
+    assert np.mean(learned - kept) > 0.04, found
+    assert (wrong < kept).all(), found
