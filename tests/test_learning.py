@@ -13,15 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calibration.confidence import Evidence, log_posterior
 from calibration.demo import save_recording
 from calibration.group_map import Setting, fit_group, item_space, total
 from calibration.pool import pool_models
+from calibration.scores import cosine
 from calibration.transfer import Shared, shared_sums
 from rt_decoder.commands.describe import model_lines
 from rt_decoder.commands.session_text import ended_lines
 from rt_decoder.decoder import Decoder
 from rt_decoder.decoding.alignment import align, whitened_weights
-from rt_decoder.decoding.features import robust_scale
+from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.learning import LabelSums
 from rt_decoder.files.decisions import Realigned, Start
 from rt_decoder.files.model_file import load_model, save_model
@@ -32,6 +34,7 @@ from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout
 from rt_decoder.timing.markers import MarkerRules
 from tests.new_person import ALIGNMENT, RULES, group, person, ranks
+from tests.people import DIM, N_BINS, N_CHANNELS, trials
 from tests.people import person as simulated_person
 from tests.small import WORDS, call, lines
 
@@ -370,3 +373,43 @@ def test_a_person_with_structure_of_their_own_is_read_better_with_true_labels() 
     assert (learned > kept).all(), found
     assert np.mean(learned - kept) > 0.04, found
     assert (wrong < kept).all(), found
+
+
+@pytest.mark.slow
+def test_the_groups_posterior_becomes_too_modest_and_not_too_bold() -> None:
+    """It stays as it is while labels join, and tells more bits of later events of new people."""
+    people = [simulated_person(seed, common=mixed(seed), snr=0.3) for seed in range(1, 6)]
+    pooled, _ = pool_models([one.model for one in people], [one.companion for one in people])
+    assert pooled.learns
+    whitened, found = whitened_weights(pooled), []
+    for seed in range(100, 106):
+        X, truth = trials(seed, 960, snr=0.3, common=mixed(seed))
+        seen, items = X[:400], truth[:400]
+        for n in (0, 100, 400):
+            labels = LabelSums(pooled)
+            labels.add(seen[:n], items[:n], *robust_scale(seen))
+            parts = align(pooled, seen, whitened, labels)
+            found.append(answered(replace(pooled, **parts._asdict()), X[400:], truth[400:]))
+    bits, sure, right = np.array(found).reshape(6, 3, 3).mean(axis=0).T
+    assert bits[2] > bits[1] > bits[0] > 0.1, bits
+    assert right[2] > right[1] > right[0], right
+    assert (sure < right + 0.03).all(), (sure, right)
+
+
+def mixed(seed: int) -> np.ndarray:
+    """What a person's brain makes of the items: half as everybody's."""
+    shape = (DIM, N_CHANNELS * N_BINS)
+    everybodys, own = (np.random.default_rng([one, 77]).standard_normal(shape) for one in (0, seed))
+    return np.sqrt(0.5 / DIM) * (everybodys + own)
+
+
+def answered(model: Model, X: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
+    """Bits beyond an even guess, mean probability of the best item, and how often it is right."""
+    features = scale_features(X, model.center, model.scale, model.recipe.features.clamp)
+    z = features @ model.weights + model.offset
+    cosines = cosine(z, model.vectors @ model.basis.T)
+    evidence = Evidence(cosines, np.linalg.norm(z, axis=1))
+    log = log_posterior(evidence, model.posterior, model.log_prior)
+    bits = np.mean(log[np.arange(len(truth)), truth]) / np.log(2) + np.log2(len(model.items))
+    best = np.exp(log.max(axis=1))
+    return float(bits), float(best.mean()), float(np.mean(log.argmax(axis=1) == truth))
