@@ -83,6 +83,16 @@ class PipelineOptions:
         """Return the options with the marker rules of a recipe, unless they have names already."""
         return replace(self, rules=self.rules.for_target(target))
 
+    def check_learning(self, model: Model) -> None:
+        """Raise ValueError if labels are to join a map that cannot take them."""
+        if self.learn and self.align is False:
+            raise ValueError("need a map that is kept aligned with --learn, got --no-align")
+        if self.learn and not model.learns:
+            raise ValueError(
+                "need a group's model for --learn, got one that labels cannot join; rt-calibrate "
+                "pool makes one"
+            )
+
     def as_recorded(self, learn: bool, model: Model) -> Self:
         """Return the options with labels as in a recorded session, unless they say so already."""
         if self.learn is not None:
@@ -118,6 +128,7 @@ class Pipeline:
         factor: int = 1,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        options.check_learning(model)
         info = model.info
         self.model = model
         self.continuous, self.force = bool(options.continuous), options.force
@@ -165,11 +176,6 @@ class Pipeline:
         if self.map is not None and model.alignment is not None and options.align is not False:
             learn = bool(options.learn)
             self.adaptation = Adaptation(model, self.window, self.map, learn=learn)
-        elif options.learn:
-            raise ValueError(
-                "need a group's model that is kept aligned where labels join the map, got --learn "
-                "without; leave out --no-align, or pool a group's model"
-            )
         self.stopwatch = Stopwatch(
             [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
         )

@@ -137,7 +137,7 @@ def test_the_map_is_the_ridge_of_the_group_and_of_one_person_more() -> None:
     assert moved > 0.05 * np.abs(found).max()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     seed=st.integers(0, 1000), n=st.integers(1, 60), cut=st.floats(0, 1),
     power=st.integers(-8, 8),
@@ -204,7 +204,9 @@ def test_labels_change_nothing_before_the_first_update_and_all_after_it(model: M
     assert n_told == [one["n_labels"] for one in same] == [one["n_events"] for one in updates]
 
 
-@pytest.mark.parametrize("last", [19, 20, 30])
+@pytest.mark.parametrize(
+    "last", [pytest.param(19, marks=pytest.mark.slow), 20, pytest.param(30, marks=pytest.mark.slow)]
+)
 def test_a_label_never_touches_its_own_readout(model: Model, last: int) -> None:
     """Nor any other before the update after it: each label counts from there on."""
     labels = [marker.label for marker in NEW.markers]
@@ -295,14 +297,13 @@ def test_a_session_record_is_decoded_as_it_learned(model: Model) -> None:
 
 def test_what_cannot_learn_is_refused(model: Model, tmp_path: Path) -> None:
     bare = replace(model, prior_gram=np.zeros((0, 0)), target_lengths=np.zeros(0))
+    for one in (bare, replace(model, alignment=None)):
+        with pytest.raises(ValueError, match="need a group's model for --learn"):
+            Pipeline(one, LEARN)
     with pytest.raises(ValueError, match="need a group's model that learns"):
-        Pipeline(bare, LEARN)
-    for one, options in (
-        (replace(model, alignment=None), LEARN),
-        (model, replace(LEARN, align=False)),
-    ):
-        with pytest.raises(ValueError, match="kept aligned where labels join the map"):
-            Pipeline(one, options)
+        LabelSums(bare)
+    with pytest.raises(ValueError, match="kept aligned with --learn, got --no-align"):
+        Pipeline(model, replace(LEARN, align=False))
     for wrong in (
         {"prior_gram": np.eye(3)},
         {"target_lengths": np.ones(3)},
@@ -333,6 +334,21 @@ def test_decode_says_from_how_many_labels_it_learned(
     assert footer.get("n_labels") == (50 if option else None)
     assert events[-1].get("n_labels") == (50 if option else None)
     assert ("learned from 50 labels" in ran.out + ran.err) == bool(option)
+
+
+@pytest.mark.parametrize(("command", "more"), [("run", ()), ("decode", ("--no-align",))])
+def test_commands_refuse_to_learn_before_they_look_for_anything(
+    model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, more: tuple[str]
+) -> None:
+    whose = model if more else replace(model, alignment=None)
+    save_model(whose, path := tmp_path / "group.rtd.safetensors")
+    save_recording(NEW, tmp_path / "new.xdf")
+    files = (tmp_path / "new.xdf", "--jsonl", tmp_path / "new.jsonl") if more else ()
+    ran = call(capsys, command, *files, "--model", path, "--force", "--learn", *more)
+    assert ran.code == 1
+    assert ("got --no-align" if more else "need a group's model for --learn") in ran.err
+    assert "looking for" not in ran.err
+    assert not (tmp_path / "new.jsonl").exists()
 
 
 def test_the_end_of_a_session_tells_the_labels() -> None:

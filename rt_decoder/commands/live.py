@@ -235,6 +235,7 @@ def run(
         )
     if fitted.has_map and not force:
         check_proven(fitted, model.name)
+    options.check_learning(fitted)
     footer, torn = run_live(fitted, options, show_lines)
     if as_json:
         show_json(footer)
