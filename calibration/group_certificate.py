@@ -36,6 +36,15 @@ class Group(NamedTuple):
     vectors: np.ndarray  # (V, D)
     shrink: float
 
+    @property
+    def kappa(self) -> float:
+        """Weight of an event of the group beside a labelled one of a new person.
+
+        The group counts as much as one of its people: in the map of a random person, the others'
+        mean and a person's own events then have one person's evidence each.
+        """
+        return 1 / len(self.shared)
+
 
 class LeftOut(NamedTuple):
     """A person left out: trials decoded by the others' map."""

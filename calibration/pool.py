@@ -100,7 +100,7 @@ def pool_models(
     model, inner = fit_group_readout(model, tests, group)
     certificate = certify(model, tests, group, space) | {
         "map": {"alpha": fitted.alpha, "power": setting.power, "whiten": group.shrink,
-                "kappa": 0.0},
+                "kappa": 0.0, "kappa_labels": group.kappa},
         "out_of_fold": inner | {"n": int(sum(len(one.truth) for one in trials))},
         "data_hash": [one for person in people for one in person.hashes],
         "seed": seed,
@@ -118,6 +118,7 @@ def _model(
     vectors = unit_rows(space.vectors(setting.power)) @ space.axes
     covariance = np.mean([one.moments.covariance for one in group.shared], axis=0)
     weights = whitener(covariance.astype(np.float32), group.shrink) @ fitted.weights
+    prior = total(group.shared).gram + fitted.alpha * np.eye(len(weights))
     recipe = replace(
         base.recipe,
         features=replace(base.recipe.features, whiten=group.shrink),
@@ -135,6 +136,8 @@ def _model(
         items=group.items,
         vectors=vectors.astype(np.float32),
         covariance=covariance.astype(np.float32),
+        prior_gram=(group.kappa * prior).astype(np.float32),
+        target_lengths=np.linalg.norm(space.vectors(setting.power), axis=1).astype(np.float32),
         alignment=Alignment(shrink=group.shrink),
         certificate={},
         versions=versions(),

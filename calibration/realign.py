@@ -220,6 +220,8 @@ def _through(
         weights=turned.astype(np.float32),
         offset=offset.astype(np.float32),
         covariance=((S + S.T) / 2).astype(np.float32) if model.covariance.size else S[:0, :0],
+        prior_gram=S[:0, :0],  # of whitened features, which the turn has mixed: labels cannot join
+        target_lengths=S[0, :0],
     )
 
 

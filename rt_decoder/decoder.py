@@ -242,8 +242,21 @@ class Decoder:
         adaptation = self.pipeline.adaptation
         updates = () if adaptation is None else adaptation.take_updates()
         return [
-            {"n_events": update.n_events, "change": round(update.change, 4)} for update in updates
+            {"n_events": update.n_events, "change": round(update.change, 4)}
+            | ({"n_labels": update.n_labels} if self.learns else {})
+            for update in updates
         ]
+
+    @property
+    def learns(self) -> bool:
+        """Whether labels join the map."""
+        adaptation = self.pipeline.adaptation
+        return adaptation is not None and adaptation.learns
+
+    def learned(self) -> dict[str, int]:
+        """Return ``n_labels`` in the map that is in effect; nothing if none can join it."""
+        adaptation = self.pipeline.adaptation
+        return {"n_labels": adaptation.n_labels} if adaptation and adaptation.learns else {}
 
     @property
     def alignment(self) -> Alignment | None:

@@ -41,6 +41,8 @@ TENSORS = (
     "log_prior",
     "item_bias",
     "covariance",
+    "prior_gram",
+    "target_lengths",
 )
 
 
@@ -147,6 +149,10 @@ class Model:
     covariance : array of shape (p, p)
         Of the scaled features in calibration, by which `realign` and a group model whiten; empty
         where features are not whitened.
+    prior_gram : array of shape (p, p)
+        Of a group, for labels that join its map: see `decoding.learning`; empty if none can.
+    target_lengths : array of shape (V,)
+        Length of each item's target in the map; empty as `prior_gram`.
     posterior : PosteriorParameters
         Sharpness, and when to abstain.
     continuous : PosteriorParameters or None
@@ -182,6 +188,8 @@ class Model:
     log_prior: np.ndarray = field(default_factory=lambda: np.zeros(0))
     item_bias: np.ndarray = field(default_factory=lambda: np.zeros(0))
     covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    prior_gram: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    target_lengths: np.ndarray = field(default_factory=lambda: np.zeros(0))
     posterior: PosteriorParameters = field(default_factory=PosteriorParameters)
     continuous: PosteriorParameters | None = None
     pooling: Pooling | None = None
@@ -210,6 +218,11 @@ class Model:
         return self.weights.size > 0
 
     @property
+    def learns(self) -> bool:
+        """Whether labels that arrive can join the map."""
+        return self.alignment is not None and self.prior_gram.size > 0
+
+    @property
     def n_picks(self) -> int:
         """Number of channels used as features; they are the first of `info`."""
         return self.info.n_channels - len(self.references)
@@ -236,16 +249,8 @@ def _frozen(value: Any) -> Any:
 
 
 _PACKAGES = (
-    "rt-decoder",
-    "numpy",
-    "scipy",
-    "numba",
-    "pylsl",
-    "safetensors",
-    "mne",
-    "torch",
-    "transformers",
-)
+    "rt-decoder", "numpy", "scipy", "numba", "pylsl", "safetensors", "mne", "torch", "transformers",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:

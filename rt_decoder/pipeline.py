@@ -67,6 +67,9 @@ class PipelineOptions:
     align : bool or None
         Whether a model that can is kept aligned with the person. None stands for true, but a
         session record is decoded as its session was.
+    learn : bool or None
+        Whether labels that name an item of the model are true, and join its map once their event
+        is answered. None stands for false, but a session record is decoded as its session was.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
@@ -74,10 +77,27 @@ class PipelineOptions:
     without: Collection[str] = ()
     force: bool = False
     align: bool | None = None
+    learn: bool | None = None
 
     def for_target(self, target: Target) -> Self:
         """Return the options with the marker rules of a recipe, unless they have names already."""
         return replace(self, rules=self.rules.for_target(target))
+
+    def check_learning(self, model: Model) -> None:
+        """Raise ValueError if labels are to join a map that cannot take them."""
+        if self.learn and self.align is False:
+            raise ValueError("need a map that is kept aligned with --learn, got --no-align")
+        if self.learn and not model.learns:
+            raise ValueError(
+                "need a group's model for --learn, got one that labels cannot join; rt-calibrate "
+                "pool makes one"
+            )
+
+    def as_recorded(self, learn: bool, model: Model) -> Self:
+        """Return the options with labels as in a recorded session, unless they say so already."""
+        if self.learn is not None:
+            return self
+        return replace(self, learn=learn and model.learns and self.align is not False)
 
 
 class Pipeline:
@@ -97,7 +117,7 @@ class Pipeline:
     Raises
     ------
     ValueError
-        If `options.without` names an unknown stage.
+        If `options.without` names an unknown stage, or labels are to join a map that cannot learn.
     """
 
     def __init__(
@@ -108,6 +128,7 @@ class Pipeline:
         factor: int = 1,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        options.check_learning(model)
         info = model.info
         self.model = model
         self.continuous, self.force = bool(options.continuous), options.force
@@ -153,7 +174,8 @@ class Pipeline:
             self.pool = make_pool(model)
         self.adaptation: Adaptation | None = None
         if self.map is not None and model.alignment is not None and options.align is not False:
-            self.adaptation = Adaptation(model, self.window, self.map)
+            learn = bool(options.learn)
+            self.adaptation = Adaptation(model, self.window, self.map, learn=learn)
         self.stopwatch = Stopwatch(
             [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
         )
@@ -210,6 +232,10 @@ class Pipeline:
             readouts.append(self._read_out(kind, marker, features))
             if self.pool is not None and kind == "event":
                 readouts += self._pooled(self.pool, marker, features)
+            if self.adaptation is not None and kind == "event":
+                n_open = 0 if self.pool is None else self.pool.n_open
+                good = features.good
+                self.adaptation.add(self.window.unscaled, good, marker.label, n_open=n_open)
         return readouts
 
     def push_features(self, chunk: Chunk) -> Iterator[tuple[str, Marker, Features]]:
@@ -353,10 +379,7 @@ class Pipeline:
         self.stopwatch.lap("vocabulary")
         answer = self._answer(kind, scores, features.good)
         reasons = answer.reasons + reason_names(features.reasons)
-        readout = self._said(kind, marker, features, answer, reasons)
-        if self.adaptation is not None and kind == "event":
-            self.adaptation.add(self.window.unscaled, features.good)
-        return readout
+        return self._said(kind, marker, features, answer, reasons)
 
     def _pooled(self, pool: EvidencePool, marker: Marker, features: Features) -> list[Readout]:
         """Pool an event with those before it in its trial; a cue begins a trial."""
@@ -443,6 +466,8 @@ class Pipeline:
                 if self.pool is not None and self.scores is not None:
                     self.pool.add(self.scores, self.vocabulary.length)
                     self.pool.answer(self.n_top)
+                if self.adaptation is not None:
+                    self.adaptation.add(self.window.unscaled, features.good)
         self._on_clean = on_clean
         self.reset()
 

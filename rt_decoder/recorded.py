@@ -223,9 +223,11 @@ def decode_recording(
     ------
     Readout
     """
-    decoder = decoder or Decoder(model, recording.info, options)
-    _say_differences(decoder, recording)
     start = recorded_start(recording)
+    if decoder is None:
+        options = options.as_recorded(start is not None and start.learn, model)
+        decoder = Decoder(model, recording.info, options)
+    _say_differences(decoder, recording)
     if start is not None and start.align is not None and decoder.pipeline.align is None:
         updates = [one for one in recording.decisions if isinstance(one, Realigned)]
         decoder.follow({update.n_events for update in updates})

@@ -3,8 +3,8 @@
 For p features a model of random numbers is aligned by 400 events, with one BLAS thread, as a session
 does it in a thread of its own. Meanwhile this thread maps one window a millisecond, as the decoding
 loop would: `held_ms` is the longest that this took, and `held_idle_ms` the longest without an
-alignment beside it. `first_s` is what the first update needs besides. The last line is one JSON
-object.
+alignment beside it. `first_s` is what the first update needs besides, and `learn_s` how long an
+update takes that 400 labels join, too. The last line is one JSON object.
 
     scripts/bench_alignment.py [--features 178 1024 1600] [--json]
 """
@@ -24,6 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from rt_decoder.decoding.alignment import align, whitened_weights
+from rt_decoder.decoding.learning import LabelSums
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.model import Alignment, Model
@@ -40,7 +41,9 @@ def random_group(p: int, rng: np.random.Generator) -> Model:
         SignalInfo(250.0, ("Cz",), ("eeg",), ("V",)), Recipe(), np.zeros((1, 6)), np.ones(1),
         center=np.zeros(p), scale=np.ones(p), covariance=mixing @ mixing.T, alignment=Alignment(),
         weights=rng.standard_normal((p, RANK)).astype(np.float32),
-        offset=np.zeros(RANK, np.float32),
+        offset=np.zeros(RANK, np.float32), basis=np.eye(RANK), items=("one", "other"),
+        vectors=rng.standard_normal((2, RANK)), target_lengths=np.ones(2),
+        prior_gram=100 * (mixing @ mixing.T + np.eye(p)),
     )  # fmt: skip
 
 
@@ -68,6 +71,11 @@ def measure(p: int) -> dict[str, float]:
     align(model, features, whitened)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    labels, known = LabelSums(model), rng.integers(0, 2, N_EVENTS)
+    start = time.perf_counter()
+    labels.add(features, known, model.center, model.scale)
+    align(model, features, whitened, labels)
+    learn = time.perf_counter() - start
     linear_map, window = LinearMap(model.weights), features[0].astype(np.float32)
     took: list[float] = []
 
@@ -84,7 +92,7 @@ def measure(p: int) -> dict[str, float]:
         held = longest(lambda: linear_map.process(window), worker.is_alive)
         worker.join()
     return {
-        "p": p, "update_s": took[0], "first_s": first, "peak_mb": peak / 1e6,
+        "p": p, "update_s": took[0], "learn_s": learn, "first_s": first, "peak_mb": peak / 1e6,
         "held_ms": held, "held_idle_ms": idle,
     }  # fmt: skip
 
@@ -97,7 +105,9 @@ def main() -> None:
     args = parser.parse_args()
     screen = Console(stderr=True)
     rows = [measure(p) for p in track(args.features, "aligning", console=screen, transient=True)]
-    table = Table("features", "update s", "first s", "peak MB", "held ms", "held, idle ms")
+    table = Table(
+        "features", "update s", "learn s", "first s", "peak MB", "held ms", "held, idle ms"
+    )
     for row in rows:
         table.add_row(f"{row['p']}", *(f"{value:.3g}" for value in [*row.values()][1:]))
     Console().print(table)

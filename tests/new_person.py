@@ -25,10 +25,15 @@ ALIGNMENT = Alignment(shrink=0.5, weight=50.0, every=10, most=60)
 RULES = MarkerRules(names=CODES)
 
 
-def person(number: int, *, seconds: float = 40.0) -> Recording:
-    """A session of a person, whose electrodes have gains and a crosstalk of their own."""
+def person(number: int, *, seconds: float = 40.0, own: float = 0.0) -> Recording:
+    """A session of a person, whose electrodes have gains and a crosstalk of their own.
+
+    The share `own` of what their brain tells apart is not what the words mean to others.
+    """
     rng = np.random.default_rng(1000 + number)
-    recording = small_recording(session=number, seconds=seconds)
+    meant = np.random.default_rng(2000 + number).standard_normal(VECTORS.shape)
+    vectors = np.sqrt(1 - own) * VECTORS + np.sqrt(own) * meant
+    recording = small_recording(session=number, seconds=seconds, vectors=vectors)
     mixing = np.diag(np.exp(rng.normal(0.0, 0.7, N_EEG)))
     mixing = mixing @ (np.eye(N_EEG) + rng.normal(0.0, 0.15, (N_EEG, N_EEG)))
     data = recording.data.copy()
@@ -74,7 +79,8 @@ def group_of(people: Sequence[Recording], alignment: Alignment = ALIGNMENT) -> M
         sums.append((Z.T @ Z, Z.T @ Y))
         centers.append(center), scales.append(scale), covariances.append(S)
     gram, cross = (sum(part) for part in zip(*sums, strict=True))
-    ridge = np.linalg.solve(gram + 10.0 * np.eye(len(gram)), cross)
+    prior = gram + 10.0 * np.eye(len(gram))
+    ridge = np.linalg.solve(prior, cross)
     U, s, Vt = np.linalg.svd(ridge, full_matrices=False)
     rank = 10
     S = np.mean(covariances, axis=0)
@@ -91,19 +97,21 @@ def group_of(people: Sequence[Recording], alignment: Alignment = ALIGNMENT) -> M
         vectors=(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
         log_prior=np.log(np.full(len(WORDS), 1 / len(WORDS))),
         covariance=S,
+        prior_gram=prior / len(people),
+        target_lengths=np.linalg.norm(vectors, axis=1),
         alignment=alignment,
         posterior=PosteriorParameters(tau=6.0, threshold=0.0, min_quality=0.8),
     )
 
 
-def ranks(answers: Sequence[Readout], recording: Recording) -> list[float]:
-    """Rank accuracy of each readout from the 21st on; words beyond the top list come last."""
+def ranks(answers: Sequence[Readout], recording: Recording, first: int = 20) -> list[float]:
+    """Rank accuracy of each readout after the `first`; words beyond the top list come last."""
     truth = {marker.index: marker.label for marker in recording.markers}
     places = [
         answer.words.index(truth[answer.index])
         if truth[answer.index] in answer.words
         else len(WORDS) - 1
-        for answer in answers[20:]
+        for answer in answers[first:]
     ]
     return [1 - place / (len(WORDS) - 1) for place in places]
 

@@ -42,9 +42,15 @@ def fake_embedder(texts: Sequence[str], **_: Any) -> np.ndarray:
     return VECTORS[[WORDS.index(text) for text in texts]]
 
 
-def small_recording(*, session: int = 1, seconds: float = 60.0, sfreq: float = 250.0) -> Recording:
+def small_recording(
+    *,
+    session: int = 1,
+    seconds: float = 60.0,
+    sfreq: float = 250.0,
+    vectors: np.ndarray = VECTORS,
+) -> Recording:
     """The participant hears words; markers, and the same as codes in the channel TRIG."""
-    participant = Participant(VECTORS, WORDS, n_channels=8, sfreq=sfreq, references=True)
+    participant = Participant(vectors, WORDS, n_channels=8, sfreq=sfreq, references=True)
     simulation = participant.simulate(duration=seconds, seed=session, components=False)
     trigger = np.zeros(len(simulation.data))
     for event in simulation.events:

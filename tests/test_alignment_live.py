@@ -48,6 +48,7 @@ class Lab:
         self.info = recording.info.pick(range(N_EEG))  # without the codes of the words
         self.marks: Any = marker_outlet("stimuli", f"{source_id}-markers")
         self.amplifier: Any = data_outlet("amplifier", self.info, source_id)
+        self.tells = False  # whether markers name their word
         self.log, self.record = folder / "log.jsonl", folder / "record.xdf"
         self.sinks = Sinks(
             log=JsonlLog(self.log), recorder=Recorder(self.record, self.info, "amplifier")
@@ -74,7 +75,8 @@ class Lab:
             high = min(low + step, stop)
             for marker in self.recording.markers:
                 if low <= marker.index < high:
-                    self.marks.push_sample([UNTOLD], self.start + marker.index / sfreq)
+                    label = marker.label if self.tells else UNTOLD
+                    self.marks.push_sample([label], self.start + marker.index / sfreq)
                     n = sum(one.index <= marker.index for one in self.recording.markers)
                     self.running.counts("markers_received", n)
             data = np.ascontiguousarray(self.recording.data[low:high, :N_EEG])
@@ -252,3 +254,31 @@ def test_live_reaches_the_offline_figure(lab: Callable[..., Lab], tmp_path: Path
     assert len(one.running.answers) > 150
     assert live > aligned - 0.02, (live, aligned, kept)
     assert live > kept + 0.01 > 0.7, (live, aligned, kept)
+
+
+@pytest.mark.slow
+def test_labels_that_a_session_learned_are_learned_again(
+    lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    """Record, replay and `decode` give the live bits, which another order of labels does not."""
+    one = lab()
+    one.tells = True
+    one.begin(learn=True)
+    one.send(0, len(SHOWN.data))
+    footer = one.end()
+    made = decisions(one)
+    assert footer["n_labels"] == made[-1].n_events >= 40
+    live = timeless(one.running.answers)
+    record = read_recording(one.record)
+    assert recorded_start(record).learn is True  # type: ignore[union-attr]
+    for chunk in (7, 1000):
+        assert again(one, tmp_path, chunk) == live
+    jsonl = tmp_path / "again.jsonl"
+    ended = decode_file(one.model, record, record.markers, jsonl, PipelineOptions())
+    assert ended["n_labels"] == footer["n_labels"]
+    assert readouts(jsonl) == readouts(one.log)
+    kept = decode_recording(
+        one.model, record, record.markers, PipelineOptions(RULES, False, learn=False)
+    )
+    assert timeless([*kept])[: made[0].n_events] == live[: made[0].n_events]
+    assert timeless([*kept]) != live

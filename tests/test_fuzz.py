@@ -472,6 +472,7 @@ FOUND_IN_RECORDS: dict[str, tuple[list[Any], list[Any]]] = {
         [START, {"index": 0, "decision": "marker", "label": "x", "time": None}], GOOD_PULLS,
     ),
     "an alignment that is neither on nor off": ([START | {"align": 1}], GOOD_PULLS),
+    "labels that join neither or do": ([START | {"learn": None}], GOOD_PULLS),
     "an alignment by no number of events": (
         [START, {"index": 3, "decision": "realigned", "n_events": "x"}], GOOD_PULLS,
     ),

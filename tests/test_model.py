@@ -72,6 +72,8 @@ def test_the_hash_sees_every_field(model: Model) -> None:
         "pooling": Pooling(),
         "item_bias": np.zeros(len(model.items)),
         "covariance": np.eye(len(model.center)),
+        "prior_gram": np.eye(len(model.center)),
+        "target_lengths": np.ones(len(model.items)),
         "certificate": {},
         "references": ("ECG",),
         "cleaning": {"eye": {"mixing": np.ones((2, 1)), "threshold": 3.0}},

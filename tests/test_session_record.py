@@ -48,13 +48,13 @@ BELT = {
 RULES = MarkerRules("TRIG", {"1": "Säge"}, 255, 0.01, 3.0, ("ä*",), (), True)
 TEXTS: list[tuple[Decision, str]] = [
     (
-        Start(0, RULES, True, ("eye", "mains"), (BELT,), False),
+        Start(0, RULES, True, ("eye", "mains"), (BELT,), True, True),
         '{"index": 0, "decision": "start", "rules": {"trigger": "TRIG", "names": {"1": "Säge"}, '
         '"mask": 255, "offset": 0.01, "wait": 3.0, "include": ["ä*"], "exclude": [], "fold": true}, '
         '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
-        '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": false, "format_version": 4, '
-        '"flags_version": 2}',
+        '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": true, "learn": true, '
+        '"format_version": 4, "flags_version": 2}',
     ),
     (Restart(7), '{"index": 7, "decision": "restart"}'),
     (
@@ -123,6 +123,7 @@ def test_a_record_of_before_says_nothing_of_alignment() -> None:
     old = parse(START + ', "format_version": 3}')
     assert isinstance(old, Start)
     assert old.align is None
+    assert old.learn is False
 
 
 @pytest.mark.parametrize("version", ["format_version", "flags_version"])

@@ -89,9 +89,10 @@ def decode_file(
         log = JsonlLog(path, drop=False, max_bytes=0)
         try:
             kind = Path(recording.name).suffix.lstrip(".") or "recorded"
-            log.write(
-                header_line(model, f"{kind} file", decoder.alignment, force=options.force)
-            )  # its name may be a person's
+            header = header_line(
+                model, f"{kind} file", decoder.alignment, force=options.force, learn=decoder.learns
+            )
+            log.write(header)  # its name may be a person's
             for readout in decode_recording(
                 model, recording, markers, chunk=chunk, decoder=decoder
             ):
@@ -106,6 +107,7 @@ def decode_file(
                 **forced(model, force=options.force),
                 "n_samples": n_samples,
                 "n_readouts": decoder.pipeline.n_readouts,
+                **decoder.learned(),
                 "counts": dict(counts)
                 | {
                     "markers_waiting": decoder.n_waiting,
@@ -172,9 +174,11 @@ def _settled(
             options.without or start.without,
             options.force,
             options.align,
+            options.learn,
         )
     else:
         options = options.for_target(model.recipe.target)
+    options = options.as_recorded(start is not None and start.learn, model)
     if options.continuous is None:
         item = options.rules.item_rule().item
         is_marked = any(item(marker.label) is not None for marker in markers)

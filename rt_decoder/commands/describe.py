@@ -38,7 +38,12 @@ def _contract(model: Model) -> dict[str, Any]:
 
 
 def header_line(
-    model: Model, source: str, alignment: Alignment | None = None, *, force: bool = False
+    model: Model,
+    source: str,
+    alignment: Alignment | None = None,
+    *,
+    force: bool = False,
+    learn: bool = False,
 ) -> dict[str, Any]:
     """Return the first line of a log.
 
@@ -52,6 +57,8 @@ def header_line(
         How the map is kept aligned with the person, if it is.
     force : bool
         Whether a model that is not proven is used all the same; then the line says so.
+    learn : bool
+        Whether labels join the map; then the line says so.
 
     Returns
     -------
@@ -65,6 +72,7 @@ def header_line(
         "versions": versions(),
         "contract": _contract(model),
         "alignment": None if alignment is None else asdict(alignment),
+        **({"learn": True} if learn else {}),
     }
 
 
@@ -120,6 +128,7 @@ def model_lines(model: Model) -> list[str]:
         f"map         rank {summary['rank']} to {summary['n_items']} items of "
         f"{model.recipe.target.embedding}",
         f"adapts      {_alignment_text(model.alignment)}",
+        f"learns      {'from true labels, with --learn' if model.learns else 'no labels'}",
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
     ]
     if model.has_map:

@@ -17,6 +17,7 @@ from rt_decoder.commands.options import (
     Channels,
     Continuous,
     Force,
+    Learn,
     MarkerOffset,
     Markers,
     MarkerWait,
@@ -113,6 +114,7 @@ def run(
     without: Without = frozenset(),
     force: Force = False,
     align: Align = None,
+    learn: Learn = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -202,6 +204,7 @@ def run(
         without=without,
         force=force,
         align=align,
+        learn=learn,
         until_lost=until_lost,
         skip=when_behind == "skip",
         max_behind=max_behind * 1e-3,
@@ -232,6 +235,7 @@ def run(
         )
     if fitted.has_map and not force:
         check_proven(fitted, model.name)
+    options.check_learning(fitted)
     footer, torn = run_live(fitted, options, show_lines)
     if as_json:
         show_json(footer)

@@ -20,6 +20,7 @@ from rt_decoder.commands.options import (
     Events,
     Force,
     Label,
+    Learn,
     MarkerOffset,
     Markers,
     Mask,
@@ -49,6 +50,7 @@ def decode(
     without: Without = frozenset(),
     force: Force = False,
     align: Align = None,
+    learn: Learn = None,
     chunk: Annotated[
         int,
         typer.Option(
@@ -76,7 +78,7 @@ def decode(
     from rt_decoder.timing.markers import MarkerRules
 
     rules = MarkerRules(markers.trigger, mask=mask, offset=marker_offset * 1e-3)
-    options = PipelineOptions(rules, continuous, without, force, align)
+    options = PipelineOptions(rules, continuous, without, force, align, learn)
     if markers.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
     claim_outputs([("--jsonl", jsonl, LOG)], [recording, model, events, channels], overwrite)
@@ -98,6 +100,8 @@ def decode(
             chunk=chunk, overwrite=overwrite, progress=progress,
         )  # fmt: skip
     show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
+    if "n_labels" in footer:
+        show_lines(f"learned from {footer['n_labels']} labels, each after its own readout")
     if footer["n_readouts"] == 0:
         warnings.warn(no_readouts(footer, markers), RuntimeWarning, stacklevel=2)
     if as_json:

@@ -23,6 +23,7 @@ __all__ = [
     "Events",
     "Force",
     "Label",
+    "Learn",
     "MarkerOffset",
     "MarkerWait",
     "Markers",
@@ -262,6 +263,16 @@ Align = Annotated[
     typer.Option(
         "--align/--no-align",
         help="Align a group's map with this person, without labels; default if the model can.",
+        rich_help_panel=DECODING,
+    ),
+]
+Learn = Annotated[
+    bool | None,
+    typer.Option(
+        "--learn/--no-learn",
+        help="Take each marker that names a word of the model as true: once its event is read out, "
+        "it joins the group's map. Default no, or as a session record says.",
+        show_default=False,
         rich_help_panel=DECODING,
     ),
 ]

@@ -180,7 +180,8 @@ def open_session(
 def _open_sinks(session: Session, options: RunOptions, markers: str, stack: ExitStack) -> Sinks:
     """Log, record (`markers` names its marker stream) and outlets, which `stack` closes."""
     model, source = session.model, session.source
-    header = header_line(model, source.name, session.decoder.alignment, force=options.force)
+    decoder, force = session.decoder, options.force
+    header = header_line(model, source.name, decoder.alignment, force=force, learn=decoder.learns)
     log = recorder = outlets = cleaned = None
     told = forced(model, force=options.force)
     if options.outlet:

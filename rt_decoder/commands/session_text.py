@@ -64,6 +64,8 @@ def ended_lines(footer: Mapping[str, Any], seconds: float, *files: Path | None) 
         f"({counts.get('abstained', 0)} abstained, {footer['n_late']} late), "
         f"{counts.get('markers', 0)} markers"
     ]
+    if (n_labels := footer.get("n_labels")) is not None:
+        lines.append(f"learned from {n_labels} labels, each after its own readout")
     latency = {name: value for name, value in footer["latency_ms"].items() if value is not None}
     if latency:
         figures = "  ".join(f"{name} {value:.2f}" for name, value in latency.items())

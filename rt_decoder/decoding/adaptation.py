@@ -1,7 +1,8 @@
 """Keep the map of a running session aligned with its person.
 
 The features of good events are kept; every few of them an update is due, which `align` computes from
-the newest. Three ways of keeping time, with the same bits where the same updates come before the same
+the newest. A session that learns keeps their items beside them, and hands them to `LabelSums` with the
+next update: never before the last answer about the event has left. Three ways of keeping time, with the same bits where the same updates come before the same
 samples:
 
 - a recording: computed and in effect at the next hop;
@@ -25,7 +26,8 @@ from rt_decoder.decoding.alignment import (
     one_thread,
     whitened_weights,
 )
-from rt_decoder.decoding.features import FeatureWindow
+from rt_decoder.decoding.features import FeatureWindow, robust_scale
+from rt_decoder.decoding.learning import LabelSums
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.model import Model
 
@@ -39,6 +41,7 @@ class Update(NamedTuple):
 
     n_events: int  # good events before it was begun
     change: float  # see `map_change`
+    n_labels: int = 0  # events among them whose labels have joined the map
 
 
 def _at_once(job: Job) -> None:
@@ -56,6 +59,8 @@ class Adaptation:
         Gets centre and scale.
     linear_map : LinearMap
         Gets weights and offset.
+    learn : bool
+        Whether labels that name an item are true, and join the map.
 
     Attributes
     ----------
@@ -63,20 +68,30 @@ class Adaptation:
         Good events so far.
     n_updates : int
         Updates in effect so far.
+    n_labels : int
+        Labels in the map that is in effect.
+    learns : bool
+        Whether labels join the map.
 
     Raises
     ------
     ValueError
-        If the model has no `alignment` or no `covariance`.
+        If the model has no `alignment` or no `covariance`, or cannot learn.
     """
 
-    def __init__(self, model: Model, window: FeatureWindow, linear_map: LinearMap) -> None:
+    def __init__(
+        self, model: Model, window: FeatureWindow, linear_map: LinearMap, *, learn: bool = False
+    ) -> None:
         if model.alignment is None or not model.covariance.size:
             raise ValueError("need a model with alignment and covariance, got one without")
         self._model, self._window, self._map = model, window, linear_map
         self._every = model.alignment.every
         self._rows = np.zeros((model.alignment.most, window.n_features))
         self._taken = np.zeros_like(self._rows)  # for the update that is computed
+        self.learns = learn
+        self._sums = LabelSums(model) if learn else None
+        self._numbers = {item: number for number, item in enumerate(model.items)}
+        self._items = np.full(len(self._rows), -1)  # number of each row's item; -1 for none
         self._whitened: np.ndarray | None = None
         self._begin: Callable[[Job], None] = _at_once
         self._wanted: Collection[int] | None = None  # numbers of events, of a session record
@@ -89,7 +104,10 @@ class Adaptation:
         self._ready: tuple[Update, Aligned] | None = None
         self._news: list[Update] = []
         self._busy = False
-        self.n_events = self.n_updates = self._n_begun = 0
+        self.n_events = self.n_updates = self.n_labels = self._n_begun = 0
+        self._n_known = self._n_joined = 0  # first events whose items may join, and have joined
+        if self._sums is not None:
+            self._sums.reset()
 
     def defer(self, begin: Callable[[Job], None]) -> None:
         """Compute elsewhere: `begin` takes each job, and `apply` must be called from time to time."""
@@ -99,8 +117,8 @@ class Adaptation:
         """Make the updates of a session record, which hold `wanted` numbers of events, by `apply`."""
         self._wanted, self._at_next_hop = frozenset(wanted), False
 
-    def add(self, features: np.ndarray, good: float) -> None:
-        """Take an event.
+    def add(self, features: np.ndarray, good: float, label: str = "", *, n_open: int = 0) -> None:
+        """Take an event, after it was answered.
 
         Parameters
         ----------
@@ -108,11 +126,19 @@ class Adaptation:
             Unscaled; copied.
         good : float
             Share of good samples in its window; left out below the model's `min_quality`.
+        label : str
+            Not looked at unless the session learns.
+        n_open : int
+            Newest events, with this one, whose items must not be known yet: their trial goes on.
         """
         if good < self._model.posterior.min_quality or not math.isfinite(features.sum()):
             return
-        self._rows[self.n_events % len(self._rows)] = features
+        place = self.n_events % len(self._rows)
+        self._rows[place] = features
         self.n_events += 1
+        if self.learns:
+            self._items[place] = self._numbers.get(label, -1)
+            self._n_known = max(self._n_known, self.n_events - n_open)
 
     def hop(self) -> None:
         """Begin a hop: an update that is due is begun here, after the last answer has left.
@@ -123,8 +149,8 @@ class Adaptation:
             n = min(self.n_events, len(self._rows))
             self._taken[:n] = self._rows[:n]
             self._busy, self._n_begun = True, self.n_events
-            n_events, before = self.n_events, self._parts
-            self._begin(lambda: self._compute(n_events, self._taken[:n], before))
+            n_events, before, labelled = self.n_events, self._parts, self._labelled()
+            self._begin(lambda: self._compute(n_events, self._taken[:n], before, labelled))
             if self._at_next_hop:
                 self.apply()
 
@@ -134,13 +160,33 @@ class Adaptation:
         enough = max(LEAST_EVENTS, self._n_begun + self._every)
         return self.n_events >= enough and not self._busy
 
-    def _compute(self, n_events: int, features: np.ndarray, before: Aligned) -> None:
+    def _labelled(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Rows that join with the update that is begun, and their items; None without `learn`."""
+        if self._sums is None:
+            return None
+        first = max(self._n_joined, self.n_events - len(self._rows))
+        rows = np.arange(first, max(first, self._n_known)) % len(self._rows)
+        self._n_joined = self._n_known
+        items = self._items[rows]
+        return rows[items >= 0], items[items >= 0]
+
+    def _compute(
+        self,
+        n_events: int,
+        features: np.ndarray,
+        before: Aligned,
+        labelled: tuple[np.ndarray, np.ndarray] | None,
+    ) -> None:
         if self._whitened is None:
             self._whitened = whitened_weights(self._model)
-        parts = align(self._model, features, self._whitened)
         with one_thread():
+            if self._sums is not None and labelled is not None:
+                rows, items = labelled
+                self._sums.add(features[rows], items, *robust_scale(features))
+            parts = align(self._model, features, self._whitened, self._sums)
             change = map_change(before, parts)
-        self._ready = Update(n_events, change), parts
+        n_labels = 0 if self._sums is None else self._sums.n
+        self._ready = Update(n_events, change, n_labels), parts
 
     @property
     def next_update(self) -> int | None:
@@ -156,6 +202,7 @@ class Adaptation:
         self._window.rescale(self._parts.center, self._parts.scale)
         self._map.replace(self._parts.weights, self._parts.offset)
         self.n_updates += 1
+        self.n_labels = update.n_labels
         self._news.append(update)
         return update
 

@@ -6,7 +6,8 @@ group's covariance :math:`S_g`, which counts for `weight` events, and n scaled, 
 .. math:: S = \frac{w S_g + X^\top X}{w + n}, \qquad
           A = W(S) \, W(S_g)^{-1} A_g, \qquad b = -\bar x A .
 
-No label enters. Centre and scale are the person's own, so that gains and offsets of channels cancel.
+Centre and scale are the person's own, so that gains and offsets of channels cancel. No label enters,
+unless a session is told that its labels are true: then the whitened map is that of `learning`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from rt_decoder.decoding.features import robust_scale, scale_features
+from rt_decoder.decoding.learning import LabelSums
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.model import Model
 
@@ -73,7 +75,12 @@ def whitened_weights(model: Model) -> np.ndarray:
         return np.linalg.solve(W, np.asarray(model.weights, np.float64))
 
 
-def align(model: Model, features: np.ndarray, whitened: np.ndarray | None = None) -> Aligned:
+def align(
+    model: Model,
+    features: np.ndarray,
+    whitened: np.ndarray | None = None,
+    labels: LabelSums | None = None,
+) -> Aligned:
     """Align the map with one person.
 
     On one machine, equal features in equal order give equal bits.
@@ -87,6 +94,8 @@ def align(model: Model, features: np.ndarray, whitened: np.ndarray | None = None
         parts are returned.
     whitened : array of shape (p, r) or None
         From `whitened_weights`, which takes as long again; None computes it.
+    labels : LabelSums or None
+        Of the person's events whose items are known.
 
     Returns
     -------
@@ -116,7 +125,8 @@ def align(model: Model, features: np.ndarray, whitened: np.ndarray | None = None
     weight = model.alignment.weight
     with one_thread():
         S = (weight * np.asarray(model.covariance, np.float64) + X.T @ X) / (weight + len(X))
-        weights = whitener(S, model.alignment.shrink) @ whitened
+        W = whitener(S, model.alignment.shrink)
+        weights = W @ (whitened if labels is None else labels.learned(whitened, W, scale))
         offset = -mean @ weights
     return Aligned(center, scale, weights.astype(np.float32), offset.astype(np.float32))
 

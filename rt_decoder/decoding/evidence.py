@@ -97,6 +97,11 @@ class EvidencePool:
         """Repeats of the trial so far."""
         return self.n_repeats + self.n_left_out
 
+    @property
+    def n_open(self) -> int:
+        """Repeats of a trial that goes on; 0 if it is full."""
+        return self.n_seen if self.n_seen < self._repeats else 0
+
     def begin(self) -> None:
         """Begin a new trial."""
         self.n_repeats = self.n_left_out = 0

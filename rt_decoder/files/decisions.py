@@ -51,6 +51,8 @@ class Start:
         How each auxiliary stream was joined; see `AuxiliaryStream.describe`.
     align : bool or None
         Whether the map was kept aligned, as each `Realigned` says; None if the model could not be.
+    learn : bool
+        Whether labels joined the map with each `Realigned`.
     format_version, flags_version : int
         Versions of the record that it was read from; `encode` writes the present ones.
     """
@@ -61,6 +63,7 @@ class Start:
     without: tuple[str, ...] = ()
     references: tuple[dict[str, Any], ...] = ()
     align: bool | None = None
+    learn: bool = False
     format_version: int = field(default=FORMAT_VERSION, compare=False)
     flags_version: int = field(default=FLAGS_VERSION, compare=False)
 

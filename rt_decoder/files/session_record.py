@@ -220,12 +220,13 @@ def _start(index: int, plain: dict[str, Any]) -> Start | None:
         return None
     if not (isinstance(references, list) and all(map(_are_details, references))):
         return None
-    align = plain.get("align")
-    if not (align is None or isinstance(align, bool)):
+    align, learn = plain.get("align"), plain.get("learn", False)
+    if not ((align is None or isinstance(align, bool)) and isinstance(learn, bool)):
         return None
     if versions[0] == 1:
         without = [RENAMED.get(stage, stage) for stage in without]
-    return Start(index, rules, continuous, tuple(without), tuple(references), align, *versions)
+    joined = tuple(references)
+    return Start(index, rules, continuous, tuple(without), joined, align, learn, *versions)
 
 
 def _rules(plain: Any) -> MarkerRules | None:

@@ -51,6 +51,7 @@ def footer_line(
         **forced(pipeline.model, force=pipeline.force),
         "n_samples": n_samples,
         "n_readouts": pipeline.n_readouts,
+        **decoder.learned(),
         "n_late": pipeline.n_late,
         "n_early": pipeline.n_early,
         "counts": dict(counts)

@@ -39,7 +39,8 @@ def begin_record(
     without = tuple(sorted(pipeline.without))
     joined = tuple(one.describe() for one in references)
     align = None if pipeline.model.alignment is None else decoder.alignment is not None
-    start = Start(0, decoder.align.rules, pipeline.continuous, without, joined, align)
+    rules, continuous = decoder.align.rules, pipeline.continuous
+    start = Start(0, rules, continuous, without, joined, align, decoder.learns)
     recorder.decision(local_clock(), start)
 
 
