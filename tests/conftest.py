@@ -6,8 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.lsl_loopback"]
+
+# No example has a deadline: on a busy machine any of them may pause. What hangs is ended by
+# pytest-timeout.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 REPO = Path(__file__).resolve().parents[1]
 

@@ -237,6 +237,7 @@ DECODES = {
     "both": ((*DECODE, "--events", "{events}", "--markers", "channel:TRIG"), "got both"),
     "chunk": ((*DECODE, "--chunk", "0"), "--chunk"),
     "no map": ((*DECODE[:3], "{in}/mapless.safetensors", *DECODE[4:]), "has no map"),
+    "a folder as model": (("inspect", "."), "need a model file, got the folder"),
     "no model": ((*DECODE[:3], "{in}/absent", *DECODE[4:]), "no model file absent"),
     "output folder": ((*DECODE[:6], "{out}/absent/log.jsonl"), "absent"),
     "channel table": ((*DECODE, "--channels", "{in}/good.tsv"), "stream_name"),

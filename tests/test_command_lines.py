@@ -224,6 +224,12 @@ def test_values_of_settings(option: str, text: str, value: object, settings) -> 
     assert getattr(getattr(recipe, recipe_options()[name][0]), name) == value
 
 
+def test_patterns_come_with_commas_and_with_each_use(settings) -> None:
+    recipe, _, _ = settings("--include", "face*, house", "--include", '["a,b"]', "--exclude", "x")
+    assert recipe.target.include == ("face*", "house", "a,b")
+    assert recipe.target.exclude == ("x",)
+
+
 @pytest.mark.parametrize("name", recipe_options())
 def test_the_default_that_is_shown_is_the_default(name: str, settings) -> None:
     section, default, _ = recipe_options()[name]

@@ -150,7 +150,12 @@ def test_recursive_least_squares_ends_at_the_batch_solution():
 
 def test_goals_and_their_best_rivals():
     goal = goals.GOALS["heart_db"]
-    assert goals.passes(goal, 11.0)  # the goal beyond is 12
+    assert goals.passes(goal, goal.goal)  # what is printed is what is judged
+    assert all(
+        f"{one.goal:g}".lstrip("0") in one.text
+        for one in goals.GOALS.values()
+        if one.low is None or one.high is None
+    )
     assert not goals.passes(goal, 10.9)
     gain = goals.GOALS["erp_gain"]
     assert goals.passes(gain, 1.05)

@@ -251,6 +251,7 @@ def test_a_folder_without_runs_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_recording_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "SSVEP").mkdir()
     (tmp_path / "SSVEP" / "a.csv").write_text("time,TP9\n0,1\n", encoding="utf-8")

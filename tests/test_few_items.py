@@ -20,6 +20,7 @@ from tests.small import small_recipe, small_recording
 P = 24
 RECORDING = small_recording(seconds=4.0)
 NAMES = ("house", "face")
+QUICK = ((0.5, 1.0), (1 / 6, 2.0))
 PAIR = np.random.default_rng(7).standard_normal((2, 8))
 
 
@@ -56,8 +57,14 @@ def probability(model: Model, X: np.ndarray) -> np.ndarray:
     return np.exp(found[:, model.items.index(NAMES[1])])
 
 
-@pytest.mark.parametrize("distance", [0.5, 1.0, 2.0])
-@pytest.mark.parametrize("share", [0.5, 1 / 6])
+@pytest.mark.parametrize(
+    ("share", "distance"),
+    [
+        pytest.param(share, distance, marks=[pytest.mark.slow] * ((share, distance) not in QUICK))
+        for share in (0.5, 1 / 6)
+        for distance in (0.5, 1.0, 2.0)
+    ],
+)
 def test_ranks_trials_as_shrinkage_discriminant_analysis(share: float, distance: float) -> None:
     rng = np.random.default_rng(1)
     X, truth = trials(600, share, distance, rng)
@@ -90,9 +97,10 @@ def test_probabilities_of_two_items_are_calibrated() -> None:
     )
 
 
-def test_two_items_without_signal_lose_next_to_nothing() -> None:
+@pytest.mark.parametrize("n_sessions", [4, pytest.param(12, marks=pytest.mark.slow)])
+def test_two_items_without_signal_lose_next_to_nothing(n_sessions: int) -> None:
     lost = []
-    for seed in range(12):
+    for seed in range(n_sessions):
         rng = np.random.default_rng(seed)
         model = fitted(*trials(300, 1 / 3, 0.0, rng))
         later, truth = trials(3000, 1 / 3, 0.0, rng)

@@ -87,7 +87,7 @@ def replaced(layout: str, values: tuple[Any, ...]) -> Callable[[bytes], bytes]:
     return lambda reply: head + reply[len(head) :]
 
 
-@fuzz(25, deadline=None)
+@fuzz(25)
 @given(
     after=st.integers(0, 1),
     values=st.tuples(COUNTS, COUNTS, COUNTS, RATES, COUNTS | st.integers(0, 12), COUNTS),
@@ -102,7 +102,7 @@ def test_a_header_that_lies(after: int, values: tuple[Any, ...]) -> None:
         converse(protocol.GET_HDR, after, replaced("3If2I", values))
 
 
-@fuzz(15, deadline=None)
+@fuzz(15)
 @given(after=st.integers(0, 2), counts=st.tuples(COUNTS, COUNTS))
 @example(after=1, counts=((1 << 32) - 1, (1 << 32) - 1))
 def test_counts_that_lie(after: int, counts: tuple[int, int]) -> None:
@@ -110,14 +110,14 @@ def test_counts_that_lie(after: int, counts: tuple[int, int]) -> None:
         converse(protocol.WAIT_DAT, after, replaced("2I", counts))
 
 
-@fuzz(15, deadline=None)
+@fuzz(15)
 @given(after=st.integers(0, 1), values=st.tuples(COUNTS, COUNTS, COUNTS, COUNTS))
 def test_samples_that_lie(after: int, values: tuple[Any, ...]) -> None:
     with bounded(120 << 20):
         converse(protocol.GET_DAT, after, replaced("4I", values))
 
 
-@fuzz(15, deadline=None)
+@fuzz(15)
 @given(
     after=st.integers(0, 1),
     values=st.tuples(COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS),
@@ -131,7 +131,7 @@ def test_events_that_lie(after: int, values: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     "command", [protocol.GET_HDR, protocol.WAIT_DAT, protocol.GET_DAT, protocol.GET_EVT]
 )
-@fuzz(60, deadline=None)
+@fuzz(60)
 @given(data=st.data())
 def test_replies_with_damage(command: int, data: st.DataObject) -> None:
     after, seen = data.draw(st.integers(0, 2)), {}

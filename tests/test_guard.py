@@ -136,6 +136,7 @@ def test_volts_taken_for_microvolts_are_impossible():
     assert (out.channel_flags & Reason.AMPLITUDE).all()
 
 
+@pytest.mark.slow  # compiles the kernel for another layout
 def test_strided_float32_input_is_taken():
     wide = np.full((5, 14), 0.25, np.float32)
     wide[4, 2] = np.nan

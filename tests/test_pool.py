@@ -246,6 +246,7 @@ def test_an_item_that_came_once_gives_its_trial_back(people):
     np.testing.assert_allclose(drawn.X, shared.sums[drawn.truth], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_people_who_share_nothing_are_not_certified():
     rng = np.random.default_rng(3)
     strangers = [person(seed, common=rng.standard_normal((12, 40)) / 3.5) for seed in range(70, 74)]
@@ -255,6 +256,7 @@ def test_people_who_share_nothing_are_not_certified():
     assert final["bits_per_word"] < 0.05
 
 
+@pytest.mark.slow
 def test_pools_pool_again_and_a_person_counts_once(people):
     models, companions = [p.model for p in people], [p.companion for p in people]
     first = pool_models(models[:3], companions[:3])

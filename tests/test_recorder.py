@@ -46,7 +46,8 @@ def chunks(content: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 @torn
-def test_cut_at_any_byte_gives_the_whole_pulls(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_cut_at_any_byte_gives_the_whole_pulls(tmp_path: Path, step: int) -> None:
     path = tmp_path / "record.xdf"
     record = Recorder(path, INFO, "amplifier", "stimuli")
     data, stamps = fill(record)
@@ -54,7 +55,8 @@ def test_cut_at_any_byte_gives_the_whole_pulls(tmp_path: Path) -> None:
     content = path.read_bytes()
     ends = list(chunks(content))
     assert ends[-1][0] == len(content)
-    for size in range(len(content), -1, -1):
+    edges = {size for end, _, _ in ends for size in (end - 1, end)}
+    for size in sorted({*range(0, len(content), step), *edges}, reverse=True):
         os.truncate(path, size)
         whole = [(tag, stream) for end, tag, stream in ends if end <= size]
         n = 4 * whole.count((3, Recorder.ARRIVALS))

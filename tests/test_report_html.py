@@ -20,13 +20,20 @@ from calibration.cleaning.stages import FITS
 from calibration.demo import save_recording
 from calibration.report.figures import figures
 from calibration.report.html import report_page, write_report
-from calibration.report.stretch import look
-from rt_decoder.files.model_file import model_hash
+from calibration.report.stretch import Stretch, look
+from rt_decoder.files.model_file import model_hash, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.recipe import STAGES
 from tests.cleaned import fitted, labelled, scene
-from tests.small import call, fake_embedder, fit_small, small_recipe, small_recording
+from tests.small import (
+    call,
+    fake_embedder,
+    fit_small,
+    random_model,
+    small_recipe,
+    small_recording,
+)
 
 
 def model_with_report() -> Model:
@@ -35,8 +42,13 @@ def model_with_report() -> Model:
 
 
 @pytest.fixture(scope="module")
-def page() -> str:
-    return report_page(model_with_report(), look(model_with_report(), [labelled(scene())]))
+def stretch() -> Stretch:
+    return look(model_with_report(), [labelled(scene())])
+
+
+@pytest.fixture(scope="module")
+def page(stretch: Stretch) -> str:
+    return report_page(model_with_report(), stretch)
 
 
 def text_of(page: str) -> str:
@@ -48,7 +60,7 @@ def pictures(page: str) -> list[np.ndarray]:
     return [matplotlib.image.imread(BytesIO(base64.b64decode(one))) for one in found]
 
 
-def test_every_stage_has_a_row_a_section_and_a_picture(page: str) -> None:
+def test_every_stage_has_a_row_a_section_and_a_picture(page: str, stretch: Stretch) -> None:
     text = text_of(page)
     _, report = fitted()
     for stage in STAGES:
@@ -58,7 +70,6 @@ def test_every_stage_has_a_row_a_section_and_a_picture(page: str) -> None:
     assert "saccades (cued)" in text
     assert "S01" in text
     assert model_hash(model_with_report())[:12] in text
-    stretch = look(model_with_report(), [labelled(scene())])
     made = figures(stretch, report)
     assert {one.stage for one in made} == {"", *STAGES}
     images = pictures(page)
@@ -68,11 +79,10 @@ def test_every_stage_has_a_row_a_section_and_a_picture(page: str) -> None:
         assert image[..., :3].std() > 0.02  # not blank
 
 
-def test_the_stretch_shows_blinks_removed_and_references_unchanged() -> None:
+def test_the_stretch_shows_blinks_removed_and_references_unchanged(stretch: Stretch) -> None:
     """Cleaning removes the average blink, and no event."""
     from calibration.cleaning.eye_events import find_eye_events
 
-    stretch = look(model_with_report(), [labelled(scene())])
     assert stretch.seen
     assert len(stretch.before) == len(stretch.after) == len(stretch.flags)
     assert len(stretch.before) / 250 == pytest.approx(20.0, abs=4.0)
@@ -111,14 +121,14 @@ def test_the_page_fetches_runs_and_reveals_nothing(page: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_text_is_escaped() -> None:
+def test_text_is_escaped(stretch: Stretch) -> None:
     """Names of channels and reasons may hold any text."""
     model = model_with_report()
     evil = "<img src=x onerror=alert(1)>"
     report = model.certificate["cleaning"] | {"heartbeat": {"left_out": evil}}
     report["repair"] = report["repair"] | {"bad": {evil: evil}}
     model = replace(model, certificate={"cleaning": report, "subject": evil})
-    page = report_page(model, look(model_with_report(), [labelled(scene())]))
+    page = report_page(model, stretch)
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert f"left out: {evil}" in text_of(page)
@@ -153,6 +163,79 @@ def test_scores_stand_beside_chance_and_prior() -> None:
     unlocked = {k: v for k, v in model.certificate.items() if k != "final"}
     optimistic = report_page(replace(model, certificate=unlocked), look(model, [labelled(scene())]))
     assert "these figures are optimistic" in optimistic
+
+
+SCORED = {
+    "n": 80, "n_items": 12, "bits_per_word": 0.21, "calibration_error": 0.02, "p": 0.005,
+    "null_rank_accuracy": 0.5, "n_unseen": 0, "n_outside": 0,
+} | {
+    f"{of}{name}": 0.25
+    for of in ("", "macro_", "chance_", "prior_")
+    for name in ("top1", "top10", "rank_accuracy")
+}  # fmt: skip
+INNER = SCORED | {"coverage": 0.25, "precision": 0.58, "wanted_precision": 0.5}
+POOLED = {"n": 40, "top1": 0.31, "chance_top1": 0.1, "rank_accuracy": 0.625, "bits_per_word": 0.4}
+UNSEEN = {"rank_accuracy": 0.512, "null_rank_accuracy": 0.5, "p": 0.2, "n": 90, "n_items": 9}
+HOPS = {"never": "", "n_alarms": 3, "hours": 1.25, "asked": 4.0}
+PEOPLE = {
+    "n": 2, "method": "each person left out", "above": 2, "p_people": 0.25,
+    "each": [
+        {"n_events": 300, "n": 60, "rank_accuracy": 0.613, "bits_per_word": 0.2, "p": 0.01},
+        {"n_events": 280, "n": 50, "rank_accuracy": 0.587, "bits_per_word": 0.1, "p": 0.02},
+    ],
+}  # fmt: skip
+
+
+def certified(**certificate: object) -> Model:
+    model = random_model(small_recording(seconds=10.0), small_recipe())
+    hops = replace(model.posterior, threshold=0.5)
+    return replace(
+        model,
+        certificate=certificate,
+        posterior=replace(model.posterior, threshold=0.4),
+        continuous=hops if "continuous" in certificate else None,
+    )
+
+
+def page_and_inspect(
+    model: Model, stretch: Stretch, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    save_model(model, folder / "m.rtd.safetensors")
+    ran = call(capsys, "inspect", folder / "m.rtd.safetensors")
+    assert ran.code == 0, ran.err
+    return [text_of(report_page(model, stretch)), " ".join(ran.out.split())]
+
+
+def test_repeats_unseen_words_hops_and_precision_are_told(stretch, tmp_path: Path, capsys) -> None:
+    split = {
+        "n_events": 400, "n_train": 300, "n_final": 80, "n_dropped": 0, "n_muscle": 0,
+        "n_groups": 8, "held_out": "in turn", "purge_s": 1.0,
+    }  # fmt: skip
+    repeats = {"1": POOLED | {"in_a_row": True}, "4": POOLED | {"in_a_row": False}}
+    model = certified(
+        split=split, final=SCORED, out_of_fold=INNER, unseen=UNSEEN, continuous=HOPS,
+        pooled={"out_of_fold": repeats, "final": repeats},
+    )  # fmt: skip
+    page, told = page_and_inspect(model, stretch, tmp_path, capsys)
+    assert "locked final block 4 40 0.625 0.31 0.1 0.4 no" in page
+    assert "words never seen in training: .512 (chance .500, p = 0.2" in page
+    assert "3 false alarms in 1.25 h without events (4 an hour asked)" in page
+    assert "4: top-1 0.310 (chance 0.100), 0.400 bits (locked block)" in told
+    assert "rank accuracy 0.512 among items left out of training (chance 0.500), p = 0.2" in told
+    assert "at most 4 false alarms an hour (3 in 1.25 h without events)" in told
+    for text in (page, told):
+        assert "answers 25 % of events, 0.58 of them right out of fold (0.5 promised)" in text
+
+
+def test_a_group_is_reported_by_people(stretch, tmp_path: Path, capsys) -> None:
+    model = certified(final=SCORED, people=PEOPLE, out_of_fold=INNER)
+    page, told = page_and_inspect(model, stretch, tmp_path, capsys)
+    assert "No certificate" not in page
+    assert "tested on 2 people, each person left out" in page
+    assert "2 of 2 people above their null, rank accuracy 0.587 to 0.613" in page
+    assert "1 300 60 0.613 0.2 0.01 2 280 50 0.587 0.1 0.02" in page
+    assert "needs of a new person: the same words, task and window" in page
+    assert "2 people left out, 2 of 2 above their null, 80 trials: top-1 0.250" in told
 
 
 # --- the command lines

@@ -18,6 +18,7 @@ from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks import worker
 from rt_decoder.sinks.log import JsonlLog, readout_line
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.sinks.worker import Worker
 from rt_decoder.source import Received
 from rt_decoder.timing.markers import MarkerRules
 from tests.lsl_loopback import wait_for
@@ -194,3 +195,23 @@ def test_a_disk_that_hangs_at_the_end_is_an_error_and_waited_for_once(
     monkeypatch.setattr(worker, "CLOSE_TIMEOUT", 60.0)
     log.close()  # returns at once, or this test hangs
     blocked.gate.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_foresaw_ends_the_work_and_is_told() -> None:
+    class Writer(Worker):
+        finished = False
+
+        def _finish(self) -> None:
+            self.finished = True
+
+    worker = Writer("a test", max_jobs=10)
+    worker.put(lambda: [][0])
+    wait_for(lambda: worker.has_ended)
+    assert not worker.put(lambda: None)
+    worker.close()
+    assert worker.finished
+    assert worker.reason == "IndexError: list index out of range"
+    assert isinstance(worker.take_error(), RuntimeError)
+    assert worker.take_error() is None
+    assert worker.n_dropped == 2

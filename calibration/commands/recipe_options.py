@@ -27,7 +27,7 @@ __all__ = [
     "recipe_option",
 ]
 
-REPEATED = ("include", "exclude")  # each use of the option adds one
+REPEATED = ("include", "exclude")  # each use of the option adds to those before
 CHOICES = {
     "bads": ("drop", "keep"),
     "mains": ("notch", "adaptive"),
@@ -46,8 +46,8 @@ _METAVARS = {
     "bands": "[[LOW, HIGH], ...]",
     "label": "COLUMN",
     "names": 'TSV|{LABEL = "ITEM", ...}',
-    "include": "PATTERN",
-    "exclude": "PATTERN",
+    "include": "PATTERN,...",
+    "exclude": "PATTERN,...",
     "embedding": "NAME|FOLDER",
     "context": "COLUMN",
     "vocabulary": "FILE|wordfreq:N",
@@ -163,6 +163,12 @@ def read_names(path: str | Path) -> dict[str, str]:
     return names
 
 
+def _patterns(text: str) -> list[str]:
+    """Patterns of one use of an option; for a comma in a label stands ``?``, or a list in TOML."""
+    value = parse_option(text)
+    return value if isinstance(value, list) else [part.strip() for part in text.split(",")]
+
+
 def read_settings(path: Path | None, given: Mapping[str, Any]) -> Recipe:
     """Recipe of a TOML file and of options.
 
@@ -187,6 +193,8 @@ def read_settings(path: Path | None, given: Mapping[str, Any]) -> Recipe:
         sections = {} if path is None else read_recipe(path)
         Recipe.from_dict(sections)
         for name, value in given.items():
+            if name in REPEATED and value is not None:
+                value = [one for text in value for one in _patterns(text)]
             if value is not None:
                 sections.setdefault(_KEYS[name][0], {})[name] = value
         return Recipe.from_dict(sections)

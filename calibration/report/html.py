@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from calibration.cleaning.stages import FITS
 from calibration.report.figures import Figure, figures
 from calibration.report.stretch import Stretch, look
-from calibration.report.text import SCORES, p_smallest_text
+from calibration.report.text import SCORES, more_lines, people_lines, score_notes
 from calibration.splits import split_line
 from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.files.atomic import write_whole
@@ -33,6 +33,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 figure { margin: 1em 0 } figcaption, .note { color: #555; font-size: 90% }
 img { max-width: 100% }
 """
+_POOLED = ("n", "rank_accuracy", "top1", "chance_top1", "bits_per_word")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -127,6 +128,8 @@ def _number(value: Any) -> str:
 
 def _certificate(model: Model) -> str:
     certificate = model.certificate
+    if "people" in certificate:
+        return _people(model)
     split = certificate.get("split")
     if not split:
         return "<p>No certificate.</p>"
@@ -145,7 +148,44 @@ def _certificate(model: Model) -> str:
             parts.append(f"<h3>{title}</h3>{_scores(certificate[name])}")
     if "final" not in certificate:
         parts.append("<p>No final block was locked: these figures are optimistic.</p>")
+    parts.append(_sentences(more_lines(model)) + _pooled(certificate.get("pooled", {})))
     return "".join(parts)
+
+
+def _people(model: Model) -> str:
+    """Make the part of a group model, which was tested on people left out."""
+    people, final = model.certificate["people"], model.certificate["final"]
+    keys = ("n_events", "n", "rank_accuracy", "bits_per_word", "p")
+    head = ("person", "events", "scored trials", "rank accuracy", "bits a word", "p")
+    rows = [
+        (str(number), *(_number(one[key]) for key in keys))
+        for number, one in enumerate(people["each"], 1)
+    ]
+    return (
+        f"{_sentences(people_lines(model.certificate))}<h3>Mean over people left out</h3>"
+        f"{_scores(final)}<h3>Each person</h3>{_table(head, rows)}{_sentences(more_lines(model))}"
+    )
+
+
+def _sentences(lines: Sequence[str]) -> str:
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _pooled(pooled: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Make a table of evidence over repeats of one item; empty if none was pooled."""
+    rows = [
+        (where, n, *(_number(of_n[key]) for key in _POOLED), "yes" if of_n["in_a_row"] else "no")
+        for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block"))
+        for n, of_n in pooled.get(name, {}).items()
+    ]
+    if all(n == "1" for _, n, *_ in rows):
+        return ""
+    head = ("", "repeats", "trials", "rank accuracy", "top-1", "chance top-1", "bits", "in a row")
+    note = "Repeats that did not come in a row are put together from all events of the item."
+    return (
+        f"<h3>Evidence pooled over repeats of one item</h3>{_table(head, rows)}"
+        f'<p class="note">{note}</p>'
+    )
 
 
 def _scores(scores: dict[str, Any]) -> str:
@@ -157,18 +197,10 @@ def _scores(scores: dict[str, Any]) -> str:
         for name in SCORES
         if name in scores
     ]
-    notes = [
-        f"bits a word beyond the prior: {_number(scores['bits_per_word'])}; "
-        f"calibration error: {_number(scores['calibration_error'])}"
-    ]
-    if "p" in scores:
-        notes.insert(
-            0,
-            f"rank accuracy against permuted labels ({_number(scores['null_rank_accuracy'])}): "
-            f"p = {scores['p']:.2g}{p_smallest_text(scores)}",
-        )
     head = ("", "micro", "macro", "chance", "prior alone")
-    return _table(head, rows) + "".join(f'<p class="note">{note}</p>' for note in notes)
+    return _table(head, rows) + "".join(
+        f'<p class="note">{escape(note)}</p>' for note in score_notes(scores)
+    )
 
 
 def _cleaning(cleaning: dict[str, Any]) -> str:

@@ -15,8 +15,10 @@ __all__ = [
     "SCORES",
     "certificate_lines",
     "cleaning_lines",
-    "p_smallest_text",
+    "more_lines",
+    "people_lines",
     "score_lines",
+    "score_notes",
 ]
 
 P_SHOWN = 0.05  # what a field takes for shown
@@ -28,7 +30,7 @@ def _figure(value: float | None) -> str:
     return "  n/a" if value is None else f"{value:.3f}"
 
 
-def p_smallest_text(scores: dict[str, Any]) -> str:
+def _p_smallest_text(scores: dict[str, Any]) -> str:
     """Say what p the events allow at best, and what was permuted; empty for an older model."""
     if "p_smallest" not in scores:
         return ""
@@ -50,22 +52,28 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
         row = (scores[name], scores[f"macro_{name}"], scores[f"chance_{name}"])
         cells = "".join(f"{_figure(value):>8}" for value in (*row, scores[f"prior_{name}"]))
         lines.append(f"  {name:<14}{cells}")
+    return lines + [f"  {note}" for note in score_notes(scores)]
+
+
+def score_notes(scores: dict[str, Any]) -> list[str]:
+    """Say what stands beside a table of scores: the null, bits, and events that are not in it."""
+    notes = []
     if "p" in scores:
-        lines.append(
-            f"  rank accuracy against permuted labels ({_figure(scores['null_rank_accuracy'])}): "
-            f"p = {scores['p']:.2g}{p_smallest_text(scores)}"
+        notes.append(
+            f"rank accuracy against permuted labels ({_figure(scores['null_rank_accuracy'])}): "
+            f"p = {scores['p']:.2g}{_p_smallest_text(scores)}"
         )
-    lines.append(
-        f"  bits a word beyond the prior {_figure(scores['bits_per_word'])}, "
+    notes.append(
+        f"bits a word beyond the prior {_figure(scores['bits_per_word'])}, "
         f"calibration error {_figure(scores['calibration_error'])}"
     )
     if scores.get("n_unseen") and "unseen" in scores:
-        lines.append("  " + unseen_line(scores["unseen"], "ranked among unseen items"))
+        notes.append(unseen_line(scores["unseen"], "ranked among unseen items"))
     elif scores.get("n_unseen"):
-        lines.append(f"  {scores['n_unseen']} events had items never seen in training")
+        notes.append(f"{scores['n_unseen']} events had items never seen in training")
     if scores.get("n_outside"):
-        lines.append(f"  {scores['n_outside']} events had items outside the vocabulary")
-    return lines
+        notes.append(f"{scores['n_outside']} events had items outside the vocabulary")
+    return notes
 
 
 def _pooled_lines(scores: dict[str, dict[str, Any]], where: str) -> list[str]:
@@ -89,7 +97,10 @@ def certificate_lines(model: Model) -> list[str]:
     if not certificate:
         return ["no certificate"]
     if "people" in certificate:
-        return _group_lines(certificate)
+        first, *others = people_lines(certificate)
+        where = f"{certificate['people']['n']} people left out, mean over people"
+        scores = score_lines(certificate["final"], where)
+        return [first, *scores, *(f"  {line}" for line in others), *more_lines(model)]
     split = certificate["split"]
     lines = [
         f"split: {split_line(split)}",
@@ -107,30 +118,56 @@ def certificate_lines(model: Model) -> list[str]:
     n_scored = split["n_train"] - split["n_muscle"]
     inner = certificate["out_of_fold"] | {"n": n_scored, "n_items": len(model.items)}
     lines += score_lines(inner, "held-out groups (penalty and posterior were chosen on them)")
-    lines.append(f"  {answers_line(model.posterior.threshold, inner)}")
     if "final" in certificate:
         lines += score_lines(certificate["final"], "locked final block")
     else:
         lines.append("no final block was locked: these figures are optimistic")
-    if "continuous" in certificate:
-        lines.append(continuous_line(certificate["continuous"]))
-    if certificate.get("unseen"):
-        lines.append(unseen_line(certificate["unseen"], "a tenth of the items left out at a time"))
+    lines += more_lines(model)
     for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
         lines += _pooled_lines(certificate.get("pooled", {}).get(name, {}), where)
     return lines
 
 
-def _group_lines(certificate: Mapping[str, Any]) -> list[str]:
-    """Format the certificate of a group model."""
+def more_lines(model: Model) -> list[str]:
+    """Say how often a model answers, what it does at every hop, and how it ranks unseen words.
+
+    Parameters
+    ----------
+    model : Model
+        With a certificate.
+
+    Returns
+    -------
+    list of str
+    """
+    certificate = model.certificate
+    lines = [answers_line(model.posterior.threshold, certificate.get("out_of_fold", {}))]
+    if "continuous" in certificate:
+        lines.append(continuous_line(certificate["continuous"]))
+    if certificate.get("unseen"):
+        lines.append(unseen_line(certificate["unseen"], "a tenth of the items left out at a time"))
+    return lines
+
+
+def people_lines(certificate: Mapping[str, Any]) -> list[str]:
+    """Say how a group model was tested, on how many people it works, and what it needs.
+
+    Parameters
+    ----------
+    certificate : mapping
+        Of a group model.
+
+    Returns
+    -------
+    list of str
+    """
     people = certificate["people"]
     worst, best = (pick(one["rank_accuracy"] for one in people["each"]) for pick in (min, max))
     return [
         f"tested on {people['n']} people, {people['method']}",
-        *score_lines(certificate["final"], f"{people['n']} people left out, mean over people"),
-        f"  {people['above']} of {people['n']} people above their null, rank accuracy "
+        f"{people['above']} of {people['n']} people above their null, rank accuracy "
         f"{worst:.3f} to {best:.3f}; signs of people flipped: p = {people['p_people']:.2g}",
-        "  needs of a new person: the same words, task and window",
+        "needs of a new person: the same words, task and window",
     ]
 
 

@@ -137,6 +137,7 @@ def model_lines(model: Model) -> list[str]:
             f"proven      {_proven_text(model)}",
             f"every hop   {continuous_text(model)}",
             f"answers     {_answers_text(model)}",
+            *_more_lines(model),
         ]
     return lines
 
@@ -151,12 +152,16 @@ def _alignment_text(alignment: Alignment | None) -> str:
 
 
 def _certificate_text(model: Model) -> str:
-    final = model.certificate.get("final")
+    final, people = (model.certificate.get(name) for name in ("final", "people"))
     if not final:
         return "no final block was locked"
     try:
+        tested = f"{final['n']} locked events"
+        if people is not None:
+            above = f"{people['above']} of {people['n']} above their null"
+            tested = f"{people['n']} people left out, {above}, {final['n']} trials"
         return (
-            f"{final['n']} locked events: top-1 {final['top1']:.3f} "
+            f"{tested}: top-1 {final['top1']:.3f} "
             f"(chance {final['chance_top1']:.3f}), top-10 {final['top10']:.3f} "
             f"(chance {final['chance_top10']:.3f}, prior {final['prior_top10']:.3f}), "
             f"rank accuracy {final['rank_accuracy']:.3f}, p = {final['p']:.2g}"
@@ -193,7 +198,35 @@ def continuous_text(model: Model) -> str:
         return f"never answers: {told.get('never') or 'no threshold is safe'}"
     asked = told.get("asked")
     few = f", at most {asked:g} false alarms an hour" if isinstance(asked, float | int) else ""
-    return f"answers when the probability is at least {fitted.threshold:.3g}{few}"
+    answers = f"answers when the probability is at least {fitted.threshold:.3g}{few}"
+    try:
+        return f"{answers} ({told['n_alarms']} in {told['hours']:.2f} h without events)"
+    except (LookupError, TypeError, ValueError):
+        return answers
+
+
+def _more_lines(model: Model) -> list[str]:
+    """Say what the certificate tells of repeats and of unseen words, if anything."""
+    pooled, unseen = (model.certificate.get(name) or {} for name in ("pooled", "unseen"))
+    lines = []
+    try:
+        of_repeats = pooled.get("final") or pooled.get("out_of_fold") or {}
+        if of_repeats.keys() - {"1"}:
+            where = "locked block" if pooled.get("final") else "held-out groups"
+            told = (
+                f"{n}: top-1 {of_n['top1']:.3f} (chance {of_n['chance_top1']:.3f}), "
+                f"{of_n['bits_per_word']:.3f} bits"
+                for n, of_n in of_repeats.items()
+            )
+            lines.append(f"repeats     {'; '.join(told)} ({where})")
+        if unseen:
+            lines.append(
+                f"new words   rank accuracy {unseen['rank_accuracy']:.3f} among items left out of "
+                f"training (chance {unseen['null_rank_accuracy']:.3f}), p = {unseen['p']:.2g}"
+            )
+    except (AttributeError, LookupError, TypeError, ValueError):
+        lines.append("repeats     cannot be read: the certificate holds no table of them")
+    return lines
 
 
 def _answers_text(model: Model) -> str:

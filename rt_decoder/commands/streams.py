@@ -75,6 +75,14 @@ def replay(
     wait: Annotated[
         float, typer.Option(metavar="S", help="Longest wait for consumers.", min=0.0)
     ] = 60.0,
+    linger: Annotated[
+        float,
+        typer.Option(
+            metavar="S",
+            help="How long consumers may read on after the last sample; Ctrl-C ends it.",
+            min=0.0,
+        ),
+    ] = 2.0,
     channels: Channels = None,
     units: Units = None,
     stream: Stream = None,
@@ -120,7 +128,7 @@ def replay(
     if faults_log is not None and not wrong:
         raise typer.BadParameter("need --faults with --faults-log, got none")
     claim_outputs([("--faults-log", faults_log, JSON)], [recording, events, channels], None)
-    options = ReplayOptions(speed=speed, wait=wait, faults=wrong, seed=seed)
+    options = ReplayOptions(speed=speed, wait=wait, linger=linger, faults=wrong, seed=seed)
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream, markers=markers
     )

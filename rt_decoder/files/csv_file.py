@@ -100,12 +100,26 @@ def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
     try:
         table = np.loadtxt(rows, delimiter=",", comments=None, ndmin=2)
     except ValueError as error:
-        raise ValueError(f"{path.name}: need numbers below the header: {error}") from None
+        wrong = _wrong_cell(header, lines) or f": {error}"
+        raise ValueError(f"{path.name}: need numbers below the header{wrong}") from None
     if table.shape[1] != len(header):
         raise ValueError(
             f"{path.name}: need one value for each of {len(header)} columns, got {table.shape[1]}"
         )
     return header, table
+
+
+def _wrong_cell(header: list[str], lines: list[str]) -> str:
+    """Say which cell holds no number; empty if every one does."""
+    for number, line in enumerate(lines[1:], 2):
+        for name, cell in zip(header, line.split(",") if line.strip() else (), strict=False):
+            try:
+                float(cell)
+            except ValueError:
+                got = repr(cell.strip()) if cell.strip() else "an empty cell"
+                fix = "" if cell.strip() else "; write nan where a value is missing"
+                return f", got {got} in line {number}, column {name}{fix}"
+    return ""
 
 
 def _rate(path: Path, stamps: np.ndarray) -> float:

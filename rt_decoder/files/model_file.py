@@ -121,10 +121,14 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     ------
     FileNotFoundError
         If there is no such file.
+    IsADirectoryError
+        If it is a folder.
     ModelCorrupt
         If it is truncated, altered, malformed, or of a newer format than this program reads.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"need a model file, got the folder {path.resolve().name or '/'}")
     if not path.is_file():
         raise FileNotFoundError(f"no model file {path.name}; rt-calibrate fit writes one")
     if path.stat().st_size > MAX_BYTES:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rt_decoder.decoder import Decoder
 from rt_decoder.live.labels import LabelCheck
 from rt_decoder.sinks.log import JsonlLog, decision_details
 from rt_decoder.sinks.worker import Worker
 from rt_decoder.source import SampleSource
+
+if TYPE_CHECKING:
+    from rt_decoder.sinks.outlets import ReadoutOutlets
 
 __all__ = ["end_sinks", "report_channels", "report_decisions", "report_markers", "report_sinks"]
 
@@ -98,7 +101,11 @@ def report_decisions(decoder: Decoder, counts: Counter[str], tell: Tell) -> None
 
 
 def report_sinks(
-    log: Worker | None, recorder: Worker | None, counts: Counter[str], tell: Tell
+    log: Worker | None,
+    recorder: Worker | None,
+    counts: Counter[str],
+    tell: Tell,
+    outlets: ReadoutOutlets | None = None,
 ) -> None:
     """Report a log or record that has ended; a full disk never ends the session.
 
@@ -110,8 +117,11 @@ def report_sinks(
         Counts of the session; updated.
     tell : callable
         Called with an event's name and, as keyword arguments, its details.
+    outlets : ReadoutOutlets or None
+        The session's outlets, if in use.
     """
-    for what, sink in (("log", log), ("record", recorder)):
+    texts = None if outlets is None else outlets.texts
+    for what, sink in (("log", log), ("record", recorder), ("texts", texts)):
         if sink is not None and sink.take_error() is not None:
             counts[f"{what}_ended"] += 1
             tell(f"{what}_ended", reason=sink.reason)  # a file's name may be a person's

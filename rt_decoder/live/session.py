@@ -138,7 +138,6 @@ class Session:
                 while not (self._ended or should_stop()):
                     try:
                         self._step()
-                        report_sinks(self.log, self.recorder, self.counts, self._event)
                     except StreamLost as error:
                         self._lost(error, should_stop)
         finally:
@@ -158,6 +157,7 @@ class Session:
         self.watchdog.connected(local_clock())
 
     def _step(self) -> None:
+        report_sinks(self.log, self.recorder, self.counts, self._event, self.outlets)
         received = self._receiver.pull(self.source, PULL_TIMEOUT)
         self._take_markers()
         if len(received.stamps) == 0:

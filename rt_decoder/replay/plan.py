@@ -38,6 +38,8 @@ class ReplayOptions:
         Asked then for the LSL time of the first sample; replays of several streams agree on one.
     linger : float
         How long, in s, consumers may still read after the last sample before the streams close.
+        A consumer that is behind by more than that loses the end: of a stream that has closed, LSL
+        gives nothing more.
     faults : sequence of Fault
         What is to go wrong, from `parse_faults`. The data then come from other processes, and
         a marker comes at its own time, whether its sample does or not.

@@ -119,6 +119,11 @@ class ReadoutOutlets:
     meta : mapping of str to str
         What consumers should know of the decoder, such as the model's hash; goes to
         ``desc/decoder`` of both streams.
+
+    Attributes
+    ----------
+    texts : Worker
+        The thread that sends the texts.
     """
 
     def __init__(self, name: str, source_id: str, meta: Mapping[str, str]) -> None:
@@ -136,14 +141,14 @@ class ReadoutOutlets:
                 node.append_child_value(key, str(value))
         self._scores = _opened(scores)
         self._readout = _opened(readout)
-        self._texts = Worker("readout texts", max_jobs=1024)
+        self.texts = Worker("readout texts", max_jobs=1024)
 
     def push(self, readout: Readout) -> None:
         """Send one readout; both samples are stamped with the readout's time."""
         # The numbers serve closed loops and go at once; the text is encoded in another thread.
         best = (readout.scores[0], readout.probabilities[0]) if readout.words else (nan, nan)
         self._scores.push_sample((*best, readout.quality, readout.latency_ms), readout.time)
-        self._texts.put(lambda: self._push_text(readout))
+        self.texts.put(lambda: self._push_text(readout))
 
     def _push_text(self, readout: Readout) -> None:
         text = json.dumps(readout_line(readout), ensure_ascii=False)
@@ -151,4 +156,4 @@ class ReadoutOutlets:
 
     def close(self) -> None:
         """Send the texts that wait."""
-        self._texts.close()
+        self.texts.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from time import monotonic, sleep
@@ -33,7 +34,8 @@ class Worker:
     Attributes
     ----------
     error : Exception or None
-        What ended the work, if anything did: the disk was full, a line could not be written.
+        What ended the work, if anything did: the disk was full, a line could not be written. An
+        error that nobody foresaw ends it too, and its traceback goes to stderr.
     """
 
     def __init__(self, name: str, max_jobs: int, drop: bool = True) -> None:
@@ -95,6 +97,15 @@ class Worker:
         return self.error
 
     def _work(self) -> None:
+        try:
+            self._run()
+        finally:  # of an error that `_try` does not know: a dead thread must not look alive
+            if (error := sys.exception()) is not None:
+                self.error = RuntimeError(f"{type(error).__name__}: {error}")
+                self._n_failed += 1
+                self._run()  # counts what still comes, and closes the file
+
+    def _run(self) -> None:
         while True:
             left = None if self._due is None else self._due - monotonic()
             try:

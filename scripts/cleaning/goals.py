@@ -21,11 +21,11 @@ class Goal(NamedTuple):
 
 GOALS = {
     "blink_db": Goal("blink_db", ">= 20", 20.0, low=20.0),
-    "heart_db": Goal("heart_db", ">= 12", 12.0, low=11.0),
+    "heart_db": Goal("heart_db", ">= 11", 11.0, low=11.0),
     "breath_db": Goal("breath_db", ">= 15", 15.0, low=15.0),
     "pop_db": Goal("pop_db", ">= 25", 25.0, low=25.0),
     "cc": Goal("cc", ">= .95", 0.95, low=0.95),
-    "rrmse": Goal("rrmse", "<= .29", 0.29, high=0.31),
+    "rrmse": Goal("rrmse", "<= .31", 0.31, high=0.31),
     "distortion": Goal("distortion", "<= .02", 0.02, high=0.02),
     "erp_gain": Goal("erp_gain", ".95-1.05", 1.0, low=0.95, high=1.05),
     "eog_correlation": Goal("eog_correlation", "< .1", 0.1, high=0.1),

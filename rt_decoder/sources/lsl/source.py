@@ -201,7 +201,7 @@ class LslSource:
         """Return the seconds to add to raw stamps to reach this machine's LSL clock.
 
         liblsl measures them again every few seconds in the background. They are exactly 0 for a
-        stream of this machine (same host name, below 1 ms): both ends read one monotonic clock,
+        stream of this machine (same host name, below 0.1 s): both ends read one monotonic clock,
         and the error of the measurement would only shift markers against samples.
 
         Parameters
