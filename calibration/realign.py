@@ -5,7 +5,7 @@ calibration (within items, as rest has no items). What is looked for, the simple
 
 - ``gains``: a factor for each channel;
 - ``rotation``: three angles of the cap on the head. Signals at the old sites are interpolated from
-  today's with a Gaussian kernel of the electrodes' positions. The angles are those whose predicted
+  today's by the positions of the electrodes (`cap`). The angles are those whose predicted
   correlations are nearest to today's; they are taken only if each half of the rest agrees that the
   angles of the other half explain it better than none;
 - ``whiten``: the map of whitened features is kept, and whitened by today's covariance. It undoes any
@@ -18,12 +18,11 @@ its mean is another one.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.spatial.transform import Rotation
 
+from calibration.cap import Cap, cap_of, variances
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.model import Model, versions
 
@@ -31,58 +30,8 @@ __all__ = ["LEAST_WINDOWS", "METHODS", "realign"]
 
 METHODS = ("auto", "gains", "rotation", "whiten")
 LEAST_WINDOWS = 60
-_WIDTH = 2.0  # of the kernel, in distances of neighbouring electrodes
-_RIDGE = 0.1  # of the kernel's diagonal
-_FIRST = 0.15  # rad, first step of the search
 _LARGEST = 0.7  # rad: a cap turned by 40 degrees was put on wrongly
 _WEIGHT = 50.0  # windows that the covariance of calibration counts for when whitening
-
-
-class _Cap(NamedTuple):
-    """Electrodes, and what calibration saw there."""
-
-    positions: np.ndarray  # (c, 3), centred
-    covariance: np.ndarray  # (c, c) of unscaled channels, mean over bins
-    average: bool  # whether channels are referenced to their mean
-
-    def turned(self, angles: np.ndarray) -> np.ndarray:
-        """Matrix (c, c) from signals at the sites to those at turned sites; no turn is exact."""
-        q = self.positions
-        if not angles.any():
-            still = np.eye(len(q))
-            return still - 1 / len(q) if self.average else still
-        here, width = _kernel(q, q)
-        near, _ = _kernel(Rotation.from_rotvec(angles).apply(q), q, width)
-        ridge = here + _RIDGE * np.eye(len(q))
-        matrix = np.eye(len(q)) + np.linalg.solve(ridge, (near - here).T).T
-        return matrix - matrix.mean(axis=0) if self.average else matrix
-
-    def seen(self, angles: np.ndarray) -> np.ndarray:
-        """Covariance (c, c) that a turned cap would see."""
-        matrix = self.turned(angles)
-        return np.asarray(matrix @ self.covariance @ matrix.T)
-
-    def distance(self, today: np.ndarray, angles: np.ndarray) -> float:
-        """Squared distance of today's correlations from those of a turned cap."""
-        return float(np.sum((_correlation(self.seen(angles)) - _correlation(today)) ** 2))
-
-    def search(self, today: np.ndarray) -> np.ndarray:
-        """Find the angles (3,) in rad that explain today's covariance best."""
-        start = np.vstack([np.zeros(3), _FIRST * np.eye(3)])
-        found = minimize(
-            lambda angles: self.distance(today, angles), np.zeros(3), method="Nelder-Mead",
-            options={"initial_simplex": start, "xatol": 1e-3, "fatol": 1e-6, "maxfev": 400},
-        )  # fmt: skip
-        return np.asarray(found.x)
-
-
-def _kernel(p: np.ndarray, q: np.ndarray, width: float = 0.0) -> tuple[np.ndarray, float]:
-    """Gaussian kernel between sites, and its width in m; 0 takes that of the sites themselves."""
-    squares = (p**2).sum(axis=1)[:, None] + (q**2).sum(axis=1) - 2 * p @ q.T
-    if not width:
-        apart = np.sqrt((squares + np.diag(np.full(len(q), np.inf))).clip(0))
-        width = _WIDTH * float(np.median(apart.min(axis=1)))
-    return np.exp(-squares.clip(0) / width**2), width
 
 
 def realign(
@@ -125,10 +74,10 @@ def realign(
     today = _channels(X, c)
     angles = _angles(cap, X, c, method, model.info.positions is not None)
     # Signals at the old sites, from today's: gains first, then the turn back, then gains there.
-    first = np.sqrt(np.diag(cap.seen(angles)) / _variances(today))
+    first = np.sqrt(np.diag(cap.seen(angles)) / variances(today))
     matrix = cap.turned(-angles) * first if angles.any() else np.diag(first)
     there = matrix @ today @ matrix.T
-    last = np.sqrt(_variances(cap.covariance) / _variances(there))
+    last = np.sqrt(variances(cap.covariance) / variances(there))
     aligned = _through(model, last[:, None] * matrix, first, angles, cap)
     if method == "whiten":
         aligned = _whitened(aligned, X, covariance)
@@ -144,14 +93,15 @@ def realign(
     return replace(aligned, versions=versions()), facts
 
 
-def _cap(model: Model, covariance: np.ndarray) -> _Cap:
+def _cap(model: Model, covariance: np.ndarray) -> Cap:
     c, S = model.n_picks, np.asarray(covariance, float)
     blocks = (S * model.scale[:, None] * model.scale).reshape(len(S) // c, c, len(S) // c, c)
     mean = np.mean([blocks[b, :, b] for b in range(len(blocks))], axis=0)
     positions = model.info.positions
-    where = np.zeros((c, 3)) if positions is None else np.array(positions[:c])
-    average = model.recipe.stream.reference == "average"
-    return _Cap(where, mean, average and model.recipe.features.kind == "amplitude")
+    average = (
+        model.recipe.stream.reference == "average" and model.recipe.features.kind == "amplitude"
+    )
+    return cap_of(None if positions is None else np.array(positions[:c]), mean, average)
 
 
 def _channels(X: np.ndarray, c: int) -> np.ndarray:
@@ -160,20 +110,10 @@ def _channels(X: np.ndarray, c: int) -> np.ndarray:
     return np.asarray(np.einsum("nbi,nbj->ij", bins, bins) / (len(X) * bins.shape[1]))
 
 
-def _variances(covariance: np.ndarray) -> np.ndarray:
-    variances = np.diag(covariance)
-    return np.maximum(variances, 1e-6 * variances.mean())
-
-
-def _correlation(covariance: np.ndarray) -> np.ndarray:
-    size = np.sqrt(_variances(covariance))
-    return np.asarray(covariance / size / size[:, None])
-
-
-def _angles(cap: _Cap, X: np.ndarray, c: int, method: str, known: bool) -> np.ndarray:
+def _angles(cap: Cap, X: np.ndarray, c: int, method: str, known: bool) -> np.ndarray:
     """Angles of the cap; 0 where they are not asked for or not shown by both halves."""
     none = np.zeros(3)
-    finite = known and bool(np.isfinite(cap.positions).all())
+    finite = known and bool(cap.positions.any())
     if method == "rotation" and not finite:
         raise ValueError("need positions of the channels to find the cap's rotation, got none")
     if method in ("gains", "whiten") or not finite:
@@ -197,7 +137,7 @@ def _angles(cap: _Cap, X: np.ndarray, c: int, method: str, known: bool) -> np.nd
 
 
 def _through(
-    model: Model, matrix: np.ndarray, gains: np.ndarray, angles: np.ndarray, cap: _Cap
+    model: Model, matrix: np.ndarray, gains: np.ndarray, angles: np.ndarray, cap: Cap
 ) -> Model:
     """Fold a matrix (c, c) from today's channels to those of calibration into a model."""
     n_blocks = len(model.center) // len(matrix)
