@@ -18,6 +18,7 @@ from calibration.group_map import (
     ItemSpace,
     Setting,
     choose_settings,
+    fewer_people,
     fit_group,
     item_space,
     total,
@@ -97,7 +98,10 @@ def pool_models(
         LeftOut(one.truth, cosine(predicted, space.vectors(of.power)), predicted, of)
         for one, predicted, of in zip(trials, predictions, of_others, strict=True)
     ]
-    model, inner = fit_group_readout(model, tests, group)
+    if len(people) > LEAST_PEOPLE:
+        fewer = fewer_people(group.shared, trials, space, of_others)
+        tests = [one._replace(fewer=rows) for one, rows in zip(tests, fewer, strict=True)]
+    model, inner = fit_group_readout(model, tests, group, final=True)
     certificate = certify(model, tests, group, space) | {
         "map": {"alpha": fitted.alpha, "power": setting.power, "whiten": group.shrink,
                 "kappa": 0.0},
