@@ -56,6 +56,17 @@ class Cap(NamedTuple):
         """Squared distance of today's correlations (c, c) from those of a cap turned by angles (3,)."""
         return float(np.sum((correlation(self.seen(angles)) - correlation(today)) ** 2))
 
+    def restored(self) -> np.ndarray:
+        """Matrix (c, c) from signals of any reference to those of calibration's, as far as they tell.
+
+        A reference takes one signal from all channels. It is predicted from differences of channels,
+        exactly where calibration's was one of the channels or their mean.
+        """
+        away = np.eye(len(self.covariance)) - 1 / len(self.covariance)
+        differences = away @ self.covariance @ away
+        inverse = np.linalg.pinv((differences + differences.T) / 2, rcond=1e-6, hermitian=True)
+        return np.asarray(self.covariance @ away @ inverse @ away)
+
     def search(self, today: np.ndarray) -> np.ndarray:
         """Find the angles (3,) in rad that explain today's covariance (c, c) best."""
         start = np.vstack([np.zeros(3), _FIRST * np.eye(3)])

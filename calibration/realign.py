@@ -8,6 +8,8 @@ calibration (within items, as rest has no items). What is looked for, the simple
   today's by the positions of the electrodes (`cap`). The angles are those whose predicted
   correlations are nearest to today's; they are taken only if each half of the rest agrees that the
   angles of the other half explain it better than none;
+- another reference on the amplifier, where the recipe does not rereference: today's channels are
+  brought to that of calibration first, exactly where that was one of the channels or their mean;
 - ``whiten``: the map of whitened features is kept, and whitened by today's covariance. It undoes any
   mixing by which no direction of equal variance is turned, and so no pure rotation.
 
@@ -23,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from calibration.cap import Cap, cap_of, variances
+from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.model import Model, versions
 
@@ -31,6 +34,7 @@ __all__ = ["LEAST_WINDOWS", "METHODS", "realign"]
 METHODS = ("auto", "gains", "rotation", "whiten")
 LEAST_WINDOWS = 60
 _LARGEST = 0.7  # rad: a cap turned by 40 degrees was put on wrongly
+_NEARER = 0.5  # of the distance, below which another reference is taken to be shown
 _WEIGHT = 50.0  # windows that the covariance of calibration counts for when whitening
 
 
@@ -54,7 +58,7 @@ def realign(
     -------
     model : Model
     facts : dict
-        ``method``, ``angle_deg``, ``gains`` (smallest, largest), and ``distance_before`` and
+        ``method``, ``other_reference``, ``angle_deg``, ``gains`` (smallest, largest), and ``distance_before`` and
         ``distance_after``: of the correlations of channels from those of calibration.
 
     Raises
@@ -69,22 +73,28 @@ def realign(
         raise ValueError(
             f"need at least {LEAST_WINDOWS} good windows of today, got {len(X)}; record a minute"
         )
-    c = model.n_picks
+    c, measured = model.n_picks, X
     cap = _cap(model, covariance)
+    restore = _other_reference(cap, X, c) if _free(model) else None
+    if restore is not None:
+        X = (X.reshape(len(X), -1, c) @ restore.T).reshape(X.shape)
     today = _channels(X, c)
     angles = _angles(cap, X, c, method, model.info.positions is not None)
     # Signals at the old sites, from today's: gains first, then the turn back, then gains there.
-    first = np.sqrt(np.diag(cap.seen(angles)) / variances(today))
+    first = np.sqrt(variances(cap.seen(angles)) / variances(today))
     matrix = cap.turned(-angles) * first if angles.any() else np.diag(first)
     there = matrix @ today @ matrix.T
     last = np.sqrt(variances(cap.covariance) / variances(there))
     aligned = _through(model, last[:, None] * matrix, first, angles, cap)
     if method == "whiten":
         aligned = _whitened(aligned, X, covariance)
+    if restore is not None:
+        aligned = _referenced(aligned, restore, measured)
     zero = np.zeros(3)
     facts = {
         "method": method if method == "whiten" else ("rotation" if angles.any() else "gains"),
         "n_windows": len(X),
+        "other_reference": restore is not None,
         "angle_deg": float(np.rad2deg(np.linalg.norm(angles))),
         "gains": [float(first.min()), float(first.max())],
         "distance_before": cap.distance(today, zero),
@@ -102,6 +112,40 @@ def _cap(model: Model, covariance: np.ndarray) -> Cap:
         model.recipe.stream.reference == "average" and model.recipe.features.kind == "amplitude"
     )
     return cap_of(None if positions is None else np.array(positions[:c]), mean, average)
+
+
+def _free(model: Model) -> bool:
+    """Whether channels keep the reference of the amplifier, which may be another one today."""
+    return model.recipe.stream.reference == "none" and model.recipe.features.kind == "amplitude"
+
+
+def _other_reference(cap: Cap, X: np.ndarray, c: int) -> np.ndarray | None:
+    """Matrix (c, c) to calibration's reference, if both halves are much nearer to it that way."""
+    restore, none = cap.restored(), np.zeros(3)
+    for rows in (X[: len(X) // 2], X[len(X) // 2 :]):
+        today = _channels(rows, c)
+        there = cap.distance(restore @ today @ restore.T, none)
+        if there > _NEARER * cap.distance(today, none):
+            return None
+    return restore
+
+
+def _referenced(model: Model, restore: np.ndarray, X: np.ndarray) -> Model:
+    """Fold a matrix (c, c) to the reference of calibration into a model; X (n, p) is of today."""
+    spread = np.kron(np.eye(len(model.center) // len(restore)), restore)
+    center, scale = robust_scale(X)
+    weights = np.asarray(model.weights, float) / model.scale[:, None]
+    now = scale_features(X, center, scale, _clamp(model)).astype(float)
+    return replace(
+        model,
+        center=center,
+        scale=scale,
+        weights=(scale[:, None] * (spread.T @ weights)).astype(np.float32),
+        offset=(model.offset + (spread @ center - model.center) @ weights).astype(np.float32),
+        covariance=np.cov(now.T, bias=True).astype(np.float32)
+        if model.covariance.size
+        else model.covariance,
+    )
 
 
 def _channels(X: np.ndarray, c: int) -> np.ndarray:

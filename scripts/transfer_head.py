@@ -79,12 +79,14 @@ class Head:
         common = x.mean(axis=2) if visit.reference is None else x[:, :, visit.reference]
         return 1e-5 * (x - common[:, :, None]).reshape(n, -1), truth
 
-    def calibrated(self, n: int = 1200) -> tuple[Model, np.ndarray]:
-        """A model, and the covariance (p, p) within words."""
+    def calibrated(
+        self, n: int = 1200, visit: Visit = SAME, reference: str = "average"
+    ) -> tuple[Model, np.ndarray]:
+        """A model fitted on one visit, and the covariance (p, p) within words."""
         c = len(self.names)
         recipe = Recipe.from_dict(
             {
-                "stream": {"picks": ["eeg"], "line_freq": 50.0},
+                "stream": {"picks": ["eeg"], "line_freq": 50.0, "reference": reference},
                 "clean": {"stages": []},
                 "features": {"tmax": 0.5, "decim": 10, "whiten": 1.0},
                 "fit": {"n_permutations": 19},
@@ -93,7 +95,7 @@ class Head:
         info = SignalInfo(100.0, self.names, ("eeg",) * c, ("V",) * c, self.sites)
         ones = np.ones(c)
         base = Model(info, recipe, np.array([[1.0, 0, 0, 1, 0, 0]]), ones, ones, ones)
-        X, truth = self.windows(n, 1)
+        X, truth = self.windows(n, 1, visit)
         center, scale = robust_scale(X)
         scaled = scale_features(X, center, scale, recipe.features.clamp)
         sums = PersonSums(

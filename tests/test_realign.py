@@ -51,6 +51,23 @@ def test_what_another_day_lost_is_gained_back(head, calibrated, turn, gains, met
     assert gained - lost >= 0.8 * (same - lost)
 
 
+@pytest.mark.parametrize(("calibrated_to", "today_to"), [(None, 1), (1, None), (1, 2)])
+def test_another_reference_is_brought_back(calibrated_to, today_to):
+    """Average (None), Cz or Pz; the recipe leaves the amplifier's reference."""
+    head = Head(3, 32)
+    before, today = Visit(reference=calibrated_to), Visit(reference=today_to)
+    model, within = head.calibrated(720, before, "none")
+    same = rank(model, *head.windows(480, 2, before))
+    X, truth = head.windows(480, 2, today)
+    lost = rank(model, X, truth)
+    aligned, facts = realign(model, head.windows(240, 3, today, rest=True)[0], within)
+    assert facts["other_reference"]
+    assert lost < same - 0.004
+    assert rank(aligned, X, truth) > same - 0.004
+    _, facts = realign(model, head.windows(240, 3, before, rest=True)[0], within)
+    assert not facts["other_reference"]
+
+
 def test_nothing_changed_costs_nothing(head, calibrated):
     model, within = calibrated
     X, truth = head.windows(960, 2)
