@@ -82,8 +82,7 @@ def pool_models(
     say(f"{len(people)} people, {n_events} events, {len(group.items)} items")
     if told:
         say(told)
-    counts = total(group.shared).counts
-    space = item_space(group.vectors, counts)
+    space = item_space(group.vectors, total(group.shared).counts)
     seed = base.recipe.fit.seed
     rng = np.random.default_rng(seed)
     trials = [draw_trials(one, _MOST_TRIALS, rng) for one in group.shared]
