@@ -53,10 +53,11 @@ class LeftOut(NamedTuple):
     cosines: np.ndarray  # (n, V)
     predicted: np.ndarray  # (n, r)
     setting: Setting
+    fewer: Evidence | None = None  # by a map of fewer people, if there is one
 
 
 def fit_group_readout(
-    model: Model, tests: Sequence[LeftOut], group: Group
+    model: Model, tests: Sequence[LeftOut], group: Group, *, final: bool = False
 ) -> tuple[Model, dict[str, float]]:
     """Fit posterior and threshold on trials of people left out.
 
@@ -65,6 +66,8 @@ def fit_group_readout(
     model : Model
     tests : sequence of LeftOut
     group : Group
+    final : bool
+        Raise the sharpness to what the map of everybody deserves, by what more people gave.
 
     Returns
     -------
@@ -77,9 +80,16 @@ def fit_group_readout(
     lengths = np.concatenate([np.linalg.norm(one.predicted, axis=1) for one in tests])
     person = np.repeat(np.arange(len(tests)), [len(one.truth) for one in tests])
     targets = Targets(group.items, group.vectors, group.vectors[truth], truth)
-    evidence = Evidence(cosines, lengths)
+    evidence = wider = Evidence(cosines, lengths, 1 - 1 / len(tests))
+    fewer = [one.fewer for one in tests if one.fewer is not None]
+    if final and len(fewer) == len(tests):
+        wider = Evidence(
+            np.concatenate([one.cosines for one in fewer]),
+            np.concatenate([one.lengths for one in fewer]),
+            fewer[0].share,
+        )
     answered = np.ones(len(truth), bool)
-    return fit_readout(model, (evidence, evidence), targets, model.recipe, answered, person)
+    return fit_readout(model, (evidence, wider), targets, model.recipe, answered, person)
 
 
 def certify(

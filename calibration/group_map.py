@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibration.confidence import fit_posterior
+from calibration.confidence import Evidence, fit_posterior
 from calibration.left_out import Trials
 from calibration.scores import cosine
 from calibration.transfer import Shared
@@ -22,6 +22,7 @@ __all__ = [
     "ItemSpace",
     "Setting",
     "choose_settings",
+    "fewer_people",
     "fit_group",
     "item_space",
     "total",
@@ -186,6 +187,39 @@ def choose_settings(
         turned @ core.at(setting) for (turned, core), setting in zip(left, of_others, strict=True)
     ]
     return grid[_best(bits)], of_others, predictions
+
+
+def fewer_people(
+    people: Sequence[Shared],
+    trials: Sequence[Trials],
+    space: ItemSpace,
+    of_others: Sequence[Setting],
+) -> list[Evidence]:
+    """Predict each person's trials by every second one of the others, to tell what people add.
+
+    Parameters
+    ----------
+    people : sequence of Shared
+        Three at least.
+    trials : sequence of Trials
+        Of each person.
+    space : ItemSpace
+    of_others : sequence of Setting
+        For each person, as `choose_settings` returns them.
+
+    Returns
+    -------
+    list of Evidence
+        Of each person; `share` is of all people.
+    """
+    found = []
+    for number, (one, setting) in enumerate(zip(trials, of_others, strict=True)):
+        kept = [other for place, other in enumerate(people) if place != number][::2]
+        predicted = one.X @ fit_group(total(kept), space, setting).weights
+        lengths = np.linalg.norm(predicted, axis=1)
+        similar = cosine(predicted, space.vectors(setting.power))
+        found.append(Evidence(similar, lengths, len(kept) / len(people)))
+    return found
 
 
 def _best(bits: np.ndarray) -> int:

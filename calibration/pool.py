@@ -18,6 +18,7 @@ from calibration.group_map import (
     ItemSpace,
     Setting,
     choose_settings,
+    fewer_people,
     fit_group,
     item_space,
     total,
@@ -81,8 +82,7 @@ def pool_models(
     say(f"{len(people)} people, {n_events} events, {len(group.items)} items")
     if told:
         say(told)
-    counts = total(group.shared).counts
-    space = item_space(group.vectors, counts)
+    space = item_space(group.vectors, total(group.shared).counts)
     seed = base.recipe.fit.seed
     rng = np.random.default_rng(seed)
     trials = [draw_trials(one, _MOST_TRIALS, rng) for one in group.shared]
@@ -97,7 +97,10 @@ def pool_models(
         LeftOut(one.truth, cosine(predicted, space.vectors(of.power)), predicted, of)
         for one, predicted, of in zip(trials, predictions, of_others, strict=True)
     ]
-    model, inner = fit_group_readout(model, tests, group)
+    if len(people) > LEAST_PEOPLE:
+        fewer = fewer_people(group.shared, trials, space, of_others)
+        tests = [one._replace(fewer=rows) for one, rows in zip(tests, fewer, strict=True)]
+    model, inner = fit_group_readout(model, tests, group, final=True)
     certificate = certify(model, tests, group, space) | {
         "map": {"alpha": fitted.alpha, "power": setting.power, "whiten": group.shrink,
                 "kappa": 0.0, "kappa_labels": group.kappa},

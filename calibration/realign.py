@@ -5,9 +5,11 @@ calibration (within items, as rest has no items). What is looked for, the simple
 
 - ``gains``: a factor for each channel;
 - ``rotation``: three angles of the cap on the head. Signals at the old sites are interpolated from
-  today's with a Gaussian kernel of the electrodes' positions. The angles are those whose predicted
+  today's by the positions of the electrodes (`cap`). The angles are those whose predicted
   correlations are nearest to today's; they are taken only if each half of the rest agrees that the
   angles of the other half explain it better than none;
+- another reference on the amplifier, where the recipe does not rereference: today's channels are
+  brought to that of calibration first, exactly where that was one of the channels or their mean;
 - ``whiten``: the map of whitened features is kept, and whitened by today's covariance. It undoes any
   mixing by which no direction of equal variance is turned, and so no pure rotation.
 
@@ -18,12 +20,12 @@ its mean is another one.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.spatial.transform import Rotation
 
+from calibration.cap import Cap, cap_of, variances
+from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.model import Model, versions
 
@@ -31,58 +33,9 @@ __all__ = ["LEAST_WINDOWS", "METHODS", "realign"]
 
 METHODS = ("auto", "gains", "rotation", "whiten")
 LEAST_WINDOWS = 60
-_WIDTH = 2.0  # of the kernel, in distances of neighbouring electrodes
-_RIDGE = 0.1  # of the kernel's diagonal
-_FIRST = 0.15  # rad, first step of the search
 _LARGEST = 0.7  # rad: a cap turned by 40 degrees was put on wrongly
+_NEARER = 0.5  # of the distance, below which another reference is taken to be shown
 _WEIGHT = 50.0  # windows that the covariance of calibration counts for when whitening
-
-
-class _Cap(NamedTuple):
-    """Electrodes, and what calibration saw there."""
-
-    positions: np.ndarray  # (c, 3), centred
-    covariance: np.ndarray  # (c, c) of unscaled channels, mean over bins
-    average: bool  # whether channels are referenced to their mean
-
-    def turned(self, angles: np.ndarray) -> np.ndarray:
-        """Matrix (c, c) from signals at the sites to those at turned sites; no turn is exact."""
-        q = self.positions
-        if not angles.any():
-            still = np.eye(len(q))
-            return still - 1 / len(q) if self.average else still
-        here, width = _kernel(q, q)
-        near, _ = _kernel(Rotation.from_rotvec(angles).apply(q), q, width)
-        ridge = here + _RIDGE * np.eye(len(q))
-        matrix = np.eye(len(q)) + np.linalg.solve(ridge, (near - here).T).T
-        return matrix - matrix.mean(axis=0) if self.average else matrix
-
-    def seen(self, angles: np.ndarray) -> np.ndarray:
-        """Covariance (c, c) that a turned cap would see."""
-        matrix = self.turned(angles)
-        return np.asarray(matrix @ self.covariance @ matrix.T)
-
-    def distance(self, today: np.ndarray, angles: np.ndarray) -> float:
-        """Squared distance of today's correlations from those of a turned cap."""
-        return float(np.sum((_correlation(self.seen(angles)) - _correlation(today)) ** 2))
-
-    def search(self, today: np.ndarray) -> np.ndarray:
-        """Find the angles (3,) in rad that explain today's covariance best."""
-        start = np.vstack([np.zeros(3), _FIRST * np.eye(3)])
-        found = minimize(
-            lambda angles: self.distance(today, angles), np.zeros(3), method="Nelder-Mead",
-            options={"initial_simplex": start, "xatol": 1e-3, "fatol": 1e-6, "maxfev": 400},
-        )  # fmt: skip
-        return np.asarray(found.x)
-
-
-def _kernel(p: np.ndarray, q: np.ndarray, width: float = 0.0) -> tuple[np.ndarray, float]:
-    """Gaussian kernel between sites, and its width in m; 0 takes that of the sites themselves."""
-    squares = (p**2).sum(axis=1)[:, None] + (q**2).sum(axis=1) - 2 * p @ q.T
-    if not width:
-        apart = np.sqrt((squares + np.diag(np.full(len(q), np.inf))).clip(0))
-        width = _WIDTH * float(np.median(apart.min(axis=1)))
-    return np.exp(-squares.clip(0) / width**2), width
 
 
 def realign(
@@ -105,7 +58,7 @@ def realign(
     -------
     model : Model
     facts : dict
-        ``method``, ``angle_deg``, ``gains`` (smallest, largest), and ``distance_before`` and
+        ``method``, ``other_reference``, ``angle_deg``, ``gains`` (smallest, largest), and ``distance_before`` and
         ``distance_after``: of the correlations of channels from those of calibration.
 
     Raises
@@ -120,22 +73,28 @@ def realign(
         raise ValueError(
             f"need at least {LEAST_WINDOWS} good windows of today, got {len(X)}; record a minute"
         )
-    c = model.n_picks
+    c, measured = model.n_picks, X
     cap = _cap(model, covariance)
+    restore = _other_reference(cap, X, c) if _free(model) else None
+    if restore is not None:
+        X = (X.reshape(len(X), -1, c) @ restore.T).reshape(X.shape)
     today = _channels(X, c)
     angles = _angles(cap, X, c, method, model.info.positions is not None)
     # Signals at the old sites, from today's: gains first, then the turn back, then gains there.
-    first = np.sqrt(np.diag(cap.seen(angles)) / _variances(today))
+    first = np.sqrt(variances(cap.seen(angles)) / variances(today))
     matrix = cap.turned(-angles) * first if angles.any() else np.diag(first)
     there = matrix @ today @ matrix.T
-    last = np.sqrt(_variances(cap.covariance) / _variances(there))
+    last = np.sqrt(variances(cap.covariance) / variances(there))
     aligned = _through(model, last[:, None] * matrix, first, angles, cap)
     if method == "whiten":
         aligned = _whitened(aligned, X, covariance)
+    if restore is not None:
+        aligned = _referenced(aligned, restore, measured)
     zero = np.zeros(3)
     facts = {
         "method": method if method == "whiten" else ("rotation" if angles.any() else "gains"),
         "n_windows": len(X),
+        "other_reference": restore is not None,
         "angle_deg": float(np.rad2deg(np.linalg.norm(angles))),
         "gains": [float(first.min()), float(first.max())],
         "distance_before": cap.distance(today, zero),
@@ -144,14 +103,49 @@ def realign(
     return replace(aligned, versions=versions()), facts
 
 
-def _cap(model: Model, covariance: np.ndarray) -> _Cap:
+def _cap(model: Model, covariance: np.ndarray) -> Cap:
     c, S = model.n_picks, np.asarray(covariance, float)
     blocks = (S * model.scale[:, None] * model.scale).reshape(len(S) // c, c, len(S) // c, c)
     mean = np.mean([blocks[b, :, b] for b in range(len(blocks))], axis=0)
     positions = model.info.positions
-    where = np.zeros((c, 3)) if positions is None else np.array(positions[:c])
-    average = model.recipe.stream.reference == "average"
-    return _Cap(where, mean, average and model.recipe.features.kind == "amplitude")
+    average = (
+        model.recipe.stream.reference == "average" and model.recipe.features.kind == "amplitude"
+    )
+    return cap_of(None if positions is None else np.array(positions[:c]), mean, average)
+
+
+def _free(model: Model) -> bool:
+    """Whether channels keep the reference of the amplifier, which may be another one today."""
+    return model.recipe.stream.reference == "none" and model.recipe.features.kind == "amplitude"
+
+
+def _other_reference(cap: Cap, X: np.ndarray, c: int) -> np.ndarray | None:
+    """Matrix (c, c) to calibration's reference, if both halves are much nearer to it that way."""
+    restore, none = cap.restored(), np.zeros(3)
+    for rows in (X[: len(X) // 2], X[len(X) // 2 :]):
+        today = _channels(rows, c)
+        there = cap.distance(restore @ today @ restore.T, none)
+        if there > _NEARER * cap.distance(today, none):
+            return None
+    return restore
+
+
+def _referenced(model: Model, restore: np.ndarray, X: np.ndarray) -> Model:
+    """Fold a matrix (c, c) to the reference of calibration into a model; X (n, p) is of today."""
+    spread = np.kron(np.eye(len(model.center) // len(restore)), restore)
+    center, scale = robust_scale(X)
+    weights = np.asarray(model.weights, float) / model.scale[:, None]
+    now = scale_features(X, center, scale, _clamp(model)).astype(float)
+    return replace(
+        model,
+        center=center,
+        scale=scale,
+        weights=(scale[:, None] * (spread.T @ weights)).astype(np.float32),
+        offset=(model.offset + (spread @ center - model.center) @ weights).astype(np.float32),
+        covariance=np.cov(now.T, bias=True).astype(np.float32)
+        if model.covariance.size
+        else model.covariance,
+    )
 
 
 def _channels(X: np.ndarray, c: int) -> np.ndarray:
@@ -160,20 +154,10 @@ def _channels(X: np.ndarray, c: int) -> np.ndarray:
     return np.asarray(np.einsum("nbi,nbj->ij", bins, bins) / (len(X) * bins.shape[1]))
 
 
-def _variances(covariance: np.ndarray) -> np.ndarray:
-    variances = np.diag(covariance)
-    return np.maximum(variances, 1e-6 * variances.mean())
-
-
-def _correlation(covariance: np.ndarray) -> np.ndarray:
-    size = np.sqrt(_variances(covariance))
-    return np.asarray(covariance / size / size[:, None])
-
-
-def _angles(cap: _Cap, X: np.ndarray, c: int, method: str, known: bool) -> np.ndarray:
+def _angles(cap: Cap, X: np.ndarray, c: int, method: str, known: bool) -> np.ndarray:
     """Angles of the cap; 0 where they are not asked for or not shown by both halves."""
     none = np.zeros(3)
-    finite = known and bool(np.isfinite(cap.positions).all())
+    finite = known and bool(cap.positions.any())
     if method == "rotation" and not finite:
         raise ValueError("need positions of the channels to find the cap's rotation, got none")
     if method in ("gains", "whiten") or not finite:
@@ -197,7 +181,7 @@ def _angles(cap: _Cap, X: np.ndarray, c: int, method: str, known: bool) -> np.nd
 
 
 def _through(
-    model: Model, matrix: np.ndarray, gains: np.ndarray, angles: np.ndarray, cap: _Cap
+    model: Model, matrix: np.ndarray, gains: np.ndarray, angles: np.ndarray, cap: Cap
 ) -> Model:
     """Fold a matrix (c, c) from today's channels to those of calibration into a model."""
     n_blocks = len(model.center) // len(matrix)

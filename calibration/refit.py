@@ -50,7 +50,10 @@ def only_person(people: Sequence[PersonSums]) -> PersonSums:
             "refit their models and pool them again"
         )
     if people[0].layout["target"]["context"]:
-        raise ValueError("need targets of items, got targets in context; fit again with all files")
+        raise ValueError(
+            "need targets of items, got targets in sentence context, of which a companion keeps no "
+            "sums; fit again with all recordings"
+        )
     return people[0]
 
 

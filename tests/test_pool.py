@@ -340,3 +340,21 @@ def test_pool_command(tmp_path, capsys, people):
     lost = call(capsys, "pool", *paths, "-o", out, "--overwrite", program="calibration")
     assert lost.code == 1
     assert "need the companion p0.sums.safetensors" in lost.err
+
+
+def test_sharpness_is_raised_to_what_everybody_gives(people):
+    """Three people: the others' maps see two, the model's three, so that it may be surer."""
+    from calibration.group_map import choose_settings, fewer_people, item_space, total
+
+    shared = [shared_sums(one.companion.people[0], ITEMS, 1.0) for one in people[:3]]
+    rng = np.random.default_rng(0)
+    drawn = [draw_trials(one, 480, rng) for one in shared]
+    vectors = people[0].companion.people[0].vectors.astype(float)
+    space = item_space(vectors, total(shared).counts)
+    _, of_others, predictions = choose_settings(shared, drawn, space, powers=(1.0,))
+    fewer = fewer_people(shared, drawn, space, of_others)
+    assert all(one.share == pytest.approx(1 / 3) for one in fewer)
+    for one, two, trial in zip(fewer, predictions, drawn, strict=True):
+        cosines = cosine(two, space.vectors(1.0))
+        of_two = rank_accuracy(cosines, trial.truth).mean()
+        assert rank_accuracy(one.cosines, trial.truth).mean() < of_two

@@ -8,58 +8,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from calibration.evaluate import evaluate
-from calibration.group_map import Setting, fit_group, item_space
+from calibration.cap import cap_of
 from calibration.realign import realign
-from calibration.sums import layout_of, moments, sum_recording
-from calibration.transfer import shared_sums
-from rt_decoder.decoding.features import robust_scale, scale_features
-from rt_decoder.decoding.whitening import whitener
-from rt_decoder.files.sums import PersonSums
 from rt_decoder.model import Model
-from rt_decoder.recipe import Recipe
 from rt_decoder.signal import SignalInfo
-from rt_decoder.simulation.head import HEAD_RADIUS, electrodes, potential
-from tests.people import ITEMS, N_ITEMS, VECTORS
+from rt_decoder.simulation.head import electrodes
+from scripts.transfer_head import Head, Visit, rank
 
-C, BINS, DIPOLES = 64, 5, 80
-NAMES, SITES = electrodes(C)
-
-
-class Head:
-    """Dipoles under a cap that may be turned, with gains of the channels."""
-
-    def __init__(self, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        at = rng.standard_normal((DIPOLES, 3))
-        at[:, 2] = np.abs(at[:, 2])
-        depth = rng.uniform(0.5, 0.75, (DIPOLES, 1))
-        self.at = HEAD_RADIUS * depth * at / np.linalg.norm(at, axis=1, keepdims=True)
-        self.moments = rng.standard_normal((DIPOLES, 3))
-        fields = potential(SITES, self.at, self.moments)
-        self.size = np.exp(rng.normal(0, 0.6, DIPOLES)) / np.linalg.norm(fields, axis=1)
-        self.evoked = rng.standard_normal((VECTORS.shape[1], BINS, 6)) / 3.5
-        self.common = rng.standard_normal((BINS, 6))  # a response to every item
-
-    def windows(self, n, seed, *, turn=0.0, gains=0.0, rest=False):
-        """Features (n, p) in V, referenced to the average, and items."""
-        rng = np.random.default_rng(seed)
-        truth = np.arange(n) % N_ITEMS
-        a = rng.standard_normal((n, BINS, DIPOLES))
-        for b in range(1, BINS):
-            a[:, b] = 0.8 * a[:, b - 1] + 0.6 * a[:, b]
-        if not rest:
-            centred = VECTORS - VECTORS.mean(axis=0)
-            a[:, :, :6] += 0.6 * np.einsum("vd,dbk->vbk", centred, self.evoked)[truth]
-            a[:, :, :6] += self.common
-        turned = Rotation.from_rotvec(np.deg2rad(turn) * np.array([0.6, 0.2, 0.77])).apply(
-            SITES.copy()
-        )
-        x = (a * self.size) @ potential(turned, self.at, self.moments)
-        x += 0.1 * x.std() * rng.standard_normal(x.shape)
-        x *= np.exp(np.random.default_rng(7).normal(0, gains, C))
-        x -= x.mean(axis=2, keepdims=True)
-        return 1e-5 * x.reshape(n, -1), truth
+C = 64
 
 
 @pytest.fixture(scope="module")
@@ -70,42 +26,7 @@ def head() -> Head:
 @pytest.fixture(scope="module")
 def calibrated(head) -> tuple[Model, np.ndarray]:
     """A model, and the covariance within items."""
-    recipe = Recipe.from_dict(
-        {
-            "stream": {"picks": ["eeg"], "line_freq": 50.0},
-            "clean": {"stages": []},
-            "features": {"tmax": 0.5, "decim": 10, "whiten": 1.0},
-            "fit": {"n_permutations": 19},
-        }
-    )
-    info = SignalInfo(100.0, NAMES, ("eeg",) * C, ("V",) * C, SITES)
-    base = Model(info, recipe, np.array([[1.0, 0, 0, 1, 0, 0]]), np.ones(C), np.ones(C), np.ones(C))
-    X, truth = head.windows(1200, 1)
-    center, scale = robust_scale(X)
-    scaled = scale_features(X, center, scale, recipe.features.clamp)
-    sums = PersonSums(
-        layout_of(base), ITEMS, VECTORS.astype(np.float32), center, scale,
-        (sum_recording("a", scaled, truth, N_ITEMS),), {}, SITES,
-    )  # fmt: skip
-    shared = shared_sums(sums, ITEMS, 1.0)
-    space = item_space(VECTORS, shared.counts)
-    S = moments(sums).covariance.astype(np.float32)
-    weights = whitener(S, 1.0) @ fit_group(shared, space, Setting(0.3, 1.0)).weights
-    unit = VECTORS - VECTORS.mean(axis=0)
-    model = replace(
-        base, center=center, scale=scale, weights=weights.astype(np.float32),
-        offset=(-scaled.mean(axis=0, dtype=float) @ weights).astype(np.float32),
-        basis=space.axes.astype(np.float32), target_mean=space.mean.astype(np.float32),
-        items=ITEMS,
-        vectors=(unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32),
-        log_prior=np.log(np.full(N_ITEMS, 1 / N_ITEMS)), covariance=S,
-    )  # fmt: skip
-    return model, moments(sums).within
-
-
-def rank(model: Model, X: np.ndarray, truth: np.ndarray) -> float:
-    scaled = scale_features(X, model.center, model.scale, model.recipe.features.clamp)
-    return evaluate(model, scaled, [ITEMS[i] for i in truth])["rank_accuracy"]
+    return head.calibrated()
 
 
 @pytest.mark.parametrize(
@@ -119,14 +40,32 @@ def rank(model: Model, X: np.ndarray, truth: np.ndarray) -> float:
 def test_what_another_day_lost_is_gained_back(head, calibrated, turn, gains, method):
     model, within = calibrated
     same = rank(model, *head.windows(960, 2))
-    X, truth = head.windows(960, 2, turn=turn, gains=gains)
+    visit = Visit(turn=turn, gains=gains)
+    X, truth = head.windows(960, 2, visit)
     lost = rank(model, X, truth)
-    rest, _ = head.windows(240, 3, turn=turn, gains=gains, rest=True)
+    rest, _ = head.windows(240, 3, visit, rest=True)
     aligned, facts = realign(model, rest, within)
     gained = rank(aligned, X, truth)
     assert facts["method"] == method
     assert same - lost > 0.02
     assert gained - lost >= 0.8 * (same - lost)
+
+
+@pytest.mark.parametrize(("calibrated_to", "today_to"), [(None, 1), (1, None), (1, 2)])
+def test_another_reference_is_brought_back(calibrated_to, today_to):
+    """Average (None), Cz or Pz; the recipe leaves the amplifier's reference."""
+    head = Head(3, 32)
+    before, today = Visit(reference=calibrated_to), Visit(reference=today_to)
+    model, within = head.calibrated(720, before, "none")
+    same = rank(model, *head.windows(480, 2, before))
+    X, truth = head.windows(480, 2, today)
+    lost = rank(model, X, truth)
+    aligned, facts = realign(model, head.windows(240, 3, today, rest=True)[0], within)
+    assert facts["other_reference"]
+    assert lost < same - 0.004
+    assert rank(aligned, X, truth) > same - 0.004
+    _, facts = realign(model, head.windows(240, 3, before, rest=True)[0], within)
+    assert not facts["other_reference"]
 
 
 def test_nothing_changed_costs_nothing(head, calibrated):
@@ -139,6 +78,28 @@ def test_nothing_changed_costs_nothing(head, calibrated):
         assert rank(aligned, X, truth) > same - 0.015
 
 
+def test_turned_cap_sees_what_the_kernel_predicts():
+    """Sources within a sphere whose centre is not the origin, seen before and after a turn."""
+    _, sites = electrodes(C)
+    rng = np.random.default_rng(0)
+    at = rng.standard_normal((60, 3))
+    at *= 0.65 * 0.095 / np.linalg.norm(at, axis=1, keepdims=True)
+    at[:, 2] = np.abs(at[:, 2])
+
+    def seen(turn):
+        x = 1 / np.linalg.norm(Rotation.from_rotvec(turn).apply(sites)[:, None] - at, axis=2)
+        x -= x.mean(axis=0)
+        return x @ x.T
+
+    turn, still = np.array([0.1, -0.05, 0.15]), np.zeros(3)
+    cap = cap_of(sites + np.array([0.01, 0.0, 0.04]), seen(still), average=True)
+    np.testing.assert_allclose(np.linalg.norm(cap.positions, axis=1), 1.0)
+    assert cap.distance(seen(turn), turn) < 0.1 * cap.distance(seen(turn), still)
+    np.testing.assert_allclose(cap.search(seen(turn)), turn, atol=0.05)
+    nowhere = cap_of(None, seen(still), average=True)
+    assert not nowhere.positions.any()
+
+
 def test_refusals(head, calibrated):
     model, within = calibrated
     rest, _ = head.windows(80, 3, rest=True)
@@ -146,7 +107,7 @@ def test_refusals(head, calibrated):
         realign(model, rest[:59], within)
     with pytest.raises(ValueError, match="method among auto"):
         realign(model, rest, within, "magic")
-    info = SignalInfo(100.0, NAMES, ("eeg",) * C, ("V",) * C)
+    info = SignalInfo(100.0, head.names, ("eeg",) * C, ("V",) * C)
     with pytest.raises(ValueError, match="need positions of the channels"):
         realign(replace(model, info=info), rest, within, "rotation")
 

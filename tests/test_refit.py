@@ -180,3 +180,37 @@ def test_refit_command_adds_and_takes_out(files, capsys):
     )
     assert missing.code == 1
     assert "got one that is not" in missing.err
+
+
+def test_recording_without_the_column_of_groups_is_added(files, capsys):
+    """The fit held groups out; a refit holds nothing out, and gives the same map."""
+    from rt_decoder.files.model_file import load_model, save_model
+    from rt_decoder.files.outputs import companion_path
+    from rt_decoder.files.sums_file import load_sums, save_sums
+    from tests.small import call
+
+    folder, path, ((_, _), (second, table)) = files
+    plain = load_model(path)
+    recipe = replace(plain.recipe, fit=replace(plain.recipe.fit, groups="block"))
+    grouped, paths = folder / "grouped.rtd.safetensors", [folder / "a.rtd.safetensors"]
+    digest = save_model(replace(plain, recipe=recipe), grouped)
+    people = load_sums(companion_path(path)).people
+    save_sums(Companion(people, digest), companion_path(grouped))
+    paths.append(folder / "b.rtd.safetensors")
+    for model, out in zip((path, grouped), paths, strict=True):
+        ran = call(
+            capsys, "refit", model, second, "--events", table, "-o", out, "--units", "uV",
+            program="calibration",
+        )  # fmt: skip
+        assert ran.code == 0, ran.err
+    one, other = (load_model(out) for out in paths)
+    same_map(one, other, 0.0)
+    assert other.recipe.fit.groups == "block"
+
+
+def test_targets_in_context_are_refused_with_the_reason(fitted):
+    _, person, _ = fitted
+    target = dict(person.layout["target"]) | {"context": "sentence"}
+    contextual = replace(person, layout=dict(person.layout) | {"target": target})
+    with pytest.raises(ValueError, match="a companion keeps no sums; fit again"):
+        only_person(Companion((contextual,), "").people)

@@ -115,6 +115,10 @@ def _told(facts: dict[str, Any]) -> list[str]:
         f"  distance of correlations from calibration: {facts['distance_before']:.2f} before, "
         f"{facts['distance_after']:.2f} after",
     ]
+    if facts["other_reference"]:
+        lines.append(
+            "  the amplifier has another reference than in calibration: brought back to it"
+        )
     for name in ("before", "after"):
         if name in facts:
             one = facts[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +46,8 @@ def refit(
     """Add a recording to a model, or take one out, exactly.
 
     Penalty, scale and posterior stay those of the model; what it scores on the recording before it
-    is added is written to the certificate.
+    is added is written to the certificate. A column of groups is not needed: nothing is held out.
+    Targets in sentence context are refused: the companion has sums of items, not of their contexts.
 
     Example: rt-calibrate refit me.rtd.safetensors run4.fif --events run4.tsv -o me2.rtd.safetensors
     """
@@ -88,7 +90,7 @@ def read_design(model: Model, inputs: Inputs) -> Design:
     from calibration.design import build_design
     from calibration.events import load_labelled
 
-    recipe = model.recipe
+    recipe = replace(model.recipe, fit=replace(model.recipe.fit, groups=""))  # nothing is held out
     rules = inputs.rules(recipe.target)
     labelled = load_labelled(inputs.recordings, inputs.tables, recipe, rules, **inputs.reading)
     with progress_bar("running the live stages") as progress:
