@@ -38,18 +38,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from scipy.stats import sem, t, ttest_rel
 from threadpoolctl import threadpool_limits
 from words_data import Person, Words, read_people, read_words
 from words_group import Donor, donor, group_map, prior_from
-from words_maps import Decoded, Fixed, best_for_all, ceiling, own_map, pooled, unseen
+from words_maps import Decoded, Fixed, best_for_all, ceiling, own_map, unseen
 from words_report import goals, report
-from words_today import against_chance, bits_of, decode_all, halves, score_subject, today
+from words_summary import curve, gain, summary, unseen_summary
+from words_today import against_chance, decode_all, halves, score_subject, today
 from words_today import bits as by_bits
 
 from calibration.nulls import permute_labels
 
-TRIALS, PEOPLE, REPEATS = (187, 375, 750, 1500), (3, 6, 11, 24, 48), (2, 4, 8, 12)
+TRIALS, PEOPLE = (187, 375, 750, 1500), (3, 6, 11, 24, 48)
 
 
 class Study(NamedTuple):
@@ -246,55 +246,6 @@ def spread(job: Callable[[int], Any], what: str) -> Iterator[Any]:
 def shown(steps: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:
     console = Console(stderr=True)
     return track(steps, what, total, console=console, disable=not console.is_terminal)
-
-
-def summary(found: list[Decoded], before: list[Decoded] | None = None) -> dict[str, Any]:
-    """Scores over people, each person's, what was chosen, and pooled repeats."""
-    accuracies = [one.rank_accuracy for one in found]
-    pools = {n: [pooled(one, n) for one in found] for n in REPEATS}
-    scores: dict[str, Any] = against_chance(found) | {
-        "each": accuracies,
-        "interval": interval(accuracies),
-        "bits_per_word": float(np.mean([bits_of(one) for one in found])),
-        "chosen": [one.facts for one in found],
-        "repeats": {
-            str(n): None if None in values else float(np.mean(values))
-            for n, values in pools.items()
-        },
-    }
-    return scores | gain(scores, [one.rank_accuracy for one in before]) if before else scores
-
-
-def interval(values: list[float]) -> list[float] | None:
-    """Confidence interval of the mean over people, 95 %; None for one."""
-    n = len(values)
-    if n < 2:
-        return None
-    away = t.ppf(0.975, n - 1) * sem(values)
-    return [float(np.mean(values) - away), float(np.mean(values) + away)]
-
-
-def gain(scores: dict[str, Any], before: list[float]) -> dict[str, Any]:
-    """How many people are better than by today's map, and the p of a paired t-test."""
-    difference = np.subtract(scores["each"], before)
-    p = None if len(before) < 2 or np.ptp(difference) == 0 else ttest_rel(scores["each"], before)
-    return {"n_better": int(np.sum(difference > 0)), "p_better": p and float(p.pvalue)}
-
-
-def curve(counts: list[int], found: list[list[Decoded]]) -> dict[str, float]:
-    means = np.mean([[one.rank_accuracy for one in each] for each in found], axis=0)
-    return {str(n): float(mean) for n, mean in zip(counts, means, strict=True)}
-
-
-def unseen_summary(novel: list[tuple[float, np.ndarray]]) -> dict[str, float]:
-    """Mean over people, and its null: every person's words given others' vectors."""
-    observed, null = np.mean([one for one, _ in novel]), np.mean([n for _, n in novel], axis=0)
-    return {
-        "rank_accuracy": float(observed),
-        "null": float(null.mean()),
-        "null_95": float(np.quantile(null, 0.95)),
-        "p": float((np.sum(null >= observed) + 1) / (len(null) + 1)),
-    }
 
 
 if __name__ == "__main__":
