@@ -213,8 +213,9 @@ def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
     Parameters
     ----------
     candidates : sequence of Candidate
-        The usual one first; it is kept unless the best without a prior gains more than a standard
-        error, and more than one bit over all events; that one unless the best with a prior does.
+        The usual one first, and of those without a prior the second choice last. The first of the
+        two is kept that the best without a prior does not beat: by more than a standard error, and
+        by more than one bit over all events. The best with a prior has to beat that in the same way.
     folds : sequence of (train, test)
         Events that were held out together, by which the standard error is taken.
 
@@ -222,14 +223,16 @@ def pick(candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Candidate:
     -------
     Candidate
     """
-    own = max((c for c in candidates if not c.kappa), key=lambda c: c.bits)
-    best = max(candidates, key=lambda c: c.bits)
-    chosen = candidates[0]
-    for other in (own, best):
-        gain = other.each - chosen.each
-        if gain.sum() > max(_LEAST_BITS, len(gain) * _standard_error(gain, folds)):
-            chosen = other
-    return chosen
+    own = [one for one in candidates if not one.kappa]
+    best = max(own, key=lambda one: one.bits)
+    chosen = next(one for one in (own[0], own[-1], best) if not _beats(best, one, folds))
+    best = max(candidates, key=lambda one: one.bits)
+    return best if _beats(best, chosen, folds) else chosen
+
+
+def _beats(one: Candidate, other: Candidate, folds: Sequence[Fold]) -> bool:
+    gain = one.each - other.each
+    return bool(gain.sum() > max(_LEAST_BITS, len(gain) * _standard_error(gain, folds)))
 
 
 def _standard_error(gain: np.ndarray, folds: Sequence[Fold]) -> float:

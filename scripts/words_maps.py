@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 from words_data import Person, Words
 
-from calibration.choice import POWERS, Candidate, Choices, MapFit, choices_of, choose_map
+from calibration.choice import Candidate, Choices, MapFit, choices_of, choose_map
 from calibration.confidence import fit_posterior
-from calibration.prior import Prior, covariance, prior_from_events
+from calibration.prior import Prior, covariance
 from calibration.ridge import alphas_default
 from calibration.scores import cosine, rank_accuracy
 from calibration.splits import Fold, blocks, leave_group_out
@@ -23,10 +22,6 @@ from rt_decoder.recipe import Recipe
 N_BLOCKS = 25  # contiguous groups of about 60 trials within the first half
 RECIPE = Recipe()
 CLAMP = RECIPE.features.clamp
-SHRINK = 1.0  # of the covariances that people share
-UNLABELLED = 100  # first trials that whiten a new person
-SCORED = 500  # trials of each donor on which the group's alpha is chosen
-N_ALPHAS = 8  # of the group
 
 
 class Fixed(NamedTuple):
@@ -111,59 +106,6 @@ def facts(fit: MapFit) -> dict[str, float]:
     chosen = fit.chosen
     return {"whiten": chosen.whiten, "power": chosen.power, "kappa": chosen.kappa,
             "bits_out_of_fold": chosen.bits}  # fmt: skip
-
-
-def joined(priors: Sequence[Prior]) -> Prior:
-    return reduce(Prior.plus, priors)
-
-
-class Donor(NamedTuple):
-    """Another person: their sums, and some of their whitened trials, to choose alpha by."""
-
-    sums: Prior
-    X: np.ndarray  # (n, p)
-    words: np.ndarray  # (n,)
-
-
-def donor(person: Person, words: Words) -> Donor:
-    """Sum all good trials of a person, for others' maps: none of these is tested on this person."""
-    X = scaled(person, person.good)[person.good]
-    labels = person.words[person.good]
-    white = (X - X.mean(axis=0)) @ whitener(covariance(X), SHRINK)
-    sums = prior_from_events(X, labels, len(words.german), SHRINK)
-    return Donor(sums, white[:SCORED], labels[:SCORED])
-
-
-def group_map(person: Person, words: Words, donors: Sequence[Donor]) -> Decoded:
-    """Decode by other people's labels alone; the person's first trials scale and whiten."""
-    total = joined([one.sums for one in donors])
-    u, values, _ = np.linalg.svd(
-        words.vectors - total.counts @ words.vectors / total.counts.sum(), full_matrices=False
-    )
-    kept = values > 1e-5 * values[0]
-    u, values = u[:, kept], values[kept]
-    alphas = np.logspace(-3, 1, N_ALPHAS) * np.trace(total.gram) / len(total.gram)
-    bits, taus = np.zeros((len(POWERS), N_ALPHAS)), np.zeros((len(POWERS), N_ALPHAS))
-    for i, left_out in enumerate(donors if len(donors) > 1 else ()):
-        others = joined([one.sums for j, one in enumerate(donors) if j != i])
-        for a, W in enumerate(others.weights(u, alphas)):
-            for k, power in enumerate(POWERS):
-                factor = values**power
-                similarity = cosine(left_out.X @ W * factor, u * factor)
-                fitted = fit_posterior(similarity, left_out.words)
-                bits[k, a] += fitted.bits_per_word / len(donors)
-                taus[k, a] += fitted.tau / len(donors)
-    k, a = np.unravel_index(bits.argmax(), bits.shape)
-    factor = values ** POWERS[k]
-    W = list(total.weights(u, alphas))[a]
-    first = np.sort(person.train)[:UNLABELLED]
-    X = scaled(person, first)
-    white = (X - X[first].mean(axis=0)) @ whitener(covariance(X[first]), SHRINK)
-    similarity = cosine(white[person.test] @ W * factor, u * factor)
-    return Decoded(
-        person.subject, similarity, person.words[person.test], float(taus[k, a]),
-        {"power": POWERS[k], "bits_of_people_left_out": float(bits[k, a])},
-    )  # fmt: skip
 
 
 def unseen(

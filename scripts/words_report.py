@@ -79,8 +79,8 @@ def _today(result: dict[str, Any]) -> None:
 
 def _maps(result: dict[str, Any]) -> None:
     told = {
-        "own": "own data, one setting for all",
-        "own_choice": "own data, each person's choice",
+        "own": "own data, each person's choice",
+        "own_common": "own data, one setting for all",
         "prior": "own data and others', each person's choice",
         "group": "others' alone",
     }
@@ -94,6 +94,8 @@ def _maps(result: dict[str, Any]) -> None:
                 f"; better than today's map in {scores['n_better']} of {len(scores['each'])} "
                 f"(p {_p(scores['p_better'])})"
             )
+        if (span := scores["interval"]) is not None:
+            what += f" (95 %: {span[0]:.4f} to {span[1]:.4f})"
         print(f"{what}: {_show(scores)}, bits a word {scores['bits_per_word']:.4f}{better}")
         pools = {n: v for n, v in scores["repeats"].items() if v is not None}
         print("  repeats " + ", ".join(f"{n}: {value:.3f}" for n, value in pools.items()))

@@ -256,6 +256,8 @@ def test_a_gain_within_chance_is_no_reason_to_leave_the_usual_map() -> None:
     assert pick([usual, much, with_prior], FOLDS) is much
     assert pick([usual, much, candidate(1.0, 0.1, 2.0)], FOLDS) is not much
     assert pick([usual, usual._replace(whiten=1.0)], FOLDS) is usual  # a tie
+    best = candidate(1.0, 0.0, 1.002)  # than the last one by less than a bit in all
+    assert pick([usual, best, much], FOLDS) is much
     alike = usual._replace(each=np.full(300, 0.003), bits=0.003)
     assert pick([usual, alike], FOLDS) is usual  # no chance, but less than a bit in all
 
