@@ -160,7 +160,9 @@ def matching_test(
         unit = min(2 * memory, n)
         units = np.split(events, _cuts(scored[:, items], unit, groups))
         kinds = np.array([str(items[rows].tolist()) for rows in units])
-        arranged = min(_log_arrangements(kinds) + np.log(n), _log_arrangements(items))
+        # Orders of units that are rotations of each other count once, times n rotations.
+        arranged = _log_arrangements(kinds) + np.log(n / len(units))
+        arranged = min(arranged, _log_arrangements(items))
     observed = float(scored[events, items].mean())
     lengths = np.array([len(rows) for rows in units])
     null = np.concatenate([
