@@ -10,6 +10,7 @@ from calibration.confidence import Evidence, log_posterior
 from calibration.design import Design
 from calibration.evaluate import evaluate, evidence
 from calibration.hold_out import HeldOut, check_agreement, out_of_fold_null
+from calibration.nuisance import nuisance_scores
 from calibration.repeats import fit_pooling, pooled_scores
 from calibration.unseen import left_out_items
 from rt_decoder.model import Model, Pooling
@@ -41,7 +42,7 @@ def certify(
     Returns
     -------
     dict
-        `final`, `null_memory`, `trained` and `unseen`, where there are such.
+        `final`, `null_memory`, `nuisance`, `trained` and `unseen`, where there are such.
 
     Raises
     ------
@@ -67,6 +68,8 @@ def certify(
         scores = evaluate(model, X[final], labels, memory=memory, groups=units[final])
         check_agreement(model.certificate["out_of_fold"], null, scores)
         figures |= {"final": scores, "null_memory": memory}
+        if nuisance := nuisance_scores(model, design, X, held_out, memory):
+            figures["nuisance"] = nuisance
     return figures
 
 

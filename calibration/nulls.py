@@ -7,7 +7,7 @@ slow signal are fewer independent events than they seem: `matching_test` moves t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import lgamma
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 __all__ = ["NullTest", "label_memory", "matching_test", "permutation_p", "permute_labels"]
 
 _RELATED = 0.1  # neighbours whose scores correlate less are taken for independent
+_AT_ONCE = 1_000_000  # events of permuted orders
 _STRETCH = 512  # events in which memory is measured at once: the cost is quadratic
 
 
@@ -152,19 +153,22 @@ def matching_test(
     if groups is not None and len(groups) != n:
         raise ValueError(f"need a group for each of {n} events, got {len(groups)}")
     memory = max(memory, label_memory(table, truth))
-    rng = np.random.default_rng(seed)
     events = np.arange(n)
     if memory == 0:
-        moved = (rng.permutation(n) for _ in range(n_permutations))
-        unit, arranged = 1, _log_arrangements(items)
+        units, unit, arranged = np.split(events, events[1:]), 1, _log_arrangements(items)
     else:
         unit = min(2 * memory, n)
         units = np.split(events, _cuts(scored[:, items], unit, groups))
-        moved = (_moved(units, rng) for _ in range(n_permutations))
         kinds = np.array([str(items[rows].tolist()) for rows in units])
-        arranged = min(_log_arrangements(kinds) + np.log(n), _log_arrangements(items))
+        # Orders of units that are rotations of each other count once, times n rotations.
+        arranged = _log_arrangements(kinds) + np.log(n / len(units))
+        arranged = min(arranged, _log_arrangements(items))
     observed = float(scored[events, items].mean())
-    null = np.array([scored[events, items[order]].mean() for order in moved])
+    lengths = np.array([len(rows) for rows in units])
+    null = np.concatenate([
+        scored[events, items[orders]].mean(axis=1)
+        for orders in _orders(lengths, n_permutations, np.random.default_rng(seed))
+    ])  # fmt: skip
     return _tested(observed, null, arranged, unit)
 
 
@@ -248,9 +252,17 @@ def _cuts(scored: np.ndarray, unit: int, groups: np.ndarray | None) -> np.ndarra
     return np.array(cuts, int)
 
 
-def _moved(units: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    order = np.concatenate([units[i] for i in rng.permutation(len(units))])
-    return np.roll(order, rng.integers(len(order)))
+def _orders(lengths: np.ndarray, number: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Put units of these lengths in random order and rotate the whole, many orders (m, n) at a time."""
+    n = int(lengths.sum())
+    starts = np.cumsum(lengths) - lengths
+    for first in range(0, number, most := max(1, _AT_ONCE // n)):
+        m = min(most, number - first)
+        order = rng.permuted(np.tile(np.arange(len(lengths)), (m, 1)), axis=1)
+        at = np.cumsum(lengths[order], axis=1) - lengths[order]  # where each unit goes
+        shift = np.repeat((starts[order] - at).ravel(), lengths[order].ravel()).reshape(m, n)
+        rolled = (np.arange(n) + rng.integers(n, size=(m, 1))) % n
+        yield np.take_along_axis(shift + np.arange(n), rolled, axis=1)
 
 
 def _log_arrangements(labels: np.ndarray) -> float:

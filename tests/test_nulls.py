@@ -235,6 +235,27 @@ def test_few_units_say_how_small_p_can_be():
     assert two.p_smallest == pytest.approx(1 / 6)  # choose(4, 2)
 
 
+@pytest.mark.parametrize("n", [4, 8, 12, 13])
+def test_the_smallest_p_counts_different_arrangements(n):
+    """Units in every order and rotation: those that are the same labels again count once."""
+    table = np.random.default_rng(n).random((n, n))
+    test = matching_test(table, np.arange(n), 3000, memory=2)
+    assert test.unit == 4
+    assert len(np.unique(test.null.round(12))) == round(1 / test.p_smallest)
+
+
+def test_many_permutations_are_those_of_few_and_more(monkeypatch):
+    """Orders are drawn some at a time; every one has each label once."""
+    table, truth = noise_session(0, True, 0.9, n=40)
+    whole = matching_test(table, truth, 300)
+    monkeypatch.setattr("calibration.nulls._AT_ONCE", 500)
+    parts = matching_test(table, truth, 300)
+    assert whole.unit == parts.unit > 1
+    constant = np.tile(np.arange(40.0), (40, 1))
+    np.testing.assert_allclose(matching_test(constant, truth, 300).null, truth.mean())
+    assert abs(whole.null.mean() - parts.null.mean()) < 4 * whole.null.std() / np.sqrt(300)
+
+
 def test_units_are_cut_between_groups():
     """A sentence is back at its place as a whole, or not at all."""
     n = 60

@@ -7,6 +7,7 @@ from typing import Any
 
 from calibration.cleaning.stages import FITS
 from calibration.continuous import continuous_line
+from calibration.nuisance import nuisance_line
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
 from rt_decoder.model import Model, answers_line
@@ -122,6 +123,8 @@ def certificate_lines(model: Model) -> list[str]:
         lines += score_lines(certificate["final"], "locked final block")
     else:
         lines.append("no final block was locked: these figures are optimistic")
+    if certificate.get("nuisance"):
+        lines.append(nuisance_line(certificate["nuisance"]))
     lines += more_lines(model)
     for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
         lines += _pooled_lines(certificate.get("pooled", {}).get(name, {}), where)
