@@ -128,9 +128,13 @@ def fit_continuous(
     n_alarms, why = 0, ""
     if asked == 0:
         why = "no false alarm is allowed (false_alarms = 0)"
-    elif posterior.tau == 0:
+    elif model.posterior.tau == 0:
         why = "no evidence was found in the held-out groups"
-    elif quiet.sum() >= _LEAST_HOPS:  # less is not enough to know what they look like
+    elif quiet.sum() < _LEAST_HOPS:  # too few to know what they look like
+        why = "there is no time without events to learn from"
+    elif posterior.tau == 0:
+        why = "no window of an event is good enough to learn from"
+    else:
         threshold, n_alarms = fit_threshold(
             hops.probability(posterior.nothing)[quiet], hops.onset[quiet],
             apart=hops.span, hours=hours, asked=asked,
@@ -138,8 +142,6 @@ def fit_continuous(
         posterior = replace(posterior, threshold=max(threshold, model.posterior.threshold))
         if posterior.threshold > 1:
             why = _why_never(threshold, hours, asked)
-    else:
-        why = "there is no time without events to learn from"
     found: dict[str, Any] = {
         "asked": asked,
         "hours": hours,
@@ -222,4 +224,6 @@ def continuous_line(found: dict[str, Any]) -> str:
             f"; locked block: {final['n_alarms']} in {final['hours']:.2f} h ({final['low']:.1f} to "
             f"{final['high']:.1f} an hour), {final['hits']} of {final['n_events']} events named"
         )
+        if (error := final.get("likely_error")) is not None:
+            line += f"; where an item was likely, its probability was off by {error:.2f}"
     return line

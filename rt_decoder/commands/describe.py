@@ -184,7 +184,12 @@ def continuous_text(model: Model) -> str:
         return f"never answers: {told.get('never') or 'no threshold is safe'}"
     asked = told.get("asked")
     few = f", at most {asked:g} false alarms an hour" if isinstance(asked, float | int) else ""
-    return f"answers when the probability is at least {fitted.threshold:.3g}{few}"
+    final = told.get("final")
+    error = final.get("likely_error") if isinstance(final, dict) else None
+    off = (
+        f"; probabilities were off by {error:.2f} where likely" if isinstance(error, float) else ""
+    )
+    return f"answers when the probability is at least {fitted.threshold:.3g}{few}{off}"
 
 
 def _answers_text(model: Model) -> str:
