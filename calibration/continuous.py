@@ -1,10 +1,10 @@
-r"""Fit the posterior of continuous readouts, which come at every hop, whether a word is said or not.
+"""Fit the posterior of continuous readouts, which come at every hop, whether a word is said or not.
 
-The evidence of a window is :math:`Z = \sum_w p(w) \exp(\tau \cos(y, v_w))`, the likelihood ratio of
-some word against none, up to a constant. The weight of nothing is that constant, the mean of Z over
-windows that are of no event (a likelihood ratio has mean 1 there), times the odds of such a window.
-The evidence of a window grows in proportion to the length of its prediction (:math:`\tau` and the
-length of the posterior are both large), since predictions are short where nothing is said.
+`presence` fits it by maximum likelihood, with nothing as a hypothesis beside the items. Sharpness
+and the length at which a prediction has its full weight are other ones than for events: most
+windows near an event begin too early or late to be read, and predictions are short where nothing
+is said. It is fitted on windows of the training part, those of events too, which the map has seen;
+where the signal is weak, its probabilities are too high by that.
 
 The threshold is the lowest at which answers while nothing is said are demonstrably rarer than asked.
 It is found on windows that share no sample with an event's: they never trained the map, so that the
@@ -20,19 +20,21 @@ from typing import Any
 
 import numpy as np
 
+from calibration.alarms import count_alarms, poisson_interval, score_hops
 from calibration.design import Design
 from calibration.events import LabelledRecording
 from calibration.hold_out import split_again
-from calibration.hops import Hops, count_alarms, poisson_interval, read_hops, score_hops
+from calibration.hops import Hops, cosines, read_hops, weigh
+from calibration.presence import fit_presence
 from rt_decoder.model import Model, PosteriorParameters
 
 __all__ = ["continuous_line", "fit_continuous", "fit_threshold"]
 
 NEVER = 2.0  # threshold that no probability reaches
 RISK = 0.1  # that the true rate of false alarms is above the one asked for
-_LONG = 10.0  # times a length that no prediction reaches: evidence grows in proportion
-_NEARBY = 1 / 8
 _LEAST_HOPS = 50  # without a word, to know what they look like
+_KEPT = 2000  # windows with an item, and as many without, that the posterior is fitted on
+_CELLS = 2**22  # of them times items
 
 
 def fit_threshold(
@@ -117,19 +119,22 @@ def fit_continuous(
         With `continuous`, and a table of that name in the certificate. It never answers where
         that cannot be shown to be safe.
     """
-    posterior = _start(model)
-    hops = read_hops(replace(model, continuous=posterior), sessions, progress)
+    hops = read_hops(model, sessions, progress)
     train, locked = _parts(model, design, hops)
-    near = hops.near()
-    quiet = train & hops.good & ~near
+    posterior = _posterior(model, hops, train & hops.good)
+    hops = weigh(hops, replace(model, continuous=posterior))
+    quiet = train & hops.good & ~hops.near()
     hours, asked = float(quiet.sum() * hops.hop / 3600), model.recipe.readout.false_alarms
     n_alarms, why = 0, ""
     if asked == 0:
         why = "no false alarm is allowed (false_alarms = 0)"
-    elif posterior.tau == 0:
+    elif model.posterior.tau == 0:
         why = "no evidence was found in the held-out groups"
-    elif quiet.sum() >= _LEAST_HOPS:  # less is not enough to know what they look like
-        posterior = replace(posterior, nothing=_weight_of_nothing(hops, train & hops.good))
+    elif quiet.sum() < _LEAST_HOPS:  # too few to know what they look like
+        why = "there is no time without events to learn from"
+    elif posterior.tau == 0:
+        why = "no window of an event is good enough to learn from"
+    else:
         threshold, n_alarms = fit_threshold(
             hops.probability(posterior.nothing)[quiet], hops.onset[quiet],
             apart=hops.span, hours=hours, asked=asked,
@@ -137,8 +142,6 @@ def fit_continuous(
         posterior = replace(posterior, threshold=max(threshold, model.posterior.threshold))
         if posterior.threshold > 1:
             why = _why_never(threshold, hours, asked)
-    else:
-        why = "there is no time without events to learn from"
     found: dict[str, Any] = {
         "asked": asked,
         "hours": hours,
@@ -152,17 +155,24 @@ def fit_continuous(
     return replace(model, certificate={**model.certificate, "continuous": found})
 
 
-def _start(model: Model) -> PosteriorParameters:
-    """Posterior of `model` with the length of a prediction as evidence, which cosines ignore.
-
-    Where a window holds nothing, predictions are short; nothing else tells it from an event.
-    """
-    inner = model.certificate["out_of_fold"]
-    posterior = replace(model.posterior, floor=0.0, threshold=NEVER, nothing=0.0)
-    clamp, n_features = model.recipe.features.clamp or 20.0, len(model.weights)
-    longest = clamp * math.sqrt(n_features) * float(np.linalg.norm(model.weights))
-    longest = _LONG * (longest + float(np.linalg.norm(model.offset)))
-    return replace(posterior, tau=(inner.get("slope") or 0.0) * longest, length=longest)
+def _posterior(model: Model, hops: Hops, use: np.ndarray) -> PosteriorParameters:
+    """Posterior over items and nothing, from hops to learn from (n,) bool; it never answers."""
+    said = hops.said()
+    spoken, silent = np.flatnonzero(use & (said >= 0)), np.flatnonzero(use & (said == -1))
+    posterior = replace(
+        model.posterior, tau=0.0, length=0.0, floor=0.0, threshold=NEVER, nothing=0.0
+    )
+    if not (len(spoken) and len(silent)):
+        return posterior
+    if model.posterior.tau == 0:
+        return replace(posterior, nothing=math.log(len(silent) / len(spoken)))
+    most = max(1, min(_KEPT, _CELLS // len(model.items)))
+    steps = [-(-len(rows) // most) for rows in (spoken, silent)]
+    kept = [rows[::step] for rows, step in zip((spoken, silent), steps, strict=True)]
+    rows, weights = np.concatenate(kept), np.repeat(steps, [len(one) for one in kept])
+    offset = model.log_prior + (model.item_bias if model.item_bias.size else 0)
+    found = fit_presence(*cosines(hops.predicted[rows], model), said[rows], offset, weights)
+    return replace(posterior, tau=found.tau, length=found.length, nothing=found.nothing)
 
 
 def _parts(model: Model, design: Design, hops: Hops) -> tuple[np.ndarray, np.ndarray]:
@@ -176,19 +186,6 @@ def _parts(model: Model, design: Design, hops: Hops) -> tuple[np.ndarray, np.nda
     is_before = hops.onset - onsets[after - 1] < onsets[after] - hops.onset
     nearest = part[order[np.where(is_before, after - 1, after)]]
     return nearest == 1, nearest == 2
-
-
-def _weight_of_nothing(hops: Hops, use: np.ndarray) -> float:
-    """Log weight of nothing beside that of all items, from hops to learn from (n,) bool."""
-    # a window is of an event if it begins within an eighth of a window from it, or lies within it
-    nearby = _NEARBY * hops.span
-    ends = np.maximum(hops.event_onset + nearby, hops.event_end - hops.span)
-    of_event = replace(hops, event_end=ends, span=nearby).near()
-    evidence = hops.total[use & ~of_event]
-    peak = evidence.max()
-    mean = peak + math.log(np.exp(evidence - peak).mean())
-    share = float(np.clip(of_event[use].mean(), 1e-6, 1 - 1e-6))
-    return float(mean + math.log((1 - share) / share))
 
 
 def _why_never(threshold: float, hours: float, asked: float) -> str:
@@ -227,4 +224,6 @@ def continuous_line(found: dict[str, Any]) -> str:
             f"; locked block: {final['n_alarms']} in {final['hours']:.2f} h ({final['low']:.1f} to "
             f"{final['high']:.1f} an hour), {final['hits']} of {final['n_events']} events named"
         )
+        if (error := final.get("likely_error")) is not None:
+            line += f"; where an item was likely, its probability was off by {error:.2f}"
     return line

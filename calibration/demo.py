@@ -2,6 +2,9 @@
 
 Vocabulary and vectors are real (frequent English words, MiniLM); brain, artifacts and amplifier
 are simulated. The stream comes from another process over real LSL on loopback.
+
+Readouts come at markers only. No posterior of continuous readouts is fitted: words follow each other
+without pauses, so that it would never answer, at the cost of another pass of the live stages.
 """
 
 from __future__ import annotations

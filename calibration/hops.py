@@ -1,25 +1,24 @@
-"""Look at every hop of recordings, as continuous readouts do, and count their false alarms."""
+"""Look at every hop of recordings, as continuous readouts do."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from calibration.design import RUN_GAP
 from calibration.events import Event, LabelledRecording
-from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recorded import features_of_recording
-from rt_decoder.signal import Features
 from rt_decoder.timing.items import CUE
 
-__all__ = ["Hops", "count_alarms", "poisson_interval", "read_hops", "score_hops"]
+__all__ = ["NEARBY", "Hops", "cosines", "read_hops", "weigh"]
+
+NEARBY = 1 / 8  # of a window
+_BLOCK = 256  # windows
+_CELLS = 2**20  # windows times items at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,18 +36,39 @@ class Hops:
     span: float  # s, of a window
     hop: float  # s
     delay: float  # s from a window's onset to its last sample
+    predicted: np.ndarray  # (n, rank) float32, by the map
 
     def near(self) -> np.ndarray:
         """Whether each window shares samples with an event's, or lies within the event, (n,) bool."""
-        near = np.zeros(len(self.onset), bool)
+        return self._event_of(self.span, self.event_end) >= 0
+
+    def said(self) -> np.ndarray:
+        """What each window is of, (n,) int: an item, -1 for nothing, -2 for none of the items.
+
+        A window is of an event if it begins within an eighth of a window from it, or lies within.
+        """
+        nearby = NEARBY * self.span
+        ends = np.maximum(self.event_onset + nearby, self.event_end - self.span)
+        event = self._event_of(nearby, ends)
+        said = np.full(len(event), -1)
+        of_event = event >= 0
+        item = self.event_item[event[of_event]]
+        said[of_event] = np.where(item >= 0, item, -2)
+        return said
+
+    def _event_of(self, ahead: float, ends: np.ndarray) -> np.ndarray:
+        """Event (n,) int that began and has not reached its end, else the next if so near; or -1."""
+        found = np.full(len(self.onset), -1)
         if len(self.event_onset):
-            ends = np.maximum.accumulate(self.event_end)
+            ends = np.maximum.accumulate(ends)
             last = np.searchsorted(self.event_onset, self.onset, "right") - 1
-            near |= (last >= 0) & (self.onset < ends[last])
             after = np.minimum(last + 1, len(ends) - 1)
-            ahead = self.event_onset[after] - self.onset
-            near |= (ahead >= 0) & (ahead < self.span)
-        return near
+            wait = self.event_onset[after] - self.onset
+            is_ahead = (wait >= 0) & (wait < ahead)
+            found[is_ahead] = after[is_ahead]
+            is_in = (last >= 0) & (self.onset < ends[last])
+            found[is_in] = last[is_in]
+        return found
 
     def probability(self, nothing: float) -> np.ndarray:
         """Probability of the best item (n,), as the live readout has it."""
@@ -75,7 +95,7 @@ def read_hops(
     -------
     Hops
     """
-    look = _Look(model)
+    look, fitted = _Look(model), model.continuous or model.posterior
     place = {item: i for i, item in enumerate(model.items)}
     window = Pipeline(model).window
     span = (window.last - min(window.first, 0)) / model.info.sfreq
@@ -101,145 +121,90 @@ def read_hops(
                 lasts = max(span, known.get((marker.label, marker.time), Event()).duration)
                 events.append((onset, onset + lasts, place.get(marker.label, -1)))
             else:
-                rows.append((onset, *look(features)))
+                rows.append((onset, features.good >= fitted.min_quality))
+                look.add(features.values)
         base += recording.times[-1] - recording.times[0] + RUN_GAP
-    hop = np.array(rows, float).reshape(-1, 5)
+    hop = np.array(rows, float).reshape(-1, 2)
     event = np.array(sorted(events), float).reshape(-1, 3)
-    return Hops(
-        hop[:, 0], hop[:, 1], hop[:, 2], hop[:, 3].astype(int), hop[:, 4] > 0,
+    none = np.zeros(0)
+    hops = Hops(
+        hop[:, 0], none, none, none, hop[:, 1] > 0,
         event[:, 0], event[:, 1], event[:, 2].astype(int),
-        span, model.n_hop / model.info.sfreq, window.last / model.info.sfreq,
+        span, model.n_hop / model.info.sfreq, window.last / model.info.sfreq, look.predicted(),
     )  # fmt: skip
+    return weigh(hops, model)
 
 
 class _Look:
-    """What a window says: log weights of the best item and of all, the best one, if it is good."""
+    """Predictions of windows, by blocks: a product of matrices is faster than one a window."""
 
     def __init__(self, model: Model) -> None:
-        self.model, self.fitted = model, model.continuous or model.posterior
-        self.map = LinearMap(model.weights, model.offset)
-        self.vocabulary = Vocabulary(model.items, model.vectors, model.basis)
+        self.model = model
+        self._waiting: list[np.ndarray] = []
+        self._done: list[np.ndarray] = []
 
-    def __call__(self, features: Features) -> tuple[float, float, int, bool]:
-        scores = self.vocabulary.scores(self.map.process(features.values)).astype(float)
-        tau, half, length = self.fitted.tau, self.fitted.length, self.vocabulary.length
-        weights = (tau * (length / math.hypot(length, half)) if half else tau) * scores
-        weights += self.model.log_prior
-        if self.model.item_bias.size:
-            weights += self.model.item_bias
-        winner = int(weights.argmax())
-        best = float(weights[winner])
-        total = best + math.log(np.exp(weights - best).sum())
-        return best, total, winner, features.good >= self.fitted.min_quality
+    def add(self, values: np.ndarray) -> None:
+        """Take the features of a window (p,)."""
+        self._waiting.append(values)
+        if len(self._waiting) == _BLOCK:
+            self._predict()
 
+    def predicted(self) -> np.ndarray:
+        """Predictions of all windows so far, (n, rank) float32."""
+        if self._waiting:
+            self._predict()
+        return np.concatenate([np.zeros((0, self.model.weights.shape[1]), np.float32), *self._done])
 
-def count_alarms(onset: np.ndarray, apart: float) -> int:
-    """Count answers that lie a window or more apart: the most of them that share no sample.
-
-    Parameters
-    ----------
-    onset : array of shape (n,)
-        Onsets in s of the hops that were answered, ascending.
-    apart : float
-        Length of the window in s: answers less than that after an alarm belong to it.
-
-    Returns
-    -------
-    int
-        Never less for more answers: it is the largest set of answers `apart` from each other.
-    """
-    n, at = 0, 0
-    while at < len(onset):
-        n += 1
-        at = max(at + 1, int(np.searchsorted(onset, onset[at] + apart - 1e-9)))
-    return n
+    def _predict(self) -> None:
+        self._done.append(np.stack(self._waiting) @ self.model.weights + self.model.offset)
+        self._waiting.clear()
 
 
-def poisson_interval(n: int, hours: float, level: float = 0.95) -> tuple[float, float]:
-    """Exact confidence interval of a rate.
+def cosines(predicted: np.ndarray, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Compute what a posterior sees of predictions.
 
     Parameters
     ----------
-    n : int
-        Events counted.
-    hours : float
-        Time in which they were counted; above 0.
-    level : float
-        Confidence, both sides together.
+    predicted : array of shape (n, rank), float32
+    model : Model
 
     Returns
     -------
-    low, high : float
-        Events an hour.
-
-    References
-    ----------
-    Garwood 1936, doi:10.1093/biomet/28.3-4.437
+    cosines : array of shape (n, n_items), float64
+        0 for a prediction of length 0.
+    lengths : array of shape (n,), float64
     """
-    from scipy.stats import chi2
-
-    tail = (1 - level) / 2
-    low = chi2.ppf(tail, 2 * n) / 2 if n else 0.0
-    return float(low / hours), float(chi2.isf(tail, 2 * (n + 1)) / 2 / hours)
+    lengths = np.linalg.norm(predicted, axis=1).astype(float)
+    unit = predicted / np.where(lengths > 0, lengths, 1)[:, None]
+    return unit @ (model.vectors @ model.basis.T).T.astype(float), lengths
 
 
-def score_hops(hops: Hops, use: np.ndarray, model: Model) -> dict[str, Any]:
-    """Score continuous readouts.
+def weigh(hops: Hops, model: Model) -> Hops:
+    """Weigh the items in every hop.
 
     Parameters
     ----------
     hops : Hops
-        As `read_hops` returns them.
-    use : array of shape (n,), bool
-        Hops to score.
+        Of `model`, whatever its posterior was.
     model : Model
-        With a posterior for continuous readouts.
+        With a posterior, for continuous readouts or else for events.
 
     Returns
     -------
-    dict
-        ================  =============================================================
-        hours             in which nothing was said and the signal was good
-        n_alarms          answers in it; those less than a window apart are one
-        alarms_per_hour   their rate, and `low`, `high`: its 95 % interval; None without time
-        n_events, hits    events, and those that an answer to a window on them named
-        precision         share of the answers near events that named one of them
-        latency_s         from the onset of a hit to the last sample of its window, median
-        ================  =============================================================
-
-    Raises
-    ------
-    ValueError
-        If the model has none.
+    Hops
+        With other `best`, `total` and `winner`.
     """
-    fitted = model.continuous
-    if fitted is None:
-        raise ValueError("need a model with a posterior for continuous readouts, got one without")
-    answered = use & hops.good & (hops.probability(fitted.nothing) >= fitted.threshold)
-    near = hops.near()
-    hours = float(np.sum(use & hops.good & ~near) * hops.hop / 3600)
-    n_alarms = count_alarms(hops.onset[answered & ~near], hops.span)
-    low, high = poisson_interval(n_alarms, hours) if hours else (None, None)
-    right = np.zeros(len(hops.onset), bool)
-    delays, n_events = [], 0
-    for onset, end, item in zip(hops.event_onset, hops.event_end, hops.event_item, strict=True):
-        first, last = np.searchsorted(hops.onset, [onset - hops.span + 1e-9, end])
-        if not use[first:last].any():
-            continue
-        n_events += 1
-        named = np.flatnonzero(answered[first:last] & (hops.winner[first:last] == item)) + first
-        right[named] = True
-        if len(named):
-            delays.append(hops.onset[named[0]] + hops.delay - onset)
-    n_near = int(np.sum(answered & near))
-    return {
-        "hours": hours,
-        "n_alarms": n_alarms,
-        "alarms_per_hour": n_alarms / hours if hours else None,
-        "low": low,
-        "high": high,
-        "n_events": n_events,
-        "hits": len(delays),
-        "precision": float(right.sum() / n_near) if n_near else None,
-        "latency_s": float(np.median(delays)) if delays else None,
-    }
+    fitted, n = model.continuous or model.posterior, len(hops.onset)
+    best, total, winner = np.zeros(n), np.zeros(n), np.zeros(n, int)
+    offset = model.log_prior + (model.item_bias if model.item_bias.size else 0)
+    step = max(1, _CELLS // len(model.items))
+    for rows in (slice(first, first + step) for first in range(0, n, step)):
+        cos, lengths = cosines(hops.predicted[rows], model)
+        gain = (
+            lengths / np.hypot(lengths, fitted.length) if fitted.length else np.ones_like(lengths)
+        )
+        weights = fitted.tau * gain[:, None] * cos + offset
+        winner[rows] = weights.argmax(axis=1)
+        best[rows] = weights.max(axis=1)
+        total[rows] = best[rows] + np.log(np.exp(weights - best[rows, None]).sum(axis=1))
+    return replace(hops, best=best, total=total, winner=winner)

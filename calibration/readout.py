@@ -14,7 +14,6 @@ from calibration.confidence import (
     log_posterior,
     log_prior_from_counts,
 )
-from calibration.likelihood import maximise_tau
 from calibration.scores import finite, summarize
 from calibration.targets import Targets
 from rt_decoder.model import Model, PosteriorParameters
@@ -73,7 +72,6 @@ def fit_readout(
         "precision": abstention.precision,
         "coverage": abstention.coverage,
         "wanted_precision": abstention.wanted,
-        "slope": _slope(out_of_fold, truth, log_prior) if fitted.tau else 0.0,
     }
     fitted = extrapolate(fitted, out_of_fold, wider, truth)
     model = replace(
@@ -89,14 +87,6 @@ def fit_readout(
         ),
     )
     return model, finite(scores)
-
-
-def _slope(evidence: Evidence, truth: np.ndarray, log_prior: np.ndarray) -> float:
-    """Log odds that a prediction of length 1 along an item gives it: continuous readouts use it."""
-    rms = float(np.sqrt(np.mean(evidence.lengths**2)))
-    if not rms:
-        return 0.0
-    return maximise_tau(evidence.lengths[:, None] / rms * evidence.cosines, truth, log_prior) / rms
 
 
 def prior_of(targets: Targets, recipe: Recipe) -> np.ndarray:

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
+from calibration.alarms import count_alarms, poisson_interval, score_hops
 from calibration.continuous import fit_continuous, fit_threshold
 from calibration.design import build_design, draft_model
 from calibration.events import Event, LabelledRecording, label_recording
 from calibration.fit import fit_model
-from calibration.hops import Hops, count_alarms, poisson_interval, read_hops, score_hops
+from calibration.hops import Hops, read_hops
 from rt_decoder.decoding.readout import ContinuousPosterior, Posterior
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
@@ -165,7 +166,7 @@ def test_hops_near_events_share_samples_with_their_windows(seed, events) -> None
     zeros = np.zeros(80)
     hops = Hops(
         onset, zeros, zeros, zeros.astype(int), zeros > -1, begin, end,
-        np.zeros(len(events), int), 0.8, 0.01, 0.8,
+        np.zeros(len(events), int), 0.8, 0.01, 0.8, np.zeros((80, 1)),
     )  # fmt: skip
     expected = [any(a - 0.8 < t < b for a, b in zip(begin, end, strict=True)) for t in onset]
     np.testing.assert_array_equal(hops.near(), expected)

@@ -199,10 +199,13 @@ def continuous_text(model: Model) -> str:
     asked = told.get("asked")
     few = f", at most {asked:g} false alarms an hour" if isinstance(asked, float | int) else ""
     answers = f"answers when the probability is at least {fitted.threshold:.3g}{few}"
+    final = told.get("final")
+    error = final.get("likely_error") if isinstance(final, dict) else None
+    off = f"; probabilities were off by {error:.2f} where likely" if isinstance(error, float) else ""
     try:
-        return f"{answers} ({told['n_alarms']} in {told['hours']:.2f} h without events)"
+        return f"{answers} ({told['n_alarms']} in {told['hours']:.2f} h without events){off}"
     except (LookupError, TypeError, ValueError):
-        return answers
+        return answers + off
 
 
 def _more_lines(model: Model) -> list[str]:

@@ -188,9 +188,9 @@ class Posterior:
 class ContinuousPosterior:
     """Name the word in a window at any time, or say that nothing is being said.
 
-    Beside the items stands one hypothesis more, that the window belongs to no event. Its cosine is
-    0: a window tells of it by what it does not show. Calibration fits its weight, on windows in
-    which nothing was said. With it the items' probabilities sum to less than 1.
+    Beside the items stands one hypothesis more, that no event can be read in the window. Its cosine
+    is 0: a window tells of it by what it does not show. Calibration fits its weight, on windows
+    with and without events. With it the items' probabilities sum to less than 1.
 
     Parameters
     ----------
