@@ -64,6 +64,7 @@ def summarise_heads(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found.append({
                 "channels": channels, "kind": kind, "n": len(chosen),
                 "lost": float(lost.mean()), "won": float(won.mean()),
+                "pooled": float(won.sum() / lost.sum()) if known.any() else None,
                 "share": interval(won[known] / lost[known]) if known.sum() > 1 else None,
                 "found_deg": float(np.mean([row["found_deg"] for row in chosen])),
             })  # fmt: skip

@@ -21,8 +21,8 @@ def found(share: float = 0.9, **changes: Any) -> dict[str, Any]:
             "p_group_rank": 0.001, "group_least_bits": 0.0}  # fmt: skip
     strangers = good | {"gain": [-0.002, -0.005, 0.0], "p_bits": 0.9, "p_group_bits": 0.9}
     heads = [
-        {"channels": 64, "kind": "turn", "share": [share, share, share]},
-        {"channels": 32, "kind": "turn", "share": [0.5, 0.4, 0.6]},
+        {"channels": 64, "kind": "turn", "share": [share, share, share], "pooled": 0.9},
+        {"channels": 32, "kind": "turn", "share": [0.5, 0.4, 0.6], "pooled": 0.5},
     ]
     everybody = {"0.5, 8": good, "0, 8": strangers}
     for name, one in changes.items():
@@ -63,6 +63,7 @@ def test_shares_are_of_what_was_lost() -> None:
     rows = [row | {"lost": lost, "won": won} for lost, won in ((0.1, 0.09), (0.02, 0.014), (0, 0))]
     (one,) = [r for r in summarise_heads(rows) if r["channels"] == 64]
     assert one["share"][0] == pytest.approx(0.8)
+    assert one["pooled"] == pytest.approx(0.104 / 0.12)
     assert interval(np.array([1.0, 1.0])) == [1.0, 1.0, 1.0]
     assert {visit.axis for seed in range(4) for _, visit in visits(seed)} >= {(1.0, 0.0, 0.0)}
 
