@@ -30,6 +30,7 @@ class Canary(NamedTuple):
     name: str
     make: Callable[[np.random.Generator, np.ndarray], Design]  # takes the item vectors
     found: bool = False  # what to expect of the certificate
+    confounded: bool = False  # found more often than by chance is all that is expected
     beyond: bool = False  # ask what is shown beyond word length and frequency
 
 
@@ -114,8 +115,8 @@ CANARIES = (
     Canary("a list said again, slow noise", place_in_list),
     Canary("recordings with words of their own", recordings),
     Canary("labels of other events", swapped_labels),
-    Canary("same order in blocks that drift", place_in_block, found=True),
-    Canary("marker codes leak into channels", marker_in_channel, found=True),
+    Canary("same order in blocks that drift", place_in_block, found=True, confounded=True),
+    Canary("marker codes leak into channels", marker_in_channel, found=True, confounded=True),
 )
 
 
@@ -161,6 +162,7 @@ def canary_row(canary: Canary, n_sessions: int, seed: int) -> dict[str, Any]:
     n_found = sum(found)
     slack = 3 * np.sqrt(n_sessions * SHARE_OF_CHANCE * (1 - SHARE_OF_CHANCE))
     chance = n_sessions * SHARE_OF_CHANCE + slack
+    enough = np.nextafter(chance, np.inf) if canary.confounded else SHARE_OF_EFFECTS * n_sessions
     return {
         "name": canary.name,
         "n": len(found),
@@ -169,9 +171,7 @@ def canary_row(canary: Canary, n_sessions: int, seed: int) -> dict[str, Any]:
         "rank_accuracy": float(np.mean([one["rank_accuracy"] for one in ranks])) if ranks else None,
         "share_found": n_found / n_sessions,
         "found": bool(n_found > chance),
-        "as_expected": bool(
-            n_found >= SHARE_OF_EFFECTS * n_sessions if canary.found else n_found <= chance
-        ),
+        "as_expected": bool(n_found >= enough if canary.found else n_found <= chance),
     }
 
 
