@@ -31,15 +31,7 @@ from calibration.whitened import own_penalty, own_sweep, shared_sweep
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.recipe import Recipe
 
-__all__ = [
-    "Candidate",
-    "Choices",
-    "MapFit",
-    "Prior",
-    "choices_of",
-    "choose_map",
-    "pick",
-]
+__all__ = ["Candidate", "Choices", "MapFit", "Prior", "choices_of", "choose_map", "pick"]
 
 # The usual value first. Whitening and a power of .25 helped 28 of 28 people who read words.
 WHITEN = (1.0, 0.0)
