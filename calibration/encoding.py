@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from calibration.design import Design
-from calibration.nested import NestedRidge, Penalties, Split, correlations, fold_centred
+from calibration.nested import NestedRidge, Penalties, Split, correlations, fold_scores
 from calibration.units import bootstrap_counts, cut_units, joint_lags, smallest_p, unit_order
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model
@@ -182,7 +182,7 @@ def fit_encoding(
         tell(0.3 + 0.7 * (k + 1) / rules.n_permutations)
     items = np.unique(X, axis=0, return_inverse=True)[1].ravel()
     smallest = smallest_p(units, items, rules.n_permutations)
-    low, high = _interval(fold_centred(predicted, Y, ridge.fold), units, rng)
+    low, high = _interval(fold_scores(predicted, Y, ridge.fold), units, rng)
     p = np.where(Y.std(axis=0) > 0, max_p(r, null, smallest), 1.0)
     return Encoding(r, low, high, p, null, smallest, unit, penalties)
 
@@ -227,20 +227,16 @@ def unit_of(X: np.ndarray, Y: np.ndarray, memory: int = 0) -> int:
 
 
 def _interval(
-    centred: tuple[np.ndarray, np.ndarray], units: list[np.ndarray], rng: np.random.Generator
+    scored: tuple[np.ndarray, np.ndarray], units: list[np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap the correlation over units, the maps as they are."""
-    predicted, truth = centred
+    """Bootstrap the correlation over units, the maps and the spread of folds as they are."""
+    products = scored[0] * scored[1]
     units, counts = bootstrap_counts(units, N_DRAWS, rng)
-    pairs = [(predicted, truth), (predicted, predicted), (truth, truth)]
-    drawn = []
-    for one, other in pairs:
-        sums = np.stack([np.einsum("nct,nct->ct", one[rows], other[rows]) for rows in units])
-        drawn.append(counts @ sums.reshape(len(units), -1))
-    power = drawn[1] * drawn[2]
-    r = np.divide(drawn[0], np.sqrt(power), out=np.zeros_like(power), where=power > 0)
+    sums = np.stack([products[rows].sum(axis=0) for rows in units])
+    sizes = np.array([len(rows) for rows in units], float)
+    r = counts @ sums.reshape(len(units), -1) / (counts @ sizes)[:, None]
     low, high = np.percentile(r, (2.5, 97.5), axis=0)
-    return low.reshape(truth.shape[1:]), high.reshape(truth.shape[1:])
+    return low.reshape(products.shape[1:]), high.reshape(products.shape[1:])
 
 
 def _check(X: np.ndarray, Y: np.ndarray, rules: Rules) -> None:

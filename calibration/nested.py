@@ -18,11 +18,12 @@ from calibration.ridge import alphas_default
 from calibration.splits import blocks, encode_groups, leave_group_out
 
 __all__ = [
-    "NestedRidge", "Penalties", "Split", "correlations", "explained", "fold_centred", "joined_groups",
+    "NestedRidge", "Penalties", "Split", "correlations", "explained", "fold_centred", "fold_scores", "joined_groups",
 ]  # fmt: skip
 
 MOST_FOLDS = 8
 N_ALPHAS = 8
+_ROUNDING = 1e-12  # of their size, below which values do not vary
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -208,8 +209,36 @@ def fold_centred(
     return centred
 
 
+def fold_scores(
+    predicted: np.ndarray, truth: np.ndarray, fold: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standardise predictions and truth in each fold: maps of other folds have another scale.
+
+    Parameters
+    ----------
+    predicted, truth : array of shape (n, c, t)
+    fold : array of shape (n,), int
+
+    Returns
+    -------
+    predicted, truth : array of shape (n, c, t)
+        With mean 0 and variance 1 in each fold; 0 where they are constant.
+    """
+    scored = predicted.copy(), np.array(truth, float)
+    for one in np.unique(fold):
+        rows = fold == one
+        for array in scored:
+            part = array[rows]
+            size = np.abs(part).max(axis=0)
+            part -= part.mean(axis=0)
+            spread = np.sqrt(np.einsum("nct,nct->ct", part, part) / len(part))
+            varies = spread > _ROUNDING * size
+            array[rows] = np.divide(part, spread, out=np.zeros_like(part), where=varies)
+    return scored
+
+
 def correlations(predicted: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Correlate predictions and truth within folds, pooled over folds.
+    """Correlate predictions and truth within each fold, and average over events.
 
     Parameters
     ----------
@@ -221,11 +250,8 @@ def correlations(predicted: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> 
     array of shape (c, t)
         Pearson r; 0 where one of them is constant.
     """
-    predicted, truth = fold_centred(predicted, truth, fold)
-    power = np.einsum("nct,nct->ct", predicted, predicted)
-    power *= np.einsum("nct,nct->ct", truth, truth)
-    shared = np.einsum("nct,nct->ct", predicted, truth)
-    return np.divide(shared, np.sqrt(power), out=np.zeros_like(shared), where=power > 0)
+    predicted, truth = fold_scores(predicted, truth, fold)
+    return np.einsum("nct,nct->ct", predicted, truth) / len(truth)
 
 
 def explained(predicted: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> np.ndarray:

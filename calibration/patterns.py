@@ -17,6 +17,9 @@ from __future__ import annotations
 import numpy as np
 
 from calibration.gram import RidgeGram, checked
+from calibration.nested import Split, explained, joined_groups
+from calibration.ridge import alphas_default
+from calibration.splits import leave_group_out
 from rt_decoder.model import Model
 
 __all__ = ["decoder_patterns", "encoding_patterns", "haufe_patterns", "strength"]
@@ -95,8 +98,8 @@ def _by_channel(model: Model, patterns: np.ndarray) -> np.ndarray:
     return patterns.reshape(-1, n, patterns.shape[1]).transpose(1, 0, 2)
 
 
-def encoding_patterns(X: np.ndarray, Y: np.ndarray, alphas: np.ndarray) -> np.ndarray:
-    """Fit the encoding map on all events.
+def encoding_patterns(X: np.ndarray, Y: np.ndarray, split: Split) -> np.ndarray:
+    """Fit the encoding map on all events, each channel with the penalty that explains most held out.
 
     Parameters
     ----------
@@ -104,22 +107,26 @@ def encoding_patterns(X: np.ndarray, Y: np.ndarray, alphas: np.ndarray) -> np.nd
         Vectors.
     Y : array of shape (n, c, t)
         Brain samples.
-    alphas : array of shape (c,)
-        Penalty of each channel.
+    split : Split
+        How events are held out for the choice.
 
     Returns
     -------
     array of shape (D, c, t), float64
-        Change of each brain sample for a change of 1 of a dimension, the others held.
+        Change of each brain sample for a change of 1 of a dimension, the others held. It is shrunk
+        as the penalty shrinks it.
 
     Raises
     ------
     ValueError
-        If the tables do not match or a penalty is not above 0.
+        If the tables do not match, vectors do not vary, or there are fewer than three groups.
     """
-    if len(alphas) != Y.shape[1]:
-        raise ValueError(f"need a penalty for each of {Y.shape[1]} channels, got {len(alphas)}")
-    gram = RidgeGram(X)
+    fold = joined_groups(split.groups, split.onsets)
+    folds = leave_group_out(fold, split.onsets, split.purge)
+    gram, flat, grid = RidgeGram(X), Y.reshape(len(Y), -1), alphas_default(X)
+    sweep = gram.sweep(flat, folds, grid, centred=True)
+    scores = [explained(found.reshape(Y.shape), Y, fold).mean(axis=1) for found in sweep]
+    alphas = grid[np.argmax(scores, axis=0)]
     patterns = np.empty((X.shape[1], *Y.shape[1:]))
     for alpha in np.unique(alphas):
         here = alphas == alpha

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from calibration.gram import RidgeGram
+from calibration.nested import Split
 from calibration.patterns import decoder_patterns, encoding_patterns, haufe_patterns, strength
 from tests.small import fit_small, small_recipe, small_recording
 
@@ -41,11 +42,12 @@ def test_encoding_patterns_come_back_and_their_strength_is_that_of_the_response(
     rng = np.random.default_rng(2)
     X, truth = rng.normal(size=(400, 4)), rng.normal(size=(4, 3, 2))
     Y = np.tensordot(X, truth, 1)
-    patterns = encoding_patterns(X, Y, np.array([1e-6, 1e-6, 1e-5]))
-    np.testing.assert_allclose(patterns, truth, rtol=1e-5)
-    np.testing.assert_allclose(strength(patterns, X), Y.std(axis=0), rtol=1e-5)
-    with pytest.raises(ValueError, match="each of 3 channels"):
-        encoding_patterns(X, Y, np.ones(2))
+    split = Split(np.repeat(np.arange(4), 100), np.arange(400.0), 0.0)
+    patterns = encoding_patterns(X, Y, split)
+    np.testing.assert_allclose(patterns, truth, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(strength(patterns, X), Y.std(axis=0), rtol=2e-3, atol=2e-3)
+    noise = rng.normal(size=Y.shape) * 100
+    assert np.abs(encoding_patterns(X, noise, split)).max() < 25  # shrunk
 
 
 def test_patterns_of_a_model_are_in_units_of_the_signal() -> None:
