@@ -38,7 +38,18 @@ class Encoded(NamedTuple):
 
 
 def vectors_of_model(model: Model) -> Callable[..., np.ndarray]:
-    """Return what looks texts up among a model's items: unit vectors, centred on its training mean."""
+    """Return what looks texts up among a model's items: unit vectors, centred on its training mean.
+
+    Parameters
+    ----------
+    model : Model
+        With a map.
+
+    Returns
+    -------
+    callable
+        Takes texts, returns an array of shape (n, D); KeyError for another text.
+    """
     place = {item: i for i, item in enumerate(model.items)}
 
     def look_up(texts: Sequence[str], **_: Any) -> np.ndarray:
@@ -68,7 +79,7 @@ def known_only(design: Design, items: Sequence[str]) -> Design:
     answered = design.answered & np.array([label in known for label in design.labels])
     if not answered.any():
         raise ValueError(
-            "need events of items that the model knows, got none; --embedding NAME gives any word "
+            "need events of items that the model knows, got none; --language-model gives any word "
             "its vector"
         )
     kept = replace(design, answered=answered).answered_only()

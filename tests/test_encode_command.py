@@ -52,9 +52,9 @@ def test_what_the_network_predicts_is_told_drawn_and_written(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--layer", "2"), "need --embedding with --layer"),
+        (("--hidden-layer", "2"), "need --language-model"),
         (("--envelope", "sound"), "need a channel among"),
-        (("--tmin", "0.5", "--tmax", "0.2"), "need tmax above tmin"),
+        (("--start", "0.5", "--end", "0.2"), "need tmax above tmin"),
         (("--language", "xx-none"), "need a language"),
     ],
 )

@@ -30,7 +30,7 @@ NETWORK, TEST = "Network and window", "Test"
 class EncodeOptions(ReadOptions):
     """Network, window and test; each field is an option."""
 
-    embedding: Annotated[
+    language_model: Annotated[
         str,
         typer.Option(
             metavar="NAME_OR_DIR",
@@ -39,19 +39,19 @@ class EncodeOptions(ReadOptions):
             rich_help_panel=NETWORK,
         ),
     ] = ""
-    layer: Annotated[
+    hidden_layer: Annotated[
         int | None,
         typer.Option(
             metavar="L",
-            help="Hidden layer of --embedding; default the model's.",
+            help="Hidden layer of --language-model; default the one the model was fitted with.",
             rich_help_panel=NETWORK,
         ),
     ] = None
-    tmin: Annotated[
+    start: Annotated[
         float,
         typer.Option(metavar="S", help="Start, after the onset.", rich_help_panel=NETWORK),
     ] = -0.1
-    tmax: Annotated[
+    end: Annotated[
         float, typer.Option(metavar="S", help="End, after the onset.", rich_help_panel=NETWORK)
     ] = 0.8
     step: Annotated[
@@ -80,19 +80,25 @@ class EncodeOptions(ReadOptions):
     ] = 0
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="HTML", help="Report with figures; default none."),
+        typer.Option(
+            "--report", metavar="HTML", help="Report with figures to write; private; default none."
+        ),
     ] = None
     overwrite: Overwrite = False
 
     def recipe(self, model: Model) -> Recipe:
         """The model's recipe, with the network that was asked for; raises typer.BadParameter."""
-        if self.layer is not None and not self.embedding:
-            raise typer.BadParameter("need --embedding with --layer: the model holds one layer")
+        if self.hidden_layer is not None and not self.language_model:
+            raise typer.BadParameter(
+                "need --language-model with --hidden-layer: the model holds one layer"
+            )
         target = model.recipe.target
-        if not self.embedding:
+        if not self.language_model:
             return replace(model.recipe, target=replace(target, context=""))
-        layer = target.layer if self.layer is None else self.layer
-        return replace(model.recipe, target=replace(target, embedding=self.embedding, layer=layer))
+        layer = target.layer if self.hidden_layer is None else self.hidden_layer
+        return replace(
+            model.recipe, target=replace(target, embedding=self.language_model, layer=layer)
+        )
 
 
 @bundled
@@ -114,22 +120,22 @@ def encode(
     from rt_decoder.files.model_file import load_model
 
     fitted = load_model(model)
-    if not fitted.has_map and not options.embedding:
-        raise ValueError(f"{model.name} has no words: give their vectors with --embedding")
+    if not fitted.has_map and not options.language_model:
+        raise ValueError(f"{model.name} has no words: give their vectors with --language-model")
     recipe = options.recipe(fitted)
     labelled = load_labelled(
         recordings, inputs.tables, recipe, inputs.rules(recipe.target), **inputs.reading
     )
     inputs.tell_columns(recipe.target.label)
-    epoched = epoch_model(fitted, options.tmin, options.tmax, options.step)
+    epoched = epoch_model(fitted, options.start, options.end, options.step)
     design, nuisance = _events(epoched, labelled, options)
     rules = Rules(options.permutations, options.seed, fitted.certificate.get("null_memory", 0))
-    embedder = embed if options.embedding else vectors_of_model(fitted)
+    embedder = embed if options.language_model else vectors_of_model(fitted)
     recipe = replace(recipe, features=epoched.recipe.features)
     with progress_bar("encoding") as progress:
         found = fit(epoched, design, embedder, nuisance, rules, recipe=recipe, progress=progress)
     facts: dict[str, Any] = encoding_facts(found, fitted)
-    facts["network"] = options.embedding or "vectors in the model"
+    facts["network"] = options.language_model or "vectors in the model"
     show_lines(*encoding_lines(facts))
     if options.report is not None:
         write_encoding(options.report, facts, overwrite=options.overwrite)
@@ -148,7 +154,7 @@ def _events(
 
     with progress_bar("running the live stages") as progress:
         design = build_design(model, labelled, progress)
-    design = known_only(design, design.labels if options.embedding else model.items)
+    design = known_only(design, design.labels if options.language_model else model.items)
     nuisance = nuisance_columns(design, options.language)
     if options.envelope:
         nuisance = nuisance.joined(envelope_columns(labelled, design, options.envelope))
