@@ -23,7 +23,7 @@ _STYLE = (
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _MEANING = (
     "r: correlation of predicted and measured samples of held-out events. p: share of permutations "
-    "whose largest r over all channels and times is as high; the brain is moved against the words in "
+    "whose largest r over all channels and times is as high (outlined: at most .05); the brain is moved against the words in "
     "units as long as both remember, and every map is refitted. The interval is a bootstrap over "
     "these units, the maps as they are. Share beyond nuisance: R squared of network and nuisance, a "
     "penalty each, less that of nuisance alone. Times are those of the live stages, which lag the brain."
@@ -62,7 +62,8 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"  share       {total['mean']:.4f} ({total['low']:.4f} to {total['high']:.4f}), "
-        f"p {total['p']:.3g}: R squared beyond nuisance, mean over channels and times",
+        f"p {total['p']:.3g}: R squared beyond nuisance, mean over channels and times; largest "
+        f"{np.max(share['unique']):.3f}, p {np.min(share['p']):.3g}",
         f"  nuisance    {np.mean(share['alone']):.4f} alone ({', '.join(share['nuisance'])})",
     ]
 
