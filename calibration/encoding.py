@@ -209,7 +209,9 @@ def max_p(statistic: np.ndarray, null: np.ndarray, smallest: float) -> np.ndarra
 
 
 def unit_of(X: np.ndarray, Y: np.ndarray, memory: int = 0) -> int:
-    """Return how many events are moved together: twice the memory of words and brain, or 1.
+    """Return how many events are moved together: twice the memory of words and a channel, or 1.
+
+    The slowest channel counts, since the largest of all channels is tested.
 
     Parameters
     ----------
@@ -222,7 +224,7 @@ def unit_of(X: np.ndarray, Y: np.ndarray, memory: int = 0) -> int:
     -------
     int
     """
-    memory = max(memory, joint_lags(X, Y.reshape(len(Y), -1)))
+    memory = max(memory, *(joint_lags(X, Y[:, channel]) for channel in range(Y.shape[1])))
     return min(max(1, 2 * memory), len(Y))
 
 
