@@ -173,17 +173,40 @@ class NestedRidge:
         """
         predicted = np.zeros(Y.shape)
         for number in np.unique(penalties.table):
-            if number not in self._grams:
-                self._grams[number] = RidgeGram(self._tables[number])
             here = penalties.table == number
             for alpha in np.unique(penalties.alpha[here]):
                 used = here & (penalties.alpha == alpha)  # (n_folds, c)
                 channels = np.flatnonzero(used.any(axis=0))
                 part = Y[:, channels]
-                found = self._grams[number].out_of_fold(_flat(part), self._folds, alpha, True)
+                found = self._gram(int(number)).out_of_fold(_flat(part), self._folds, alpha, True)
                 at = used[self.fold][:, channels]
                 predicted[:, channels] += np.where(at[:, :, None], found.reshape(part.shape), 0.0)
         return predicted
+
+    def averaged(self, Y: np.ndarray, score: Score) -> np.ndarray:
+        """Average the score of held-out predictions over all tables and penalties: nothing is chosen.
+
+        Parameters
+        ----------
+        Y : array of shape (n, c, t)
+        score : callable
+            As for `choose`.
+
+        Returns
+        -------
+        array of shape (c, t)
+        """
+        total, count = np.zeros(Y.shape[1:]), 0
+        for number, alphas in enumerate(self._alphas):
+            for found in self._gram(number).sweep(_flat(Y), self._folds, alphas, centred=True):
+                total += score(found.reshape(Y.shape), Y, self.fold)
+                count += 1
+        return total / count
+
+    def _gram(self, number: int) -> RidgeGram:
+        if number not in self._grams:
+            self._grams[number] = RidgeGram(self._tables[number])
+        return self._grams[number]
 
 
 def fold_centred(

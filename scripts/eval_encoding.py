@@ -79,7 +79,7 @@ def person(path: Path, words: Words, n_permutations: int) -> dict[str, Any]:
         one, share = fit_encoding(X, Y, split, rules), unique_share(X, nuisance, Y, split, rules)
         told[part] = {
             "r": float(one.r.mean()), "largest_r": float(one.r.max()), "p": float(one.p.min()),
-            "null_largest_r": float(one.null.mean()), "unit": one.unit, "r_all": one.r.ravel().tolist(),
+            "tested": float(one.tested.max()), "null_tested": float(one.null.mean()), "unit": one.unit, "r_all": one.r.ravel().tolist(),
             "share": share.total.mean, "share_p": share.total.p,
             "nuisance_r2": float(share.alone.mean()),
         }  # fmt: skip
@@ -90,7 +90,7 @@ def over_people(found: list[dict[str, Any]]) -> dict[str, float]:
     """Mean over people, and p by flipping the signs of people."""
     told: dict[str, float] = {}
     rng = np.random.default_rng(0)
-    for name in ("r", "largest_r", "null_largest_r", "share", "nuisance_r2"):
+    for name in ("r", "largest_r", "tested", "null_tested", "share", "nuisance_r2"):
         told[name] = float(np.mean([one[name] for one in found]))
     for name in ("r", "share"):
         values = np.array([one[name] for one in found])
@@ -108,12 +108,12 @@ def over_people(found: list[dict[str, Any]]) -> dict[str, float]:
 
 def report(table: dict[str, dict[str, float]]) -> None:
     print(
-        f"{'':10}{'mean r':>16} {'p':>7} {'largest r':>10} {'its null':>9} {'share':>18} {'p':>7}  people"
+        f"{'':10}{'mean r':>16} {'p':>7} {'largest':>10} {'its null':>9} {'share':>18} {'p':>7}  people"
     )
     for part, one in table.items():
         print(
             f"{part:10}{one['r']:>8.4f} +-{one['r_spread']:.4f} {one['r_p']:>7.4f} "
-            f"{one['largest_r']:>10.3f} {one['null_largest_r']:>9.3f} "
+            f"{one['tested']:>10.3f} {one['null_tested']:>9.3f} "
             f"{one['share']:>9.5f} +-{one['share_spread']:.5f} {one['share_p']:>7.4f}  "
             f"{one['people_above_chance']} encoded, {one['people_with_a_share']} beyond nuisance, "
             f"of {one['people']}"

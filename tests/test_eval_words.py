@@ -183,5 +183,5 @@ def test_the_same_words_are_encoded(folder):
     assert ran.returncode == 0, ran.stderr
     over = json.loads(ran.stdout.splitlines()[-1])["over_people"]["channels"]
     assert over["people_above_chance"] == over["people_with_a_share"] == over["people"] == 3
-    assert over["largest_r"] > 2 * over["null_largest_r"]
+    assert over["tested"] > 2 * over["null_tested"]
     assert over["r_p"] == 0.125  # of three people
