@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibration.agreement import correlations, fold_scores
 from calibration.design import Design
-from calibration.nested import NestedRidge, Penalties, Split, correlations, fold_scores
+from calibration.nested import NestedRidge, Penalties, Split
 from calibration.units import bootstrap_counts, cut_units, joint_lags, smallest_p, unit_order
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibration.agreement import explained
 from calibration.bands import RATIOS, band_tables, unique_share
 from calibration.design import RUN_GAP, Design
 from calibration.encoding import Rules
 from calibration.gram import RidgeGram
-from calibration.nested import NestedRidge, Split, explained, joined_groups
+from calibration.nested import NestedRidge, Split, joined_groups
 from calibration.nuisance import envelope_columns, nuisance_columns
 
 N, C, T = 180, 2, 2

@@ -5,15 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibration.agreement import correlations, explained
 from calibration.encoding import Rules, epoch_model, epochs_of, fit_encoding, max_p, unit_of
 from calibration.gram import RidgeGram
-from calibration.nested import (
-    NestedRidge,
-    Split,
-    correlations,
-    explained,
-    joined_groups,
-)
+from calibration.nested import NestedRidge, Split, joined_groups
 from calibration.units import bootstrap_counts, cut_units, joint_lags, smallest_p, unit_order
 
 N, C, T, D = 120, 3, 4, 6
