@@ -26,8 +26,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibration.agreement import explained, fold_centred
 from calibration.encoding import N_DRAWS, Rules, max_p, unit_of
-from calibration.nested import NestedRidge, Penalties, Split, explained, fold_centred
+from calibration.nested import NestedRidge, Penalties, Split
 from calibration.units import bootstrap_counts, cut_units, smallest_p, unit_order
 
 __all__ = ["RATIOS", "Share", "Total", "band_tables", "unique_share"]

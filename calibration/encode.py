@@ -176,6 +176,7 @@ def encoding_facts(found: Encoded, model: Model | None = None) -> dict[str, Any]
         "high": one.high.tolist(),
         "p": one.p.tolist(),
         "strength": found.strength.tolist(),
+        "tested": one.tested.tolist(),
         "null": one.null.tolist(),
         "p_smallest": one.p_smallest,
         "null_unit": one.unit,

@@ -4,8 +4,9 @@ r"""Encode: predict the brain from the network, held out, at every channel and t
 
 with vectors x of the network and brain samples y around an event, as they leave the live stages.
 The penalty of a channel is chosen in inner folds. Each permutation moves the brain against the words
-in units as long as their common memory, and refits all; p compares r with the largest r over
-channels and times. Penalties stay: they were chosen without the events that they are tested on.
+in units as long as their common memory, and refits all. What is compared is r averaged over all
+penalties, with its largest over channels and times: it needs no choice, which every permutation would
+have to repeat for p to be exact.
 
 References
 ----------
@@ -21,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibration.agreement import correlations, fold_scores
 from calibration.design import Design
-from calibration.nested import NestedRidge, Penalties, Split, correlations, fold_scores
+from calibration.nested import NestedRidge, Penalties, Split
 from calibration.units import bootstrap_counts, cut_units, joint_lags, smallest_p, unit_order
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model
@@ -64,8 +66,9 @@ class Encoding(NamedTuple):
     r: np.ndarray  # (c, t) held-out correlation
     low: np.ndarray  # (c, t) 95 % interval, bootstrap over units
     high: np.ndarray  # (c, t)
-    p: np.ndarray  # (c, t) against the largest r over channels and times
-    null: np.ndarray  # (n_permutations,) largest r
+    p: np.ndarray  # (c, t) against the largest over channels and times
+    tested: np.ndarray  # (c, t) r averaged over penalties, which p is of
+    null: np.ndarray  # (n_permutations,) its largest under permutation
     p_smallest: float  # that permutations and units allow
     unit: int  # events that are moved together, at least
     penalties: Penalties
@@ -175,16 +178,16 @@ def fit_encoding(
     unit = unit_of(X, Y, rules.memory)
     units = cut_units(X, unit, rules.groups)
     rng = np.random.default_rng(rules.seed)
-    null = np.empty(rules.n_permutations)
+    tested, null = ridge.averaged(Y, correlations), np.empty(rules.n_permutations)
     for k in range(rules.n_permutations):
         moved = Y[unit_order(units, rng)]
-        null[k] = correlations(ridge.predict(moved, penalties), moved, ridge.fold).max()
+        null[k] = ridge.averaged(moved, correlations).max()
         tell(0.3 + 0.7 * (k + 1) / rules.n_permutations)
     items = np.unique(X, axis=0, return_inverse=True)[1].ravel()
     smallest = smallest_p(units, items, rules.n_permutations)
     low, high = _interval(fold_scores(predicted, Y, ridge.fold), units, rng)
-    p = np.where(Y.std(axis=0) > 0, max_p(r, null, smallest), 1.0)
-    return Encoding(r, low, high, p, null, smallest, unit, penalties)
+    p = np.where(Y.std(axis=0) > 0, max_p(tested, null, smallest), 1.0)
+    return Encoding(r, low, high, p, tested, null, smallest, unit, penalties)
 
 
 def max_p(statistic: np.ndarray, null: np.ndarray, smallest: float) -> np.ndarray:
@@ -209,7 +212,9 @@ def max_p(statistic: np.ndarray, null: np.ndarray, smallest: float) -> np.ndarra
 
 
 def unit_of(X: np.ndarray, Y: np.ndarray, memory: int = 0) -> int:
-    """Return how many events are moved together: twice the memory of words and brain, or 1.
+    """Return how many events are moved together: twice the memory of words and a channel, or 1.
+
+    The slowest channel counts, since the largest of all channels is tested.
 
     Parameters
     ----------
@@ -222,7 +227,7 @@ def unit_of(X: np.ndarray, Y: np.ndarray, memory: int = 0) -> int:
     -------
     int
     """
-    memory = max(memory, joint_lags(X, Y.reshape(len(Y), -1)))
+    memory = max(memory, *(joint_lags(X, Y[:, channel]) for channel in range(Y.shape[1])))
     return min(max(1, 2 * memory), len(Y))
 
 

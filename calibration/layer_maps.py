@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import rankdata
 
+from calibration.agreement import correlations, fold_scores
 from calibration.encoding import Rules, unit_of
 from calibration.layers import LEVEL, N_DRAWS, Layers, spread_test
-from calibration.nested import NestedRidge, Split, correlations, fold_scores
+from calibration.nested import NestedRidge, Split
 from calibration.units import bootstrap_counts, cut_units
 
 __all__ = ["LayerMaps", "Order", "encode_layers", "map_facts", "order_line"]

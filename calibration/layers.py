@@ -153,7 +153,7 @@ def decode_layers(
         penalties.append(found.alpha)
         if progress is not None:
             progress((number + 1) / len(folds))
-    unit = unit_of(np.hstack(items)[which], X[:, :, None], rules.memory)
+    unit = unit_of(np.hstack(items)[which], X[:, None, :], rules.memory)
     units = cut_units(items[0][which], unit, rules.groups)
     counted = bootstrap_counts(units, N_DRAWS, np.random.default_rng(rules.seed))
     same, p_alike = alike(ranks, counted)

@@ -17,13 +17,10 @@ from calibration.gram import RidgeGram, checked
 from calibration.ridge import alphas_default
 from calibration.splits import blocks, encode_groups, leave_group_out
 
-__all__ = [
-    "NestedRidge", "Penalties", "Split", "correlations", "explained", "fold_centred", "fold_scores", "joined_groups",
-]  # fmt: skip
+__all__ = ["NestedRidge", "Penalties", "Split", "joined_groups"]
 
 MOST_FOLDS = 8
 N_ALPHAS = 8
-_ROUNDING = 1e-12  # of their size, below which values do not vary
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -173,105 +170,40 @@ class NestedRidge:
         """
         predicted = np.zeros(Y.shape)
         for number in np.unique(penalties.table):
-            if number not in self._grams:
-                self._grams[number] = RidgeGram(self._tables[number])
             here = penalties.table == number
             for alpha in np.unique(penalties.alpha[here]):
                 used = here & (penalties.alpha == alpha)  # (n_folds, c)
                 channels = np.flatnonzero(used.any(axis=0))
                 part = Y[:, channels]
-                found = self._grams[number].out_of_fold(_flat(part), self._folds, alpha, True)
+                found = self._gram(int(number)).out_of_fold(_flat(part), self._folds, alpha, True)
                 at = used[self.fold][:, channels]
                 predicted[:, channels] += np.where(at[:, :, None], found.reshape(part.shape), 0.0)
         return predicted
 
+    def averaged(self, Y: np.ndarray, score: Score) -> np.ndarray:
+        """Average the score of held-out predictions over all tables and penalties: nothing is chosen.
 
-def fold_centred(
-    predicted: np.ndarray, truth: np.ndarray, fold: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Centre predictions and truth in each fold, so that drift between folds is no effect.
+        Parameters
+        ----------
+        Y : array of shape (n, c, t)
+        score : callable
+            As for `choose`.
 
-    Parameters
-    ----------
-    predicted, truth : array of shape (n, c, t)
-    fold : array of shape (n,), int
+        Returns
+        -------
+        array of shape (c, t)
+        """
+        total, count = np.zeros(Y.shape[1:]), 0
+        for number, alphas in enumerate(self._alphas):
+            for found in self._gram(number).sweep(_flat(Y), self._folds, alphas, centred=True):
+                total += score(found.reshape(Y.shape), Y, self.fold)
+                count += 1
+        return total / count
 
-    Returns
-    -------
-    predicted, truth : array of shape (n, c, t)
-        Deviations from their mean in the fold.
-    """
-    centred = predicted.copy(), np.array(truth, float)
-    for one in np.unique(fold):
-        rows = fold == one
-        for array in centred:
-            array[rows] -= array[rows].mean(axis=0)
-    return centred
-
-
-def fold_scores(
-    predicted: np.ndarray, truth: np.ndarray, fold: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Standardise predictions and truth in each fold: maps of other folds have another scale.
-
-    Parameters
-    ----------
-    predicted, truth : array of shape (n, c, t)
-    fold : array of shape (n,), int
-
-    Returns
-    -------
-    predicted, truth : array of shape (n, c, t)
-        With mean 0 and variance 1 in each fold; 0 where they are constant.
-    """
-    scored = predicted.copy(), np.array(truth, float)
-    for one in np.unique(fold):
-        rows = fold == one
-        for array in scored:
-            part = array[rows]
-            size = np.abs(part).max(axis=0)
-            part -= part.mean(axis=0)
-            spread = np.sqrt(np.einsum("nct,nct->ct", part, part) / len(part))
-            varies = spread > _ROUNDING * size
-            array[rows] = np.divide(part, spread, out=np.zeros_like(part), where=varies)
-    return scored
-
-
-def correlations(predicted: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Correlate predictions and truth within each fold, and average over events.
-
-    Parameters
-    ----------
-    predicted, truth : array of shape (n, c, t)
-    fold : array of shape (n,), int
-
-    Returns
-    -------
-    array of shape (c, t)
-        Pearson r; 0 where one of them is constant.
-    """
-    predicted, truth = fold_scores(predicted, truth, fold)
-    return np.einsum("nct,nct->ct", predicted, truth) / len(truth)
-
-
-def explained(predicted: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Share of the variance within folds that is explained, R squared; below 0 where it is worse.
-
-    Parameters
-    ----------
-    predicted, truth : array of shape (n, c, t)
-    fold : array of shape (n,), int
-
-    Returns
-    -------
-    array of shape (c, t)
-        0 where the truth is constant.
-    """
-    predicted, truth = fold_centred(predicted, truth, fold)
-    whole = np.einsum("nct,nct->ct", truth, truth)
-    predicted -= truth
-    left = np.einsum("nct,nct->ct", predicted, predicted)
-    return np.divide(whole - left, whole, out=np.zeros_like(whole), where=whole > 0)
+    def _gram(self, number: int) -> RidgeGram:
+        if number not in self._grams:
+            self._grams[number] = RidgeGram(self._tables[number])
+        return self._grams[number]
 
 
 def _flat(Y: np.ndarray) -> np.ndarray:

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from calibration.agreement import explained
 from calibration.gram import RidgeGram, checked
-from calibration.nested import Split, explained, joined_groups
+from calibration.nested import Split, joined_groups
 from calibration.ridge import alphas_default
 from calibration.splits import leave_group_out
 from rt_decoder.model import Model

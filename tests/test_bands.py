@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibration.agreement import explained
 from calibration.bands import RATIOS, band_tables, unique_share
 from calibration.covariates import envelope_columns, nuisance_columns
 from calibration.design import RUN_GAP, Design
 from calibration.encoding import Rules
 from calibration.gram import RidgeGram
-from calibration.nested import NestedRidge, Split, explained, joined_groups
+from calibration.nested import NestedRidge, Split, joined_groups
 
 N, C, T = 180, 2, 2
 SPLIT = Split(np.repeat(np.arange(6), 30), np.arange(N) * 0.7, 1.0)

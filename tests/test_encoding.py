@@ -5,15 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.encoding import Rules, epoch_model, epochs_of, fit_encoding, max_p
+from calibration.agreement import correlations, explained
+from calibration.encoding import Rules, epoch_model, epochs_of, fit_encoding, max_p, unit_of
 from calibration.gram import RidgeGram
-from calibration.nested import (
-    NestedRidge,
-    Split,
-    correlations,
-    explained,
-    joined_groups,
-)
+from calibration.nested import NestedRidge, Split, joined_groups
 from calibration.units import bootstrap_counts, cut_units, joint_lags, smallest_p, unit_order
 
 N, C, T, D = 120, 3, 4, 6
@@ -146,6 +141,16 @@ def test_memory_needs_both_words_and_brain() -> None:
     assert joint_lags(white, runs) == joint_lags(runs, white) == 0
     assert 4 <= joint_lags(runs, runs) <= 9
     assert joint_lags(np.ones((9, 2)), runs[:9]) == 0
+
+
+def test_the_slowest_channel_says_how_many_events_move_together() -> None:
+    rng = np.random.default_rng(0)
+    runs, Y = np.repeat(rng.normal(size=(20, 5)), 10, axis=0), rng.normal(size=(200, 8, 2))
+    assert unit_of(runs, Y) == 1
+    Y[:, 3] = np.repeat(Y[:20, 3], 10, axis=0)
+    assert unit_of(runs, Y) >= 8
+    assert unit_of(runs[rng.permutation(200)], Y) == 1
+    assert unit_of(runs, Y, memory=150) == 200
 
 
 def test_a_bootstrap_draws_as_many_units_as_there_are() -> None:

@@ -23,7 +23,8 @@ _STYLE = (
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _MEANING = (
     "r: correlation of predicted and measured samples of held-out events. p: share of permutations "
-    "whose largest r over all channels and times is as high; the brain is moved against the words in "
+    "whose largest r over all channels and times, averaged over penalties, is as high (outlined: at most "
+    ".05); the brain is moved against the words in "
     "units as long as both remember, and every map is refitted. The interval is a bootstrap over "
     "these units, the maps as they are. Share beyond nuisance: R squared of network and nuisance, a "
     "penalty each, less that of nuisance alone. Times are those of the live stages, which lag the brain."
@@ -51,7 +52,8 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
         f"purged {split['purge_s']:.3g} s; from {facts.get('network', 'the network')}",
         f"  largest r   {best['r']:.3f} ({best['low']:.3f} to {best['high']:.3f}), p {best['p']:.3g}: "
         f"{best['channel']} at {best['time']:.3f} s",
-        f"  chance      largest r {np.mean(facts['null']):.3f} in {len(facts['null'])} permutations of "
+        f"  chance      {np.mean(facts['null']):.3f} beside {np.max(facts['tested']):.3f}, largest r "
+        f"averaged over penalties, in {len(facts['null'])} permutations of "
         f"{moved}; smallest p {facts['p_smallest']:.2g}",
         f"  channels    {n_above} of {n_channels} above chance at some time (p <= {P_SHOWN:g})",
     ]
@@ -62,7 +64,8 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"  share       {total['mean']:.4f} ({total['low']:.4f} to {total['high']:.4f}), "
-        f"p {total['p']:.3g}: R squared beyond nuisance, mean over channels and times",
+        f"p {total['p']:.3g}: R squared beyond nuisance, mean over channels and times; largest "
+        f"{np.max(share['unique']):.3f}, p {np.min(share['p']):.3g}",
         f"  nuisance    {np.mean(share['alone']):.4f} alone ({', '.join(share['nuisance'])})",
     ]
 
