@@ -176,3 +176,18 @@ def test_real_words_are_decoded(data_dir):
     assert result["prior"]["rank_accuracy"] > result["own"]["rank_accuracy"] > 0.538
     assert result["group"]["rank_accuracy"] > 0.525  # without any label of one's own
     assert abs(result["own_shuffled"] - 0.5) < 0.005
+
+
+@pytest.mark.slow
+def test_the_same_words_are_encoded(folder):
+    script = SCRIPT.with_name("eval_encoding.py")
+    ran = subprocess.run(
+        [sys.executable, str(script), "--data", str(folder), "--json", "--permutations", "19"],
+        capture_output=True, text=True, timeout=280, check=False,
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "RT_DECODER_CACHE": ""},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    over = json.loads(ran.stdout.splitlines()[-1])["over_people"]["channels"]
+    assert over["people_above_chance"] == over["people_with_a_share"] == over["people"] == 3
+    assert over["tested"] > 2 * over["null_tested"]
+    assert over["r_p"] == 0.125  # of three people

@@ -30,6 +30,7 @@ GOOD = {  # a command that would work, and its program
     ),
     "cleaning": ("calibration", "cleaning", "{in}/rec.xdf", "-o", "{out}/m.safetensors"),
     "evaluate": ("calibration", "evaluate", "{in}/rec.xdf", "--events", "{in}/rec.tsv", *MODEL),
+    "encode": ("calibration", "encode", "{in}/rec.xdf", "--events", "{in}/rec.tsv", *MODEL),
     "embed": ("calibration", "embed", "{in}/words.txt", "-o", "{out}/v.safetensors"),
     "decode": (
         "rt_decoder",
@@ -52,9 +53,11 @@ PLACES = {  # where the bad path goes: in place of an argument, or as a further 
        for name in ("fit", "decode", "convert", "replay") for suffix in RECORDING},
     "cleaning REC": ("cleaning", "{in}/rec.xdf", "xdf"),
     "evaluate REC": ("evaluate", "{in}/rec.xdf", "xdf"),
+    "encode REC": ("encode", "{in}/rec.xdf", "xdf"),
+    "encode --language-model": ("encode", "--language-model", "folder"),
     "clean REC": ("clean", "{in}/rec.xdf", "xdf"),
     **{f"{name} --model": (name, MODEL[1], "safetensors")
-       for name in ("evaluate", "decode", "clean", "inspect", "run")},
+       for name in ("evaluate", "encode", "decode", "clean", "inspect", "run")},
     **{f"{name} --events": (name, "--events", "tsv")
        for name in ("fit", "cleaning", "evaluate", "decode", "replay")},
     **{f"{name} --channels": (name, "--channels", "tsv")

@@ -19,7 +19,7 @@ from calibration.language.layers import check_files
 from calibration.language.vector_cache import VectorCache
 from rt_decoder.files.packages import need_packages
 
-__all__ = ["check_embedding", "embed"]
+__all__ = ["check_embedding", "embed", "embed_layers"]
 
 _BLOCK = 2048  # texts between two writes to the cache; an interrupted run loses no more
 
@@ -108,6 +108,62 @@ def embed(
                     cache.write(fresh)
                 vectors |= fresh
     return np.stack([vectors[key] for key in keys])
+
+
+def embed_layers(
+    texts: Sequence[str],
+    *,
+    model: str | Path = "minilm",
+    pooling: str = "mean",
+    contexts: Sequence[tuple[str, int]] | None = None,
+    batch_size: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+    device: str = "cpu",
+) -> np.ndarray:
+    """Compute vectors of `texts` from all hidden layers in one pass; nothing is cached.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        As in `embed`.
+    model : str or path
+        As in `embed`.
+    pooling : {"mean", "last"}
+        As in `embed`.
+    contexts : sequence of (str, int) or None
+        As in `embed`.
+    batch_size : int
+        Texts per forward pass.
+    progress : callable or None
+        As in `embed`.
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    array of shape (n_layers + 1, n_texts, n_dimensions), float32
+        The input embedding first; not normalised.
+
+    Raises
+    ------
+    ValueError
+        As `embed`.
+    OSError
+        If the model cannot be found, reached or read.
+    ImportError
+        If a package is missing.
+    """
+    if pooling not in ("mean", "last"):
+        raise ValueError(f"need pooling 'mean' or 'last', got {pooling!r}")
+    if batch_size < 1:
+        raise ValueError(f"need a batch_size of at least 1, got {batch_size}")
+    need_packages("torch", "transformers", what="for word vectors")
+    queries = _queries(texts, contexts)
+    place = {query.key: k for k, query in enumerate(dict.fromkeys(queries))}
+    encoder = Encoder(find_model(model), None, pooling, device)
+    with _progress(progress, len(place)) as advance:
+        rows = encoder(list(dict.fromkeys(queries)), batch_size, advance)
+    return np.moveaxis(rows[[place[query.key] for query in queries]], 1, 0)
 
 
 def check_embedding(model: str | Path, layer: int) -> None:

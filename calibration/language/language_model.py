@@ -143,8 +143,8 @@ class Encoder:
     Parameters
     ----------
     source : ModelSource
-    layer : int
-        Hidden state: 0 is the input embedding, 1 the first layer, -1 the last.
+    layer : int or None
+        Hidden state: 0 is the input embedding, 1 the first layer, -1 the last; None takes all.
     pooling : {"mean", "last"}
         Mean over the tokens, or the last token.
     device : str
@@ -158,7 +158,7 @@ class Encoder:
         If the model or its tokenizer cannot be loaded.
     """
 
-    def __init__(self, source: ModelSource, layer: int, pooling: str, device: str) -> None:
+    def __init__(self, source: ModelSource, layer: int | None, pooling: str, device: str) -> None:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
@@ -196,7 +196,7 @@ class Encoder:
     def __call__(
         self, queries: list[Query], batch_size: int, advance: Callable[[int], None]
     ) -> np.ndarray:
-        """Return vectors of shape (n_queries, n_dimensions), float32."""
+        """Return vectors of shape (n_queries, n_dimensions), float32; of all layers, (n_queries, L, n_dimensions)."""
         tokens = [self._tokenize(query) for query in queries]
         by_length = sorted(range(len(tokens)), key=lambda i: len(tokens[i][0]))
         batches = list(blocks(by_length, batch_size))
@@ -260,10 +260,19 @@ class Encoder:
                     f"need texts that the language model takes, got {len(batch)} of up to "
                     f"{shape[1]} tokens that it does not: {first_line(error)}"
                 ) from error
-            n = len(states)
-            check_layer(self.layer, n)
-            pooled = torch.einsum("nt,ntd->nd", weights.to(self.device), states[self.layer])
+            weights = weights.to(self.device)
+            if self.layer is None:
+                pooled = torch.stack([_pooled(weights, state) for state in states], dim=1)
+            else:
+                check_layer(self.layer, len(states))
+                pooled = _pooled(weights, states[self.layer])
         return pooled.cpu().numpy()
+
+
+def _pooled(weights: Any, state: Any) -> Any:
+    import torch
+
+    return torch.einsum("nt,ntd->nd", weights, state)
 
 
 @contextmanager

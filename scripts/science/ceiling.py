@@ -1,0 +1,83 @@
+"""The ceiling of simulated people whose best possible decoder is known.
+
+24 items, 12 repeats, 40 features with correlated noise; item means at four sizes, 0 among them. Halves
+in order of time. The truth is the rank accuracy of 4,000 new events by the true means and the true
+covariance of noise, and the correlation of a channel with the true item means.
+
+`few`: 200 features of 288 events, so that the noise is known badly.
+
+Goals: in 90 % of people, at every size, no more than the upper end of the interval is truly reached,
+and no less than the lower bound, with .01 for the sampling of new events; the mean ceiling is within
+.03 of truth with 40 features; and the ceiling of r likewise, within .03.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from calibration.ceiling import r_ceiling, rank_ceiling
+from calibration.scores import rank_accuracy
+
+WORDS, REPEATS, N_NEW = 24, 12, 4000
+SIZES = (0.0, 0.5, 1.0, 2.0)  # distance of two items in standard deviations of noise
+ROOM = 0.01
+
+
+def judge(n_people: int, seed: int) -> dict[str, Any]:
+    """Simulate people; return figures and goals."""
+    figures = {
+        name: {str(size): _condition(size, p, n_people, seed) for size in SIZES}
+        for name, p in (("40 features", 40), ("few", 200))
+    }
+    every = [one for table in figures.values() for one in table.values()]
+    usual = figures["40 features"].values()
+    return {
+        "figures": figures,
+        "goals": {
+            "the upper bound holds in 90 %": all(one["upper holds"] >= 0.9 for one in every),
+            "the lower bound holds in 90 %": all(one["lower holds"] >= 0.9 for one in every),
+            "the ceiling is near truth": all(
+                abs(one["ceiling"] - one["truth"]) < 0.03 for one in usual
+            ),
+            "the ceiling of r is near truth": all(
+                abs(one["ceiling of r"] - one["true r"]) < 0.03 for one in usual
+            ),
+        },
+    }
+
+
+def _condition(size: float, p: int, n_people: int, seed: int) -> dict[str, float]:
+    rows = []
+    for one in range(n_people):
+        rng = np.random.default_rng([seed, one, p])
+        mixing = np.linalg.qr(rng.normal(size=(p, p)))[0] * rng.uniform(0.5, 2.0, p)
+        white = rng.normal(size=(WORDS, p)) * size / np.sqrt(2 * p)  # means, in whitened space
+        items = rng.permutation(np.repeat(np.arange(WORDS), REPEATS))
+        X = (white[items] + rng.normal(size=(len(items), p))) @ mixing
+        parts = np.array_split(np.arange(len(items)), 2)
+        found = rank_ceiling(X, items, (parts[0], parts[1]), seed=one)
+        new = rng.integers(WORDS, size=N_NEW)
+        seen = white[new] + rng.normal(size=(N_NEW, p))
+        truth = rank_accuracy(seen @ white.T - 0.5 * np.sum(white**2, axis=1), new).mean()
+        response = white @ mixing
+        variance = response.var(axis=0)
+        true_r = np.sqrt(variance / (variance + np.sum(mixing**2, axis=0)))
+        r = r_ceiling(X[:, :, None], items, (parts[0], parts[1]), seed=one)
+        rows.append(
+            {
+                "truth": truth,
+                "ceiling": found.rank_accuracy,
+                "low": found.low,
+                "high": found.high,
+                "reached": found.reached,
+                "upper holds": truth <= found.high + ROOM,
+                "lower holds": truth >= found.reached - ROOM,
+                "true r": np.sqrt(np.mean(true_r**2)),
+                "ceiling of r": np.mean(r[0] ** 2),
+                "upper r holds": np.mean(true_r <= r[2, :, 0] + ROOM),
+            }
+        )
+    told = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return told | {"ceiling of r": float(np.sqrt(told["ceiling of r"]))}
