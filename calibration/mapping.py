@@ -22,7 +22,7 @@ from rt_decoder.recipe import Recipe
 
 __all__ = ["fit_map"]
 
-_MOST_FOLDS = 8
+_MOST_FOLDS = 10  # with a prior, where each is fitted anew
 
 
 def fit_map(
@@ -63,14 +63,8 @@ def fit_map(
     ValueError
         If features or item vectors do not vary, or the prior does not fit.
     """
-    if prior is not None:  # each fold is fitted anew
-        groups = (
-            _wider(groups, onsets, _MOST_FOLDS)
-            if len(set(groups.tolist())) > _MOST_FOLDS
-            else groups
-        )
+    fit, groups = _choose(X, targets, groups, onsets, recipe, prior)
     folds = leave_group_out(groups, onsets, recipe.fit.purge)
-    fit = choose_map(X, targets, folds, choices_of(recipe, targets, X.shape[1], prior), prior)
     chosen = fit.chosen
     say(_told(fit))
     W = fit.weights()
@@ -97,6 +91,23 @@ def fit_map(
     more = leave_group_out(_wider(groups, onsets, 5), onsets, recipe.fit.purge)
     rank = 0 if len(B) == full else len(B)
     return model, (_evidence(fit, folds, rank), _evidence(fit, more, rank))
+
+
+def _choose(
+    X: np.ndarray, targets: Targets, groups: np.ndarray, onsets: np.ndarray, recipe: Recipe,
+    prior: Prior | None,
+) -> tuple[MapFit, np.ndarray]:  # fmt: skip
+    """Choose the map, and return the groups (n,) to hold out; a prior that is not used costs nothing."""
+    if prior is not None:
+        fewer = groups
+        if len(set(groups.tolist())) > _MOST_FOLDS:
+            fewer = _wider(groups, onsets, _MOST_FOLDS)
+        folds = leave_group_out(fewer, onsets, recipe.fit.purge)
+        fit = choose_map(X, targets, folds, choices_of(recipe, targets, X.shape[1], prior), prior)
+        if fit.chosen.kappa:
+            return fit, fewer
+    folds = leave_group_out(groups, onsets, recipe.fit.purge)
+    return choose_map(X, targets, folds, choices_of(recipe, targets, X.shape[1], None)), groups
 
 
 def _evidence(fit: MapFit, folds: Sequence[Fold], rank: int) -> Evidence:
