@@ -1,0 +1,109 @@
+"""Recordings that stay in their file: the same bits as those in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from calibration.levels import channel_jump, channel_scale
+from rt_decoder.files import blocks
+from rt_decoder.files.blocks import Blocks
+from rt_decoder.files.fif_writer import Span, write_fif
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
+from rt_decoder.signal import SignalInfo
+from tests.small import small_recording
+
+
+@pytest.fixture
+def in_blocks(monkeypatch):
+    """Every recording stays in its file, in blocks of about a hundred samples."""
+    monkeypatch.setattr(blocks, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 10_000)
+
+
+def noise(n=5000, c=3, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, c))
+
+
+def recorded(data):
+    c = data.shape[1]
+    info = SignalInfo(250.0, tuple(f"ch{k}" for k in range(c)), ("eeg",) * c, ("V",) * c)
+    return Recording(data, np.arange(len(data)) / 250.0, info)
+
+
+def in_file(array):
+    return Blocks(lambda start, stop: array[start:stop].copy(), array.shape)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-60, 60), st.integers(-60, 60)), max_size=8),
+    st.sampled_from([slice(None), [2, 0], 1, np.array([0, -1])]),
+)
+def test_slices_as_an_array_does(cuts, columns):
+    array = noise(50)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_BYTES", 24 * 7)
+        data = in_file(array)
+    for start, stop in cuts:
+        assert_array_equal(data[start:stop], array[start:stop])
+        assert_array_equal(data[start:stop, columns], array[start:stop, columns])
+    assert_array_equal(data[:, columns], array[:, columns])
+    assert_array_equal(np.asarray(data), array)
+
+
+@pytest.mark.parametrize("key", [3, [1, 2], slice(0, 10, 2), np.arange(2)])
+def test_only_rows_in_order(key):
+    with pytest.raises(TypeError, match="need a slice of rows"):
+        in_file(noise(20))[key]
+
+
+@pytest.mark.parametrize("n", [2, 3, 999, 1000, 1001, 1002, 2001, 7777])
+def test_channel_sizes_as_numpy_has_them(in_blocks, n):
+    data = noise(n)
+    data[np.random.default_rng(1).random(data.shape) < 0.05] = np.nan
+    data[:, 2] = 0.0
+    data[:2, 1] = 1.0, 2.0
+    one = recorded(data)
+    other = replace(one, data=in_file(data))
+    jumps = channel_jump([one], one.info, ())
+    for k in range(3):
+        moved = np.abs(np.diff(data[:, k]))
+        moved = moved[np.isfinite(moved)]
+        high = float(np.percentile(moved, 99.9)) if len(moved) else 0.0
+        assert jumps[k] == (8.0 * high if high else np.finfo(float).max)
+    assert_array_equal(jumps, channel_jump([other], one.info, ()))
+    assert_array_equal(channel_scale([one], one.info, ()), channel_scale([other], one.info, ()))
+
+
+def test_fif_is_written_from_blocks_as_from_memory(tmp_path):
+    data, spans = noise(), [Span(3, "word")]
+    info = recorded(data).info
+    write_fif(tmp_path / "a_raw.fif", data, info, spans)
+    write_fif(tmp_path / "b_raw.fif", in_file(data), info, spans)
+    first, second = (read_recording(tmp_path / f"{name}_raw.fif") for name in "ab")
+    assert_array_equal(first.data, data)
+    assert_array_equal(second.data, data)
+    assert first.markers == second.markers
+
+
+def test_a_gap_is_left_out_of_blocks_too(tmp_path, monkeypatch):
+    one = small_recording(seconds=60.0)
+    path = tmp_path / "gap_raw.fif"
+    spans = [Span(500, "BAD_ACQ_SKIP", 300), Span(1500, "BAD_ACQ_SKIP", 250)]
+    write_fif(path, one.data, one.info, spans)
+    whole = read_recording(path)
+    monkeypatch.setattr(blocks, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 10_000)
+    again = read_recording(path)
+    assert isinstance(whole.data, np.ndarray)
+    assert isinstance(again.data, Blocks)
+    assert len(whole.data) == len(one.data) - 550
+    assert_array_equal(np.asarray(again.data), whole.data)
+    assert_array_equal(again.data[450:560], whole.data[450:560])
+    assert_array_equal(again.stamps, whole.stamps)
