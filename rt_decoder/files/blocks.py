@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WHOLE_BYTES", "Blocks", "block_rows", "loaded"]
+__all__ = ["WHOLE_BYTES", "Blocks", "block_rows", "fits", "loaded"]
 
 WHOLE_BYTES = 256 << 20  # of samples that are kept in memory; a longer recording is read in blocks
 BLOCK_BYTES = 16 << 20
@@ -101,4 +101,9 @@ def loaded(data: Blocks) -> Blocks | np.ndarray:
     -------
     Blocks or array of shape (n, c), float64
     """
-    return np.asarray(data) if 8 * data.shape[0] * data.shape[1] <= WHOLE_BYTES else data
+    return np.asarray(data) if fits(data.shape) else data
+
+
+def fits(shape: tuple[int, int]) -> bool:
+    """Whether samples of this shape, (n, c), are kept in memory."""
+    return 8 * shape[0] * shape[1] <= WHOLE_BYTES
