@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from calibration.design import draft_model
 from calibration.levels import channel_jump, channel_scale
-from rt_decoder.files import blocks
+from rt_decoder.commands.clean import clean_file
+from rt_decoder.files import blocks, csv_file
 from rt_decoder.files.blocks import Blocks
 from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.spool import Spool
 from rt_decoder.signal import SignalInfo
-from tests.small import small_recording
+from tests.small import small_recipe, small_recording
 
 
 @pytest.fixture
@@ -107,3 +113,64 @@ def test_a_gap_is_left_out_of_blocks_too(tmp_path, monkeypatch):
     assert_array_equal(np.asarray(again.data), whole.data)
     assert_array_equal(again.data[450:560], whole.data[450:560])
     assert_array_equal(again.stamps, whole.stamps)
+
+
+@pytest.mark.parametrize("whole", [0, 1 << 20])
+def test_spooled_rows_come_back(tmp_path, monkeypatch, whole):
+    monkeypatch.setattr(blocks, "WHOLE_BYTES", whole)
+    rows = noise()
+    spool = Spool(3, tmp_path)
+    for at in range(0, 5000, 77):
+        spool.put(1000 + at, rows[at : at + 77])
+    data = spool.data()
+    assert isinstance(data, Blocks) == (not whole)
+    assert_array_equal(data[1000:6000], rows)
+    assert not data[:1000].any()
+    assert not [*tmp_path.iterdir()] or os.name == "nt", "the file has a name"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_is_said(tmp_path, in_blocks, monkeypatch):
+    full = open("/dev/full", "w+b", buffering=0)  # noqa: SIM115
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: full)
+    with pytest.raises(OSError, match=r"^need room for 0.0 GiB .*No space left.* another disk"):
+        Spool(3, tmp_path).put(0, noise())
+    with pytest.raises(OSError, match=r"set TMPDIR to a folder with room"):
+        Spool(3).put(0, noise())
+
+
+def cleaned(recording, path):
+    model = draft_model([recording], small_recipe())
+    found = clean_file(model, recording, path)
+    return found, read_recording(path)
+
+
+def test_a_recording_is_cleaned_in_blocks(tmp_path, monkeypatch):
+    one = small_recording(seconds=30.0)
+    kept = np.r_[:2000, 2250 : len(one.data)]  # a second is lost
+    one = replace(one, data=one.data[kept], stamps=one.stamps[kept], markers=())
+    found, whole = cleaned(one, tmp_path / "a_raw.fif")
+    monkeypatch.setattr(blocks, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 10_000)
+    again, in_parts = cleaned(replace(one, data=in_file(one.data)), tmp_path / "b_raw.fif")
+    assert found == again
+    assert_array_equal(np.asarray(in_parts.data), whole.data)
+    assert whole.bad_segments == in_parts.bad_segments
+    assert len(whole.data) == len(one.data) + 250
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_raw.fif", "b_raw.fif"]
+
+
+def test_csv_is_read_in_blocks(tmp_path, monkeypatch):
+    rows = np.random.default_rng(0).standard_normal((2000, 4))
+    rows[:, 1] = np.arange(2000) / 250.0
+    path = tmp_path / "a.csv"
+    table = "\n".join(",".join(map(repr, row)) for row in rows.tolist())
+    path.write_text(f"a,timestamps,b,c\n{table}\n")
+    whole = read_recording(path, units="uV")
+    monkeypatch.setattr(blocks, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(csv_file, "_ROWS", 300)
+    again = read_recording(path, units="uV")
+    assert isinstance(again.data, Blocks)
+    assert_array_equal(whole.data, rows[:, [0, 2, 3]])
+    assert_array_equal(np.asarray(again.data), whole.data)
+    assert_array_equal(again.stamps, rows[:, 1])
