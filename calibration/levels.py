@@ -57,9 +57,10 @@ def channel_scale(
         gains = np.nan_to_num(gains)
         for start in range(0, len(recording.data), 65536):
             data = recording.data[start : start + 65537, picks]
-            data = np.where(np.isfinite(data), data, np.nan)
-            total += np.nansum(np.abs(np.diff(data, axis=0)), axis=0) * gains
             n += len(data) - 1
+            for k, values in enumerate(data.T):  # a channel at a time takes less memory
+                values = np.where(np.isfinite(values), values, np.nan)
+                total[k] += np.nansum(np.abs(np.diff(values))) * gains[k]
     return total / max(1, n)
 
 
