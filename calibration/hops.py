@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +80,7 @@ def read_hops(
     place = {item: i for i, item in enumerate(model.items)}
     window = Pipeline(model).window
     span = (window.last - min(window.first, 0)) / model.info.sfreq
-    rows: list[tuple[float, ...]] = []
+    rows = array("d")  # five numbers a hop, of which a long recording has a million
     events: list[tuple[float, float, int]] = []
     base = 0.0
     for run, session in enumerate(sessions):
@@ -101,9 +102,9 @@ def read_hops(
                 lasts = max(span, known.get((marker.label, marker.time), Event()).duration)
                 events.append((onset, onset + lasts, place.get(marker.label, -1)))
             else:
-                rows.append((onset, *look(features)))
+                rows.extend((onset, *look(features)))
         base += recording.times[-1] - recording.times[0] + RUN_GAP
-    hop = np.array(rows, float).reshape(-1, 5)
+    hop = np.array(rows).reshape(-1, 5)
     event = np.array(sorted(events), float).reshape(-1, 3)
     return Hops(
         hop[:, 0], hop[:, 1], hop[:, 2], hop[:, 3].astype(int), hop[:, 4] > 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from calibration.design import draft_model
+from calibration.cleaning.chain import fit_cleaning
+from calibration.demo import save_recording
+from calibration.design import build_design, draft_model
+from calibration.events import label_recording
+from calibration.fit import fit_model
 from calibration.levels import channel_jump, channel_scale
 from rt_decoder.commands.clean import clean_file
 from rt_decoder.files import blocks, csv_file
 from rt_decoder.files.blocks import Blocks
 from rt_decoder.files.fif_writer import Span, write_fif
+from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.spool import Spool
 from rt_decoder.signal import SignalInfo
-from tests.small import small_recipe, small_recording
+from rt_decoder.timing.markers import MarkerRules
+from tests.small import fake_embedder, small_recipe, small_recording
 
 
 @pytest.fixture
@@ -174,3 +181,46 @@ def test_csv_is_read_in_blocks(tmp_path, monkeypatch):
     assert_array_equal(whole.data, rows[:, [0, 2, 3]])
     assert_array_equal(np.asarray(again.data), whole.data)
     assert_array_equal(again.stamps, rows[:, 1])
+
+
+def fitted(path, recipe):
+    labelled = label_recording(read_recording(path), None, recipe, MarkerRules())
+    draft = draft_model([labelled.recording], recipe)
+    draft, found = fit_cleaning(draft, [labelled])
+    design = build_design(draft, [labelled])
+    return fit_model(draft, design, embedder=fake_embedder), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a_raw.fif", "a.xdf"])
+def test_a_model_fitted_on_blocks_has_the_same_bits(tmp_path, monkeypatch, name):
+    one = small_recording(seconds=90.0)
+    path = tmp_path / name
+    if name.endswith(".fif"):
+        write_fif(path, one.data, one.info, [Span(m.index, m.label) for m in one.markers])
+    else:
+        save_recording(one, path)
+    recipe = small_recipe(clean={"stages": ["muscle", "eye", "regressors", "heartbeat"]})
+    whole, found = fitted(path, recipe)
+    monkeypatch.setattr(blocks, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 100_000)
+    again, same = fitted(path, recipe)
+    assert found == same
+    assert sum("left_out" not in stage for stage in found.values()) >= 2
+    assert model_hash(again) == model_hash(whole)
+
+
+def test_sizes_of_a_long_recording_take_little_memory(monkeypatch):
+    """A hundred MB of samples, of which blocks of 65536 rows and of 1 MiB are in memory."""
+    n, c = 400_000, 32
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 20)
+    wave = noise(1000, c)
+    info = recorded(wave).info
+    data = Blocks(lambda start, stop: wave[np.arange(start, stop) % 1000], (n, c))
+    one = Recording(data, np.arange(n) / 250.0, info)
+    tracemalloc.start()
+    channel_jump([one], info, ())
+    channel_scale([one], info, ())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * 8 * n * c
