@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import tracemalloc
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from rt_decoder.files.spool import Spool
 from rt_decoder.signal import SignalInfo
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import fake_embedder, small_recipe, small_recording
+from tests.test_fuzz import GOOD_PULLS, START, mne_file, session_record
 
 
 @pytest.fixture
@@ -224,3 +226,34 @@ def test_sizes_of_a_long_recording_take_little_memory(monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.5 * 8 * n * c
+
+
+@pytest.mark.parametrize("kind", ["edf", "vhdr", "fif", "session record"])
+def test_every_format_is_read_in_blocks(tmp_path, monkeypatch, kind):
+    is_record = kind == "session record"
+    path = session_record(tmp_path, [START], GOOD_PULLS) if is_record else mne_file(tmp_path, kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = read_recording(path)
+        monkeypatch.setattr(blocks, "WHOLE_BYTES", 0)
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", 8 * whole.info.n_channels * 7)
+        again = read_recording(path)
+    assert isinstance(again.data, Blocks)
+    assert_array_equal(np.asarray(again.data), whole.data)
+    for start in (0, 30, 3):
+        assert_array_equal(again.data[start : start + 17], whole.data[start : start + 17])
+    assert_array_equal(again.times, whole.times)
+    assert_array_equal(np.asarray(again.pulls), np.asarray(whole.pulls))
+    assert again.markers == whole.markers
+    assert again.decisions == whole.decisions
+
+
+def test_a_file_cut_off_while_it_is_read_is_said(tmp_path, in_blocks):
+    paths = mne_file(tmp_path, "fif"), tmp_path / "a.xdf"
+    save_recording(small_recording(seconds=10.0), paths[1])
+    for path in paths:
+        recording = read_recording(path)
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size // 2)
+        with pytest.raises(OSError, match=f"{path.name}"):
+            np.asarray(recording.data)

@@ -164,7 +164,7 @@ class NumberRuns:
         raw = file.read(n * size - head)
         if len(raw) < n * size - head:
             raise OSError(
-                f"need the file as it was when it was opened, got one cut to {place} bytes"
+                f"need {Path(file.name).name} as it was when it was opened, got one that is shorter"
             )
         kind = np.dtype(
             {"names": ["v"], "formats": [(self._dtype, (self.n_channels,))], "itemsize": size}
