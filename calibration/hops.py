@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -99,7 +100,7 @@ def read_hops(
     place = {item: i for i, item in enumerate(model.items)}
     window = Pipeline(model).window
     span = (window.last - min(window.first, 0)) / model.info.sfreq
-    rows: list[tuple[float, ...]] = []
+    rows = array("d")  # two numbers a hop, of which a long recording has a million
     events: list[tuple[float, float, int]] = []
     base = 0.0
     for run, session in enumerate(sessions):
@@ -121,10 +122,10 @@ def read_hops(
                 lasts = max(span, known.get((marker.label, marker.time), Event()).duration)
                 events.append((onset, onset + lasts, place.get(marker.label, -1)))
             else:
-                rows.append((onset, features.good >= fitted.min_quality))
+                rows.extend((onset, features.good >= fitted.min_quality))
                 look.add(features.values)
         base += recording.times[-1] - recording.times[0] + RUN_GAP
-    hop = np.array(rows, float).reshape(-1, 2)
+    hop = np.array(rows).reshape(-1, 2)
     event = np.array(sorted(events), float).reshape(-1, 3)
     none = np.zeros(0)
     hops = Hops(

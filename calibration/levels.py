@@ -16,6 +16,7 @@ from rt_decoder.cleaning.scale import (
     channels_off,
     measuring_filter,
 )
+from rt_decoder.files.blocks import block_rows
 from rt_decoder.model import Model
 from rt_decoder.signal import ModelMismatch, SignalInfo
 from rt_decoder.timing.matching import match_channels
@@ -56,9 +57,10 @@ def channel_scale(
         gains = np.nan_to_num(gains)
         for start in range(0, len(recording.data), 65536):
             data = recording.data[start : start + 65537, picks]
-            data = np.where(np.isfinite(data), data, np.nan)
-            total += np.nansum(np.abs(np.diff(data, axis=0)), axis=0) * gains
             n += len(data) - 1
+            for k, values in enumerate(data.T):  # a channel at a time takes less memory
+                values = np.where(np.isfinite(values), values, np.nan)
+                total[k] += np.nansum(np.abs(np.diff(values))) * gains[k]
     return total / max(1, n)
 
 
@@ -84,13 +86,55 @@ def channel_jump(
     steps = np.zeros(info.n_channels)
     for recording in recordings:
         picks, gains = match_channels(recording.info, info, references, references)
-        for k, (pick, gain) in enumerate(zip(picks, gains, strict=True)):
-            values = recording.data[:, pick]
+        for k, high in _high_steps(recording, picks).items():
+            steps[k] = max(steps[k], gains[k] * high)
+    return np.where(steps > 0, JUMP * steps, np.finfo(float).max)
+
+
+def _high_steps(recording: Recording, picks: np.ndarray) -> dict[int, float]:
+    """99.9th percentile of the steps of each pick that is there and has steps.
+
+    Only the largest steps are kept on the way, so that it takes no more memory for longer
+    recordings than a thousandth of their samples; the figure is that of `numpy.percentile`.
+    """
+    data = recording.data
+    n_kept = len(data) // 1000 + 3
+    counts = np.zeros(len(picks), np.int64)
+    largest: list[list[np.ndarray]] = [[] for _ in picks]
+    there = np.flatnonzero(picks >= 0)
+    rows = block_rows(recording.info.n_channels)
+    for start in range(0, len(data) - 1, rows):
+        block = data[start : start + rows + 1]
+        for k in there:
+            values = block[:, picks[k]]
             moved = np.abs(np.diff(np.where(np.isfinite(values), values, np.nan)))
             moved = moved[np.isfinite(moved)]
-            if len(moved) and pick >= 0:
-                steps[k] = max(steps[k], gain * float(np.percentile(moved, 99.9)))
-    return np.where(steps > 0, JUMP * steps, np.finfo(float).max)
+            counts[k] += len(moved)
+            if len(kept := largest[k]) and len(kept[0]) == n_kept:
+                moved = moved[moved > kept[0][0]]
+            kept.append(moved)
+            if sum(map(len, kept)) > 2 * n_kept:
+                largest[k] = [_top(kept, n_kept)]
+    return {
+        int(k): _percentile(_top(largest[k], n_kept), int(counts[k])) for k in there if counts[k]
+    }
+
+
+def _top(parts: Sequence[np.ndarray], n: int) -> np.ndarray:
+    """Return the `n` largest of all, the smallest of them first."""
+    values = np.concatenate(parts)
+    return values if len(values) < n else np.partition(values, len(values) - n)[len(values) - n :]
+
+
+def _percentile(largest: np.ndarray, n: int) -> float:
+    """99.9th percentile of `n` numbers of which only the largest are there."""
+    place = (n - 1) * (99.9 / 100)
+    low = int(place)
+    at = [low - n, min(low + 1, n - 1) - n]  # from the end
+    below, above = np.sort(largest)[at]
+    share = place - low
+    step = above - below
+    return float(above - step * (1 - share) if share >= 0.5 else below + step * share)
 
 
 def channel_levels(model: Model, recordings: Sequence[Recording]) -> np.ndarray:

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import stat
-import sys
+import struct
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyxdf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rt_decoder.files import xdf_writer
+from rt_decoder.files import blocks, xdf_numbers, xdf_writer
 from rt_decoder.files.decisions import Note
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.xdf_streams import load_streams
@@ -23,6 +23,7 @@ from rt_decoder.files.xdf_writer import BOUNDARY, XdfWriter
 from rt_decoder.signal import Marker, SignalInfo
 
 INFO = SignalInfo(250.0, ("Cz", "A<&>é"), ("eeg", "misc"), ("microvolts", "n/a"))
+THREE = SignalInfo(250.3, ("a", "b", "c"), ("eeg",) * 3, ("microvolts",) * 3)
 T0 = 123.456  # s
 
 
@@ -251,11 +252,51 @@ def test_what_is_no_xdf(content, tmp_path):
         read_recording(tmp_path / "a.xdf")
 
 
-def test_needs_pyxdf(tmp_path, monkeypatch):
-    (tmp_path / "a.xdf").write_bytes(b"XDF:")
-    monkeypatch.setitem(sys.modules, "pyxdf", None)
-    with pytest.raises(ImportError, match=r"need pyxdf.*rt-decoder\[files\]"):
-        read_recording(tmp_path / "a.xdf")
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "float32", "double64"])
+@pytest.mark.parametrize("whole", [1 << 20, 0])
+def test_samples_as_pyxdf_reads_them(tmp_path, monkeypatch, kind, whole):
+    """Chunks of any length, some samples without a stamp: stamps and values to the bit."""
+    rng = np.random.default_rng(0)
+    path, at = tmp_path / "a.xdf", 100.0
+    with XdfWriter(path) as xdf:
+        xdf.add_stream(1, name="amp", type="EEG", info=THREE, channel_format=kind)
+        xdf.add_stream(2, name="words", type="Markers")
+    dtype = np.dtype(xdf_numbers.FORMATS[kind])
+    with path.open("ab") as file:
+        for n in [1, 1, 40, 0, 5000, 300, 1]:
+            rows = b""
+            for is_stamped in rng.random(n) < rng.choice([0.0, 0.1, 0.9, 1.0]):
+                at += 0.004
+                rows += b"\x08" + struct.pack("<d", at) if is_stamped else b"\0"
+                rows += (100 * rng.standard_normal(3)).astype(dtype).tobytes()
+            content = struct.pack("<HIBI", 3, 1, 4, n) + rows
+            file.write(struct.pack("<BI", 4, len(content)) + content)
+    monkeypatch.setattr(blocks, "WHOLE_BYTES", whole)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 24 * 333)
+    monkeypatch.setattr(xdf_numbers, "_PIECE", 999)
+    (stream, _), expected = load_streams(path), raw_pyxdf(path)["amp"]
+    assert isinstance(stream.values, np.ndarray) == bool(whole)
+    np.testing.assert_array_equal(stream.stamps, expected["time_stamps"])
+    np.testing.assert_array_equal(np.asarray(stream.values), expected["time_series"])
+    assert stream.values[777:779].tolist() == expected["time_series"][777:779].tolist()
+    if whole:
+        assert stream.values.dtype == expected["time_series"].dtype
+
+
+@pytest.mark.parametrize("n_bytes", [-1, 1])
+def test_a_chunk_that_holds_less_or_more_than_it_declares(tmp_path, n_bytes):
+    path = tmp_path / "a.xdf"
+    with XdfWriter(path) as xdf:
+        xdf.add_stream(1, name="amp", type="EEG", info=INFO)
+    at = path.stat().st_size
+    rows = (b"\x08" + struct.pack("<3d", 1.0, 2.0, 3.0)) * 2 + b"\0"
+    content = struct.pack("<HIBB", 3, 1, 1, 2) + rows[: len(rows) - 1 + n_bytes]
+    with path.open("ab") as file:
+        file.write(struct.pack("<BI", 4, len(content)) + content)
+    with pytest.raises(
+        OSError, match=rf"^a\.xdf is damaged at byte {at}: a chunk (declares|holds)"
+    ):
+        read_recording(path)
 
 
 def test_recording_has_data_types_units_and_markers_of_all_marker_streams(tmp_path):

@@ -97,7 +97,8 @@ def fit_eye(
         return LeftOut(reason)
     x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
     most = min(max(MAX_RANK, rank or 0), len(picks))
-    sources = fit_sources(x[train], events.eye[train], events.rest[train], info.sfreq, most)
+    x = x[train]  # as little as possible stays in memory: a recording may be of any length
+    sources = fit_sources(x, events.eye[train], events.rest[train], info.sfreq, most)
     rank = sources.rank if rank is None else min(rank, most)
     if rank == 0:
         return LeftOut(f"no source stands out: the largest ratio is {sources.ratios[0]:.2f}")
@@ -108,6 +109,7 @@ def fit_eye(
         "ratios": np.round(sources.ratios[: MAX_RANK + 1], 2).tolist(),
         "null": round(sources.null, 2),
     }
+    del x
     gates = {"threshold": threshold, "release_s": release_s}
     ranks = range(1, len(sources.rest_scale) + 1)
     of_rank = [_of_rank(sources, r, scales) | gates for r in ranks]
@@ -162,11 +164,12 @@ def _too_little(events: EyeEvents, train: np.ndarray, sfreq: float) -> str:
 
 
 def _scaled(x: np.ndarray, kinds: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Divide channels by the RMS at rest of their type; return them and these scales (c,)."""
+    """Divide channels, in place, by the RMS at rest of their type; return them and scales (c,)."""
     scales = np.empty(x.shape[1])
     for kind in np.unique(kinds):
         scales[kinds == kind] = max(np.sqrt(np.mean(x[rest][:, kinds == kind] ** 2)), 1e-300)
-    return x / scales, scales
+    x /= scales
+    return x, scales
 
 
 def _held_out(
@@ -183,22 +186,29 @@ def _held_out(
     flags = np.zeros(n, FLAGS), np.zeros(data.shape, FLAGS)
     stage = EyeCorrection(info, **arguments)
     out = stage.process(Chunk(data, np.arange(n) / info.sfreq, 0, *flags))
-    x, y = data[:, picks] / scales, out.data[:, picks] / scales
-    sources = x @ (scales[:, None] * arguments["unmixing"])
-    fixed = x - sources @ (arguments["mixing"] / scales[:, None]).T
+    opened = out.flags > 0
+    y = out.data[:, picks]
+    del out, stage, flags
+    x = data[:, picks]
+    x /= scales
+    y /= scales
     eye, rest = events.eye & test, events.rest & test
     row: dict[str, Any] = {"rank": len(arguments["rest_scale"])}
     gain = np.sum(y[rest] * x[rest], axis=0) / np.sum(x[rest] ** 2, axis=0)
     blinks = events.blinks[test[events.blinks]]
     floor = np.mean(x[rest] ** 2)
-    for name, z in (("", y), ("ungated_", fixed)):
+    for name in ("", "ungated_"):
+        z, y = y, np.empty(0)
+        if name:  # by the fixed projection
+            sources = x @ (scales[:, None] * arguments["unmixing"])
+            z = x - sources @ (arguments["mixing"] / scales[:, None]).T
         row[name + "blink_db"] = _locked_db(x, z, blinks, info.sfreq)
         excess = max(float(np.mean(z[eye] ** 2) - floor), 1e-3 * floor)
         row[name + "eye_db"] = _db(max(float(np.mean(x[eye] ** 2) - floor), 0.0) / excess)
         row[name + "rest_distortion"] = round(float(_rms(z[rest] - x[rest]) / _rms(x[rest])), 4)
     row["rest_gain"] = [round(float(v), 4) for v in (gain.min(), np.median(gain), gain.max())]
-    row["rest_open"] = round(float(np.mean(out.flags[rest] > 0)), 4)
-    row["open"] = round(float(np.mean(out.flags[test] > 0)), 4)
+    row["rest_open"] = round(float(np.mean(opened[rest])), 4)
+    row["open"] = round(float(np.mean(opened[test])), 4)
     return row
 
 

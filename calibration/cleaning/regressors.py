@@ -114,6 +114,7 @@ def fit_regressors(
         found[info.ch_names[column]] = search(
             x, free[:, column], bad, info.sfreq, kind, rng, n_surrogates
         )
+    del x
     kept = {name: what for name, what in found.items() if what["kept"]}
     if not kept:
         return nothing
@@ -164,8 +165,9 @@ def _arguments(
     z = z[~bad]
     of = taps[:, 0, None] == np.arange(len(kept))
     reach = _MARGIN * np.quantile((z * (z @ inverse)) @ of, 0.999, axis=0)
-    left = x[~bad] - z @ weights
-    spread = 1.4826 * np.median(np.abs(left - np.median(left, 0)), 0)
+    left = x[~bad]
+    left -= z @ weights
+    spread = np.array([1.4826 * np.median(np.abs(one - np.median(one))) for one in left.T])
     return {
         "names": list(kept),
         "taps": taps,

@@ -96,7 +96,8 @@ def _collect(
     """Run the recordings through the live path up to `stage`."""
     seconds = sum(len(s.recording.stamps) / s.recording.info.sfreq for s in sessions)
     room = min(MAX_BYTES // (8 * model.info.n_channels), round(share * seconds * model.info.sfreq))
-    data, bad, markers = [], [], []
+    data = np.empty((room, model.info.n_channels))  # memory is taken as it is filled
+    bad, markers = [], []
     rows: dict[tuple[int, int], list[tuple[int, float]]] = {}
     n = 0
     for run, session in enumerate(sessions):
@@ -112,7 +113,7 @@ def _collect(
             expected = hop.index + len(hop.data)
             early = hop.index + np.arange(len(hop.data)) < settled
             rows.setdefault((run, hop.index), []).append((n, float(hop.times[0])))
-            data.append(hop.data.copy())
+            data[n : n + len(hop.data)] = hop.data
             bad.append(((hop.flags & BAD) != 0) | early)
             n += len(hop.data)
         late = 0.0
@@ -124,7 +125,7 @@ def _collect(
         ]
     if n == 0:
         raise ValueError("need recordings of at least one hop to fit the cleaning on, got none")
-    return Samples(np.concatenate(data), np.concatenate(bad), rows, markers)
+    return Samples(data[:n], np.concatenate(bad), rows, markers)
 
 
 def _row(seen: Seen, run: int, marker: Marker) -> int:

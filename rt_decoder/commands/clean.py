@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import write_file
+from rt_decoder.files.blocks import Blocks, loaded
 from rt_decoder.files.fif_writer import Span, write_fif
+from rt_decoder.files.spool import Spool
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
@@ -49,7 +51,8 @@ def clean_file(
     lie on the grid of the absolute index: where some were lost there are zeros, annotated
     ``BAD_gap``; other flagged stretches are ``BAD_...`` with their reasons. A recording at a
     multiple of the model's rate is decimated and keeps the model's channels only; its markers wait
-    for the delay of the decimation. An incomplete hop at the end is left out.
+    for the delay of the decimation. An incomplete hop at the end is left out. What is too large for
+    memory waits in a nameless file beside `out`.
 
     Parameters
     ----------
@@ -83,7 +86,9 @@ def clean_file(
         raise ValueError(f"need a file named .fif, got {out.name}")
     decoder = Decoder(model, recording.info, options)
     n = len(recording.stamps)
-    cleaned, flags = _run(decoder, recording, lambda done: progress(min(1.0, done / max(1, n))))
+    spool = Spool(model.info.n_channels, out.parent)
+    flags = _run(decoder, recording, spool, lambda done: progress(min(1.0, done / max(1, n))))
+    cleaned = spool.data()
     if len(cleaned) == 0:
         raise ValueError(f"need at least a hop of samples, got {n} in {recording.name}")
     info, data = _with_others(model, recording, cleaned, decoder.pipeline.factor)
@@ -111,29 +116,28 @@ def clean_file(
 
 
 def _run(
-    decoder: Decoder, recording: Recording, done: Callable[[int], None]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Contract's channels on the grid of the absolute index, and the flags of the samples."""
-    hops: list[tuple[int, np.ndarray, np.ndarray]] = []
+    decoder: Decoder, recording: Recording, spool: Spool, done: Callable[[int], None]
+) -> np.ndarray:
+    """Put the contract's channels on the grid of the absolute index; returns the samples' flags."""
+    hops: list[tuple[int, np.ndarray]] = []
     base = stop = 0
 
     def keep(hop: Chunk) -> None:
         nonlocal base, stop
         if base + hop.index < stop:  # the stream came back: a new time line after the old one
             base = stop
-        hops.append((base + hop.index, hop.data.copy(), hop.flags.copy()))
+        spool.put(base + hop.index, hop.data)
+        hops.append((base + hop.index, hop.flags.copy()))
         stop = base + hop.index + len(hop.data)
         done(stop)
 
     decoder.pipeline.tap(keep)
     for _ in decode_recording(decoder.pipeline.model, recording, (), chunk=1024, decoder=decoder):
         pass  # readouts are not needed
-    data = np.zeros((stop, decoder.pipeline.model.info.n_channels))
     flags = np.full(stop, Reason.GAP, FLAGS)
-    for at, part, of_part in hops:
-        data[at : at + len(part)] = part
-        flags[at : at + len(part)] = of_part
-    return data, flags
+    for at, of_part in hops:
+        flags[at : at + len(of_part)] = of_part
+    return flags
 
 
 def _index(recording: Recording) -> np.ndarray:
@@ -149,24 +153,29 @@ def _index(recording: Recording) -> np.ndarray:
 
 
 def _with_others(
-    model: Model, recording: Recording, cleaned: np.ndarray, factor: int
-) -> tuple[SignalInfo, np.ndarray]:
+    model: Model, recording: Recording, cleaned: np.ndarray | Blocks, factor: int
+) -> tuple[SignalInfo, np.ndarray | Blocks]:
     """Add the recording's other channels in its own order; all in SI units."""
     have, want = recording.info, model.info
     if factor > 1:
         return want, cleaned
     units = [unit_gain(unit)[0] if has_unit(unit) else unit for unit in have.units]
     info = SignalInfo(have.sfreq, have.ch_names, have.ch_types, tuple(units), have.positions)
-    data = np.zeros((len(cleaned), have.n_channels))
     index = _index(recording)
-    inside = index < len(cleaned)
-    for column, (name, unit) in enumerate(zip(have.ch_names, have.units, strict=True)):
-        if name in want.ch_names:
-            data[:, column] = cleaned[:, want.ch_names.index(name)]
-        else:
-            gain = unit_gain(unit)[1] if has_unit(unit) else 1.0
-            data[index[inside], column] = gain * recording.data[inside, column]
-    return info, data
+    own = np.array([name in want.ch_names for name in have.ch_names])
+    picks = [want.ch_names.index(name) for name in np.array(have.ch_names)[own].tolist()]
+    gains = np.array([unit_gain(unit)[1] if has_unit(unit) else 1.0 for unit in have.units])[~own]
+
+    def read(start: int, stop: int) -> np.ndarray:
+        block = np.zeros((stop - start, have.n_channels))
+        block[:, own] = cleaned[start:stop][:, picks]
+        rows = np.flatnonzero((index >= start) & (index < stop))
+        if len(rows) and not own.all():
+            as_recorded = recording.data[rows[0] : rows[-1] + 1][rows - rows[0]]
+            block[np.ix_(index[rows] - start, ~own)] = gains * as_recorded[:, ~own]
+        return block
+
+    return info, loaded(Blocks(read, (len(cleaned), have.n_channels)))
 
 
 def _marked(decoder: Decoder, recording: Recording, n: int) -> list[Span]:
@@ -183,10 +192,10 @@ def _marked(decoder: Decoder, recording: Recording, n: int) -> list[Span]:
 
 def _spans(flags: np.ndarray) -> list[Span]:
     """Stretches of bad samples with the same reasons."""
-    spans, at = [], 0
-    for bits, run in groupby((flags & BAD).tolist()):
-        n = sum(1 for _ in run)
-        if bits:
-            spans.append(Span(at, f"BAD_{'_'.join(reason_names(bits))}", n))
-        at += n
-    return spans
+    bits = flags & BAD
+    edges = [0, *(np.flatnonzero(np.diff(bits)) + 1).tolist(), len(bits)]
+    return [
+        Span(at, f"BAD_{'_'.join(reason_names(int(bits[at])))}", stop - at)
+        for at, stop in pairwise(edges)
+        if bits[at]
+    ]

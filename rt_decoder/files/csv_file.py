@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from rt_decoder.channels import Declared, declared_info, types_by_name
+from rt_decoder.files.blocks import Blocks
 from rt_decoder.files.recording import MAX_SFREQ, Recording, check_recording
 from rt_decoder.files.sample_times import channel_markers
+from rt_decoder.files.spool import Spool
 from rt_decoder.files.stamps import are_usable, measured_sfreq
 from rt_decoder.files.tables import read_channel_table, say_types
 from rt_decoder.timing.marker_choice import MarkerChoice
 
 __all__ = ["read_csv"]
 
+_ROWS = 16384  # at a time
 _MARKER_COLUMN = re.compile(r"(marker|stim|sti|trigger)\s?\d*", re.IGNORECASE)
 # Usual rates of devices: a file declares none, and its clock may be off by some hundred ppm.
 _RATES = (100, 125, 128, 200, 220, 250, 256, 300, 500, 512, 600, 1000, 1024, 2000, 2048, 5000)
@@ -57,18 +62,11 @@ def read_csv(
     """
     if markers.stream:
         raise ValueError(f"{path.name}: need markers as channel:NAME, it has no marker streams")
-    header, values = _read_table(path)
-    if "timestamps" not in header:
-        raise ValueError(
-            f"{path.name}: need a column timestamps (in s), got columns {', '.join(header)}"
-        )
-    column = header.index("timestamps")
-    stamps = np.ascontiguousarray(values[:, column])
-    del header[column]
+    header, stamps, data = _read_table(path)
     declared = [Declared(name, "stim" if _MARKER_COLUMN.fullmatch(name) else "") for name in header]
     table = read_channel_table(channels)
     info = declared_info(_rate(path, stamps), declared, channels=table, units=units)
-    recording = Recording(np.delete(values, column, axis=1), stamps, info, name=path.name)
+    recording = Recording(data, stamps, info, name=path.name)
     check_recording(recording)
     say_types(path.name, declared, "", table)
     if markers.trigger:
@@ -84,35 +82,51 @@ def read_csv(
     return replace(recording, markers=tuple(sorted(found, key=lambda marker: marker.index)))
 
 
-def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return the header and the numbers, (n_samples, n_columns)."""
+def _read_table(path: Path) -> tuple[list[str], np.ndarray, np.ndarray | Blocks]:
+    """Return the names of the channels, the stamps (n,) and the samples (n, c)."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with path.open(encoding="utf-8-sig") as file:
+            return _parse(path.name, file)
     except UnicodeDecodeError:
         raise ValueError(f"{path.name}: need a text file in UTF-8") from None
+
+
+def _parse(name: str, lines: Iterator[str]) -> tuple[list[str], np.ndarray, np.ndarray | Blocks]:
     try:
-        header = [name.strip() for name in next(csv.reader(lines[:1]), [])]
+        header = [cell.strip() for cell in next(csv.reader([next(lines, "")]), [])]
     except csv.Error as error:
-        raise ValueError(f"{path.name}: need a header of column names: {error}") from None
-    rows = [line for line in lines[1:] if line.strip()]
-    if not rows:
-        raise ValueError(f"{path.name}: need samples, got none")
-    try:
-        table = np.loadtxt(rows, delimiter=",", comments=None, ndmin=2)
-    except ValueError as error:
-        wrong = _wrong_cell(header, lines) or f": {error}"
-        raise ValueError(f"{path.name}: need numbers below the header{wrong}") from None
-    if table.shape[1] != len(header):
+        raise ValueError(f"{name}: need a header of column names: {error}") from None
+    if not header:
+        raise ValueError(f"{name}: need samples, got none")
+    if "timestamps" not in header:
         raise ValueError(
-            f"{path.name}: need one value for each of {len(header)} columns, got {table.shape[1]}"
+            f"{name}: need a column timestamps (in s), got columns {', '.join(header)}"
         )
-    return header, table
+    column = header.index("timestamps")
+    channels = header[:column] + header[column + 1 :]
+    stamps, spool = [], Spool(len(channels))
+    rows = ((number, line) for number, line in enumerate(lines, 2) if line.strip())
+    while block := list(islice(rows, _ROWS)):
+        try:
+            table = np.loadtxt([line for _, line in block], delimiter=",", comments=None, ndmin=2)
+        except ValueError as error:
+            wrong = _wrong_cell(header, block) or f": {error}"
+            raise ValueError(f"{name}: need numbers below the header{wrong}") from None
+        if table.shape[1] != len(header):
+            raise ValueError(
+                f"{name}: need one value for each of {len(header)} columns, got {table.shape[1]}"
+            )
+        stamps.append(table[:, column].copy())
+        spool.put(spool.n_rows, np.delete(table, column, axis=1))
+    if not stamps:
+        raise ValueError(f"{name}: need samples, got none")
+    return channels, np.concatenate(stamps), spool.data()
 
 
-def _wrong_cell(header: list[str], lines: list[str]) -> str:
-    """Say which cell holds no number; empty if every one does."""
-    for number, line in enumerate(lines[1:], 2):
-        for name, cell in zip(header, line.split(",") if line.strip() else (), strict=False):
+def _wrong_cell(header: list[str], rows: list[tuple[int, str]]) -> str:
+    """Say which cell of numbered lines holds no number; empty if every one does."""
+    for number, line in rows:
+        for name, cell in zip(header, line.split(","), strict=False):
             try:
                 float(cell)
             except ValueError:

@@ -15,7 +15,7 @@ from rt_decoder.files.packages import missing_package, package_text
 __all__ = ["DAMAGE", "first_line", "in_one_sentence"]
 
 
-# Errors of pyxdf and MNE in damaged files; the user sees each message.
+# Errors of MNE and XML in damaged files; the user sees each message.
 DAMAGE = (
     ValueError,
     RuntimeError,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from rt_decoder.files.blocks import Blocks
 from rt_decoder.signal import SignalInfo, has_unit, unit_gain
 
 __all__ = ["Span", "write_fif"]
@@ -26,7 +27,7 @@ class Span(NamedTuple):
 
 def write_fif(
     path: Path,
-    data: np.ndarray,
+    data: np.ndarray | Blocks,
     info: SignalInfo,
     spans: Sequence[Span],
     line_freq: float | None = None,
@@ -41,8 +42,8 @@ def write_fif(
     ----------
     path : path
         File to write.
-    data : array of shape (n, c), float64
-        In the units of `info`.
+    data : array of shape (n, c), float64, or Blocks
+        In the units of `info`; `Blocks` are read as they are written.
     info : SignalInfo
         Rate and channels.
     spans : sequence of Span
@@ -79,7 +80,7 @@ def write_fif(
         for channel, position in zip(described["chs"], info.positions, strict=True):
             channel["loc"][:3] = position
     described["line_freq"] = line_freq
-    raw = mne.io.RawArray(np.ascontiguousarray((data * gains).T), described, verbose="error")
+    raw = _raw(data, gains, described)
     rows, labels = np.array([span.row for span in spans]), [span.label for span in spans]
     _warn_of_changes(path.name, rows, labels, sfreq)
     lengths = np.array([span.n for span in spans]) / sfreq
@@ -87,6 +88,23 @@ def write_fif(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This filename")  # MNE's own conventions
         raw.save(path, fmt="double", verbose="error")
+
+
+def _raw(data: np.ndarray | Blocks, gains: np.ndarray, described: Any) -> Any:
+    """Make MNE's raw object of samples, which stay where they are if they are `Blocks`."""
+    import mne
+
+    if not isinstance(data, Blocks):
+        return mne.io.RawArray(np.ascontiguousarray((data * gains).T), described, verbose="error")
+
+    def read(
+        _: Any, out: np.ndarray, picks: Any, __: int, start: int, stop: int, *___: Any
+    ) -> None:
+        out[:] = (data[start:stop] * gains).T[picks]
+
+    # MNE asks a subclass for the samples that it saves next
+    make = type("RawBlocks", (mne.io.BaseRaw,), {"_read_segment_file": read})
+    return make(described, last_samps=(len(data) - 1,), verbose="error")
 
 
 def _warn_of_changes(name: str, rows: np.ndarray, labels: list[str], sfreq: float) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from rt_decoder.channels import declared_info
 from rt_decoder.files.annotations import bad_segments, is_segment
+from rt_decoder.files.blocks import Blocks, loaded
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header
 from rt_decoder.files.fif_check import check_fif
@@ -83,7 +84,7 @@ def read_mne(
     # of each sample, on the clock of the annotations
     clock = stamps - stamps[0] if layout.are_timed else layout.rows / sfreq + raw.first_time
     recording = Recording(
-        np.ascontiguousarray(values[:, layout.rows].T), stamps, info, name=path.name,
+        _kept(values, layout.rows), stamps, info, name=path.name,
         since=layout.since, line_freq=known.line_freq,
         bad_segments=bad_segments(layout.annotations, clock, sfreq),
         bads=tuple(map(str, raw.info["bads"])),
@@ -116,8 +117,42 @@ def _markers(raw: Any, layout: Layout, name: str) -> tuple[Marker, ...]:
     return tuple(sorted(found, key=lambda marker: marker.index))
 
 
-def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray]:
-    """Return MNE's raw object, and its values (n_channels, n_samples) in SI."""
+def _kept(values: np.ndarray | Blocks, rows: np.ndarray) -> np.ndarray | Blocks:
+    """Leave out the samples that only fill gaps."""
+    if len(rows) == len(values):
+        return values
+    if not isinstance(values, Blocks):
+        whole: np.ndarray = values[rows]
+        return whole
+
+    def read(start: int, stop: int) -> np.ndarray:
+        wanted = rows[start:stop]
+        ends = np.flatnonzero(np.diff(wanted) > 1) + 1
+        parts = np.split(wanted, ends)
+        return np.concatenate([values[part[0] : part[-1] + 1] for part in parts])
+
+    return Blocks(read, (len(rows), values.shape[1]))
+
+
+def _samples(raw: Any, path: Path) -> np.ndarray | Blocks:
+    """Samples in SI, (n_samples, n_channels); a packed file is read whole."""
+
+    def read(start: int, stop: int) -> np.ndarray:
+        return np.ascontiguousarray(raw.get_data(start=start, stop=stop, verbose="warning").T)
+
+    def read_later(start: int, stop: int) -> np.ndarray:
+        with _Reading(path), np.errstate(all="ignore"):
+            return read(start, stop)
+
+    shape = raw.n_times, len(raw.ch_names)
+    data = loaded(Blocks(read, shape))
+    if path.suffix.lower() == ".gz":
+        return np.asarray(data)
+    return Blocks(read_later, shape) if isinstance(data, Blocks) else data
+
+
+def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray | Blocks]:
+    """Return MNE's raw object, and its values (n_samples, n_channels) in SI."""
     if path.name.lower().removesuffix(".gz").endswith(("-epo.fif", "_epo.fif")):
         raise ValueError(
             f"{path.name}: need a continuous recording, got epochs: the causal filters also need "
@@ -141,7 +176,7 @@ def _open_raw(path: Path, eeg: set[str]) -> tuple[Any, np.ndarray]:
             check_fif(path)
         raw = mne.io.read_raw(path, preload=False, verbose="warning", **one_rate)
         _check_size(raw, path)
-        values = raw.get_data(verbose="warning")
+        values = _samples(raw, path)
         raw.get_channel_types()  # fails on a kind or unit that is none
     for warning in told:  # not if reading failed: the error suffices
         if not re.search(known, str(warning.message)):

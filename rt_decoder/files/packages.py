@@ -8,7 +8,7 @@ from importlib.util import find_spec
 __all__ = ["has_package", "missing_package", "need_packages", "package_text"]
 
 EXTRAS = {
-    **dict.fromkeys(("mne", "pyxdf", "h5py", "pymatreader"), "files"),
+    **dict.fromkeys(("mne", "h5py", "pymatreader"), "files"),
     **dict.fromkeys(
         (
             "torch", "transformers", "sklearn", "joblib", "matplotlib",

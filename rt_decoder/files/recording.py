@@ -1,4 +1,4 @@
-"""Hold a recording in memory, and check that it can be decoded.
+"""Hold a recording, in memory or in its file, and check that it can be decoded.
 
 Values and time stamps stay as recorded: nothing is filtered, resampled or corrected.
 """
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.files.blocks import Blocks, block_rows
 from rt_decoder.files.decisions import Decision, Restart
 from rt_decoder.files.stamps import are_odd, are_usable, measured_sfreq
 from rt_decoder.signal import FLAGS, Marker, Reason, SignalInfo
@@ -40,8 +41,8 @@ class Recording:
 
     Parameters
     ----------
-    data : array of shape (n_samples, n_channels), float64
-        As delivered, in ``info.units``.
+    data : array of shape (n_samples, n_channels), float64, or Blocks
+        As delivered, in ``info.units``; `Blocks` are read from the file as they are sliced.
     stamps : array of shape (n_samples,), float64
         Raw time stamps in s; jitter and gaps are kept.
     info : SignalInfo
@@ -74,7 +75,7 @@ class Recording:
         If the shapes of `data`, `stamps` and `info` do not agree.
     """
 
-    data: np.ndarray
+    data: np.ndarray | Blocks
     stamps: np.ndarray
     info: SignalInfo
     markers: tuple[Marker, ...] = ()
@@ -153,7 +154,8 @@ def check_recording(recording: Recording) -> None:
     if recording.pulls is not None:
         return
     _warn_of_odd(name, stamps)
-    if not np.isfinite(data).any():
+    rows = block_rows(recording.info.n_channels)
+    if not any(np.isfinite(data[at : at + rows]).any() for at in range(0, len(data), rows)):
         raise ValueError(f"{name}: need numbers, got only NaN or infinite values")
     _check_clock(recording)
 

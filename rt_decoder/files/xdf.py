@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rt_decoder.channels import Declared, declared_info
+from rt_decoder.files.blocks import Blocks
 from rt_decoder.files.clock_offsets import clock_offsets
 from rt_decoder.files.decisions import Decision, Dropped
 from rt_decoder.files.recording import Recording, check_recording
@@ -63,8 +64,6 @@ def read_xdf(
     ------
     OSError
         If the file is no XDF file, or damaged elsewhere than at its end.
-    ImportError
-        If pyxdf is not installed.
     ValueError
         If a stream is missing or ambiguous, or the recording cannot be decoded.
     """
@@ -81,7 +80,7 @@ def read_xdf(
     table = read_channel_table(channels)
     info = declared_info(data.sfreq, declared, data.type, channels=table, units=units)
     recording = Recording(
-        np.ascontiguousarray(data.values, np.float64),
+        _doubles(data.values),
         data.stamps,
         info,
         correction=clock_offsets(data.clock, data.stamps, data.sfreq),
@@ -104,6 +103,17 @@ def read_xdf(
         return replace(recording, markers=channel_markers(recording, markers.trigger))
     chosen = _marker_streams(path.name, streams, data, markers.stream or None)
     return replace(recording, markers=_place_markers(recording, chosen))
+
+
+def _doubles(values: np.ndarray | Blocks) -> np.ndarray | Blocks:
+    return values if isinstance(values, Blocks) else np.ascontiguousarray(values, np.float64)
+
+
+def _first(data: np.ndarray | Blocks, n: int) -> np.ndarray | Blocks:
+    """Leave out what lies behind the first `n` samples."""
+    if not isinstance(data, Blocks):
+        return data[:n]
+    return Blocks(lambda start, stop: data[start:stop], (n, data.shape[1]))
 
 
 def _matches(stream: XdfStream, wanted: str) -> bool:
@@ -190,7 +200,7 @@ def _stream_markers(stream: XdfStream) -> list[Marker]:
         return trigger_markers(stream.values[:, 0], stream.stamps)
     return [
         Marker(label, float(stamp))
-        for row, stamp in zip(stream.values, stream.stamps, strict=True)
+        for row, stamp in zip(np.asarray(stream.values), stream.stamps, strict=True)
         for label in columns.of(row)
     ]
 
@@ -226,14 +236,14 @@ def _with_session(
     recording: Recording, arrivals: XdfStream, decisions: tuple[Decision, ...]
 ) -> Recording:
     """Add arrivals and decisions; leave out samples at the end whose pull was not written."""
-    pulls = checked_pulls(recording.name, arrivals.values)
+    pulls = checked_pulls(recording.name, np.asarray(arrivals.values))
     ends = np.cumsum(pulls[:, 0]).astype(np.int64)
     n_pulls = int(np.searchsorted(ends, len(recording.stamps), side="right"))
     n = int(ends[n_pulls - 1]) if n_pulls else 0
     pulls = pulls[:n_pulls]
     return replace(
         recording,
-        data=recording.data[:n],
+        data=_first(recording.data, n),
         stamps=recording.stamps[:n],
         correction=np.repeat(pulls[:, 2], pulls[:, 0].astype(np.int64)),
         pulls=pulls,

@@ -1,84 +1,103 @@
-"""Check that the chunks of an XDF file are large enough for what they declare.
-
-pyxdf allocates memory for as many samples and channels as a chunk declares before it reads them. A
-few damaged bytes could take all memory of the machine.
-"""
+"""Cut an XDF file into its chunks, one after the other; knows nothing of what they hold."""
 
 from __future__ import annotations
 
-from typing import Any
-from xml.etree import ElementTree
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
-__all__ = ["ChunkCheck"]
+from rt_decoder.files.xdf_writer import BOUNDARY
 
-_STREAM_HEADER, _SAMPLES = 2, 3
-_SIZES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "double64": 8, "string": 1}
+__all__ = ["Chunk", "Damaged", "read_chunks", "varying_int"]
+
+_SCANNED = 1 << 20  # bytes at a time
 
 
-class ChunkCheck:
-    """Check the chunks of one file, in order.
+class Damaged(ValueError):
+    """A chunk that does not hold what it declares."""
+
+
+class Chunk(NamedTuple):
+    """Where a chunk lies in its file."""
+
+    position: int
+    tag: int
+    start: int  # of what follows the tag
+    stop: int
+
+
+def read_chunks(file: BinaryIO, size: int) -> Iterator[Chunk]:
+    """Yield the chunks of a file; a torn last one, as a killed recorder leaves it, has tag 0.
 
     Parameters
     ----------
-    content : bytes-like
-        The file; only sliced, so that it may be a memory map.
+    file : binary file
+        May be moved between two chunks.
+    size : int
+        Bytes in it.
+
+    Yields
+    ------
+    Chunk
+
+    Raises
+    ------
+    Damaged
+        If no chunk begins where one should; the text is the position.
     """
-
-    def __init__(self, content: Any) -> None:
-        self._content = content
-        self._row_bytes: dict[bytes, int] = {}  # stream id -> least size of a sample
-
-    def check(self, start: int, stop: int) -> None:
-        """Check one chunk.
-
-        Parameters
-        ----------
-        start, stop : int
-            Positions of its tag, and of the first byte after the chunk.
-
-        Raises
-        ------
-        ValueError
-            If the chunk declares more than it holds.
-        """
-        tag = int.from_bytes(self._content[start : start + 2], "little")
-        if tag not in (_STREAM_HEADER, _SAMPLES):
+    position = 4  # after the magic bytes
+    while position < size:
+        file.seek(position)
+        try:
+            length = varying_int(file)
+        except ValueError:
+            raise Damaged(f"{position}") from None
+        except EOFError:
+            length = size
+        start = file.tell()
+        if length < 2:
+            raise Damaged(f"{position}")
+        if start + length > size:
+            if _holds_boundary(file, position):  # whole chunks follow: damaged, not torn
+                raise Damaged(f"{position}")
+            yield Chunk(position, 0, position, size)
             return
-        stream_id = bytes(self._content[start + 2 : start + 6])
-        if len(stream_id) < 4 or stop < start + 6:
-            raise ValueError("a chunk is too short for its stream's number")
-        if tag == _STREAM_HEADER:
-            self._row_bytes[stream_id] = self._header(start + 6, stop)
-            return
-        n_bytes = self._content[start + 6] if stop > start + 6 else 0
-        begin = start + 7 + n_bytes
-        if n_bytes not in (1, 4, 8) or begin > stop:
-            raise ValueError("a chunk of samples has no count")
-        n_samples = int.from_bytes(self._content[start + 7 : begin], "little")
-        if stream_id not in self._row_bytes:
-            raise ValueError("a chunk of samples belongs to no stream")
-        needed = n_samples * self._row_bytes[stream_id]
-        if needed > stop - begin:
-            raise ValueError(
-                f"a chunk declares {n_samples} samples, at least {needed} bytes, but holds "
-                f"{stop - begin}"
-            )
+        tag = int.from_bytes(file.read(2), "little")
+        yield Chunk(position, tag, start + 2, start + length)
+        position = start + length
 
-    def _header(self, start: int, stop: int) -> int:
-        """Return the least bytes of a sample: its stamp's length byte, then values or texts."""
-        text = bytes(self._content[start:stop]).decode("utf-8", "replace")  # as pyxdf does
-        root = ElementTree.fromstring(text)  # noqa: S314  (expat bounds what entities expand to)
-        n_channels = int((root.findtext("channel_count") or "").strip() or 0)
-        kind = (root.findtext("channel_format") or "").strip()
-        if n_channels < 1 or kind not in _SIZES:
-            raise ValueError(
-                f"a stream declares {n_channels} channels of format {kind[:20]!r}; need 1 or more "
-                f"of {', '.join(_SIZES)}"
-            )
-        row = n_channels * (_SIZES[kind] if kind != "string" else 2)
-        # pyxdf allocates one sample even if none follows
-        if row > len(self._content):
-            raise ValueError(
-                f"a stream declares {n_channels} channels, more than the file can hold"
-            )
-        return 1 + row
+
+def varying_int(file: BinaryIO) -> int:
+    """Read a length or a count: how many bytes it takes, then the number.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it takes another number of bytes than 1, 4 or 8.
+    EOFError
+        If the file ends before.
+    """
+    n_bytes = file.read(1)
+    if n_bytes and n_bytes[0] not in (1, 4, 8):
+        raise ValueError(f"need a number of 1, 4 or 8 bytes, got {n_bytes[0]}")
+    raw = file.read(n_bytes[0]) if n_bytes else b""
+    if not n_bytes or len(raw) < n_bytes[0]:
+        raise EOFError("need a number, got the end of the file")
+    return int.from_bytes(raw, "little")
+
+
+def _holds_boundary(file: BinaryIO, position: int) -> bool:
+    file.seek(position)
+    rest = b""
+    while part := file.read(_SCANNED):
+        if BOUNDARY in rest + part:
+            return True
+        rest = part[-len(BOUNDARY) :]
+    return False

@@ -1,27 +1,30 @@
-"""Parse the streams of an XDF file with pyxdf.
+"""Parse the streams of an XDF file, in one pass and without its samples in memory.
 
-pyxdf's synchronisation and smoothing of stamps are off. Raw stamps and clock measurements are
-returned, and the time base treats them as it treats a live stream.
+Raw stamps and clock measurements are returned, neither synchronised nor smoothed: the time base
+treats them as it treats a live stream.
 """
 
 from __future__ import annotations
 
-import io
-import logging
-import mmap
+import os
+import struct
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import BinaryIO, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
 from rt_decoder.channels import Declared
+from rt_decoder.files.blocks import Blocks
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.stamps import LATEST
-from rt_decoder.files.xdf_chunks import ChunkCheck
-from rt_decoder.files.xdf_writer import BOUNDARY
+from rt_decoder.files.xdf_chunks import Chunk, Damaged, read_chunks, varying_int
+from rt_decoder.files.xdf_numbers import FORMATS, NumberRuns
 
 __all__ = ["XdfStream", "load_streams"]
+
+_FILE_HEADER, _STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _, _STREAM_FOOTER = range(1, 7)
 
 
 class XdfStream(NamedTuple):
@@ -31,7 +34,7 @@ class XdfStream(NamedTuple):
     type: str
     source_id: str
     sfreq: float  # Hz, 0 for an irregular rate
-    values: np.ndarray  # (n, c), of objects (str) for text
+    values: np.ndarray | Blocks  # (n, c), of objects (str) for text
     stamps: np.ndarray  # (n,) s, raw
     clock: np.ndarray  # (k, 2) s: time of measurement on the stream's clock, offset to recorder's
     declared: tuple[Declared, ...]  # one a channel, or none
@@ -40,7 +43,7 @@ class XdfStream(NamedTuple):
     @property
     def is_text(self) -> bool:
         """Whether it holds strings."""
-        return self.values.dtype == object
+        return not isinstance(self.values, Blocks) and self.values.dtype == object
 
     def __str__(self) -> str:
         kind = "text" if self.is_text else "numbers"
@@ -51,7 +54,8 @@ class XdfStream(NamedTuple):
 def load_streams(path: Path) -> list[XdfStream]:
     """Read all streams of an XDF file.
 
-    A torn last chunk, as a killed recorder leaves it, is left out with a RuntimeWarning.
+    A torn last chunk, as a killed recorder leaves it, is left out with a RuntimeWarning. Samples of
+    a stream too large for memory stay in the file, as `Blocks`.
 
     Parameters
     ----------
@@ -66,116 +70,137 @@ def load_streams(path: Path) -> list[XdfStream]:
     ------
     OSError
         If the file is not XDF, or damaged elsewhere than at its end.
-    ImportError
-        If pyxdf is not installed.
     """
-    try:
-        import pyxdf
-    except ImportError:
-        raise ImportError(
-            "need pyxdf to read .xdf files: pip install 'rt-decoder[files]'"
-        ) from None
-    errors = _Errors()
-    logger = logging.getLogger(pyxdf.load_xdf.__module__)
-    logger.addHandler(errors)
-    try:
-        whole = _whole_chunks(path)
-        with np.errstate(all="ignore"):  # pyxdf divides by durations of 0
-            found, _ = pyxdf.load_xdf(
-                whole, synchronize_clocks=False, dejitter_timestamps=False, verbose=False
-            )
-        streams = [_stream(entry) for entry in found]
-    except DAMAGE as error:
-        raise OSError(f"cannot read {path.name}: {first_line(error)}") from error
-    finally:
-        logger.removeHandler(errors)
-    if errors.messages:  # pyxdf skips what it cannot read and continues
-        raise OSError(f"{path.name} is damaged: {errors.messages[0].splitlines()[0]}")
-    return streams
-
-
-class _Errors(logging.Handler):
-    """Collect the errors that pyxdf only logs."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-
-def _whole_chunks(path: Path) -> str | io.BytesIO:
-    """Return the path, or the whole chunks if the last is torn: pyxdf would invent samples."""
     if path.is_dir():
         raise OSError(f"need a file, got the folder {path.name}")
     size = path.stat().st_size
     if size < 4:
         raise OSError(f"{path.name} is no XDF file: it holds {size} bytes")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content[:4] != b"XDF:":
+    found: dict[bytes, _Reader] = {}
+    with path.open("rb", buffering=1 << 20) as file:
+        if file.read(4) != b"XDF:":
             raise OSError(f"{path.name} is no XDF file: it does not begin as one")
-        position, chunks = 4, ChunkCheck(content)
-        while position < size:
-            n_bytes = content[position]
-            start = position + 1 + n_bytes
-            length = int.from_bytes(content[position + 1 : start], "little")
-            if n_bytes not in (1, 4, 8) or (start <= size and length < 2):
-                raise OSError(f"{path.name} is damaged at byte {position}")
-            if start + length > size:
-                break
-            try:
-                chunks.check(start, start + length)
-            except (ValueError, SyntaxError) as error:  # SyntaxError: XML
-                raise OSError(f"{path.name} is damaged at byte {position}: {error}") from None
-            position = start + length
-        if position == size:
-            return str(path)
-        if content.find(BOUNDARY, position) >= 0:  # whole chunks follow: damaged, not torn
-            raise OSError(f"{path.name} is damaged at byte {position}")
-        warnings.warn(
-            f"{path.name} is cut off: the last {size - position} bytes are left out",
-            RuntimeWarning,
-            stacklevel=5,
-        )
-        return io.BytesIO(content[:position])
+        try:
+            for chunk in read_chunks(file, size):
+                if chunk.tag:
+                    _take(found, file, chunk, path.name)
+                else:
+                    warnings.warn(
+                        f"{path.name} is cut off: the last {size - chunk.start} bytes are left out",
+                        RuntimeWarning,
+                        stacklevel=4,
+                    )
+        except Damaged as error:
+            raise OSError(f"{path.name} is damaged at byte {error}") from None
+    try:
+        return [reader.stream(path) for reader in found.values()]
+    except DAMAGE as error:
+        raise OSError(f"cannot read {path.name}: {first_line(error)}") from error
 
 
-def _stream(entry: dict[str, Any]) -> XdfStream:
-    info = entry["info"]
-    n_channels = int(_text(info, "channel_count"))
-    is_text = _text(info, "channel_format") == "string"
-    values = np.asarray(entry["time_series"], object if is_text else None)
-    clock = np.array([entry["clock_times"], entry["clock_values"]], float)
-    if not (np.abs(clock) < LATEST).all():
-        raise ValueError("need clock offsets in s, got others")
-    desc = _child(info, "desc")
-    nodes = _child(desc, "channels").get("channel", [])
-    declared = [
-        Declared(_text(node, "label"), _text(node, "type"), _text(node, "unit"))
-        if isinstance(node, dict)
-        else Declared()
-        for node in nodes
-    ]
-    return XdfStream(
-        _text(info, "name"),
-        _text(info, "type"),
-        _text(info, "source_id"),
-        float(_text(info, "nominal_srate") or 0),
-        values.reshape(len(values), n_channels),
-        entry["time_stamps"],
-        clock.T,
-        tuple(declared),
-        "footer" in entry,
+def _take(found: dict[bytes, _Reader], file: BinaryIO, chunk: Chunk, name: str) -> None:
+    """Take up what a chunk holds."""
+    try:
+        if chunk.tag == _FILE_HEADER:
+            _xml(file.read(chunk.stop - chunk.start))
+        if chunk.tag not in (_STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _STREAM_FOOTER):
+            return
+        stream = file.read(4)
+        if chunk.stop < chunk.start + 4:
+            raise ValueError("a chunk is too short for its stream's number")
+        if chunk.tag != _STREAM_HEADER and stream not in found:
+            raise ValueError("a chunk belongs to no stream")
+        n_bytes = chunk.stop - chunk.start - 4
+        if chunk.tag == _STREAM_HEADER:
+            found[stream] = _Reader(_xml(file.read(n_bytes)), os.fstat(file.fileno()).st_size)
+        elif chunk.tag == _SAMPLES:
+            found[stream].add_samples(file, chunk.stop)
+        elif chunk.tag == _CLOCK_OFFSET:
+            found[stream].clock.append(struct.unpack("<2d", file.read(n_bytes)[:16]))
+        else:
+            _xml(file.read(n_bytes))
+            found[stream].is_closed = True
+    except DAMAGE as error:
+        raise OSError(f"{name} is damaged at byte {chunk.position}: {first_line(error)}") from None
+
+
+def _xml(text: bytes) -> ElementTree.Element:
+    # expat bounds what entities expand to
+    return ElementTree.fromstring(text.decode("utf-8", "replace"))  # noqa: S314
+
+
+class _Reader:
+    """One stream, as its chunks come."""
+
+    def __init__(self, info: ElementTree.Element, size: int) -> None:
+        self.info = info
+        self.n_channels = int(_text(info, "channel_count") or 0)
+        kind = _text(info, "channel_format")
+        if info.tag != "info" or self.n_channels < 1 or kind not in (*FORMATS, "string"):
+            raise ValueError(
+                f"a stream declares {self.n_channels} channels of format {kind[:20]!r}; need 1 or "
+                f"more of {', '.join(FORMATS)}, string"
+            )
+        if self.n_channels > size:
+            raise ValueError(
+                f"a stream declares {self.n_channels} channels, more than the file can hold"
+            )
+        self.sfreq = float(_text(info, "nominal_srate"))
+        step = 1.0 / self.sfreq if self.sfreq > 0 else 0.0
+        self.numbers = None if kind == "string" else NumberRuns(kind, self.n_channels, step)
+        self.clock: list[tuple[float, ...]] = []
+        self.is_closed = False
+        self._step, self._stamps, self._texts = step, list[float](), list[list[str]]()
+
+    def add_samples(self, file: BinaryIO, stop: int) -> None:
+        """Take up a chunk of samples."""
+        n = varying_int(file)
+        if self.numbers is not None:
+            self.numbers.add(file, stop, n)
+            return
+        if n * (1 + 2 * self.n_channels) > stop - file.tell():
+            raise ValueError(f"a chunk declares {n} texts, more than it can hold")
+        for _ in range(n):
+            if file.read(1) != b"\0":
+                self._stamps += struct.unpack("<d", file.read(8))
+            else:
+                self._stamps.append((self._stamps[-1] if self._stamps else 0.0) + self._step)
+            self._texts.append([_read_text(file, stop) for _ in range(self.n_channels)])
+        if file.tell() != stop:
+            raise ValueError(f"a chunk holds more than the {n} texts that it declares")
+
+    def stream(self, path: Path) -> XdfStream:
+        """All of it."""
+        clock = np.array(self.clock, float).reshape(-1, 2)
+        if not (np.abs(clock) < LATEST).all():
+            raise ValueError("need clock offsets in s, got others")
+        values: np.ndarray | Blocks
+        if self.numbers is None:
+            values = np.array(self._texts, object).reshape(-1, self.n_channels)
+            stamps = np.array(self._stamps)
+        else:
+            values, stamps = self.numbers.values(path), self.numbers.stamps()
+        info = self.info
+        return XdfStream(
+            _text(info, "name"), _text(info, "type"), _text(info, "source_id"), self.sfreq,
+            values, stamps, clock, _declared(info), self.is_closed,
+        )  # fmt: skip
+
+
+def _read_text(file: BinaryIO, stop: int) -> str:
+    n_bytes = varying_int(file)
+    if file.tell() + n_bytes > stop:
+        raise ValueError(f"a text declares {n_bytes} bytes, more than its chunk holds")
+    return file.read(n_bytes).decode(errors="replace")
+
+
+def _declared(info: ElementTree.Element) -> tuple[Declared, ...]:
+    nodes = info.findall("desc[1]/channels[1]/channel")
+    return tuple(
+        Declared(_text(node, "label"), _text(node, "type"), _text(node, "unit")) for node in nodes
     )
 
 
-def _child(node: dict[str, Any], tag: str) -> dict[str, Any]:
-    """Return the element `tag`, or an empty one if it is missing or holds only text."""
-    child = (node.get(tag) or [None])[0]
-    return child if isinstance(child, dict) else {}
-
-
-def _text(node: dict[str, Any], tag: str) -> str:
-    text = (node.get(tag) or [None])[0]
-    return text.strip() if isinstance(text, str) else ""
+def _text(node: ElementTree.Element, tag: str) -> str:
+    child = node.find(tag)
+    return "" if child is None or len(child) else (child.text or "").strip()
