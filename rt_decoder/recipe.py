@@ -269,7 +269,9 @@ class Fit:
         text(),
         "events column with the idea of each event; by default idea, else category, else sentence",
     )
-    nulls: bool = key(True, TRUTH, "also refit with phases at random, and on artifact channels alone")
+    nulls: bool = key(
+        True, TRUTH, "also refit with phases at random, and on artifact channels alone"
+    )
     n_permutations: int = key(999, whole(1, 10 * _MANY), "label permutations of the certificate")
     seed: int = key(0, whole(0, (1 << 31) - 1), "seed of the permutations")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
 from calibration.language.layers import check_layer
 from calibration.language.loading import ModelSource, load_model
 from rt_decoder.files.damage import first_line

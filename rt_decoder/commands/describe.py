@@ -201,7 +201,9 @@ def continuous_text(model: Model) -> str:
     answers = f"answers when the probability is at least {fitted.threshold:.3g}{few}"
     final = told.get("final")
     error = final.get("likely_error") if isinstance(final, dict) else None
-    off = f"; probabilities were off by {error:.2f} where likely" if isinstance(error, float) else ""
+    off = (
+        f"; probabilities were off by {error:.2f} where likely" if isinstance(error, float) else ""
+    )
     try:
         return f"{answers} ({told['n_alarms']} in {told['hours']:.2f} h without events){off}"
     except (LookupError, TypeError, ValueError):
