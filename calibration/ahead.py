@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.design import RUN_GAP
-from calibration.language.embeddings import check_embedding
+from calibration.senses import check_items_known, check_target
 from calibration.splits import check_enough, leave_group_out, split_events
 from calibration.targets import vocabulary_items
 from rt_decoder.files.packages import need_packages
@@ -39,7 +39,8 @@ def check_settings(recipe: Recipe, report: Path | None = None) -> None:
     OSError
         If vocabulary or language model cannot be read.
     ValueError
-        If the vocabulary is empty or no text, or the language model has no such layer.
+        If the vocabulary is empty or no text, or the model has no such layer; if the file of vectors
+        is none.
     """
     if report is not None:
         need_packages("matplotlib", what="for --report")
@@ -48,7 +49,7 @@ def check_settings(recipe: Recipe, report: Path | None = None) -> None:
     if recipe.readout.prior == "wordfreq":
         need_packages("wordfreq", what="for the prior")
     vocabulary_items(recipe.target.vocabulary, ())
-    check_embedding(recipe.target.embedding, recipe.target.layer)
+    check_target(recipe.target)
 
 
 def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
@@ -64,12 +65,15 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
     Raises
     ------
     ValueError
-        If there are too few events or items, no window is inside its recording, or the groups
-        leave nothing to train on.
+        If there are too few events or items, no window is inside its recording, the groups leave
+        nothing to train on, or an item has no vector or no file.
+    OSError
+        If the file of vectors or the folder of stimuli cannot be read.
     """
     if any(session.rules.trigger for session in sessions):
         return
     labels: list[str] = []
+    items = set[str]()
     groups: list[str] = []
     runs: list[int] = []
     onsets: list[float] = []
@@ -84,6 +88,7 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
                 n_outside += 1
                 continue
             item = rule.item(marker.label) or marker.label
+            items.add(item)
             labels.append(fold_key(item) if recipe.target.fold else item)
             groups.append(f"{run}/{event.group}" if event.group else "")
             runs.append(run)
@@ -92,6 +97,7 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
     if not labels:
         raise ValueError(f"need events with a complete window, got none among {n_outside}")
     check_enough(labels)
+    check_items_known(items, recipe.target)
     at = np.array(onsets)
     window = recipe.features.tmax - recipe.features.tmin
     purge = window if recipe.fit.purge < 0 else recipe.fit.purge  # the memory is not known yet

@@ -47,7 +47,7 @@ def layout_of(model: Model) -> dict[str, Any]:
             "h_freq": recipe.filter.h_freq,
         },
         "target": {
-            "embedding": Path(target.embedding).name,  # a folder must not be told
+            "embedding": Path(target.vectors or target.embedding).name,  # a folder must not be told
             "layer": target.layer,
             "pooling": target.pooling,
             "context": target.context,

@@ -203,7 +203,15 @@ class Target:
     fold: bool = key(
         True, TRUTH, "case, coding of accents, quotes and white space make no other item"
     )
-    embedding: str = key("minilm", text(), "language model: minilm, a folder, or a hub name")
+    embedding: str = key(
+        "minilm", text(), "model of words, images or sounds: minilm, a folder, or a hub name"
+    )
+    vectors: str = key(
+        "", text(), "file of the items' vectors (TSV, CSV, npz, safetensors), in place of a model"
+    )
+    stimuli: str = key(
+        "", text(), "folder of the images or sounds that the labels name; items are their stems"
+    )
     layer: int = key(
         -1, whole(-10_000, 10_000), "hidden layer; 0 is the input embedding, -1 the last"
     )
@@ -222,6 +230,9 @@ class Target:
 
     def __post_init__(self) -> None:
         check_keys(self, "[target]")
+        given = [name for name in ("vectors", "stimuli", "context") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"need one of vectors, stimuli, context, got {' and '.join(given)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +263,14 @@ class Fit:
     rank: int = key(64, whole(0, _MANY), "directions that the map keeps; 0 for all")
     unseen: bool = key(
         False, TRUTH, "also estimate words never seen in training, a tenth of the items at a time"
+    )
+    ideas: str = key(
+        "",
+        text(),
+        "events column with the idea of each event; by default idea, else category, else sentence",
+    )
+    nulls: bool = key(
+        True, TRUTH, "also refit with phases at random, and on artifact channels alone"
     )
     n_permutations: int = key(999, whole(1, 10 * _MANY), "label permutations of the certificate")
     seed: int = key(0, whole(0, (1 << 31) - 1), "seed of the permutations")

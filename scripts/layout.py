@@ -60,7 +60,7 @@ ROOMS = {
     "commands": Room("`rt-decoder`, a file a command",
         "kernels values timing cleaning/stages files path simulation sources/lsl sources sinks live replay",
         "commands/ __main__"),
-    "calibration/language": Room("words to vectors", "files"),
+    "calibration/language": Room("items to vectors", "timing files"),
     "calibration": Room("fits and tests the map",
         "values timing cleaning decoding files path calibration/language"),
     "calibration/cleaning": Room("fits the cleaning stages", "values timing cleaning cleaning/stages path calibration"),

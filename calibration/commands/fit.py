@@ -82,7 +82,8 @@ class FitOptions(Inputs):
     def claim(self, settings: Recipe) -> None:
         """Refuse outputs that are wrong, before any work."""
         target = settings.target
-        read = [*self.files, self.recipe, target.vocabulary, target.embedding]
+        named = (target.vocabulary, target.embedding, target.vectors)
+        read = [*self.files, self.recipe, *filter(None, named)]
         claim_outputs(self.written, read, self.overwrite)
 
     @property
@@ -177,7 +178,8 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
     show_lines(*item_lines(labelled, settings))
-    check_items(labelled)
+    if not (settings.target.vectors or settings.target.stimuli):  # else a code has a vector
+        check_items(labelled)
     draft = draft_model([one.recording for one in labelled], settings)
     check_events(labelled, settings)
     share = unlocked_share(labelled, settings.fit)

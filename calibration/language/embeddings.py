@@ -8,20 +8,18 @@ that comes with a model never runs. This module knows nothing of brain signals.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from calibration.language.language_model import Encoder, Query, blocks, find_model
+from calibration.language.computed import cached_vectors, embedding_progress
+from calibration.language.language_model import Encoder, Query, find_model
 from calibration.language.layers import check_files
 from calibration.language.vector_cache import VectorCache
 from rt_decoder.files.packages import need_packages
 
 __all__ = ["check_embedding", "embed", "embed_layers"]
-
-_BLOCK = 2048  # texts between two writes to the cache; an interrupted run loses no more
 
 
 def embed(
@@ -94,20 +92,14 @@ def embed(
     need_packages("torch", "transformers", what="for word vectors")
     queries = _queries(texts, contexts)
     source = find_model(model)
-    cache = VectorCache.open(cache_dir, [source.identity, layer, pooling])
-    keys = [query.key for query in queries]
-    vectors = cache.read(keys) if cache else {}
-    missing = {key: q for key, q in zip(keys, queries, strict=True) if key not in vectors}
-    if missing:
-        encoder = Encoder(source, layer, pooling, device)
-        with _progress(progress, len(missing)) as advance:
-            for block in blocks(list(missing), _BLOCK):
-                rows = encoder([missing[key] for key in block], batch_size, advance)
-                fresh = dict(zip(block, rows, strict=True))
-                if cache:
-                    cache.write(fresh)
-                vectors |= fresh
-    return np.stack([vectors[key] for key in keys])
+    return cached_vectors(
+        {query.key: query for query in queries},
+        [query.key for query in queries],
+        VectorCache.open(cache_dir, [source.identity, layer, pooling]),
+        lambda: Encoder(source, layer, pooling, device),
+        batch_size,
+        progress,
+    )
 
 
 def embed_layers(
@@ -161,7 +153,7 @@ def embed_layers(
     queries = _queries(texts, contexts)
     place = {query.key: k for k, query in enumerate(dict.fromkeys(queries))}
     encoder = Encoder(find_model(model), None, pooling, device)
-    with _progress(progress, len(place)) as advance:
+    with embedding_progress(progress, len(place)) as advance:
         rows = encoder(list(dict.fromkeys(queries)), batch_size, advance)
     return np.moveaxis(rows[[place[query.key] for query in queries]], 1, 0)
 
@@ -222,26 +214,3 @@ def _span(text: str, sentence: str, place: int, position: int) -> tuple[int, int
             f"need {text!r} as word {place} of {sentence!r}, got {word[0]!r} at position {position}"
         )
     return found.span()
-
-
-@contextmanager
-def _progress(
-    callback: Callable[[int, int], None] | None, total: int
-) -> Iterator[Callable[[int], None]]:
-    if callback is not None:
-        done = 0
-
-        def advance(n: int) -> None:
-            nonlocal done
-            done += n
-            callback(done, total)
-
-        yield advance
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("embedding", total=total)
-        yield lambda n: bar.advance(task, n)

