@@ -42,7 +42,7 @@ def check_settings(recipe: Recipe, report: Path | None = None) -> None:
         If the vocabulary is empty or no text, or the language model has no such layer.
     """
     if report is not None:
-        need_packages("matplotlib", what="for --report")
+        need_packages("matplotlib", "jinja2", what="for --report")
     if recipe.target.vocabulary.startswith("wordfreq:"):
         need_packages("wordfreq", what="for the vocabulary")
     if recipe.readout.prior == "wordfreq":
