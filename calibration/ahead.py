@@ -43,7 +43,7 @@ def check_settings(recipe: Recipe, report: Path | None = None) -> None:
         is none.
     """
     if report is not None:
-        need_packages("matplotlib", what="for --report")
+        need_packages("matplotlib", "jinja2", what="for --report")
     if recipe.target.vocabulary.startswith("wordfreq:"):
         need_packages("wordfreq", what="for the vocabulary")
     if recipe.readout.prior == "wordfreq":

@@ -8,6 +8,7 @@ import numpy as np
 
 from calibration.confidence import Evidence, log_posterior
 from calibration.design import Design
+from calibration.detail import detail, judged
 from calibration.evaluate import evaluate, evidence
 from calibration.hold_out import HeldOut, check_agreement, out_of_fold_null
 from calibration.nuisance import nuisance_scores
@@ -42,7 +43,8 @@ def certify(
     Returns
     -------
     dict
-        `final`, `null_memory`, `nuisance`, `trained` and `unseen`, where there are such.
+        `final`, `out_of_fold` with intervals, `null_memory`, `nuisance`, `trained` and `unseen`,
+        where there are such.
 
     Raises
     ------
@@ -65,9 +67,27 @@ def certify(
             out_of_fold.of(kept).cosines, targets.truth[kept], units[train][kept], model.recipe
         )
         labels, memory = [design.labels[i] for i in final], int(null["memory"])
-        scores = evaluate(model, X[final], labels, memory=memory, groups=units[final])
+        scores = evaluate(
+            model, X[final], labels, memory=memory, groups=units[final], in_detail=True
+        )
         check_agreement(model.certificate["out_of_fold"], null, scores)
         figures |= {"final": scores, "null_memory": memory}
+        events = judged(model, out_of_fold.of(kept), targets.truth[kept])
+        spread = detail(model, events, unit=max(1, 2 * memory), groups=units[train][kept])
+        figures["out_of_fold"] = {
+            **model.certificate["out_of_fold"],
+            "detail": {
+                "unit": spread["unit"],
+                "n_units": spread["n_units"],
+                # of the map alone: sharpness and threshold are not as they were out of fold
+                "intervals": {
+                    name: spread["intervals"][name]
+                    for score in events.values
+                    for name in (score, f"macro_{score}")
+                    if score != "bits_per_word"
+                },
+            },
+        }
         if nuisance := nuisance_scores(model, design, X, held_out, memory):
             figures["nuisance"] = nuisance
     return figures

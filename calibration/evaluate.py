@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from calibration.confidence import Evidence, expected_calibration_error, log_posterior
+from calibration.detail import detail, judged
 from calibration.nulls import matching_test
 from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
 from calibration.unseen import seen_items, unseen_scores
@@ -87,6 +88,7 @@ def evaluate(
     memory: int = 0,
     groups: np.ndarray | None = None,
     found: Evidence | None = None,
+    in_detail: bool = False,
 ) -> dict[str, Any]:
     """Score a finished model on events that it has never seen, beside chance and the prior alone.
 
@@ -104,6 +106,8 @@ def evaluate(
         What `nulls.matching_test` needs to know of the order of the events.
     found : Evidence or None
         What the model makes of `X`, where it is not the map as stored (`aligned_evidence`).
+    in_detail : bool
+        Whether intervals, curves and tables by word and block are wanted.
 
     Returns
     -------
@@ -125,6 +129,7 @@ def evaluate(
         calibration_error   of the winner's probability
         answered            share of events that are answered
         precision           share of these that are right
+        detail              of `detail.detail`, where it is asked for
         ==================  ===========================================================
 
     Raises
@@ -145,9 +150,10 @@ def evaluate(
     scored = ~unseen if not unseen.all() else np.ones(len(truth), bool)
     found, truth = found.of(scored), truth[scored]
     cosines = found.cosines
+    groups = None if groups is None else groups[known][scored]
     null = matching_test(
         rank_accuracies(cosines), truth, model.recipe.fit.n_permutations, model.recipe.fit.seed,
-        memory, None if groups is None else groups[known][scored],
+        memory, groups,
     )  # fmt: skip
     scores = summarize(cosines, truth, np.exp(model.log_prior)) | {
         "n": len(truth),
@@ -161,7 +167,11 @@ def evaluate(
         "null_spread": float(null.null.std()),
     }
     scores |= _posterior_scores(model, found, truth)
-    return finite(scores) | ({"unseen": apart} if apart else {})
+    told = finite(scores) | ({"unseen": apart} if apart else {})
+    if in_detail:
+        events = judged(model, found, truth)
+        told["detail"] = detail(model, events, unit=null.unit, groups=groups, null=null.null)
+    return told
 
 
 def _posterior_scores(model: Model, found: Evidence, truth: np.ndarray) -> dict[str, float]:

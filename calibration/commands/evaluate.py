@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from calibration.commands.bundles import bundled
 from calibration.commands.inputs import ReadOptions, Recordings
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, ModelFile
+from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -18,15 +23,29 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions(ReadOptions):
+    """How recordings are read, and where the report goes; each field is an option."""
+
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="HTML", help="Report with figures to write; private; default none."
+        ),
+    ] = None
+    overwrite: Overwrite = False
+
+
 @bundled
 def evaluate(
-    recordings: Recordings, model: ModelFile, options: ReadOptions, as_json: AsJson = False
+    recordings: Recordings, model: ModelFile, options: EvaluateOptions, as_json: AsJson = False
 ) -> None:
     """Test a model on recordings that it has never seen; a group's is aligned with their person.
 
     Example: rt-calibrate evaluate run3.fif --events run3.tsv --model me.rtd.safetensors
     """
-    inputs = options.of(*recordings)
+    inputs = ReadOptions.of(options, *recordings)
+    claim_outputs([("--report", options.report, HTML)], [*inputs.files, model], options.overwrite)
     from calibration.design import build_design, without_map
     from calibration.evaluate import aligned_evidence
     from calibration.evaluate import evaluate as score
@@ -34,7 +53,10 @@ def evaluate(
     from calibration.fit import hash_files
     from calibration.report.text import score_lines
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.packages import need_packages
 
+    if options.report is not None:
+        need_packages("matplotlib", "jinja2", what="for --report")
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
@@ -51,7 +73,10 @@ def evaluate(
         design = build_design(stages, labelled, progress).answered_only()
     found = aligned_evidence(fitted, design.X, design.run) if adapts else None
     memory = fitted.certificate.get("null_memory", 0)
-    scores = score(fitted, design.X, design.labels, memory=memory, groups=design.run, found=found)
+    scores = score(
+        fitted, design.X, design.labels, memory=memory, groups=design.run, found=found,
+        in_detail=True,
+    )  # fmt: skip
     scores["aligned"] = adapts
     scores["n_dropped"] = design.n_dropped
     trained = set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", []))
@@ -59,6 +84,19 @@ def evaluate(
     show_lines(*score_lines(scores, "these recordings"))
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
+    if options.report is not None:
+        from calibration.report.html import write_report
+
+        share = 1.0 if trained else 0.0
+        write_report(
+            options.report,
+            fitted,
+            labelled,
+            share=share,
+            scores=scores,
+            overwrite=options.overwrite,
+        )
+        show_lines(f"wrote {options.report.name}")
     if as_json:
         show_json({"model": model.name, "scores": scores})
 

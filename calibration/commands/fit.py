@@ -224,7 +224,7 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
 
     options.claim(settings)
     if options.report is not None:
-        need_packages("matplotlib", what="for --report")
+        need_packages("matplotlib", "jinja2", what="for --report")
     loaded = load_unlabelled(
         options.recordings, options.tables, options.rules(settings.target), **options.reading
     )

@@ -1,29 +1,28 @@
-"""Draw what cleaning did to a stretch of recording, one figure per kind of artifact.
+"""Draw what cleaning did to a stretch of recording, figures for each kind of artifact.
 
 This module knows nothing of the page around the figures.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from calibration.cleaning.eye_events import find_eye_events
 from calibration.cleaning.heartbeat_source import find_source
+from calibration.report.drawing import AFTER, BEFORE, GREY, drawn, name_channels
+from calibration.report.head_maps import NONE_DRAWN, draw_maps, heads_of
 from calibration.report.stretch import Stretch
+from calibration.report.tables import unit_of
 from rt_decoder.signal import DATA_TYPES, Reason, SignalInfo
 from rt_decoder.sinks.text import plain
 
 __all__ = ["Figure", "figures"]
 
 LEAST_EVENTS = 5  # in an average
-_BEFORE, _AFTER = "#b3402a", "#1f5fa8"
-_COMMON = {"V": ("uV", 1e6), "T": ("fT", 1e15), "T/m": ("fT/cm", 1e13)}
 
 
 class Figure(NamedTuple):
@@ -31,7 +30,7 @@ class Figure(NamedTuple):
 
     stage: str  # name of the stage; empty for all
     title: str
-    png: str  # base64
+    svg: str
 
 
 def figures(stretch: Stretch, cleaning: dict[str, Any]) -> list[Figure]:
@@ -58,8 +57,7 @@ def figures(stretch: Stretch, cleaning: dict[str, Any]) -> list[Figure]:
         ("", "events", stretch.events, (-0.2, 0.8)),
     ):
         if len(rows) >= LEAST_EVENTS:
-            title = f"Mean around {len(rows)} {what}, each channel"
-            made.append(_made(stage, title, _locked, stretch, rows, span))
+            made += _around(stretch, stage, what, rows, span)
     references = cleaning.get("regressors", {}).get("references", {})
     kept = [name for name, found in references.items() if found["kept"]]
     if kept:
@@ -75,29 +73,17 @@ def figures(stretch: Stretch, cleaning: dict[str, Any]) -> list[Figure]:
     return made
 
 
-def _made(stage: str, title: str, draw: Callable[..., None], *arguments: Any) -> Figure:
-    from matplotlib import rc_context
-
-    with rc_context({"text.parse_math": False}):  # a channel's name is no formula
-        return _drawn(stage, title, draw, *arguments)
-
-
-def _drawn(stage: str, title: str, draw: Callable[..., None], *arguments: Any) -> Figure:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(8.0, 2.8), layout="constrained")
-    draw(canvas, *arguments)
-    file = io.BytesIO()
-    canvas.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return Figure(stage, title, base64.b64encode(file.getvalue()).decode())
+def _made(
+    stage: str, title: str, draw: Callable[..., None], *arguments: Any, height: float = 2.4
+) -> Figure:
+    return Figure(stage, title, drawn(draw, *arguments, size=(7.4, height)))
 
 
 def _picks(info: SignalInfo) -> tuple[np.ndarray, str, float]:
     """Find data channels of the most common type, the unit to show and the factor to it."""
     common = Counter(kind for kind in info.ch_types if kind in DATA_TYPES).most_common(1)[0][0]
     picks = np.flatnonzero([kind == common for kind in info.ch_types])
-    unit, gain = _COMMON.get(info.units[picks[0]], (info.units[picks[0]], 1.0))
-    return picks, unit, gain
+    return (picks, *unit_of(info.units[picks[0]]))
 
 
 def _spectrum(canvas: Any, stretch: Stretch) -> None:
@@ -116,68 +102,72 @@ def _spectrum(canvas: Any, stretch: Stretch) -> None:
 
 
 def _both(stretch: Stretch) -> tuple[tuple[np.ndarray, str, str], ...]:
-    return (stretch.before, _BEFORE, "before"), (stretch.after, _AFTER, "after")
+    return (stretch.before, BEFORE, "before"), (stretch.after, AFTER, "after")
 
 
-def _locked(
-    canvas: Any, stretch: Stretch, rows: np.ndarray, span: tuple[float, float]
-) -> None:  # fmt: skip
-    """Draw means before and after on one scale, and the peak of each channel on the head."""
+def _around(
+    stretch: Stretch, stage: str, what: str, rows: np.ndarray, span: tuple[float, float]
+) -> Iterator[Figure]:
+    """Draw means around rows before and after, and the head at the time at which they are largest."""
     picks, unit, gain = _picks(stretch.info)
     first, stop = (round(t * stretch.info.sfreq) for t in span)
     rows = rows[(rows + first >= 0) & (rows + stop <= len(stretch.before))]
+    if not len(rows):
+        return
     at = rows[:, None] + np.arange(first, stop)
-    means = [gain * data[:, picks][at].mean(axis=0) for data, _, _ in _both(stretch)]
+    means = [data[:, picks][at].mean(axis=0) for data, _, _ in _both(stretch)]
     means = [mean - mean.mean(axis=0) for mean in means]
     t = np.arange(first, stop) / stretch.info.sfreq
-    *lines, size = canvas.subplots(1, 3, width_ratios=(1, 1, 1))
-    most = 1.05 * max(np.abs(means[0]).max(), np.abs(means[1]).max(), 1e-9)
-    for axes, mean, (_, color, name) in zip(lines, means, _both(stretch), strict=True):
-        axes.plot(t, mean, color=color, lw=0.6, alpha=0.7)
-        axes.axvline(0.0, color="0.7", lw=0.6, zorder=0)
-        axes.set(title=name, xlabel="s", ylabel=unit, ylim=(-most, most))
-    largest = [np.abs(mean).max(axis=0) for mean in means]
-    positions = stretch.info.positions
-    if positions is not None and np.isfinite(positions[picks]).all():
-        _head(size, positions[picks], largest, unit)
-    else:
-        _bars(size, [stretch.info.ch_names[k] for k in picks], largest, unit)
+    title = f"Mean around {len(rows)} {what}, a line for each of {len(picks)} channels"
+    lines = [gain * mean for mean in means]
+    yield _made(stage, title, _locked, t, lines, unit)
+    peak = int(np.argmax(np.sum(means[0] ** 2, axis=1)))
+    names = ("before", "after")
+    said = f"The same on the head, {t[peak]:.2f} s after {what}, where it is largest."
+    heads = heads_of(_only(stretch.info, picks), len(picks))
+    for head in heads:
+        columns = [lines[k][peak][head.picks] for k in (0, 1)]
+        svg = drawn(draw_maps, head, columns, names, unit, size=(3.9, 1.8))
+        yield Figure(stage, f"{said} Positions of {head.source}.", svg)
+    if not heads:
+        shown = [stretch.info.ch_names[k] for k in picks]
+        largest = [np.abs(one).max(axis=0) for one in lines]
+        title = f"Largest value around {what} in each channel. {NONE_DRAWN}"
+        yield _made(stage, title, _bars, shown, largest, unit)
 
 
-def _head(axes: Any, positions: np.ndarray, largest: Sequence[np.ndarray], unit: str) -> None:
-    """Draw the peak at each sensor as the area of a disc, seen from above, nose up."""
-    unit_vectors = positions / np.linalg.norm(positions, axis=1, keepdims=True)
-    away = np.arccos(np.clip(unit_vectors[:, 2], -1.0, 1.0))
-    flat = (
-        unit_vectors[:, :2] / np.maximum(np.linalg.norm(unit_vectors[:, :2], axis=1), 1e-9)[:, None]
+def _only(info: SignalInfo, picks: np.ndarray) -> SignalInfo:
+    """Keep some channels."""
+    names, types, units = (
+        tuple(values[k] for k in picks) for values in (info.ch_names, info.ch_types, info.units)
     )
-    x, y = (away[:, None] * flat).T
-    most = max(float(largest[0].max()), 1e-30)
-    for size, color, name in zip(largest, (_BEFORE, _AFTER), ("before", "after"), strict=True):
-        axes.scatter(x, y, s=4 + 220 * size / most, color=color, alpha=0.5, lw=0, label=name)
-    axes.set(title=f"peaks, up to {most:.3g} {unit}", aspect="equal", xticks=[], yticks=[])
-    axes.margins(0.2)
-    axes.axis("off")
+    positions = None if info.positions is None else info.positions[picks]
+    return SignalInfo(info.sfreq, names, types, units, positions)
+
+
+def _locked(canvas: Any, t: np.ndarray, means: Sequence[np.ndarray], unit: str) -> None:
+    panels = canvas.subplots(1, 2, sharey=True)
+    most = 1.05 * max(np.abs(means[0]).max(), np.abs(means[1]).max(), 1e-9)
+    for axes, mean, color, name in zip(
+        panels, means, (BEFORE, AFTER), ("before", "after"), strict=True
+    ):
+        axes.plot(t, mean, color=color, lw=0.6, alpha=0.7, rasterized=True)
+        axes.axvline(0.0, color=GREY, lw=0.6, zorder=0)
+        axes.set(title=name, xlabel="s", ylim=(-most, most), xlim=(t[0], t[-1]))
+    panels[0].set_ylabel(unit)
 
 
 def _bars(
-    axes: Any, names: Sequence[str], largest: Sequence[np.ndarray], unit: str
+    canvas: Any, names: Sequence[str], largest: Sequence[np.ndarray], unit: str
 ) -> None:  # fmt: skip
-    at = np.arange(len(names))
-    for k, (size, color) in enumerate(zip(largest, (_BEFORE, _AFTER), strict=True)):
-        axes.bar(at + 0.4 * k - 0.2, size, 0.4, color=color)
-    axes.set(title="peaks", ylabel=unit)
-    _name_channels(axes, names)
-
-
-def _name_channels(axes: Any, names: Sequence[str]) -> None:
-    every = max(1, len(names) // 32)
-    axes.set_xticks(
-        range(0, len(names), every),
-        [plain(name, 24) for name in names[::every]],
-        rotation=90,
-        fontsize=6,
-    )
+    axes, at = canvas.subplots(), np.arange(len(names))
+    for k, (size, color, name) in enumerate(
+        zip(largest, (BEFORE, AFTER), ("before", "after"), strict=True)
+    ):
+        axes.bar(at + 0.4 * k - 0.2, size, 0.4, color=color, label=name, rasterized=True)
+    axes.set(ylabel=unit, xlim=(-1, len(names)))
+    axes.legend()
+    name_channels(axes, names)
 
 
 def _correlations(canvas: Any, stretch: Stretch, names: Sequence[str]) -> None:
@@ -202,9 +192,9 @@ def _correlations(canvas: Any, stretch: Stretch, names: Sequence[str]) -> None:
 
 def _explained(canvas: Any, channels: dict[str, dict[str, Any]]) -> None:
     axes = canvas.subplots()
-    axes.bar(range(len(channels)), [c["explained"] for c in channels.values()], color=_AFTER)
+    axes.bar(range(len(channels)), [c["explained"] for c in channels.values()], color=AFTER)
     axes.set(ylim=(0, 1))
-    _name_channels(axes, list(channels))
+    name_channels(axes, list(channels))
 
 
 def _timeline(canvas: Any, stretch: Stretch) -> None:

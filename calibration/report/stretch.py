@@ -64,7 +64,7 @@ def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0
     sessions : sequence of LabelledRecording
         All recordings; the stretch comes from the last one.
     share : float
-        Share of all samples that the cleaning was fitted on. The stretch is what comes after it, or
+        Share of all samples that the cleaning was fitted on, 0 for other recordings. The stretch is what comes after it, or
         the last third of the recording if less than 30 s come after it; at most 5 minutes.
 
     Returns
@@ -80,7 +80,7 @@ def look(model: Model, sessions: Sequence[LabelledRecording], share: float = 1.0
     n = len(last.recording.stamps)
     total = sum(len(one.recording.stamps) for one in sessions)
     start = max(0, round(share * total) - (total - n))
-    seen = n - start < LEAST_S * last.recording.info.sfreq
+    seen = share > 0 and n - start < LEAST_S * last.recording.info.sfreq
     if seen:
         start = n - n // 3
     room = MAX_BYTES // (8 * last.recording.info.n_channels)

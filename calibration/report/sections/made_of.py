@@ -1,0 +1,60 @@
+"""What the model is made of: channels, recordings, versions, dates, items with counts."""
+
+from __future__ import annotations
+
+from calibration.report.page import Fold, Note, Part, Section, Table, Text
+from calibration.report.shown import Shown
+from rt_decoder.files.model_file import model_hash
+
+__all__ = ["section"]
+
+_MOST = 30  # items that are listed openly
+
+
+def section(shown: Shown) -> Section:
+    """List what was fitted, from what, when, and by which packages."""
+    model, certificate = shown.model, shown.certificate
+    info, names = model.info, model.info.ch_names[: model.n_picks]
+    rows = [("model", model_hash(model)[:12])]
+    rows += [(key, str(certificate[key])) for key in ("subject", "session") if certificate.get(key)]
+    if shown.minutes:
+        told = ", ".join(f"{minutes:.1f}" for minutes in shown.minutes)
+        rows.append(("recordings", f"{len(shown.minutes)}, of {told} min"))
+    if shown.written:
+        rows.append(("report written", shown.written))
+    kinds = {kind: info.ch_types[: model.n_picks].count(kind) for kind in info.ch_types}
+    told = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
+    rows += [
+        ("channels", f"{model.n_picks} ({told})"),
+        ("references", ", ".join(model.references) or "none"),
+        ("rate", f"{info.sfreq:g} Hz, hops of {1e3 * model.n_hop / info.sfreq:g} ms"),
+        ("versions", ", ".join(f"{name} {one}" for name, one in model.versions.items()) or "n/a"),
+    ]
+    if hashes := certificate.get("data_hash"):
+        rows.append(("data (SHA-256)", ", ".join(one[:12] for one in hashes)))
+    parts: list[Part] = [
+        Table((), rows, 2),
+        Fold("Names of all channels", [Text(", ".join(names))]),
+    ]
+    return Section("What it was made of", [*parts, *_items(shown)])
+
+
+def _items(shown: Shown) -> list[Part]:
+    model = shown.model
+    if not model.has_map:
+        return []
+    if not shown.counts:
+        return [Note(f"{len(model.items)} items; how often each came is not known here.")]
+    known = [(item, shown.counts.get(item, 0)) for item in model.items]
+    known.sort(key=lambda one: -one[1])
+    came = [one for one in known if one[1]]
+    outside = sum(n for item, n in shown.counts.items() if item not in set(model.items))
+    said = f"{len(model.items)} items in the vocabulary, of which {len(came)} came "
+    said += f"{sum(n for _, n in came)} times in all"
+    said += f"; {outside} events had another label." if outside else "."
+    listed = ", ".join(f"{item} ({n})" for item, n in came[:_MOST])
+    parts: list[Part] = [Text(said), Text(f"Items with their counts: {listed}")]
+    if len(came) > _MOST:
+        others = ", ".join(f"{item} ({n})" for item, n in came[_MOST:])
+        parts.append(Fold(f"{len(came) - _MOST} more items", [Text(others)]))
+    return parts

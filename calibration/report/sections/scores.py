@@ -1,0 +1,120 @@
+"""How well it names words: every score with its interval, beside chance and the prior alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from calibration.report.page import Heading, Note, Part, Section, Table, Text
+from calibration.report.shown import Shown, interval_text, number
+from calibration.report.text import SCORES, more_lines, people_lines, score_notes
+from calibration.report.verdict import people_interval
+from calibration.splits import split_line
+
+__all__ = ["section"]
+
+_TITLES = (
+    ("final", "Locked final block, decoded once by the finished model"),
+    ("out_of_fold", "Held-out groups, on which penalty and posterior were chosen"),
+)
+_HEAD = ("", "micro", "95 % interval", "macro", "95 % interval", "chance", "prior alone")
+
+
+def section(shown: Shown) -> Section | None:
+    """Make tables of scores."""
+    model = shown.model
+    if not model.has_map:
+        return None
+    parts: list[Part] = []
+    if shown.scores is not None:
+        parts += [Heading("These recordings"), *_scores(shown.scores)]
+        if shown.scores.get("trained_on"):
+            parts.append(Text("The model was trained on this data; the figures prove nothing."))
+    if "people" in model.certificate:
+        parts += _people(shown)
+    else:
+        parts += _fit(model.certificate)
+    parts += [Text(line) for line in more_lines(model)] if model.certificate else []
+    return Section("How well it decodes words", parts)
+
+
+def _fit(certificate: Mapping[str, Any]) -> list[Part]:
+    split, parts = certificate.get("split"), list[Part]()
+    if split:
+        parts.append(
+            Text(
+                f"{split_line(split)}. The map is trained with {split['n_groups']} groups, "
+                f"{split['held_out']}, purged by {split['purge_s']:g} s. {split['n_muscle']} of the "
+                "events that train contain muscle activity and are not scored."
+            )
+        )
+    for name, title in _TITLES:
+        if name in certificate:
+            parts += [Heading(title), *_scores(certificate[name])]
+    if not parts:
+        return [Text("No certificate.")]
+    if "final" not in certificate:
+        parts.append(Text("No final block was locked: these figures are optimistic."))
+    return parts
+
+
+def _scores(scores: Mapping[str, Any]) -> list[Part]:
+    """Make a table of scores and the notes under it."""
+    intervals = (scores.get("detail") or {}).get("intervals", {})
+    rows = []
+    for name in SCORES:
+        if name in scores:
+            cells = [name.replace("_", " ")]
+            for which in (name, f"macro_{name}"):
+                cells += [number(scores.get(which)), interval_text(intervals.get(which))]
+            rows.append(
+                (*cells, *(number(scores.get(f"{of}{name}")) for of in ("chance_", "prior_")))
+            )
+    for name, title in (("bits_per_word", "bits a word"), ("precision", "precision of answers")):
+        if name in intervals and scores.get(name) is not None:
+            told = (number(scores[name]), interval_text(intervals[name]))
+            rows.append((title, *told, "", "", "", ""))
+    parts: list[Part] = [Table(_HEAD, rows)] if rows else []
+    parts += [Note(note) for note in _notes(scores)]
+    if not intervals:
+        parts.append(Note("No intervals: the model is older than these, or a group's."))
+    else:
+        parts.append(
+            Note(
+                f"Intervals: 95 % of {_draws(scores)} by bootstrap over {scores['detail']['n_units']} "
+                "units of neighbouring events."
+            )
+        )
+    return parts
+
+
+def _draws(scores: Mapping[str, Any]) -> str:
+    unit = scores["detail"]["unit"]
+    return "draws" if unit == 1 else f"draws, each of at least {unit} events that hang together,"
+
+
+def _notes(scores: Mapping[str, Any]) -> Sequence[str]:
+    needed = {"bits_per_word", "calibration_error"}
+    return score_notes(dict(scores)) if needed <= scores.keys() else []
+
+
+def _people(shown: Shown) -> list[Part]:
+    """Make the part of a group's model, which was tested on people left out."""
+    certificate = shown.certificate
+    people, final = certificate["people"], certificate["final"]
+    keys = ("n_events", "n", "rank_accuracy", "bits_per_word", "p")
+    head = ("person", "events", "scored trials", "rank accuracy", "bits a word", "p")
+    rows = [
+        (str(place), *(number(one[key]) for key in keys))
+        for place, one in enumerate(people["each"], 1)
+    ]
+    interval = people_interval([one["rank_accuracy"] for one in people["each"]])
+    said = (
+        f"Rank accuracy, mean over people: {final['rank_accuracy']:.3f}, 95 % interval "
+        f"{interval_text(interval)} (bootstrap over people)."
+        if interval
+        else "An interval over people needs three of them or more."
+    )
+    lines = [Text(line) for line in people_lines(certificate)]
+    mean = [Heading("Mean over people left out"), *_scores(final), Note(said)]
+    return [*lines, *mean, Heading("Each person"), Table(head, rows)]

@@ -1,0 +1,81 @@
+"""Everything that a report shows, in one value that every section takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from calibration.report.stretch import Stretch
+from rt_decoder.model import Model
+
+__all__ = ["Shown", "interval_text", "number"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a report is about.
+
+    Attributes
+    ----------
+    model : Model
+    stretch : Stretch or None
+        Of a recording; None if there is none to show.
+    scores : mapping or None
+        Of recordings that the model has not seen, as `evaluate.evaluate` gives them; None if the
+        report is of the fit.
+    counts : mapping of str to int
+        How often each item came in the recordings; empty if unknown.
+    minutes : sequence of float
+        Length of each recording.
+    written : str
+        Date of the report.
+    """
+
+    model: Model
+    stretch: Stretch | None = None
+    scores: Mapping[str, Any] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    minutes: Sequence[float] = ()
+    written: str = ""
+
+    @property
+    def certificate(self) -> Mapping[str, Any]:
+        """Certificate of the model."""
+        return self.model.certificate
+
+    @property
+    def best(self) -> tuple[Mapping[str, Any], str]:
+        """Most honest scores that there are, and where they come from; empty if there are none."""
+        if self.scores is not None:
+            return self.scores, "of recordings that the model was tested on"
+        if "people" in self.certificate and "final" in self.certificate:
+            return self.certificate["final"], "of people left out"
+        if "final" in self.certificate:
+            return self.certificate["final"], "of the locked final block"
+        if "out_of_fold" in self.certificate:
+            return self.certificate["out_of_fold"], "of held-out groups"
+        return {}, ""
+
+    @property
+    def detail(self) -> Mapping[str, Any]:
+        """Curves and tables of the most honest scores; empty for older models."""
+        return self.best[0].get("detail") or {}
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """Return a number as a table shows it, "n/a" for None, to so many digits."""
+    if value is None:
+        return "n/a"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def interval_text(interval: Sequence[float] | None) -> str:
+    """Return an interval as a table shows it; empty for None.
+
+    Examples
+    --------
+    >>> interval_text([0.51234, 0.6])
+    '0.512 to 0.600'
+    """
+    return "" if not interval else f"{interval[0]:.3f} to {interval[1]:.3f}"
