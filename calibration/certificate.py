@@ -10,7 +10,9 @@ from calibration.confidence import Evidence, log_posterior
 from calibration.design import Design
 from calibration.evaluate import evaluate, evidence
 from calibration.hold_out import HeldOut, check_agreement, out_of_fold_null
+from calibration.ideas import idea_scores
 from calibration.nuisance import nuisance_scores
+from calibration.null_table import null_table
 from calibration.repeats import fit_pooling, pooled_scores
 from calibration.unseen import left_out_items
 from rt_decoder.model import Model, Pooling
@@ -42,7 +44,8 @@ def certify(
     Returns
     -------
     dict
-        `final`, `null_memory`, `nuisance`, `trained` and `unseen`, where there are such.
+        `final`, `null_memory`, `nuisance`, `nulls`, `ideas`, `trained` and `unseen`, where there
+        are such.
 
     Raises
     ------
@@ -68,9 +71,34 @@ def certify(
         scores = evaluate(model, X[final], labels, memory=memory, groups=units[final])
         check_agreement(model.certificate["out_of_fold"], null, scores)
         figures |= {"final": scores, "null_memory": memory}
-        if nuisance := nuisance_scores(model, design, X, held_out, memory):
-            figures["nuisance"] = nuisance
+        nuisance = nuisance_scores(model, design, X, held_out, memory)
+        figures |= {"nuisance": nuisance} if nuisance else {}
+        figures["nulls"] = null_table(model, design, X, held_out, scores, nuisance)
+    if design.ideas is not None:
+        ideas: dict[str, Any] = {"column": model.recipe.fit.ideas or "of the events table"}
+        for name, events, cosines in (
+            ("out_of_fold", train[kept], out_of_fold.of(kept).cosines),
+            ("final", final, evidence(model, X[final]).cosines if len(final) else None),
+        ):
+            if cosines is not None:
+                ideas[name] = _ideas(model, design, events, cosines)
+        figures["ideas"] = ideas
     return figures
+
+
+def _ideas(model: Model, design: Design, events: np.ndarray, cosines: np.ndarray) -> dict[str, Any]:
+    """Score the ideas of events whose items are known."""
+    place = {item: i for i, item in enumerate(model.items)}
+    known = np.array([design.labels[i] in place for i in events])
+    events, rules = events[known], model.recipe.fit
+    if design.ideas is None or not len(events):
+        return {}
+    truth = np.array([place[design.labels[i]] for i in events])
+    names = [design.ideas[i] for i in events]
+    return idea_scores(
+        cosines[known], truth, model.vectors, names, design.run[events],
+        rules.n_permutations, rules.seed,
+    )  # fmt: skip
 
 
 def pool_repeats(

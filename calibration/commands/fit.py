@@ -162,6 +162,7 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     Example: rt-calibrate fit run1.fif --events run1.tsv --tmax 0.8 -o me.rtd.safetensors
     """
     from calibration.ahead import check_events, check_settings
+    from calibration.artifacts import with_artifacts
     from calibration.cleaning.chain import fit_cleaning
     from calibration.cleaning.seen import unlocked_share
     from calibration.continuous import fit_continuous
@@ -186,6 +187,8 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     draft, found = fit_cleaning(draft, labelled, share=share, mne_info=options.fif, say=show_lines)
     with progress_bar("running the live stages") as progress:
         design = build_design(draft, labelled, progress)
+    if settings.fit.nulls:
+        design = with_artifacts(design, draft, labelled)
     hashes = hash_files(options.recordings)
     model = fit_model(
         draft, design, data_hash=hashes, say=show_lines, others=others, keep=sums.append
