@@ -32,9 +32,10 @@ def with_artifacts(design: Design, model: Model, sessions: Sequence[LabelledReco
     Returns
     -------
     Design
-        The same where no recording has such channels beside the data, or they do not vary.
+        The same where no recording has such channels beside the data, they do not vary, or the
+        recipe leaves out slow nulls.
     """
-    names = _artifact_names(model, sessions)
+    names = _artifact_names(model, sessions) if model.recipe.fit.nulls else ()
     if not names:
         return design
     recipe = model.recipe
