@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +129,14 @@ def test_slow_nulls_can_be_left_out_and_none_recorded_is_said(parts) -> None:
     recipe = replace(draft.recipe, fit=replace(draft.recipe.fit, nulls=False))
     quick = fit_model(replace(draft, recipe=recipe), design, embedder=fake_embedder)
     assert set(quick.certificate["nulls"]) == set(nulls) - {"phases", "artifacts"}
+
+
+@pytest.mark.slow
+def test_the_judge_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "scripts"))
+    sys.modules.pop("science", None)
+    from science.nulls import judge
+
+    result = judge(3, 0)
+    assert all(result["goals"].values())
+    assert {"phases", "artifacts", "prior"} <= set(result["figures"]["at random, no signal"])
