@@ -10,7 +10,7 @@ from calibration.confidence import Evidence, log_posterior
 from calibration.design import Design
 from calibration.evaluate import evaluate, evidence
 from calibration.hold_out import HeldOut, check_agreement, out_of_fold_null
-from calibration.ideas import idea_scores
+from calibration.ideas import COLUMNS, idea_scores
 from calibration.nuisance import nuisance_scores
 from calibration.null_table import null_table
 from calibration.repeats import fit_pooling, pooled_scores
@@ -75,7 +75,7 @@ def certify(
         figures |= {"nuisance": nuisance} if nuisance else {}
         figures["nulls"] = null_table(model, design, X, held_out, scores, nuisance)
     if design.ideas is not None:
-        ideas: dict[str, Any] = {"column": model.recipe.fit.ideas or "of the events table"}
+        ideas: dict[str, Any] = {"column": model.recipe.fit.ideas or " or ".join(COLUMNS)}
         for name, events, cosines in (
             ("out_of_fold", train[kept], out_of_fold.of(kept).cosines),
             ("final", final, evidence(model, X[final]).cosines if len(final) else None),
