@@ -11,7 +11,9 @@ from calibration.design import Design
 from calibration.detail import detail, judged
 from calibration.evaluate import evaluate, evidence
 from calibration.hold_out import HeldOut, check_agreement, out_of_fold_null
+from calibration.ideas import COLUMNS, idea_scores
 from calibration.nuisance import nuisance_scores
+from calibration.null_table import null_table
 from calibration.repeats import fit_pooling, pooled_scores
 from calibration.unseen import left_out_items
 from rt_decoder.model import Model, Pooling
@@ -43,8 +45,8 @@ def certify(
     Returns
     -------
     dict
-        `final`, `out_of_fold` with intervals, `null_memory`, `nuisance`, `trained` and `unseen`,
-        where there are such.
+        `final`, `out_of_fold` with intervals, `null_memory`, `nuisance`, `nulls`, `ideas`, `trained`
+        and `unseen`, where there are such.
 
     Raises
     ------
@@ -72,25 +74,52 @@ def certify(
         )
         check_agreement(model.certificate["out_of_fold"], null, scores)
         figures |= {"final": scores, "null_memory": memory}
-        events = judged(model, out_of_fold.of(kept), targets.truth[kept])
-        spread = detail(model, events, unit=max(1, 2 * memory), groups=units[train][kept])
-        figures["out_of_fold"] = {
-            **model.certificate["out_of_fold"],
-            "detail": {
-                "unit": spread["unit"],
-                "n_units": spread["n_units"],
-                # of the map alone: sharpness and threshold are not as they were out of fold
-                "intervals": {
-                    name: spread["intervals"][name]
-                    for score in events.values
-                    for name in (score, f"macro_{score}")
-                    if score != "bits_per_word"
-                },
-            },
+        figures["out_of_fold"] = model.certificate["out_of_fold"] | {
+            "detail": _intervals(model, out_of_fold.of(kept), targets.truth[kept], memory,
+                                 units[train][kept])
+        }  # fmt: skip
+        nuisance = nuisance_scores(model, design, X, held_out, memory)
+        figures |= {"nuisance": nuisance} if nuisance else {}
+        figures["nulls"] = null_table(model, design, X, held_out, scores, nuisance)
+    if design.ideas is not None:
+        figures["ideas"] = {
+            "column": model.recipe.fit.ideas or " or ".join(COLUMNS),
+            "out_of_fold": _ideas(model, design, train[kept], out_of_fold.of(kept).cosines),
         }
-        if nuisance := nuisance_scores(model, design, X, held_out, memory):
-            figures["nuisance"] = nuisance
+        if len(final):
+            cosines = evidence(model, X[final]).cosines
+            figures["ideas"]["final"] = _ideas(model, design, final, cosines)
     return figures
+
+
+def _intervals(
+    model: Model, out_of_fold: Evidence, truth: np.ndarray, memory: int, groups: np.ndarray
+) -> dict[str, Any]:
+    """Intervals of the map's scores: sharpness and threshold are not as they were out of fold."""
+    events = judged(model, out_of_fold, truth)
+    spread = detail(model, events, unit=max(1, 2 * memory), groups=groups)
+    names = [n for score in events.values if score != "bits_per_word"
+             for n in (score, f"macro_{score}")]  # fmt: skip
+    return {
+        "unit": spread["unit"],
+        "n_units": spread["n_units"],
+        "intervals": {name: spread["intervals"][name] for name in names},
+    }
+
+
+def _ideas(model: Model, design: Design, events: np.ndarray, cosines: np.ndarray) -> dict[str, Any]:
+    """Score the ideas of events whose items are known."""
+    place = {item: i for i, item in enumerate(model.items)}
+    known = np.array([design.labels[i] in place for i in events])
+    events, rules = events[known], model.recipe.fit
+    if design.ideas is None or not len(events):
+        return {}
+    truth = np.array([place[design.labels[i]] for i in events])
+    names = [design.ideas[i] for i in events]
+    return idea_scores(
+        cosines[known], truth, model.vectors, names, design.run[events],
+        rules.n_permutations, rules.seed,
+    )  # fmt: skip
 
 
 def pool_repeats(

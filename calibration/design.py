@@ -56,6 +56,8 @@ class Design:
     run: np.ndarray  # (n,) number of the recording
     n_dropped: int  # events whose window is incomplete, or too bad to learn from
     answered: np.ndarray  # (n,) bool: a live session would answer; False where muscle is active
+    ideas: tuple[str, ...] | None = None  # category or sentence of each event; None without
+    artifacts: np.ndarray | None = None  # (n, q) the same features of EOG, ECG, ... channels alone
 
     def answered_only(self) -> Design:
         """Keep only the events that a live session would answer, as scores do."""
@@ -70,6 +72,8 @@ class Design:
             run=self.run[keep],
             n_dropped=self.n_dropped + len(self.labels) - len(keep),
             answered=self.answered[keep],
+            ideas=None if self.ideas is None else tuple(self.ideas[i] for i in keep),
+            artifacts=None if self.artifacts is None else self.artifacts[keep],
         )
 
 
@@ -225,14 +229,14 @@ def build_design(
             rows.append(features.values)
             group = f"{run}/{event.group}" if event.group else ""
             onset = base + marker.time - origin
-            kept.append((marker.label, onset, group, event.context, run, answered))
+            kept.append((marker.label, onset, group, event.context, run, answered, event.idea))
         n_dropped += max(0, len(words) - n_found)
         base += recording.times[-1] - origin + RUN_GAP
     if not rows:
         raise ValueError(
             f"need events with a complete window of good samples, got none among {n_dropped}"
         )
-    labels, onsets, groups, contexts, runs, answers = zip(*kept, strict=True)
+    labels, onsets, groups, contexts, runs, answers, ideas = zip(*kept, strict=True)
     return Design(
         np.stack(rows),
         labels,
@@ -242,4 +246,5 @@ def build_design(
         np.array(runs),
         n_dropped,
         np.array(answers),
+        ideas if any(ideas) else None,
     )

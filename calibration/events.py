@@ -14,6 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from calibration.ideas import COLUMNS
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker
 from rt_decoder.timing.items import CUE, composed
@@ -32,6 +33,7 @@ class Event(NamedTuple):
     group: str = ""  # events of one group are held out together; "" without a group column
     context: tuple[str, int] | None = None  # sentence, and the word's place in it from 0
     duration: float = 0.0  # s; 0 if unknown
+    idea: str = ""  # category, sentence, ...; "" without such a column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +170,8 @@ def _stimuli(
 
 def _events(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
     groups, context, fold = recipe.fit.groups, recipe.target.context, recipe.target.fold
-    for column in filter(None, (groups, context)):
+    ideas = recipe.fit.ideas or next((name for name in COLUMNS if name in rows[0].row), "")
+    for column in filter(None, (groups, context, ideas)):
         if column not in rows[0].row:
             raise ValueError(f"need a column {column}, got {', '.join(rows[0].row)}")
     events, sentence, place = [], None, 0
@@ -180,7 +183,8 @@ def _events(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
             sentence = text
             where = (composed(text) if fold else text, place)
         group = row.row[groups] if groups else ""
-        events.append(Event(group, where, _duration(row.row.get("duration", ""))))
+        idea = row.row[ideas] if ideas and row.row[ideas] != "n/a" else ""
+        events.append(Event(group, where, _duration(row.row.get("duration", "")), idea))
     return events
 
 

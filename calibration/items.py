@@ -12,7 +12,7 @@ from rt_decoder.timing.items import is_code, shorten, some
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
-    from rt_decoder.recipe import Recipe
+    from rt_decoder.recipe import Recipe, Target
 
 __all__ = ["bad_lines", "check_items", "item_lines", "same_vector_line"]
 
@@ -107,7 +107,7 @@ def bad_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[str
     return lines
 
 
-def check_items(sessions: Sequence[LabelledRecording]) -> None:
+def check_items(sessions: Sequence[LabelledRecording], target: Target | None = None) -> None:
     """Refuse numbers without names: a language model would take them for words.
 
     Numbers among the words of an events table's column ``word`` are words.
@@ -116,12 +116,16 @@ def check_items(sessions: Sequence[LabelledRecording]) -> None:
     ----------
     sessions : sequence of LabelledRecording
         As they will be learned from.
+    target : Target or None
+        Where its items are files or have vectors by hand, a number is a name.
 
     Raises
     ------
     ValueError
         With the codes that need names.
     """
+    if target is not None and (target.vectors or target.stimuli):
+        return
     codes: Counter[str] = Counter()
     for session in sessions:
         rule = session.rules.item_rule()

@@ -29,6 +29,7 @@ def embedder_of(target: Target) -> Callable[..., np.ndarray]:
     Returns
     -------
     callable
+        Of items and options; returns an array of shape (n_items, n_dimensions).
     """
     if target.vectors:
         return partial(_from_file, target.vectors)

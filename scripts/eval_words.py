@@ -15,7 +15,8 @@ group       the others' map alone, as `rt-calibrate pool` makes it; the first 10
 ==========  ===========================================================================
 
 Further: learning curves over trials and over other people, evidence summed over repeats of a word,
-words that training never saw beside their own null, a ceiling, and controls with permuted labels.
+words that training never saw beside their own null, the category from runs of words of one category,
+a ceiling, and controls with permuted labels.
 Exits 1 if a goal is missed; the goals are for the 12 people of the project's data.
 
     scripts/eval_words.py --data DIR [--prior-from DIR2] [--group] [--json] [--seed 0]
@@ -43,7 +44,7 @@ from words_data import Person, Words, read_people, read_words
 from words_group import Donor, donor, group_map, prior_from
 from words_maps import Decoded, Fixed, best_for_all, ceiling, own_map, unseen
 from words_report import goals, report
-from words_summary import curve, gain, summary, unseen_summary
+from words_summary import curve, gain, ideas_summary, summary, unseen_summary
 from words_today import against_chance, decode_all, halves, score_subject, today
 from words_today import bits as by_bits
 
@@ -145,6 +146,7 @@ def without_others() -> dict[str, Any]:
         **variants,
         "own": summary([found[-1] for found in alone], before),
         "own_common": summary([found[-1] for found in common], before),
+        "ideas": ideas_summary([found[-1] for found in alone], words.categories),
         "own_setting": settings[-1]._asdict(),
         "own_shuffled": float(null.mean()),
         "own_trials": curve([n for n, _ in trial_counts()], alone),

@@ -34,7 +34,11 @@ def noise(rng: np.random.Generator, n: int, p: int, memory: float) -> np.ndarray
 
 
 def design_of(
-    X: np.ndarray, labels: Sequence[str], pace: float, sentences: np.ndarray | None = None
+    X: np.ndarray,
+    labels: Sequence[str],
+    pace: float,
+    sentences: np.ndarray | None = None,
+    ideas: Sequence[str] | None = None,
 ) -> Design:
     """Put noise into a design, in volts."""
     n = len(X)
@@ -43,7 +47,7 @@ def design_of(
     contexts = None if sentences is None else tuple((name, 0) for name in names)
     return Design(
         (1e-6 * X).astype(np.float32), tuple(labels), np.arange(n) * pace, groups, contexts,
-        np.zeros(n, int), 0, np.ones(n, bool),
+        np.zeros(n, int), 0, np.ones(n, bool), None if ideas is None else tuple(ideas),
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ class Decoded(NamedTuple):
     tau: float
     facts: dict[str, float]  # what was chosen
     tried: tuple[Candidate, ...] = ()
+    items: np.ndarray | None = None  # (V, r) item vectors, in the space of the similarity
 
     @property
     def rank_accuracy(self) -> float:
@@ -79,7 +80,7 @@ def own_map(
     tau = fit_posterior(cosine(fit.out_of_fold(folds), fit.items), labels).tau
     similarity = cosine(predicted(fit, X[person.test]), fit.items)
     truth = person.words[person.test]
-    return Decoded(person.subject, similarity, truth, tau, facts(fit), fit.tried)
+    return Decoded(person.subject, similarity, truth, tau, facts(fit), fit.tried, fit.items)
 
 
 def best_for_all(found: Sequence[Decoded]) -> Fixed:

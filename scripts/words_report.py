@@ -17,6 +17,11 @@ def goals(result: dict[str, Any]) -> dict[str, bool]:
     if own := result.get("own"):
         met["own map at least .542"] = own["rank_accuracy"] >= 0.542
         met["own map, permuted labels .500 +- .003"] = abs(result["own_shuffled"] - 0.5) <= 0.003
+    if ideas := result.get("ideas"):
+        met["category from runs at least .545"] = ideas["rank_accuracy"] >= 0.545
+        met["category from runs above that of single words"] = (
+            ideas["rank_accuracy"] > ideas["single"]
+        )
     if prior := result.get("prior"):
         met["with others at least .549"] = prior["rank_accuracy"] >= 0.549
         met["with others at least 11 of 12 better than today's"] = (
@@ -48,6 +53,12 @@ def report(result: dict[str, Any]) -> None:
             f"unseen words, among one of each category: {new['rank_accuracy']:.4f}; null "
             f"{new['null']:.4f}, 95 % below {new['null_95']:.4f}, p {new['p']:.3f}"
         )
+        if ideas := result["ideas"]:
+            print(
+                f"category from runs of {ideas['events']:.1f} words: {_show(ideas)}; of one word "
+                f"{ideas['single']:.4f}; items grouped at random {ideas['permuted']:.4f}, pooled in "
+                f"random groups {ideas['pooled']:.4f} (p {_p(ideas['p_beyond'])})"
+            )
         print(f"ceiling of single trials: {min(ceilings):.3f} to {max(ceilings):.3f}")
     for goal, met in result["goals"].items():
         print(f"{'met   ' if met else 'missed'} {goal}")

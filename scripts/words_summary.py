@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.stats import sem, t, ttest_rel
+from scipy.stats import sem, t, ttest_1samp, ttest_rel
 from words_maps import Decoded, pooled
 from words_today import against_chance, bits_of
+
+from calibration.ideas import idea_scores
 
 REPEATS = (2, 4, 8, 12)  # trials of one word, pooled
 
@@ -58,4 +60,31 @@ def unseen_summary(novel: list[tuple[float, np.ndarray]]) -> dict[str, float]:
         "null": float(null.mean()),
         "null_95": float(np.quantile(null, 0.95)),
         "p": float((np.sum(null >= observed) + 1) / (len(null) + 1)),
+    }
+
+
+def ideas_summary(found: list[Decoded], categories: np.ndarray) -> dict[str, Any]:
+    """Category from runs of words of one category, beside single words and controls."""
+    each = [
+        idea_scores(
+            one.similarity, one.truth, one.items, categories[one.truth].tolist(), one.truth * 0
+        )
+        for one in found
+        if one.items is not None
+    ]
+    if not all(each):
+        return {}
+    names = ("n", "events", "rank_accuracy", "single", "items", "permuted", "pooled")
+    means: dict[str, Any] = {name: float(np.mean([one[name] for one in each])) for name in names}
+    accuracies = [one["rank_accuracy"] for one in each]
+    beyond = np.subtract(accuracies, [one["pooled"] for one in each])
+    p = [
+        ttest_1samp(v, m).pvalue if len(v) > 1 else None
+        for v, m in ((accuracies, 0.5), (beyond, 0))
+    ]
+    return means | {
+        "each": accuracies,
+        "interval": interval(accuracies),
+        "p": p[0] and float(p[0]),
+        "p_beyond": p[1] and float(p[1]),
     }

@@ -108,6 +108,18 @@ def test_triggers_give_the_same_rows() -> None:
     assert by_trigger.labels == by_marker.labels
 
 
+def test_ideas_come_from_the_column_named_else_from_the_first_that_is_known() -> None:
+    cells = {"sentence": "s", "category": "n/a", "theme": "t"}
+    rows = [EventRow(m.time, m.label, cells) for m in ONE.markers]
+    by_default = label_recording(ONE, rows, small_recipe(), RULES)
+    assert {event.idea for event in by_default.events} == {""}  # n/a: of no category
+    by_name = label_recording(ONE, rows, small_recipe(fit={"ideas": "theme"}), RULES)
+    assert {event.idea for event in by_name.events} == {"t"}
+    with pytest.raises(ValueError, match="need a column topic"):
+        label_recording(ONE, rows, small_recipe(fit={"ideas": "topic"}), RULES)
+    assert design(ONE).ideas is None
+
+
 def test_groups_and_contexts_follow_their_event() -> None:
     recipe = small_recipe(fit={"groups": "sentence"}, target={"context": "text", "names": {}})
     rows = [
@@ -115,10 +127,11 @@ def test_groups_and_contexts_follow_their_event() -> None:
         for i, m in enumerate(ONE.markers)
     ]
     labelled = label_recording(ONE, rows, recipe, RULES)
-    assert labelled.events[5] == Event("1", ("text 1", 1))
+    assert labelled.events[5] == Event("1", ("text 1", 1), idea="1")
     found = build_design(draft_model([ONE], recipe), [labelled])
     assert found.groups == tuple(f"0/{i // 4}" for i in range(len(rows)))
     assert found.contexts == tuple((f"text {i // 4}", i % 4) for i in range(len(rows)))
+    assert found.ideas == tuple(str(i // 4) for i in range(len(rows)))
 
 
 def test_the_contract_holds_the_picks() -> None:

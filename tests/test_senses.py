@@ -13,7 +13,8 @@ from calibration.language.stimuli import find_stimuli, read_image, read_sound
 from calibration.language.vector_file import pick_vectors, read_vectors
 from calibration.senses import check_target, embedder_of
 from rt_decoder.recipe import Target
-from rt_decoder.timing.items import ItemRule, stem
+from rt_decoder.timing.items import ItemRule
+from rt_decoder.timing.stems import stem
 from tests.tiny_senses import save_images, save_sounds, save_vit, save_wav2vec2
 
 torch = pytest.importorskip("torch")

@@ -109,7 +109,7 @@ def test_each_sense_is_fitted_and_decoded(
     log = tmp_path / "log.jsonl"
     ran = call(
         capsys, "decode", data, "--events", events, "--units", "uV", "--model", path, "--force",
-        "--log", log,
+        "--jsonl", log,
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert "does not know" not in ran.err
@@ -137,6 +137,7 @@ def test_images_are_decoded_live(
     )  # fmt: skip
     live = start(
         "run", "--force", "--model", path, "--name", source_id, "--log", log, "--until-lost",
+        "--markers", f"{source_id}-markers",
         "--timeout", "100", "--quiet",
     )  # fmt: skip
     ran, sent = finish(live, 200), finish(sending, 200)

@@ -162,6 +162,7 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     Example: rt-calibrate fit run1.fif --events run1.tsv --tmax 0.8 -o me.rtd.safetensors
     """
     from calibration.ahead import check_events, check_settings
+    from calibration.artifacts import with_artifacts
     from calibration.cleaning.chain import fit_cleaning
     from calibration.cleaning.seen import unlocked_share
     from calibration.continuous import fit_continuous
@@ -178,18 +179,17 @@ def fit(options: MapOptions, settings: Recipe) -> None:
     rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
     show_lines(*item_lines(labelled, settings))
-    if not (settings.target.vectors or settings.target.stimuli):  # else a code has a vector
-        check_items(labelled)
+    check_items(labelled, settings.target)
     draft = draft_model([one.recording for one in labelled], settings)
     check_events(labelled, settings)
     share = unlocked_share(labelled, settings.fit)
     draft, found = fit_cleaning(draft, labelled, share=share, mne_info=options.fif, say=show_lines)
     with progress_bar("running the live stages") as progress:
         design = build_design(draft, labelled, progress)
-    hashes = hash_files(options.recordings)
     model = fit_model(
-        draft, design, data_hash=hashes, say=show_lines, others=others, keep=sums.append
-    )
+        draft, with_artifacts(design, draft, labelled), others=others, keep=sums.append,
+        data_hash=hash_files(options.recordings), say=show_lines,
+    )  # fmt: skip
     with progress_bar("looking at every hop") as progress:
         model = fit_continuous(model, design, labelled, progress=progress)
     certificate = {

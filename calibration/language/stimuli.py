@@ -10,7 +10,8 @@ import numpy as np
 
 from rt_decoder.files.damage import first_line
 from rt_decoder.files.packages import need_packages
-from rt_decoder.timing.items import fold_key, some, stem
+from rt_decoder.timing.items import fold_key, some
+from rt_decoder.timing.stems import stem
 
 __all__ = ["IMAGES", "SOUNDS", "find_stimuli", "read_image", "read_sound", "sense_of"]
 

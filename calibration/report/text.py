@@ -7,7 +7,9 @@ from typing import Any
 
 from calibration.cleaning.stages import FITS
 from calibration.continuous import continuous_line
+from calibration.ideas import idea_lines
 from calibration.nuisance import nuisance_line
+from calibration.null_table import null_lines
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
 from rt_decoder.model import Model, answers_line
@@ -125,6 +127,9 @@ def certificate_lines(model: Model) -> list[str]:
         lines.append("no final block was locked: these figures are optimistic")
     if certificate.get("nuisance"):
         lines.append(nuisance_line(certificate["nuisance"]))
+    if certificate.get("nulls"):
+        lines += null_lines(certificate["nulls"], certificate["final"]["rank_accuracy"])
+    lines += idea_lines(certificate.get("ideas", {}))
     lines += more_lines(model)
     for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
         lines += _pooled_lines(certificate.get("pooled", {}).get(name, {}), where)

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
 
+from rt_decoder.timing.stems import stem
+
 __all__ = [
     "CUE",
     "ItemRule",
@@ -21,7 +23,6 @@ __all__ = [
     "is_stimulus",
     "shorten",
     "some",
-    "stem",
     "tidy",
     "unknown_labels",
 ]
@@ -38,9 +39,6 @@ _NO_STIMULUS = re.compile(
 # "Stimulus/S  1", "S  1", "R128", "DIN2", "T0", "trigger 7", "17": a number with at most a kind
 _KIND = r"[a-z]|din|sti|stim|stimulus|response|trig|trigger|event|code|marker|condition"
 _CODE = re.compile(rf"(?:[^/]*/)?\s*(?:{_KIND})?[\s#:_-]*[-+]?\d+(?:\.0*)?", re.IGNORECASE)
-_ENDING = re.compile(
-    r"(?<=.)\.(?:png|jpe?g|bmp|gif|tiff?|webp|ppm|pgm|wav|flac|ogg|mp3|aiff?)$", re.IGNORECASE
-)
 _STIMULUS = "Stimulus/"  # BrainVision's type of a marker is no part of its name
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u02b9\u2032\u00b4\uff07", "'"))
 _QUOTES = (
@@ -149,27 +147,6 @@ def fold_key(label: str) -> str:
     return tidy(label).lower()
 
 
-def stem(label: str) -> str:
-    r"""Return the name of an image or sound without its folders, of any system, and its ending.
-
-    Parameters
-    ----------
-    label : str
-        As a source sends it.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> stem("animals/cat.jpg"), stem("animals\\big cat.v2.png"), stem("cat"), stem("Dr. No")
-    ('cat', 'big cat.v2', 'cat', 'Dr. No')
-    """
-    name = label.replace("\\", "/").rsplit("/", 1)[-1]
-    return _ENDING.sub("", name) or name
-
-
 def unknown_labels(counts: Mapping[str, int], items: Collection[str]) -> str:
     """Say which items a model does not know; "" if it knows all of them.
 
@@ -259,10 +236,9 @@ class ItemRule:
         Patterns, as of file names, of labels or items. With `include`, only what matches is a
         stimulus. A label that `include` names without wildcards is one even if `is_stimulus`
         denies it.
-    fold : bool
-        Tidy the labels, without BrainVision's ``Stimulus/``, and ignore their case.
-    stems : bool
-        Labels name files; an item is the name without folder and ending (`stem`).
+    fold, stems : bool
+        Tidy the labels, without BrainVision's ``Stimulus/``, and ignore their case; with `stems`
+        they name files, and items are the stems.
     items : iterable of str
         Items whose spelling is kept; with `fold`, a label that differs in case gets it.
     """
@@ -301,8 +277,7 @@ class ItemRule:
         item = label if named is None else named
         if self._fold:
             item = tidy(item.removeprefix(_STIMULUS))
-        if self._stems and not label.startswith(CUE):
-            item = stem(item)
+        item = stem(item) if self._stems and not label.startswith(CUE) else item
         keys = {self._key(label), self._key(item)}
         if (
             named is None
