@@ -4,7 +4,8 @@ Repeats of one half of a recording share with those of the other half only what 
 
 *Rank accuracy* of single events, if the mean response of every item were known: squared Mahalanobis
 distances of item means, multiplied across halves, are unbiased, and two items at distance d are told
-apart in :math:`\Phi(d/2)` of events. The mean distance stands for all, which can only raise it (the
+apart in :math:`\Phi(d/2)` of events. The noise is that of the other half than the one that
+whitens. The mean distance stands for all, which can only raise it (the
 function is concave): the value is an upper bound, the upper end of its interval a cautious one. What
 the means of one half reach in the other is a lower bound.
 
@@ -35,24 +36,27 @@ __all__ = [
     "Ceiling",
     "ceiling_facts",
     "ceiling_line",
+    "explainable",
     "people_ceiling",
     "r_ceiling",
     "rank_ceiling",
+    "why_none",
 ]
 
 SHRINK = 0.01  # of the covariance that whitens
 N_DRAWS = 500
 LEAST = 3  # items in both halves, for a bound
-NONE = "none: single pass, no item recurs in both halves"
+RESIDUALS = 2  # events beyond the items in a half, for each feature: of fewer the noise is unknown
 
 
 class Ceiling(NamedTuple):
     """Bounds of one person."""
 
     rank_accuracy: float  # if every item's mean response were known; chance is .5
-    low: float  # 95 % interval, bootstrap over events of both halves
+    low: float  # 95 % interval, Bayesian bootstrap over units of both halves
     high: float
     reached: float  # by the means of one half in the other, a lower bound
+    squared: float  # mean squared distance of two items, unbiased: below 0 by chance
     n_items: int  # in both halves
     n_repeats: float  # mean of an item in a half
 
@@ -63,6 +67,7 @@ def rank_ceiling(
     halves: tuple[np.ndarray, np.ndarray],
     *,
     shrink: float = SHRINK,
+    units: np.ndarray | None = None,
     seed: int = 0,
 ) -> Ceiling | None:
     """Bound the rank accuracy of single events among their items.
@@ -77,13 +82,15 @@ def rank_ceiling(
         Events of two stretches of the recording; the first gives the noise.
     shrink : float
         Of its covariance, for whitening.
+    units : array of shape (n,), optional
+        Events of one hang together; single events by default.
     seed : int
         Of the bootstrap.
 
     Returns
     -------
     Ceiling or None
-        None where fewer than three items recur in both halves: no repeats, no ceiling.
+        None where `why_none` says why.
 
     Raises
     ------
@@ -94,31 +101,63 @@ def rank_ceiling(
         raise ValueError(f"need one item an event, got {len(items)} for {len(X)} events")
     if np.intersect1d(*halves).size:
         raise ValueError(f"need halves that share no event, got {len(np.intersect1d(*halves))}")
-    shared = np.intersect1d(items[halves[0]], items[halves[1]])
-    if len(shared) < LEAST:
+    if why_none(X.shape[1], items, halves):
         return None
+    shared = np.intersect1d(items[halves[0]], items[halves[1]])
     rows = [half[np.isin(items[half], shared)] for half in halves]
     codes = [np.searchsorted(shared, items[one]) for one in rows]
-    W = whitener(covariance(_residuals(X[halves[0]], items[halves[0]])), shrink)
+    noise, other = (_residuals(X[half], items[half]) for half in halves)
+    W = whitener(covariance(noise), shrink)
     first, second = (X[one] @ W for one in rows)
-    between = first @ second.T  # (n_first, n_second)
-    value = _distinct(_averaged(between, codes, [np.ones(len(one)) for one in rows]))
-    rng, drawn = np.random.default_rng(seed), []
-    for _ in range(N_DRAWS):
-        drawn.append(_distinct(_averaged(between, codes, [_resampled(one, rng) for one in codes])))
+    # A covariance from few events is too small where it whitens most: the other half tells by how much.
+    freedom = len(other) - len(np.unique(items[halves[1]]))
+    between = first @ second.T / max(np.sum((other @ W) ** 2) / max(freedom, 1) / X.shape[1], 1e-12)
+    unit = np.unique(np.arange(len(X)) if units is None else units, return_inverse=True)[1]
+    weights = np.random.default_rng(seed).exponential(size=(N_DRAWS + 1, unit.max() + 1))
+    weights[0] = 1.0
+    squared, *drawn = _squared(between, codes, [weights[:, unit[one]] for one in rows])
     low, high = np.percentile(drawn, (2.5, 97.5))
     reached = [
         _reached(a, codes[k], b, codes[1 - k], len(shared))
         for k, (a, b) in enumerate(((first, second), (second, first)))
     ]
-    repeats = float(np.mean([len(one) / len(shared) for one in rows]))
-    return Ceiling(value, float(low), float(high), float(np.mean(reached)), len(shared), repeats)
+    return Ceiling(
+        _distinct(squared), _distinct(low), _distinct(high), float(np.mean(reached)), float(squared),
+        len(shared), float(np.mean([len(one) / len(shared) for one in rows])),
+    )  # fmt: skip
 
 
-def r_ceiling(
+def why_none(n_features: int, items: np.ndarray, halves: tuple[np.ndarray, np.ndarray]) -> str:
+    """Say why there is no ceiling of rank accuracy.
+
+    Parameters
+    ----------
+    n_features : int
+        1 also tells whether there is one of r.
+    items : array of shape (n,), int
+    halves : (array of shape (n_first,), array of shape (n_second,)), int
+
+    Returns
+    -------
+    str
+        Empty if there is one.
+    """
+    shared = np.intersect1d(items[halves[0]], items[halves[1]])
+    if len(shared) < LEAST:
+        return f"none: single pass, {len(shared) or 'no'} items recur in both halves"
+    left = min(len(half) - len(np.unique(items[half])) for half in halves)
+    if left < RESIDUALS * n_features:
+        return (
+            f"none: the noise of {n_features} features is unknown from {left} repeats in a half "
+            f"(need {RESIDUALS * n_features})"
+        )
+    return ""
+
+
+def explainable(
     Y: np.ndarray, items: np.ndarray, halves: tuple[np.ndarray, np.ndarray], *, seed: int = 0
 ) -> np.ndarray | None:
-    """Bound the correlation of brain samples of single events with any function of the item.
+    """Estimate the share of single events' variance that their items explain, without bias.
 
     Parameters
     ----------
@@ -133,11 +172,11 @@ def r_ceiling(
     Returns
     -------
     array of shape (3, c, t) or None
-        Value, low and high of the 95 % interval; 0 where items explain nothing. None where fewer
-        than three items recur in both halves.
+        Value, below 0 by chance, and low and high of its 95 % interval. None where
+        `why_none` of one feature says why.
     """
     shared = np.intersect1d(items[halves[0]], items[halves[1]])
-    if len(shared) < LEAST:
+    if why_none(1, items, halves):
         return None
     table = Y.reshape(len(Y), -1)
     rows = [half[np.isin(items[half], shared)] for half in halves]
@@ -147,12 +186,28 @@ def r_ceiling(
         mean = (member.T @ table[one]) / member.sum(axis=0)[:, None]
         means.append(mean - mean.mean(axis=0))
         variance += table[one].var(axis=0) / 2
-    products, n = means[0] * means[1] / max(len(shared) - 1, 1), len(shared)
+    products, n = means[0] * means[1] / (len(shared) - 1), len(shared)
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_DRAWS)
     parts = np.percentile(counts @ products, (2.5, 97.5), axis=0)
-    explained = np.vstack([products.sum(axis=0), parts]).clip(0)
-    share = np.divide(explained, variance, out=np.zeros_like(explained), where=variance > 0)
-    return np.sqrt(share.clip(0, 1)).reshape(3, *Y.shape[1:])
+    share = np.vstack([products.sum(axis=0), parts])
+    share = np.divide(share, variance, out=np.zeros_like(share), where=variance > 0)
+    return share.reshape(3, *Y.shape[1:])
+
+
+def r_ceiling(share: np.ndarray) -> np.ndarray:
+    """Bound the correlation of single events with any function of the item.
+
+    Parameters
+    ----------
+    share : array of shape (3, c, t)
+        As from `explainable`.
+
+    Returns
+    -------
+    array of shape (3, c, t)
+        Square roots; 0 where items explain nothing.
+    """
+    return np.sqrt(np.clip(share, 0.0, 1.0))
 
 
 def people_ceiling(tables: Sequence[np.ndarray], *, seed: int = 0) -> dict[str, list[float]] | None:
@@ -196,33 +251,45 @@ def people_ceiling(tables: Sequence[np.ndarray], *, seed: int = 0) -> dict[str, 
     }
 
 
-def ceiling_facts(rank: Ceiling | None, r: np.ndarray | None) -> dict[str, Any] | None:
-    """Return both bounds as plain JSON; None where there are no repeats.
+def ceiling_facts(
+    X: np.ndarray, Y: np.ndarray, items: np.ndarray, units: np.ndarray | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Bound both directions from the halves of a recording, as plain JSON.
 
     Parameters
     ----------
-    rank : Ceiling or None
-    r : array of shape (3, c, t) or None
-        As from `r_ceiling`.
+    X : array of shape (n, p)
+        Scaled features, in order of time.
+    Y : array of shape (n, c, t)
+        Brain samples.
+    items : array of shape (n,), int
+    units : array of shape (n,), optional
+        As `rank_ceiling`.
+    seed : int
 
     Returns
     -------
-    dict or None
+    dict
+        `rank` as `Ceiling`, and `r` with `value`, `low` and `high`; each is None where there is none,
+        and `why` says why there is no `rank`.
     """
-    if rank is None and r is None:
-        return None
+    first, second = np.array_split(np.arange(len(items)), 2)
+    rank = rank_ceiling(X, items, (first, second), units=units, seed=seed)
+    share = explainable(Y, items, (first, second), seed=seed)
+    r = None if share is None else r_ceiling(share).tolist()
     return {
         "rank": None if rank is None else rank._asdict(),
-        "r": None if r is None else dict(zip(("value", "low", "high"), r.tolist(), strict=True)),
+        "why": why_none(X.shape[1], items, (first, second)),
+        "r": None if r is None else dict(zip(("value", "low", "high"), r, strict=True)),
     }
 
 
-def ceiling_line(facts: dict[str, Any] | None) -> str:
+def ceiling_line(facts: dict[str, Any]) -> str:
     """Say what could be reached.
 
     Parameters
     ----------
-    facts : dict or None
+    facts : dict
         As from `ceiling_facts`.
 
     Returns
@@ -231,21 +298,22 @@ def ceiling_line(facts: dict[str, Any] | None) -> str:
 
     Examples
     --------
-    >>> ceiling_line(None)
-    '  ceiling     none: single pass, no item recurs in both halves'
+    >>> ceiling_line({"rank": None, "why": "none: single pass, no items recur", "r": None})
+    '  ceiling     none: single pass, no items recur'
     """
-    told, facts = [], facts or {}
-    if rank := facts.get("rank"):
-        told.append(
+    rank, r = facts["rank"], facts["r"]
+    told = facts["why"]
+    if rank is not None:
+        told = (
             f"rank accuracy at most {rank['rank_accuracy']:.3f} ({rank['low']:.3f} to "
             f"{rank['high']:.3f}), at least {rank['reached']:.3f}, from {rank['n_items']} items "
             f"repeated {rank['n_repeats']:.1f} times in each half"
         )
-    if r := facts.get("r"):
+    if r is not None:
         place = np.unravel_index(np.argmax(r["value"]), np.shape(r["value"]))
         value, low, high = (np.array(r[name])[place] for name in ("value", "low", "high"))
-        told.append(f"largest r at most {value:.3f} ({low:.3f} to {high:.3f})")
-    return f"  ceiling     {'; '.join(told) or NONE}"
+        told += f"; largest r at most {value:.3f} ({low:.3f} to {high:.3f})"
+    return f"  ceiling     {told}"
 
 
 def _residuals(X: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -256,34 +324,29 @@ def _residuals(X: np.ndarray, items: np.ndarray) -> np.ndarray:
     return X - (means / np.bincount(codes)[:, None])[codes]
 
 
-def _averaged(
+def _squared(
     between: np.ndarray, codes: Sequence[np.ndarray], weights: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Average products of events (n_first, n_second) to those of item means."""
-    average = [
-        np.eye(code.max() + 1)[code].T * weight for code, weight in zip(codes, weights, strict=True)
-    ]
-    one, two = (table / table.sum(axis=1, keepdims=True) for table in average)
-    return one @ between @ two.T
+    """Mean squared distance of items, in each draw of weights (n_draws, n_half) of events.
+
+    From products of events across halves (n_first, n_second); the trace of those of item means needs
+    events of the same item only.
+    """
+    n = int(codes[0].max()) + 1
+    one, two = (
+        weight / (weight @ np.eye(n)[code])[:, code]
+        for code, weight in zip(codes, weights, strict=True)
+    )
+    same = between * (codes[0][:, None] == codes[1])
+    trace, total = (np.sum((one @ table) * two, axis=1) for table in (same, between))
+    return 2 * (n * trace - total) / (n * (n - 1))
 
 
-def _resampled(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How often each event is drawn, as many of each item as there are."""
-    counts = np.zeros(len(codes))
-    for item in np.unique(codes):
-        rows = np.flatnonzero(codes == item)
-        np.add.at(counts, rng.choice(rows, len(rows)), 1)
-    return counts
-
-
-def _distinct(cross: np.ndarray) -> float:
-    """How well single events tell two items apart whose means have these products across halves."""
+def _distinct(squared: float) -> float:
+    """How well single events tell two items apart at this distance."""
     from scipy.stats import norm
 
-    own = np.diag(cross)
-    squared = own[:, None] + own[None, :] - cross - cross.T
-    pairs = squared[np.triu_indices(len(own), 1)]
-    return float(norm.cdf(np.sqrt(max(pairs.mean(), 0.0)) / 2))
+    return float(norm.cdf(np.sqrt(max(squared, 0.0)) / 2))
 
 
 def _reached(

@@ -140,6 +140,7 @@ def decode_layers(
     gram = RidgeGram(X)
     tried = alphas_default(X, N_ALPHAS) if alphas is None else np.sort(np.asarray(alphas, float))
     ranks, bits = np.zeros((2, len(items), len(X)))
+    by_text = np.zeros((len(items), len(items[0])))
     nested = np.zeros((len(X), len(items[0])))  # cosines
     chosen, penalties = [], []
     for number, (train, test) in enumerate(folds):
@@ -149,6 +150,7 @@ def decode_layers(
         for layer, cosines in enumerate(found.cosines):
             ranks[layer, test] = rank_accuracy(cosines[test], which[test])
             bits[layer, test] = _bits(cosines, which, train, test)
+            by_text[layer] += _by_text(cosines[test], which[test])
         chosen.append(best)
         penalties.append(found.alpha)
         if progress is not None:
@@ -156,7 +158,7 @@ def decode_layers(
     unit = unit_of(np.hstack(items)[which], X[:, None, :], rules.memory)
     units = cut_units(items[0][which], unit, rules.groups)
     counted = bootstrap_counts(units, N_DRAWS, np.random.default_rng(rules.seed))
-    same, p_alike = alike(ranks, counted)
+    same, p_alike = alike(ranks, counted, by_text)
     at = np.array(chosen)[fold], np.arange(len(X))
     return LayerScores(
         tuple(layers.names), _interval(ranks, counted), _interval(bits, counted), same, p_alike,
@@ -171,7 +173,7 @@ def decode_layers(
 
 
 def alike(
-    each: np.ndarray, counted: tuple[list[np.ndarray], np.ndarray]
+    each: np.ndarray, counted: tuple[list[np.ndarray], np.ndarray], by_text: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Tell which layers differ from the best one by no more than chance.
 
@@ -181,6 +183,9 @@ def alike(
         Score of each event by each layer.
     counted : (list of array of shape (n_unit,), array of shape (n_draws, n_units))
         As from `units.bootstrap_counts`.
+    by_text : array of shape (L, K)
+        Part of each text in the sum of scores, as the true one and as one of the others. Texts are
+        resampled, too: a layer that is better for the very texts shown need not be better.
 
     Returns
     -------
@@ -188,11 +193,20 @@ def alike(
         The best one, and those less far from it than the largest difference between any two layers
         in 95 % of draws in which none differs.
     p : float
-        Share of these draws with a difference as large as the observed one.
+        Share of these draws with a difference as large as the observed one, the larger of events
+        and texts.
     """
     units, counts = counted
     sums = np.stack([each[:, rows].sum(axis=1) for rows in units], axis=1)
-    return spread_test(sums, np.array([len(rows) for rows in units], float), counts)
+    same, p = spread_test(sums, np.array([len(rows) for rows in units], float), counts)
+    n_texts = by_text.shape[1]
+    drawn = np.random.default_rng(0).multinomial(
+        n_texts, np.full(n_texts, 1 / n_texts), size=len(counts)
+    )
+    mean = each.mean(axis=1)
+    parts = by_text * n_texts / each.shape[1]
+    same_texts, p_texts = _compared(mean, _spread(parts, np.ones(n_texts), drawn))
+    return same | same_texts, max(p, p_texts)
 
 
 def spread_test(
@@ -214,12 +228,7 @@ def spread_test(
     alike : array of shape (L,), bool
     p : float
     """
-    paired = sums - sums.mean(axis=0)  # only differences count
-    mean = paired.sum(axis=1) / sizes.sum()
-    spread = np.ptp(counts @ (paired - np.outer(mean, sizes)).T / (counts @ sizes)[:, None], axis=1)
-    away = mean.max() - mean
-    p = (1 + np.sum(spread >= away.max() - 1e-12)) / (1 + len(spread))
-    return away <= max(np.quantile(spread, 1 - LEVEL), 1e-12), float(p)
+    return _compared(sums.sum(axis=1) / sizes.sum(), _spread(sums, sizes, counts))
 
 
 def layer_facts(scores: LayerScores) -> dict[str, Any]:
@@ -346,6 +355,31 @@ def _bits(
     prior = log_prior_from_counts(np.bincount(which[train], minlength=cosines.shape[1]))
     fit = fit_posterior(cosines[train], which[train], prior)
     return bits_beyond_prior(log_posterior(cosines[test], fit, prior), prior, which[test])
+
+
+def _spread(sums: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Largest difference between layers in every draw, all having the same mean."""
+    paired = sums - sums.mean(axis=0)  # only differences count
+    mean = paired.sum(axis=1) / sizes.sum()
+    drawn = counts @ (paired - np.outer(mean, sizes)).T / (counts @ sizes)[:, None]
+    return np.ptp(drawn, axis=1)
+
+
+def _compared(mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, float]:
+    """Tell which layers are no further from the best than draws without a difference, and p."""
+    away = mean.max() - mean
+    p = (1 + np.sum(spread >= away.max() - 1e-12)) / (1 + len(spread))
+    return away <= max(np.quantile(spread, 1 - LEVEL), 1e-12), float(p)
+
+
+def _by_text(cosines: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Part of each text in the sum of rank accuracies, first-order: as the true one, as another."""
+    n_texts = cosines.shape[1]
+    own = cosines[np.arange(len(which)), which][:, None]
+    beaten = ((own > cosines) + 0.5 * (own == cosines)) / (n_texts - 1)
+    beaten[np.arange(len(which)), which] = 0.0
+    as_true = np.bincount(which, beaten.sum(axis=1), minlength=n_texts)
+    return as_true + beaten.sum(axis=0)
 
 
 def _means(each: np.ndarray, units: list[np.ndarray], counts: np.ndarray) -> np.ndarray:

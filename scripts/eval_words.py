@@ -151,7 +151,7 @@ def without_others() -> dict[str, Any]:
         "own_shuffled": float(null.mean()),
         "own_trials": curve([n for n, _ in trial_counts()], alone),
         "unseen": unseen_summary(novel),
-        "ceiling": [ceiling(person, words) for person in people],
+        "ceiling": [ceiling(person) for person in people],
     }
 
 

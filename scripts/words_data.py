@@ -34,8 +34,7 @@ class Person(NamedTuple):
 
 def read_words(folder: Path) -> Words:
     """Read vectors of the glosses, and other properties that could distinguish the words."""
-    with open(folder / "english_gloss.csv", encoding="utf-8", newline="") as file:
-        glosses = sorted(csv.DictReader(file), key=lambda row: int(row["word_no"]))
+    glosses = _glosses(folder)
     with open(folder / "Stimuli.csv", encoding="utf-8", newline="") as file:
         stimuli = {row["Word"]: row for row in csv.DictReader(file)}
     known = [stimuli[row["german"]] for row in glosses]
@@ -50,6 +49,16 @@ def read_words(folder: Path) -> Words:
         np.array([row["category_de"] for row in glosses]),
         np.column_stack([length, np.log1p(frequency)]),
     )
+
+
+def glosses_of(folder: Path) -> list[str]:
+    """Read the English gloss of each word, in the order of the vocabulary."""
+    return [row["english_gloss"] for row in _glosses(folder)]
+
+
+def _glosses(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "english_gloss.csv", encoding="utf-8", newline="") as file:
+        return sorted(csv.DictReader(file), key=lambda row: int(row["word_no"]))
 
 
 def read_people(folder: Path, words: Words) -> list[Person]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from words_data import Person, Words
 
+from calibration.ceiling import rank_ceiling
 from calibration.choice import Candidate, Choices, MapFit, choices_of, choose_map
 from calibration.confidence import fit_posterior
 from calibration.prior import Prior, covariance
@@ -138,32 +139,11 @@ def unseen(
     return total / count, null / count
 
 
-def ceiling(person: Person, words: Words) -> float:
-    """Rank accuracy if the mean response of every word were known, from distances between halves.
-
-    Squared Mahalanobis distances of word means, multiplied across halves, are unbiased; two words
-    at distance d are told apart in Phi(d / 2) of single trials.
-    """
-    from scipy.stats import norm
-
+def ceiling(person: Person) -> float:
+    """Rank accuracy if the mean response of every word were known, from distances between halves."""
     X = scaled(person, person.train)
-    V = len(words.german)
-    halves, residuals = [], []
-    for rows in (person.train, person.test):
-        counts = np.bincount(person.words[rows], minlength=V)
-        means = np.zeros((V, X.shape[1]))
-        np.add.at(means, person.words[rows], X[rows])
-        means /= np.maximum(counts, 1)[:, None]
-        halves.append(means)
-        residuals.append(X[rows] - means[person.words[rows]])
-    shared = np.intersect1d(person.words[person.train], person.words[person.test])
-    W = whitener(covariance(residuals[0]), 0.01)
-    one, two = (half[shared] @ W for half in halves)
-    cross = one @ two.T
-    own = np.diag(cross)
-    squared = own[:, None] + own[None, :] - cross - cross.T
-    pairs = squared[np.triu_indices(len(shared), 1)]
-    return float(norm.cdf(np.sqrt(max(pairs.mean(), 0.0)) / 2))
+    found = rank_ceiling(X, person.words, (person.train, person.test))
+    return 1.0 if found is None else found.rank_accuracy  # unknown
 
 
 def pooled(found: Decoded, repeats: int) -> float | None:

@@ -49,9 +49,29 @@ def test_what_the_network_predicts_is_told_drawn_and_written(
     assert "<script" not in page
 
 
+@pytest.mark.slow
+def test_layers_ceiling_and_learning_curve_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = call(
+        capsys, "encode", folder / "rec.xdf", "--model", folder / "model.rtd.safetensors",
+        "--permutations", "19", "--step", "0.2", "--language-model", "minilm", "--layers",
+        "--learning", "--report", tmp_path / "brain.html", "--json", program="calibration",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out.splitlines()[-1])["encoding"]
+    assert [row["name"] for row in found["layers"]["layers"]][:2] == ["input", "layer 1"]
+    assert np.shape(found["layer_maps"]["r"]) == (7, *np.shape(found["r"]))
+    assert found["ceiling"]["r"] is not None
+    for told in ("  ceiling ", "  learning ", "  layers ", "  order "):
+        assert told in ran.out
+        assert f"<li>{told.strip()}" in (tmp_path / "brain.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--layers",), "need --language-model"),
         (("--hidden-layer", "2"), "need --language-model"),
         (("--envelope", "sound"), "need a channel among"),
         (("--start", "0.5", "--end", "0.2"), "need tmax above tmin"),

@@ -39,3 +39,16 @@ def test_bands_are_judged() -> None:
     found = judged("bands", 3)
     none = found["figures"]["none"]
     assert none["plain"] < none["banded"]
+
+
+@pytest.mark.slow
+def test_layers_are_judged() -> None:
+    found = judged("layers", 2)
+    assert found["figures"]["order"]["rank correlation with time"] > 0.7
+
+
+@pytest.mark.slow
+def test_ceilings_are_judged() -> None:
+    found = judged("ceiling", 3)
+    assert found["goals"]["none told of too many features"]
+    assert list(found["figures"]) == ["40 features", "60 features"]

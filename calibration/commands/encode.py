@@ -15,6 +15,8 @@ from rt_decoder.commands.options import AsJson, ModelFile
 from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from calibration.covariates import Nuisance
     from calibration.design import Design
     from calibration.events import LabelledRecording
@@ -47,6 +49,14 @@ class EncodeOptions(ReadOptions):
             rich_help_panel=NETWORK,
         ),
     ] = None
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Compare all hidden layers of --language-model.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = False
     start: Annotated[
         float,
         typer.Option(metavar="S", help="Start, after the onset.", rich_help_panel=NETWORK),
@@ -71,6 +81,12 @@ class EncodeOptions(ReadOptions):
             rich_help_panel=TEST,
         ),
     ] = ""
+    learning: Annotated[
+        bool,
+        typer.Option(
+            "--learning", help="Measure the learning curve; it fits 88 maps.", rich_help_panel=TEST
+        ),
+    ] = False
     permutations: Annotated[
         int,
         typer.Option(metavar="N", min=1, help="Refitted permutations.", rich_help_panel=TEST),
@@ -92,6 +108,8 @@ class EncodeOptions(ReadOptions):
             raise typer.BadParameter(
                 "need --language-model with --hidden-layer: the model holds one layer"
             )
+        if self.layers and not self.language_model:
+            raise typer.BadParameter("need --language-model with --layers: the model holds one")
         target = model.recipe.target
         if not self.language_model:
             return replace(model.recipe, target=replace(target, context=""))
@@ -116,7 +134,8 @@ def encode(
     from calibration.encoding import Rules, epoch_model
     from calibration.events import load_labelled
     from calibration.language.embeddings import embed
-    from calibration.report.encoding import encoding_lines, write_encoding
+    from calibration.limits import limit_facts, text_layers
+    from calibration.report.encoding import encoding_lines, limit_lines, write_encoding
     from rt_decoder.files.model_file import load_model
 
     fitted = load_model(model)
@@ -136,12 +155,23 @@ def encode(
         found = fit(epoched, design, embedder, nuisance, rules, recipe=recipe, progress=progress)
     facts: dict[str, Any] = encoding_facts(found, fitted)
     facts["network"] = options.language_model or "vectors in the model"
-    show_lines(*encoding_lines(facts))
+    layers = text_layers(design, recipe.target) if options.layers else None
+    with progress_bar("what limits it") as progress:
+        facts |= limit_facts(
+            found, design, rules, layers=layers, positions=_positions(fitted),
+            learning=options.learning, progress=progress,
+        )  # fmt: skip
+    show_lines(*encoding_lines(facts), *limit_lines(facts))
     if options.report is not None:
         write_encoding(options.report, facts, overwrite=options.overwrite)
         show_lines(f"wrote {options.report.name}")
     if as_json:
         show_json({"model": model.name, "encoding": facts})
+
+
+def _positions(model: Model) -> np.ndarray | None:
+    found = model.info.positions
+    return None if found is None else found[: model.n_picks]
 
 
 def _events(

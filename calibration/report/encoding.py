@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from calibration.ceiling import ceiling_line
 from calibration.encode import P_SHOWN
+from calibration.layer_maps import order_line
+from calibration.layers import layer_line
+from calibration.learning import learning_line
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.sinks.text import plain
 
-__all__ = ["encoding_lines", "write_encoding"]
+__all__ = ["encoding_lines", "limit_lines", "write_encoding"]
 
 _MOST = 40  # channels whose names fit beside an image
 _STYLE = (
@@ -70,6 +74,27 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
     ]
 
 
+def limit_lines(facts: dict[str, Any]) -> list[str]:
+    """Format what limits an encoding, of what was computed.
+
+    Parameters
+    ----------
+    facts : dict
+        With those of `calibration.limits.limit_facts`.
+
+    Returns
+    -------
+    list of str
+    """
+    told = {
+        "ceiling": ceiling_line,
+        "learning": learning_line,
+        "layers": layer_line,
+        "layer_maps": order_line,
+    }
+    return [line(facts[name]) for name, line in told.items() if name in facts]
+
+
 def write_encoding(path: Path, facts: dict[str, Any], *, overwrite: bool = False) -> None:
     """Write the findings as one HTML file, whole or not at all.
 
@@ -81,7 +106,8 @@ def write_encoding(path: Path, facts: dict[str, Any], *, overwrite: bool = False
     overwrite : bool
         Whether a file of this name may be replaced.
     """
-    rows = "".join(f"<li>{escape(plain(line.strip()))}</li>" for line in encoding_lines(facts))
+    lines = [*encoding_lines(facts), *limit_lines(facts)]
+    rows = "".join(f"<li>{escape(plain(line.strip()))}</li>" for line in lines)
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Encoding</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style>'
