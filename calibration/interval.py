@@ -6,6 +6,7 @@ import numpy as np
 
 from calibration.evaluate import evidence
 from calibration.scores import rank_accuracies
+from calibration.unseen import seen_items
 from rt_decoder.model import Model
 
 __all__ = ["mean_interval", "rank_scores"]
@@ -52,7 +53,7 @@ def mean_interval(
 
 
 def rank_scores(model: Model, X: np.ndarray, labels: tuple[str, ...] | list[str]) -> np.ndarray:
-    """Compute the rank accuracy of each event whose item is in the vocabulary.
+    """Compute the rank accuracy of the events that `evaluate.evaluate` scores.
 
     Parameters
     ----------
@@ -70,5 +71,7 @@ def rank_scores(model: Model, X: np.ndarray, labels: tuple[str, ...] | list[str]
     """
     place = {item: i for i, item in enumerate(model.items)}
     known = [i for i, label in enumerate(labels) if label in place]
+    seen = seen_items(model)
+    known = [i for i in known if seen[place[labels[i]]]] or known
     table = rank_accuracies(evidence(model, X[known]).cosines)
     return np.asarray(table[np.arange(len(known)), [place[labels[i]] for i in known]])

@@ -44,6 +44,7 @@ _METAVARS = {
     "references": "NAME|TYPE,...",
     "projections": "ssp,sss",
     "baseline": "[START, END]",
+    "anytime": "STEP|[END, ...]",
     "bands": "[[LOW, HIGH], ...]",
     "label": "COLUMN",
     "names": 'TSV|{LABEL = "ITEM", ...}',

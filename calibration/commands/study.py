@@ -1,4 +1,7 @@
-"""``rt-calibrate fit --people``: many people, layers and windows, one table, one group model."""
+"""``rt-calibrate fit --people``: many people, layers and windows, one table, one group model.
+
+`options` are those of `commands.fit`, which takes `StudyOptions` among its own.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from rt_decoder.commands.console import progress_bar, show_error, show_json, sho
 from rt_decoder.recipe import Recipe, recipe_options
 
 if TYPE_CHECKING:
-    from calibration.commands.fit import MapOptions
     from calibration.people.cell import Outcome, Task
     from calibration.people.person import Person
 
@@ -79,8 +81,18 @@ class StudyOptions:
     ] = False
 
 
-def check_alone(options: MapOptions) -> None:
-    """Refuse a call for one person that names no recording, or options of many people."""
+def check_alone(options: Any) -> None:
+    """Refuse a call for one person that names no recording, or options of many people.
+
+    Parameters
+    ----------
+    options : MapOptions
+
+    Raises
+    ------
+    typer.BadParameter
+        In one sentence, with the option.
+    """
     if not options.recordings:
         raise typer.BadParameter("need recordings, or --people TSV, got neither")
     for name in ("layers", "windows", "dask", "restart"):
@@ -90,8 +102,21 @@ def check_alone(options: MapOptions) -> None:
         raise typer.BadParameter("need --people TSV with --jobs, got none")
 
 
-def fit_people(options: MapOptions, settings: Recipe) -> None:
-    """Fit every cell that is not finished, then write the table and the group model."""
+def fit_people(options: Any, settings: Recipe) -> None:
+    """Fit every cell that is not finished, then write the table and the group model.
+
+    Parameters
+    ----------
+    options : MapOptions
+    settings : Recipe
+
+    Raises
+    ------
+    ValueError
+        At the end, with all cells that could not be fitted.
+    KeyboardInterrupt
+        Where it is interrupted: what is finished is kept.
+    """
     from calibration.ahead import check_settings
     from calibration.people.person import read_people
     from calibration.people.run import check_cluster, run_tasks
@@ -150,7 +175,7 @@ def _told(work: Callable[[], Any]) -> Any:
         raise typer.BadParameter(str(error)) from None
 
 
-def _check(options: MapOptions, settings: Recipe) -> None:
+def _check(options: Any, settings: Recipe) -> None:
     given = {
         "recordings": options.recordings, "--events": options.events, "--subject": options.subject,
         "--session": options.session, "--report": options.report,
@@ -166,7 +191,7 @@ def _check(options: MapOptions, settings: Recipe) -> None:
         raise typer.BadParameter(f"need a folder as --output with --people, got {options.output}")
 
 
-def _tasks(people: Sequence[Person], options: MapOptions, settings: Recipe) -> list[Task]:
+def _tasks(people: Sequence[Person], options: Any, settings: Recipe) -> list[Task]:
     """List the cells, those of a person and a window together."""
     from calibration.people.cell import Reading, Task
 
@@ -231,7 +256,7 @@ def _tell(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _group_model(
-    options: MapOptions, rows: Sequence[Any], folder: Path
+    options: Any, rows: Sequence[Any], folder: Path
 ) -> tuple[dict[str, Any] | None, str]:
     """Pool the people at one layer and window; returns what was pooled, and why not."""
     from calibration.commands.people import companion_path, load_people

@@ -24,7 +24,6 @@ from calibration.hold_out import split_again
 from calibration.interval import mean_interval, rank_scores
 from calibration.items import check_items
 from calibration.people.person import Person
-from rt_decoder import __version__
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.files.damage import in_one_sentence
@@ -32,7 +31,7 @@ from rt_decoder.files.model_file import save_model
 from rt_decoder.files.outputs import companion_path
 from rt_decoder.files.sums import Companion, PersonSums
 from rt_decoder.files.sums_file import save_sums
-from rt_decoder.model import Model
+from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe
 from rt_decoder.timing.markers import MarkerRules
 
@@ -179,7 +178,7 @@ def _hash_of(contents: Sequence[str], task: Task, recipe: Recipe) -> str:
         "n": [len(task.person.recordings), len(task.person.tables)],
         "recipe": recipe.to_dict(),
         "reading": [str(one) for one in task.reading[1:]],
-        "version": __version__,
+        "version": versions().get("rt-decoder", ""),
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
