@@ -125,7 +125,14 @@ def without_map(model: Model) -> Model:
     """Return the stages of a fitted model alone: `build_design` then leaves features unscaled."""
     none, empty = np.zeros(0), np.zeros((0, 0))
     return replace(
-        model, center=none, scale=none, weights=empty, offset=none, covariance=empty, alignment=None
+        model,
+        center=none,
+        scale=none,
+        weights=empty,
+        offset=none,
+        covariance=empty,
+        alignment=None,
+        windows=(),
     )
 
 

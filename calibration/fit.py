@@ -28,6 +28,7 @@ from calibration.splits import check_enough, split_line
 from calibration.sums import person_sums
 from calibration.targets import spelled_labels
 from calibration.transfer import Wanted, wanted_for
+from calibration.windows import fit_windows, score_windows
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.files.sums import PersonSums
 from rt_decoder.model import Model, answers_line, versions
@@ -95,6 +96,9 @@ def fit_model(
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
+    model, by_window = fit_windows(
+        model, X[train], targets, groups[train], design.onsets[train], design.answered[train]
+    )
     pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
     found: dict[str, Any] = {
         "split": split,
@@ -109,6 +113,8 @@ def fit_model(
         model, certificate=found, pooling=pooling if recipe.readout.repeats > 1 else None
     )
     figures = certify(model, design, X, held_out, held[0])
+    if by_window:
+        figures["anytime"] = score_windows(model, design, X, held_out, by_window, figures)
     return replace(_as_kept(model, draft.recipe), certificate=found | figures)
 
 

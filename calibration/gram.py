@@ -48,6 +48,9 @@ class RidgeGram:
     prior : array of shape (p, p) or None
         Gram matrix of other people's centred features, symmetric, positive semidefinite; their
         cross products are passed with the targets, as `cross` (p, n_targets).
+    gram : array of shape (p, p) or (n, n), or None
+        Gram matrix of the centred features where it is known, or of the items if p > n and there is
+        no prior.
 
     Attributes
     ----------
@@ -73,7 +76,11 @@ class RidgeGram:
     """
 
     def __init__(
-        self, X: np.ndarray, backend: str = "auto", prior: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        backend: str = "auto",
+        prior: np.ndarray | None = None,
+        gram: np.ndarray | None = None,
     ) -> None:
         X = checked(X, "X")
         self._lib, self._device = _backend(backend)
@@ -83,13 +90,15 @@ class RidgeGram:
         self._prior = prior is not None
         self._dual = self.p > self.n and not self._prior
         if not self._dual:
-            gram = centred.T @ centred
+            known = None if gram is None else self._put(_fitting(gram, (self.p, self.p), "Gram"))
+            gram = centred.T @ centred if known is None else known
             if prior is not None:
                 gram = gram + self._put(_fitting(prior, (self.p, self.p), "prior"))
             w, self._back = self._lib.linalg.eigh(gram)
             self._z, self._w = centred @ self._back, w.clip(0)
         else:
-            w, u = self._lib.linalg.eigh(centred @ centred.T)
+            known = None if gram is None else self._put(_fitting(gram, (self.n, self.n), "Gram"))
+            w, u = self._lib.linalg.eigh(centred @ centred.T if known is None else known)
             # Centring makes one eigenvalue 0 by construction; `coef` divides by them.
             keep = w > self.n * np.finfo(float).eps * w.max()
             self._w = w[keep]

@@ -20,7 +20,7 @@ from rt_decoder.decoding.whitening import whitener
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 
-__all__ = ["fit_map"]
+__all__ = ["fit_map", "wider_groups"]
 
 _MOST_FOLDS = 10  # with a prior, where each is fitted anew
 
@@ -88,7 +88,7 @@ def fit_map(
         covariance=covariance(X) if kept else np.zeros((0, 0), np.float32),
         certificate={**model.certificate, "map": _facts(fit)},
     )
-    more = leave_group_out(_wider(groups, onsets, 5), onsets, recipe.fit.purge)
+    more = leave_group_out(wider_groups(groups, onsets, 5), onsets, recipe.fit.purge)
     rank = 0 if len(B) == full else len(B)
     return model, (_evidence(fit, folds, rank), _evidence(fit, more, rank))
 
@@ -101,7 +101,7 @@ def _choose(
     if prior is not None:
         fewer = groups
         if len(set(groups.tolist())) > _MOST_FOLDS:
-            fewer = _wider(groups, onsets, _MOST_FOLDS)
+            fewer = wider_groups(groups, onsets, _MOST_FOLDS)
         folds = leave_group_out(fewer, onsets, recipe.fit.purge)
         fit = choose_map(X, targets, folds, choices_of(recipe, targets, X.shape[1], prior), prior)
         if fit.chosen.kappa:
@@ -160,8 +160,21 @@ def _told(fit: MapFit) -> str:
     return f"{line}; {', '.join(how)} (plain: {_plainest(fit).bits:.3f})" if how else line
 
 
-def _wider(groups: np.ndarray, onsets: np.ndarray, most: int) -> np.ndarray:
-    """Join groups (n,) that follow each other in time to `most`, at least two in each, or to two."""
+def wider_groups(groups: np.ndarray, onsets: np.ndarray, most: int) -> np.ndarray:
+    """Join groups that follow each other in time.
+
+    Parameters
+    ----------
+    groups : array of shape (n,)
+    onsets : array of shape (n,)
+        In s.
+    most : int
+        Groups that are wanted, at least two of the old ones in each, or else two.
+
+    Returns
+    -------
+    array of shape (n,), int
+    """
     order = np.argsort(onsets, kind="stable")
     codes = encode_groups(groups[order])
     n_groups = int(codes.max()) + 1

@@ -141,6 +141,7 @@ def _model(
         covariance=covariance.astype(np.float32),
         prior_gram=(group.kappa * prior).astype(np.float32),
         target_lengths=np.linalg.norm(space.vectors(setting.power), axis=1).astype(np.float32),
+        windows=(),
         alignment=Alignment(shrink=group.shrink),
         certificate={},
         versions=versions(),

@@ -141,6 +141,7 @@ def _referenced(model: Model, restore: np.ndarray, X: np.ndarray) -> Model:
         center=center,
         scale=scale,
         weights=(scale[:, None] * (spread.T @ weights)).astype(np.float32),
+        windows=(),  # of other features
         offset=(model.offset + (spread @ center - model.center) @ weights).astype(np.float32),
         covariance=np.cov(now.T, bias=True).astype(np.float32)
         if model.covariance.size
@@ -202,6 +203,7 @@ def _through(
         center=center,
         scale=scale,
         weights=turned.astype(np.float32),
+        windows=(),  # of other features
         offset=offset.astype(np.float32),
         covariance=((S + S.T) / 2).astype(np.float32) if model.covariance.size else S[:0, :0],
         prior_gram=S[:0, :0],  # of whitened features, which the turn has mixed: labels cannot join
@@ -227,6 +229,7 @@ def _whitened(model: Model, X: np.ndarray, covariance: np.ndarray) -> Model:
     return replace(
         model,
         weights=turned.astype(np.float32),
+        windows=(),  # of other features
         offset=(-mean @ turned).astype(np.float32),
         covariance=now.astype(np.float32),
     )

@@ -94,6 +94,7 @@ def map_of_sums(model: Model, person: PersonSums) -> Model:
         weights=weights.astype(np.float32),
         offset=(-of.mean @ weights).astype(np.float32),
         basis=(B @ axes).astype(np.float32),
+        windows=(),
         target_mean=target_mean.astype(np.float32),
         vectors=(unit_rows(items) @ axes).astype(np.float32),
         covariance=S if model.covariance.size else model.covariance,

@@ -21,7 +21,9 @@ __all__ = [
     "Model",
     "Pooling",
     "PosteriorParameters",
+    "WindowMap",
     "answers_line",
+    "anytime_lines",
     "versions",
 ]
 
@@ -102,6 +104,24 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class WindowMap:
+    """The map of a shorter window, which begins with the model's: of its first features, q of p.
+
+    Basis, vectors and prior are the model's: what differs is here.
+    """
+
+    end: float  # s after the onset
+    weights: np.ndarray  # (q, r) float32
+    offset: np.ndarray  # (r,) float32
+    item_bias: np.ndarray  # (V,) float64, or empty
+    posterior: PosteriorParameters
+
+    def __post_init__(self) -> None:
+        for array in (self.weights, self.offset, self.item_bias):
+            array.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A fitted decoder. Dimensions: c channels, p features, r rank, D embedding, V items.
 
@@ -161,6 +181,8 @@ class Model:
         How repeats of an item are pooled; None where the recipe asks for single events.
     alignment : Alignment or None
         How a live session adapts the model to a person; None keeps it as it is.
+    windows : tuple of WindowMap
+        Maps of windows that end earlier, in order of their ends; often none.
     certificate : mapping
         Accuracy, chance level and split of the test; plain JSON.
     references : tuple of str
@@ -194,6 +216,7 @@ class Model:
     continuous: PosteriorParameters | None = None
     pooling: Pooling | None = None
     alignment: Alignment | None = None
+    windows: tuple[WindowMap, ...] = ()
     certificate: Mapping[str, Any] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     cleaning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -295,3 +318,38 @@ def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
     told = f"answers {scores['coverage']:.0%} of events".replace("%", " %")
     told += f", {share:.2f} of them right out of fold" if share is not None else ""
     return told + (f" ({wanted:g} promised)" if wanted else "")
+
+
+def anytime_lines(anytime: Mapping[str, Any]) -> list[str]:
+    """Say what windows reach that end earlier, on the locked block.
+
+    Parameters
+    ----------
+    anytime : mapping
+        Of the certificate: `windows`, a row each, and `earliest`.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> rows = [{"end": 0.2, "rank": 0.55, "bits": 0.1, "p": 0.2, "low": None, "high": None}]
+    >>> anytime_lines({"windows": rows, "earliest": None})[0]
+    'window end   0.2'
+    """
+
+    def cells(name: str, form: str) -> str:
+        told = [f"{'n/a':>5}" if row[name] is None else f"{row[name]:>5{form}}" for row in rows]
+        return " ".join(told)
+
+    rows, earliest = anytime["windows"], anytime["earliest"]
+    shown = "no window is" if earliest is None else f"windows from {earliest:g} s on are"
+    return [
+        f"window end {cells('end', 'g')}",
+        f"      rank {cells('rank', '.3f')} (chance 0.500)",
+        f"      from {cells('low', '.3f')}",
+        f"        to {cells('high', '.3f')} (95 %)",
+        f"      bits {cells('bits', '.3f')}",
+        f"         p {cells('p', '.2g')}; {shown} above chance, tested from the longest on",
+    ]

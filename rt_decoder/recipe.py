@@ -10,6 +10,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -53,6 +54,16 @@ def _band(value: object) -> tuple[float, float]:
 def _or_chosen(kind: Kind[float]) -> Kind[float]:
     """Take -1, too: calibration chooses."""
     return Kind(f"{kind.what}, or -1", lambda value: -1.0 if value == -1 else kind.read(value))
+
+
+def _ends(value: object) -> float | tuple[float, ...]:
+    """Read a step in s, or window ends that rise."""
+    if not isinstance(value, list | tuple):
+        return number(0.0, _MAX_TIME).read(value)
+    ends = listed(_TIME, "", least=1, most=100).read(value)
+    if any(late <= early for early, late in pairwise(ends)):
+        raise ValueError(value)
+    return ends
 
 
 def _reference(value: object) -> str | tuple[str, ...]:
@@ -176,6 +187,11 @@ class Features:
         -1.0,
         _or_chosen(number(0.0, 1e6)),
         "shrinkage of the covariance by which features are whitened; 0 for none, -1 to choose",
+    )
+    anytime: float | tuple[float, ...] = key(
+        0.0,
+        Kind("a step in s, or a list of rising times up to 600 s", _ends),
+        "maps of shorter windows, too: step of their ends in s, or [END, ...]; 0 for none",
     )
 
     def __post_init__(self) -> None:

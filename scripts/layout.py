@@ -64,10 +64,12 @@ ROOMS = {
     "calibration": Room("fits and tests the map",
         "values timing cleaning decoding files path calibration/language"),
     "calibration/cleaning": Room("fits the cleaning stages", "values timing cleaning cleaning/stages path calibration"),
+    "calibration/people": Room("fits many people at once",
+        "files timing decoding calibration calibration/cleaning values"),
     "calibration/report": Room("shows a fit", "values timing cleaning/stages files path sinks calibration calibration/cleaning"),
     "calibration/commands": Room("`rt-calibrate`, the demonstration",
         "values timing files simulation commands calibration/language calibration"
-        " calibration/cleaning calibration/report",
+        " calibration/cleaning calibration/people calibration/report",
         "calibration/cli calibration/demo calibration/__main__ calibration/commands/"),
 }
 # fmt: on

@@ -6,7 +6,7 @@ Each field of the dataclass is an option, declared by its annotation and its def
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from inspect import Parameter, Signature, signature
 from typing import Any, get_type_hints
 
@@ -20,11 +20,17 @@ def options_of(bundle: type) -> list[Parameter]:
         Parameter(
             one.name,
             Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if one.default is MISSING else one.default,
+            default=_default(one),
             annotation=kinds[one.name],
         )
         for one in fields(bundle)
     ]
+
+
+def _default(one: Field[Any]) -> Any:
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return Parameter.empty if one.default is MISSING else one.default
 
 
 def command_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import Parameter
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from calibration.commands.bundles import command_of, options_of
-from calibration.commands.inputs import Inputs
+from calibration.commands.inputs import Inputs, Recordings
 from calibration.commands.people import (
     SUMS,
     Montage,
@@ -28,6 +28,7 @@ from calibration.commands.recipe_options import (
     read_settings,
     recipe_option,
 )
+from calibration.commands.study import StudyOptions, check_alone, fit_people
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
 from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
@@ -93,9 +94,10 @@ class FitOptions(Inputs):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MapOptions(FitOptions):
-    """What `fit` alone takes: other people's models, and its own companion."""
+class MapOptions(StudyOptions, FitOptions):
+    """What `fit` alone takes: other people's models, its own companion, many people."""
 
+    recordings: Recordings = field(default_factory=list)
     prior_from: PriorFrom = None
     montage: Montage = "name"
     no_sums: NoSums = False
@@ -161,6 +163,15 @@ def fit(options: MapOptions, settings: Recipe) -> None:
 
     Example: rt-calibrate fit run1.fif --events run1.tsv --tmax 0.8 -o me.rtd.safetensors
     """
+    if options.people:
+        fit_people(options, settings)
+    else:
+        check_alone(options)
+        _fit_one(options, settings)
+
+
+def _fit_one(options: MapOptions, settings: Recipe) -> None:
+    """Fit a model on the recordings of one person."""
     from calibration.ahead import check_events, check_settings
     from calibration.artifacts import with_artifacts
     from calibration.cleaning.chain import fit_cleaning

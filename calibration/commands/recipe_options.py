@@ -20,6 +20,7 @@ from rt_decoder.recipe import Recipe, parse_option, read_recipe, recipe_options
 __all__ = [
     "CHOICES",
     "REPEATED",
+    "changed",
     "default_text",
     "names_of",
     "read_names",
@@ -43,6 +44,7 @@ _METAVARS = {
     "references": "NAME|TYPE,...",
     "projections": "ssp,sss",
     "baseline": "[START, END]",
+    "anytime": "STEP|[END, ...]",
     "bands": "[[LOW, HIGH], ...]",
     "label": "COLUMN",
     "names": 'TSV|{LABEL = "ITEM", ...}',
@@ -203,6 +205,31 @@ def read_settings(path: Path | None, given: Mapping[str, Any]) -> Recipe:
         return Recipe.from_dict(sections)
     except (ValueError, OSError) as error:
         raise typer.BadParameter(in_one_sentence(error)) from None
+
+
+def changed(recipe: Recipe, texts: Mapping[str, str]) -> Recipe:
+    """Change keys of a recipe, given as options take them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    texts : mapping of str to str
+        Text of each key.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    ValueError
+        If a value is wrong.
+    """
+    sections = recipe.to_dict()
+    for name, text in texts.items():
+        value = _patterns(text) if name in REPEATED else _parser(name)(text)
+        sections[_KEYS[name][0]][name] = value
+    return Recipe.from_dict(sections)
 
 
 def names_of(sections: Sequence[str]) -> list[str]:

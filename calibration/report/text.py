@@ -12,7 +12,7 @@ from calibration.nuisance import nuisance_line
 from calibration.null_table import null_lines
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
-from rt_decoder.model import Model, answers_line
+from rt_decoder.model import Model, answers_line, anytime_lines
 
 __all__ = [
     "SCORES",
@@ -152,6 +152,8 @@ def more_lines(model: Model) -> list[str]:
     lines = [answers_line(model.posterior.threshold, certificate.get("out_of_fold", {}))]
     if "continuous" in certificate:
         lines.append(continuous_line(certificate["continuous"]))
+    if certificate.get("anytime"):
+        lines += anytime_lines(certificate["anytime"])
     if certificate.get("unseen"):
         lines.append(unseen_line(certificate["unseen"], "a tenth of the items left out at a time"))
     return lines

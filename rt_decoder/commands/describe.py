@@ -13,7 +13,7 @@ import numpy as np
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.proof import forced, proof, why_unproven
-from rt_decoder.model import Alignment, Model, answers_line, versions
+from rt_decoder.model import Alignment, Model, answers_line, anytime_lines, versions
 
 __all__ = [
     "continuous_text",
@@ -138,8 +138,17 @@ def model_lines(model: Model) -> list[str]:
             f"every hop   {continuous_text(model)}",
             f"answers     {_answers_text(model)}",
             *_more_lines(model),
+            *_anytime_lines(model),
         ]
     return lines
+
+
+def _anytime_lines(model: Model) -> list[str]:
+    anytime = model.certificate.get("anytime")
+    try:
+        return anytime_lines(anytime) if anytime else []
+    except (TypeError, KeyError, ValueError):
+        return ["windows     cannot be read: the certificate holds no table of them"]
 
 
 def _alignment_text(alignment: Alignment | None) -> str:

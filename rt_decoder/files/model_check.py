@@ -31,6 +31,7 @@ def check_model(model: Model) -> None:
     if len(set(model.items)) != len(model.items):
         raise ValueError("need each item once, got an item twice")
     _check_arrays(model)
+    _check_windows(model)
     _check_window(model)
     check_sos(model.sos)
     Guard(model.info, model.channel_jump if model.channel_jump.size else None)
@@ -72,6 +73,27 @@ def _check_arrays(model: Model) -> None:
         raise ValueError("need map and covariance in a model that adapts, got none; pool again")
     if len(model.sos) > MAX_SECTIONS:
         raise ValueError(f"need at most {MAX_SECTIONS} sections in sos, got {len(model.sos)}")
+
+
+def _check_windows(model: Model) -> None:
+    """Check the maps of shorter windows."""
+    r, n_items, before = model.weights.shape[1], len(model.items), (0, -np.inf)
+    for one in model.windows:
+        q = len(one.weights)
+        shapes = {"weights": (q, r), "offset": (r,), "item_bias": (n_items,)}
+        if not one.item_bias.size:
+            shapes["item_bias"] = (0,)
+        if not model.has_map or not before[0] < q < len(model.weights) or one.end <= before[1]:
+            raise ValueError(
+                "need shorter windows in order, each with fewer features than the model, got others"
+            )
+        for name, shape in shapes.items():
+            tensor = getattr(one, name)
+            if tensor.shape != shape or tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
+                raise ValueError(
+                    f"need finite {name} of shape {shape} of each window, got {tensor.shape}"
+                )
+        before = q, one.end
 
 
 def _check_window(model: Model) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.model import TENSORS, Alignment, Model, Pooling, PosteriorParameters
+from rt_decoder.model import TENSORS, Alignment, Model, Pooling, PosteriorParameters, WindowMap
 from rt_decoder.recipe import MAX_FREQ, Recipe
 from rt_decoder.settings import listed, named, number, read, short, table, text
 from rt_decoder.signal import FLAGS_VERSION, SignalInfo
@@ -28,15 +28,18 @@ _ADDED: dict[int, dict[str, dict[str, Any]]] = {
         "target": {"include": [], "exclude": [], "fold": False},
     },
     4: {
-        "features": {"whiten": 0.0},
+        "features": {"whiten": 0.0, "anytime": 0.0},
         "target": {"power": 1.0},
         "fit": {"unseen": False},
         "readout": {"repeats": 1, "false_alarms": 6.0},
     },
 }
 _CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
+_WINDOW = "window."  # tensors of shorter windows are named window.NUMBER.NAME
+_OF_WINDOW = ("weights", "offset", "item_bias")
 _CHANNELS = listed(text(), "a list of texts, a channel each")
 _ITEMS = listed(text(), "a list of texts", most=_MAX_ITEMS)
+_END = number(-1e3, 1e3)
 _SFREQ = number(0.0, MAX_FREQ, above=True)
 
 Tensors = dict[str, np.ndarray]
@@ -52,6 +55,10 @@ def pack(model: Model) -> tuple[str, Tensors]:
         for name, value in arguments.items():
             if isinstance(value, np.ndarray):
                 tensors[f"{_CLEANING}{stage}.{name}"] = value
+    for place, window in enumerate(model.windows):
+        for name in _OF_WINDOW:
+            if getattr(window, name).size:
+                tensors[f"{_WINDOW}{place}.{name}"] = getattr(window, name)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     return json.dumps(_header(model), sort_keys=True, ensure_ascii=False), tensors
 
@@ -59,7 +66,8 @@ def pack(model: Model) -> tuple[str, Tensors]:
 def _header(model: Model) -> dict[str, Any]:
     """Return everything but tensors; `unpack` reads new keys, `upgrade` adds them to old files."""
     info = model.info
-    return {
+    windows = [{"end": one.end, "posterior": asdict(one.posterior)} for one in model.windows]
+    return ({"windows": windows} if windows else {}) | {
         "format_version": FORMAT_VERSION,
         "flags_version": FLAGS_VERSION,
         "info": {
@@ -127,11 +135,31 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
         continuous=PosteriorParameters(**continuous) if continuous else None,
         pooling=Pooling(**pooling) if pooling else None,
         alignment=Alignment(**alignment) if alignment else None,
+        windows=_windows(head.get("windows", []), tensors),
         certificate=_table(head, "certificate"),
         versions=read("versions", head.get("versions"), table(text(), "a table of texts")),
         cleaning=_cleaning(_table(head, "cleaning"), tensors),
         **{name: tensors[name] for name in TENSORS if name in tensors},
     )
+
+
+def _windows(rows: object, tensors: Tensors) -> tuple[WindowMap, ...]:
+    """Read the maps of shorter windows; most models have none."""
+    if not isinstance(rows, list):
+        raise ValueError(f"need a list as windows, got {short(rows)}")
+    windows = []
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict) or row.keys() != {"end", "posterior"}:
+            raise ValueError(f"need end and posterior of each window, got {short(row)}")
+        posterior = _table(row, "posterior", [f.name for f in fields(PosteriorParameters)])
+        named_so = {name: tensors.get(f"{_WINDOW}{place}.{name}") for name in _OF_WINDOW}
+        arrays = {
+            name: np.zeros((0, 0) if name == "weights" else 0) if one is None else one
+            for name, one in named_so.items()
+        }
+        end = read("the end of a window", row["end"], _END)
+        windows.append(WindowMap(end=end, posterior=PosteriorParameters(**posterior), **arrays))
+    return tuple(windows)
 
 
 def _table(

@@ -17,6 +17,7 @@ EXTRAS = {
         "calibration",
     ),
     "mne_realtime": "fieldtrip",
+    **dict.fromkeys(("dask", "distributed"), "cluster"),
 }  # fmt: skip
 # MNE's words for a package that is not there
 _MISSING = re.compile(r"the module (\w+)[^ ]* is needed|[Tt]he (\w+) package[^,]* is required")
