@@ -64,7 +64,8 @@ ROOMS = {
     "calibration": Room("fits and tests the map",
         "values timing cleaning decoding files path calibration/language"),
     "calibration/cleaning": Room("fits the cleaning stages", "values timing cleaning cleaning/stages path calibration"),
-    "calibration/report": Room("shows a fit", "values timing cleaning/stages files path sinks calibration calibration/cleaning"),
+    "calibration/report": Room("shows a fit", "values timing cleaning/stages files path sinks calibration calibration/cleaning",
+        "calibration/report/ calibration/report/sections/"),
     "calibration/commands": Room("`rt-calibrate`, the demonstration",
         "values timing files simulation commands calibration/language calibration"
         " calibration/cleaning calibration/report",
