@@ -66,7 +66,8 @@ ROOMS = {
     "calibration/cleaning": Room("fits the cleaning stages", "values timing cleaning cleaning/stages path calibration"),
     "calibration/people": Room("fits many people at once",
         "files timing decoding calibration calibration/cleaning values"),
-    "calibration/report": Room("shows a fit", "values timing cleaning/stages files path sinks calibration calibration/cleaning"),
+    "calibration/report": Room("shows a fit", "values timing cleaning/stages files path sinks calibration calibration/cleaning",
+        "calibration/report/ calibration/report/sections/"),
     "calibration/commands": Room("`rt-calibrate`, the demonstration",
         "values timing files simulation commands calibration/language calibration"
         " calibration/cleaning calibration/people calibration/report",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import stat
 from dataclasses import replace
 from functools import partial
 from html import unescape
-from io import BytesIO
+from html.parser import HTMLParser
 from pathlib import Path
 
-import matplotlib.image
 import numpy as np
 import pytest
 
@@ -19,12 +17,18 @@ from calibration import fit
 from calibration.cleaning.stages import FITS
 from calibration.demo import save_recording
 from calibration.report.figures import figures
+from calibration.report.head_maps import heads_of
 from calibration.report.html import report_page, write_report
+from calibration.report.sections.brain import decoder_strength
+from calibration.report.series import read_series
+from calibration.report.shown import Shown
 from calibration.report.stretch import Stretch, look
+from calibration.report.verdict import limits, verdict
 from rt_decoder.files.model_file import model_hash, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.recipe import STAGES
+from rt_decoder.signal import SignalInfo
 from tests.cleaned import fitted, labelled, scene
 from tests.small import (
     call,
@@ -52,12 +56,44 @@ def page(stretch: Stretch) -> str:
 
 
 def text_of(page: str) -> str:
-    return " ".join(unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page)).split())
+    page = re.sub(r"<style>.*?</style>|<svg.*?</svg>", " ", page, flags=re.S)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
-def pictures(page: str) -> list[np.ndarray]:
-    found = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    return [matplotlib.image.imread(BytesIO(base64.b64decode(one))) for one in found]
+def pictures(page: str) -> list[str]:
+    return re.findall(r"<svg.*?</svg>", page, flags=re.S)
+
+
+class Structure(HTMLParser):
+    """Every element is closed by its own tag, every id is the only one, and links have a place."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open, self.open
+        assert len(self.ids) == len(set(self.ids))
+        assert {link for link in self.links if link.startswith("#")} <= {f"#{i}" for i in self.ids}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self._note(attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def _note(self, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
 
 
 def test_every_stage_has_a_row_a_section_and_a_picture(page: str, stretch: Stretch) -> None:
@@ -72,11 +108,10 @@ def test_every_stage_has_a_row_a_section_and_a_picture(page: str, stretch: Stret
     assert model_hash(model_with_report())[:12] in text
     made = figures(stretch, report)
     assert {one.stage for one in made} == {"", *STAGES}
-    images = pictures(page)
-    assert len(images) == len(made)
-    for image in images:
-        assert image.shape[0] > 200
-        assert image[..., :3].std() > 0.02  # not blank
+    assert len(pictures(page)) >= len(made)
+    for one in made:
+        assert one.svg.count("<path") + one.svg.count("<image") > 3  # not blank
+        assert "currentColor" in one.svg  # in dark, too
 
 
 def test_the_stretch_shows_blinks_removed_and_references_unchanged(stretch: Stretch) -> None:
@@ -107,9 +142,10 @@ def test_a_stretch_that_was_not_fitted_on_is_preferred() -> None:
 
 
 def test_the_page_fetches_runs_and_reveals_nothing(page: str, tmp_path: Path) -> None:
-    assert not re.search(
-        r"https?:|//|<script|<link|@import|url\(", re.sub(r"base64,[^\"]+", "", page)
-    )
+    structure = Structure(page)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in structure.links)
+    shown = re.sub(r"base64,[^\"]+", "", page, flags=re.S)
+    assert not re.search(r"https?:|//|<script|<link|@import|url\((?!#)|<!--", shown)
     assert "default-src 'none'" in page
     out = tmp_path / "secret-name.html"
     write_report(out, model_with_report(), [labelled(scene())])
@@ -129,6 +165,7 @@ def test_text_is_escaped(stretch: Stretch) -> None:
     report["repair"] = report["repair"] | {"bad": {evil: evil}}
     model = replace(model, certificate={"cleaning": report, "subject": evil})
     page = report_page(model, stretch)
+    Structure(page)
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert f"left out: {evil}" in text_of(page)
@@ -144,6 +181,7 @@ def test_report_without_cleaning_and_positions() -> None:
     stretch = look(model, [labelled(without_positions(scene()))])
     np.testing.assert_array_equal(stretch.before, stretch.after)
     page = report_page(model, stretch)
+    Structure(page)
     assert "No cleaning was asked for" in page
     assert "No certificate" in page
     assert len(pictures(page)) >= 2
@@ -155,8 +193,9 @@ def test_scores_stand_beside_chance_and_prior() -> None:
     page = report_page(model, look(model, [labelled(small_recording())], share=0.4))
     text = text_of(page)
     final = model.certificate["final"]
-    row = f"top1 {final['top1']:.4g} {final['macro_top1']:.4g} {final['chance_top1']:.4g}"
-    assert f"{row} {final['prior_top1']:.4g}" in text
+    low, high = final["detail"]["intervals"]["top1"]
+    assert f"top1 {final['top1']:.4g} {low:.3f} to {high:.3f} {final['macro_top1']:.4g}" in text
+    assert f"{final['chance_top1']:.4g} {final['prior_top1']:.4g} top5" in text
     assert f"p = {final['p']:.2g}" in text
     assert "Locked final block" in text
     assert f"{model.certificate['split']['n_final']} locked" in text
@@ -238,6 +277,139 @@ def test_a_group_is_reported_by_people(stretch, tmp_path: Path, capsys) -> None:
     assert "2 people left out, 2 of 2 above their null, 80 trials: top-1 0.250" in told
 
 
+# --- sections
+
+
+def detailed() -> dict[str, object]:
+    rng = np.random.default_rng(0)
+    pair = [0.5, 0.7]
+    word = {"n": 8, "rank_accuracy": 0.6, "interval": pair, "top1": 0.2}
+    return {
+        "unit": 4, "n_units": 20, "null": rng.normal(0.5, 0.02, 99).round(4).tolist(),
+        "intervals": {"rank_accuracy": pair, "top1": [0.1, 0.3], "bits_per_word": None},
+        "reliability": [
+            {"n": 8, "confidence": p, "right": p, "interval": [p / 2, p]} for p in (0.1, 0.4)
+        ],
+        "risk_coverage": [
+            {"coverage": c, "precision": 0.5, "interval": None if c < 0.2 else pair}
+            for c in (0.1, 0.5, 1.0)
+        ],
+        "words": {f"word{i}": word for i in range(12)},
+        "blocks": [word | {"interval": None}, word], "blocks_are": "stretches",
+    }  # fmt: skip
+
+
+SPLIT = {
+    "n_events": 400, "n_train": 300, "n_final": 80, "n_dropped": 0, "n_muscle": 0, "n_groups": 8,
+    "held_out": "in turn", "purge_s": 1.0,
+}  # fmt: skip
+
+
+def test_a_verdict_says_all_in_one_sentence() -> None:
+    final = SCORED | {"rank_accuracy": 0.613, "p_smallest": 0.005, "null_unit": 4}
+    cleaning = {"eye": {"left_out": "no blinks"}}
+    model = certified(
+        split=SPLIT, final=final | {"detail": detailed()}, out_of_fold=INNER, cleaning=cleaning
+    )
+    page = report_page(model)
+    Structure(page)
+    text = text_of(page)
+    said = verdict(Shown(model))
+    assert said in text
+    assert said.startswith(
+        "Above chance: on 80 events of the locked final block, without any cleaning, the true word "
+        "ranked above 61.3% of the others among 12 (95 % interval 50.0% to 70.0%; 50.0% with permuted "
+        "labels, p = 0.005); what limits it most: one event gives 0.21 of the 3.6 bits"
+    )
+    assert said.count(". ") == 0
+    assert "blinks and gaze" in text.partition("What could not be?")[2][:40]
+    for found in (
+        "reliability",
+        "99 permutations of units of 4 events",
+        "By word",
+        "By block",
+        "bootstrap over 20 units",
+        "0.500 to 0.700",
+        "What the words mean",
+    ):
+        assert found in text
+    assert "Not in this model" in text  # encoding
+    assert "no learning curve" in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "limit"),
+    [
+        ({"p": 0.4}, "no evidence that brain and words are related was found"),
+        ({"p": 0.2, "p_smallest": 0.2}, "so few units that nothing can be shown"),
+        ({"n": 12}, "only 12 events test it"),
+        ({"bits_per_word": -0.1}, "it tells nothing about a word beyond the prior"),
+    ],
+)
+def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> None:
+    final = SCORED | {"rank_accuracy": 0.6} | changed
+    shown = Shown(certified(split=SPLIT, final=final, out_of_fold=INNER))
+    assert any(limit in one for one in limits(shown))
+    if "p" in changed:
+        assert verdict(shown).startswith("Not shown to be above chance")
+
+
+def test_curves_are_read_in_whatever_way_they_are_written() -> None:
+    ways = (
+        {"end": [0.4, 0.2], "rank_accuracy": [0.6, 0.5], "low": [0.5, 0.4], "high": [0.7, 0.6]},
+        [{"end": e, "rank_accuracy": y, "low": y - 0.1, "high": y + 0.1}
+         for e, y in ((0.2, 0.5), (0.4, 0.6))],
+        {"0.2": {"rank_accuracy": 0.5, "interval": [0.4, 0.6]},
+         "0.4": {"rank_accuracy": 0.6, "interval": [0.5, 0.7]}},
+    )  # fmt: skip
+    for way in (*ways, {"of": {"any name": ways[1]}}):
+        found = read_series(way, ["end"], ["rank_accuracy"])
+        assert found is not None
+        np.testing.assert_allclose([*found.x, *found.y], [0.2, 0.4, 0.5, 0.6])
+        np.testing.assert_allclose(found.low, [0.4, 0.5])
+    for nothing in (None, {}, [], "text", {"end": [0.2]}, [1, 2], {"0.2": 3.0}, {"end": None}):
+        assert read_series(nothing, ["end"], ["rank_accuracy"]) is None
+    model = certified(
+        split=SPLIT, final=SCORED, out_of_fold=INNER, anytime=ways[0], learning="nonsense",
+        nulls={"prior_alone": {"rank_accuracy": 0.51, "p": 0.4}}, odd={"key": [1, {"a": 2.5}]},
+    )  # fmt: skip
+    text = text_of(report_page(model))
+    assert "Accuracy over the end of the window: rank accuracy. Band: 95 % interval." in text
+    assert "no learning curve" in text
+    assert "prior alone 0.51 n/a 0.4" in text
+    assert "odd key 1 1 key 2 a 2.5" in text
+
+
+def test_patterns_and_encoding_are_drawn_on_the_head() -> None:
+    model = certified(split=SPLIT, final=SCORED, out_of_fold=INNER)
+    rng, p = np.random.default_rng(0), len(model.center)
+    root = rng.standard_normal((p, p))
+    model = replace(model, covariance=root @ root.T / p)
+    table = decoder_strength(model)
+    assert table.shape == (model.n_picks, p // model.n_picks)
+    turn = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    turned = replace(model, weights=model.weights @ turn)
+    np.testing.assert_allclose(decoder_strength(turned), table, rtol=1e-4)
+    shape = (model.n_picks, 4)
+    encoding = {
+        "ch_names": list(model.info.ch_names[: model.n_picks]), "times": [0.1, 0.2, 0.3, 0.4],
+        "r": rng.random(shape).tolist(), "p": rng.random(shape).tolist(),
+        "strength": (1e-6 * rng.random(shape)).tolist(), "n_channels_above_chance": 2,
+        "best": {"channel": "Cz", "time": 0.2, "r": 0.2, "low": 0.1, "high": 0.3, "p": 0.01},
+    }  # fmt: skip
+    model = replace(model, certificate={**model.certificate, "encoding": encoding})
+    page = report_page(model)
+    Structure(page)
+    assert "positions of the channel names, 10-05 system" in page
+    assert "Largest held-out r 0.200 (0.100 to 0.300)" in text_of(page)
+    names = ("Fp1", "EEG Cz", "Pz", "O2-REF", "odd")
+    info = SignalInfo(100.0, names, ("eeg",) * 5, ("V",) * 5)
+    (head,) = heads_of(info, 5)
+    assert head.picks.tolist() == [0, 1, 2, 3]
+    assert head.flat[0, 1] > head.flat[2, 1] > head.flat[3, 1]  # the nose is up
+    assert heads_of(replace(info, ch_names=("a", "b", "c", "d", "e")), 5) == []
+
+
 # --- the command lines
 
 
@@ -273,6 +445,23 @@ def test_fit_writes_a_report(tmp_path: Path, capsys, monkeypatch) -> None:
         "--n-permutations", "19", "--subject", "S07", "--report", out, program="calibration",
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")
+    Structure(out.read_text(encoding="utf-8"))
     text = text_of(out.read_text(encoding="utf-8"))
     for said in ("S07", "Locked final block", "prior alone", "Blinks and gaze", "two vs two"):
+        assert said in text
+    other = small_recording(session=2, seconds=40.0)
+    save_recording(other, tmp_path / "new.xdf")
+    ran = call(
+        capsys, "evaluate", tmp_path / "new.xdf", "--events", tmp_path / "new.tsv", "--model",
+        tmp_path / "m.rtd.safetensors", "--report", tmp_path / "test.html", program="calibration",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    assert "wrote test.html" in ran.out
+    Structure((tmp_path / "test.html").read_text(encoding="utf-8"))
+    text = text_of((tmp_path / "test.html").read_text(encoding="utf-8"))
+    for said in (
+        "Test of a model",
+        "These recordings",
+        "of recordings that the model was tested on",
+    ):
         assert said in text

@@ -19,7 +19,7 @@ __all__ = ["AFTER", "BEFORE", "GREY", "LEVELS", "SIGNED", "drawn", "name_channel
 BEFORE, AFTER, GREY = "#d9601a", "#1f83c4", "#8a9099"
 LEVELS, SIGNED = "viridis", "RdBu_r"
 _INK = "#010203"  # stands for the page's colour of text until the figure is in the page
-_SHOWN = 40  # names that fit on an axis
+_SHOWN = 64  # names that fit on an axis
 _numbers = count(1)
 _STYLE: Any = {
     **dict.fromkeys(
@@ -85,7 +85,7 @@ def _inline(svg: str, prefix: str) -> str:
 
 
 def name_channels(axes: Any, names: Sequence[str], *, along: str = "x") -> None:
-    """Write names beside the rows or columns of a figure: all of up to 40, else every k-th.
+    """Write names beside the rows or columns of a figure: all of up to 64, else every k-th.
 
     Parameters
     ----------
@@ -96,6 +96,6 @@ def name_channels(axes: Any, names: Sequence[str], *, along: str = "x") -> None:
     every = -(-len(names) // _SHOWN)
     places, shown = range(0, len(names), every), [plain(name, 14) for name in names[::every]]
     if along == "x":
-        axes.set_xticks(places, shown, rotation=90, fontsize=7)
+        axes.set_xticks(places, shown, rotation=90, fontsize=6.5)
     else:
-        axes.set_yticks(places, shown, fontsize=7)
+        axes.set_yticks(places, shown, fontsize=6.5)

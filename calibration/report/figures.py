@@ -16,7 +16,7 @@ from calibration.cleaning.heartbeat_source import find_source
 from calibration.report.drawing import AFTER, BEFORE, GREY, drawn, name_channels
 from calibration.report.head_maps import NONE_DRAWN, draw_maps, heads_of
 from calibration.report.stretch import Stretch
-from calibration.report.tables import unit_of
+from calibration.report.tables import KINDS, unit_of
 from rt_decoder.signal import DATA_TYPES, Reason, SignalInfo
 from rt_decoder.sinks.text import plain
 
@@ -97,6 +97,8 @@ def _spectrum(canvas: Any, stretch: Stretch) -> None:
         f, power = welch(x, sfreq, nperseg=min(len(x), round(4 * sfreq)), axis=0)
         shown = (f > 0) & (f <= 60.0)
         axes.semilogy(f[shown], np.median(power, axis=1)[shown], color=color, label=name, lw=1)
+    axes.yaxis.set_major_formatter("{x:g}")  # the usual one writes formulas
+    axes.yaxis.set_minor_formatter("")
     axes.set(xlabel="Hz", ylabel=f"{unit}²/Hz")
     axes.legend(frameon=False)
 
@@ -128,7 +130,7 @@ def _around(
     for head in heads:
         columns = [lines[k][peak][head.picks] for k in (0, 1)]
         svg = drawn(draw_maps, head, columns, names, unit, size=(3.9, 1.8))
-        yield Figure(stage, f"{said} Positions of {head.source}.", svg)
+        yield Figure(stage, f"{said} {KINDS[head.kind]}; positions of {head.source}.", svg)
     if not heads:
         shown = [stretch.info.ch_names[k] for k in picks]
         largest = [np.abs(one).max(axis=0) for one in lines]

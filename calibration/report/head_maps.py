@@ -67,11 +67,13 @@ def _by_name(names: Sequence[str]) -> np.ndarray:
     """Positions (c, 3) of the 10-05 system; NaN for other names, or without mne."""
     found = np.full((len(names), 3), np.nan)
     try:
-        from mne.channels import make_standard_montage
+        from mne.channels import get_builtin_montages, make_standard_montage
     except ImportError:
         return found
-    montage = make_standard_montage("standard_1005").get_positions()["ch_pos"]
-    table = {name.lower(): place for name, place in montage.items()}
+    new = "colin27_1005"  # name of the same positions from MNE 1.13 on
+    kind = new if new in get_builtin_montages() else "standard_1005"
+    places = make_standard_montage(kind).get_positions()["ch_pos"]
+    table = {name.lower(): place for name, place in places.items()}
     for row, name in enumerate(names):
         key = name.lower().replace("eeg", "").strip(" .-").removesuffix("-ref")
         found[row] = table.get(key, np.full(3, np.nan))

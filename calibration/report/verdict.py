@@ -163,6 +163,11 @@ def _of_the_test(shown: Shown) -> list[str]:
     return found
 
 
+def _needed(shown: Shown) -> float:
+    """Bits that name one of the items."""
+    return float(np.log2(max(shown.best[0].get("n_items", len(shown.model.items)), 2)))
+
+
 def _of_the_answers(shown: Shown) -> list[str]:
     scores, _ = shown.best
     inner = shown.certificate.get("out_of_fold", {})
@@ -170,8 +175,7 @@ def _of_the_answers(shown: Shown) -> list[str]:
     bits = scores.get("bits_per_word")
     if bits is not None and bits <= 0:
         found.append("it tells nothing about a word beyond the prior")
-    elif bits is not None and is_above(shown):
-        need = np.log2(max(scores.get("n_items", len(shown.model.items)), 2))
+    elif (need := _needed(shown)) and bits is not None and is_above(shown) and bits < 0.9 * need:
         found.append(f"one event gives {bits:.2f} of the {need:.1f} bits that name a word")
     threshold = shown.model.posterior.threshold
     if threshold > 1:

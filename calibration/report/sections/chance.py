@@ -53,7 +53,7 @@ def _histogram(canvas: Any, null: Any, scores: Mapping[str, Any], detail: Any) -
         axes.axvspan(*interval, color=AFTER, alpha=0.12, lw=0)
     axes.set(xlabel="rank accuracy", ylabel="permutations", title="The null and the score")
     axes.margins(y=0.15)
-    axes.legend(loc="upper left" if observed - low > high - observed else "upper right")
+    axes.legend(loc="best")
 
 
 def _nulls(certificate: Mapping[str, Any]) -> Iterator[Part]:
@@ -69,8 +69,8 @@ def _nulls(certificate: Mapping[str, Any]) -> Iterator[Part]:
     if certificate.get("nuisance"):
         yield Text(nuisance_line(certificate["nuisance"]).strip() + ".")
     yield Note(
-        "Each row is a decoder that should fail: one that sees no brain, or a brain that cannot know "
-        "the words. One that succeeds says what else the score may come from."
+        'A row "without" says what is left of the score. Every other row is a decoder that should '
+        "fail: one that succeeds says what else the score may come from."
     )
 
 

@@ -45,18 +45,19 @@ def _both(canvas: Any, detail: Any, scores: Mapping[str, Any], inner: Mapping[st
     if wanted:
         right.axhline(wanted, color=BEFORE, ls=":", lw=1.2, label=f"wanted: {wanted:.2f}")
     if answered and scores.get("precision") is not None:
-        right.plot(answered, scores["precision"], "o", mfc="none", color=BEFORE, ms=8, mew=1.4)
+        ring = {"mfc": "none", "color": BEFORE, "ms": 8, "mew": 1.4, "clip_on": False}
+        right.plot(answered, scores["precision"], "o", **ring)
     right.legend(loc="best")
 
 
 def _reliability(axes: Any, bins: Sequence[Mapping[str, Any]]) -> None:
     x, y = (np.array([one[key] for one in bins]) for key in ("confidence", "right"))
-    top = min(1.0, 1.15 * max(x.max(), y.max(), *(_high(one) for one in bins), 0.05))
+    top = min(1.02, 1.15 * max(x.max(), y.max(), *(_high(one) for one in bins), 0.05))
     axes.plot([0, top], [0, top], color=GREY, ls="--", lw=0.9)
     for one in bins:
         if one["interval"]:
             axes.plot([one["confidence"]] * 2, one["interval"], color=AFTER, lw=1.2, alpha=0.6)
-    axes.plot(x, y, "o-", color=AFTER, ms=4, lw=1)
+    axes.plot(x, y, "o-", color=AFTER, ms=4, lw=1, clip_on=False)
     axes.set(
         xlabel="probability of the winner", ylabel="share that is right", xlim=(0, top),
         ylim=(-0.02 * top, top), title=f"Reliability ({sum(one['n'] for one in bins)} events)",
@@ -78,5 +79,5 @@ def _coverage(axes: Any, points: Sequence[Mapping[str, Any]]) -> None:
     axes.plot(x, y, ".-", color=AFTER, lw=1.2, ms=3.5, label="precision")
     axes.set(
         xlabel="coverage: share of events answered", ylabel="precision: share that is right",
-        xlim=(0, 1.02), ylim=(0, None), title="Risk and coverage",
+        xlim=(0, 1.02), ylim=(0, 1.15 * max(y.max(), 0.05) if y.max() < 0.85 else 1.02), title="Risk and coverage",
     )  # fmt: skip

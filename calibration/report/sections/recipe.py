@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from calibration.report.page import Fold, Note, Section, Table
@@ -15,8 +14,8 @@ def section(shown: Shown) -> Section:
     """List every setting; what was left to be chosen stands as it was chosen."""
     rows = [
         (f"[{part}] {key}", _shown(value))
-        for part, values in asdict(shown.model.recipe).items()
-        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
+        for part, values in shown.model.recipe.to_dict().items()
+        for key, value in values.items()
     ]
     important = ("[features]", "[filter]", "[clean] stages", "[fit] groups", "[target] embedding")
     first = [row for row in rows if row[0].startswith(important)]

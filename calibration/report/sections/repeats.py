@@ -37,7 +37,7 @@ def _pooled(pooled: Mapping[str, Any]) -> list[Part]:
     rows = [
         (where, n, *(number(of_n[key]) for key in _POOLED), "yes" if of_n["in_a_row"] else "no")
         for name, where in _WHERE
-        for n, of_n in pooled.get(name, {}).items()
+        for n, of_n in sorted(pooled.get(name, {}).items(), key=lambda one: int(one[0]))
     ]
     if all(n == "1" for _, n, *_ in rows):
         return [Note("Too few repeats of a word to pool their evidence.")]
