@@ -35,7 +35,6 @@ from rt_decoder.decoding.whitening import whitener
 __all__ = [
     "Ceiling",
     "ceiling_facts",
-    "ceiling_line",
     "explainable",
     "people_ceiling",
     "r_ceiling",
@@ -282,38 +281,6 @@ def ceiling_facts(
         "why": why_none(X.shape[1], items, (first, second)),
         "r": None if r is None else dict(zip(("value", "low", "high"), r, strict=True)),
     }
-
-
-def ceiling_line(facts: dict[str, Any]) -> str:
-    """Say what could be reached.
-
-    Parameters
-    ----------
-    facts : dict
-        As from `ceiling_facts`.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> ceiling_line({"rank": None, "why": "none: single pass, no items recur", "r": None})
-    '  ceiling     none: single pass, no items recur'
-    """
-    rank, r = facts["rank"], facts["r"]
-    told = facts["why"]
-    if rank is not None:
-        told = (
-            f"rank accuracy at most {rank['rank_accuracy']:.3f} ({rank['low']:.3f} to "
-            f"{rank['high']:.3f}), at least {rank['reached']:.3f}, from {rank['n_items']} items "
-            f"repeated {rank['n_repeats']:.1f} times in each half"
-        )
-    if r is not None:
-        place = np.unravel_index(np.argmax(r["value"]), np.shape(r["value"]))
-        value, low, high = (np.array(r[name])[place] for name in ("value", "low", "high"))
-        told += f"; largest r at most {value:.3f} ({low:.3f} to {high:.3f})"
-    return f"  ceiling     {told}"
 
 
 def _residuals(X: np.ndarray, items: np.ndarray) -> np.ndarray:
