@@ -138,8 +138,7 @@ def decode_layers(
     gram = RidgeGram(X)
     tried = alphas_default(X, N_ALPHAS) if alphas is None else np.sort(alphas)
     ranks, bits = np.zeros((2, len(items), len(X)))
-    by_text = np.zeros((len(items), len(items[0])))
-    nested = np.zeros((len(X), len(items[0])))  # cosines
+    by_text, nested = (np.zeros((m, len(items[0]))) for m in (len(items), len(X)))
     chosen, penalties = [], []
     for number, (train, test) in enumerate(folds):
         found = _fold(gram, items, which, folds, number, tried)

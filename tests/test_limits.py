@@ -8,7 +8,6 @@ import pytest
 from calibration.ceiling import (
     ceiling_facts,
     explainable,
-    people_ceiling,
     rank_ceiling,
     why_none,
 )
@@ -18,6 +17,7 @@ from calibration.layer_maps import encode_layers, map_facts
 from calibration.layers import Layers, decode_layers, layer_facts
 from calibration.learning import fit_power_law, learning_curve, learning_facts
 from calibration.nested import Split, joined_groups
+from calibration.people_ceiling import people_ceiling
 from calibration.report.limits import ceiling_line, layer_line, learning_line, order_line
 from calibration.scores import cosine, rank_accuracy
 
