@@ -35,9 +35,7 @@ from rt_decoder.decoding.whitening import whitener
 __all__ = [
     "Ceiling",
     "ceiling_facts",
-    "ceiling_line",
     "explainable",
-    "people_ceiling",
     "r_ceiling",
     "rank_ceiling",
     "why_none",
@@ -210,47 +208,6 @@ def r_ceiling(share: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(share, 0.0, 1.0))
 
 
-def people_ceiling(tables: Sequence[np.ndarray], *, seed: int = 0) -> dict[str, list[float]] | None:
-    """Bound what a map common to all people could reach of one person's item responses.
-
-    Parameters
-    ----------
-    tables : sequence of array of shape (V, p)
-        Of each person: mean response of the same items in the same features.
-    seed : int
-        Of the bootstrap over people.
-
-    Returns
-    -------
-    dict of str to list of float, or None
-        `low` and `high` bound, each with value, low and high of its 95 % interval over people:
-        correlation of a person's responses with the mean of the others, and of all. None for fewer
-        than three people.
-
-    Raises
-    ------
-    ValueError
-        If tables differ in shape.
-    """
-    if len({np.shape(table) for table in tables}) > 1:
-        raise ValueError(f"need tables of one shape, got {[np.shape(table) for table in tables]}")
-    n = len(tables)
-    if n < LEAST:
-        return None
-    rows = np.stack([np.ravel(table - np.mean(table, axis=0)) for table in tables])
-    sizes = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = rows / np.where(sizes > 0, sizes, 1.0)
-    gram = rows @ rows.T
-    total, own = gram.sum(axis=1), np.diag(gram)
-    others = np.sqrt((gram.sum() - 2 * total + own).clip(np.finfo(float).tiny))
-    each = {"low": (total - own) / others, "high": total / np.sqrt(gram.sum())}
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_DRAWS) / n
-    return {
-        name: [float(values.mean()), *map(float, np.percentile(counts @ values, (2.5, 97.5)))]
-        for name, values in each.items()
-    }
-
-
 def ceiling_facts(
     X: np.ndarray, Y: np.ndarray, items: np.ndarray, units: np.ndarray | None = None, seed: int = 0
 ) -> dict[str, Any]:
@@ -282,38 +239,6 @@ def ceiling_facts(
         "why": why_none(X.shape[1], items, (first, second)),
         "r": None if r is None else dict(zip(("value", "low", "high"), r, strict=True)),
     }
-
-
-def ceiling_line(facts: dict[str, Any]) -> str:
-    """Say what could be reached.
-
-    Parameters
-    ----------
-    facts : dict
-        As from `ceiling_facts`.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> ceiling_line({"rank": None, "why": "none: single pass, no items recur", "r": None})
-    '  ceiling     none: single pass, no items recur'
-    """
-    rank, r = facts["rank"], facts["r"]
-    told = facts["why"]
-    if rank is not None:
-        told = (
-            f"rank accuracy at most {rank['rank_accuracy']:.3f} ({rank['low']:.3f} to "
-            f"{rank['high']:.3f}), at least {rank['reached']:.3f}, from {rank['n_items']} items "
-            f"repeated {rank['n_repeats']:.1f} times in each half"
-        )
-    if r is not None:
-        place = np.unravel_index(np.argmax(r["value"]), np.shape(r["value"]))
-        value, low, high = (np.array(r[name])[place] for name in ("value", "low", "high"))
-        told += f"; largest r at most {value:.3f} ({low:.3f} to {high:.3f})"
-    return f"  ceiling     {told}"
 
 
 def _residuals(X: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -24,12 +24,13 @@ import numpy as np
 from scipy.stats import rankdata
 
 from calibration.agreement import correlations, fold_scores
+from calibration.differences import LEVEL, spread_test
 from calibration.encoding import Rules, unit_of
-from calibration.layers import LEVEL, N_DRAWS, Layers, spread_test
+from calibration.layers import N_DRAWS, Layers
 from calibration.nested import NestedRidge, Split
 from calibration.units import bootstrap_counts, cut_units
 
-__all__ = ["LayerMaps", "Order", "encode_layers", "map_facts", "order_line"]
+__all__ = ["LayerMaps", "Order", "encode_layers", "map_facts"]
 
 FRONT = 1  # axis of positions
 
@@ -169,36 +170,6 @@ def map_facts(maps: LayerMaps) -> dict[str, Any]:
         "front": None if maps.front is None else maps.front._asdict(),
         "unit": maps.unit,
     }
-
-
-def order_line(facts: dict[str, Any]) -> str:
-    """Say whether early layers match early signals.
-
-    Parameters
-    ----------
-    facts : dict
-        As from `map_facts`.
-
-    Returns
-    -------
-    str
-    """
-    told = []
-    for name, what in (("latency", "time after the onset"), ("front", "place, back to front")):
-        found = facts[name]
-        if found is not None:
-            told.append(
-                f"best layer with {what} {found['correlation']:+.2f} ({found['low']:+.2f} to "
-                f"{found['high']:+.2f}), p {found['p']:.2g} (smallest {found['p_smallest']:.2g})"
-            )
-    if not told:
-        return "  order       unknown: no layer predicts enough channels and times"
-    same = (
-        f"; layers differ in no mean r (p {facts['p_no_difference']:.2g})"
-        if facts["no_difference"]
-        else ""
-    )
-    return f"  order       {'; '.join(told)}{same}"
 
 
 def _summed(

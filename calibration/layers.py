@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from calibration.confidence import fit_posterior, log_posterior, log_prior_from_counts
+from calibration.differences import alike
 from calibration.encoding import Rules, unit_of
 from calibration.gram import RidgeGram
 from calibration.nested import Split, joined_groups
@@ -34,15 +35,11 @@ from calibration.units import bootstrap_counts, cut_units
 __all__ = [
     "LayerScores",
     "Layers",
-    "alike",
     "decode_layers",
     "layer_facts",
-    "layer_line",
-    "spread_test",
 ]
 
 N_ALPHAS, N_DRAWS = 8, 500
-LEVEL = 0.05
 _NEGLIGIBLE = 1e-5  # singular values below, of the largest, are rounding
 
 
@@ -132,16 +129,16 @@ def decode_layers(
     ValueError
         If the tables do not match, there are fewer than three groups, or a layer does not vary.
     """
+    tell = progress or (lambda _: None)
     if len(X) != len(layers.which):
         raise ValueError(f"need one text an event, got {len(layers.which)} for {len(X)} events")
     items, which = layers.coordinates(), np.asarray(layers.which)
     fold = joined_groups(split.groups, split.onsets)
     folds = leave_group_out(fold, split.onsets, split.purge)
     gram = RidgeGram(X)
-    tried = alphas_default(X, N_ALPHAS) if alphas is None else np.sort(np.asarray(alphas, float))
+    tried = alphas_default(X, N_ALPHAS) if alphas is None else np.sort(alphas)
     ranks, bits = np.zeros((2, len(items), len(X)))
-    by_text = np.zeros((len(items), len(items[0])))
-    nested = np.zeros((len(X), len(items[0])))  # cosines
+    by_text, nested = (np.zeros((m, len(items[0]))) for m in (len(items), len(X)))
     chosen, penalties = [], []
     for number, (train, test) in enumerate(folds):
         found = _fold(gram, items, which, folds, number, tried)
@@ -153,8 +150,7 @@ def decode_layers(
             by_text[layer] += _by_text(cosines[test], which[test])
         chosen.append(best)
         penalties.append(found.alpha)
-        if progress is not None:
-            progress((number + 1) / len(folds))
+        tell((number + 1) / len(folds))
     unit = unit_of(np.hstack(items)[which], X[:, None, :], rules.memory)
     units = cut_units(items[0][which], unit, rules.groups)
     counted = bootstrap_counts(units, N_DRAWS, np.random.default_rng(rules.seed))
@@ -170,65 +166,6 @@ def decode_layers(
         ),
         np.array(penalties), unit,
     )  # fmt: skip
-
-
-def alike(
-    each: np.ndarray, counted: tuple[list[np.ndarray], np.ndarray], by_text: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Tell which layers differ from the best one by no more than chance.
-
-    Parameters
-    ----------
-    each : array of shape (L, n)
-        Score of each event by each layer.
-    counted : (list of array of shape (n_unit,), array of shape (n_draws, n_units))
-        As from `units.bootstrap_counts`.
-    by_text : array of shape (L, K)
-        Part of each text in the sum of scores, as the true one and as one of the others. Texts are
-        resampled, too: a layer that is better for the very texts shown need not be better.
-
-    Returns
-    -------
-    alike : array of shape (L,), bool
-        The best one, and those less far from it than the largest difference between any two layers
-        in 95 % of draws in which none differs.
-    p : float
-        Share of these draws with a difference as large as the observed one, the larger of events
-        and texts.
-    """
-    units, counts = counted
-    sums = np.stack([each[:, rows].sum(axis=1) for rows in units], axis=1)
-    same, p = spread_test(sums, np.array([len(rows) for rows in units], float), counts)
-    n_texts = by_text.shape[1]
-    drawn = np.random.default_rng(0).multinomial(
-        n_texts, np.full(n_texts, 1 / n_texts), size=len(counts)
-    )
-    mean = each.mean(axis=1)
-    parts = by_text * n_texts / each.shape[1]
-    same_texts, p_texts = _compared(mean, _spread(parts, np.ones(n_texts), drawn))
-    return same | same_texts, max(p, p_texts)
-
-
-def spread_test(
-    sums: np.ndarray, sizes: np.ndarray, counts: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Test the largest difference between layers as `alike`, from sums.
-
-    Parameters
-    ----------
-    sums : array of shape (L, n_units)
-        Of each unit's scores.
-    sizes : array of shape (n_units,)
-        Events of each unit.
-    counts : array of shape (n_draws, n_units)
-        How often each unit was drawn.
-
-    Returns
-    -------
-    alike : array of shape (L,), bool
-    p : float
-    """
-    return _compared(sums.sum(axis=1) / sizes.sum(), _spread(sums, sizes, counts))
 
 
 def layer_facts(scores: LayerScores) -> dict[str, Any]:
@@ -263,37 +200,6 @@ def layer_facts(scores: LayerScores) -> dict[str, Any]:
         "chance": 0.5,
         "unit": scores.unit,
     }  # fmt: skip
-
-
-def layer_line(facts: dict[str, Any]) -> str:
-    """Say which layer is decoded best, if any.
-
-    Parameters
-    ----------
-    facts : dict
-        As from `layer_facts`.
-
-    Returns
-    -------
-    str
-    """
-    rows, nested = facts["layers"], facts["nested"]
-    value, low, high = nested["rank_accuracy"]
-    end = f"chosen in inner folds {value:.3f} ({low:.3f} to {high:.3f}), p {nested['p']:.2g}"
-    if facts["no_difference"]:
-        values = [row["rank_accuracy"][0] for row in rows]
-        return (
-            f"  layers      no difference among {len(rows)} (p {facts['p_no_difference']:.2g}): "
-            f"rank accuracy {min(values):.3f} to {max(values):.3f}; {end}"
-        )
-    best = max(rows, key=lambda row: row["rank_accuracy"][0])
-    value, low, high = best["rank_accuracy"]
-    same = [row["name"] for row in rows if row["as_good_as_best"] and row is not best]
-    told = f", not told apart from {', '.join(same)}" if same else ""
-    return (
-        f"  layers      {best['name']} best of {len(rows)}: rank accuracy {value:.3f} "
-        f"({low:.3f} to {high:.3f}){told}; {end}"
-    )
 
 
 def _principal(name: str, vectors: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -355,21 +261,6 @@ def _bits(
     prior = log_prior_from_counts(np.bincount(which[train], minlength=cosines.shape[1]))
     fit = fit_posterior(cosines[train], which[train], prior)
     return bits_beyond_prior(log_posterior(cosines[test], fit, prior), prior, which[test])
-
-
-def _spread(sums: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Largest difference between layers in every draw, all having the same mean."""
-    paired = sums - sums.mean(axis=0)  # only differences count
-    mean = paired.sum(axis=1) / sizes.sum()
-    drawn = counts @ (paired - np.outer(mean, sizes)).T / (counts @ sizes)[:, None]
-    return np.ptp(drawn, axis=1)
-
-
-def _compared(mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, float]:
-    """Tell which layers are no further from the best than draws without a difference, and p."""
-    away = mean.max() - mean
-    p = (1 + np.sum(spread >= away.max() - 1e-12)) / (1 + len(spread))
-    return away <= max(np.quantile(spread, 1 - LEVEL), 1e-12), float(p)
 
 
 def _by_text(cosines: np.ndarray, which: np.ndarray) -> np.ndarray:

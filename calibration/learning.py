@@ -30,7 +30,6 @@ __all__ = [
     "fit_power_law",
     "learning_curve",
     "learning_facts",
-    "learning_line",
 ]
 
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -42,11 +41,11 @@ _RATES = np.geomspace(0.1, 2.0, 25)  # c
 
 
 class PowerLaw(NamedTuple):
-    """Accuracy over training events; arrays where many are fitted."""
+    """Accuracy over training events, of m curves."""
 
-    top: np.ndarray  # accuracy without limit
-    gain: np.ndarray  # b
-    rate: np.ndarray  # c
+    top: np.ndarray  # (m,) accuracy without limit
+    gain: np.ndarray  # (m,) b
+    rate: np.ndarray  # (m,) c
 
     def at(self, n: np.ndarray | float) -> np.ndarray:
         """Return the accuracy (m, k) after n events, of shape (k,)."""
@@ -233,35 +232,6 @@ def learning_facts(
         "recorded": minutes,
         "minutes": told,
     }
-
-
-def learning_line(facts: dict[str, Any] | None) -> str:
-    """Say how accuracy grows.
-
-    Parameters
-    ----------
-    facts : dict or None
-        As from `learning_facts`.
-
-    Returns
-    -------
-    str
-    """
-    if facts is None:
-        return "  learning    unknown: too few events"
-    first, last = facts["rank_accuracy"][0], facts["rank_accuracy"][-1]
-    told = []
-    for accuracy, (value, low, high) in facts["minutes"].items():
-        if low is None and value is None:
-            told.append(f"{accuracy}: not within {FURTHEST:.0f}x")
-            continue
-        ends = ["never" if end is None else f"{end:.0f}" for end in (value, low, high)]
-        told.append(f"{accuracy}: {ends[0]} min ({ends[1]} to {ends[2]})".replace("never min", "-"))
-    return (
-        f"  learning    rank accuracy {first[0]:.3f} after {facts['n_events'][0]:.0f} events, "
-        f"{last[0]:.3f} ({last[1]:.3f} to {last[2]:.3f}) after {facts['n_events'][-1]:.0f}; minutes to "
-        f"{'; '.join(told)}"
-    )
 
 
 def _predicted(

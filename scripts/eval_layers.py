@@ -27,9 +27,10 @@ from words_data import Person, glosses_of, read_people, read_words
 from words_maps import ceiling, scaled
 from words_summary import interval
 
+from calibration.differences import spread_test
 from calibration.encoding import Rules
 from calibration.language.embeddings import embed_layers
-from calibration.layers import Layers, LayerScores, decode_layers, layer_facts, spread_test
+from calibration.layers import Layers, LayerScores, decode_layers, layer_facts
 from calibration.nested import Split
 from calibration.prior import covariance
 from calibration.splits import blocks
@@ -84,7 +85,7 @@ def summary(people: list[Person], found: list[LayerScores]) -> dict[str, Any]:
     each = [np.array([i]) for i in range(len(found))]
     counts = bootstrap_counts(each, N_DRAWS, np.random.default_rng(0))[1]
     same, p = spread_test(table.T, np.ones(len(found)), counts)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, "rank_accuracy": float(column.mean()), "interval": interval(column.tolist()),
          "as_good_as_best": bool(one)}
         for name, column, one in zip(found[0].names, table.T, same, strict=True)

@@ -7,18 +7,18 @@ import pytest
 
 from calibration.ceiling import (
     ceiling_facts,
-    ceiling_line,
     explainable,
-    people_ceiling,
     rank_ceiling,
     why_none,
 )
 from calibration.encoding import Rules
 from calibration.language.embeddings import embed, embed_layers
-from calibration.layer_maps import encode_layers, map_facts, order_line
-from calibration.layers import Layers, decode_layers, layer_facts, layer_line
-from calibration.learning import fit_power_law, learning_curve, learning_facts, learning_line
+from calibration.layer_maps import encode_layers, map_facts
+from calibration.layers import Layers, decode_layers, layer_facts
+from calibration.learning import fit_power_law, learning_curve, learning_facts
 from calibration.nested import Split, joined_groups
+from calibration.people_ceiling import people_ceiling
+from calibration.report.limits import ceiling_line, layer_line, learning_line, order_line
 from calibration.scores import cosine, rank_accuracy
 
 N, K, P = 160, 16, 24

@@ -135,7 +135,8 @@ def encode(
     from calibration.events import load_labelled
     from calibration.language.embeddings import embed
     from calibration.limits import limit_facts, text_layers
-    from calibration.report.encoding import encoding_lines, limit_lines, write_encoding
+    from calibration.report.encoding import encoding_lines, write_encoding
+    from calibration.report.limits import limit_lines
     from rt_decoder.files.model_file import load_model
 
     fitted = load_model(model)

@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from calibration.ceiling import ceiling_line
 from calibration.encode import P_SHOWN
-from calibration.layer_maps import order_line
-from calibration.layers import layer_line
-from calibration.learning import learning_line
+from calibration.report.limits import limit_lines
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.sinks.text import plain
 
-__all__ = ["encoding_lines", "limit_lines", "write_encoding"]
+__all__ = ["encoding_lines", "write_encoding"]
 
 _MOST = 40  # channels whose names fit beside an image
 _STYLE = (
@@ -72,27 +69,6 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
         f"{np.max(share['unique']):.3f}, p {np.min(share['p']):.3g}",
         f"  nuisance    {np.mean(share['alone']):.4f} alone ({', '.join(share['nuisance'])})",
     ]
-
-
-def limit_lines(facts: dict[str, Any]) -> list[str]:
-    """Format what limits an encoding, of what was computed.
-
-    Parameters
-    ----------
-    facts : dict
-        With those of `calibration.limits.limit_facts`.
-
-    Returns
-    -------
-    list of str
-    """
-    told = {
-        "ceiling": ceiling_line,
-        "learning": learning_line,
-        "layers": layer_line,
-        "layer_maps": order_line,
-    }
-    return [line(facts[name]) for name, line in told.items() if name in facts]
 
 
 def write_encoding(path: Path, facts: dict[str, Any], *, overwrite: bool = False) -> None:

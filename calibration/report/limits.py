@@ -1,0 +1,154 @@
+"""Say in a line each what limits an encoding: ceiling, learning curve, layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from calibration.learning import FURTHEST
+
+__all__ = ["ceiling_line", "layer_line", "learning_line", "limit_lines", "order_line"]
+
+
+def limit_lines(facts: dict[str, Any]) -> list[str]:
+    """Format what limits an encoding, of what was computed.
+
+    Parameters
+    ----------
+    facts : dict
+        With those of `calibration.limits.limit_facts`.
+
+    Returns
+    -------
+    list of str
+    """
+    told = {
+        "ceiling": ceiling_line,
+        "learning": learning_line,
+        "layers": layer_line,
+        "layer_maps": order_line,
+    }
+    return [line(facts[name]) for name, line in told.items() if name in facts]
+
+
+def ceiling_line(facts: dict[str, Any]) -> str:
+    """Say what could be reached.
+
+    Parameters
+    ----------
+    facts : dict
+        As from `ceiling_facts`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> ceiling_line({"rank": None, "why": "none: single pass, no items recur", "r": None})
+    '  ceiling     none: single pass, no items recur'
+    """
+    rank, r = facts["rank"], facts["r"]
+    told = facts["why"]
+    if rank is not None:
+        told = (
+            f"rank accuracy at most {rank['rank_accuracy']:.3f} ({rank['low']:.3f} to "
+            f"{rank['high']:.3f}), at least {rank['reached']:.3f}, from {rank['n_items']} items "
+            f"repeated {rank['n_repeats']:.1f} times in each half"
+        )
+    if r is not None:
+        place = np.unravel_index(np.argmax(r["value"]), np.shape(r["value"]))
+        value, low, high = (np.array(r[name])[place] for name in ("value", "low", "high"))
+        told += f"; largest r at most {value:.3f} ({low:.3f} to {high:.3f})"
+    return f"  ceiling     {told}"
+
+
+def learning_line(facts: dict[str, Any] | None) -> str:
+    """Say how accuracy grows.
+
+    Parameters
+    ----------
+    facts : dict or None
+        As from `learning_facts`.
+
+    Returns
+    -------
+    str
+    """
+    if facts is None:
+        return "  learning    unknown: too few events"
+    first, last = facts["rank_accuracy"][0], facts["rank_accuracy"][-1]
+    told = []
+    for accuracy, (value, low, high) in facts["minutes"].items():
+        if low is None and value is None:
+            told.append(f"{accuracy}: not within {FURTHEST:.0f}x")
+            continue
+        ends = ["never" if end is None else f"{end:.0f}" for end in (value, low, high)]
+        told.append(f"{accuracy}: {ends[0]} min ({ends[1]} to {ends[2]})".replace("never min", "-"))
+    return (
+        f"  learning    rank accuracy {first[0]:.3f} after {facts['n_events'][0]:.0f} events, "
+        f"{last[0]:.3f} ({last[1]:.3f} to {last[2]:.3f}) after {facts['n_events'][-1]:.0f}; minutes to "
+        f"{'; '.join(told)}"
+    )
+
+
+def layer_line(facts: dict[str, Any]) -> str:
+    """Say which layer is decoded best, if any.
+
+    Parameters
+    ----------
+    facts : dict
+        As from `layer_facts`.
+
+    Returns
+    -------
+    str
+    """
+    rows, nested = facts["layers"], facts["nested"]
+    value, low, high = nested["rank_accuracy"]
+    end = f"chosen in inner folds {value:.3f} ({low:.3f} to {high:.3f}), p {nested['p']:.2g}"
+    if facts["no_difference"]:
+        values = [row["rank_accuracy"][0] for row in rows]
+        return (
+            f"  layers      no difference among {len(rows)} (p {facts['p_no_difference']:.2g}): "
+            f"rank accuracy {min(values):.3f} to {max(values):.3f}; {end}"
+        )
+    best = max(rows, key=lambda row: row["rank_accuracy"][0])
+    value, low, high = best["rank_accuracy"]
+    same = [row["name"] for row in rows if row["as_good_as_best"] and row is not best]
+    told = f", not told apart from {', '.join(same)}" if same else ""
+    return (
+        f"  layers      {best['name']} best of {len(rows)}: rank accuracy {value:.3f} "
+        f"({low:.3f} to {high:.3f}){told}; {end}"
+    )
+
+
+def order_line(facts: dict[str, Any]) -> str:
+    """Say whether early layers match early signals.
+
+    Parameters
+    ----------
+    facts : dict
+        As from `map_facts`.
+
+    Returns
+    -------
+    str
+    """
+    told = []
+    for name, what in (("latency", "time after the onset"), ("front", "place, back to front")):
+        found = facts[name]
+        if found is not None:
+            told.append(
+                f"best layer with {what} {found['correlation']:+.2f} ({found['low']:+.2f} to "
+                f"{found['high']:+.2f}), p {found['p']:.2g} (smallest {found['p_smallest']:.2g})"
+            )
+    if not told:
+        return "  order       unknown: no layer predicts enough channels and times"
+    same = (
+        f"; layers differ in no mean r (p {facts['p_no_difference']:.2g})"
+        if facts["no_difference"]
+        else ""
+    )
+    return f"  order       {'; '.join(told)}{same}"
