@@ -245,13 +245,7 @@ def build_design(
         )
     labels, onsets, groups, contexts, runs, answers, ideas = zip(*kept, strict=True)
     return Design(
-        np.stack(rows),
-        labels,
-        np.array(onsets),
-        groups,
-        None if contexts[0] is None else contexts,
-        np.array(runs),
-        n_dropped,
-        np.array(answers),
+        np.stack(rows), labels, np.array(onsets), groups,
+        None if contexts[0] is None else contexts, np.array(runs), n_dropped, np.array(answers),
         ideas if any(ideas) else None,
-    )
+    )  # fmt: skip

@@ -100,15 +100,11 @@ def fit_model(
         model, X[train], targets, groups[train], design.onsets[train], design.answered[train]
     )
     pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
+    same = [[targets.items[i] for i in group] for group in targets.same[:100]]
     found: dict[str, Any] = {
-        "split": split,
-        "map": model.certificate["map"],
-        "out_of_fold": inner,
-        "pooled": pooled,
-        "data_hash": list(data_hash),
-        "seed": recipe.fit.seed,
-        "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
-    }
+        "split": split, "map": model.certificate["map"], "out_of_fold": inner, "pooled": pooled,
+        "data_hash": list(data_hash), "seed": recipe.fit.seed, "same_vector": same,
+    }  # fmt: skip
     model = replace(
         model, certificate=found, pooling=pooling if recipe.readout.repeats > 1 else None
     )

@@ -28,6 +28,13 @@ from typing import Any
 
 import numpy as np
 
+from calibration.ridge_checks import (
+    checked,
+    checked_alpha,
+    fitting,
+    held_out,
+    train_means,
+)
 from calibration.splits import Fold
 
 __all__ = ["RidgeGram"]
@@ -90,14 +97,14 @@ class RidgeGram:
         self._prior = prior is not None
         self._dual = self.p > self.n and not self._prior
         if not self._dual:
-            known = None if gram is None else self._put(_fitting(gram, (self.p, self.p), "Gram"))
+            known = None if gram is None else self._put(fitting(gram, (self.p, self.p), "Gram"))
             gram = centred.T @ centred if known is None else known
             if prior is not None:
-                gram = gram + self._put(_fitting(prior, (self.p, self.p), "prior"))
+                gram = gram + self._put(fitting(prior, (self.p, self.p), "prior"))
             w, self._back = self._lib.linalg.eigh(gram)
             self._z, self._w = centred @ self._back, w.clip(0)
         else:
-            known = None if gram is None else self._put(_fitting(gram, (self.n, self.n), "Gram"))
+            known = None if gram is None else self._put(fitting(gram, (self.n, self.n), "Gram"))
             w, u = self._lib.linalg.eigh(centred @ centred.T if known is None else known)
             # Centring makes one eigenvalue 0 by construction; `coef` divides by them.
             keep = w > self.n * np.finfo(float).eps * w.max()
@@ -175,17 +182,17 @@ class RidgeGram:
             If the targets or an alpha are invalid, or the folds do not test every item once.
         """
         Y = self._checked_targets(Y)
-        held = [_held_out(train, test, self.n) for train, test in folds]
+        held = [held_out(train, test, self.n) for train, test in folds]
         tested = np.concatenate([block[:n_test] for block, n_test in held])
         if not np.array_equal(np.sort(tested), np.arange(self.n)):
             raise ValueError(f"need folds that test each of {self.n} items exactly once")
         y_mean = Y.mean(axis=0)
-        offset = y_mean - _train_means(Y, held) if centred else y_mean
+        offset = y_mean - train_means(Y, held) if centred else y_mean
         residual_of_mean = self._put(Y - y_mean)
         projected = self._projected(residual_of_mean, cross)
         batches = list(self._batches(held))
         for alpha in alphas:
-            shrink = 1 / (self._w + _checked_alpha(alpha))
+            shrink = 1 / (self._w + checked_alpha(alpha))
             residual = residual_of_mean - self._z @ (shrink[:, None] * projected)
             left_out = self._lib.empty_like(residual)
             for rows, n_test in batches:
@@ -220,7 +227,7 @@ class RidgeGram:
         Y = self._checked_targets(Y)
         y_mean = Y.mean(axis=0)
         core = self._projected(self._put(Y - y_mean), cross)
-        core = core / (self._w + _checked_alpha(alpha))[:, None]
+        core = core / (self._w + checked_alpha(alpha))[:, None]
         if self._dual:
             core = self._z @ (core / self._w[:, None])
         W = self._take(self._back @ core)
@@ -262,7 +269,7 @@ class RidgeGram:
         else:
             z = self._put(checked(X, "X") - self.x_mean) @ self._back
         for alpha in alphas:
-            yield self._take(z @ (core / (self._w + _checked_alpha(alpha))[:, None]))
+            yield self._take(z @ (core / (self._w + checked_alpha(alpha))[:, None]))
 
     def _projected(self, centred: Any, cross: np.ndarray | None) -> Any:
         """Cross products with centred targets, own and other people's, on the eigenvectors."""
@@ -271,7 +278,7 @@ class RidgeGram:
             return own
         if not self._prior:
             raise ValueError("need a prior Gram matrix for the cross products, got none")
-        others = _fitting(cross, (self.p, centred.shape[1]), "table of cross products")
+        others = fitting(cross, (self.p, centred.shape[1]), "table of cross products")
         return own + self._back.T @ self._put(others)
 
     def _batches(self, held: list[tuple[np.ndarray, int]]) -> Iterator[tuple[Any, int]]:
@@ -320,47 +327,3 @@ def _backend(name: str) -> tuple[Any, Any]:
     if torch.cuda.is_available():
         return torch, "cuda"
     return (np, None) if name == "auto" else (torch, "cpu")
-
-
-def _held_out(train: np.ndarray, test: np.ndarray, n: int) -> tuple[np.ndarray, int]:
-    """Return the items that a fold does not train on, tested ones first, and how many it tests."""
-    seen = np.zeros(n, bool)
-    seen[train] = True
-    if not seen.any():
-        raise ValueError("need training items in every fold, got none")
-    if seen[test].any():
-        raise ValueError("need folds whose training and test items differ")
-    purged = ~seen
-    purged[test] = False
-    return np.concatenate([test, np.flatnonzero(purged)]), len(test)
-
-
-def _train_means(Y: np.ndarray, held: list[tuple[np.ndarray, int]]) -> np.ndarray:
-    """Mean target of the training items of the fold that tests each item."""
-    means, total = np.empty_like(Y), Y.sum(axis=0)
-    for block, n_test in held:
-        means[block[:n_test]] = (total - Y[block].sum(axis=0)) / (len(Y) - len(block))
-    return means
-
-
-def checked(array: np.ndarray, name: str) -> np.ndarray:
-    """Return a finite 2-D array as float64, or raise ValueError."""
-    array = np.asarray(array, np.float64)
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"need {name} with two dimensions, none empty, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"need finite {name}, got NaN or infinity; drop or repair those items")
-    return array
-
-
-def _fitting(array: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
-    array = checked(array, name)
-    if array.shape != shape:
-        raise ValueError(f"need a {name} of shape {shape}, got {array.shape}")
-    return array
-
-
-def _checked_alpha(alpha: float) -> float:
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"need a finite alpha above 0, got {alpha}")
-    return float(alpha)

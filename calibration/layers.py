@@ -137,9 +137,8 @@ def decode_layers(
     folds = leave_group_out(fold, split.onsets, split.purge)
     gram = RidgeGram(X)
     tried = alphas_default(X, N_ALPHAS) if alphas is None else np.sort(alphas)
-    ranks, bits = np.zeros((2, len(items), len(X)))
+    (ranks, bits), chosen, penalties = np.zeros((2, len(items), len(X))), [], []
     by_text, nested = (np.zeros((m, len(items[0]))) for m in (len(items), len(X)))
-    chosen, penalties = [], []
     for number, (train, test) in enumerate(folds):
         found = _fold(gram, items, which, folds, number, tried)
         best = int(np.argmax(found.score))

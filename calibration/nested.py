@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibration.gram import RidgeGram, checked
+from calibration.gram import RidgeGram
 from calibration.ridge import alphas_default
+from calibration.ridge_checks import checked
 from calibration.splits import blocks, encode_groups, leave_group_out
 
 __all__ = ["NestedRidge", "Penalties", "Split", "joined_groups"]

@@ -17,9 +17,10 @@ from __future__ import annotations
 import numpy as np
 
 from calibration.agreement import explained
-from calibration.gram import RidgeGram, checked
+from calibration.gram import RidgeGram
 from calibration.nested import Split, joined_groups
 from calibration.ridge import alphas_default
+from calibration.ridge_checks import checked
 from calibration.splits import leave_group_out
 from rt_decoder.model import Model
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibration.gram import RidgeGram, checked
+from calibration.gram import RidgeGram
+from calibration.ridge_checks import checked
 from calibration.splits import Fold
 
 __all__ = [

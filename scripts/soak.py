@@ -24,32 +24,20 @@ import threading
 import time
 import uuid
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from rt_decoder.signal import BAD
+from scripts.soak_look import Look, look
 
 REPO = Path(__file__).resolve().parents[1]
 LIMIT_KIB = 1024
 STRETCH_S = 60.0
 DRAIN_S = 10.0
 LOOK_EVERY_S = 1.0
-
-
-class Look(NamedTuple):
-    """State of the process at one moment."""
-
-    since: float  # s since the first sample
-    rss_kib: int
-    n_fds: int
-    n_threads: int
-
-
-def look(since: float) -> Look:
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    n_fds = sum(1 for _ in Path("/proc/self/fd").iterdir())
-    return Look(since, int(fields["VmRSS"].split()[0]), n_fds, int(fields["Threads"]))
 
 
 class Counts:
@@ -59,9 +47,7 @@ class Counts:
         from pylsl import local_clock
 
         self.received = self.broken = self.came_in = self.decoded = self.flagged = 0
-        self.oldest = (
-            0.0  # s, age of a newest sample at the pipeline, largest since the last report
-        )
+        self.oldest = 0.0  # s, largest age of a newest sample since the last report
         self.first = 0.0
         pipeline = session.decoder.pipeline
         pull, push, write = session.source.pull, pipeline.push, pipeline.ring.write

@@ -128,12 +128,10 @@ def fit_people(options: Any, settings: Recipe) -> None:
     check_cluster(options.dask, options.jobs)
     for sections in (recipe for task in tasks for recipe in task.recipes):
         check_settings(Recipe.from_dict(sections))
-    folder = tasks[0].folder
-    names = [name for task in tasks for name in task.names]
+    folder, names = tasks[0].folder, [name for task in tasks for name in task.names]
     _make_ready(folder, names, options.restart)
     show_lines(f"{len(people)} people, {len(names)} cells of person, layer and window")
-    failed: list[Outcome] = []
-    n_done = 0
+    failed, n_done = [], 0
     try:
         with progress_bar("fitting cells") as progress:
 
@@ -160,10 +158,8 @@ def fit_people(options: Any, settings: Recipe) -> None:
     )
     if options.as_json:
         show_json({"cells": rows, "group": group, **more})
-    if failed or why:
-        listed = [f"{one.name} ({one.why})" for one in failed] + [
-            f"the group model ({why})"
-        ] * bool(why)
+    listed = [f"{one.name} ({one.why})" for one in failed]
+    if listed := listed + [f"the group model ({why})"] * bool(why):
         raise ValueError(f"{len(listed)} could not be fitted: {'; '.join(listed)}")
 
 

@@ -73,6 +73,15 @@ def number(value: Any, digits: int = 4) -> str:
 def interval_text(interval: Sequence[float] | None) -> str:
     """Return an interval as a table shows it; empty for None.
 
+    Parameters
+    ----------
+    interval : sequence of float or None
+        Lower and upper end.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> interval_text([0.51234, 0.6])
