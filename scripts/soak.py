@@ -34,10 +34,7 @@ from rt_decoder.signal import BAD
 from scripts.soak_look import Look, look
 
 REPO = Path(__file__).resolve().parents[1]
-LIMIT_KIB = 1024
-STRETCH_S = 60.0
-DRAIN_S = 10.0
-LOOK_EVERY_S = 1.0
+LIMIT_KIB, STRETCH_S, DRAIN_S, LOOK_EVERY_S = 1024, 60.0, 10.0, 1.0
 
 
 class Counts:
