@@ -30,8 +30,9 @@ from calibration.targets import spelled_labels
 from calibration.transfer import Wanted, wanted_for
 from calibration.windows import fit_windows, score_windows
 from rt_decoder.decoding.features import robust_scale, scale_features
+from rt_decoder.files.proof import answers_line
 from rt_decoder.files.sums import PersonSums
-from rt_decoder.model import Model, answers_line, versions
+from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
 __all__ = ["fit_model", "hash_files"]
@@ -96,9 +97,7 @@ def fit_model(
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
-    model, by_window = fit_windows(
-        model, X[train], targets, groups[train], design.onsets[train], design.answered[train]
-    )
+    model, by_window = fit_windows(model, X, design, held_out)
     pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
     found: dict[str, Any] = {
         "split": split,
@@ -109,12 +108,10 @@ def fit_model(
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
-    model = replace(
-        model, certificate=found, pooling=pooling if recipe.readout.repeats > 1 else None
-    )
+    kept = pooling if recipe.readout.repeats > 1 else None
+    model = replace(model, certificate=found, pooling=kept)
     figures = certify(model, design, X, held_out, held[0])
-    if by_window:
-        figures["anytime"] = score_windows(model, design, X, held_out, by_window, figures)
+    figures |= score_windows(model, design, X, held_out, by_window, figures)
     return replace(_as_kept(model, draft.recipe), certificate=found | figures)
 
 

@@ -10,7 +10,8 @@ from calibration.continuous import continuous_line
 from calibration.nuisance import nuisance_line
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
-from rt_decoder.model import Model, answers_line, anytime_lines
+from rt_decoder.files.proof import answers_line, anytime_lines
+from rt_decoder.model import Model
 
 __all__ = [
     "SCORES",
