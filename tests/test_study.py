@@ -15,7 +15,6 @@ import calibration.ahead
 import calibration.people.cell as cell
 from calibration.demo import save_recording
 from calibration.fit import fit_model
-from calibration.interval import mean_interval
 from calibration.people.cell import MOST_TRIES, Reading, Task, fit_cells
 from calibration.people.person import read_people
 from calibration.people.table import best_cells, group_rows
@@ -254,14 +253,3 @@ def test_the_group_is_chosen_out_of_fold() -> None:
     rows += [row("S0", 0.5, 0.9, layer=2)]  # of one person alone
     assert {one["layer"] for one in best_cells(rows)} == {1}
     assert best_cells([]) == []
-
-
-@pytest.mark.parametrize("unit", [1, 4])
-def test_the_interval_holds_the_truth(unit: int) -> None:
-    rng = np.random.default_rng(0)
-    hits = 0
-    for seed in range(200):
-        values = np.repeat(rng.normal(0.5, 0.2, 40), unit)
-        low, high = mean_interval(values, unit, seed)
-        hits += low <= 0.5 <= high
-    assert 175 <= hits <= 199

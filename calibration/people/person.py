@@ -72,7 +72,7 @@ def read_people(path: str | Path, keys: Sequence[str]) -> list[Person]:
             )
         if known is not None:
             person = _joined(known, person, where)
-        elif person.person.code.casefold() in {one.casefold() for one in people}:
+        elif person.code.casefold() in {one.casefold() for one in people}:
             raise ValueError(f"{where}: need codes that differ by more than case: {person.code}")
         people[person.code], last = person, person.code
     if not people:
