@@ -21,17 +21,18 @@ from calibration.choice import Prior
 from calibration.design import Design
 from calibration.hold_out import HeldOut, hold_out
 from calibration.items import same_vector_line
+from calibration.language.embeddings import embed
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
-from calibration.senses import embedder_of
 from calibration.splits import check_enough, split_line
 from calibration.sums import person_sums
 from calibration.targets import spelled_labels
 from calibration.transfer import Wanted, wanted_for
 from calibration.windows import fit_windows, score_windows
 from rt_decoder.decoding.features import robust_scale, scale_features
+from rt_decoder.files.proof import answers_line
 from rt_decoder.files.sums import PersonSums
-from rt_decoder.model import Model, answers_line, versions
+from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
 __all__ = ["fit_model", "hash_files"]
@@ -42,7 +43,7 @@ def fit_model(
     design: Design,
     *,
     data_hash: Sequence[str] = (),
-    embedder: Callable[..., np.ndarray] | None = None,
+    embedder: Callable[..., np.ndarray] = embed,
     say: Callable[[str], None] = lambda _: None,
     others: Callable[[Wanted], Prior] | None = None,
     keep: Callable[[PersonSums], None] | None = None,
@@ -57,8 +58,8 @@ def fit_model(
         Built by `design.build_design` with this draft.
     data_hash : sequence of str
         SHA-256 of each recording, for the certificate.
-    embedder : callable or None
-        Turns items into vectors, as `language.embeddings.embed`; None takes what the recipe names.
+    embedder : callable
+        Turns texts into vectors, as `language.embeddings.embed`.
     say : callable
         Receives lines of progress.
     others : callable or None
@@ -79,7 +80,7 @@ def fit_model(
     """
     design = _spelled(design, draft.recipe.target)
     check_enough(design.labels)
-    held_out = hold_out(design, draft.recipe, embedder or embedder_of(draft.recipe.target))
+    held_out = hold_out(design, draft.recipe, embedder)
     groups, train, targets = held_out.groups, held_out.train, held_out.targets
     split = _split_facts(design, draft.recipe, held_out)
     recipe = replace(draft.recipe, fit=replace(draft.recipe.fit, purge=held_out.purge))
@@ -96,21 +97,21 @@ def fit_model(
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
-    model, by_window = fit_windows(
-        model, X[train], targets, groups[train], design.onsets[train], design.answered[train]
-    )
+    model, by_window = fit_windows(model, X, design, held_out)
     pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
-    same = [[targets.items[i] for i in group] for group in targets.same[:100]]
     found: dict[str, Any] = {
-        "split": split, "map": model.certificate["map"], "out_of_fold": inner, "pooled": pooled,
-        "data_hash": list(data_hash), "seed": recipe.fit.seed, "same_vector": same,
-    }  # fmt: skip
-    model = replace(
-        model, certificate=found, pooling=pooling if recipe.readout.repeats > 1 else None
-    )
+        "split": split,
+        "map": model.certificate["map"],
+        "out_of_fold": inner,
+        "pooled": pooled,
+        "data_hash": list(data_hash),
+        "seed": recipe.fit.seed,
+        "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
+    }
+    kept = pooling if recipe.readout.repeats > 1 else None
+    model = replace(model, certificate=found, pooling=kept)
     figures = certify(model, design, X, held_out, held[0])
-    if by_window:
-        figures["anytime"] = score_windows(model, design, X, held_out, by_window, figures)
+    figures |= score_windows(model, design, X, held_out, by_window, figures)
     return replace(_as_kept(model, draft.recipe), certificate=found | figures)
 
 
@@ -145,11 +146,7 @@ def _without_folders(target: Target) -> Target:
         return path.name if place and (path.is_absolute() or path.exists()) else place
 
     return replace(
-        target,
-        embedding=by_name(target.embedding),
-        vocabulary=by_name(target.vocabulary),
-        vectors=by_name(target.vectors),
-        stimuli="." if target.stimuli else "",
+        target, embedding=by_name(target.embedding), vocabulary=by_name(target.vocabulary)
     )
 
 

@@ -76,22 +76,20 @@ def window_ends(model: Model) -> list[tuple[float, int]]:
 
 
 def fit_windows(
-    model: Model, X: np.ndarray, targets: Targets, groups: np.ndarray, onsets: np.ndarray,
-    answered: np.ndarray,
-) -> tuple[Model, list[dict[str, Any]]]:  # fmt: skip
+    model: Model, X: np.ndarray, design: Design, held_out: HeldOut
+) -> tuple[Model, list[dict[str, Any]]]:
     """Fit the maps of shorter windows, and their posteriors out of fold.
 
     Parameters
     ----------
     model : Model
         With map and posterior; its recipe has what was chosen.
-    X : array of shape (n_train, p)
-        Scaled features of the training events.
-    targets : Targets
-    groups : array of shape (n_train,)
-    onsets : array of shape (n_train,)
-    answered : array of shape (n_train,), bool
-        As in `mapping.fit_map` and `readout.fit_readout`.
+    X : array of shape (n, p)
+        Scaled features of all events.
+    design : Design
+        All events.
+    held_out : HeldOut
+        Which events train.
 
     Returns
     -------
@@ -103,7 +101,9 @@ def fit_windows(
     ends, chosen = window_ends(model), model.certificate["map"]
     if not ends or chosen["kappa"]:
         return model, []
-    purge = model.recipe.fit.purge
+    train, targets, purge = held_out.train, held_out.targets, held_out.purge
+    groups, onsets, X = held_out.groups[train], design.onsets[train], X[train]
+    answered = design.answered[train]
     folds = leave_group_out(groups, onsets, purge)
     wider = leave_group_out(wider_groups(groups, onsets, 5), onsets, purge)
     choices = Choices((chosen["whiten"],), (chosen["power"],), (0.0,), (chosen["alpha"],))
@@ -231,11 +231,13 @@ def score_windows(
     Returns
     -------
     dict
-        `windows`, a row for each, the model's own last: end, n, chance, rank, low, high, bits, p,
+        Empty without `windows`, else ``anytime``: `windows`, a row for each, the model's own last: end, n, chance, rank, low, high, bits, p,
         rank_out_of_fold, bits_out_of_fold; of the locked block only if there is one. `earliest` is
         the first end from which on all windows are above chance, tested in a fixed order, the
         longest first, each at .05: no correction is needed.
     """
+    if not model.windows:
+        return {}
     inner = [*out_of_fold, model.certificate["out_of_fold"]]
     ends = [*(one.end for one in model.windows), model.recipe.features.tmax]
     final = held_out.locked[design.answered[held_out.locked]]
@@ -261,7 +263,7 @@ def score_windows(
         if row["p"] is None or row["p"] > SHOWN:
             break
         earliest = row["end"]
-    return {"windows": rows, "earliest": earliest}
+    return {"anytime": {"windows": rows, "earliest": earliest}}
 
 
 def _as_model(model: Model, number: int) -> Model:

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from calibration.abstention import NEVER, fit_abstention
-from rt_decoder.model import answers_line
+from rt_decoder.files.proof import answers_line
 
 
 def outcomes(n, seed):

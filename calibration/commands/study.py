@@ -105,6 +105,8 @@ def check_alone(options: Any) -> None:
 def fit_people(options: Any, settings: Recipe) -> None:
     """Fit every cell that is not finished, then write the table and the group model.
 
+    What could not be fitted is raised at the end, as ValueError.
+
     Parameters
     ----------
     options : MapOptions
@@ -112,15 +114,13 @@ def fit_people(options: Any, settings: Recipe) -> None:
 
     Raises
     ------
-    ValueError
-        At the end, with all cells that could not be fitted.
     KeyboardInterrupt
         Where it is interrupted: what is finished is kept.
     """
     from calibration.ahead import check_settings
     from calibration.people.person import read_people
     from calibration.people.run import check_cluster, run_tasks
-    from calibration.people.table import group_rows, read_cells, table_lines, write_table
+    from calibration.people.table import read_cells
 
     _check(options, settings)
     people = _told(lambda: read_people(options.people or "", list(recipe_options())))
@@ -128,10 +128,12 @@ def fit_people(options: Any, settings: Recipe) -> None:
     check_cluster(options.dask, options.jobs)
     for sections in (recipe for task in tasks for recipe in task.recipes):
         check_settings(Recipe.from_dict(sections))
-    folder, names = tasks[0].folder, [name for task in tasks for name in task.names]
+    folder = tasks[0].folder
+    names = [name for task in tasks for name in task.names]
     _make_ready(folder, names, options.restart)
     show_lines(f"{len(people)} people, {len(names)} cells of person, layer and window")
-    failed, n_done = [], 0
+    failed: list[Outcome] = []
+    n_done = 0
     try:
         with progress_bar("fitting cells") as progress:
 
@@ -147,19 +149,27 @@ def fit_people(options: Any, settings: Recipe) -> None:
         raise KeyboardInterrupt(
             f"{len(names) - n_left} of {len(names)} cells are finished; the same command goes on"
         ) from None
-    bad = {one.name for one in failed}
+    _finish(options, settings, names, failed)
+
+
+def _finish(
+    options: Any, settings: Recipe, names: Sequence[str], failed: Sequence[Outcome]
+) -> None:
+    """Write the table and the group model, then say what could not be fitted."""
+    from calibration.people.table import group_rows, read_cells, table_lines, write_table
+
+    bad, folder = {one.name for one in failed}, options.output.absolute() / "cells"
     rows = read_cells(folder, [name for name in names if name not in bad])
     group = group_rows(rows, settings.fit.seed)
     pooled, why = _group_model(options, rows, folder)
     more = {"failed": sorted(bad), "group_model": pooled}
     write_table(options.output, rows, group, more)
-    show_lines(
-        *table_lines([*rows, *group]), f"wrote people.tsv and people.json in {options.output.name}"
-    )
+    show_lines(*table_lines([*rows, *group]), "wrote people.tsv and people.json")
     if options.as_json:
         show_json({"cells": rows, "group": group, **more})
     listed = [f"{one.name} ({one.why})" for one in failed]
-    if listed := listed + [f"the group model ({why})"] * bool(why):
+    listed += [f"the group model ({why})"] if why else []
+    if listed:
         raise ValueError(f"{len(listed)} could not be fitted: {'; '.join(listed)}")
 
 

@@ -72,7 +72,7 @@ def read_people(path: str | Path, keys: Sequence[str]) -> list[Person]:
             )
         if known is not None:
             person = _joined(known, person, where)
-        elif person.code.lower() in {one.lower() for one in people}:
+        elif person.code.casefold() in {one.casefold() for one in people}:
             raise ValueError(f"{where}: need codes that differ by more than case: {person.code}")
         people[person.code], last = person, person.code
     if not people:
@@ -97,18 +97,18 @@ def _check_columns(name: str, columns: Sequence[str], keys: Sequence[str]) -> No
 
 
 def _person(row: Mapping[str, str], folder: Path, where: str) -> Person:
-    person = row["person"]
-    if not _CODE.fullmatch(person) or person.lower() == GROUP:
+    who = row["person"]
+    if not _CODE.fullmatch(who) or who.lower() == GROUP:
         raise ValueError(
-            f"{where}: need a code of letters, digits and ._+- as person, not {GROUP!r}, got {person!r}"
+            f"{where}: need a code of letters, digits and ._+- as person, not {GROUP!r}, got {who!r}"
         )
     recordings = _paths(row.get("recordings", ""), folder)
     tables = _paths(row.get("events", ""), folder)
     if not recordings:
-        raise ValueError(f"{where}: need a recording of {person}, got none")
+        raise ValueError(f"{where}: need a recording of {who}, got none")
     if tables and len(tables) != len(recordings):
         raise ValueError(
-            f"{where}: need one events table for each of {len(recordings)} recordings of {person}, "
+            f"{where}: need one events table for each of {len(recordings)} recordings of {who}, "
             f"got {len(tables)}"
         )
     keys = {
@@ -116,7 +116,7 @@ def _person(row: Mapping[str, str], folder: Path, where: str) -> Person:
         for name, cell in row.items()
         if name not in ("person", "recordings", "events") and cell not in _NONE
     }
-    return Person(person, recordings, tables, keys)
+    return Person(who, recordings, tables, keys)
 
 
 def _paths(cell: str, folder: Path) -> tuple[Path, ...]:

@@ -12,7 +12,8 @@ from calibration.nuisance import nuisance_line
 from calibration.null_table import null_lines
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
-from rt_decoder.model import Model, answers_line, anytime_lines
+from rt_decoder.files.proof import answers_line, anytime_lines
+from rt_decoder.model import Model
 
 __all__ = [
     "SCORES",

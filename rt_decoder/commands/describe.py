@@ -12,8 +12,8 @@ import numpy as np
 
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
-from rt_decoder.files.proof import forced, proof, why_unproven
-from rt_decoder.model import Alignment, Model, answers_line, anytime_lines, versions
+from rt_decoder.files.proof import answers_line, anytime_lines, forced, proof, why_unproven
+from rt_decoder.model import Alignment, Model, versions
 
 __all__ = [
     "continuous_text",

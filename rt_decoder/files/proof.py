@@ -8,7 +8,15 @@ from typing import Any
 
 from rt_decoder.model import Model
 
-__all__ = ["LEVEL", "check_proven", "forced", "proof", "why_unproven"]
+__all__ = [
+    "LEVEL",
+    "answers_line",
+    "anytime_lines",
+    "check_proven",
+    "forced",
+    "proof",
+    "why_unproven",
+]
 
 LEVEL = 0.05  # largest p of a model that is above its nulls
 
@@ -126,3 +134,71 @@ def forced(model: Model, *, force: bool) -> dict[str, str]:
     """
     why = why_unproven(model) if force and model.has_map else ""
     return {"forced": why} if why else {}
+
+
+def anytime_lines(anytime: Mapping[str, Any]) -> list[str]:
+    """Say what windows reach that end earlier, on the locked block.
+
+    Parameters
+    ----------
+    anytime : mapping
+        Of the certificate: `windows`, a row each, and `earliest`.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> rows = [{"end": 0.2, "rank": 0.55, "bits": 0.1, "p": 0.2, "low": None, "high": None}]
+    >>> anytime_lines({"windows": rows, "earliest": None})[0]
+    'window end   0.2'
+    """
+
+    def cells(name: str, form: str) -> str:
+        told = [f"{'n/a':>5}" if row[name] is None else f"{row[name]:>5{form}}" for row in rows]
+        return " ".join(told)
+
+    rows, earliest = anytime["windows"], anytime["earliest"]
+    shown = "no window is" if earliest is None else f"windows from {earliest:g} s on are"
+    return [
+        f"window end {cells('end', 'g')}",
+        f"      rank {cells('rank', '.3f')} (chance 0.500)",
+        f"      from {cells('low', '.3f')}",
+        f"        to {cells('high', '.3f')} (95 %)",
+        f"      bits {cells('bits', '.3f')}",
+        f"         p {cells('p', '.2g')}; {shown} above chance, tested from the longest on",
+    ]
+
+
+def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
+    """Say how often a model answers, and what it promises.
+
+    Parameters
+    ----------
+    threshold : float
+        Of the posterior.
+    scores : mapping
+        Out of fold, of the certificate: coverage, precision, wanted precision; None if unknown.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> answers_line(0.4, {"coverage": 0.25, "precision": 0.58, "wanted_precision": 0.5})
+    'answers 25 % of events, 0.58 of them right out of fold (0.5 promised)'
+    """
+    wanted, share = scores.get("wanted_precision"), scores.get("precision")
+    if threshold > 1:
+        what = f"a precision of {wanted:g}" if wanted else "no precision beyond the prior's"
+        shown = "was not shown" if wanted else "was shown"
+        return f"never answers: {what} {shown} out of fold; with precision = 0 it always answers"
+    if threshold == 0 and not wanted:
+        return "always answers, however uncertain it is (precision = 0)"
+    if scores.get("coverage") is None:  # of an older model
+        return f"answers where the probability is at least {threshold:.3g}"
+    told = f"answers {scores['coverage']:.0%} of events".replace("%", " %")
+    told += f", {share:.2f} of them right out of fold" if share is not None else ""
+    return told + (f" ({wanted:g} promised)" if wanted else "")
