@@ -55,7 +55,7 @@ def test_layers_ceiling_and_learning_curve_are_told(
 ) -> None:
     ran = call(
         capsys, "encode", folder / "rec.xdf", "--model", folder / "model.rtd.safetensors",
-        "--permutations", "19", "--step", "0.2", "--language-model", "minilm", "--layers",
+        "--permutations", "19", "--step", "0.2", "--language-model", "minilm", "--all-layers",
         "--learning", "--report", tmp_path / "brain.html", "--json", program="calibration",
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")
@@ -71,7 +71,7 @@ def test_layers_ceiling_and_learning_curve_are_told(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--layers",), "need --language-model"),
+        (("--all-layers",), "need --language-model"),
         (("--hidden-layer", "2"), "need --language-model"),
         (("--envelope", "sound"), "need a channel among"),
         (("--start", "0.5", "--end", "0.2"), "need tmax above tmin"),

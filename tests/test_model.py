@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rt_decoder.files.model_file import ModelCorrupt, load_model, model_hash, save_model
-from rt_decoder.model import TENSORS, Alignment, Model, Pooling, PosteriorParameters
+from rt_decoder.model import (
+    TENSORS,
+    Alignment,
+    Model,
+    Pooling,
+    PosteriorParameters,
+    WindowMap,
+)
 from rt_decoder.recorded import decode_recording
 from tests.small import random_model, small_recipe, small_recording, timeless
 
@@ -70,6 +77,7 @@ def test_the_hash_sees_every_field(model: Model) -> None:
         "continuous": model.posterior,
         "alignment": Alignment(),
         "pooling": Pooling(),
+        "windows": (WindowMap(0.5, *np.ones((3, 1, 1)), PosteriorParameters(tau=1.0)),),
         "item_bias": np.zeros(len(model.items)),
         "covariance": np.eye(len(model.center)),
         "prior_gram": np.eye(len(model.center)),

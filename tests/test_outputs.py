@@ -37,6 +37,8 @@ READ = {
     "pool": ("m.safetensors", "p.safetensors"),
     "refit": ("m.safetensors", "rec_raw.fif", "--events e.tsv", "--channels c.tsv"),
     "realign": ("m.safetensors", "rec_raw.fif", "--channels c.tsv"),
+    "evaluate": ("rec_raw.fif", "--model m.safetensors", "--events e.tsv", "--channels c.tsv"),
+    "encode": ("rec_raw.fif", "--model m.safetensors", "--events e.tsv", "--channels c.tsv"),
 }  # fmt: skip
 WRITTEN = {
     ("decode", "--jsonl"): ".jsonl",
@@ -54,9 +56,11 @@ WRITTEN = {
     ("pool", "--output"): ".safetensors",
     ("refit", "--output"): ".safetensors",
     ("realign", "--output"): ".safetensors",
+    ("evaluate", "--report"): ".html",
+    ("encode", "--report"): ".html",
 }
 LIVE = {("run", "--log"), ("run", "--record"), ("replay", "--faults-log")}
-INPUT_OPTIONS = {"--model", "--events", "--channels", "--recipe", "--prior-from"}
+INPUT_OPTIONS = {"--model", "--events", "--channels", "--recipe", "--prior-from", "--people"}
 # read with rec.vhdr, rec.set, rec_raw.fif and llm, though no call names them
 BESIDE = {
     "rec.vhdr": ("data.bin", "rec.vmrk", "rec.eeg"),
@@ -65,7 +69,7 @@ BESIDE = {
     "llm": ("llm/model.safetensors",),
 }
 IDS = [" ".join(one) for one in WRITTEN]
-CALIBRATE = ("fit", "cleaning", "embed", "pool", "refit", "realign")
+CALIBRATE = ("fit", "cleaning", "embed", "pool", "refit", "realign", "evaluate", "encode")
 
 
 def files_of(command: str) -> list[str]:
@@ -98,7 +102,7 @@ def write(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]
     def run(command: str, option: str, out: str | Path, *more: str) -> Ran:
         before = {p: p.read_bytes() for p in place.rglob("*") if p.is_file()}
         arguments = [part for text in READ[command] for part in text.split()]
-        if option == "--report":
+        if option == "--report" and command in ("fit", "cleaning"):
             more = (*more, "--output", "new.safetensors")
         ran = call(
             capsys, command, *arguments, option, out, *more,

@@ -354,6 +354,12 @@ def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> N
         assert verdict(shown).startswith("Not shown to be above chance")
 
 
+ANYTIME = [
+    {"end": 0.2, "rank": 0.5, "bits": 0.0, "p": 0.5, "low": 0.4, "high": 0.6},
+    {"end": 0.4, "rank": 0.6, "bits": 0.1, "p": 0.01, "low": 0.5, "high": 0.7},
+]
+
+
 def test_curves_are_read_in_whatever_way_they_are_written() -> None:
     ways = (
         {"end": [0.4, 0.2], "rank_accuracy": [0.6, 0.5], "low": [0.5, 0.4], "high": [0.7, 0.6]},
@@ -370,7 +376,7 @@ def test_curves_are_read_in_whatever_way_they_are_written() -> None:
     for nothing in (None, {}, [], "text", {"end": [0.2]}, [1, 2], {"0.2": 3.0}, {"end": None}):
         assert read_series(nothing, ["end"], ["rank_accuracy"]) is None
     model = certified(
-        split=SPLIT, final=SCORED, out_of_fold=INNER, anytime=ways[0], learning="nonsense",
+        split=SPLIT, final=SCORED, out_of_fold=INNER, anytime={"windows": ANYTIME, "earliest": 0.4}, learning="nonsense",
         nulls={"prior_alone": {"rank_accuracy": 0.51, "p": 0.4}}, odd={"key": [1, {"a": 2.5}]},
     )  # fmt: skip
     text = text_of(report_page(model))

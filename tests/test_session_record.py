@@ -50,7 +50,8 @@ TEXTS: list[tuple[Decision, str]] = [
     (
         Start(0, RULES, True, ("eye", "mains"), (BELT,), True, True),
         '{"index": 0, "decision": "start", "rules": {"trigger": "TRIG", "names": {"1": "Säge"}, '
-        '"mask": 255, "offset": 0.01, "wait": 3.0, "include": ["ä*"], "exclude": [], "fold": true}, '
+        '"mask": 255, "offset": 0.01, "wait": 3.0, "include": ["ä*"], "exclude": [], "fold": true, '
+        '"stems": false}, '
         '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
         '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": true, "learn": true, '

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import calibration.ahead
 import calibration.people.cell as cell
+import calibration.senses
 from calibration.demo import save_recording
 from calibration.fit import fit_model
 from calibration.people.cell import MOST_TRIES, Reading, Task, fit_cells
@@ -44,7 +44,7 @@ def data(recordings: Path, tmp_path: Path) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No language model: every word has its vector."""
     monkeypatch.setattr(cell, "fit_model", partial(fit_model, embedder=fake_embedder))
-    monkeypatch.setattr(calibration.ahead, "check_embedding", lambda *_: None)
+    monkeypatch.setattr(calibration.senses, "check_embedding", lambda *_: None)
 
 
 def people_table(data: Path, *rows: str, columns: str = "person\trecordings\tevents") -> Path:

@@ -52,7 +52,7 @@ class EncodeOptions(ReadOptions):
     layers: Annotated[
         bool,
         typer.Option(
-            "--layers",
+            "--all-layers",
             help="Compare all hidden layers of --language-model.",
             rich_help_panel=NETWORK,
         ),
@@ -109,7 +109,7 @@ class EncodeOptions(ReadOptions):
                 "need --language-model with --hidden-layer: the model holds one layer"
             )
         if self.layers and not self.language_model:
-            raise typer.BadParameter("need --language-model with --layers: the model holds one")
+            raise typer.BadParameter("need --language-model with --all-layers: the model holds one")
         target = model.recipe.target
         if not self.language_model:
             return replace(model.recipe, target=replace(target, context=""))

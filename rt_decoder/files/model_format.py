@@ -29,8 +29,8 @@ _ADDED: dict[int, dict[str, dict[str, Any]]] = {
     },
     4: {
         "features": {"whiten": 0.0, "anytime": 0.0},
-        "target": {"power": 1.0},
-        "fit": {"unseen": False},
+        "target": {"power": 1.0, "vectors": "", "stimuli": ""},
+        "fit": {"unseen": False, "ideas": "", "nulls": True},
         "readout": {"repeats": 1, "false_alarms": 6.0},
     },
 }

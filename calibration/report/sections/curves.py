@@ -10,7 +10,7 @@ import numpy as np
 from calibration.report.drawing import AFTER, BEFORE, GREY, drawn
 from calibration.report.page import Note, Part, Picture, Section, Text
 from calibration.report.shown import Shown
-from rt_decoder.model import answers_line
+from rt_decoder.files.proof import answers_line
 
 __all__ = ["section"]
 

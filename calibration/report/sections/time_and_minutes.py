@@ -11,7 +11,7 @@ from calibration.report.shown import Shown
 
 __all__ = ["section"]
 
-_SCORES = ("rank_accuracy", "accuracy", "mean", "score", "top1")
+_SCORES = ("rank", "rank_accuracy", "accuracy", "mean", "score", "top1")
 _CURVES = (
     (
         "anytime", "Accuracy over the end of the window",
@@ -39,8 +39,12 @@ def section(shown: Shown) -> Section | None:
             continue
         svg = drawn(_curve, found, unit or found.x_name.replace("_", " "), size=(7.4, 2.4))
         band = "" if found.low is None else " Band: 95 % interval."
-        parts.append(Picture(svg, f"{title}: {found.y_name.replace('_', ' ')}.{band}"))
+        parts.append(Picture(svg, f"{title}: {_name(found)}.{band}"))
     return Section("Time and training", parts)
+
+
+def _name(found: Series) -> str:
+    return "rank accuracy" if found.y_name == "rank" else found.y_name.replace("_", " ")
 
 
 def _curve(canvas: Any, found: Series, unit: str) -> None:
@@ -50,4 +54,4 @@ def _curve(canvas: Any, found: Series, unit: str) -> None:
     axes.plot(found.x, found.y, "o-", color=AFTER, ms=3.5, lw=1.2)
     if found.y_name != "top1":
         axes.axhline(0.5, color=GREY, ls="--", lw=0.9)
-    axes.set(xlabel=unit, ylabel=found.y_name.replace("_", " "))
+    axes.set(xlabel=unit, ylabel=_name(found))
