@@ -86,7 +86,9 @@ def _tables(certificate: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
         if isinstance(nulls, Mapping)
         else [(one.get("name", "?"), one) for one in nulls if isinstance(one, Mapping)]
     )
-    yield from ((n.replace("_", " "), one) for n, one in named if isinstance(one, Mapping))
+    for name, one in named:
+        if isinstance(one, Mapping):
+            yield name.replace("_", " "), {"rank_accuracy": one.get("score"), **one}
     nuisance = certificate.get("nuisance")
     if nuisance:
         what = ", ".join(nuisance["covariates"])
