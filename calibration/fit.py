@@ -21,9 +21,9 @@ from calibration.choice import Prior
 from calibration.design import Design
 from calibration.hold_out import HeldOut, hold_out
 from calibration.items import same_vector_line
-from calibration.language.embeddings import embed
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
+from calibration.senses import embedder_of
 from calibration.splits import check_enough, split_line
 from calibration.sums import person_sums
 from calibration.targets import spelled_labels
@@ -43,7 +43,7 @@ def fit_model(
     design: Design,
     *,
     data_hash: Sequence[str] = (),
-    embedder: Callable[..., np.ndarray] = embed,
+    embedder: Callable[..., np.ndarray] | None = None,
     say: Callable[[str], None] = lambda _: None,
     others: Callable[[Wanted], Prior] | None = None,
     keep: Callable[[PersonSums], None] | None = None,
@@ -58,8 +58,8 @@ def fit_model(
         Built by `design.build_design` with this draft.
     data_hash : sequence of str
         SHA-256 of each recording, for the certificate.
-    embedder : callable
-        Turns texts into vectors, as `language.embeddings.embed`.
+    embedder : callable or None
+        Turns items into vectors, as `language.embeddings.embed`; None takes what the recipe names.
     say : callable
         Receives lines of progress.
     others : callable or None
@@ -80,7 +80,7 @@ def fit_model(
     """
     design = _spelled(design, draft.recipe.target)
     check_enough(design.labels)
-    held_out = hold_out(design, draft.recipe, embedder)
+    held_out = hold_out(design, draft.recipe, embedder or embedder_of(draft.recipe.target))
     groups, train, targets = held_out.groups, held_out.train, held_out.targets
     split = _split_facts(design, draft.recipe, held_out)
     recipe = replace(draft.recipe, fit=replace(draft.recipe.fit, purge=held_out.purge))
@@ -146,7 +146,11 @@ def _without_folders(target: Target) -> Target:
         return path.name if place and (path.is_absolute() or path.exists()) else place
 
     return replace(
-        target, embedding=by_name(target.embedding), vocabulary=by_name(target.vocabulary)
+        target,
+        embedding=by_name(target.embedding),
+        vocabulary=by_name(target.vocabulary),
+        vectors=by_name(target.vectors),
+        stimuli="." if target.stimuli else "",
     )
 
 
