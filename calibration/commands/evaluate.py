@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -77,28 +77,32 @@ def evaluate(
         fitted, design.X, design.labels, memory=memory, groups=design.run, found=found,
         in_detail=True,
     )  # fmt: skip
-    scores["aligned"] = adapts
-    scores["n_dropped"] = design.n_dropped
-    trained = set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", []))
-    scores["trained_on"] = bool(trained)
+    trained = bool(set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", [])))
+    scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
     show_lines(*score_lines(scores, "these recordings"))
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
-    if options.report is not None:
-        from calibration.report.html import write_report
-
-        share = 1.0 if trained else 0.0
-        write_report(
-            options.report,
-            fitted,
-            labelled,
-            share=share,
-            scores=scores,
-            overwrite=options.overwrite,
-        )
-        show_lines(f"wrote {options.report.name}")
+    _write(options, fitted, labelled, scores)
     if as_json:
         show_json({"model": model.name, "scores": scores})
+
+
+def _write(
+    options: EvaluateOptions,
+    model: Model,
+    labelled: Sequence[LabelledRecording],
+    scores: dict[str, Any],
+) -> None:
+    """Write the report, if one is wanted."""
+    if options.report is None:
+        return
+    from calibration.report.html import write_report
+
+    share = 1.0 if scores["trained_on"] else 0.0
+    write_report(
+        options.report, model, labelled, share=share, scores=scores, overwrite=options.overwrite
+    )
+    show_lines(f"wrote {options.report.name}")
 
 
 def _unknown(model: Model, labelled: Sequence[LabelledRecording]) -> str:
