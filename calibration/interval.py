@@ -6,6 +6,7 @@ import numpy as np
 
 from calibration.evaluate import evidence
 from calibration.scores import rank_accuracies
+from calibration.units import bootstrap_counts
 from calibration.unseen import seen_items
 from rt_decoder.model import Model
 
@@ -44,10 +45,13 @@ def mean_interval(
     n_units = len(values) // max(1, unit)
     if n_units < LEAST_UNITS:
         return None, None
-    parts = np.array_split(np.asarray(values, float), n_units)
-    sums, sizes = np.array([part.sum() for part in parts]), np.array([len(part) for part in parts])
-    drawn = np.random.default_rng(seed).integers(n_units, size=(_DRAWS, n_units))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    values = np.asarray(values, float)
+    parts = np.array_split(np.arange(len(values)), n_units)
+    units, counts = bootstrap_counts(parts, _DRAWS, np.random.default_rng(seed))
+    sums, sizes = (
+        np.array([one(rows) for rows in units]) for one in (lambda r: values[r].sum(), len)
+    )
+    means = counts @ sums / (counts @ sizes)
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
 

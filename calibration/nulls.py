@@ -8,10 +8,11 @@ slow signal are fewer independent events than they seem: `matching_test` moves t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import lgamma
 from typing import NamedTuple
 
 import numpy as np
+
+from calibration.units import log_arrangements
 
 __all__ = ["NullTest", "label_memory", "matching_test", "permutation_p", "permute_labels"]
 
@@ -106,7 +107,7 @@ def permutation_p(
     observed = statistic(labels)
     null = np.array([statistic(permute_labels(labels, rng, groups)) for _ in range(n_permutations)])
     within = np.zeros(len(labels), int) if groups is None else np.asarray(groups)
-    arranged = sum(_log_arrangements(labels[within == group]) for group in np.unique(within))
+    arranged = sum(log_arrangements(labels[within == group]) for group in np.unique(within))
     return _tested(observed, null, arranged)
 
 
@@ -155,14 +156,14 @@ def matching_test(
     memory = max(memory, label_memory(table, truth))
     events = np.arange(n)
     if memory == 0:
-        units, unit, arranged = np.split(events, events[1:]), 1, _log_arrangements(items)
+        units, unit, arranged = np.split(events, events[1:]), 1, log_arrangements(items)
     else:
         unit = min(2 * memory, n)
         units = np.split(events, _cuts(scored[:, items], unit, groups))
         kinds = np.array([str(items[rows].tolist()) for rows in units])
         # Orders of units that are rotations of each other count once, times n rotations.
-        arranged = _log_arrangements(kinds) + np.log(n / len(units))
-        arranged = min(arranged, _log_arrangements(items))
+        arranged = log_arrangements(kinds) + np.log(n / len(units))
+        arranged = min(arranged, log_arrangements(items))
     observed = float(scored[events, items].mean())
     lengths = np.array([len(rows) for rows in units])
     null = np.concatenate([
@@ -263,12 +264,6 @@ def _orders(lengths: np.ndarray, number: int, rng: np.random.Generator) -> Itera
         shift = np.repeat((starts[order] - at).ravel(), lengths[order].ravel()).reshape(m, n)
         rolled = (np.arange(n) + rng.integers(n, size=(m, 1))) % n
         yield np.take_along_axis(shift + np.arange(n), rolled, axis=1)
-
-
-def _log_arrangements(labels: np.ndarray) -> float:
-    """Natural logarithm of the number of different orders."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return lgamma(len(labels) + 1) - sum(lgamma(count + 1) for count in counts)
 
 
 def _check_number(n_permutations: int) -> None:

@@ -10,7 +10,14 @@ from math import lgamma
 
 import numpy as np
 
-__all__ = ["bootstrap_counts", "cut_units", "joint_lags", "smallest_p", "unit_order"]
+__all__ = [
+    "bootstrap_counts",
+    "cut_units",
+    "joint_lags",
+    "log_arrangements",
+    "smallest_p",
+    "unit_order",
+]
 
 MOST_UNITS = 200  # of a bootstrap
 _RELATED = 0.1  # neighbours that correlate less are taken for independent
@@ -123,9 +130,10 @@ def smallest_p(units: Sequence[np.ndarray], items: np.ndarray, n_permutations: i
     float
     """
     kinds = np.array([str(items[rows].tolist()) for rows in units])
-    arranged = _log_arrangements(items)
+    arranged = log_arrangements(items)
     if len(units) < len(items):
-        arranged = min(_log_arrangements(kinds) + np.log(len(items)), arranged)
+        # rotations of the same order of units are counted once
+        arranged = min(log_arrangements(kinds) + np.log(len(items) / len(units)), arranged)
     return float(max(1 / (n_permutations + 1), np.exp(-arranged)))
 
 
@@ -152,7 +160,22 @@ def bootstrap_counts(
     return joined, rng.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(float)
 
 
-def _log_arrangements(labels: np.ndarray) -> float:
-    """Natural logarithm of the number of different orders."""
+def log_arrangements(labels: np.ndarray) -> float:
+    """Count the different orders of labels.
+
+    Parameters
+    ----------
+    labels : array of shape (n,)
+
+    Returns
+    -------
+    float
+        Natural logarithm of their number.
+
+    Examples
+    --------
+    >>> round(float(np.exp(log_arrangements(np.array([1, 1, 2])))))
+    3
+    """
     counts = np.unique(labels, return_counts=True)[1]
     return lgamma(len(labels) + 1) - sum(lgamma(count + 1) for count in counts)

@@ -370,7 +370,9 @@ def test_a_damaged_xdf_file(data: st.DataObject, folder: Path, xdf_bytes: bytes)
 
 
 @fuzz(80)
-@given(seed=st.integers(0, 2**32))  # one number: the record itself differs from run to run
+# One number: with draws, hypothesis found the same choices inconsistent after other tests, which is
+# not explained yet.
+@given(seed=st.integers(0, 2**32))
 def test_a_damaged_session_record(seed: int, folder: Path, record_bytes: bytes) -> None:
     rng, damaged = random.Random(seed), bytearray(record_bytes)
     for _ in range(rng.randint(1, 8)):
