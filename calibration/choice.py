@@ -23,11 +23,11 @@ import numpy as np
 from calibration.confidence import FEW, fit_posterior, log_posterior, log_prior_from_counts
 from calibration.gram import RidgeGram
 from calibration.prior import Prior, covariance
-from calibration.ridge import alphas_default, likeliest
+from calibration.ridge import alphas_of, likeliest
 from calibration.scores import bits_beyond_prior, cosine, unit_rows
 from calibration.splits import Fold
 from calibration.targets import Targets
-from calibration.whitened import own_penalty, own_sweep, shared_sweep
+from calibration.whitened import own_penalty, own_sweep, shared_sweep, total_variance
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.recipe import Recipe
 
@@ -48,7 +48,7 @@ class Choices(NamedTuple):
     whiten: tuple[float, ...] = (0.0,)
     powers: tuple[float, ...] = (1.0,)
     kappas: tuple[float, ...] = (0.0,)
-    alphas: tuple[float, ...] = ()  # empty: `ridge.alphas_default`
+    alphas: tuple[float, ...] = ()  # empty: `ridge.alphas_of`
 
 
 class Candidate(NamedTuple):
@@ -181,10 +181,10 @@ def choose_map(
     own = RidgeGram(X)
     for shrink in choices.whiten:
         shared = prior if prior is not None and shrink == prior.shrink else None
-        white = X @ whitener(covariance(X), shrink) if shrink else X
+        variance = total_variance(own, shrink)
         for kappa in choices.kappas if shared else (0.0,):
-            larger = shared.share(white, kappa) if shared else 1.0
-            alphas = choices.alphas or tuple(alphas_default(white) * larger)
+            larger = shared.share(variance * len(X), kappa) if shared else 1.0
+            alphas = choices.alphas or tuple(alphas_of(variance, X.shape) * larger)
             if shared is None or not kappa:
                 sweep = own_sweep(own, X, space.Y, folds, alphas, shrink)
             else:

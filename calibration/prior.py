@@ -35,9 +35,9 @@ class Prior(NamedTuple):
         total = max(float(self.counts.sum()), 1.0)
         return np.asarray(self.sums.T @ (vectors - self.counts @ vectors / total))
 
-    def share(self, X: np.ndarray, kappa: float) -> float:
-        """How much larger kappa times these sums make the Gram matrix of X (n, p); alphas follow."""
-        return float(1 + kappa * np.trace(self.gram) / (X.var(axis=0).sum() * len(X)))
+    def share(self, power: float, kappa: float) -> float:
+        """How much larger kappa times these sums make a Gram matrix of that trace; alphas follow."""
+        return float(1 + kappa * np.trace(self.gram) / power)
 
     def plus(self, other: Prior) -> Prior:
         """Add other people's sums to these."""

@@ -18,6 +18,7 @@ __all__ = [
     "AlphaChoice",
     "RidgeGram",
     "alphas_default",
+    "alphas_of",
     "likeliest",
     "low_rank",
     "select_alpha",
@@ -57,8 +58,32 @@ def alphas_default(X: np.ndarray, n_alphas: int = 15) -> np.ndarray:
         If the features are constant, not finite or not 2-D.
     """
     X = checked(X, "X")
-    n, p = X.shape
-    scale = X.var(axis=0).sum() * n / min(n - 1, p) if n > 1 else 0.0
+    return alphas_of(X.var(axis=0).sum(), X.shape, n_alphas)
+
+
+def alphas_of(variance: float, shape: tuple[int, int], n_alphas: int = 15) -> np.ndarray:
+    """Return the grid of `alphas_default` for features of known variance.
+
+    Parameters
+    ----------
+    variance : float
+        Of all features together.
+    shape : (int, int)
+        Items and features.
+    n_alphas : int
+
+    Returns
+    -------
+    array of shape (n_alphas,), float64
+        Ascending.
+
+    Raises
+    ------
+    ValueError
+        If the features are constant.
+    """
+    n, p = shape
+    scale = variance * n / min(n - 1, p) if n > 1 else 0.0
     if not scale > 0:
         raise ValueError("need features that vary over items, got constant ones")
     return scale * np.logspace(-3, 4, n_alphas)

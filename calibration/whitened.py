@@ -23,7 +23,7 @@ from calibration.prior import covariance
 from calibration.splits import Fold
 from rt_decoder.decoding.whitening import whitener
 
-__all__ = ["own_penalty", "own_sweep", "shared_sweep"]
+__all__ = ["own_penalty", "own_sweep", "shared_sweep", "total_variance"]
 
 
 def own_penalty(alpha: float, shrink: float, X: np.ndarray) -> tuple[float, float]:
@@ -57,6 +57,27 @@ def own_penalty(alpha: float, shrink: float, X: np.ndarray) -> tuple[float, floa
         return alpha, 1.0
     factor = 1 / (1 + alpha / len(X))
     return alpha * shrink * float(X.var(axis=0).mean()) * factor, factor
+
+
+def total_variance(ridge: RidgeGram, shrink: float) -> float:
+    """Sum the variances of whitened features, without whitening them.
+
+    Parameters
+    ----------
+    ridge : RidgeGram
+        Of the features, not whitened, without a prior.
+    shrink : float
+        Of the covariance; 0 if they are not whitened.
+
+    Returns
+    -------
+    float
+        In squared units of the features, or none if they are whitened.
+    """
+    variances = ridge.eigenvalues / ridge.n
+    if not shrink or not variances.sum() > 0:
+        return float(variances.sum())
+    return float(np.sum(variances / (variances + shrink * variances.sum() / ridge.p)))
 
 
 def own_sweep(

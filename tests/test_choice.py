@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from calibration.choice import KAPPAS, Candidate, Choices, MapFit, choices_of, choose_map, pick
 from calibration.design import draft_model
+from calibration.gram import RidgeGram
 from calibration.mapping import fit_map
 from calibration.prior import Prior, covariance, prior_from_events
 from calibration.ridge import likeliest
 from calibration.scores import cosine, rank_accuracy
 from calibration.splits import blocks, leave_group_out
 from calibration.targets import Targets
-from calibration.whitened import own_penalty
+from calibration.whitened import own_penalty, total_variance
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.recipe import Recipe
 from tests.small import small_recipe, small_recording
@@ -126,6 +127,14 @@ def test_whitening_is_a_penalty_of_the_features(alpha: float, shrink: float) -> 
     penalty, factor = own_penalty(alpha, shrink, X)
     plain = factor * np.linalg.solve(Xc.T @ Xc + penalty * np.eye(P), Xc.T @ Y)
     np.testing.assert_allclose(plain, whitened, rtol=1e-4, atol=1e-6 * np.abs(plain).max())
+
+
+@pytest.mark.parametrize("n", [15, 300])  # fewer and more than the features
+@pytest.mark.parametrize("shrink", [0.0, 0.3, 1.0])
+def test_the_variance_of_whitened_features(n: int, shrink: float) -> None:
+    X, _ = session(4, n=n)
+    white = X @ whitener(covariance(X), shrink) if shrink else X
+    assert total_variance(RidgeGram(X), shrink) == pytest.approx(white.var(axis=0).sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("with_others", [False, True])
