@@ -103,6 +103,7 @@ def decode(
     events: list[dict[str, Any]] = []
     recorder = Recorder(tmp_path / "record.xdf", source.info, source.name, markers.name)
     sinks = Sinks(recorder=recorder, on_readout=answers.append, on_event=events.append)
+    chunks = limits.pop("chunks", (7, 5000))
     options = LiveOptions(
         MarkerRules(wait=limits.pop("wait", 30.0)), skip=skip, until_lost=True, **limits
     )
@@ -112,7 +113,7 @@ def decode(
     record = read_recording(tmp_path / "record.xdf")
     started = recorded_start(record)
     assert started is not None
-    for chunk in (7, 5000):
+    for chunk in chunks:
         decoder = Decoder(model, record.info, PipelineOptions(started.rules))
         again = list(decode_recording(model, record, record.markers, chunk=chunk, decoder=decoder))
         assert timeless(again) == timeless(answers)
@@ -126,7 +127,9 @@ ONSETS = [200, 500, 1000, 1800, 2600]  # in the third and fourth the consumer st
 
 def test_catching_up_processes_everything(model, tmp_path: Path) -> None:
     sizes = [*STEADY, *STALL, *[5] * 200]
-    session, answers, events = decode(model, sizes, tmp_path, skip=False, onsets=ONSETS)
+    session, answers, events = decode(
+        model, sizes, tmp_path, skip=False, onsets=ONSETS, chunks=(1, 64, 5000)
+    )
     assert [answer.index for answer in answers] == ONSETS
     assert {answer.quality for answer in answers} == {1.0}
     assert session.counts["skipped_samples"] == 0
