@@ -553,7 +553,8 @@ class Belt:
 
     def send(self, start: float, first: float, stop: float) -> None:
         assert self.outlet is not None
-        times = np.arange(np.ceil(first * 100), np.ceil(stop * 100)) / 100
+        ends = (np.ceil(round(100 * end, 6)) for end in (first, stop))  # .07 * 100 is above 7
+        times = np.arange(*ends) / 100
         values = {"RESP": times, "SYNC": np.floor(times)}
         data = np.column_stack([values.get(name, times) for name in self.info.ch_names])
         self.outlet.push_chunk(data, (start + times).tolist())

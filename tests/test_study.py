@@ -192,7 +192,6 @@ def test_a_cell_is_what_a_fit_of_the_person_gives(
     data, tmp_path, capsys, quick, monkeypatch
 ) -> None:
     assert fit(capsys, two(data), tmp_path / "out").code == 0
-    monkeypatch.setattr("calibration.fit.embed", fake_embedder)
     monkeypatch.setattr("calibration.fit.fit_model", partial(fit_model, embedder=fake_embedder))
     one = tmp_path / "one.rtd.safetensors"
     alone = call(
