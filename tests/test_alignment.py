@@ -201,6 +201,39 @@ def test_events_before_a_loss_go_on_counting_and_reset_forgets_them(model: Model
     assert timeless(list(again)) == timeless(decoded(model)[0])
 
 
+def test_an_update_that_was_begun_before_a_reset_is_not_used(
+    model: Model, features: np.ndarray
+) -> None:
+    """As by the noise of warming up, which another thread may align while the session begins."""
+    pipeline = Pipeline(model)
+    adaptation, jobs = pipeline.adaptation, []
+    assert adaptation is not None
+    adaptation.defer(jobs.append)
+
+    def begun() -> None:
+        for row in features[:20]:
+            adaptation.add(row, 1.0)
+        adaptation.hop()
+
+    for when in ("after", "between"):
+        begun()
+        (old,) = jobs
+        jobs.clear()
+        if when == "between":
+            old()
+        adaptation.reset()
+        if when == "after":
+            old()
+        assert adaptation.next_update is None
+        assert adaptation.apply() is None
+        assert adaptation.n_updates == 0
+    begun()
+    jobs.pop()()
+    update = adaptation.apply()
+    assert update is not None
+    assert (update.n_events, adaptation.n_updates) == (20, 1)
+
+
 def test_a_session_record_says_where_and_a_foreign_one_is_decoded_as_it_stands(
     model: Model,
 ) -> None:

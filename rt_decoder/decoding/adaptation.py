@@ -2,8 +2,8 @@
 
 The features of good events are kept; every few of them an update is due, which `align` computes from
 the newest. A session that learns keeps their items beside them, and hands them to `LabelSums` with the
-next update: never before the last answer about the event has left. Three ways of keeping time, with the same bits where the same updates come before the same
-samples:
+next update: never before the last answer about the event has left. Three ways of keeping time, with the
+same bits where the same updates come before the same samples:
 
 - a recording: computed and in effect at the next hop;
 - live (`defer`): another thread computes, and the session swaps the result in between two pushes;
@@ -96,12 +96,14 @@ class Adaptation:
         self._begin: Callable[[Job], None] = _at_once
         self._wanted: Collection[int] | None = None  # numbers of events, of a session record
         self._at_next_hop = True
+        self._life = 0  # goes up with each reset: what was begun before it is not used
         self._restore()
 
     def _restore(self) -> None:
         model = self._model
         self._parts = Aligned(model.center, model.scale, model.weights, model.offset)
-        self._ready: tuple[Update, Aligned] | None = None
+        self._life += 1
+        self._ready: tuple[int, Update, Aligned] | None = None
         self._news: list[Update] = []
         self._busy = False
         self.n_events = self.n_updates = self.n_labels = self._n_begun = 0
@@ -149,8 +151,9 @@ class Adaptation:
             n = min(self.n_events, len(self._rows))
             self._taken[:n] = self._rows[:n]
             self._busy, self._n_begun = True, self.n_events
-            n_events, before, labelled = self.n_events, self._parts, self._labelled()
-            self._begin(lambda: self._compute(n_events, self._taken[:n], before, labelled))
+            life, n_events, before = self._life, self.n_events, self._parts
+            labelled = self._labelled()
+            self._begin(lambda: self._compute(life, n_events, self._taken[:n], before, labelled))
             if self._at_next_hop:
                 self.apply()
 
@@ -172,11 +175,14 @@ class Adaptation:
 
     def _compute(
         self,
+        life: int,
         n_events: int,
         features: np.ndarray,
         before: Aligned,
         labelled: tuple[np.ndarray, np.ndarray] | None,
     ) -> None:
+        if life != self._life:
+            return
         if self._whitened is None:
             self._whitened = whitened_weights(self._model)
         with one_thread():
@@ -186,18 +192,20 @@ class Adaptation:
             parts = align(self._model, features, self._whitened, self._sums)
             change = map_change(before, parts)
         n_labels = 0 if self._sums is None else self._sums.n
-        self._ready = Update(n_events, change, n_labels), parts
+        self._ready = life, Update(n_events, change, n_labels), parts
 
     @property
     def next_update(self) -> int | None:
         """Number of events behind the update that is ready; None if there is none."""
-        return None if self._ready is None else self._ready[0].n_events
+        ready = self._ready
+        return None if ready is None or ready[0] != self._life else ready[1].n_events
 
     def apply(self) -> Update | None:
         """Put the update that is ready into effect, at once and whole; None if there is none."""
-        if self._ready is None:
+        ready = self._ready
+        if ready is None or ready[0] != self._life:
             return None
-        update, self._parts = self._ready
+        _, update, self._parts = ready
         self._ready, self._busy = None, False
         self._window.rescale(self._parts.center, self._parts.scale)
         self._map.replace(self._parts.weights, self._parts.offset)
