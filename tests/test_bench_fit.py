@@ -10,7 +10,6 @@ from tests.small import REPO
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # a minute on a free machine
 def test_memory_of_a_tiny_recording():
     options = ["--minutes=4", "--same-minutes=4", "--channels=12", "--sfreq=200", "--limit-gib=6"]
     command = [sys.executable, str(REPO / "scripts" / "bench_fit.py"), "memory", *options, "--json"]

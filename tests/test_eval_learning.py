@@ -21,7 +21,6 @@ def run(*args):
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "RT_DECODER_CACHE": ""},
-        timeout=280,
         check=False,
     )
 

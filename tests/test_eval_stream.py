@@ -29,7 +29,6 @@ def run(*args: object) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
-        timeout=280,
         check=False,
     )
 
