@@ -1,7 +1,7 @@
 """Decide what is held out and purged, and refuse a split that lets noise be decoded.
 
-The purge is window and measured memory, and more if that still leaks; a purge set by hand is tested
-in the same way. Afterwards the locked block has to confirm what was found out of fold.
+The purge is window and measured memory, and more if that still leaks. A purge set by hand is tested
+in the same way; one shorter than the memory must show that nothing leaks. Afterwards the locked block has to confirm what was found out of fold.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ def hold_out(design: Design, recipe: Recipe, embedder: Callable[..., np.ndarray]
                 break
         targets = make_targets(design, train, recipe, embedder)
         short = purge < memory and not measured
-        leak = Leak(0.5, 1.0)
+        leak = Leak(0.5, 1.0, 0.5)
         if memory:
             leak = _leak(_scaled(design, train, recipe), targets, folds, thorough=short)
-        if not (leak.found or (leak.likely and short)):
+        if leak.excluded if short else not leak.found:
             units = _units(design, recipe, sentences)
             return HeldOut(groups, train, locked, targets, purge, memory, measured, units)
     raise ValueError(

@@ -38,6 +38,7 @@ class Leak(NamedTuple):
 
     score: float  # mean over shifts, at the penalty that leaks most
     p: float  # that it is no higher than chance
+    upper: float  # of the one-sided 95 % interval of the mean
 
     @property
     def found(self) -> bool:
@@ -45,9 +46,9 @@ class Leak(NamedTuple):
         return self.score > 0.5 + _LEAKS and self.p < _SURE
 
     @property
-    def likely(self) -> bool:
-        """Whether there is an excess, where one was to be expected."""
-        return self.score > 0.5 and self.p < _LIKELY
+    def excluded(self) -> bool:
+        """Whether an excess that matters is ruled out: asked for where one was to be expected."""
+        return self.upper <= 0.5 + _LEAKS and not (self.score > 0.5 and self.p < _LIKELY)
 
 
 def memory_seconds(rows: np.ndarray, onsets: np.ndarray, run: np.ndarray) -> float:
@@ -173,9 +174,12 @@ def leak_by_shifts(
         found.append([score(np.roll(predicted, -shift, axis=0)) for predicted in sweep])
     scores = np.array(found)
     worst = scores[:, int(np.argmax(scores.mean(axis=0)))]
+    mean = float(worst.mean())
     if len(worst) < 2 or not np.ptp(worst) > 0:
-        return Leak(float(worst.mean()), 1.0)
-    return Leak(float(worst.mean()), float(ttest_1samp(worst, 0.5, alternative="greater").pvalue))
+        return Leak(mean, 1.0, mean)
+    above = ttest_1samp(worst, 0.5, alternative="greater")
+    upper = ttest_1samp(worst, 0.5, alternative="less").confidence_interval(0.95).high
+    return Leak(mean, float(above.pvalue), float(upper))
 
 
 def check_folds(folds: Sequence[Fold], purge: float, column: str) -> None:

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from calibration.design import Design, draft_model
 from calibration.fit import fit_model
 from calibration.hold_out import hold_out, split_again
-from calibration.memory import check_folds, joint_memory, leak_by_shifts, memory_seconds
+from calibration.memory import (
+    N_CONFIRM,
+    Leak,
+    check_folds,
+    joint_memory,
+    leak_by_shifts,
+    memory_seconds,
+)
 from calibration.scores import cosine, rank_accuracy
 from calibration.sentences import merge_groups, sentence_numbers, whole_sentences
 from calibration.splits import blocks, leave_group_out, split_events
@@ -66,7 +73,7 @@ def test_shifts_find_a_leak_and_no_signal() -> None:
     truth = rng.integers(0, 30, 300)
     onsets = np.arange(300.0)
 
-    def leak(X: np.ndarray, Y: np.ndarray, purge: float) -> Any:
+    def leak(X: np.ndarray, Y: np.ndarray, purge: float, n_shifts: int = 8) -> Leak:
         folds = leave_group_out(blocks(300, 20), onsets, purge)
 
         def score(predicted: np.ndarray) -> float:
@@ -74,14 +81,17 @@ def test_shifts_find_a_leak_and_no_signal() -> None:
                 rank_accuracy(cosine(predicted, Y - Y.mean(axis=0)), np.arange(300)).mean()
             )
 
-        return leak_by_shifts(X, Y, folds, score)
+        return leak_by_shifts(X, Y, folds, score, n_shifts)
 
     X = slow(rng, 300, 12, 10.0)
     story = slow(rng, 300, 8, 50.0)
     assert leak(X, story, 0.0).found
     assert not leak(X, story, 45.0).found
     signal = vectors[truth] @ rng.normal(size=(8, 12))
-    assert not leak(signal, vectors[truth], 0.0).found
+    clean = leak(signal, vectors[truth], 0.0, N_CONFIRM)
+    assert not clean.found
+    assert clean.excluded
+    assert not leak(X, story, 0.0, N_CONFIRM).excluded
 
 
 def test_events_split_in_sentences() -> None:
