@@ -188,7 +188,8 @@ def _decode_live(
 ) -> tuple[list[str], list[np.ndarray], dict[str, Any]]:
     """Labels and cosines of every event readout, and the session's footer."""
     from rt_decoder.commands.interrupt import stop_on_signals
-    from rt_decoder.commands.run import RunOptions, open_session, readout_text
+    from rt_decoder.commands.run import readout_text
+    from rt_decoder.live.opening import RunOptions, open_session
 
     command = [sys.executable, "-m", "rt_decoder", "replay", str(recording), "--name", name]
     labels: list[str] = []

@@ -55,7 +55,7 @@ ROOMS = {
     "sources/auxiliary": Room("other streams, joined", "kernels values timing"),
     "sources": Room("any live stream", "values sources/lsl sources/fieldtrip sources/auxiliary"),
     "sinks": Room("where answers go", "kernels values timing files"),
-    "live": Room("the loop and what watches it", "values timing cleaning files path sinks"),
+    "live": Room("the loop and what watches it", "values timing cleaning files path sources sinks"),
     "replay": Room("a recording as a live stream", "values files sinks"),
     "commands": Room("`rt-decoder`, a file a command",
         "kernels values timing cleaning/stages files path simulation sources/lsl sources sinks live replay",
@@ -69,7 +69,7 @@ ROOMS = {
     "calibration/report": Room("shows a fit", "values timing cleaning/stages files path sinks calibration calibration/cleaning",
         "calibration/report/ calibration/report/sections/"),
     "calibration/commands": Room("`rt-calibrate`, the demonstration",
-        "values timing files simulation commands calibration/language calibration"
+        "values timing files simulation live commands calibration/language calibration"
         " calibration/cleaning calibration/people calibration/report",
         "calibration/cli calibration/demo calibration/__main__ calibration/commands/"),
 }

@@ -18,11 +18,11 @@ from calibration.demo import save_recording
 from calibration.design import draft_model
 from rt_decoder.cleaning.stages import CLEANING
 from rt_decoder.commands.clean import clean_file
-from rt_decoder.commands.run import RunOptions, open_session
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import Restart
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
+from rt_decoder.live.opening import RunOptions, open_session
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import STAGES

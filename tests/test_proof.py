@@ -17,9 +17,9 @@ from calibration.demo import save_recording
 from calibration.design import Design, build_design, draft_model
 from calibration.events import label_recording
 from calibration.fit import fit_model
-from rt_decoder.commands.run import RunOptions, open_session
 from rt_decoder.files.model_file import save_model
 from rt_decoder.files.proof import proof, why_unproven
+from rt_decoder.live.opening import RunOptions, open_session
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.sinks.outlets import data_outlet
 from rt_decoder.timing.markers import MarkerRules

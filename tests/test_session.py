@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
-from rt_decoder.commands.run import RunOptions, open_session
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.read import read_recording
+from rt_decoder.live.opening import RunOptions, open_session
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model

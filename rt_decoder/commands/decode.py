@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rt_decoder.commands.describe import continuous_text, header_line
+from rt_decoder.commands.describe import continuous_text
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import named_error, replacing
 from rt_decoder.files.outputs import is_place
@@ -21,6 +21,7 @@ from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
 from rt_decoder.signal import Marker
+from rt_decoder.sinks.header import header_line
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.log_file import remove_parts
 from rt_decoder.timing.items import CUE, unknown_labels

@@ -1,4 +1,4 @@
-"""Describe models and machines: the log's header, `inspect` and `info`."""
+"""Describe models and machines, for `inspect` and `info`."""
 
 from __future__ import annotations
 
@@ -12,68 +12,17 @@ import numpy as np
 
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
-from rt_decoder.files.proof import answers_line, anytime_lines, forced, proof, why_unproven
+from rt_decoder.files.proof import answers_line, anytime_lines, proof, why_unproven
 from rt_decoder.model import Alignment, Model, versions
+from rt_decoder.sinks.header import contract
 
 __all__ = [
     "continuous_text",
-    "header_line",
     "model_lines",
     "model_summary",
     "system_summary",
     "versions",
 ]
-
-
-def _contract(model: Model) -> dict[str, Any]:
-    info, reference = model.info, model.recipe.stream.reference
-    return {
-        "sfreq": info.sfreq,
-        "ch_names": list(info.ch_names),
-        "ch_types": list(info.ch_types),
-        "units": list(info.units),
-        "reference": reference if isinstance(reference, str) else list(reference),
-        "line_freq": model.recipe.stream.line_freq,
-    }
-
-
-def header_line(
-    model: Model,
-    source: str,
-    alignment: Alignment | None = None,
-    *,
-    force: bool = False,
-    learn: bool = False,
-) -> dict[str, Any]:
-    """Return the first line of a log.
-
-    Parameters
-    ----------
-    model : Model
-        What decodes.
-    source : str
-        Name of the stream, or kind of the file.
-    alignment : Alignment or None
-        How the map is kept aligned with the person, if it is.
-    force : bool
-        Whether a model that is not proven is used all the same; then the line says so.
-    learn : bool
-        Whether labels join the map; then the line says so.
-
-    Returns
-    -------
-    dict
-    """
-    return {
-        "type": "header",
-        "model": model_hash(model),
-        "source": source,
-        **forced(model, force=force),
-        "versions": versions(),
-        "contract": _contract(model),
-        "alignment": None if alignment is None else asdict(alignment),
-        **({"learn": True} if learn else {}),
-    }
 
 
 def model_summary(model: Model) -> dict[str, Any]:
@@ -90,7 +39,7 @@ def model_summary(model: Model) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "hash": model_hash(model),
-        "contract": _contract(model),
+        "contract": contract(model),
         "recipe": model.recipe.to_dict(),
         "delays_ms": {name: 1e3 * stage.delay for name, stage in pipeline.stages.items()},
         "hop_ms": 1e3 * model.n_hop / model.info.sfreq,

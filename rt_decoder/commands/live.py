@@ -190,10 +190,11 @@ def run(
     """
     keep_here(network, offers=bool(outlet or clean_outlet))
     claim_outputs([("--log", log, LOG), ("--record", record, XDF)], [model, channels], None)
-    from rt_decoder.commands.run import RunOptions, run_live
+    from rt_decoder.commands.run import run_live
     from rt_decoder.files.model_file import load_model
     from rt_decoder.files.proof import check_proven
     from rt_decoder.files.tables import read_channel_table
+    from rt_decoder.live.opening import RunOptions
     from rt_decoder.timing.markers import MarkerRules
 
     options = RunOptions(

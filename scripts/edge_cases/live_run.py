@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pylsl
 
-from rt_decoder.commands.run import RunOptions, open_session
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.model_file import save_model
 from rt_decoder.files.read import read_recording
+from rt_decoder.live.opening import RunOptions, open_session
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start

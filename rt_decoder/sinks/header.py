@@ -1,0 +1,64 @@
+"""The first line of a log: which model decodes which stream."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rt_decoder.files.model_file import model_hash
+from rt_decoder.files.proof import forced
+from rt_decoder.model import Alignment, Model, versions
+
+__all__ = ["contract", "header_line"]
+
+
+def contract(model: Model) -> dict[str, Any]:
+    """Return what a stream must be for this model, in plain values."""
+    info, reference = model.info, model.recipe.stream.reference
+    return {
+        "sfreq": info.sfreq,
+        "ch_names": list(info.ch_names),
+        "ch_types": list(info.ch_types),
+        "units": list(info.units),
+        "reference": reference if isinstance(reference, str) else list(reference),
+        "line_freq": model.recipe.stream.line_freq,
+    }
+
+
+def header_line(
+    model: Model,
+    source: str,
+    alignment: Alignment | None = None,
+    *,
+    force: bool = False,
+    learn: bool = False,
+) -> dict[str, Any]:
+    """Return the first line of a log.
+
+    Parameters
+    ----------
+    model : Model
+        What decodes.
+    source : str
+        Name of the stream, or kind of the file.
+    alignment : Alignment or None
+        How the map is kept aligned with the person, if it is.
+    force : bool
+        Whether a model that is not proven is used all the same; then the line says so.
+    learn : bool
+        Whether labels join the map; then the line says so.
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "type": "header",
+        "model": model_hash(model),
+        "source": source,
+        **forced(model, force=force),
+        "versions": versions(),
+        "contract": contract(model),
+        "alignment": None if alignment is None else asdict(alignment),
+        **({"learn": True} if learn else {}),
+    }
