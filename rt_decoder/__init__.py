@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rt_decoder.decoder import Decoder
     from rt_decoder.files.model_file import ModelCorrupt, load_model, save_model
+    from rt_decoder.live.api import Live, open_live
     from rt_decoder.model import Model
     from rt_decoder.pipeline import Pipeline, PipelineOptions
     from rt_decoder.recorded import decode_recording
@@ -35,6 +36,7 @@ _HOME = {
     "Chunk": "signal",
     "Decoder": "decoder",
     "Features": "signal",
+    "Live": "live.api",
     "Marker": "signal",
     "MarkerRules": "timing.markers",
     "Model": "model",
@@ -48,6 +50,7 @@ _HOME = {
     "StreamLost": "signal",
     "decode_recording": "recorded",
     "load_model": "files.model_file",
+    "open_live": "live.api",
     "save_model": "files.model_file",
 }
 

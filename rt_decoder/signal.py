@@ -22,6 +22,7 @@ __all__ = [
     "FLAGS",
     "FLAGS_VERSION",
     "NOTHING",
+    "ONSET",
     "Chunk",
     "Features",
     "Marker",
@@ -204,6 +205,9 @@ class Chunk(NamedTuple):
     index: int  # type: ignore[assignment]  # absolute, of the first sample, lost ones counted
     flags: np.ndarray  # (n,) uint32 reason bits of the whole sample
     channel_flags: np.ndarray  # (n, c) uint32 reason bits of one channel
+
+
+ONSET = "onset"  # label of an event whose item nobody tells
 
 
 class Marker(NamedTuple):

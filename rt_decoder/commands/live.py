@@ -35,8 +35,6 @@ from rt_decoder.commands.streams import keep_here
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rt_decoder.sources.streams import ReferenceChoice
-
 __all__ = ["COMMANDS"]
 
 WRONG = "When something goes wrong"
@@ -192,51 +190,43 @@ def run(
     claim_outputs([("--log", log, LOG), ("--record", record, XDF)], [model, channels], None)
     from rt_decoder.commands.run import run_live
     from rt_decoder.files.model_file import load_model
-    from rt_decoder.files.proof import check_proven
     from rt_decoder.files.tables import read_channel_table
-    from rt_decoder.live.opening import RunOptions
-    from rt_decoder.timing.markers import MarkerRules
+    from rt_decoder.live.opening import check_model, run_options
 
-    options = RunOptions(
-        rules=MarkerRules(
-            markers.trigger, None, mask, offset=marker_offset * 1e-3, wait=marker_wait * 1e-3
-        ),
-        continuous=continuous,
-        without=without,
-        force=force,
-        align=align,
-        learn=learn,
-        until_lost=until_lost,
-        skip=when_behind == "skip",
-        max_behind=max_behind * 1e-3,
-        selection={
-            "name": name or None,
-            "type": type_ or None,
-            "source_id": source_id or None,
-            "predicate": predicate or None,
-        },
-        fieldtrip=fieldtrip,
-        markers=markers.stream,
-        channels=channels,
-        units=units,
-        timeout=timeout,
-        references=_references(reference or []),
-        log=log,
-        record=record,
-        outlet=outlet,
-        clean_outlet=clean_outlet,
-        quiet=quiet,
-        seconds=seconds,
+    options = run_options(
+        {
+            "name": name,
+            "type": type_,
+            "source_id": source_id,
+            "predicate": predicate,
+            "fieldtrip": fieldtrip,
+            "references": _references(reference or []),
+            "timeout": timeout,
+            "channels": channels,
+            "units": units,
+            "markers": markers,
+            "mask": mask,
+            "marker_offset": marker_offset,
+            "marker_wait": marker_wait,
+            "continuous": continuous,
+            "without": without,
+            "force": force,
+            "align": align,
+            "learn": learn,
+            "log": log,
+            "record": record,
+            "outlet": outlet,
+            "clean_outlet": clean_outlet,
+            "quiet": quiet,
+            "seconds": seconds,
+            "until_lost": until_lost,
+            "when_behind": when_behind,
+            "max_behind": max_behind,
+        }
     )
     read_channel_table(channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)
-    if not fitted.has_map and not clean_outlet:
-        raise ValueError(
-            f"{model.name} has no map: it cleans, and names no words (--clean-outlet NAME)"
-        )
-    if fitted.has_map and not force:
-        check_proven(fitted, model.name)
-    options.check_learning(fitted)
+    check_model(fitted, options, model.name)
     footer, torn = run_live(fitted, options, show_lines)
     if as_json:
         show_json(footer)
@@ -245,13 +235,15 @@ def run(
         raise typer.Exit(3)
 
 
-def _references(texts: Sequence[str]) -> tuple[ReferenceChoice, ...]:
+def _references(texts: Sequence[str]) -> Sequence[str]:
     from rt_decoder.sources.streams import parse_reference
 
     try:
-        return tuple(parse_reference(text) for text in texts)
+        for text in texts:
+            parse_reference(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    return texts
 
 
 COMMANDS = (run,)

@@ -166,16 +166,14 @@ def keep_here(network: bool, offers: bool = True) -> None:
     typer.BadParameter
         If this system cannot keep others out.
     """
-    from rt_decoder.sinks.loopback import can_keep_local, configure_local
+    from rt_decoder.sinks.loopback import stay_local
 
     if network:
         return
-    configure_local()  # before liblsl is used
-    if offers and not can_keep_local():
-        raise typer.BadParameter(
-            "need --network: this system cannot keep our streams from other machines (Linux from "
-            "5.7 on can); a firewall can, or a configuration of your own named by LSLAPICFG"
-        )
+    try:
+        stay_local(offers)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def stream_recording(

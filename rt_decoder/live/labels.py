@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from rt_decoder.signal import Marker
+from rt_decoder.signal import ONSET, Marker
 from rt_decoder.timing.items import some
 
 __all__ = ["LabelCheck"]
@@ -46,6 +46,8 @@ class LabelCheck:
             return 0, []
         n_unknown, events = 0, []
         for marker in markers:
+            if marker.label == ONSET:
+                continue
             if marker.label in self._items:
                 self._known[marker.label] = None
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 from rt_decoder.signal import Marker, StreamLost
@@ -30,6 +30,11 @@ class MarkerReader:
         self._source = source
         self._counts, self._tell = counts, tell
         self._gone = False
+        self._added: deque[Marker] = deque()
+
+    def add(self, marker: Marker) -> None:
+        """Add a marker of this program's own, from any thread, as if the stream had sent it."""
+        self._added.append(marker)
 
     def open(self) -> None:
         """Subscribe to the stream."""
@@ -37,7 +42,7 @@ class MarkerReader:
             self._source.open()
 
     def pull(self, streams: Streams | None) -> list[Marker]:
-        """Return the markers that have arrived, without waiting.
+        """Return the markers that have arrived or were added, without waiting.
 
         Parameters
         ----------
@@ -48,18 +53,23 @@ class MarkerReader:
         -------
         list of Marker
         """
+        markers = self._pull(streams)
+        while self._added:
+            markers.append(self._added.popleft())
+        self._counts["markers_received"] += len(markers)
+        return markers
+
+    def _pull(self, streams: Streams | None) -> list[Marker]:
         if self._source is None:
             self._find(streams)
             return []
         try:
-            markers = self._source.pull()
+            return self._source.pull()
         except StreamLost as error:
             self._counts["markers_stream_lost"] += 1
             self._tell("markers_stream_lost", reason=str(error))
             self._source, self._gone = None, True
             return []
-        self._counts["markers_received"] += len(markers)
-        return markers
 
     def _find(self, streams: Streams | None) -> None:
         """Reconnect to a lost stream: stimulus programs often restart between blocks."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from rt_decoder.files.atomic import named_error
 from rt_decoder.files.outputs import reserve
-from rt_decoder.files.proof import forced
+from rt_decoder.files.proof import check_proven, forced
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
@@ -23,9 +24,11 @@ from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import MarkerSource, SampleSource
 from rt_decoder.sources.buffers import FieldTripStreams
-from rt_decoder.sources.streams import LslStreams, ReferenceChoice
+from rt_decoder.sources.streams import LslStreams, ReferenceChoice, parse_reference
+from rt_decoder.timing.marker_choice import parse_markers
+from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["RunOptions", "open_session"]
+__all__ = ["RunOptions", "check_model", "open_session", "run_options"]
 
 Sink = TypeVar("Sink", JsonlLog, Recorder)
 
@@ -49,12 +52,92 @@ class RunOptions(LiveOptions):
     seconds: float = 0.0
 
 
+_SELECTION = ("name", "type", "source_id", "predicate")
+_IN_MS = ("marker_offset", "marker_wait", "max_behind")
+_WHEN_BEHIND = ("catch-up", "skip")
+
+
+def run_options(given: Mapping[str, Any]) -> RunOptions:
+    """Make the options of a session from those of `rt-decoder run`.
+
+    Parameters
+    ----------
+    given : mapping
+        Values by the names that the command line has, without dashes: ``name``, ``marker_offset``
+        in ms, ``when_behind``. Of ``reference`` a list: ``references``.
+
+    Returns
+    -------
+    RunOptions
+
+    Raises
+    ------
+    TypeError
+        If a name is unknown.
+    ValueError
+        If a value is.
+    """
+    rest = {name: value for name, value in given.items() if value is not None}
+    selection = {name: rest.pop(name, "") or None for name in _SELECTION}
+    choice = parse_markers(rest.pop("markers", ""))
+    times = {name: float(rest.pop(name)) * 1e-3 for name in _IN_MS if name in rest}
+    rules = MarkerRules(choice.trigger, None, rest.pop("mask", None))
+    rules = rules._replace(
+        offset=times.get("marker_offset", rules.offset), wait=times.get("marker_wait", rules.wait)
+    )
+    if (behind := rest.pop("when_behind", _WHEN_BEHIND[0])) not in _WHEN_BEHIND:
+        raise ValueError(f"need when_behind among {', '.join(_WHEN_BEHIND)}, got {behind!r}")
+    references = tuple(parse_reference(text) for text in rest.pop("references", ()))
+    for name in ("log", "record", "channels"):
+        if name in rest:
+            rest[name] = Path(rest[name])
+    known = {one.name for one in fields(RunOptions)} - {"selection", "rules", "skip"}
+    for name in rest.keys() - known:
+        near = get_close_matches(name, [*known, *_SELECTION, *_IN_MS, "mask", "references"], 1)
+        raise TypeError(f"need an option of a session, got {name!r}; did you mean {near or known}?")
+    return RunOptions(
+        selection=selection,
+        markers=choice.stream,
+        rules=rules,
+        references=references,
+        skip=behind == "skip",
+        max_behind=times.get("max_behind", 0.5),
+        **rest,
+    )
+
+
+def check_model(model: Model, options: RunOptions, name: str) -> None:
+    """Refuse a model that a session cannot use, or should not.
+
+    Parameters
+    ----------
+    model : Model
+    options : RunOptions
+    name : str
+        Of the model's file.
+
+    Raises
+    ------
+    ValueError
+        If it has no map and nothing is to be cleaned, is not proven (`files.proof`), or cannot
+        learn.
+    """
+    if not model.has_map and not options.clean_outlet:
+        raise ValueError(
+            f"{name} has no map: it cleans, and names no words (--clean-outlet NAME, "
+            "clean_outlet=NAME)"
+        )
+    if model.has_map and not options.force:
+        check_proven(model, name)
+    options.check_learning(model)
+
+
 def open_session(
     model: Model,
     options: RunOptions,
     stack: ExitStack,
-    on_readout: Callable[[Readout], None] | None = None,
-    on_event: Callable[[dict[str, Any]], None] | None = None,
+    on_readout: Callable[[Readout], object] | None = None,
+    on_event: Callable[[dict[str, Any]], object] | None = None,
 ) -> Session:
     """Session with its sources and sinks, which `stack` closes.
 

@@ -60,6 +60,6 @@ class Sinks:
     log: JsonlLog | None = None
     recorder: Recorder | None = None
     outlets: ReadoutOutlets | None = None
-    on_readout: Callable[[Readout], None] | None = None
-    on_event: Callable[[dict[str, Any]], None] | None = None
+    on_readout: Callable[[Readout], object] | None = None
+    on_event: Callable[[dict[str, Any]], object] | None = None
     on_clean: Callable[[Chunk], None] | None = None

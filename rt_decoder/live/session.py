@@ -93,13 +93,13 @@ class Session:
         self._info = source.info  # fixed: a stream that returns is put in this order
         self._n_behind = options.max_behind * source.info.sfreq
         self._n_hop = model.n_hop * self.decoder.pipeline.factor
-        self._receiver, self._ended = Receiver(), False
+        self._receiver, self._ended, self.n_samples = Receiver(), False, 0
         self.counts: Counter[str] = Counter()
-        self.n_samples = 0
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
         self._reference_check = ReferenceCheck(self.decoder.pipeline.stages.get("regressors"))
         self._markers = MarkerReader(markers, self.counts, self._event)
+        self.mark = self._markers.add  # from any thread
         self._scale = scale_check(model, source.info.sfreq)
         self._labels = LabelCheck(model.items if model.has_map else ())
         self._descriptors, self._stamp_clock = DescriptorCheck(), StampClock()

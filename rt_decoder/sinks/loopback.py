@@ -20,7 +20,13 @@ from xml.etree import ElementTree
 if TYPE_CHECKING:
     import pylsl
 
-__all__ = ["can_keep_local", "configure_local", "configure_loopback", "keep_local"]
+__all__ = [
+    "can_keep_local",
+    "configure_local",
+    "configure_loopback",
+    "keep_local",
+    "stay_local",
+]
 
 _PREFIX = "rt_decoder-lsl-"  # of files written here; processes started from here know it
 _LOOPBACK = """\
@@ -103,6 +109,28 @@ def _configure(text: str) -> Path:
     path = Path(name)
     atexit.register(path.unlink, missing_ok=True)
     return path
+
+
+def stay_local(offers: bool = True) -> None:
+    """Offer the streams of this process to this machine only; call it before liblsl is used.
+
+    Parameters
+    ----------
+    offers : bool
+        Whether there will be streams at all.
+
+    Raises
+    ------
+    ValueError
+        If this system cannot keep others out.
+    """
+    configure_local()
+    if offers and not can_keep_local():
+        raise ValueError(
+            "need the network allowed (--network, network=True): this system cannot keep our "
+            "streams from other machines (Linux from 5.7 on can); a firewall can, or a "
+            "configuration of your own named by LSLAPICFG"
+        )
 
 
 def can_keep_local() -> bool:

@@ -1,0 +1,93 @@
+"""Run a session for an experiment: tell what happens, take what it asks for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rt_decoder.files.model_file import load_model
+from rt_decoder.files.outputs import Output, claim
+from rt_decoder.files.tables import read_channel_table
+from rt_decoder.live.opening import RunOptions, check_model, open_session, run_options
+from rt_decoder.live.session import Session
+from rt_decoder.signal import Marker
+from rt_decoder.sinks.loopback import stay_local
+
+__all__ = ["ASKED", "SessionHost"]
+
+ASKED = ("mark", "stop")  # what an experiment may ask of a session that runs
+
+
+class SessionHost:
+    """One session, run for a consumer that may be in another process.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes what happens, in order, from the session's thread: ``("opened", details)``,
+        ``("readout", Readout)``, ``("event", line of the log)``, and at last ``("ended", footer,
+        what is not whole)`` or ``("failed", exception)``. It must be short.
+    """
+
+    def __init__(self, tell: Callable[[tuple[Any, ...]], object]) -> None:
+        self._tell = tell
+        self._stopped = threading.Event()
+        self._session: Session | None = None
+
+    def run(self, given: Mapping[str, Any]) -> None:
+        """Run the session to its end; errors are told, too.
+
+        Parameters
+        ----------
+        given : mapping
+            Options as `opening.run_options` takes them, ``model``, the path of the model's file,
+            and ``network``, whether other machines may find and read the outlets.
+        """
+        try:
+            rest = dict(given)
+            path, network = Path(rest.pop("model")), rest.pop("network")
+            options = run_options(rest)
+            if not network:
+                stay_local(offers=bool(options.outlet or options.clean_outlet))
+            self._run(path, options)
+        except BaseException as error:  # whoever asked for the session has to hear of anything
+            self._tell(("failed", error))
+            if not isinstance(error, Exception):
+                raise
+
+    def _run(self, path: Path, options: RunOptions) -> None:
+        outputs = [
+            Output("log", options.log, (".jsonl",), in_place=True),
+            Output("record", options.record, (".xdf",), in_place=True),
+        ]
+        claim(outputs, [path, options.channels], overwrite=None)
+        read_channel_table(options.channels)
+        model = load_model(path)
+        check_model(model, options, path.name)
+        with ExitStack() as stack:
+            session = open_session(
+                model,
+                options,
+                stack,
+                lambda readout: self._tell(("readout", readout)),
+                lambda line: self._tell(("event", line)),
+            )
+            files = {"log": session.log, "record": session.recorder}
+            told = {name: str(sink.path) for name, sink in files.items() if sink is not None}
+            self._tell(("opened", {"stream": session.source.name} | told))
+            self._session = session
+            footer = session.run(self._stopped.is_set)
+        torn = [f"{s.name}: {s.reason}" for s in files.values() if s is not None and s.reason]
+        self._tell(("ended", footer, torn))
+
+    def mark(self, marker: Marker) -> None:
+        """Add a marker to the session."""
+        if self._session is not None:
+            self._session.mark(marker)
+
+    def stop(self) -> None:
+        """Ask the session to end."""
+        self._stopped.set()

@@ -1,0 +1,194 @@
+"""Decode from an experiment's own program: what comes, what ends it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pylsl import local_clock
+
+from rt_decoder import Live, ModelMismatch, open_live
+from rt_decoder.files.model_file import load_model, save_model
+from rt_decoder.files.read import read_recording
+from rt_decoder.live.opening import run_options
+from rt_decoder.recorded import decode_recording
+from rt_decoder.sinks.outlets import data_outlet
+from tests.lsl_loopback import wait_for
+from tests.small import random_model, small_recipe, small_recording, timeless
+
+RECORDING = small_recording(seconds=12.0)
+
+
+class Amplifier:
+    """Sends `RECORDING` in real time from a thread, again and again."""
+
+    def __init__(self, name: str) -> None:
+        self.outlet: Any = data_outlet(name, RECORDING.info, name)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _send(self) -> None:
+        start, row, sfreq = local_clock(), 0, RECORDING.info.sfreq
+        data = np.ascontiguousarray(RECORDING.data)
+        while not self._stopped.wait(0.01):
+            n = int((local_clock() - start) * sfreq) - row
+            if n > 0:
+                rows = np.arange(row, row + n)
+                self.outlet.push_chunk(data[rows % len(data)], list(start + rows / sfreq))
+                row += n
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.outlet = None
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "me.rtd.safetensors"
+    save_model(random_model(RECORDING, small_recipe()), path)
+    return path
+
+
+@pytest.fixture
+def amplifier(source_id: str) -> Iterator[Amplifier]:
+    amplifier = Amplifier(source_id)
+    amplifier.start()
+    yield amplifier
+    amplifier.stop()
+
+
+def hold(model: Path, source_id: str, **options: Any) -> Live:
+    return open_live(model, source_id, force=True, outlet="", timeout=60.0, **options)
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize("in_process", [False, True])
+def test_a_session_that_an_experiment_marks_is_its_record(
+    model, amplifier, source_id, in_process, tmp_path
+) -> None:
+    record = tmp_path / "session.xdf"
+    readouts = []
+    with hold(model, source_id, record=record, continuous=False, in_process=in_process) as live:
+        assert live.stream == source_id
+        assert live.files == {"record": str(record)}
+        assert live.next(timeout=0.0) is None
+        wait_for(lambda: any(line["event"] == "live" for line in list(live.events)))
+        for label in ("word3", "", "word5"):  # the second is for the decoder to find out
+            live.mark(label)
+            readout = live.next(timeout=120.0)
+            assert readout is not None
+            readouts.append(readout)
+        footer = live.stop()
+    assert live.state == "ended"
+    assert [one.kind for one in readouts] == ["event"] * 3
+    assert [one.label for one in readouts] == ["word3", "onset", "word5"]
+    assert not any(line["event"] == "label_unknown" for line in live.events)
+    assert footer["counts"]["readouts"] == 3
+    recording = read_recording(record)
+    again = decode_recording(load_model(model), recording, recording.markers)
+    assert timeless(list(again)) == timeless(readouts)
+    with pytest.raises(EOFError, match="has ended"):
+        live.next()
+
+
+@pytest.mark.lsl
+def test_every_hop_is_read_out_where_nothing_marks(model, amplifier, source_id) -> None:
+    seen = []
+    with hold(model, source_id) as live:
+        for readout in live:
+            seen.append(readout.seq)
+            if len(seen) == 200:
+                break
+    assert seen == list(range(200))
+    list(live)  # what was not taken can still be, and it ends
+
+
+@pytest.mark.lsl
+def test_errors_are_raised_where_the_experiment_can_catch_them(model, source_id, tmp_path) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_live(tmp_path / "absent.rtd.safetensors")
+    with pytest.raises(LookupError, match="no stream"):
+        open_live(model, source_id, timeout=0.2, outlet="", force=True)
+    with pytest.raises(ValueError, match="--force"):
+        open_live(model, source_id, timeout=0.2, outlet="")
+    with pytest.raises(TypeError, match="did you mean"):
+        open_live(model, source_id, recrd="x")
+    info = RECORDING.info.pick(range(4))
+    outlet: Any = data_outlet(source_id, info, source_id)
+    with pytest.raises(ModelMismatch):
+        hold(model, source_id)
+    del outlet
+
+
+@pytest.mark.lsl
+def test_a_process_that_dies_is_told(model, amplifier, source_id) -> None:
+    live = hold(model, source_id)
+    process = live._link._process  # type: ignore[attr-defined]
+    process.kill()
+    with pytest.raises(RuntimeError, match="has died"):
+        list(live)
+    with pytest.raises(RuntimeError, match="has died"):
+        live.stop()
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize("how", ["interrupted", "left"])
+def test_an_experiment_that_ends_ends_its_session(
+    model, amplifier, source_id, how, tmp_path
+) -> None:
+    """By Ctrl-C, or without a word; a script needs no guard against being imported."""
+    log = tmp_path / "session.jsonl"
+    script = tmp_path / "experiment.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import os
+        from rt_decoder import open_live
+
+        live = open_live({str(model)!r}, {source_id!r}, force=True, outlet="", timeout=60.0,
+                         log={str(log)!r})
+        print(live.next().kind, flush=True)
+        if {how!r} == "left":
+            os._exit(3)
+        with live:
+            for readout in live:
+                pass
+        """),
+        encoding="utf-8",
+    )
+    ran = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert ran.stdout is not None
+    assert ran.stdout.readline() == "continuous\n"
+    if how == "interrupted":
+        os.kill(ran.pid, signal.SIGINT)
+    _, err = ran.communicate()
+    assert ran.returncode == (3 if how == "left" else -signal.SIGINT)
+    assert ("KeyboardInterrupt" in err) == (how == "interrupted")
+    wait_for(lambda: '"footer"' in log.read_text(encoding="utf-8"))
+
+
+def test_options_are_those_of_the_command_line() -> None:
+    options = run_options(
+        {"markers": "channel:STI", "marker_offset": 30, "when_behind": "skip", "max_behind": 100}
+    )
+    assert (options.rules.trigger, options.markers) == ("STI", "")
+    assert options.rules.offset == pytest.approx(0.03)
+    assert options.max_behind == pytest.approx(0.1)
+    assert options.skip
+    with pytest.raises(ValueError, match="when_behind among"):
+        run_options({"when_behind": "never"})
