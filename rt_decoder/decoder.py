@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.decoding.answering import Answering, make_answering
 from rt_decoder.latency import clock_offset
 from rt_decoder.model import Alignment, Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
@@ -18,9 +19,7 @@ from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
 from rt_decoder.timing.align import Align, rate_factor
 from rt_decoder.timing.timebase import Decision
 
-__all__ = [
-    "Decoder",
-]
+__all__ = ["Decoder"]
 
 _PIECE = 0.5  # s of samples to align at a time
 
@@ -236,6 +235,14 @@ class Decoder:
             return False
         adaptation.apply()
         return True
+
+    def restrict(self, items: Collection[str]) -> None:
+        """Answer among some items of the model only, from the next samples on; empty for all."""
+        self.pipeline.restrict(self.answering(items))
+
+    def answering(self, items: Collection[str]) -> Answering:
+        """Make what `Pipeline.restrict` takes, in any thread."""
+        return make_answering(self.pipeline.model, items)
 
     def take_updates(self) -> list[dict[str, Any]]:
         """Take the alignments of the map since the last call, as details of an event."""

@@ -17,10 +17,11 @@ import numpy as np
 
 from rt_decoder.cleaning.stages import CLEANING, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
-from rt_decoder.decoding.evidence import EvidencePool, make_pool
+from rt_decoder.decoding.answering import Answering, make_answering
+from rt_decoder.decoding.evidence import EvidencePool
 from rt_decoder.decoding.features import make_window
 from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.readout import Answer, Posterior, make_continuous
+from rt_decoder.decoding.readout import Answer
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
@@ -137,7 +138,6 @@ class Pipeline:
         if unknown := self.without - set(CLEANING):
             raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")
         self.budget_ms = model.recipe.readout.budget_ms
-        self.n_top = min(model.recipe.readout.top, max(1, len(model.items)))
         self._clock = clock
 
         fast = replace(info, sfreq=info.sfreq * factor)
@@ -161,17 +161,7 @@ class Pipeline:
         if model.has_map:
             self.map = LinearMap(model.weights, model.offset)
             self.vocabulary = Vocabulary(model.items, model.vectors, model.basis)
-            self.posterior = Posterior(
-                model.log_prior,
-                model.posterior.tau,
-                model.posterior.threshold,
-                model.posterior.min_quality,
-                length=model.posterior.length,
-                floor=model.posterior.floor,
-                item_bias=model.item_bias,
-            )
-            self.continuous_posterior = make_continuous(model)
-            self.pool = make_pool(model)
+            self.restrict(make_answering(model))
         self.adaptation: Adaptation | None = None
         if self.map is not None and model.alignment is not None and options.align is not False:
             learn = bool(options.learn)
@@ -193,6 +183,11 @@ class Pipeline:
         self._missed: list[tuple[Marker, str]] = []
         self._on_clean: Callable[[Chunk], None] | None = None
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout
+
+    def restrict(self, answering: Answering) -> None:
+        """Answer otherwise from the next readout on, such as among other candidates."""
+        self.posterior, self.continuous_posterior = answering.posterior, answering.continuous
+        self.pool, self.n_top, self._told = answering.pool, answering.n_top, answering.told
 
     @property
     def delay(self) -> float:
@@ -413,7 +408,7 @@ class Pipeline:
             scores=tuple(float(x) for x in answer.cos),
             probabilities=tuple(float(x) for x in answer.prob),
             abstained=answer.abstained,
-            bits=answer.bits,
+            bits=answer.bits - self._told,
             quality=features.good,
             reasons=reasons,
             latency_ms=latency_ms,

@@ -16,7 +16,7 @@ import numpy as np
 
 from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.decisions import MarkerCame, Realigned, Restart, Skip, Start
+from rt_decoder.files.decisions import MarkerCame, Realigned, Restart, Restricted, Skip, Start
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.stamps import are_usable
 from rt_decoder.model import Model
@@ -50,17 +50,17 @@ def recorded_start(recording: Recording) -> Start | None:
 
 def _steps(
     recording: Recording, markers: Sequence[Marker], stamps: np.ndarray
-) -> dict[int, list[Marker | Restart | Realigned]]:
-    """List what happens before each sample: a marker, a restart of the stream, an aligned map.
+) -> dict[int, list[Marker | Restart | Realigned | Restricted]]:
+    """List what happens before each sample: a marker, a restart, an aligned map, other candidates.
 
     Session records hold when it happened live. In other recordings a marker arrives a second before
     its sample, as it may from a marker stream; only the order matters.
     """
-    steps: dict[int, list[Marker | Restart | Realigned]] = {}
+    steps: dict[int, list[Marker | Restart | Realigned | Restricted]] = {}
     left = Counter((marker.label, marker.time) for marker in markers)
     for decision in recording.decisions:
         step = steps.setdefault(min(decision.index, len(stamps)), [])
-        if isinstance(decision, Restart | Realigned):
+        if isinstance(decision, Restart | Realigned | Restricted):
             step.append(decision)
         elif isinstance(decision, MarkerCame):
             marker = Marker(decision.label, decision.time)
@@ -96,8 +96,7 @@ class _Scale:
         if not self._check.done:
             align = self._decoder.align
             self._n += len(data)
-            ratio = self._check.update(data[:, align.picks] * align.gains)
-            if ratio is not None:
+            if (ratio := self._check.update(data[:, align.picks] * align.gains)) is not None:
                 self._judge(ratio)
 
     def end(self) -> None:
@@ -146,8 +145,9 @@ def _feed(
                 decoder.restart()
                 scale = _Scale(decoder, recording)
             elif isinstance(marker, Realigned):
-                if not decoder.realign(marker.n_events):
-                    missing.append(marker)
+                missing += [] if decoder.realign(marker.n_events) else [marker]
+            elif isinstance(marker, Restricted):
+                decoder.restrict(marker.items)
             else:
                 decoder.mark(marker)
         for start in range(low, high, chunk):

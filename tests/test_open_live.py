@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from rt_decoder import Live, ModelMismatch, open_live
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.live.opening import run_options
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
+from rt_decoder.signal import Readout
 from rt_decoder.sinks.outlets import data_outlet
 from tests.lsl_loopback import wait_for
-from tests.small import random_model, small_recipe, small_recording, timeless
+from tests.small import WORDS, random_model, small_recipe, small_recording, timeless
 
 RECORDING = small_recording(seconds=12.0)
 
@@ -103,6 +105,54 @@ def test_a_session_that_an_experiment_marks_is_its_record(
     assert timeless(list(again)) == timeless(readouts)
     with pytest.raises(EOFError, match="has ended"):
         live.next()
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize("continuous", [False, True])
+def test_candidates_are_chosen_while_it_runs(
+    model, amplifier, source_id, continuous, tmp_path
+) -> None:
+    """The record answers as live, whatever was chosen when."""
+    record = tmp_path / "session.xdf"
+    readouts: list[Readout] = []
+
+    def read(condition: Callable[[Readout], bool]) -> Readout:
+        live.mark("")
+        while True:
+            readout = live.next(timeout=120.0)
+            assert readout is not None
+            readouts.append(readout)
+            if readout.kind == "event" and condition(readout):
+                return readout
+
+    two = {"word1", "word7"}
+    with hold(model, source_id, record=record, continuous=continuous) as live:
+        assert live.items == WORDS
+        with pytest.raises(ValueError, match="word99"):
+            live.restrict(["word1", "word99"])
+        with pytest.raises(ValueError, match="list of items"):
+            live.restrict("word1")
+        wait_for(lambda: any(line["event"] == "live" for line in list(live.events)))
+        everything = read(lambda _: True)
+        live.restrict(two)
+        wait_for(lambda: any(line["event"] == "restricted" for line in list(live.events)))
+        pair = read(lambda _: True)
+        live.restrict(["word4"])
+        single = read(lambda readout: len(readout.words) == 1)
+        live.restrict()
+        again = read(lambda readout: len(readout.words) > 2)
+        live.stop()
+        readouts += live
+    assert len(everything.words) == len(again.words) == 10
+    assert set(pair.words) == two
+    assert sum(pair.probabilities) == pytest.approx(1.0)
+    assert 0.0 <= pair.bits <= 1.0
+    assert single.probabilities == (1.0,)
+    assert single.bits == pytest.approx(0.0)
+    recording = read_recording(record)
+    options = PipelineOptions(continuous=continuous, force=True)
+    offline = decode_recording(load_model(model), recording, recording.markers, options)
+    assert timeless(list(offline)) == timeless(readouts)
 
 
 @pytest.mark.lsl

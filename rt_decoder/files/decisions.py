@@ -23,14 +23,15 @@ __all__ = [
     "Note",
     "Realigned",
     "Restart",
+    "Restricted",
     "Skip",
     "Start",
 ]
 
 # Of session records. Version 1 declares none, uses any event as a kind, and names the stage "mains"
 # "line". Version 2 knows no patterns of stimuli, and takes every label for another item. Up to version
-# 3 no map is aligned.
-FORMAT_VERSION = 4
+# 3 no map is aligned, up to version 4 no candidates are chosen.
+FORMAT_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,17 @@ class Realigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Restricted:
+    """From here on the candidates are these items; all if there are none."""
+
+    index: int
+    items: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", tuple(self.items))
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """The disk was too slow: the record lacks entries and samples before `index`."""
 
@@ -136,5 +148,14 @@ class Note:
 
 # `index` of each: number of data samples before it in the record
 Decision = (
-    Start | Restart | MarkerCame | MarkerWithoutTime | Skip | Realigned | Dropped | LogEnded | Note
+    Start
+    | Restart
+    | MarkerCame
+    | MarkerWithoutTime
+    | Skip
+    | Realigned
+    | Restricted
+    | Dropped
+    | LogEnded
+    | Note
 )

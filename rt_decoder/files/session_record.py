@@ -25,6 +25,7 @@ from rt_decoder.files.decisions import (
     Note,
     Realigned,
     Restart,
+    Restricted,
     Skip,
     Start,
 )
@@ -286,6 +287,7 @@ _OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool
     "marker_without_time": (MarkerWithoutTime, {"label": _is_text}),
     "skip": (Skip, {"n": _is_count}),
     "realigned": (Realigned, {"n_events": _is_count}),
+    "restricted": (Restricted, {"items": _are_names}),
     "dropped": (Dropped, {"n_jobs": _is_count, "n_samples": _is_count}),
     "log_ended": (LogEnded, {"reason": _is_text}),
     "note": (Note, {"event": _is_text, "details": _are_details}),

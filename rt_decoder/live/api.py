@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rt_decoder.live.host import SessionHost
+from rt_decoder.live.host import SessionThread
 from rt_decoder.live.opening import run_options
 from rt_decoder.live.process import SessionProcess
 from rt_decoder.signal import ONSET, Marker, Readout
@@ -41,24 +41,6 @@ class _Link(Protocol):
     def close(self, timeout: float) -> None: ...
 
 
-class _Thread:
-    """A session in a thread of this process."""
-
-    def __init__(self, take: Callable[[tuple[Any, ...]], object], given: Mapping[str, Any]) -> None:
-        self.pid = os.getpid()
-        self._host = SessionHost(take)
-        self._thread = threading.Thread(
-            target=self._host.run, args=(given,), name="session", daemon=True
-        )
-        self._thread.start()
-
-    def ask(self, what: str, *arguments: Any) -> None:
-        getattr(self._host, what)(*arguments)
-
-    def close(self, timeout: float) -> None:
-        self._thread.join(timeout)
-
-
 class Live:
     """A live session, as an experiment sees it; made by `open_live`.
 
@@ -78,6 +60,8 @@ class Live:
         Name of the stream that is decoded.
     files : dict
         Paths of the ``log`` and the ``record``, which may have got a number.
+    items : tuple of str
+        Of the model.
     state : str
         "live", "stale" (no samples for too long), "lost", or "ended".
     events : deque of dict
@@ -91,6 +75,7 @@ class Live:
     def __init__(self, given: Mapping[str, Any], in_process: bool) -> None:
         self.stream, self.state = "", "opening"
         self.files: dict[str, str] = {}
+        self.items: tuple[str, ...] = ()
         self.events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self.n_dropped = 0
         self._readouts: deque[Readout] = deque()
@@ -100,7 +85,7 @@ class Live:
         self._torn: list[str] = []
         self._link: _Link
         if in_process:
-            self._link = _Thread(self._take, given)
+            self._link = SessionThread(self._take, given)
         else:
             self._link = SessionProcess(self._take, given)
         self.pid = self._link.pid
@@ -126,8 +111,8 @@ class Live:
                 if self.state != "opening":
                     self.state = _STATES.get(rest[0]["event"], self.state)
             elif what == "opened":
-                details = dict(rest[0])
-                self.stream, self.files, self.state = details.pop("stream"), details, "live"
+                self.stream, self.files, items = rest
+                self.items, self.state = tuple(items), "live"
             elif what == "ended":
                 (self._footer, self._torn), self.state = rest, "ended"
             else:
@@ -199,6 +184,26 @@ class Live:
         self._link.ask(
             "mark", Marker(label or ONSET, local_clock() if time is None else float(time))
         )
+
+    def restrict(self, items: Collection[str] = ()) -> None:
+        """Answer among some items only, from the next samples on, until it is called again.
+
+        Probabilities and bits are those among the candidates. The session record holds the change.
+
+        Parameters
+        ----------
+        items : collection of str
+            Of the model; empty for all.
+
+        Raises
+        ------
+        ValueError
+            If the model does not have one of them.
+        """
+        if isinstance(items, str) or (unknown := set(items) - set(self.items)):
+            got = items if isinstance(items, str) else sorted(unknown)[0]
+            raise ValueError(f"need a list of items of the model, got {got!r}")
+        self._link.ask("restrict", list(items))
 
     def stop(self) -> dict[str, Any]:
         """End the session, if it has not ended, and close its files.

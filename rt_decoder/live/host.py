@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from rt_decoder.live.session import Session
 from rt_decoder.signal import Marker
 from rt_decoder.sinks.loopback import stay_local
 
-__all__ = ["ASKED", "SessionHost"]
+__all__ = ["ASKED", "SessionHost", "SessionThread"]
 
-ASKED = ("mark", "stop")  # what an experiment may ask of a session that runs
+ASKED = ("mark", "restrict", "stop")  # what an experiment may ask of a session that runs
 
 
 class SessionHost:
@@ -27,7 +28,8 @@ class SessionHost:
     Parameters
     ----------
     tell : callable
-        Takes what happens, in order, from the session's thread: ``("opened", details)``,
+        Takes what happens, in order, from the session's thread: ``("opened", name of the
+        stream, paths of files, items)``,
         ``("readout", Readout)``, ``("event", line of the log)``, and at last ``("ended", footer,
         what is not whole)`` or ``("failed", exception)``. It must be short.
     """
@@ -77,7 +79,7 @@ class SessionHost:
             )
             files = {"log": session.log, "record": session.recorder}
             told = {name: str(sink.path) for name, sink in files.items() if sink is not None}
-            self._tell(("opened", {"stream": session.source.name} | told))
+            self._tell(("opened", session.source.name, told, model.items))
             self._session = session
             footer = session.run(self._stopped.is_set)
         torn = [f"{s.name}: {s.reason}" for s in files.values() if s is not None and s.reason]
@@ -88,6 +90,44 @@ class SessionHost:
         if self._session is not None:
             self._session.mark(marker)
 
+    def restrict(self, items: Collection[str]) -> None:
+        """Answer among some items only; empty for all."""
+        if self._session is not None:
+            self._session.restrict(items)
+
     def stop(self) -> None:
         """Ask the session to end."""
         self._stopped.set()
+
+
+class SessionThread:
+    """A session in a thread of the experiment's own process.
+
+    Parameters
+    ----------
+    take : callable
+        Takes what the session tells (see `SessionHost`), in its thread.
+    given : mapping
+        As `SessionHost.run` takes it.
+
+    Attributes
+    ----------
+    pid : int
+        Of this process.
+    """
+
+    def __init__(self, take: Callable[[tuple[Any, ...]], object], given: Mapping[str, Any]) -> None:
+        self.pid = os.getpid()
+        self._host = SessionHost(take)
+        self._thread = threading.Thread(
+            target=self._host.run, args=(given,), name="session", daemon=True
+        )
+        self._thread.start()
+
+    def ask(self, what: str, *arguments: Any) -> None:
+        """Ask something of the session, among `ASKED`."""
+        getattr(self._host, what)(*arguments)
+
+    def close(self, timeout: float) -> None:
+        """Wait for the session to end, for at most `timeout` s."""
+        self._thread.join(timeout)

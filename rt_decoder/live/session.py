@@ -37,6 +37,7 @@ from rt_decoder.live.report import (
     report_sinks,
 )
 from rt_decoder.live.stamp_clock import StampClock
+from rt_decoder.live.steering import Steering
 from rt_decoder.live.undisturbed import undisturbed
 from rt_decoder.live.watchdog import Watchdog
 from rt_decoder.model import Model
@@ -84,13 +85,11 @@ class Session:
         sinks: Sinks = Sinks(),  # noqa: B008  (immutable)
     ) -> None:
         self.model = model
-        self.source = source
+        self.source, self._info = source, source.info  # a stream that returns is put in this order
         self.decoder = Decoder(model, source.info, options, clock=local_clock)
-        self._updates = MapUpdates(self.decoder)
+        self._updates, self._steering = MapUpdates(self.decoder), Steering(self.decoder)
         self.attach(sinks)
-        self.streams = streams
-        self.until_lost, self.skip = options.until_lost, options.skip
-        self._info = source.info  # fixed: a stream that returns is put in this order
+        self.streams, self.until_lost, self.skip = streams, options.until_lost, options.skip
         self._n_behind = options.max_behind * source.info.sfreq
         self._n_hop = model.n_hop * self.decoder.pipeline.factor
         self._receiver, self._ended, self.n_samples = Receiver(), False, 0
@@ -99,7 +98,7 @@ class Session:
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
         self._reference_check = ReferenceCheck(self.decoder.pipeline.stages.get("regressors"))
         self._markers = MarkerReader(markers, self.counts, self._event)
-        self.mark = self._markers.add  # from any thread
+        self.mark, self.restrict = self._markers.add, self._steering.restrict  # from any thread
         self._scale = scale_check(model, source.info.sfreq)
         self._labels = LabelCheck(model.items if model.has_map else ())
         self._descriptors, self._stamp_clock = DescriptorCheck(), StampClock()
@@ -171,7 +170,8 @@ class Session:
             self._decode(received)
 
     def _decode(self, received: Received) -> None:
-        self._happened(self._updates.swap(received.arrival, self.n_samples, self.recorder))
+        for changes in (self._updates.swap, self._steering.apply):
+            self._happened(changes(received.arrival, self.n_samples, self.recorder))
         if self.recorder is not None:
             self.recorder.pulled(received)
         for readout in self.decoder.push(received.data, received.times, received.arrival):

@@ -1,0 +1,70 @@
+"""What turns cosines into answers, for all items of a model or for some candidates among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from rt_decoder.decoding.evidence import EvidencePool, make_pool
+from rt_decoder.decoding.readout import ContinuousPosterior, Posterior, make_continuous
+from rt_decoder.model import Model
+
+__all__ = ["Answering", "make_answering"]
+
+
+class Answering(NamedTuple):
+    """Posteriors of events and of every hop, and the pool of repeats."""
+
+    posterior: Posterior
+    continuous: ContinuousPosterior | None
+    pool: EvidencePool | None
+    n_top: int  # items in a readout
+    told: float  # bits that the choice of candidates has told beforehand
+
+
+def make_answering(model: Model, candidates: Collection[str] = ()) -> Answering:
+    """Make what answers among some items; the prior of the others is 0.
+
+    Parameters
+    ----------
+    model : Model
+        With a map.
+    candidates : collection of str
+        Items of the model; empty for all.
+
+    Returns
+    -------
+    Answering
+
+    Raises
+    ------
+    ValueError
+        If the model does not have one of the items, or its prior excludes them all.
+    """
+    n_items = n_candidates = len(model.items)
+    if candidates:
+        chosen = np.isin(model.items, list(candidates))
+        n_candidates = int(chosen.sum())
+        if unknown := set(candidates) - set(model.items):
+            raise ValueError(f"need candidates among the model's items, got {sorted(unknown)[0]!r}")
+        prior = np.where(chosen, model.log_prior, -np.inf)
+        if not np.isfinite(prior).any():
+            raise ValueError("need a candidate that the prior does not exclude, got none")
+        model = replace(model, log_prior=prior)
+    single = model.posterior
+    posterior = Posterior(
+        model.log_prior,
+        single.tau,
+        single.threshold,
+        single.min_quality,
+        length=single.length,
+        floor=single.floor,
+        item_bias=model.item_bias,
+    )
+    n_top = min(model.recipe.readout.top, n_candidates)
+    told = math.log2(n_items / n_candidates)
+    return Answering(posterior, make_continuous(model), make_pool(model), n_top, told)
