@@ -2,7 +2,7 @@
 
 Each part is a file of `scripts/science/` with a function `judge(n_people, seed)` that returns
 `figures` and `goals`; its docstring says what is simulated, how events are split, and what the goals
-are. Nothing is chosen on what is reported. 200 people of each part take about 20 minutes of one core;
+are. Nothing is chosen on what is reported. 200 people of each part take less than half an hour of one core;
 `cpu_seconds` tells each part's. Exit code 1 if a goal is missed.
 """
 
