@@ -10,7 +10,9 @@ so every ratio s is one more table for the solver of `nested`, chosen with alpha
 unique share is R squared of both bands minus that of nuisance alone, with penalties of its own.
 
 Its null keeps network and nuisance as related as they are: residuals of the brain after nuisance are
-moved in units (Freedman-Lane), and both maps are refitted.
+moved in units (Freedman-Lane), and both maps are refitted. Penalties are chosen where chance helps them, so
+that a share which is not there falls below that of moved residuals with the same penalties. So p compares
+shares by the best penalties for the tested events, chosen anew in every permutation.
 
 References
 ----------
@@ -51,7 +53,9 @@ class Share(NamedTuple):
     unique: np.ndarray  # (c, t) held-out R squared of both minus nuisance alone
     low: np.ndarray  # (c, t) 95 % interval, bootstrap over units
     high: np.ndarray  # (c, t)
-    p: np.ndarray  # (c, t) against the largest over channels and times
+    p: (
+        np.ndarray
+    )  # (c, t) by penalties best for the tested, against the largest of channels and times
     both: np.ndarray  # (c, t) R squared
     alone: np.ndarray  # (c, t) R squared of nuisance alone
     total: Total
@@ -138,10 +142,10 @@ def unique_share(
     chosen = both.choose(Y, explained, lambda share: tell(0.4 * share))
     chosen_alone = alone.choose(Y, explained)
 
-    def predict(brain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return both.predict(brain, chosen), alone.predict(brain, chosen_alone)
+    def tested(brain: np.ndarray) -> np.ndarray:
+        return both.highest(brain, explained) - alone.highest(brain, explained)
 
-    fold, found = both.fold, predict(Y)
+    fold, found = both.fold, (both.predict(Y, chosen), alone.predict(Y, chosen_alone))
     fitted = _fitted(tables[0][:, :q], Y)
     rest = Y - fitted
     unit = unit_of(X, rest, rules.memory)
@@ -149,16 +153,17 @@ def unique_share(
     null = np.empty((rules.n_permutations, 2))
     for k in range(rules.n_permutations):
         moved = fitted + rest[unit_order(units, rng)]
-        share = _share(*predict(moved), moved, fold)
+        share = tested(moved)
         null[k] = share.max(), share.mean()
         tell(0.4 + 0.6 * (k + 1) / rules.n_permutations)
     smallest = smallest_p(units, np.arange(len(Y)), rules.n_permutations)
     unique = _share(*found, Y, fold)
     low, high, ends = _interval(*found, Y, fold, bootstrap_counts(units, N_DRAWS, rng))
-    mean = float(unique.mean())
-    total = Total(mean, *ends, float(max_p(np.array(mean), null[:, 1], smallest)))
+    seen = tested(Y)
+    p = float(max_p(seen.mean(), null[:, 1], smallest))
+    total = Total(float(unique.mean()), *ends, p)
     return Share(
-        unique, low, high, max_p(unique, null[:, 0], smallest), explained(found[0], Y, fold),
+        unique, low, high, max_p(seen, null[:, 0], smallest), explained(found[0], Y, fold),
         explained(found[1], Y, fold), total, smallest, unit, np.asarray(ratios)[chosen.table], chosen,
     )  # fmt: skip
 

@@ -1,83 +1,69 @@
-"""Tell whether layers differ: their largest difference against resampling without any."""
+r"""Tell whether layers differ: their largest difference against resampling without any.
+
+Both events and texts are a sample: a layer that is better for the very texts shown need not be better.
+The error of a difference has a part of each,
+
+.. math:: \mathrm{var} \le \mathrm{var}_\mathrm{events} + \mathrm{var}_\mathrm{texts} ,
+
+so that draws of both are added. Either alone, or the larger of both, is too narrow: of people in whom
+no layer differs, 9 to 13 % show a difference then. The sum counts the noise of events partly twice, for
+events belong to texts; in turn it holds that of the maps, which neither draws.
+
+References
+----------
+Cameron, Gelbach, Miller 2011, doi:10.1198/jbes.2010.07136 (errors clustered twice); Clark 1973,
+doi:10.1016/S0022-5371(73)80014-3 (texts are a sample).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LEVEL", "alike", "spread_test"]
+__all__ = ["LEVEL", "alike"]
 
 LEVEL = 0.05
+N_DRAWS = 2000
+LEAST = 6  # units, and texts: fewer tell no difference
 
 
 def alike(
-    each: np.ndarray, counted: tuple[list[np.ndarray], np.ndarray], by_text: np.ndarray
+    sums: np.ndarray, sizes: np.ndarray, by_text: np.ndarray, seed: int = 0
 ) -> tuple[np.ndarray, float]:
     """Tell which layers differ from the best one by no more than chance.
 
     Parameters
     ----------
-    each : array of shape (L, n)
-        Score of each event by each layer.
-    counted : (list of array of shape (n_unit,), array of shape (n_draws, n_units))
-        As from `units.bootstrap_counts`.
+    sums : array of shape (L, n_units)
+        Sum of the scores of each unit of events (or person), by each layer.
+    sizes : array of shape (n_units,)
+        Events of each unit.
     by_text : array of shape (L, K)
-        Part of each text in the sum of scores, as the true one and as one of the others. Texts are
-        resampled, too: a layer that is better for the very texts shown need not be better.
+        Part of each text in the sum of all scores.
+    seed : int
 
     Returns
     -------
     alike : array of shape (L,), bool
         The best one, and those less far from it than the largest difference between any two layers
-        in 95 % of draws in which none differs.
+        in 95 % of draws in which none differs. All, with fewer than 6 units or texts.
     p : float
-        Share of these draws with a difference as large as the observed one, the larger of events
-        and texts.
+        Share of these draws with a difference as large as the observed one.
     """
-    units, counts = counted
-    sums = np.stack([each[:, rows].sum(axis=1) for rows in units], axis=1)
-    same, p = spread_test(sums, np.array([len(rows) for rows in units], float), counts)
-    n_texts = by_text.shape[1]
-    drawn = np.random.default_rng(0).multinomial(
-        n_texts, np.full(n_texts, 1 / n_texts), size=len(counts)
-    )
-    mean = each.mean(axis=1)
-    parts = by_text * n_texts / each.shape[1]
-    same_texts, p_texts = _compared(mean, _spread(parts, np.ones(n_texts), drawn))
-    return same | same_texts, max(p, p_texts)
-
-
-def spread_test(
-    sums: np.ndarray, sizes: np.ndarray, counts: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Test the largest difference between layers as `alike`, from sums.
-
-    Parameters
-    ----------
-    sums : array of shape (L, n_units)
-        Of each unit's scores.
-    sizes : array of shape (n_units,)
-        Events of each unit.
-    counts : array of shape (n_draws, n_units)
-        How often each unit was drawn.
-
-    Returns
-    -------
-    alike : array of shape (L,), bool
-    p : float
-    """
-    return _compared(sums.sum(axis=1) / sizes.sum(), _spread(sums, sizes, counts))
-
-
-def _spread(sums: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Largest difference between layers in every draw, all having the same mean."""
+    sums, sizes, by_text = (np.asarray(table, float) for table in (sums, sizes, by_text))
+    if min(sums.shape[1], by_text.shape[1]) < LEAST:
+        return np.ones(len(sums), bool), 1.0
+    rng, n = np.random.default_rng(seed), sizes.sum()
+    mean = sums.sum(axis=1) / n
     paired = sums - sums.mean(axis=0)  # only differences count
-    mean = paired.sum(axis=1) / sizes.sum()
-    drawn = counts @ (paired - np.outer(mean, sizes)).T / (counts @ sizes)[:, None]
-    return np.ptp(drawn, axis=1)
-
-
-def _compared(mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, float]:
-    """Tell which layers are no further from the best than draws without a difference, and p."""
-    away = mean.max() - mean
-    p = (1 + np.sum(spread >= away.max() - 1e-12)) / (1 + len(spread))
+    away_of_units = paired - np.outer(mean - mean.mean(), sizes)
+    drawn = _drawn(away_of_units, rng) + _drawn(by_text - by_text.mean(axis=0), rng)
+    spread, away = np.ptp(drawn, axis=1) / n, mean.max() - mean
+    p = (1 + np.sum(spread >= away.max() - 1e-12)) / (1 + N_DRAWS)
     return away <= max(np.quantile(spread, 1 - LEVEL), 1e-12), float(p)
+
+
+def _drawn(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Deviations of the sums of columns (L, m), drawn with replacement: (n_draws, L)."""
+    m = table.shape[1]
+    counts = rng.multinomial(m, np.full(m, 1 / m), size=N_DRAWS) - 1.0
+    return np.sqrt(m / (m - 1)) * counts @ table.T

@@ -13,6 +13,7 @@ from calibration.confidence import Evidence
 from calibration.evaluate import evaluate
 from calibration.group_map import ItemSpace, Setting
 from calibration.left_out import permute_items, sign_flip_p
+from calibration.people_ceiling import item_means, people_ceiling
 from calibration.readout import fit_readout
 from calibration.scores import unit_rows
 from calibration.targets import Targets
@@ -147,6 +148,7 @@ def certify(
             "p_items": items_p,
             "p_people": people_p,
             "above": int(np.sum(gains > 0)),
+            "ceiling": people_ceiling(item_means(group.shared), seed=model.recipe.fit.seed),
             "each": [
                 {key: one[key] for key in ("n_events", "n", "rank_accuracy", "bits_per_word", "p")}
                 for one in each

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from calibration.agreement import correlations, fold_scores
-from calibration.differences import LEVEL, spread_test
+from calibration.differences import LEVEL, alike
 from calibration.encoding import Rules, unit_of
 from calibration.layers import N_DRAWS, Layers
 from calibration.nested import NestedRidge, Split
@@ -71,6 +71,7 @@ class _Sums(NamedTuple):
 
     products: np.ndarray  # (U, L, c, t)
     sizes: np.ndarray  # (U,)
+    by_text: np.ndarray  # (L, K) of mean products over channels and times
     nested: np.ndarray  # (c, t)
 
 
@@ -120,7 +121,7 @@ def encode_layers(
     unit = unit_of(np.hstack(items), Y, rules.memory)
     rng = np.random.default_rng(rules.seed)
     units, counts = bootstrap_counts(cut_units(items[0], unit, rules.groups), N_DRAWS, rng)
-    sums = _summed(items, Y, split, units, progress)
+    sums = _summed(items, layers.which, Y, split, units, progress)
     r = sums.products.sum(axis=0) / sums.sizes.sum()
     total = (counts @ sums.sizes)[:, None, None]
     mean = np.tensordot(counts, sums.products.mean(axis=1), axes=1) / total
@@ -130,7 +131,7 @@ def encode_layers(
         drawn[draw] = np.tensordot(count, sums.products, axes=1).argmax(axis=0)
     low, high = np.percentile(drawn, (2.5, 97.5), axis=0, method="nearest")
     best = r.argmax(axis=0)
-    same, p_alike = spread_test(sums.products.mean(axis=(2, 3)).T, sums.sizes, counts)
+    same, p_alike = alike(sums.products.mean(axis=(2, 3)).T, sums.sizes, sums.by_text)
     at = np.broadcast_to(np.asarray(times, float), best.shape)
     place = None if positions is None else np.asarray(positions, float)[:, FRONT]
     front = None if place is None else np.broadcast_to(place[:, None], best.shape)
@@ -174,13 +175,15 @@ def map_facts(maps: LayerMaps) -> dict[str, Any]:
 
 def _summed(
     items: list[np.ndarray],
+    which: np.ndarray,
     Y: np.ndarray,
     split: Split,
     units: list[np.ndarray],
     progress: Callable[[float], None] | None,
 ) -> _Sums:
-    """Predict by each layer; sum products of standardised values in units."""
-    products = np.empty((len(units), len(items), *Y.shape[1:]))
+    """Predict by each layer; sum products of standardised values in units, and by text."""
+    products, by_text = np.empty((len(units), len(items), *Y.shape[1:])), []
+    texts = np.unique(which, return_inverse=True)[1]
     chosen = np.full(0, -np.inf)
     nested = np.zeros(Y.shape)
     for layer, X in enumerate(items):
@@ -201,6 +204,7 @@ def _summed(
         scored = fold_scores(ridge.predict(Y, penalties), Y, ridge.fold)
         product = scored[0] * scored[1]
         products[:, layer] = [product[rows].sum(axis=0) for rows in units]
+        by_text.append(np.bincount(texts, product.mean(axis=(1, 2))))
         n_folds = len(penalties.alpha)
         reached = np.reshape(inner, (n_folds, -1, Y.shape[1])).max(axis=1)  # (n_folds, c)
         if layer == 0:
@@ -210,7 +214,8 @@ def _summed(
         nested = np.where(better[ridge.fold][:, :, None], product, nested)
         if progress is not None:
             progress((layer + 1) / len(items))
-    return _Sums(products, np.array([len(rows) for rows in units], float), nested.mean(axis=0))
+    sizes = np.array([len(rows) for rows in units], float)
+    return _Sums(products, sizes, np.array(by_text), nested.mean(axis=0))
 
 
 def _bests(products: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ Where more texts than dimensions are shown, as words in contexts are, the layers
 predicted. The penalty of each layer, and the layer itself, are chosen in inner folds: leaving out two
 folds is a larger block of the same solve. Layers of several models compare likewise.
 
-Layers are alike if the largest difference between any two is one that resampled units of events show
-without a difference. The best of many is then no finding. This module knows nothing of texts.
+Layers are alike if the largest difference between any two is one that resampled units of events and
+resampled texts show without a difference. The best of many is then no finding. This module knows nothing of texts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from calibration.nulls import NullTest, matching_test
 from calibration.ridge import alphas_default
 from calibration.scores import bits_beyond_prior, cosine, rank_accuracies, rank_accuracy
 from calibration.splits import Fold, leave_group_out
-from calibration.units import bootstrap_counts, cut_units
+from calibration.units import bootstrap_counts, cut_units, unit_sums
 
 __all__ = [
     "LayerScores",
@@ -84,6 +84,7 @@ class LayerScores(NamedTuple):
     test: NullTest  # of `nested`
     alphas: np.ndarray  # (n_folds, L)
     unit: int  # events that are resampled together, at least
+    by_text: np.ndarray  # (L, K) part of each text in the sum of rank accuracies
 
 
 class _Fold(NamedTuple):
@@ -153,7 +154,7 @@ def decode_layers(
     unit = unit_of(np.hstack(items)[which], X[:, None, :], rules.memory)
     units = cut_units(items[0][which], unit, rules.groups)
     counted = bootstrap_counts(units, N_DRAWS, np.random.default_rng(rules.seed))
-    same, p_alike = alike(ranks, counted, by_text)
+    same, p_alike = alike(*unit_sums(ranks, counted[0]), by_text)
     at = np.array(chosen)[fold], np.arange(len(X))
     return LayerScores(
         tuple(layers.names), _interval(ranks, counted), _interval(bits, counted), same, p_alike,
@@ -163,7 +164,7 @@ def decode_layers(
             rank_accuracies(nested), which, rules.n_permutations, rules.seed, rules.memory,
             rules.groups,
         ),
-        np.array(penalties), unit,
+        np.array(penalties), unit, by_text,
     )  # fmt: skip
 
 
@@ -274,9 +275,8 @@ def _by_text(cosines: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 def _means(each: np.ndarray, units: list[np.ndarray], counts: np.ndarray) -> np.ndarray:
     """Mean of rows (m, n) in every draw: (n_draws, m)."""
-    sums = np.stack([each[:, rows].sum(axis=1) for rows in units])
-    sizes = np.array([len(rows) for rows in units], float)
-    return counts @ sums / (counts @ sizes)[:, None]
+    sums, sizes = unit_sums(each, units)
+    return counts @ sums.T / (counts @ sizes)[:, None]
 
 
 def _interval(each: np.ndarray, counted: tuple[list[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -17,6 +17,7 @@ __all__ = [
     "log_arrangements",
     "smallest_p",
     "unit_order",
+    "unit_sums",
 ]
 
 MOST_UNITS = 200  # of a bootstrap
@@ -158,6 +159,25 @@ def bootstrap_counts(
     joined = [np.concatenate([units[i] for i in part]) for part in parts]
     n = len(joined)
     return joined, rng.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(float)
+
+
+def unit_sums(each: np.ndarray, units: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Sum the scores of each unit.
+
+    Parameters
+    ----------
+    each : array of shape (L, n)
+        Score of each event by each of L layers.
+    units : sequence of array of shape (n_unit,), int
+
+    Returns
+    -------
+    sums : array of shape (L, n_units)
+    sizes : array of shape (n_units,), float64
+        Events of each unit.
+    """
+    sums = np.stack([each[:, rows].sum(axis=1) for rows in units], axis=1)
+    return sums, np.array([len(rows) for rows in units], float)
 
 
 def log_arrangements(labels: np.ndarray) -> float:

@@ -3,7 +3,8 @@
 The data are those of `eval_words.py`. All good trials of a person are tested once, in eight folds of
 contiguous trials; penalties and the layer are chosen in inner folds. Features are scaled robustly by the
 first half, and whitened by its covariance (shrink 1, as most people's maps choose). Intervals of a layer
-are over people, as is the test that no layer differs. Nothing is chosen on what is told.
+are over people; the test that no layer differs is over people and words, for both are a sample. Nothing
+is chosen on what is told.
 
     scripts/eval_layers.py --data DIR [--people N] [--json]
 
@@ -27,17 +28,16 @@ from words_data import Person, glosses_of, read_people, read_words
 from words_maps import ceiling, scaled
 from words_summary import interval
 
-from calibration.differences import spread_test
+from calibration.differences import alike
 from calibration.encoding import Rules
 from calibration.language.embeddings import embed_layers
 from calibration.layers import Layers, LayerScores, decode_layers, layer_facts
 from calibration.nested import Split
 from calibration.prior import covariance
 from calibration.splits import blocks
-from calibration.units import bootstrap_counts
 from rt_decoder.decoding.whitening import whitener
 
-LEAST_PEOPLE, N_DRAWS = 6, 2000
+LEAST_PEOPLE = 6
 
 
 def main() -> None:
@@ -82,9 +82,8 @@ def summary(people: list[Person], found: list[LayerScores]) -> dict[str, Any]:
     """Figures over people."""
     table = np.array([one.rank_accuracy[:, 0] for one in found])  # (n_people, L)
     nested = [float(one.nested[0]) for one in found]
-    each = [np.array([i]) for i in range(len(found))]
-    counts = bootstrap_counts(each, N_DRAWS, np.random.default_rng(0))[1]
-    same, p = spread_test(table.T, np.ones(len(found)), counts)
+    of_texts = [one.by_text / len(who.good) for who, one in zip(people, found, strict=True)]
+    same, p = alike(table.T, np.ones(len(found)), np.sum(of_texts, axis=0))
     rows: list[dict[str, Any]] = [
         {"name": name, "rank_accuracy": float(column.mean()), "interval": interval(column.tolist()),
          "as_good_as_best": bool(one)}

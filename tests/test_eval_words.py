@@ -190,3 +190,19 @@ def test_the_same_words_are_encoded(folder):
     assert over["people_above_chance"] == over["people_with_a_share"] == over["people"] == 3
     assert over["tested"] > 2 * over["null_tested"]
     assert over["r_p"] == 0.125  # of three people
+
+
+@pytest.mark.slow
+def test_the_layers_of_the_same_words_are_compared(folder):
+    script = SCRIPT.with_name("eval_layers.py")
+    ran = subprocess.run(
+        [sys.executable, str(script), "--data", str(folder), "--json", "--people", "2"],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "RT_DECODER_CACHE": ""},
+    )  # fmt: skip
+    result = judged(ran)
+    assert [row["name"] for row in result["layers"]][:2] == ["input", "layer 1"]
+    assert all(row["rank_accuracy"] > 0.75 for row in result["layers"])
+    assert result["no_difference"]  # of two people nothing is told
+    assert result["p_no_difference"] == 1
+    assert len(result["people"]) == 2

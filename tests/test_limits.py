@@ -188,6 +188,7 @@ def test_people_who_are_alike_have_a_high_ceiling() -> None:
     assert same is not None
     assert same["low"][0] == pytest.approx(1)
     assert people_ceiling([shared] * 2) is None
+    assert people_ceiling([shared[:2]] * 4) is None
     with pytest.raises(ValueError, match="one shape"):
         people_ceiling([shared, shared[1:]])
 

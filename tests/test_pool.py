@@ -216,6 +216,8 @@ def test_group_decodes_a_new_person_as_its_certificate_says(group):
     assert final["bits_per_word"] > 0.5
     assert final["p"] <= 0.05
     assert model.certificate["people"]["above"] == 5
+    ceiling = model.certificate["people"]["ceiling"]
+    assert 0.1 < ceiling["low"][0] < ceiling["high"][0] < 1
     as_is = decoded(model, X, truth, aligned=False)
     assert 0.65 < as_is < new
 
@@ -329,6 +331,7 @@ def test_pool_command(tmp_path, capsys, people):
     ran = call(capsys, "pool", *paths, "-o", out, "--json", program="calibration")
     assert ran.code == 0, ran.err
     assert '"p_people"' in ran.out.splitlines()[-1]
+    assert "one map for all explains at best r = " in ran.out
     model = load_model(out)
     assert model.alignment is not None
     final = model.certificate["final"]

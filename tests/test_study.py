@@ -161,6 +161,8 @@ def test_finished_cells_are_kept_and_changed_ones_fitted(data, tmp_path, capsys,
     assert [row["window"] for row in told["group"]] == [0.5]
     assert len(told["failed"]) == 2
     assert told["group_model"]["n"] == 2
+    assert told["group_model"]["ceiling"] is None
+    assert "needs three people" in ran.out
     lines = (out / "people.tsv").read_text().splitlines()
     assert len(lines) == 1 + 2 + 1
     group = load_model(out / "group.rtd.safetensors")

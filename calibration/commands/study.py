@@ -268,6 +268,7 @@ def _group_model(
     from calibration.commands.people import companion_path, load_people
     from calibration.people.cell import cell_name, model_path
     from calibration.people.table import best_cells
+    from calibration.people_ceiling import ceiling_sentence
     from calibration.pool import pool_models
     from rt_decoder.files.model_file import save_model
     from rt_decoder.files.sums import Companion
@@ -292,6 +293,8 @@ def _group_model(
     layer, window = chosen[0]["layer"], chosen[0]["window"]
     show_lines(
         f"wrote {path.name} ({digest[:12]}) of {len(chosen)} people, layer {layer}, window to "
-        f"{window:g} s, which had most bits out of fold"
+        f"{window:g} s, which had most bits out of fold",
+        ceiling_sentence(ceiling := group.certificate["people"]["ceiling"]),
     )
-    return {"model": digest, "layer": layer, "window": window, "n": len(chosen)}, ""
+    made = {"model": digest, "layer": layer, "window": window, "n": len(chosen)}
+    return made | {"ceiling": ceiling}, ""

@@ -10,6 +10,7 @@ from calibration.continuous import continuous_line
 from calibration.ideas import idea_lines
 from calibration.nuisance import nuisance_line
 from calibration.null_table import null_lines
+from calibration.people_ceiling import ceiling_sentence
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
 from rt_decoder.files.proof import answers_line, anytime_lines
@@ -175,10 +176,12 @@ def people_lines(certificate: Mapping[str, Any]) -> list[str]:
     """
     people = certificate["people"]
     worst, best = (pick(one["rank_accuracy"] for one in people["each"]) for pick in (min, max))
+    ceiling = [ceiling_sentence(people["ceiling"])] if "ceiling" in people else []
     return [
         f"tested on {people['n']} people, {people['method']}",
         f"{people['above']} of {people['n']} people above their null, rank accuracy "
         f"{worst:.3f} to {best:.3f}; signs of people flipped: p = {people['p_people']:.2g}",
+        *ceiling,
         "needs of a new person: the same words, task and window",
     ]
 
