@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import Parameter
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from calibration.commands.bundles import command_of, options_of
+from calibration.commands.encode import encoding_of_fit
 from calibration.commands.inputs import Inputs, Recordings
 from calibration.commands.people import (
     SUMS,
@@ -21,6 +22,7 @@ from calibration.commands.people import (
     all_people,
     companion_path,
     load_people,
+    write_companion,
 )
 from calibration.commands.recipe_options import (
     REPEATED,
@@ -36,7 +38,6 @@ from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 if TYPE_CHECKING:
     from calibration.choice import Prior
     from calibration.transfer import Wanted
-    from rt_decoder.files.sums import PersonSums
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
@@ -101,6 +102,13 @@ class MapOptions(StudyOptions, FitOptions):
     prior_from: PriorFrom = None
     montage: Montage = "name"
     no_sums: NoSums = False
+    encode: Annotated[
+        bool,
+        typer.Option(
+            "--encode",
+            help="Also measure what the network predicts of the brain, and the learning curve.",
+        ),
+    ] = False
 
     @property
     def companion(self) -> Path | None:
@@ -181,6 +189,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
     from calibration.items import check_items, item_lines
+    from calibration.report.shown import today
     from calibration.report.text import certificate_lines, cleaning_lines
     from rt_decoder.files.sums import PersonSums
 
@@ -209,11 +218,15 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
         "subject": options.subject,
         "session": options.session,
         "marker_offset_ms": options.marker_offset,
+        "fitted": today(),
     }
     model = replace(model, certificate=certificate)
     show_lines(*cleaning_lines(found), *certificate_lines(model))
+    if options.encode:
+        certificate |= encoding_of_fit(model, labelled)
+        model = replace(model, certificate=certificate)
     digest = _write(model, labelled, share, options)
-    _write_companion(sums, digest, options)
+    write_companion(sums, digest, options.companion, options.overwrite)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
 
@@ -229,6 +242,7 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     from calibration.events import load_unlabelled
     from calibration.fit import hash_files
     from calibration.items import bad_lines
+    from calibration.report.shown import today
     from calibration.report.text import cleaning_lines
     from rt_decoder.files.packages import need_packages
     from rt_decoder.model import versions
@@ -247,6 +261,7 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
         "data_hash": hash_files(options.recordings),
         "subject": options.subject,
         "session": options.session,
+        "fitted": today(),
     }
     model = replace(model, certificate=certificate, versions=versions())
     show_lines(*cleaning_lines(found))
@@ -280,18 +295,6 @@ def _write(model: Model, sessions: Any, share: float, options: FitOptions) -> st
     if failed:
         raise OSError("; ".join(failed))
     return digest
-
-
-def _write_companion(sums: Sequence[PersonSums], model_hash: str, options: MapOptions) -> None:
-    """Write what the map was fitted on beside the model, unless it is not wanted."""
-    from rt_decoder.files.sums import Companion
-    from rt_decoder.files.sums_file import save_sums
-
-    if options.companion is None:
-        return
-    companion = Companion(tuple(sums), model_hash)
-    save_sums(companion, options.companion, overwrite=options.overwrite)
-    show_lines(f"wrote {options.companion.name}: sums for other people's models, no recording")
 
 
 COMMANDS = (fit, cleaning)

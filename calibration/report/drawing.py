@@ -14,12 +14,12 @@ from typing import Any
 
 from rt_decoder.sinks.text import plain
 
-__all__ = ["AFTER", "BEFORE", "GREY", "LEVELS", "SIGNED", "drawn", "name_channels"]
+__all__ = ["AFTER", "BEFORE", "GREY", "IN_A_ROW", "LEVELS", "SIGNED", "drawn", "name_channels"]
 
 BEFORE, AFTER, GREY = "#d9601a", "#1f83c4", "#8a9099"
 LEVELS, SIGNED = "viridis", "RdBu_r"
 _INK = "#010203"  # stands for the page's colour of text until the figure is in the page
-_SHOWN = 64  # names that fit on an axis
+IN_A_ROW = 72  # names that fit on an axis
 _numbers = count(1)
 _STYLE: Any = {
     **dict.fromkeys(
@@ -85,7 +85,7 @@ def _inline(svg: str, prefix: str) -> str:
 
 
 def name_channels(axes: Any, names: Sequence[str], *, along: str = "x") -> None:
-    """Write names beside the rows or columns of a figure: all of up to 64, else every k-th.
+    """Write names beside the rows or columns of a figure: all of up to 72, else every k-th.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def name_channels(axes: Any, names: Sequence[str], *, along: str = "x") -> None:
     names : sequence of str
     along : {"x", "y"}
     """
-    every = -(-len(names) // _SHOWN)
+    every = -(-len(names) // IN_A_ROW)
     places, shown = range(0, len(names), every), [plain(name, 14) for name in names[::every]]
     if along == "x":
         axes.set_xticks(places, shown, rotation=90, fontsize=6.5)

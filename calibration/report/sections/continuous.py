@@ -19,7 +19,7 @@ def section(shown: Shown) -> Section | None:
         return Section("Readouts at every hop", [Note(told)])
     parts: list[Part] = [Text(f"{continuous_line(found).capitalize()}.")]
     final = found.get("final")
-    if final:
+    if final and final.get("hours"):
         keys = ("hours", "n_alarms", "low", "high", "n_events", "hits")
         head = (
             "", "hours without events", "false alarms", "an hour, at least", "at most", "events",

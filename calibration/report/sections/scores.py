@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calibration.report.page import Heading, Note, Part, Section, Table, Text
-from calibration.report.shown import Shown, interval_text, number
-from calibration.report.text import SCORES, more_lines, people_lines, score_notes
+from calibration.report.shown import Shown, interval_text, number, p_text, score_text
+from calibration.report.text import SCORES, people_lines, score_notes
 from calibration.report.verdict import people_interval
 from calibration.splits import split_line
 
@@ -17,6 +17,10 @@ _TITLES = (
     ("final", "Locked final block, decoded once by the finished model"),
     ("out_of_fold", "Held-out groups, on which penalty and posterior were chosen"),
 )
+_NAMES = {
+    "top1": "top-1", "top5": "top-5", "top10": "top-10", "mrr": "mean reciprocal rank",
+    "rank_accuracy": "rank accuracy", "two_vs_two": "two vs two",
+}  # fmt: skip
 _HEAD = ("", "micro", "95 % interval", "macro", "95 % interval", "chance", "prior alone")
 
 
@@ -34,7 +38,6 @@ def section(shown: Shown) -> Section | None:
         parts += _people(shown)
     else:
         parts += _fit(model.certificate)
-    parts += [Text(line) for line in more_lines(model)] if model.certificate else []
     return Section("How well it decodes words", parts)
 
 
@@ -43,9 +46,10 @@ def _fit(certificate: Mapping[str, Any]) -> list[Part]:
     if split:
         parts.append(
             Text(
-                f"{split_line(split)}. The map is trained with {split['n_groups']} groups, "
-                f"{split['held_out']}, purged by {split['purge_s']:g} s. {split['n_muscle']} of the "
-                "events that train contain muscle activity and are not scored."
+                f"{split_line(split)}. The events that train fall into {split['n_groups']} groups "
+                f"({split['held_out']}), held out in turn; events within {split['purge_s']:g} s of a "
+                f"held-out one do not train. {split['n_muscle']} of the events that train contain "
+                "muscle activity and are not scored."
             )
         )
     for name, title in _TITLES:
@@ -64,33 +68,31 @@ def _scores(scores: Mapping[str, Any]) -> list[Part]:
     rows = []
     for name in SCORES:
         if name in scores:
-            cells = [name.replace("_", " ")]
+            cells = [_NAMES[name]]
             for which in (name, f"macro_{name}"):
-                cells += [number(scores.get(which)), interval_text(intervals.get(which))]
+                cells += [score_text(scores.get(which)), interval_text(intervals.get(which))]
             rows.append(
-                (*cells, *(number(scores.get(f"{of}{name}")) for of in ("chance_", "prior_")))
+                (*cells, *(score_text(scores.get(f"{of}{name}")) for of in ("chance_", "prior_")))
             )
     for name, title in (("bits_per_word", "bits a word"), ("precision", "precision of answers")):
         if name in intervals and scores.get(name) is not None:
-            told = (number(scores[name]), interval_text(intervals[name]))
-            rows.append((title, *told, "", "", "", ""))
+            told = (score_text(scores[name]), interval_text(intervals[name]))
+            zero = "0.000" if name == "bits_per_word" else ""
+            rows.append((title, *told, "", "", zero, zero))
     parts: list[Part] = [Table(_HEAD, rows)] if rows else []
-    parts += [Note(note) for note in _notes(scores)]
-    if not intervals:
-        parts.append(Note("No intervals: the model is older than these, or a group's."))
-    else:
-        parts.append(
-            Note(
-                f"Intervals: 95 % of {_draws(scores)} by bootstrap over {scores['detail']['n_units']} "
-                "units of neighbouring events."
-            )
-        )
-    return parts
+    notes = [f"{note[:1].upper()}{note[1:]}." for note in _notes(scores)]
+    notes.append(
+        _spread(scores["detail"])
+        if intervals
+        else "No intervals: the model is older than these, or a group's."
+    )
+    return [*parts, Note(" ".join(notes))]
 
 
-def _draws(scores: Mapping[str, Any]) -> str:
-    unit = scores["detail"]["unit"]
-    return "draws" if unit == 1 else f"draws, each of at least {unit} events that hang together,"
+def _spread(detail: Mapping[str, Any]) -> str:
+    n, unit = detail["n_units"], detail["unit"]
+    units = f"{n} events" if unit == 1 else f"{n} units of at least {unit} neighbouring events"
+    return f"Intervals: 95 %, by drawing from {units} (bootstrap)."
 
 
 def _notes(scores: Mapping[str, Any]) -> Sequence[str]:
@@ -102,12 +104,12 @@ def _people(shown: Shown) -> list[Part]:
     """Make the part of a group's model, which was tested on people left out."""
     certificate = shown.certificate
     people, final = certificate["people"], certificate["final"]
-    keys = ("n_events", "n", "rank_accuracy", "bits_per_word", "p")
     head = ("person", "events", "scored trials", "rank accuracy", "bits a word", "p")
     rows = [
-        (str(place), *(number(one[key]) for key in keys))
+        (str(place), *(number(one[key]) for key in ("n_events", "n")),
+         *(score_text(one[key]) for key in ("rank_accuracy", "bits_per_word")), p_text(one["p"]))
         for place, one in enumerate(people["each"], 1)
-    ]
+    ]  # fmt: skip
     interval = people_interval([one["rank_accuracy"] for one in people["each"]])
     said = (
         f"Rank accuracy, mean over people: {final['rank_accuracy']:.3f}, 95 % interval "
