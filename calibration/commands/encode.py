@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calibration.commands.bundles import bundled
-from calibration.commands.inputs import ReadOptions, Recordings
+from calibration.commands.inputs import ReadOptions, Recordings, need_drawing
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, ModelFile
 from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
-__all__ = ["COMMANDS", "encoding_of_fit"]
+__all__ = ["COMMANDS", "with_encoding"]
 
 NETWORK, TEST = "Network and window", "Test"
 
@@ -136,13 +136,9 @@ def encode(
     from calibration.events import load_labelled
     from calibration.language.embeddings import embed
     from calibration.limits import limit_facts, text_layers
-    from calibration.report.encoding import encoding_lines, write_encoding
-    from calibration.report.limits import limit_lines
     from rt_decoder.files.model_file import load_model
-    from rt_decoder.files.packages import need_packages
 
-    if options.report is not None:
-        need_packages("matplotlib", "jinja2", what="for --report")
+    need_drawing(options.report)
     fitted = load_model(model)
     if not fitted.has_map and not options.language_model:
         raise ValueError(f"{model.name} has no words: give their vectors with --language-model")
@@ -167,12 +163,20 @@ def encode(
             found, design, rules, layers=layers, positions=_positions(fitted),
             learning=options.learning, progress=progress,
         )  # fmt: skip
-    show_lines(*encoding_lines(facts), *limit_lines(facts))
-    if options.report is not None:
-        write_encoding(options.report, fitted, facts, overwrite=options.overwrite)
-        show_lines(f"wrote {options.report.name}")
+    _tell(fitted, facts, options)
     if as_json:
         show_json({"model": model.name, "encoding": facts})
+
+
+def _tell(model: Model, facts: dict[str, Any], options: EncodeOptions) -> None:
+    """Print what was found, and write the report, if one is wanted."""
+    from calibration.report.encoding import encoding_lines, write_encoding
+    from calibration.report.limits import limit_lines
+
+    show_lines(*encoding_lines(facts), *limit_lines(facts))
+    if options.report is not None:
+        write_encoding(options.report, model, facts, overwrite=options.overwrite)
+        show_lines(f"wrote {options.report.name}")
 
 
 def _positions(model: Model) -> np.ndarray | None:
@@ -201,7 +205,7 @@ def _events(
     return design, nuisance
 
 
-def encoding_of_fit(model: Model, labelled: Sequence[LabelledRecording]) -> dict[str, Any]:
+def with_encoding(model: Model, labelled: Sequence[LabelledRecording]) -> Model:
     """Measure what `fit --encode` adds to a certificate: encoding, learning curve, ceiling.
 
     Parameters
@@ -212,9 +216,19 @@ def encoding_of_fit(model: Model, labelled: Sequence[LabelledRecording]) -> dict
 
     Returns
     -------
-    dict
-        `encoding`, of `calibration.encode.brief`, `learning` and `ceiling`.
+    Model
+        With `encoding`, of `calibration.encode.brief`, `learning` and `ceiling` in its certificate;
+        as it was, with a line of the reason, where the recordings allow no encoding.
     """
+    try:
+        found = _encoding_of_fit(model, labelled)
+    except ValueError as error:
+        show_lines(f"encoding: left out: {error}")
+        return model
+    return replace(model, certificate={**model.certificate, **found})
+
+
+def _encoding_of_fit(model: Model, labelled: Sequence[LabelledRecording]) -> dict[str, Any]:
     from calibration.encode import brief, encoding_facts, vectors_of_model
     from calibration.encode import encode as fit
     from calibration.encoding import Rules, epoch_model

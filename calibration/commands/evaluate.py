@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calibration.commands.bundles import bundled
-from calibration.commands.inputs import ReadOptions, Recordings
+from calibration.commands.inputs import ReadOptions, Recordings, need_drawing
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, ModelFile
 from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
@@ -56,10 +56,8 @@ def evaluate(
     from calibration.ideas import idea_lines
     from calibration.report.text import score_lines
     from rt_decoder.files.model_file import load_model
-    from rt_decoder.files.packages import need_packages
 
-    if options.report is not None:
-        need_packages("matplotlib", "jinja2", what="for --report")
+    need_drawing(options.report)
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
@@ -82,10 +80,8 @@ def evaluate(
     )  # fmt: skip
     trained = bool(set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", [])))
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
-    show_lines(*score_lines(scores, "these recordings"))
-    if ideas := _ideas(fitted, design, found):
-        scores["ideas"] = ideas
-        show_lines(*idea_lines(ideas))
+    scores |= _ideas(fitted, design, found)
+    show_lines(*score_lines(scores, "these recordings"), *idea_lines(scores.get("ideas", {})))
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     _write(options, fitted, labelled, scores)
@@ -104,7 +100,7 @@ def _ideas(model: Model, design: Design, found: Evidence | None) -> dict[str, An
         return {}
     cosines = (evidence(model, design.X) if found is None else found).cosines
     scores = score_ideas(model, design, arange(len(cosines)), cosines)
-    return {"column": idea_column(model.recipe.fit), "new": scores}
+    return {"ideas": {"column": idea_column(model.recipe.fit), "new": scores}}
 
 
 def _write(

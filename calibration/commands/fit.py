@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from calibration.commands.bundles import command_of, options_of
-from calibration.commands.encode import encoding_of_fit
-from calibration.commands.inputs import Inputs, Recordings
+from calibration.commands.encode import with_encoding
+from calibration.commands.inputs import Inputs, Recordings, need_drawing
 from calibration.commands.people import (
     SUMS,
     Montage,
@@ -189,7 +189,6 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     from calibration.events import load_labelled
     from calibration.fit import fit_model, hash_files
     from calibration.items import check_items, item_lines
-    from calibration.report.shown import today
     from calibration.report.text import certificate_lines, cleaning_lines
     from rt_decoder.files.sums import PersonSums
 
@@ -212,23 +211,30 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     )  # fmt: skip
     with progress_bar("looking at every hop") as progress:
         model = fit_continuous(model, design, labelled, progress=progress)
+    model = _signed(model, found, options)
+    show_lines(*cleaning_lines(found), *certificate_lines(model))
+    if options.encode:
+        model = with_encoding(model, labelled)
+    digest = _write(model, labelled, share, options)
+    write_companion(sums, digest, options.companion, options.overwrite)
+    if options.as_json:
+        told = {"model": options.output.name, "hash": digest, "certificate": model.certificate}
+        show_json(told)
+
+
+def _signed(model: Model, cleaning: dict[str, Any], options: FitOptions) -> Model:
+    """Return the model with its cleaning, codes and date in the certificate."""
+    from calibration.report.shown import today
+
     certificate = {
         **model.certificate,
-        "cleaning": found,
+        "cleaning": cleaning,
         "subject": options.subject,
         "session": options.session,
         "marker_offset_ms": options.marker_offset,
         "fitted": today(),
     }
-    model = replace(model, certificate=certificate)
-    show_lines(*cleaning_lines(found), *certificate_lines(model))
-    if options.encode:
-        certificate |= encoding_of_fit(model, labelled)
-        model = replace(model, certificate=certificate)
-    digest = _write(model, labelled, share, options)
-    write_companion(sums, digest, options.companion, options.overwrite)
-    if options.as_json:
-        show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
+    return replace(model, certificate=certificate)
 
 
 @_taking(FitOptions, "stream", "filter", "clean")
@@ -242,28 +248,19 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     from calibration.events import load_unlabelled
     from calibration.fit import hash_files
     from calibration.items import bad_lines
-    from calibration.report.shown import today
     from calibration.report.text import cleaning_lines
-    from rt_decoder.files.packages import need_packages
     from rt_decoder.model import versions
 
     options.claim(settings)
-    if options.report is not None:
-        need_packages("matplotlib", "jinja2", what="for --report")
+    need_drawing(options.report)
     loaded = load_unlabelled(
         options.recordings, options.tables, options.rules(settings.target), **options.reading
     )
     show_lines(*bad_lines(loaded, settings))
     draft = draft_model([one.recording for one in loaded], settings)
     model, found = fit_cleaning(draft, loaded, mne_info=options.fif, say=show_lines)
-    certificate = {
-        "cleaning": found,
-        "data_hash": hash_files(options.recordings),
-        "subject": options.subject,
-        "session": options.session,
-        "fitted": today(),
-    }
-    model = replace(model, certificate=certificate, versions=versions())
+    model = replace(model, certificate={"data_hash": hash_files(options.recordings)})
+    model = replace(_signed(model, found, options), versions=versions())
     show_lines(*cleaning_lines(found))
     digest = _write(model, loaded, 1.0, options)
     if options.as_json:

@@ -111,6 +111,16 @@ def interval_text(interval: Sequence[float] | None) -> str:
 def percent(share: float, digits: int = 1) -> str:
     """Return a share as a percentage.
 
+    Parameters
+    ----------
+    share : float
+    digits : int
+        After the point.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> percent(0.94512)
@@ -121,6 +131,14 @@ def percent(share: float, digits: int = 1) -> str:
 
 def score_text(value: float | None) -> str:
     """Return a score as a table shows it, to three decimals; "n/a" for None.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -134,6 +152,14 @@ def score_text(value: float | None) -> str:
 
 def p_text(value: float | None) -> str:
     """Return a p to two digits; "n/a" for None.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
 
     Examples
     --------

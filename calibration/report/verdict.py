@@ -53,6 +53,14 @@ def cleaned(shown: Shown) -> tuple[str, list[str]]:
 def listed(parts: Sequence[str]) -> str:
     """Join parts of a sentence.
 
+    Parameters
+    ----------
+    parts : sequence of str
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> listed(["a", "b", "c"])
