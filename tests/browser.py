@@ -27,7 +27,12 @@ ARGUMENTS = (
 
 
 def find_browser() -> str | None:
-    """Path of a Chromium: that of `RT_DECODER_CHROMIUM`, else one on the path; None without."""
+    """Path of a Chromium: that of `RT_DECODER_CHROMIUM`, else one on the path; None without.
+
+    None on Windows, where a process cannot be given pipes by number.
+    """
+    if os.name == "nt":
+        return None
     named = os.environ.get("RT_DECODER_CHROMIUM")
     return named or next(filter(None, map(shutil.which, NAMES)), None)
 

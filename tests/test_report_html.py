@@ -327,7 +327,7 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
         "99 permutations of units of 4 events",
         "By word",
         "By block",
-        "by drawing from 20 units of at least 4 neighbouring events",
+        "by drawing from 20 units of neighbouring events, each of at least 4",
         "0.500 to 0.700",
         "What the words mean",
     ):
@@ -382,7 +382,7 @@ def test_windows_nulls_and_what_nobody_foresaw_are_told() -> None:
     assert "Rank accuracy 0.520 after 40 events, 0.610 (0.590 to 0.640) after 400" in text
     assert "0.6: 7 min (5 to 9)" in text
     assert "prior alone 0.510 0.4" in text
-    assert "5 of them. In locked final block, ideas are above chance, but no more than" in text
+    assert "5 of them. In the locked final block, ideas are above chance, but no more than" in text
     assert "locked final block 30 4.0 0.570 0.530 to 0.610 0.01" in text
     assert "odd key 1 1 key 2 a 2.5" in text
 

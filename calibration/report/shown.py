@@ -105,7 +105,10 @@ def interval_text(interval: Sequence[float] | None) -> str:
     >>> interval_text([0.51234, 0.6])
     '0.512 to 0.600'
     """
-    return "" if not interval else f"{interval[0]:.3f} to {interval[1]:.3f}"
+    if not interval:
+        return ""
+    low, high = (round(float(end), 3) + 0.0 for end in interval)  # no -0.000
+    return f"{low:.3f} to {high:.3f}"
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -155,5 +155,7 @@ def _panel(
     if framed is not None and min(framed.shape) > 1 and framed.any() and not framed.all():
         rows = np.arange(len(axis.names))
         axes.contour(times, rows, framed, levels=[0.5], colors="k", linewidths=0.8)
+    if len(times) == 1:
+        axes.set_xticks(times)
     name_channels(axes, axis.names, along="y")
     return image

@@ -10,7 +10,7 @@ import numpy as np
 from calibration.report.shown import Shown, percent
 from rt_decoder.cleaning.stages import FLOW
 
-__all__ = ["cleaned", "is_above", "limits", "listed", "people_interval", "verdict"]
+__all__ = ["P_SHOWN", "cleaned", "is_above", "limits", "listed", "people_interval", "verdict"]
 
 P_SHOWN = 0.05
 _FEW = 50  # events

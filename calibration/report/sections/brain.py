@@ -9,6 +9,7 @@ from calibration.report.page import Heading, Note, Part, Section
 from calibration.report.sections.encoded import columns, null_parts, r_parts, share_parts
 from calibration.report.shown import Shown
 from calibration.report.tables import Axis, head_pictures, images, unit_of
+from calibration.report.verdict import is_above
 from rt_decoder.model import Model
 
 __all__ = ["decoder_strength", "section"]
@@ -18,7 +19,10 @@ def section(shown: Shown) -> Section | None:
     """Draw the decoder's patterns and, where it was encoded, r over time."""
     if not shown.model.has_map:
         return None
-    parts: list[Part] = [Heading("Patterns of the decoder"), *_decoder(shown.model)]
+    parts: list[Part] = [Heading("Patterns of the decoder")]
+    if is_above(shown) is False:
+        parts.append(Note("This model is not shown to be above chance: so these may be noise."))
+    parts += _decoder(shown.model)
     encoded = shown.certificate.get("encoding")
     parts.append(Heading("From network to brain"))
     if not encoded:

@@ -48,7 +48,11 @@ def _told(where: str, one: Mapping[str, Any], column: str) -> str:
         shown = "ideas are above chance, but no more than pooling events of any group gives"
     else:
         shown = "ideas are above chance, and beyond what pooling events of any group gives"
-    return f"Ideas are those of the events column {column}: {one['n_ideas']} of them. In {where}, {shown}."
+    where = where if where.startswith("these") else f"the {where}"
+    return (
+        f"Ideas come from the events table (column {column}): {one['n_ideas']} of them. In {where}, "
+        f"{shown}."
+    )
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:

@@ -49,4 +49,4 @@ def _shown(value: Any) -> str:
         return ", ".join(map(_shown, value)) or "none"
     if isinstance(value, dict):
         return f"{len(value)} entries" if value else "none"
-    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value) or "none"

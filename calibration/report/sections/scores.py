@@ -90,8 +90,8 @@ def _scores(scores: Mapping[str, Any]) -> list[Part]:
 
 
 def _spread(detail: Mapping[str, Any]) -> str:
-    n, unit = detail["n_units"], detail["unit"]
-    units = f"{n} events" if unit == 1 else f"{n} units of at least {unit} neighbouring events"
+    least = f", each of at least {detail['unit']}" if detail["unit"] > 1 else ""
+    units = f"{detail['n_units']} units of neighbouring events{least}"
     return f"Intervals: 95 %, by drawing from {units} (bootstrap)."
 
 

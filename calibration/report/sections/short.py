@@ -5,7 +5,7 @@ from __future__ import annotations
 from calibration.cleaning.stages import FITS
 from calibration.report.page import Section, Table
 from calibration.report.shown import Shown, in_flow_order, interval_text, score_text
-from calibration.report.verdict import is_above, limits, people_interval
+from calibration.report.verdict import P_SHOWN, is_above, limits, people_interval
 from rt_decoder.cleaning.stages import FLOW
 
 __all__ = ["section"]
@@ -43,8 +43,9 @@ def _above(shown: Shown) -> str:
     if scores.get("p") is None:
         return above
     told = f"{above}, p = {scores['p']:.2g} against permuted labels"
-    if scores.get("p_smallest") is not None:
-        told += f" (these events allow no smaller p than {scores['p_smallest']:.2g})"
+    smallest = scores.get("p_smallest")
+    if smallest is not None and (smallest > P_SHOWN or scores["p"] <= smallest):
+        told += " (which is the smallest that these events and permutations can give)"
     return told
 
 
