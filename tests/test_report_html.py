@@ -23,7 +23,7 @@ from calibration.report.sections.brain import decoder_strength
 from calibration.report.shown import Shown
 from calibration.report.stretch import Stretch, look
 from calibration.report.verdict import limits, verdict
-from rt_decoder.files.model_file import model_hash, save_model
+from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.recipe import STAGES
@@ -318,7 +318,7 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
     assert said.startswith(
         "Above chance: on 80 events of the locked final block, without any cleaning, the true word "
         "ranked above 61.3 % of the others among 12 (95 % interval 50.0 to 70.0 %; 50.0 % with permuted "
-        "labels, p = 0.005); what limits it most: one event gives 0.21 of the 3.6 bits"
+        "labels, p = 0.005); what limits it most: the interval of its rank accuracy reaches chance."
     )
     assert said.count(". ") == 0
     assert "blinks and gaze (no blinks)" in text.partition("What could not be?")[2][:40]
@@ -380,7 +380,7 @@ def test_windows_nulls_and_what_nobody_foresaw_are_told() -> None:
     assert "Windows that end 0.4 s after the onset or later are above chance" in text
     assert "0.2 0.500 0.400 to 0.600 0.000 0.5 0.4 0.600" in text
     assert "Rank accuracy 0.520 after 40 events, 0.610 (0.590 to 0.640) after 400" in text
-    assert "0.6: 7 min (5 to 9)" in text
+    assert "0.6: 7.0 min (5.0 to 9.0)" in text
     assert "prior alone 0.510 0.4" in text
     assert "5 of them. In the locked final block, ideas are above chance, but no more than" in text
     assert "locked final block 30 4.0 0.570 0.530 to 0.610 0.01" in text
@@ -472,3 +472,25 @@ def test_fit_writes_a_report(tmp_path: Path, capsys, monkeypatch) -> None:
         "of the recordings that it was tested on",
     ):
         assert said in text
+
+
+@pytest.mark.slow
+def test_fit_keeps_an_encoding_where_it_is_asked_for(tmp_path: Path, capsys, monkeypatch) -> None:
+    save_recording(small_recording(), tmp_path / "rec.xdf")
+    monkeypatch.setattr(fit, "fit_model", partial(fit.fit_model, embedder=fake_embedder))
+    out, model = tmp_path / "report.html", tmp_path / "m.rtd.safetensors"
+    ran = call(
+        capsys, "fit", tmp_path / "rec.xdf", "--events", tmp_path / "rec.tsv", "-o", model,
+        "--stages", "[]", "--picks", "eeg", "--n-blocks", "4", "--n-permutations", "19",
+        "--report", out, "--encode", program="calibration",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    assert "encoding: " in ran.out
+    kept = load_model(model).certificate
+    assert kept["encoding"]["best"]["r"] > 0.2
+    assert np.shape(kept["encoding"]["r"]) == np.shape(kept["encoding"]["strength"])
+    assert kept["learning"]["n_events"]
+    text = text_of(out.read_text(encoding="utf-8"))
+    for said in ("Largest held-out r", "Beyond nuisance The network explains", "power law"):
+        assert said in text
+    assert "Not measured (`rt-calibrate fit --encode`" not in text

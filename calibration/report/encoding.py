@@ -150,8 +150,8 @@ def _short(shown: Shown, facts: dict[str, Any]) -> list[tuple[str, str]]:
          f"of the other {split['n_folds'] - 1} of {split['n_folds']} folds, purged by "
          f"{split['purge_s']:.3g} s; no event is locked"),
         ("From what?", str(facts.get("network", "the network"))),
-        ("What was removed?", done or "nothing"),
-        ("What could not be?", listed(left) or "nothing that was asked for"),
+        ("How was it cleaned?", f"by {done}" if done else "not at all"),
+        ("What could not be fitted?", listed(left) or "nothing that was asked for"),
     ]  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def images(
     return lambda caption: [Picture(svg, caption + more)]
 
 
-_COLUMNS = 4
+_COLUMNS = 5
 
 
 def _images(
@@ -152,10 +152,24 @@ def _panel(
         table, aspect="auto", interpolation="nearest", **colours,
         extent=(times[0] - half, times[-1] + half, len(axis.names) - 0.5, -0.5),
     )  # fmt: skip
-    if framed is not None and min(framed.shape) > 1 and framed.any() and not framed.all():
-        rows = np.arange(len(axis.names))
-        axes.contour(times, rows, framed, levels=[0.5], colors="k", linewidths=0.8)
+    if framed is not None and framed.any() and not framed.all():
+        _frame(axes, framed, times[0] - half, 2 * half)
     if len(times) == 1:
         axes.set_xticks(times)
     name_channels(axes, axis.names, along="y")
     return image
+
+
+def _frame(axes: Any, framed: np.ndarray, left: float, width: float) -> None:
+    """Draw the edges between what is framed (c, t) and what is not."""
+    from matplotlib.collections import LineCollection
+
+    inside = np.pad(framed, 1)
+    lines = []
+    for row, column in np.argwhere(inside[1:] != inside[:-1]).tolist():
+        x = left + width * (column - 1)
+        lines.append([(x, row - 0.5), (x + width, row - 0.5)])
+    for row, column in np.argwhere(inside[:, 1:] != inside[:, :-1]).tolist():
+        x = left + width * column
+        lines.append([(x, row - 1.5), (x, row - 0.5)])
+    axes.add_collection(LineCollection(lines, colors="k", linewidths=0.9), autolim=False)

@@ -25,6 +25,9 @@ _DONE = {
     "muscle": ("flagging", "muscle activity"),
 }
 
+_LEFT = {"regressors": "reference channels", "repair": "repair of bad channels"}
+_CHANGED = 0.2  # of the signal at rest, or of the samples: too much
+
 
 def is_above(shown: Shown) -> bool | None:
     """Say whether the true items rank higher than under permuted labels; None without a test."""
@@ -39,12 +42,12 @@ def cleaned(shown: Shown) -> tuple[str, list[str]]:
     """Say what cleaning does, and list what it was asked for and could not be fitted."""
     stages = shown.certificate.get("cleaning", {})
     done: dict[str, list[str]] = {}
-    left = []
+    left: list[str] = []
     for name in [*(one for one in _DONE if one in stages), *(set(stages) - set(_DONE))]:
         title = FLOW[name].title if name in FLOW else name
         how, what = _DONE.get(name, ("applying", title))
         if "left_out" in stages[name]:
-            left.append(what)
+            left.append(_LEFT.get(name) or what)
         else:
             done.setdefault(how, []).append(what)
     return listed([f"{how} {listed(what)}" for how, what in done.items()]), left
@@ -117,11 +120,17 @@ def verdict(shown: Shown) -> str:
     on = f"on {n} events {where}" if n else f"on events {where}"
     after = f"after {done}" if done else "without any cleaning"
     sentence = (
-        f"{said}: {on}, {after}, the true {shown.noun} ranked above "
-        f"{percent(scores['rank_accuracy'])} of the others among {n_items} ({_spread(shown)})"
+        f"{said}: {on}, {after}, {_ranked(shown, scores['rank_accuracy'], n_items)} "
+        f"({_spread(shown)})"
     )
     first = limits(shown)
     return f"{sentence}; what limits it most: {first[0]}." if first else f"{sentence}."
+
+
+def _ranked(shown: Shown, rank: float, n_items: int) -> str:
+    if n_items == 2:
+        return f"the true {shown.noun} ranked above the other one in {percent(rank)}"
+    return f"the true {shown.noun} ranked above {percent(rank)} of the others among {n_items}"
 
 
 def _spread(shown: Shown) -> str:
@@ -161,6 +170,7 @@ def limits(shown: Shown) -> list[str]:
     _, left = cleaned(shown)
     if left:
         found.append(f"cleaning that was asked for could not be fitted ({listed(left)})")
+    found += _of_the_cleaning(shown)
     if "people" in shown.certificate:
         found.append("a new person needs the same words, task and window")
     elif shown.scores is None:
@@ -180,6 +190,9 @@ def _of_the_test(shown: Shown) -> list[str]:
             "events that hang together are so few units that nothing can be shown (the smallest p "
             f"that they allow is {smallest:.2g})"
         )
+    interval = (scores.get("detail") or {}).get("intervals", {}).get("rank_accuracy")
+    if is_above(shown) and interval and interval[0] <= 0.5:
+        found.append("the interval of its rank accuracy reaches chance")
     if is_above(shown) is False:
         found.append("no evidence that brain and words are related was found")
     nuisance = certificate.get("nuisance")
@@ -215,6 +228,21 @@ def _feigned(shown: Shown) -> list[str]:
 def _p_of(nulls: Mapping[str, Any], name: str) -> float | None:
     one = nulls.get(name)
     return one.get("p") if isinstance(one, Mapping) else None
+
+
+def _of_the_cleaning(shown: Shown) -> list[str]:
+    """Say where cleaning changes or flags more than it should."""
+    stages = shown.certificate.get("cleaning", {})
+    eye, muscle = (stages.get(name, {}) for name in ("eye", "muscle"))
+    by_rank, flagged, found = eye.get("held_out") or [], muscle.get("held_out") or {}, []
+    taken = by_rank[eye["rank"] - 1] if 0 < eye.get("rank", 0) <= len(by_rank) else {}
+    if (share := taken.get("rest_distortion")) is not None and share > _CHANGED:
+        found.append(f"cleaning of the eyes changes the signal at rest by {percent(share, 0)}")
+    if (share := flagged.get("muscle")) is not None and share > _CHANGED:
+        found.append(
+            f"muscle activity in {percent(share, 0)} of the samples, which are not decoded"
+        )
+    return found
 
 
 def _needed(shown: Shown) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration.nuisance import nuisance_line
 from calibration.null_table import NULLS
-from calibration.report.drawing import AFTER, BEFORE, GREY, drawn
+from calibration.report.drawing import AFTER, draw_null, drawn
 from calibration.report.page import Heading, Note, Part, Picture, Section, Table, Text
 from calibration.report.shown import Shown, interval_text, p_text, score_text
 
@@ -45,17 +45,11 @@ def section(shown: Shown) -> Section | None:
 
 def _histogram(canvas: Any, null: Any, scores: Mapping[str, Any], detail: Any) -> None:
     axes = canvas.subplots()
-    observed, null = scores["rank_accuracy"], np.asarray(null, float)
-    low, high = min(null.min(), observed), max(null.max(), observed)
-    pad = max(0.08 * (high - low), 1e-3)
-    axes.hist(null, bins=np.linspace(low - pad, high + pad, 41), color=GREY, alpha=0.7, lw=0)
-    axes.axvline(np.quantile(null, 0.95), color=BEFORE, lw=1, ls="--", label="95 % of permutations")
-    axes.axvline(observed, color=AFTER, lw=1.8, label=f"score {observed:.3f}")
+    score = scores["rank_accuracy"]
+    draw_null(axes, np.asarray(null, float), score, f"score {score:.3f}")
     if interval := detail.get("intervals", {}).get("rank_accuracy"):
         axes.axvspan(*interval, color=AFTER, alpha=0.12, lw=0)
-    axes.set(xlabel="rank accuracy", ylabel="permutations")
-    axes.margins(y=0.15)
-    axes.legend(loc="best")
+    axes.set_xlabel("rank accuracy")
 
 
 def _nulls(shown: Shown) -> Iterator[Part]:

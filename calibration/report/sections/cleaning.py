@@ -33,7 +33,8 @@ def section(shown: Shown) -> Section:
         if "left_out" in found:
             parts.append(Text(f"Left out: {found['left_out']}."))
         else:
-            parts += _pictures(made, stage)
+            few = [Note("No picture: the stretch shows too little of it.")] if made else []
+            parts += _pictures(made, stage) or few
             parts.append(Fold("All values", [values_table(found)]))
     return Section("How well it cleans", parts)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from calibration.encode import P_SHOWN
-from calibration.report.drawing import AFTER, BEFORE, GREY, drawn
+from calibration.report.drawing import AFTER, GREY, draw_null, drawn
 from calibration.report.limits import ceiling_line, layer_line, order_line
 from calibration.report.page import Note, Part, Picture, Table, Text
 from calibration.report.shown import interval_text, p_text, score_text
@@ -22,8 +22,10 @@ _FRAMED = "Framed: p of .05 or less against the largest over all channels and ti
 
 
 def columns(table: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Take up to six times of a table (c, t), evenly spaced, and their titles."""
+    """Take up to six times of a table (c, t), evenly spaced but for its peak, and their titles."""
     at = np.unique(np.linspace(0, len(times) - 1, min(_TIMES, len(times))).round().astype(int))
+    peak = int(np.nanargmax(np.nanmax(np.abs(table), axis=0)))
+    at[np.argmin(np.abs(at - peak))] = peak
     return table[:, at], [f"{times[k]:.2f} s" for k in at]
 
 
@@ -81,14 +83,8 @@ def null_parts(found: Mapping[str, Any]) -> list[Part]:
 
 def _histogram(canvas: Any, null: np.ndarray, tested: float) -> None:
     axes = canvas.subplots()
-    low, high = min(null.min(), tested), max(null.max(), tested)
-    pad = max(0.08 * (high - low), 1e-3)
-    axes.hist(null, bins=np.linspace(low - pad, high + pad, 41), color=GREY, alpha=0.7, lw=0)
-    edge = np.quantile(null, 0.95)
-    axes.axvline(edge, color=BEFORE, lw=1, ls="--", label="95 % of permutations")
-    axes.axvline(tested, color=AFTER, lw=1.8, label=f"data {tested:.3f}")
-    axes.set(xlabel="largest r, averaged over penalties", ylabel="permutations")
-    axes.legend(loc="best")
+    draw_null(axes, null, tested, f"data {tested:.3f}")
+    axes.set_xlabel("largest r, averaged over penalties")
 
 
 def share_parts(model: Model, found: Mapping[str, Any]) -> list[Part]:

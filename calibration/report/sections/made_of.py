@@ -37,7 +37,7 @@ def section(shown: Shown) -> Section:
     rows += [
         ("channels", told),
         ("references", ", ".join(model.references) or "none"),
-        ("rate", f"{info.sfreq:g} Hz, hops of {1e3 * model.n_hop / info.sfreq:g} ms"),
+        ("rate", f"{info.sfreq:g} Hz, hops of {1e3 * model.n_hop / info.sfreq:.4g} ms"),
         ("versions", ", ".join(f"{name} {one}" for name, one in model.versions.items()) or "n/a"),
     ]
     if hashes := certificate.get("data_hash"):

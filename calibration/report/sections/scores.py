@@ -34,6 +34,7 @@ def section(shown: Shown) -> Section | None:
         parts += [Heading("These recordings"), *_scores(shown.scores)]
         if shown.scores.get("trained_on"):
             parts.append(Text("The model was trained on this data; the figures prove nothing."))
+        parts.append(Heading("How it was fitted"))
     if "people" in model.certificate:
         parts += _people(shown)
     else:
@@ -67,7 +68,8 @@ def _scores(scores: Mapping[str, Any]) -> list[Part]:
     intervals = (scores.get("detail") or {}).get("intervals", {})
     rows = []
     for name in SCORES:
-        if name in scores:
+        sure = name.startswith("top") and (scores.get(f"chance_{name}") or 0.0) >= 1.0
+        if name in scores and not sure:
             cells = [_NAMES[name]]
             for which in (name, f"macro_{name}"):
                 cells += [score_text(scores.get(which)), interval_text(intervals.get(which))]

@@ -16,6 +16,8 @@ _TITLES = {
     "repair": "bad channels", "eye": "blinks and gaze", "regressors": "reference channels",
     "heartbeat": "heartbeat",
 }  # fmt: skip
+_HOW = {"muscle": " (flagged, not removed)", "repair": " (replaced)"}
+_FEW = 8  # items that are named
 _FINAL = "the last events of each recording, which no choice has seen, decoded once"
 
 
@@ -77,7 +79,8 @@ def _tested(shown: Shown) -> str:
     words = (scores.get("detail") or {}).get("words")
     n_items = scores.get("n_items", len(shown.model.items))
     if words:
-        return f"{told}; {len(words)} of the {n_items} items came in them"
+        named = f" ({', '.join(words)})" if len(words) <= _FEW else ""
+        return f"{told}; {len(words)} of the {n_items} items came in them{named}"
     return f"{told}; {n_items} items to choose among"
 
 
@@ -87,8 +90,12 @@ def _trained(shown: Shown) -> str:
         return f"{people['n']} people, each tested by the map of the others"
     if not split:
         return "not told by this model"
+    told = f"{split['n_train']} events"
+    if shown.scores is not None:
+        same = "these" if shown.scores.get("trained_on") else "other"
+        return f"{told} of {same} recordings"
     told = f"{split['n_train']} earlier events of the same recordings"
-    if shown.minutes and shown.scores is None:
+    if shown.minutes:
         told = f"{split['n_train']} earlier events, in {sum(shown.minutes):.1f} min of recording in all"
     return told
 
@@ -102,5 +109,7 @@ def _cleaning(shown: Shown) -> tuple[str, str]:
             left.append(f"{title} ({found['left_out']})")
         elif stage in FITS:
             said, taken, _ = FITS[stage].summary(found)
-            out.append(f"{title}: {said if stage == 'repair' else taken}")
+            said = said.replace("; bad: none", ", none of them bad")
+            taken = taken.removeprefix("flagged: ")
+            out.append(f"{title}{_HOW.get(stage, '')}: {said if stage == 'repair' else taken}")
     return "; ".join(out), "; ".join(left)

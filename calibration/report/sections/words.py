@@ -74,19 +74,14 @@ def _cells(one: _Row | None) -> tuple[str, str, str, str]:
 def _by_block(shown: Shown) -> list[Part]:
     blocks: Sequence[_Row] = shown.detail["blocks"]
     earlier: Sequence[_Row] = _training(shown).get("blocks", [])
-    are = "groups" if shown.detail.get("blocks_are") == "groups" else "stretches of equal length"
-    caption = (
-        f"Rank accuracy in {len(blocks)} {are} of the events {shown.best[1]}, in order of time"
+    are = "recordings or groups" if shown.detail.get("blocks_are") == "groups" else "stretches"
+    caption = f"Rank accuracy with 95 % intervals. Blue: {len(blocks)} {are} of the events "
+    caption += (
+        f"{shown.best[1]} (the smallest has {min(one['n'] for one in blocks)}; bars from five on)"
     )
     if earlier:
-        caption += (
-            f" (blue), after {len(earlier)} of the held-out groups, which come before (orange)"
-        )
-    least = min(one["n"] for one in blocks)
-    caption += (
-        f"; 95 % intervals, at least {least} events each. A slope or a step would mean that signal or "
-        "person changed."
-    )
+        caption += f"; orange: {len(earlier)} of the held-out groups, before them in each recording"
+    caption += ". A slope or a step would mean that signal or person changed."
     svg = drawn(_over_time, earlier, blocks, size=(7.4, 2.3))
     return [Heading("By block"), Picture(svg, caption)]
 
@@ -112,7 +107,9 @@ def _over_time(canvas: Any, earlier: Sequence[_Row], blocks: Sequence[_Row]) -> 
         early = place <= len(earlier)
         _point(axes, place, one, *((BEFORE, "s", 3.2) if early else (AFTER, "o", 3.8)))
     n = len(earlier) + len(blocks)
-    axes.set(ylabel="rank accuracy", xlabel="block, in order of time", xlim=(0.4, n + 0.6))
+    axes.set(
+        ylabel="rank accuracy", xlabel="block, each colour in order of time", xlim=(0.4, n + 0.6)
+    )
     axes.set_xticks(np.unique(np.linspace(1, n, min(n, 20)).round().astype(int)))
 
 
