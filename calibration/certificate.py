@@ -17,8 +17,9 @@ from calibration.null_table import null_table
 from calibration.repeats import fit_pooling, pooled_scores
 from calibration.unseen import left_out_items
 from rt_decoder.model import Model, Pooling
+from rt_decoder.recipe import Fit
 
-__all__ = ["certify", "pool_repeats"]
+__all__ = ["certify", "idea_column", "pool_repeats", "score_ideas"]
 
 _Trials = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # what `repeats` scores
 _TOLD = 4  # repeats for which the correlation is fitted where the recipe pools none
@@ -83,19 +84,19 @@ def certify(
         figures["nulls"] = null_table(model, design, X, held_out, scores, nuisance)
     if design.ideas is not None:
         figures["ideas"] = {
-            "column": model.recipe.fit.ideas or " or ".join(COLUMNS),
-            "out_of_fold": _ideas(model, design, train[kept], out_of_fold.of(kept).cosines),
+            "column": idea_column(model.recipe.fit),
+            "out_of_fold": score_ideas(model, design, train[kept], out_of_fold.of(kept).cosines),
         }
         if len(final):
             cosines = evidence(model, X[final]).cosines
-            figures["ideas"]["final"] = _ideas(model, design, final, cosines)
+            figures["ideas"]["final"] = score_ideas(model, design, final, cosines)
     return figures
 
 
 def _intervals(
     model: Model, out_of_fold: Evidence, truth: np.ndarray, memory: int, groups: np.ndarray
 ) -> dict[str, Any]:
-    """Intervals of the map's scores: sharpness and threshold are not as they were out of fold."""
+    """Intervals of the map's scores, and these by word and block: sharpness and threshold are not as they were out of fold."""
     events = judged(model, out_of_fold, truth)
     spread = detail(model, events, unit=max(1, 2 * memory), groups=groups)
     names = [n for score in events.values if score != "bits_per_word"
@@ -104,11 +105,34 @@ def _intervals(
         "unit": spread["unit"],
         "n_units": spread["n_units"],
         "intervals": {name: spread["intervals"][name] for name in names},
+        **{name: spread[name] for name in ("words", "blocks", "blocks_are")},
     }
 
 
-def _ideas(model: Model, design: Design, events: np.ndarray, cosines: np.ndarray) -> dict[str, Any]:
-    """Score the ideas of events whose items are known."""
+def idea_column(rules: Fit) -> str:
+    """Return the events column that names ideas, or those that may."""
+    return rules.ideas or " or ".join(COLUMNS)
+
+
+def score_ideas(
+    model: Model, design: Design, events: np.ndarray, cosines: np.ndarray
+) -> dict[str, Any]:
+    """Score the ideas of events whose items are known.
+
+    Parameters
+    ----------
+    model : Model
+    design : Design
+    events : array of shape (n,), int
+        Numbers of events of the design.
+    cosines : array of shape (n, V)
+        Of these, by a map that has not seen them.
+
+    Returns
+    -------
+    dict
+        Of `ideas.idea_scores`; empty where the design names no ideas.
+    """
     place = {item: i for i, item in enumerate(model.items)}
     known = np.array([design.labels[i] in place for i in events])
     events, rules = events[known], model.recipe.fit

@@ -19,7 +19,15 @@ from calibration.splits import check_enough
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 
-__all__ = ["P_SHOWN", "Encoded", "encode", "encoding_facts", "known_only", "vectors_of_model"]
+__all__ = [
+    "P_SHOWN",
+    "Encoded",
+    "brief",
+    "encode",
+    "encoding_facts",
+    "known_only",
+    "vectors_of_model",
+]
 
 P_SHOWN = 0.05
 
@@ -216,3 +224,33 @@ def _share_facts(found: Encoded) -> dict[str, Any] | None:
         "p_smallest": share.p_smallest,
         "null_unit": share.unit,
     }
+
+
+def brief(facts: dict[str, Any]) -> dict[str, Any]:
+    """Keep of the facts what a certificate holds, to four digits: a tenth of their length.
+
+    Parameters
+    ----------
+    facts : dict
+        Of `encoding_facts`.
+
+    Returns
+    -------
+    dict
+    """
+    left_out = {"low", "high", "tested", "alphas", "decoder_pattern", "unique"}
+    kept = {name: value for name, value in facts.items() if name not in left_out}
+    kept["tested"] = float(np.max(facts["tested"]))
+    if share := facts["unique"]:
+        kept["unique"] = {
+            name: share[name] for name in ("nuisance", "total", "unique", "p", "p_smallest")
+        } | {"alone": float(np.mean(share["alone"]))}
+    return {name: _rounded(value) for name, value in kept.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -18,7 +18,7 @@ from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model
 
-__all__ = ["aligned_evidence", "evaluate", "evidence", "similarity"]
+__all__ = ["aligned_evidence", "evaluate", "evidence", "rank_scores", "similarity"]
 
 
 def evidence(model: Model, X: np.ndarray) -> Evidence:
@@ -202,3 +202,28 @@ def _apart(
     rules = model.recipe.fit
     part = cosines[unseen][:, candidates], np.searchsorted(candidates, truth[unseen])
     return unseen, unseen_scores([part], rules.n_permutations, rules.seed)
+
+
+def rank_scores(model: Model, X: np.ndarray, labels: tuple[str, ...] | list[str]) -> np.ndarray:
+    """Compute the rank accuracy of the events that `evaluate` scores.
+
+    Parameters
+    ----------
+    model : Model
+        With a map.
+    X : array of shape (n, p), float32
+        Scaled features.
+    labels : sequence of str
+        True item of each event.
+
+    Returns
+    -------
+    array of shape (n_known,)
+        In [0, 1]; chance is .5.
+    """
+    place = {item: i for i, item in enumerate(model.items)}
+    known = [i for i, label in enumerate(labels) if label in place]
+    seen = seen_items(model)
+    known = [i for i in known if seen[place[labels[i]]]] or known
+    table = rank_accuracies(evidence(model, X[known]).cosines)
+    return np.asarray(table[np.arange(len(known)), [place[labels[i]] for i in known]])

@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from calibration.interval import mean_interval
 from calibration.nulls import matching_test
 from calibration.scores import rank_accuracies, rank_accuracy, top_k, unit_rows
 from calibration.sentences import encode_groups
 
-__all__ = ["COLUMNS", "Ideas", "idea_lines", "idea_scores", "ideas_of", "runs_of"]
+__all__ = ["COLUMNS", "WHERE", "Ideas", "idea_lines", "idea_scores", "ideas_of", "runs_of"]
 
 COLUMNS = ("idea", "category", "sentence")  # of events tables, if the recipe names none
+WHERE = {"new": "these recordings", "final": "locked final block", "out_of_fold": "held-out groups"}
 N_GROUPINGS = 99
 _LEAST = 8  # runs, for a figure
 
@@ -126,6 +128,7 @@ def idea_scores(
         ====================  =======================================================
         n, n_ideas, events    runs, ideas, mean events in a run
         rank_accuracy, top1   of the idea of a run; chance .5 and `chance_top1`
+        low, high             95 % interval of the rank accuracy over units of runs, or None
         p, p_smallest         runs' ideas permuted, in units of their memory
         single                rank accuracy of the idea from one event
         items                 rank accuracy of the item from one event
@@ -156,12 +159,15 @@ def idea_scores(
     single = cosines @ _weights(ideas.counts, unit).T
     table = _pooled(single, runs)
     null = matching_test(rank_accuracies(table), of_run, n_permutations, seed)
+    low, high = mean_interval(rank_accuracy(table, of_run), null.unit, seed)
     permuted, pooled = _groupings(cosines, truth, unit, ideas, runs, seed)
     return {
         "n": len(runs),
         "n_ideas": len(ideas.counts),
         "events": float(np.mean([len(rows) for rows in runs])),
         "rank_accuracy": null.observed,
+        "low": low,
+        "high": high,
         "top1": float(top_k(table, of_run, 1).mean()),
         "chance_top1": 1 / len(ideas.counts),
         "p": null.p,
@@ -250,20 +256,23 @@ def idea_lines(ideas: Mapping[str, Any]) -> list[str]:
     Parameters
     ----------
     ideas : mapping
-        `column`, and scores by ``out_of_fold`` and ``final``, as in the certificate.
+        `column`, and scores by ``out_of_fold`` and ``final``, as in the certificate, or ``new``.
 
     Returns
     -------
     list of str
     """
     lines = []
-    for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
+    for name, where in WHERE.items():
         if not (scores := ideas.get(name)):
             continue
+        within = (
+            "" if scores.get("low") is None else f" ({scores['low']:.3f} to {scores['high']:.3f})"
+        )
         lines += [
             f"ideas ({ideas['column']}), {where}: {scores['n']} runs of {scores['events']:.1f} events, "
             f"{scores['n_ideas']} ideas",
-            f"  rank accuracy {scores['rank_accuracy']:.3f} (chance 0.500, p = {scores['p']:.2g}; "
+            f"  rank accuracy {scores['rank_accuracy']:.3f}{within} (chance 0.500, p = {scores['p']:.2g}; "
             f"the smallest possible {scores['p_smallest']:.2g}); from one event "
             f"{scores['single']:.3f}, of the item {scores['items']:.3f}",
             f"  items grouped at random {scores['permuted']:.3f}; pooled in random groups "

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.evaluate import evidence
-from calibration.scores import rank_accuracies
 from calibration.units import bootstrap_counts
-from calibration.unseen import seen_items
-from rt_decoder.model import Model
 
-__all__ = ["mean_interval", "rank_scores"]
+__all__ = ["mean_interval"]
 
 LEAST_UNITS = 3  # fewer tell nothing of how they vary
 _DRAWS = 1999
@@ -54,28 +50,3 @@ def mean_interval(
     means = counts @ sums / (counts @ sizes)
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
-
-
-def rank_scores(model: Model, X: np.ndarray, labels: tuple[str, ...] | list[str]) -> np.ndarray:
-    """Compute the rank accuracy of the events that `evaluate.evaluate` scores.
-
-    Parameters
-    ----------
-    model : Model
-        With a map.
-    X : array of shape (n, p), float32
-        Scaled features.
-    labels : sequence of str
-        True item of each event.
-
-    Returns
-    -------
-    array of shape (n_known,)
-        In [0, 1]; chance is .5.
-    """
-    place = {item: i for i, item in enumerate(model.items)}
-    known = [i for i, label in enumerate(labels) if label in place]
-    seen = seen_items(model)
-    known = [i for i in known if seen[place[labels[i]]]] or known
-    table = rank_accuracies(evidence(model, X[known]).cosines)
-    return np.asarray(table[np.arange(len(known)), [place[labels[i]] for i in known]])

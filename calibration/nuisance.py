@@ -81,7 +81,7 @@ def nuisance_scores(
     -------
     dict
         `covariates` that vary, `n` events; `alone` and `beyond`, each with `rank_accuracy`,
-        `null_rank_accuracy`, `p` and `p_smallest`. Empty where fewer than 12 items train, none of
+        `null_rank_accuracy`, `low` and `high` of 95 % of the null, `p` and `p_smallest`. Empty where fewer than 12 items train, none of
         the covariates vary, or no item of the locked block has trained.
     """
     targets, train = held_out.targets, held_out.train
@@ -111,6 +111,8 @@ def nuisance_scores(
         return {
             "rank_accuracy": null.observed,
             "null_rank_accuracy": float(null.null.mean()),
+            "low": float(np.quantile(null.null, 0.025)),
+            "high": float(np.quantile(null.null, 0.975)),
             "p": null.p,
             "p_smallest": null.p_smallest,
         }

@@ -9,13 +9,13 @@ artifacts         EOG, ECG, EMG and breathing channels alone, refitted
 length_frequency  length and frequency of the words alone (`nuisance`)
 ================  ================================================================================
 
-All are of the locked block. A row's `tests` says what its p is of: "model", how often the model's
+All are of the locked block; `low` and `high` hold 95 % of a row's null. A row's `tests` says what its p is of: "model", how often the model's
 score is reached under this null, or "null", how often what the null uses scores so high by chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,9 @@ from calibration.whitened import own_penalty
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.model import Model
 
-__all__ = ["null_lines", "null_table"]
+__all__ = ["NULLS", "null_lines", "null_table"]
 
-_NAMES = {
+NULLS = {
     "prior": "prior alone",
     "permutation": "labels permuted in units",
     "circular_shift": "labels shifted in time",
@@ -83,6 +83,7 @@ def null_table(
             "p_smallest": final["p_smallest"],
             "tests": "model",
         }
+        | _spread((final.get("detail") or {}).get("null"))
     }
     place = {model.items[i]: int(i) for i in np.unique(held_out.targets.truth)}
     locked = held_out.locked[design.answered[held_out.locked]]
@@ -96,7 +97,7 @@ def null_table(
     table["circular_shift"] = _row(circular_shift_test(ranks, truth, memory), "model")
     table["length_frequency"] = (
         {"score": nuisance["alone"]["rank_accuracy"], "tests": "null"}
-        | {name: nuisance["alone"][name] for name in ("p", "p_smallest")}
+        | {name: nuisance["alone"][name] for name in ("low", "high", "p", "p_smallest")}
         if nuisance
         else {"note": "too few items, or neither varies"}
     )
@@ -108,7 +109,7 @@ def null_table(
             rules = model.recipe.fit
             test = matching_test(scored, truth, rules.n_permutations, rules.seed, memory, units)
             table["artifacts"] = _row(test, "null") | {"score": test.observed}
-    return {name: table[name] for name in _NAMES if name in table}
+    return {name: table[name] for name in NULLS if name in table}
 
 
 def _prior_test(model: Model, ranks: np.ndarray, truth: np.ndarray, unit: int) -> NullTest:
@@ -125,8 +126,15 @@ def _prior_test(model: Model, ranks: np.ndarray, truth: np.ndarray, unit: int) -
 
 
 def _row(test: NullTest, tests: str) -> dict[str, Any]:
-    score = float(test.null.mean())
-    return {"score": score, "p": test.p, "p_smallest": test.p_smallest, "tests": tests}
+    told = {"score": float(test.null.mean())} | _spread(test.null)
+    return told | {"p": test.p, "p_smallest": test.p_smallest, "tests": tests}
+
+
+def _spread(null: Sequence[float] | np.ndarray | None) -> dict[str, float]:
+    """Ends between which 95 % of a null lie; empty where it has one value, or is unknown."""
+    if null is None or len(null) < 2:
+        return {}
+    return dict(zip(("low", "high"), np.quantile(null, (0.025, 0.975)).tolist(), strict=True))
 
 
 def _space(model: Model) -> np.ndarray:
@@ -195,5 +203,5 @@ def null_lines(nulls: Mapping[str, Mapping[str, Any]], score: float) -> list[str
             told = (
                 f"{row['score']:.3f}; {whose}: p = {row['p']:.2g} (at best {row['p_smallest']:.2g})"
             )
-        lines.append(f"  {_NAMES[name]:<38}{told}")
+        lines.append(f"  {NULLS[name]:<38}{told}")
     return lines

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from calibration.abstention import fit_abstention
+from calibration.interval import mean_interval
 from calibration.scores import bits_beyond_prior, finite, rank_accuracy, top_k
 from rt_decoder.model import Pooling
 
@@ -185,7 +186,8 @@ def pooled_scores(
     dict
         For each number of repeats, as text: `n` trials, whether they came `in_a_row`, `top1`,
         `rank_accuracy` by the evidence without the prior (chance 0.5), `bits_per_word` beyond the
-        prior, and the `chance_top1` of always naming the most frequent item.
+        prior, and the `chance_top1` of always naming the most frequent item; `low` and `high`, 95 %
+        of the rank accuracy by a bootstrap over trials.
     """
     scores: dict[str, Any] = {}
     for n in REPEATS:
@@ -194,13 +196,17 @@ def pooled_scores(
             continue
         found = truth[groups[:, 0]]
         pooled = pool_evidence(log_posterior, log_prior, groups, correlation)
+        ranks = rank_accuracy(pooled - log_prior, found)
+        low, high = mean_interval(ranks)
         scores[str(n)] = finite(
             {
                 "n": len(groups),
                 "in_a_row": in_a_row,
                 "top1": float(top_k(pooled, found, 1).mean()),
                 "chance_top1": float(np.bincount(found).max() / len(found)),
-                "rank_accuracy": float(rank_accuracy(pooled - log_prior, found).mean()),
+                "rank_accuracy": float(ranks.mean()),
+                "low": low,
+                "high": high,
                 "bits_per_word": float(bits_beyond_prior(pooled, log_prior, found).mean()),
             }
         )

@@ -17,10 +17,10 @@ import numpy as np
 from calibration.choice import Choices, MapFit, choose_map
 from calibration.confidence import Evidence
 from calibration.design import Design
-from calibration.evaluate import evaluate
+from calibration.evaluate import evaluate, rank_scores
 from calibration.gram import RidgeGram
 from calibration.hold_out import HeldOut
-from calibration.interval import mean_interval, rank_scores
+from calibration.interval import mean_interval
 from calibration.mapping import wider_groups
 from calibration.readout import fit_readout
 from calibration.ridge import low_rank

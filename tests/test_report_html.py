@@ -20,11 +20,10 @@ from calibration.report.figures import figures
 from calibration.report.head_maps import heads_of
 from calibration.report.html import report_page, write_report
 from calibration.report.sections.brain import decoder_strength
-from calibration.report.series import read_series
 from calibration.report.shown import Shown
 from calibration.report.stretch import Stretch, look
 from calibration.report.verdict import limits, verdict
-from rt_decoder.files.model_file import model_hash, save_model
+from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.recipe import STAGES
@@ -194,8 +193,8 @@ def test_scores_stand_beside_chance_and_prior() -> None:
     text = text_of(page)
     final = model.certificate["final"]
     low, high = final["detail"]["intervals"]["top1"]
-    assert f"top1 {final['top1']:.4g} {low:.3f} to {high:.3f} {final['macro_top1']:.4g}" in text
-    assert f"{final['chance_top1']:.4g} {final['prior_top1']:.4g} top5" in text
+    assert f"top-1 {final['top1']:.3f} {low:.3f} to {high:.3f} {final['macro_top1']:.3f}" in text
+    assert f"{final['chance_top1']:.3f} {final['prior_top1']:.3f} top-5" in text
     assert f"p = {final['p']:.2g}" in text
     assert "Locked final block" in text
     assert f"{model.certificate['split']['n_final']} locked" in text
@@ -256,8 +255,8 @@ def test_repeats_unseen_words_hops_and_precision_are_told(stretch, tmp_path: Pat
         pooled={"out_of_fold": repeats, "final": repeats},
     )  # fmt: skip
     page, told = page_and_inspect(model, stretch, tmp_path, capsys)
-    assert "locked final block 4 40 0.625 0.31 0.1 0.4 no" in page
-    assert "words never seen in training: .512 (chance .500, p = 0.2" in page
+    assert "locked final block 4 40 0.625 0.310 0.100 0.400 no" in page
+    assert "Words never seen in training: .512 (chance .500, p = 0.2" in page
     assert "3 false alarms in 1.25 h without events (4 an hour asked)" in page
     assert "4: top-1 0.310 (chance 0.100), 0.400 bits (locked block)" in told
     assert "rank accuracy 0.512 among items left out of training (chance 0.500), p = 0.2" in told
@@ -272,7 +271,7 @@ def test_a_group_is_reported_by_people(stretch, tmp_path: Path, capsys) -> None:
     assert "No certificate" not in page
     assert "tested on 2 people, each person left out" in page
     assert "2 of 2 people above their null, rank accuracy 0.587 to 0.613" in page
-    assert "1 300 60 0.613 0.2 0.01 2 280 50 0.587 0.1 0.02" in page
+    assert "1 300 60 0.613 0.200 0.01 2 280 50 0.587 0.100 0.02" in page
     assert "needs of a new person: the same words, task and window" in page
     assert "2 people left out, 2 of 2 above their null, 80 trials: top-1 0.250" in told
 
@@ -318,23 +317,24 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
     assert said in text
     assert said.startswith(
         "Above chance: on 80 events of the locked final block, without any cleaning, the true word "
-        "ranked above 61.3% of the others among 12 (95 % interval 50.0% to 70.0%; 50.0% with permuted "
-        "labels, p = 0.005); what limits it most: one event gives 0.21 of the 3.6 bits"
+        "ranked above 61.3 % of the others among 12 (95 % interval 50.0 to 70.0 %; 50.0 % with permuted "
+        "labels, p = 0.005); what limits it most: the interval of its rank accuracy reaches chance."
     )
     assert said.count(". ") == 0
-    assert "blinks and gaze" in text.partition("What could not be?")[2][:40]
+    assert "blinks and gaze (no blinks)" in text.partition("What could not be?")[2][:40]
     for found in (
-        "reliability",
+        "Left, reliability",
         "99 permutations of units of 4 events",
         "By word",
         "By block",
-        "bootstrap over 20 units",
+        "by drawing from 20 units of neighbouring events, each of at least 4",
         "0.500 to 0.700",
         "What the words mean",
     ):
         assert found in text
     assert "Not in this model" in text  # encoding
-    assert "no learning curve" in text
+    assert "Not measured (`rt-calibrate fit --encode` does it)" in text  # learning curve
+    assert "Ideas" not in text  # events that name none
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
         ({"p": 0.4}, "no evidence that brain and words are related was found"),
         ({"p": 0.2, "p_smallest": 0.2}, "so few units that nothing can be shown"),
         ({"n": 12}, "only 12 events test it"),
-        ({"bits_per_word": -0.1}, "it tells nothing about a word beyond the prior"),
+        ({"bits_per_word": -0.1}, "it tells nothing beyond the prior"),
     ],
 )
 def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> None:
@@ -354,35 +354,36 @@ def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> N
         assert verdict(shown).startswith("Not shown to be above chance")
 
 
+LEARNING = {
+    "n_events": [40.0, 160.0, 400.0], "recorded": 8.0,
+    "rank_accuracy": [[0.52, 0.5, 0.55], [0.57, 0.55, 0.6], [0.61, 0.59, 0.64]],
+    "power_law": {"top": 0.7, "gain": 0.8, "rate": 0.4}, "minutes": {"0.6": [7.0, 5.0, 9.0]},
+}  # fmt: skip
+IDEAS = {
+    "n": 30, "n_ideas": 5, "events": 4.0, "rank_accuracy": 0.57, "low": 0.53, "high": 0.61,
+    "top1": 0.3, "chance_top1": 0.2, "p": 0.01, "p_smallest": 0.001, "single": 0.53, "items": 0.52,
+    "permuted": 0.5, "permuted_spread": 0.02, "pooled": 0.56, "p_beyond": 0.3,
+}  # fmt: skip
 ANYTIME = [
     {"end": 0.2, "rank": 0.5, "bits": 0.0, "p": 0.5, "low": 0.4, "high": 0.6},
     {"end": 0.4, "rank": 0.6, "bits": 0.1, "p": 0.01, "low": 0.5, "high": 0.7},
 ]
 
 
-def test_curves_are_read_in_whatever_way_they_are_written() -> None:
-    ways = (
-        {"end": [0.4, 0.2], "rank_accuracy": [0.6, 0.5], "low": [0.5, 0.4], "high": [0.7, 0.6]},
-        [{"end": e, "rank_accuracy": y, "low": y - 0.1, "high": y + 0.1}
-         for e, y in ((0.2, 0.5), (0.4, 0.6))],
-        {"0.2": {"rank_accuracy": 0.5, "interval": [0.4, 0.6]},
-         "0.4": {"rank_accuracy": 0.6, "interval": [0.5, 0.7]}},
-    )  # fmt: skip
-    for way in (*ways, {"of": {"any name": ways[1]}}):
-        found = read_series(way, ["end"], ["rank_accuracy"])
-        assert found is not None
-        np.testing.assert_allclose([*found.x, *found.y], [0.2, 0.4, 0.5, 0.6])
-        np.testing.assert_allclose(found.low, [0.4, 0.5])
-    for nothing in (None, {}, [], "text", {"end": [0.2]}, [1, 2], {"0.2": 3.0}, {"end": None}):
-        assert read_series(nothing, ["end"], ["rank_accuracy"]) is None
+def test_windows_nulls_and_what_nobody_foresaw_are_told() -> None:
     model = certified(
-        split=SPLIT, final=SCORED, out_of_fold=INNER, anytime={"windows": ANYTIME, "earliest": 0.4}, learning="nonsense",
+        split=SPLIT, final=SCORED, out_of_fold=INNER, anytime={"windows": ANYTIME, "earliest": 0.4},
+        learning=LEARNING, ideas={"column": "category", "final": IDEAS, "out_of_fold": {}},
         nulls={"prior_alone": {"rank_accuracy": 0.51, "p": 0.4}}, odd={"key": [1, {"a": 2.5}]},
     )  # fmt: skip
     text = text_of(report_page(model))
-    assert "Accuracy over the end of the window: rank accuracy. Band: 95 % interval." in text
-    assert "no learning curve" in text
-    assert "prior alone 0.51 n/a 0.4" in text
+    assert "Windows that end 0.4 s after the onset or later are above chance" in text
+    assert "0.2 0.500 0.400 to 0.600 0.000 0.5 0.4 0.600" in text
+    assert "Rank accuracy 0.520 after 40 events, 0.610 (0.590 to 0.640) after 400" in text
+    assert "0.6: 7.0 min (5.0 to 9.0)" in text
+    assert "prior alone 0.510 0.4" in text
+    assert "5 of them. In the locked final block, ideas are above chance, but no more than" in text
+    assert "locked final block 30 4.0 0.570 0.530 to 0.610 0.01" in text
     assert "odd key 1 1 key 2 a 2.5" in text
 
 
@@ -468,6 +469,28 @@ def test_fit_writes_a_report(tmp_path: Path, capsys, monkeypatch) -> None:
     for said in (
         "Test of a model",
         "These recordings",
-        "of recordings that the model was tested on",
+        "of the recordings that it was tested on",
     ):
         assert said in text
+
+
+@pytest.mark.slow
+def test_fit_keeps_an_encoding_where_it_is_asked_for(tmp_path: Path, capsys, monkeypatch) -> None:
+    save_recording(small_recording(), tmp_path / "rec.xdf")
+    monkeypatch.setattr(fit, "fit_model", partial(fit.fit_model, embedder=fake_embedder))
+    out, model = tmp_path / "report.html", tmp_path / "m.rtd.safetensors"
+    ran = call(
+        capsys, "fit", tmp_path / "rec.xdf", "--events", tmp_path / "rec.tsv", "-o", model,
+        "--stages", "[]", "--picks", "eeg", "--n-blocks", "4", "--n-permutations", "19",
+        "--report", out, "--encode", program="calibration",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    assert "encoding: " in ran.out
+    kept = load_model(model).certificate
+    assert kept["encoding"]["best"]["r"] > 0.2
+    assert np.shape(kept["encoding"]["r"]) == np.shape(kept["encoding"]["strength"])
+    assert kept["learning"]["n_events"]
+    text = text_of(out.read_text(encoding="utf-8"))
+    for said in ("Largest held-out r", "Beyond nuisance The network explains", "power law"):
+        assert said in text
+    assert "Not measured (`rt-calibrate fit --encode`" not in text

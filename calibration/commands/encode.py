@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calibration.commands.bundles import bundled
-from calibration.commands.inputs import ReadOptions, Recordings
+from calibration.commands.inputs import ReadOptions, Recordings, need_drawing
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, ModelFile
 from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "with_encoding"]
 
 NETWORK, TEST = "Network and window", "Test"
 
@@ -135,10 +136,9 @@ def encode(
     from calibration.events import load_labelled
     from calibration.language.embeddings import embed
     from calibration.limits import limit_facts, text_layers
-    from calibration.report.encoding import encoding_lines, write_encoding
-    from calibration.report.limits import limit_lines
     from rt_decoder.files.model_file import load_model
 
+    need_drawing(options.report)
     fitted = load_model(model)
     if not fitted.has_map and not options.language_model:
         raise ValueError(f"{model.name} has no words: give their vectors with --language-model")
@@ -148,7 +148,8 @@ def encode(
     )
     inputs.tell_columns(recipe.target.label)
     epoched = epoch_model(fitted, options.start, options.end, options.step)
-    design, nuisance = _events(epoched, labelled, options)
+    known = None if options.language_model else fitted.items
+    design, nuisance = _events(epoched, labelled, known, options.language, options.envelope)
     rules = Rules(options.permutations, options.seed, fitted.certificate.get("null_memory", 0))
     embedder = embed if options.language_model else vectors_of_model(fitted)
     recipe = replace(recipe, features=epoched.recipe.features)
@@ -162,12 +163,20 @@ def encode(
             found, design, rules, layers=layers, positions=_positions(fitted),
             learning=options.learning, progress=progress,
         )  # fmt: skip
-    show_lines(*encoding_lines(facts), *limit_lines(facts))
-    if options.report is not None:
-        write_encoding(options.report, facts, overwrite=options.overwrite)
-        show_lines(f"wrote {options.report.name}")
+    _tell(fitted, facts, options)
     if as_json:
         show_json({"model": model.name, "encoding": facts})
+
+
+def _tell(model: Model, facts: dict[str, Any], options: EncodeOptions) -> None:
+    """Print what was found, and write the report, if one is wanted."""
+    from calibration.report.encoding import encoding_lines, write_encoding
+    from calibration.report.limits import limit_lines
+
+    show_lines(*encoding_lines(facts), *limit_lines(facts))
+    if options.report is not None:
+        write_encoding(options.report, model, facts, overwrite=options.overwrite)
+        show_lines(f"wrote {options.report.name}")
 
 
 def _positions(model: Model) -> np.ndarray | None:
@@ -176,20 +185,74 @@ def _positions(model: Model) -> np.ndarray | None:
 
 
 def _events(
-    model: Model, labelled: list[LabelledRecording], options: EncodeOptions
+    model: Model,
+    labelled: Sequence[LabelledRecording],
+    items: Sequence[str] | None,
+    language: str,
+    envelope: str = "",
 ) -> tuple[Design, Nuisance]:
-    """Run the live stages; returns events of known items, and their nuisance."""
+    """Run the live stages; returns events of known items (None: all), and their nuisance."""
     from calibration.covariates import envelope_columns, nuisance_columns
     from calibration.design import build_design
     from calibration.encode import known_only
 
     with progress_bar("running the live stages") as progress:
         design = build_design(model, labelled, progress)
-    design = known_only(design, design.labels if options.language_model else model.items)
-    nuisance = nuisance_columns(design, options.language)
-    if options.envelope:
-        nuisance = nuisance.joined(envelope_columns(labelled, design, options.envelope))
+    design = known_only(design, design.labels if items is None else items)
+    nuisance = nuisance_columns(design, language)
+    if envelope:
+        nuisance = nuisance.joined(envelope_columns(labelled, design, envelope))
     return design, nuisance
+
+
+def with_encoding(model: Model, labelled: Sequence[LabelledRecording]) -> Model:
+    """Measure what `fit --encode` adds to a certificate: encoding, learning curve, ceiling.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted on the recordings.
+    labelled : sequence of LabelledRecording
+
+    Returns
+    -------
+    Model
+        With `encoding`, of `calibration.encode.brief`, `learning` and `ceiling` in its certificate;
+        as it was, with a line of the reason, where the recordings allow no encoding.
+    """
+    try:
+        found = _encoding_of_fit(model, labelled)
+    except ValueError as error:
+        show_lines(f"encoding: left out: {error}")
+        return model
+    return replace(model, certificate={**model.certificate, **found})
+
+
+def _encoding_of_fit(model: Model, labelled: Sequence[LabelledRecording]) -> dict[str, Any]:
+    from calibration.encode import brief, encoding_facts, vectors_of_model
+    from calibration.encode import encode as fit
+    from calibration.encoding import Rules, epoch_model
+    from calibration.limits import limit_facts
+    from calibration.report.encoding import encoding_lines
+    from calibration.report.limits import limit_lines
+
+    target, rules = replace(model.recipe.target, context=""), model.recipe.fit
+    epoched = epoch_model(model, -0.1, max(model.recipe.features.tmax, 0.1), 0.05)
+    recipe = replace(model.recipe, target=target, features=epoched.recipe.features)
+    design, nuisance = _events(epoched, labelled, model.items, "en")
+    tests = Rules(
+        min(199, rules.n_permutations), rules.seed, model.certificate.get("null_memory", 0)
+    )
+    with progress_bar("encoding") as progress:
+        found = fit(
+            epoched, design, vectors_of_model(model), nuisance, tests, recipe=recipe,
+            progress=progress,
+        )  # fmt: skip
+    with progress_bar("what limits it") as progress:
+        limits = limit_facts(found, design, tests, learning=True, progress=progress)
+    facts = encoding_facts(found) | {"network": "vectors in the model"}
+    show_lines(*encoding_lines(facts), *limit_lines(limits))
+    return {"encoding": brief(facts), **limits}
 
 
 COMMANDS = (encode,)

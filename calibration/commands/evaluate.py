@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calibration.commands.bundles import bundled
-from calibration.commands.inputs import ReadOptions, Recordings
+from calibration.commands.inputs import ReadOptions, Recordings, need_drawing
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, ModelFile
 from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
+    from calibration.confidence import Evidence
+    from calibration.design import Design
     from calibration.events import LabelledRecording
     from rt_decoder.model import Model
 
@@ -51,12 +53,11 @@ def evaluate(
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
     from calibration.fit import hash_files
+    from calibration.ideas import idea_lines
     from calibration.report.text import score_lines
     from rt_decoder.files.model_file import load_model
-    from rt_decoder.files.packages import need_packages
 
-    if options.report is not None:
-        need_packages("matplotlib", "jinja2", what="for --report")
+    need_drawing(options.report)
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
@@ -78,12 +79,27 @@ def evaluate(
     )  # fmt: skip
     trained = bool(set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", [])))
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
-    show_lines(*score_lines(scores, "these recordings"))
+    scores |= _ideas(fitted, design, found)
+    show_lines(*score_lines(scores, "these recordings"), *idea_lines(scores.get("ideas", {})))
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     _write(options, fitted, labelled, scores)
     if as_json:
         show_json({"model": model.name, "scores": scores})
+
+
+def _ideas(model: Model, design: Design, found: Evidence | None) -> dict[str, Any]:
+    """Score what runs of events have in common; empty where events name no ideas."""
+    from numpy import arange
+
+    from calibration.certificate import idea_column, score_ideas
+    from calibration.evaluate import evidence
+
+    if design.ideas is None:
+        return {}
+    cosines = (evidence(model, design.X) if found is None else found).cosines
+    scores = score_ideas(model, design, arange(len(cosines)), cosines)
+    return {"ideas": {"column": idea_column(model.recipe.fit), "new": scores}}
 
 
 def _write(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import Parameter
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from calibration.commands.bundles import command_of, options_of
-from calibration.commands.inputs import Inputs, Recordings
+from calibration.commands.encode import with_encoding
+from calibration.commands.inputs import Inputs, Recordings, need_drawing
 from calibration.commands.people import (
     SUMS,
     Montage,
@@ -21,6 +22,7 @@ from calibration.commands.people import (
     all_people,
     companion_path,
     load_people,
+    write_companion,
 )
 from calibration.commands.recipe_options import (
     REPEATED,
@@ -36,7 +38,6 @@ from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 if TYPE_CHECKING:
     from calibration.choice import Prior
     from calibration.transfer import Wanted
-    from rt_decoder.files.sums import PersonSums
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
@@ -101,6 +102,13 @@ class MapOptions(StudyOptions, FitOptions):
     prior_from: PriorFrom = None
     montage: Montage = "name"
     no_sums: NoSums = False
+    encode: Annotated[
+        bool,
+        typer.Option(
+            "--encode",
+            help="Also measure what the network predicts of the brain, and the learning curve.",
+        ),
+    ] = False
 
     @property
     def companion(self) -> Path | None:
@@ -203,19 +211,30 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     )  # fmt: skip
     with progress_bar("looking at every hop") as progress:
         model = fit_continuous(model, design, labelled, progress=progress)
+    model = _signed(model, found, options)
+    show_lines(*cleaning_lines(found), *certificate_lines(model))
+    if options.encode:
+        model = with_encoding(model, labelled)
+    digest = _write(model, labelled, share, options)
+    write_companion(sums, digest, options.companion, options.overwrite)
+    if options.as_json:
+        told = {"model": options.output.name, "hash": digest, "certificate": model.certificate}
+        show_json(told)
+
+
+def _signed(model: Model, cleaning: dict[str, Any], options: FitOptions) -> Model:
+    """Return the model with its cleaning, codes and date in the certificate."""
+    from calibration.report.shown import today
+
     certificate = {
         **model.certificate,
-        "cleaning": found,
+        "cleaning": cleaning,
         "subject": options.subject,
         "session": options.session,
         "marker_offset_ms": options.marker_offset,
+        "fitted": today(),
     }
-    model = replace(model, certificate=certificate)
-    show_lines(*cleaning_lines(found), *certificate_lines(model))
-    digest = _write(model, labelled, share, options)
-    _write_companion(sums, digest, options)
-    if options.as_json:
-        show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
+    return replace(model, certificate=certificate)
 
 
 @_taking(FitOptions, "stream", "filter", "clean")
@@ -230,25 +249,18 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     from calibration.fit import hash_files
     from calibration.items import bad_lines
     from calibration.report.text import cleaning_lines
-    from rt_decoder.files.packages import need_packages
     from rt_decoder.model import versions
 
     options.claim(settings)
-    if options.report is not None:
-        need_packages("matplotlib", "jinja2", what="for --report")
+    need_drawing(options.report)
     loaded = load_unlabelled(
         options.recordings, options.tables, options.rules(settings.target), **options.reading
     )
     show_lines(*bad_lines(loaded, settings))
     draft = draft_model([one.recording for one in loaded], settings)
     model, found = fit_cleaning(draft, loaded, mne_info=options.fif, say=show_lines)
-    certificate = {
-        "cleaning": found,
-        "data_hash": hash_files(options.recordings),
-        "subject": options.subject,
-        "session": options.session,
-    }
-    model = replace(model, certificate=certificate, versions=versions())
+    model = replace(model, certificate={"data_hash": hash_files(options.recordings)})
+    model = replace(_signed(model, found, options), versions=versions())
     show_lines(*cleaning_lines(found))
     digest = _write(model, loaded, 1.0, options)
     if options.as_json:
@@ -280,18 +292,6 @@ def _write(model: Model, sessions: Any, share: float, options: FitOptions) -> st
     if failed:
         raise OSError("; ".join(failed))
     return digest
-
-
-def _write_companion(sums: Sequence[PersonSums], model_hash: str, options: MapOptions) -> None:
-    """Write what the map was fitted on beside the model, unless it is not wanted."""
-    from rt_decoder.files.sums import Companion
-    from rt_decoder.files.sums_file import save_sums
-
-    if options.companion is None:
-        return
-    companion = Companion(tuple(sums), model_hash)
-    save_sums(companion, options.companion, overwrite=options.overwrite)
-    show_lines(f"wrote {options.companion.name}: sums for other people's models, no recording")
 
 
 COMMANDS = (fit, cleaning)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rt_decoder.recipe import Target
     from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["EventTables", "Inputs", "ReadOptions", "Recordings"]
+__all__ = ["EventTables", "Inputs", "ReadOptions", "Recordings", "need_drawing"]
 
 Recordings = Annotated[
     list[Path],
@@ -112,3 +112,22 @@ class Inputs(ReadOptions):
 
         offset = self.marker_offset * 1e-3
         return MarkerRules(self.markers.trigger, offset=offset).for_target(target)
+
+
+def need_drawing(report: Path | None) -> None:
+    """Refuse a report without the packages that draw it, before any work.
+
+    Parameters
+    ----------
+    report : Path or None
+        None needs nothing.
+
+    Raises
+    ------
+    ImportError
+        If one is missing.
+    """
+    from rt_decoder.files.packages import need_packages
+
+    if report is not None:
+        need_packages("matplotlib", "jinja2", what="for --report")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rt_decoder.commands.console import show_lines
 from rt_decoder.commands.options import one_of
 from rt_decoder.files.outputs import SUMS, companion_path
 
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from rt_decoder.files.sums import Companion, PersonSums
     from rt_decoder.model import Model
 
-__all__ = ["SUMS", "Models", "Montage", "NoSums", "PriorFrom", "companion_path", "load_people"]
+__all__ = [
+    "SUMS",
+    "Models",
+    "Montage",
+    "NoSums",
+    "PriorFrom",
+    "companion_path",
+    "load_people",
+    "write_companion",
+]
 
 PEOPLE = "Other people"
 Models = Annotated[
@@ -88,3 +98,26 @@ def all_people(companions: Sequence[Companion]) -> list[PersonSums]:
     """List everybody, each once."""
     people = {one.hashes: one for companion in companions for one in companion.people}
     return list(people.values())
+
+
+def write_companion(
+    sums: Sequence[PersonSums], model_hash: str, path: Path | None, overwrite: bool
+) -> None:
+    """Write what the map was fitted on beside the model, unless it is not wanted.
+
+    Parameters
+    ----------
+    sums : sequence of PersonSums
+    model_hash : str
+    path : Path or None
+        None writes nothing.
+    overwrite : bool
+        Whether a file of this name may be replaced.
+    """
+    from rt_decoder.files.sums import Companion
+    from rt_decoder.files.sums_file import save_sums
+
+    if path is None:
+        return
+    save_sums(Companion(tuple(sums), model_hash), path, overwrite=overwrite)
+    show_lines(f"wrote {path.name}: sums for other people's models, no recording")

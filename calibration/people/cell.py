@@ -18,10 +18,11 @@ from calibration.ahead import check_events
 from calibration.cleaning.chain import fit_cleaning
 from calibration.cleaning.seen import unlocked_share
 from calibration.design import Design, build_design, draft_model
+from calibration.evaluate import rank_scores
 from calibration.events import LabelledRecording, load_labelled
 from calibration.fit import fit_model, hash_files
 from calibration.hold_out import split_again
-from calibration.interval import mean_interval, rank_scores
+from calibration.interval import mean_interval
 from calibration.items import check_items
 from calibration.people.person import Person
 from rt_decoder.decoding.features import scale_features

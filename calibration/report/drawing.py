@@ -12,14 +12,28 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
+import numpy as np
+
 from rt_decoder.sinks.text import plain
 
-__all__ = ["AFTER", "BEFORE", "GREY", "LEVELS", "SIGNED", "drawn", "name_channels"]
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "GREY",
+    "IN_A_ROW",
+    "LEVELS",
+    "SIGNED",
+    "draw_null",
+    "drawn",
+    "name_channels",
+]
 
 BEFORE, AFTER, GREY = "#d9601a", "#1f83c4", "#8a9099"
 LEVELS, SIGNED = "viridis", "RdBu_r"
 _INK = "#010203"  # stands for the page's colour of text until the figure is in the page
-_SHOWN = 64  # names that fit on an axis
+IN_A_ROW = 72  # names that fit on an axis
+_ABREAST = 8  # names that stand side by side
+_FEW = 60  # different permuted scores that are a bar each
 _numbers = count(1)
 _STYLE: Any = {
     **dict.fromkeys(
@@ -84,8 +98,36 @@ def _inline(svg: str, prefix: str) -> str:
     return re.sub(r"\n\s*", "\n", svg).strip()
 
 
+def draw_null(axes: Any, null: np.ndarray, score: float, label: str) -> None:
+    """Draw permuted scores, the end of 95 % of them, and the score.
+
+    Parameters
+    ----------
+    axes : matplotlib axes
+    null : array of shape (n,)
+    score : float
+    label : str
+        Of the score.
+    """
+    values = np.unique(null)
+    low, high = min(values[0], score), max(values[-1], score)
+    if 1 < len(values) <= min(_FEW, len(null) // 4):  # bars at the values that there can be
+        middles = (values[1:] + values[:-1]) / 2
+        bins = [2 * values[0] - middles[0], *middles, 2 * values[-1] - middles[-1]]
+    else:
+        pad = max(0.08 * (high - low), 1e-3)
+        bins = np.linspace(low - pad, high + pad, 41).tolist()
+    axes.hist(null, bins=bins, color=GREY, alpha=0.7, lw=0)
+    edge = np.quantile(null, 0.95)
+    axes.axvline(edge, color=BEFORE, lw=1, ls="--", label="95 % of permutations")
+    axes.axvline(score, color=AFTER, lw=1.8, label=label)
+    axes.set_ylabel("permutations")
+    axes.margins(y=0.15)
+    axes.legend(loc="best")
+
+
 def name_channels(axes: Any, names: Sequence[str], *, along: str = "x") -> None:
-    """Write names beside the rows or columns of a figure: all of up to 64, else every k-th.
+    """Write names beside the rows or columns of a figure: all of up to 72, else every k-th.
 
     Parameters
     ----------
@@ -93,7 +135,10 @@ def name_channels(axes: Any, names: Sequence[str], *, along: str = "x") -> None:
     names : sequence of str
     along : {"x", "y"}
     """
-    every = -(-len(names) // _SHOWN)
+    every = -(-len(names) // IN_A_ROW)
+    if along == "x" and len(names) <= _ABREAST:
+        axes.set_xticks(range(len(names)), [plain(name, 14) for name in names])
+        return
     places, shown = range(0, len(names), every), [plain(name, 14) for name in names[::every]]
     if along == "x":
         axes.set_xticks(places, shown, rotation=90, fontsize=6.5)

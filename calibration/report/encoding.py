@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from calibration.encode import P_SHOWN
-from calibration.report.limits import limit_lines
+from calibration.report.page import Heading, Note, Section, Table, render
+from calibration.report.sections import made_of, recipe
+from calibration.report.sections.definitions import COLOURS
+from calibration.report.sections.encoded import (
+    ceiling_text,
+    layer_parts,
+    null_parts,
+    r_parts,
+    share_parts,
+)
+from calibration.report.sections.time_and_minutes import learning_parts
+from calibration.report.shown import Shown, today
+from calibration.report.verdict import cleaned, listed
 from rt_decoder.files.atomic import write_whole
-from rt_decoder.sinks.text import plain
+from rt_decoder.model import Model
 
-__all__ = ["encoding_lines", "write_encoding"]
-
-_MOST = 40  # channels whose names fit beside an image
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto}img{max-width:100%}"
-)
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_MEANING = (
-    "r: correlation of predicted and measured samples of held-out events. p: share of permutations "
-    "whose largest r over all channels and times, averaged over penalties, is as high (outlined: at most "
-    ".05); the brain is moved against the words in "
-    "units as long as both remember, and every map is refitted. The interval is a bootstrap over "
-    "these units, the maps as they are. Share beyond nuisance: R squared of network and nuisance, a "
-    "penalty each, less that of nuisance alone. Times are those of the live stages, which lag the brain."
-)
+__all__ = ["encoding_lines", "encoding_page", "write_encoding"]
 
 
 def encoding_lines(facts: dict[str, Any]) -> list[str]:
@@ -71,58 +66,109 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
     ]
 
 
-def write_encoding(path: Path, facts: dict[str, Any], *, overwrite: bool = False) -> None:
-    """Write the findings as one HTML file, whole or not at all.
+def write_encoding(
+    path: Path, model: Model, facts: dict[str, Any], *, overwrite: bool = False
+) -> None:
+    """Write the findings as one HTML file, whole or not at all, readable by its owner only.
 
     Parameters
     ----------
     path : path
+    model : Model
+        Whose live stages cleaned the recordings.
     facts : dict
-        As from `calibration.encode.encoding_facts`.
+        As from `calibration.encode.encoding_facts`, with those of `calibration.limits.limit_facts`.
     overwrite : bool
         Whether a file of this name may be replaced.
     """
-    lines = [*encoding_lines(facts), *limit_lines(facts)]
-    rows = "".join(f"<li>{escape(plain(line.strip()))}</li>" for line in lines)
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Encoding</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style>'
-        f"<body><h1>What the network predicts of the brain</h1><ul>{rows}</ul>"
-        f'<figure><img alt="Held-out correlation" src="data:image/png;base64,{_drawn(facts)}">'
-        f"<figcaption>{_MEANING}</figcaption></figure></body></html>\n"
+    write_whole(path, encoding_page(model, facts).encode(), overwrite)
+
+
+def encoding_page(model: Model, facts: dict[str, Any]) -> str:
+    """Return the findings as HTML.
+
+    Parameters
+    ----------
+    model : Model
+    facts : dict
+        As `write_encoding` takes them.
+
+    Returns
+    -------
+    str
+    """
+    shown = Shown(model, written=today())
+    layers = layer_parts(facts)
+    sections = [
+        Section("In short", [Table((), _short(shown, facts), 2)]),
+        Section("Where and when", r_parts(model, facts)),
+        Section("What chance gives", null_parts(facts)),
+        Section("Beyond nuisance", share_parts(model, facts)),
+        Section(
+            "What limits it",
+            [Heading("Ceiling"), ceiling_text(facts.get("ceiling")),
+             Heading("Learning curve"), *learning_parts(facts.get("learning"))],
+        ),
+        Section("Layers", layers or [Note("Not compared (`--all-layers` does it).")]),
+        made_of.section(shown),
+        recipe.section(shown),
+        Section("What the words mean", [Table((), _WORDS, 2), Note(COLOURS)]),
+    ]  # fmt: skip
+    about = f"{len(facts['ch_names'])} channels · report written {shown.written}"
+    return render("What the network predicts of the brain", _verdict(shown, facts), sections, about)
+
+
+def _verdict(shown: Shown, facts: dict[str, Any]) -> str:
+    """Say in one sentence whether the network predicts the brain, where, and how well."""
+    best, split = facts["best"], facts["split"]
+    done, _ = cleaned(shown)
+    above = "Above chance" if best["p"] <= P_SHOWN else "Not shown to be above chance"
+    total = (facts.get("unique") or {}).get("total")
+    beyond = ""
+    if total:
+        said = "and" if total["p"] <= P_SHOWN else "but nothing is shown"
+        beyond = f", {said} beyond nuisance (p = {total['p']:.2g})"
+    return (
+        f"{above}: in {split['n_events']} events of {split['n_items']} items, "
+        f"{f'after {done}' if done else 'without any cleaning'}, the network predicts "
+        f"{best['channel']} at {best['time']:.2f} s best, with a held-out r of {best['r']:.3f} (95 % "
+        f"interval {best['low']:.3f} to {best['high']:.3f}; p = {best['p']:.2g} against the largest r "
+        f"of {len(facts['null'])} permutations){beyond}."
     )
-    write_whole(path, page.encode(), overwrite)
 
 
-def _drawn(facts: dict[str, Any]) -> str:
-    """Images of r and of the share, channels by times, as base64 PNG."""
-    from matplotlib.figure import Figure
+def _short(shown: Shown, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Answer the first questions, a row each."""
+    best, split = facts["best"], facts["split"]
+    done, left = cleaned(shown)
+    above = "yes" if best["p"] <= P_SHOWN else "not shown"
+    return [
+        ("Above chance?", f"{above}, p = {best['p']:.2g} (the smallest possible {facts['p_smallest']:.2g})"),
+        ("By how much?", f"largest r {best['r']:.3f} ({best['low']:.3f} to {best['high']:.3f}); "
+         f"{facts['n_channels_above_chance']} of {len(facts['ch_names'])} channels above chance"),
+        ("On what?", f"{split['n_events']} events of {split['n_items']} items, each predicted by a map "
+         f"of the other {split['n_folds'] - 1} of {split['n_folds']} folds, purged by "
+         f"{split['purge_s']:.3g} s; no event is locked"),
+        ("From what?", str(facts.get("network", "the network"))),
+        ("How was it cleaned?", f"by {done}" if done else "not at all"),
+        ("What could not be fitted?", listed(left) or "nothing that was asked for"),
+    ]  # fmt: skip
 
-    panels = [("held-out r", facts["r"])]
-    if facts["unique"] is not None:
-        panels.append(("R squared beyond nuisance", facts["unique"]["unique"]))
-    names, times = facts["ch_names"], np.array(facts["times"])
-    half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.01
-    figure = Figure(
-        figsize=(5.5 * len(panels), min(9.0, 2.2 + 0.16 * len(names))), layout="constrained"
-    )
-    for axes, (title, table) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
-        limit = max(float(np.abs(table).max()), 1e-6)
-        image = axes.imshow(
-            table, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none",
-            extent=(times[0] - half, times[-1] + half, len(names) - 0.5, -0.5),
-        )  # fmt: skip
-        figure.colorbar(image, ax=axes, label=title)
-        step = -(-len(names) // _MOST)
-        axes.set_yticks(range(0, len(names), step), names[::step], fontsize=7)
-        axes.set_xlabel("s after the onset")
-        axes.axvline(0, color="k", lw=0.5)
-    shown = np.array(facts["p"]) <= P_SHOWN
-    if min(shown.shape) > 1 and shown.any() and not shown.all():
-        grid = np.arange(len(names))
-        figure.axes[0].contour(times, grid, shown, levels=[0.5], colors="k", linewidths=0.8)
-    kept = io.BytesIO()
-    figure.savefig(kept, format="png", dpi=110, metadata={"Software": None})
-    return base64.b64encode(kept.getvalue()).decode()
+
+_WORDS = (
+    ("r", "correlation of predicted and measured samples of held-out events; what is predicted is the "
+     "signal around the event, from the vector of its item"),
+    ("p", "share of permutations whose largest r over all channels and times, averaged over penalties, "
+     "is as high; the brain is moved against the items in units as long as both remember, and every map "
+     "is refitted"),
+    ("95 % interval", "bootstrap over these units, the maps as they are"),
+    ("encoding pattern", "standard deviation over events of what the network predicts"),
+    ("beyond nuisance", "R squared of network and nuisance, a penalty each, less that of nuisance alone; "
+     "both held out"),
+    ("nuisance", "what could feign it: length, frequency and place of a word, pace, a sound's envelope"),
+    ("ceiling", "what any map could reach, from how far repeats of an item agree"),
+    ("learning curve", "rank accuracy of decoding these samples over the events that train, with a "
+     "power law"),
+    ("rank accuracy", "share of the other items that the true one beats, by cosine; chance .5"),
+    ("time", "that of the live stages, which lag the brain by the delay of their filters"),
+)  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 
 from calibration.cleaning.eye_events import find_eye_events
 from calibration.cleaning.heartbeat_source import find_source
-from calibration.report.drawing import AFTER, BEFORE, GREY, drawn, name_channels
+from calibration.report.drawing import AFTER, BEFORE, GREY, IN_A_ROW, LEVELS, drawn, name_channels
 from calibration.report.head_maps import NONE_DRAWN, draw_maps, heads_of
 from calibration.report.stretch import Stretch
 from calibration.report.tables import KINDS, unit_of
@@ -46,7 +46,7 @@ def figures(stretch: Stretch, cleaning: dict[str, Any]) -> list[Figure]:
     -------
     list of Figure
     """
-    made = [_made("", "Spectrum, median over channels", _spectrum, stretch)]
+    made = [_made("", "Power spectrum, median over channels.", _spectrum, stretch)]
     rest = stretch.bad
     blinks = find_eye_events(stretch.before, stretch.info, rest).blinks
     source, _ = find_source(stretch.before, stretch.info, rest)
@@ -61,14 +61,15 @@ def figures(stretch: Stretch, cleaning: dict[str, Any]) -> list[Figure]:
     references = cleaning.get("regressors", {}).get("references", {})
     kept = [name for name, found in references.items() if found["kept"]]
     if kept:
-        title = "Correlation with references, largest over channels"
+        title = "Correlation with the references, largest over channels, over the lag."
         made.append(_made("regressors", title, _correlations, stretch, kept))
     channels = cleaning.get("repair", {}).get("channels", {})
     if channels:
-        title = "Share of each channel's variance that its neighbours predict"
-        made.append(_made("repair", title, _explained, channels))
+        title = "Share of each channel's variance that its neighbours cannot predict."
+        alone = [np.array([1 - found["explained"] for found in channels.values()])]
+        made.append(_by_channel("repair", title, list(channels), alone, ("",), "share"))
     if np.any(stretch.flags):
-        title = "Share of samples flagged or corrected, by reason"
+        title = "Share of the samples of each second that are flagged or corrected, by reason."
         made.append(_made("muscle", title, _timeline, stretch))
     return made
 
@@ -99,7 +100,7 @@ def _spectrum(canvas: Any, stretch: Stretch) -> None:
         axes.semilogy(f[shown], np.median(power, axis=1)[shown], color=color, label=name, lw=1)
     axes.yaxis.set_major_formatter("{x:g}")  # the usual one writes formulas
     axes.yaxis.set_minor_formatter("")
-    axes.set(xlabel="Hz", ylabel=f"{unit}²/Hz")
+    axes.set(xlabel="frequency, Hz", ylabel=f"{unit}²/Hz")
     axes.legend(frameon=False)
 
 
@@ -117,25 +118,27 @@ def _around(
     if not len(rows):
         return
     at = rows[:, None] + np.arange(first, stop)
-    means = [data[:, picks][at].mean(axis=0) for data, _, _ in _both(stretch)]
+    means = [data[at].mean(axis=0) for data, _, _ in _both(stretch)]
     means = [mean - mean.mean(axis=0) for mean in means]
     t = np.arange(first, stop) / stretch.info.sfreq
-    title = f"Mean around {len(rows)} {what}, a line for each of {len(picks)} channels"
-    lines = [gain * mean for mean in means]
-    yield _made(stage, title, _locked, t, lines, unit)
-    peak = int(np.argmax(np.sum(means[0] ** 2, axis=1)))
-    names = ("before", "after")
+    kind = KINDS[stretch.info.ch_types[picks[0]]].partition(" (")[0]
+    title = f"Mean around {len(rows)} {what}, a line for each of {len(picks)} channels ({kind})."
+    yield _made(stage, title, _locked, t, [gain * mean[:, picks] for mean in means], unit)
+    peak = int(np.argmax(np.sum(means[0][:, picks] ** 2, axis=1)))
     said = f"The same on the head, {t[peak]:.2f} s after {what}, where it is largest."
-    heads = heads_of(_only(stretch.info, picks), len(picks))
+    data = np.flatnonzero([one in DATA_TYPES for one in stretch.info.ch_types])
+    heads = heads_of(_only(stretch.info, data), len(data))
     for head in heads:
-        columns = [lines[k][peak][head.picks] for k in (0, 1)]
-        svg = drawn(draw_maps, head, columns, names, unit, size=(3.9, 1.8))
+        here = data[head.picks]
+        unit, gain = unit_of(stretch.info.units[here[0]])
+        columns = [gain * mean[peak][here] for mean in means]
+        svg = drawn(draw_maps, head, columns, ("before", "after"), unit, size=(3.9, 1.8))
         yield Figure(stage, f"{said} {KINDS[head.kind]}; positions of {head.source}.", svg)
     if not heads:
-        shown = [stretch.info.ch_names[k] for k in picks]
-        largest = [np.abs(one).max(axis=0) for one in lines]
+        names = [stretch.info.ch_names[k] for k in picks]
+        largest = [gain * np.abs(mean[:, picks]).max(axis=0) for mean in means]
         title = f"Largest value around {what} in each channel. {NONE_DRAWN}"
-        yield _made(stage, title, _bars, shown, largest, unit)
+        yield _by_channel(stage, title, names, largest, ("before", "after"), unit)
 
 
 def _only(info: SignalInfo, picks: np.ndarray) -> SignalInfo:
@@ -155,20 +158,43 @@ def _locked(canvas: Any, t: np.ndarray, means: Sequence[np.ndarray], unit: str) 
     ):
         axes.plot(t, mean, color=color, lw=0.6, alpha=0.7, rasterized=True)
         axes.axvline(0.0, color=GREY, lw=0.6, zorder=0)
-        axes.set(title=name, xlabel="s", ylim=(-most, most), xlim=(t[0], t[-1]))
+        axes.set(title=name, xlabel="time, s", ylim=(-most, most), xlim=(t[0], t[-1]))
     panels[0].set_ylabel(unit)
 
 
+def _by_channel(
+    stage: str,
+    title: str,
+    names: Sequence[str],
+    values: Sequence[np.ndarray],
+    labels: Sequence[str],
+    unit: str,
+) -> Figure:
+    """Draw values of every channel; of more than fit on an axis, those of the largest first values."""
+    at = list(range(len(names)))
+    if len(at) > IN_A_ROW:
+        at = np.sort(np.argsort(-values[0])[:IN_A_ROW]).tolist()
+        title += f" The {IN_A_ROW} largest of {len(names)} channels."
+    shown = [names[k] for k in at]
+    return _made(stage, title, _bars, shown, [value[at] for value in values], labels, unit)
+
+
 def _bars(
-    canvas: Any, names: Sequence[str], largest: Sequence[np.ndarray], unit: str
-) -> None:  # fmt: skip
-    axes, at = canvas.subplots(), np.arange(len(names))
-    for k, (size, color, name) in enumerate(
-        zip(largest, (BEFORE, AFTER), ("before", "after"), strict=True)
-    ):
-        axes.bar(at + 0.4 * k - 0.2, size, 0.4, color=color, label=name, rasterized=True)
+    canvas: Any,
+    names: Sequence[str],
+    values: Sequence[np.ndarray],
+    labels: Sequence[str],
+    unit: str,
+) -> None:
+    axes = canvas.subplots()
+    colors = (BEFORE, AFTER) if len(values) > 1 else (AFTER,)
+    width = 0.8 / len(values)
+    for k, (value, color, label) in enumerate(zip(values, colors, labels, strict=True)):
+        at = np.arange(len(names)) + width * (k - (len(values) - 1) / 2)
+        axes.bar(at, value, width, color=color, label=label, rasterized=True)
     axes.set(ylabel=unit, xlim=(-1, len(names)))
-    axes.legend()
+    if len(values) > 1:
+        axes.legend()
     name_channels(axes, names)
 
 
@@ -188,15 +214,9 @@ def _correlations(canvas: Any, stretch: Stretch, names: Sequence[str]) -> None:
                 r = (r - r.mean()) / max(float(r.std()), 1e-30)
                 largest.append(np.abs(r @ x / len(r)).max())
             axes.plot(1e3 * lags / stretch.info.sfreq, largest, color=color, label=label, lw=1)
-        axes.set(title=plain(name, 24), xlabel="lag of the data (ms)", ylim=(0, None))
+        axes.set(title=plain(name, 24), xlabel="lag of the data, ms", ylim=(0, None))
+        axes.set_ylabel("correlation")
         axes.legend(frameon=False)
-
-
-def _explained(canvas: Any, channels: dict[str, dict[str, Any]]) -> None:
-    axes = canvas.subplots()
-    axes.bar(range(len(channels)), [c["explained"] for c in channels.values()], color=AFTER)
-    axes.set(ylim=(0, 1))
-    name_channels(axes, list(channels))
 
 
 def _timeline(canvas: Any, stretch: Stretch) -> None:
@@ -207,6 +227,9 @@ def _timeline(canvas: Any, stretch: Stretch) -> None:
     axes = canvas.subplots()
     shares = np.array([np.mean(flags & reason != 0, axis=1) for reason in reasons])
     if len(shares):
-        axes.imshow(shares, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        image = axes.imshow(
+            shares, aspect="auto", cmap=LEVELS, vmin=0, vmax=1, interpolation="nearest"
+        )
+        canvas.colorbar(image, ax=axes, pad=0.01, label="share of samples")
     names = [str(reason.name).lower().replace("_", " ") for reason in reasons]
-    axes.set(xlabel="s", yticks=range(len(names)), yticklabels=names)
+    axes.set(xlabel="time, s", yticks=range(len(names)), yticklabels=names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from calibration.report.sections import (
     continuous,
     curves,
     definitions,
+    ideas,
     made_of,
     more,
     recipe,
@@ -25,7 +25,7 @@ from calibration.report.sections import (
     time_and_minutes,
     words,
 )
-from calibration.report.shown import Shown
+from calibration.report.shown import Shown, today
 from calibration.report.stretch import Stretch, look
 from calibration.report.verdict import verdict
 from rt_decoder.files.atomic import write_whole
@@ -43,6 +43,7 @@ SECTIONS: tuple[Callable[[Shown], Section | None], ...] = (
     curves.section,
     words.section,
     repeats.section,
+    ideas.section,
     continuous.section,
     time_and_minutes.section,
     brain.section,
@@ -92,7 +93,7 @@ def write_report(
         scores,
         counts,
         [len(one.recording.stamps) / one.recording.info.sfreq / 60 for one in sessions],
-        datetime.now().astimezone().date().isoformat(),
+        today(),
     )
     write_whole(path, report_of(shown).encode(), overwrite)
 
@@ -124,6 +125,20 @@ def report_of(shown: Shown) -> str:
     -------
     str
     """
-    title = "Calibration" if shown.scores is None else "Test of a model"
+    title = "Calibration report" if shown.scores is None else "Test of a model"
     sections = [made for made in (section(shown) for section in SECTIONS) if made is not None]
-    return render(title, verdict(shown), sections)
+    return render(title, verdict(shown), sections, _about(shown))
+
+
+def _about(shown: Shown) -> str:
+    """Say whose model, from how much, and when."""
+    certificate, model = shown.certificate, shown.model
+    codes = [f"{key} {certificate[key]}" for key in ("subject", "session") if certificate.get(key)]
+    told = [*codes, f"{model.n_picks} channels"]
+    if shown.minutes:
+        told.append(f"{sum(shown.minutes):.1f} min of recording")
+    if certificate.get("fitted"):
+        told.append(f"fitted {certificate['fitted']}")
+    if shown.written:
+        told.append(f"report written {shown.written}")
+    return " · ".join(told)

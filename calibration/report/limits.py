@@ -84,13 +84,17 @@ def learning_line(facts: dict[str, Any] | None) -> str:
         if low is None and value is None:
             told.append(f"{accuracy}: not within {FURTHEST:.0f}x")
             continue
-        ends = ["never" if end is None else f"{end:.0f}" for end in (value, low, high)]
+        ends = ["never" if end is None else _minutes(end) for end in (value, low, high)]
         told.append(f"{accuracy}: {ends[0]} min ({ends[1]} to {ends[2]})".replace("never min", "-"))
     return (
         f"  learning    rank accuracy {first[0]:.3f} after {facts['n_events'][0]:.0f} events, "
         f"{last[0]:.3f} ({last[1]:.3f} to {last[2]:.3f}) after {facts['n_events'][-1]:.0f}; minutes to "
         f"{'; '.join(told)}"
     )
+
+
+def _minutes(value: float) -> str:
+    return f"{value:.0f}" if value >= 9.5 else f"{value:.1f}"
 
 
 def layer_line(facts: dict[str, Any]) -> str:

@@ -83,7 +83,7 @@ class Section:
         return "".join(c if c.isalnum() else "-" for c in self.title.lower())
 
 
-def render(title: str, verdict: str, sections: Sequence[Section]) -> str:
+def render(title: str, verdict: str, sections: Sequence[Section], about: str = "") -> str:
     """Return the page as HTML.
 
     Parameters
@@ -92,6 +92,8 @@ def render(title: str, verdict: str, sections: Sequence[Section]) -> str:
     verdict : str
         One sentence under the title.
     sections : sequence of Section
+    about : str
+        A line in small print under the title.
 
     Returns
     -------
@@ -110,4 +112,4 @@ def render(title: str, verdict: str, sections: Sequence[Section]) -> str:
     environment.filters["shown"] = lambda text: plain(text, _LONGEST)
     environment.filters["drawing"] = Markup
     page = environment.get_template("page.html")
-    return page.render(title=title, verdict=verdict, sections=sections) + "\n"
+    return page.render(title=title, verdict=verdict, sections=sections, about=about) + "\n"

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from calibration.report.stretch import Stretch
+from rt_decoder.cleaning.stages import FLOW
 from rt_decoder.model import Model
 
-__all__ = ["Shown", "interval_text", "number"]
+__all__ = [
+    "Shown",
+    "in_flow_order",
+    "interval_text",
+    "number",
+    "p_text",
+    "percent",
+    "score_text",
+    "today",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +56,17 @@ class Shown:
         return self.model.certificate
 
     @property
+    def noun(self) -> str:
+        """What an item is called: "word", or "item" for images, sounds and sentences."""
+        items, target = self.model.items, self.model.recipe.target
+        longer = sum(" " in item.strip() for item in items)
+        return "item" if target.stimuli or 2 * longer > len(items) else "word"
+
+    @property
     def best(self) -> tuple[Mapping[str, Any], str]:
         """Most honest scores that there are, and where they come from; empty if there are none."""
         if self.scores is not None:
-            return self.scores, "of recordings that the model was tested on"
+            return self.scores, "of the recordings that it was tested on"
         if "people" in self.certificate and "final" in self.certificate:
             return self.certificate["final"], "of people left out"
         if "final" in self.certificate:
@@ -87,4 +105,79 @@ def interval_text(interval: Sequence[float] | None) -> str:
     >>> interval_text([0.51234, 0.6])
     '0.512 to 0.600'
     """
-    return "" if not interval else f"{interval[0]:.3f} to {interval[1]:.3f}"
+    if not interval:
+        return ""
+    low, high = (round(float(end), 3) + 0.0 for end in interval)  # no -0.000
+    return f"{low:.3f} to {high:.3f}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as a percentage.
+
+    Parameters
+    ----------
+    share : float
+    digits : int
+        After the point.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> percent(0.94512)
+    '94.5 %'
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
+def score_text(value: float | None) -> str:
+    """Return a score as a table shows it, to three decimals; "n/a" for None.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> score_text(0.5), score_text(0.00049), score_text(None)
+    ('0.500', '0.0005', 'n/a')
+    """
+    if value is None:
+        return "n/a"
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.0095 else f"{value:.2g}"
+
+
+def p_text(value: float | None) -> str:
+    """Return a p to two digits; "n/a" for None.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> p_text(0.0066225)
+    '0.0066'
+    """
+    return "n/a" if value is None else f"{value:.2g}"
+
+
+def today() -> str:
+    """Return the date on this machine, as "2026-01-31"."""
+    return datetime.now().astimezone().date().isoformat()
+
+
+def in_flow_order(stages: Mapping[str, Any]) -> dict[str, Any]:
+    """Sort what is known of cleaning stages as data pass them; a model file sorts them by name."""
+    order = {name: place for place, name in enumerate(FLOW)}
+    return dict(sorted(stages.items(), key=lambda one: order.get(one[0], len(order))))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from calibration.report.drawing import LEVELS, SIGNED, drawn, name_channels
+from calibration.report.drawing import IN_A_ROW, LEVELS, SIGNED, drawn, name_channels
 from calibration.report.head_maps import NONE_DRAWN, draw_maps, heads_of
 from calibration.report.page import Note, Part, Picture
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["KINDS", "head_pictures", "image", "unit_of"]
+__all__ = ["KINDS", "Axis", "head_pictures", "images", "unit_of"]
 
 KINDS = {
     "eeg": "EEG", "mag": "magnetometers", "grad": "gradiometers (root mean square of a pair)",
@@ -63,71 +63,113 @@ def head_pictures(
         shown, gain = (unit, 1.0) if unit else unit_of(info.units[head.picks[0]])
         columns = list((gain * table[head.picks]).T)
         width = 1.18 * max(len(columns), 2) + 1.1
-        svg = drawn(draw_maps, head, columns, titles, shown, signed, size=(min(7.4, width), 1.75))
+        size = (min(7.4, width), 1.5)
+        svg = drawn(draw_maps, head, columns, titles, shown, signed, size=size)
         what = f"{caption} {len(head.picks)} {KINDS[head.kind]}; positions of {head.source}."
         parts.append(Picture(svg, what))
     return parts or [Note(NONE_DRAWN)]
 
 
-def image(
-    names: Sequence[str],
-    times: np.ndarray,
+class Axis(NamedTuple):
+    """Rows and columns of a table."""
+
+    names: list[str]  # of c channels
+    times: np.ndarray  # (t,) middle of each bin, in s after the onset
+
+
+def images(
+    axis: Axis,
     table: np.ndarray,
     label: str,
     *,
     signed: bool = False,
-    shown: np.ndarray | None = None,
-) -> str:
-    """Draw channels as rows and times as columns.
+    framed: np.ndarray | None = None,
+) -> Callable[[str], list[Part]]:
+    """Draw channels as rows and times as columns, every channel named.
 
     Parameters
     ----------
-    names : sequence of str
-        Of the c channels.
-    times : array of shape (t,)
-        Middle of each bin, in s.
+    axis : Axis
     table : array of shape (c, t)
+        NaN is left blank.
     label : str
         Of the colours.
     signed : bool
         Whether 0 is in the middle of the colours.
-    shown : array of shape (c, t), bool, optional
+    framed : array of shape (c, t), bool, optional
         What is to be framed.
 
     Returns
     -------
-    str
-        The figure.
+    callable
+        Takes a caption, returns the picture: up to 72 channels stand in one column, more in several,
+        of which each is to be read downwards.
     """
-    height = 1.0 + (0.118 * len(names) if len(names) <= _NAMED else 0.118 * _NAMED)
-    size = (7.4, max(2.2, height))
-    return drawn(_image, names, times, table, label, signed, shown, size=size)
+    n_columns = min(_COLUMNS, -(-len(axis.names) // IN_A_ROW))
+    rows = -(-len(axis.names) // n_columns)
+    size = (7.4, max(2.2, 1.0 + 0.118 * min(rows, IN_A_ROW)))
+    svg = drawn(_images, axis, table, label, signed, framed, rows, size=size)
+    more = " Channels go down the columns, from left to right." if n_columns > 1 else ""
+    return lambda caption: [Picture(svg, caption + more)]
 
 
-_NAMED = 64
+_COLUMNS = 5
 
 
-def _image(
+def _images(
     canvas: Any,
-    names: Sequence[str],
-    times: np.ndarray,
+    axis: Axis,
     table: np.ndarray,
     label: str,
     signed: bool,
-    shown: np.ndarray | None,
+    framed: np.ndarray | None,
+    rows: int,
 ) -> None:
-    axes = canvas.subplots()
-    half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.01
-    most = max(float(np.abs(table).max()), 1e-30)
-    drawn_image = axes.imshow(
-        table, aspect="auto", cmap=SIGNED if signed else LEVELS, interpolation="nearest",
-        vmin=-most if signed else min(0.0, float(table.min())), vmax=most,
-        extent=(times[0] - half, times[-1] + half, len(names) - 0.5, -0.5),
-    )  # fmt: skip
-    if shown is not None and min(shown.shape) > 1 and shown.any() and not shown.all():
-        axes.contour(times, np.arange(len(names)), shown, levels=[0.5], colors="k", linewidths=0.8)
-    bar = canvas.colorbar(drawn_image, ax=axes, pad=0.01, aspect=30)
+    starts = range(0, len(axis.names), rows)
+    panels = canvas.subplots(1, len(starts), squeeze=False)[0]
+    known = table[np.isfinite(table)]
+    most = max(float(np.abs(known).max()), 1e-30)
+    least = -most if signed else min(0.0, float(known.min()))
+    colours = {"cmap": SIGNED if signed else LEVELS, "vmin": least, "vmax": most}
+    for axes, start in zip(panels, starts, strict=True):
+        here = slice(start, start + rows)
+        part = Axis(axis.names[here], axis.times)
+        image = _panel(axes, part, table[here], colours, None if framed is None else framed[here])
+        axes.set_ylim(rows - 0.5, -0.5)
+    bar = canvas.colorbar(image, ax=list(panels), pad=0.01, aspect=30)
     bar.set_label(label)
     bar.outline.set_linewidth(0.4)
-    axes.set_xlabel("s after the onset")
-    name_channels(axes, names, along="y")
+    canvas.supxlabel("s after the onset", fontsize=8.5)
+
+
+def _panel(
+    axes: Any, axis: Axis, table: np.ndarray, colours: dict[str, Any], framed: np.ndarray | None
+) -> Any:
+    """Draw some channels."""
+    times = axis.times
+    half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.01
+    image = axes.imshow(
+        table, aspect="auto", interpolation="nearest", **colours,
+        extent=(times[0] - half, times[-1] + half, len(axis.names) - 0.5, -0.5),
+    )  # fmt: skip
+    if framed is not None and framed.any() and not framed.all():
+        _frame(axes, framed, times[0] - half, 2 * half)
+    if len(times) == 1:
+        axes.set_xticks(times)
+    name_channels(axes, axis.names, along="y")
+    return image
+
+
+def _frame(axes: Any, framed: np.ndarray, left: float, width: float) -> None:
+    """Draw the edges between what is framed (c, t) and what is not."""
+    from matplotlib.collections import LineCollection
+
+    inside = np.pad(framed, 1)
+    lines = []
+    for row, column in np.argwhere(inside[1:] != inside[:-1]).tolist():
+        x = left + width * (column - 1)
+        lines.append([(x, row - 0.5), (x + width, row - 0.5)])
+    for row, column in np.argwhere(inside[:, 1:] != inside[:, :-1]).tolist():
+        x = left + width * column
+        lines.append([(x, row - 1.5), (x, row - 0.5)])
+    axes.add_collection(LineCollection(lines, colors="k", linewidths=0.9), autolim=False)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
-from calibration.report.shown import Shown
+from calibration.report.shown import Shown, percent
 from rt_decoder.cleaning.stages import FLOW
 
-__all__ = ["is_above", "limits", "people_interval", "removed", "verdict"]
+__all__ = ["P_SHOWN", "cleaned", "is_above", "limits", "listed", "people_interval", "verdict"]
 
 P_SHOWN = 0.05
 _FEW = 50  # events
 _N_DRAWS = 2000
-_SHORT = {
-    "mains": "mains",
-    "projector": "projections of the file",
-    "muscle": "muscle (flagged)",
-    "repair": "bad channels",
-    "eye": "blinks and gaze",
-    "regressors": "recorded references",
-    "heartbeat": "heartbeat",
+_DONE = {
+    "mains": ("removing", "mains"),
+    "projector": ("removing", "projections of the file"),
+    "eye": ("removing", "blinks and gaze"),
+    "regressors": ("removing", "what reference channels record"),
+    "heartbeat": ("removing", "heartbeat"),
+    "repair": ("repairing", "bad channels"),
+    "muscle": ("flagging", "muscle activity"),
 }
+
+_LEFT = {"regressors": "reference channels", "repair": "repair of bad channels"}
+_CHANGED = 0.2  # of the signal at rest, or of the samples: too much
 
 
 def is_above(shown: Shown) -> bool | None:
@@ -32,12 +38,38 @@ def is_above(shown: Shown) -> bool | None:
     return scores["p"] <= P_SHOWN and scores["rank_accuracy"] > (0.5 if chance is None else chance)
 
 
-def removed(shown: Shown) -> tuple[list[str], list[str]]:
-    """List what cleaning takes out, and what it was asked for and could not be fitted."""
+def cleaned(shown: Shown) -> tuple[str, list[str]]:
+    """Say what cleaning does, and list what it was asked for and could not be fitted."""
     stages = shown.certificate.get("cleaning", {})
-    named = {name: _SHORT.get(name, FLOW[name].title if name in FLOW else name) for name in stages}
-    left = [named[name] for name, found in stages.items() if "left_out" in found]
-    return [title for title in named.values() if title not in left], left
+    done: dict[str, list[str]] = {}
+    left: list[str] = []
+    for name in [*(one for one in _DONE if one in stages), *(set(stages) - set(_DONE))]:
+        title = FLOW[name].title if name in FLOW else name
+        how, what = _DONE.get(name, ("applying", title))
+        if "left_out" in stages[name]:
+            left.append(_LEFT.get(name) or what)
+        else:
+            done.setdefault(how, []).append(what)
+    return listed([f"{how} {listed(what)}" for how, what in done.items()]), left
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Join parts of a sentence.
+
+    Parameters
+    ----------
+    parts : sequence of str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
 def people_interval(values: list[float], seed: int = 0) -> list[float] | None:
@@ -72,10 +104,9 @@ def verdict(shown: Shown) -> str:
     str
         Above chance or not, by how much, on what, what was removed, and what limits it most.
     """
-    out, _ = removed(shown)
-    after = f"after cleaning ({', '.join(out)})" if out else "without any cleaning"
+    done, _ = cleaned(shown)
     if not shown.model.has_map:
-        return f"This model cleans and names no words; fitted: {', '.join(out) or 'no stage'}."
+        return f"This model cleans and names no words: {done or 'no stage was fitted'}."
     scores, where = shown.best
     if scores.get("rank_accuracy") is None:
         return (
@@ -87,12 +118,19 @@ def verdict(shown: Shown) -> str:
         said = "No proof of anything, as the model was trained on these recordings"
     n, n_items = scores.get("n"), scores.get("n_items", len(shown.model.items))
     on = f"on {n} events {where}" if n else f"on events {where}"
+    after = f"after {done}" if done else "without any cleaning"
     sentence = (
-        f"{said}: {on}, {after}, the true word ranked above {scores['rank_accuracy']:.1%} of the "
-        f"others among {n_items} ({_spread(shown)})"
+        f"{said}: {on}, {after}, {_ranked(shown, scores['rank_accuracy'], n_items)} "
+        f"({_spread(shown)})"
     )
     first = limits(shown)
     return f"{sentence}; what limits it most: {first[0]}." if first else f"{sentence}."
+
+
+def _ranked(shown: Shown, rank: float, n_items: int) -> str:
+    if n_items == 2:
+        return f"the true {shown.noun} ranked above the other one in {percent(rank)}"
+    return f"the true {shown.noun} ranked above {percent(rank)} of the others among {n_items}"
 
 
 def _spread(shown: Shown) -> str:
@@ -103,15 +141,15 @@ def _spread(shown: Shown) -> str:
     else:
         interval, over = (scores.get("detail") or {}).get("intervals", {}).get("rank_accuracy"), ""
     parts = [
-        f"95 % interval{over} {interval[0]:.1%} to {interval[1]:.1%}"
+        f"95 % interval{over} {100 * interval[0]:.1f} to {percent(interval[1])}"
         if interval
         else "no interval: too few units, or a model older than intervals"
     ]
     chance = scores.get("null_rank_accuracy")
     if chance is not None and scores.get("p") is not None:
-        parts.append(f"{chance:.1%} with permuted labels, p = {scores['p']:.2g}")
+        parts.append(f"{percent(chance)} with permuted labels, p = {scores['p']:.2g}")
     else:
-        parts.append("chance 50.0%")
+        parts.append("chance 50.0 %")
     return "; ".join(parts)
 
 
@@ -129,9 +167,10 @@ def limits(shown: Shown) -> list[str]:
     if not shown.model.has_map:
         return []
     found = [*_of_the_test(shown), *_of_the_answers(shown)]
-    _, left = removed(shown)
+    _, left = cleaned(shown)
     if left:
-        found.append(f"cleaning that was asked for and could not be fitted ({', '.join(left)})")
+        found.append(f"cleaning that was asked for could not be fitted ({listed(left)})")
+    found += _of_the_cleaning(shown)
     if "people" in shown.certificate:
         found.append("a new person needs the same words, task and window")
     elif shown.scores is None:
@@ -151,15 +190,58 @@ def _of_the_test(shown: Shown) -> list[str]:
             "events that hang together are so few units that nothing can be shown (the smallest p "
             f"that they allow is {smallest:.2g})"
         )
+    interval = (scores.get("detail") or {}).get("intervals", {}).get("rank_accuracy")
+    if is_above(shown) and interval and interval[0] <= 0.5:
+        found.append("the interval of its rank accuracy reaches chance")
     if is_above(shown) is False:
         found.append("no evidence that brain and words are related was found")
     nuisance = certificate.get("nuisance")
     if shown.scores is None and nuisance:
-        names = " and ".join(nuisance["covariates"])
-        if nuisance["beyond"]["p"] > P_SHOWN >= nuisance["alone"]["p"]:
+        names, alone, beyond = (
+            listed(nuisance["covariates"]),
+            *map(nuisance.get, ("alone", "beyond")),
+        )
+        if beyond["p"] > P_SHOWN >= alone["p"]:
             found.append(f"nothing is shown beyond {names} of the words")
+    found += _feigned(shown)
     if scores.get("n") and scores["n"] < _FEW:
         found.append(f"only {scores['n']} events test it")
+    return found
+
+
+def _feigned(shown: Shown) -> list[str]:
+    """Say which decoders that should fail do not."""
+    nulls = shown.certificate.get("nulls") or {}
+    if shown.scores is not None or not isinstance(nulls, Mapping):
+        return []
+    found = []
+    if (p := _p_of(nulls, "artifacts")) is not None and p <= P_SHOWN:
+        score = nulls["artifacts"]["score"]
+        found.append(
+            f"artifact channels alone decode, too (rank accuracy {score:.3f}, p = {p:.2g})"
+        )
+    if is_above(shown) and (p := _p_of(nulls, "phases")) is not None and p > P_SHOWN:
+        found.append(f"a signal of random phases decodes as well (p = {p:.2g})")
+    return found
+
+
+def _p_of(nulls: Mapping[str, Any], name: str) -> float | None:
+    one = nulls.get(name)
+    return one.get("p") if isinstance(one, Mapping) else None
+
+
+def _of_the_cleaning(shown: Shown) -> list[str]:
+    """Say where cleaning changes or flags more than it should."""
+    stages = shown.certificate.get("cleaning", {})
+    eye, muscle = (stages.get(name, {}) for name in ("eye", "muscle"))
+    by_rank, flagged, found = eye.get("held_out") or [], muscle.get("held_out") or {}, []
+    taken = by_rank[eye["rank"] - 1] if 0 < eye.get("rank", 0) <= len(by_rank) else {}
+    if (share := taken.get("rest_distortion")) is not None and share > _CHANGED:
+        found.append(f"cleaning of the eyes changes the signal at rest by {percent(share, 0)}")
+    if (share := flagged.get("muscle")) is not None and share > _CHANGED:
+        found.append(
+            f"muscle activity in {percent(share, 0)} of the samples, which are not decoded"
+        )
     return found
 
 
@@ -174,14 +256,18 @@ def _of_the_answers(shown: Shown) -> list[str]:
     found = []
     bits = scores.get("bits_per_word")
     if bits is not None and bits <= 0:
-        found.append("it tells nothing about a word beyond the prior")
+        found.append("it tells nothing beyond the prior")
     elif (need := _needed(shown)) and bits is not None and is_above(shown) and bits < 0.9 * need:
-        found.append(f"one event gives {bits:.2f} of the {need:.1f} bits that name a word")
+        found.append(
+            f"one event gives {bits:.2f} of the {need:.1f} bits that tell {shown.noun}s apart"
+        )
     threshold = shown.model.posterior.threshold
     if threshold > 1:
         found.append("it never answers, as no wanted precision was shown")
     elif inner.get("coverage") is not None and inner["coverage"] < 1:
-        found.append(f"it answers {inner['coverage']:.0%} of events and abstains from the others")
+        found.append(
+            f"it answers {percent(inner['coverage'], 0)} of events and abstains from the others"
+        )
     if never := shown.certificate.get("continuous", {}).get("never"):
         found.append(f"readouts at every hop never answer ({never})")
     return found

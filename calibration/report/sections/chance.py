@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from calibration.nuisance import nuisance_line
-from calibration.report.drawing import AFTER, BEFORE, GREY, drawn
+from calibration.null_table import NULLS
+from calibration.report.drawing import AFTER, draw_null, drawn
 from calibration.report.page import Heading, Note, Part, Picture, Section, Table, Text
-from calibration.report.shown import Shown, interval_text, number
+from calibration.report.shown import Shown, interval_text, p_text, score_text
 
 __all__ = ["section"]
 
-_KEYS = ("rank_accuracy", "null_rank_accuracy", "p", "p_smallest")
+_HEAD = ("", "its p is", "score", "95 % of the null", "p", "smallest p")
+_P_IS = {"model": "how often it scores as high as the model", "null": "how often chance does"}
 
 
 def section(shown: Shown) -> Section | None:
@@ -31,66 +33,71 @@ def section(shown: Shown) -> Section | None:
         parts.append(
             Picture(
                 svg,
-                f"Grey: rank accuracy of {len(null)} permutations of {what}, in events {where}. "
-                "Blue: the score, with its 95 % interval; orange: 95 % of the permutations are below. "
-                f"p = {scores['p']:.2g}.",
+                f"Grey: rank accuracy of {len(null)} permutations of {what}, in {scores.get('n')} events "
+                f"{where}. Blue: the score, with its 95 % interval; orange, dashed: 95 % of the "
+                f"permutations are below. p = {scores['p']:.2g}.",
             )
         )
     else:
         parts.append(Note("No histogram: this model keeps no permuted scores."))
-    return Section("What chance gives", [*parts, *_nulls(shown.certificate)])
+    return Section("What chance gives", [*parts, *_nulls(shown)])
 
 
 def _histogram(canvas: Any, null: Any, scores: Mapping[str, Any], detail: Any) -> None:
     axes = canvas.subplots()
-    observed, null = scores["rank_accuracy"], np.asarray(null, float)
-    low, high = min(null.min(), observed), max(null.max(), observed)
-    pad = max(0.08 * (high - low), 1e-3)
-    axes.hist(null, bins=np.linspace(low - pad, high + pad, 41), color=GREY, alpha=0.7, lw=0)
-    axes.axvline(np.quantile(null, 0.95), color=BEFORE, lw=1, ls="--", label="95 % of permutations")
-    axes.axvline(observed, color=AFTER, lw=1.8, label=f"score {observed:.3f}")
+    score = scores["rank_accuracy"]
+    draw_null(axes, np.asarray(null, float), score, f"score {score:.3f}")
     if interval := detail.get("intervals", {}).get("rank_accuracy"):
         axes.axvspan(*interval, color=AFTER, alpha=0.12, lw=0)
-    axes.set(xlabel="rank accuracy", ylabel="permutations", title="The null and the score")
-    axes.margins(y=0.15)
-    axes.legend(loc="best")
+    axes.set_xlabel("rank accuracy")
 
 
-def _nulls(certificate: Mapping[str, Any]) -> Iterator[Part]:
-    rows = [
-        (name, *(number(one.get(key)) for key in _KEYS), interval_text(_interval(one)))
-        for name, one in _tables(certificate)
-    ]
+def _nulls(shown: Shown) -> Iterator[Part]:
+    certificate = shown.certificate
+    rows = [*_rows(certificate), *_beyond(certificate.get("nuisance"))]
     yield Heading("What could feign decoding")
     if not rows:
         yield Note("No other null is in this certificate.")
         return
-    yield Table(("", "rank accuracy", "null", "p", "smallest p", "95 % interval"), rows)
+    score = certificate.get("final", {}).get("rank_accuracy")
+    if score is not None:
+        yield Text(
+            f"All are rank accuracies of the locked final block, beside {score:.3f} of the model."
+        )
+    yield Table(_HEAD, rows, 2)
     if certificate.get("nuisance"):
-        yield Text(nuisance_line(certificate["nuisance"]).strip() + ".")
+        yield Text(nuisance_line(certificate["nuisance"]).strip().capitalize() + ".")
     yield Note(
-        'A row "without" says what is left of the score. Every other row is a decoder that should '
-        "fail: one that succeeds says what else the score may come from."
+        "Each row is a decoder that should fail: one that succeeds says what else the score may come "
+        'from. The row "without" alone says what is left of the score when that is taken out. Labels '
+        "are permuted in units as long as words and signal remember."
     )
 
 
-def _interval(one: Mapping[str, Any]) -> Any:
-    pair = one.get("interval") or (one.get("low"), one.get("high"))
-    return pair if len(pair) == 2 and None not in pair else None
-
-
-def _tables(certificate: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(certificate: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     nulls = certificate.get("nulls") or {}
-    named = (
-        nulls.items()
-        if isinstance(nulls, Mapping)
-        else [(one.get("name", "?"), one) for one in nulls if isinstance(one, Mapping)]
-    )
-    for name, one in named:
-        if isinstance(one, Mapping):
-            yield name.replace("_", " "), {"rank_accuracy": one.get("score"), **one}
-    nuisance = certificate.get("nuisance")
+    known = nulls if isinstance(nulls, Mapping) else {}
+    for name in [*(one for one in NULLS if one in known), *(set(known) - set(NULLS))]:
+        one = known[name]
+        if not isinstance(one, Mapping):
+            continue
+        title = NULLS.get(name, name.replace("_", " "))
+        if one.get("note"):
+            yield title, str(one["note"]), "n/a", "", "", ""
+            continue
+        score = one.get("score", one.get("rank_accuracy"))
+        yield title, _P_IS.get(one.get("tests", ""), ""), *_figures(score, one)
+
+
+def _beyond(nuisance: Mapping[str, Any] | None) -> Iterator[tuple[str, ...]]:
+    """Yield the score that is left without length and frequency."""
     if nuisance:
-        what = ", ".join(nuisance["covariates"])
-        yield f"{what} alone", nuisance["alone"]
-        yield f"words without {what}", nuisance["beyond"]
+        title = f"without {', '.join(nuisance['covariates'])}"
+        one = nuisance["beyond"]
+        yield title, _P_IS["null"], *_figures(one["rank_accuracy"], one)
+
+
+def _figures(score: float | None, one: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = one.get("low"), one.get("high")
+    within = "" if low is None or high is None else interval_text((low, high))
+    return score_text(score), within, p_text(one.get("p")), p_text(one.get("p_smallest"))

@@ -8,7 +8,7 @@ from typing import Any
 from calibration.cleaning.stages import FITS
 from calibration.report.figures import Figure, figures
 from calibration.report.page import Fold, Heading, Note, Part, Picture, Section, Table, Text
-from calibration.report.shown import Shown
+from calibration.report.shown import Shown, in_flow_order, percent
 from calibration.report.stretch import Stretch
 from calibration.report.values import values_table
 from rt_decoder.cleaning.stages import FLOW
@@ -19,7 +19,7 @@ __all__ = ["section"]
 
 def section(shown: Shown) -> Section:
     """Tell what was found, taken out and kept."""
-    cleaning = shown.certificate.get("cleaning", {})
+    cleaning = in_flow_order(shown.certificate.get("cleaning", {}))
     parts: list[Part] = [_table(cleaning)] if cleaning else [Text("No cleaning was asked for.")]
     made: Sequence[Figure] = ()
     if shown.stretch is None:
@@ -33,7 +33,8 @@ def section(shown: Shown) -> Section:
         if "left_out" in found:
             parts.append(Text(f"Left out: {found['left_out']}."))
         else:
-            parts += _pictures(made, stage)
+            few = [Note("No picture: the stretch shows too little of it.")] if made else []
+            parts += _pictures(made, stage) or few
             parts.append(Fold("All values", [values_table(found)]))
     return Section("How well it cleans", parts)
 
@@ -58,13 +59,14 @@ def _table(cleaning: Mapping[str, Any]) -> Table:
 def _stretch(stretch: Stretch) -> str:
     seen = "was fitted on" if stretch.seen else "was not fitted on"
     shares = [
-        f"{(stretch.flags & reason != 0).mean():.1%} {str(reason.name).lower()}"
+        f"{str(reason.name).lower()} {percent(share)}"
         for reason in Reason
-        if reason & CORRECTED
+        if reason & CORRECTED and (share := float((stretch.flags & reason != 0).mean()))
     ]
     seconds = len(stretch.flags) / stretch.info.sfreq
+    changed = f" Share of them that a stage was changing: {', '.join(shares)}." if shares else ""
     return (
         f"The pictures show {seconds:.0f} s of recording that the cleaning {seen}: before (orange) "
-        f"and after (blue) cleaning, both filtered and re-referenced. {stretch.bad.mean():.1%} of the "
-        f"samples are bad; corrected: {', '.join(shares)}."
+        f"and after (blue) cleaning, both filtered and re-referenced. {percent(stretch.bad.mean())} of "
+        f"the samples are flagged as bad, such as muscle activity.{changed}"
     )

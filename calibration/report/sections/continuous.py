@@ -8,6 +8,8 @@ from calibration.report.shown import Shown, number
 
 __all__ = ["section"]
 
+_LEAST_HOURS = 0.05  # without events, for figures by the hour
+
 
 def section(shown: Shown) -> Section | None:
     """Tell false alarms of continuous readouts."""
@@ -19,7 +21,7 @@ def section(shown: Shown) -> Section | None:
         return Section("Readouts at every hop", [Note(told)])
     parts: list[Part] = [Text(f"{continuous_line(found).capitalize()}.")]
     final = found.get("final")
-    if final:
+    if final and final.get("hours", 0) >= _LEAST_HOURS:
         keys = ("hours", "n_alarms", "low", "high", "n_events", "hits")
         head = (
             "", "hours without events", "false alarms", "an hour, at least", "at most", "events",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from calibration.report.page import Note, Section, Table
 from calibration.report.shown import Shown
 
-__all__ = ["section"]
+__all__ = ["COLOURS", "section"]
 
 _WORDS = (
     ("top-1, top-5, top-10", "share of events whose word is the best, or among the five or ten best, "
      "of the vocabulary; ties are broken at random"),
-    ("mrr", "mean of 1 / rank of the true word"),
+    ("mean reciprocal rank", "mean of 1 / rank of the true word"),
     ("rank accuracy", "share of the other words that the true one beats, by cosine; 1 is first, 0 "
      "last, chance .5"),
     ("two vs two", "share of pairs of events whose words are matched the right way round; chance .5 "
@@ -19,8 +19,9 @@ _WORDS = (
      "decoder that knows word frequencies alone gains in micro only"),
     ("chance", "what guessing gives"),
     ("prior alone", "what the frequencies of the words give, without looking at the brain"),
-    ("null", "the same score with labels permuted in units as long as the memory that words and "
-     "signal have in common"),
+    ("unit", "events in a row that hang together, as words and signal remember what came before; "
+     "they are permuted, and drawn, as a whole"),
+    ("null", "the same score with labels permuted in units"),
     ("p", "share of permutations that score as high; smallest p: what so many events allow. Above .05 "
      "nothing can be shown"),
     ("95 % interval", "bootstrap over units of events that hang together (over people for a group's "
@@ -29,6 +30,11 @@ _WORDS = (
     ("calibration error", "how far probabilities are from the share that is right, mean over tenths"),
     ("coverage, precision", "share of events that are answered; share of the answers that are right"),
     ("wanted precision", "precision that the threshold is to keep; none where none could be shown"),
+    ("reliability", "the share that is right over the probability that was stated"),
+    ("idea", "what the events of a run have in common, such as a category or a sentence"),
+    ("ceiling", "what any map could reach, from how far repeats of a word agree"),
+    ("alpha, whiten, power, kappa", "penalty of the map; shrinkage of the covariance that whitens the "
+     "features; power to which the targets' variances are taken; weight of other people's data"),
     ("false alarm", "an answer at a hop while nothing is said"),
     ("locked final block", "the last events of each recording, decoded once, by the finished model"),
     ("held-out groups", "training events, each decoded by a map that has not seen its group; penalty "
@@ -37,11 +43,13 @@ _WORDS = (
 _MODEL_ONLY = (
     ("pattern", "what the signal does when a decoded dimension changes (Haufe et al. 2014), unlike "
      "weights, which also cancel noise"),
+    ("beyond nuisance", "share of variance that the network explains and length, frequency, place and "
+     "pace of the words do not"),
     ("r", "correlation of predicted and measured signal, in held-out events"),
 )  # fmt: skip
-_COLOURS = (
-    "Colours: orange is before cleaning, or a limit; blue is after cleaning, or the score; grey is "
-    "chance. Maps of strength go from dark (low) to yellow (high), maps with a sign from blue "
+COLOURS = (
+    "Colours: orange is before cleaning, a limit, or the held-out groups; blue is after cleaning, or "
+    "the score; grey is chance. Maps of strength go from dark (low) to yellow (high), maps with a sign from blue "
     "(negative) over white to red. All can be told apart without red and green."
 )
 
@@ -49,4 +57,4 @@ _COLOURS = (
 def section(shown: Shown) -> Section:
     """Define every word that stands in a table."""
     rows = [*_WORDS, *_MODEL_ONLY] if shown.model.has_map else _MODEL_ONLY[:1]
-    return Section("What the words mean", [Table((), rows, 2), Note(_COLOURS)])
+    return Section("What the words mean", [Table((), rows, 2), Note(COLOURS)])

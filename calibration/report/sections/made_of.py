@@ -8,6 +8,13 @@ from rt_decoder.files.model_file import model_hash
 
 __all__ = ["section"]
 
+_KINDS = {
+    "eeg": "EEG",
+    "mag": "magnetometers",
+    "grad": "gradiometers",
+    "seeg": "sEEG",
+    "ecog": "ECoG",
+}
 _MOST = 30  # items that are listed openly
 
 
@@ -19,15 +26,18 @@ def section(shown: Shown) -> Section:
     rows += [(key, str(certificate[key])) for key in ("subject", "session") if certificate.get(key)]
     if shown.minutes:
         told = ", ".join(f"{minutes:.1f}" for minutes in shown.minutes)
-        rows.append(("recordings", f"{len(shown.minutes)}, of {told} min"))
+        one = "recording" if len(shown.minutes) == 1 else "recordings"
+        rows.append((one, f"{told} min"))
+    if certificate.get("fitted"):
+        rows.append(("model fitted", certificate["fitted"]))
     if shown.written:
         rows.append(("report written", shown.written))
     kinds = {kind: info.ch_types[: model.n_picks].count(kind) for kind in info.ch_types}
-    told = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
+    told = ", ".join(f"{n} {_KINDS.get(kind, kind)}" for kind, n in kinds.items() if n)
     rows += [
-        ("channels", f"{model.n_picks} ({told})"),
+        ("channels", told),
         ("references", ", ".join(model.references) or "none"),
-        ("rate", f"{info.sfreq:g} Hz, hops of {1e3 * model.n_hop / info.sfreq:g} ms"),
+        ("rate", f"{info.sfreq:g} Hz, hops of {1e3 * model.n_hop / info.sfreq:.4g} ms"),
         ("versions", ", ".join(f"{name} {one}" for name, one in model.versions.items()) or "n/a"),
     ]
     if hashes := certificate.get("data_hash"):

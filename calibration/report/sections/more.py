@@ -11,7 +11,7 @@ __all__ = ["section"]
 _TOLD = {
     "split", "map", "out_of_fold", "pooled", "data_hash", "seed", "same_vector", "final", "anytime",
     "null_memory", "nuisance", "nulls", "trained", "unseen", "continuous", "cleaning", "subject",
-    "session", "marker_offset_ms", "people", "encoding", "learning", "ideas",
+    "session", "marker_offset_ms", "people", "encoding", "learning", "ideas", "ceiling", "fitted",
 }  # fmt: skip
 
 

@@ -9,6 +9,11 @@ from calibration.report.shown import Shown
 
 __all__ = ["section"]
 
+_CHOSEN = {
+    "bits_per_word": "bits a word, out of fold",
+    "plain_bits_per_word": "the same of the plain map",
+}
+
 
 def section(shown: Shown) -> Section:
     """List every setting; what was left to be chosen stands as it was chosen."""
@@ -17,11 +22,18 @@ def section(shown: Shown) -> Section:
         for part, values in shown.model.recipe.to_dict().items()
         for key, value in values.items()
     ]
+    features = shown.model.recipe.features
+    unused = ("bands", "band_order") if features.kind == "amplitude" else ("decim",)
     important = ("[features]", "[filter]", "[clean] stages", "[fit] groups", "[target] embedding")
-    first = [row for row in rows if row[0].startswith(important)]
+    first = [
+        row for row in rows
+        if row[0].startswith(important) and row[0].removeprefix("[features] ") not in unused
+    ]  # fmt: skip
     chosen = shown.certificate.get("map")
     if isinstance(chosen, dict):
-        first += [(f"chosen: {key}", _shown(value)) for key, value in chosen.items()]
+        first += [
+            (f"chosen: {_CHOSEN.get(key, key)}", _shown(value)) for key, value in chosen.items()
+        ]
     note = Note("`rt-calibrate fit --recipe` takes these settings again.")
     return Section(
         "Recipe", [Table((), first, 2), Fold("Every setting", [Table((), rows, 2)]), note]
@@ -29,8 +41,12 @@ def section(shown: Shown) -> Section:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple):
+        return ", ".join(" to ".join(map(_shown, pair)) for pair in value)
     if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value)) or "none"
     if isinstance(value, dict):
         return f"{len(value)} entries" if value else "none"
-    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value) or "none"

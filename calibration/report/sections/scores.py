@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calibration.report.page import Heading, Note, Part, Section, Table, Text
-from calibration.report.shown import Shown, interval_text, number
-from calibration.report.text import SCORES, more_lines, people_lines, score_notes
+from calibration.report.shown import Shown, interval_text, number, p_text, score_text
+from calibration.report.text import SCORES, people_lines, score_notes
 from calibration.report.verdict import people_interval
 from calibration.splits import split_line
 
@@ -17,6 +17,10 @@ _TITLES = (
     ("final", "Locked final block, decoded once by the finished model"),
     ("out_of_fold", "Held-out groups, on which penalty and posterior were chosen"),
 )
+_NAMES = {
+    "top1": "top-1", "top5": "top-5", "top10": "top-10", "mrr": "mean reciprocal rank",
+    "rank_accuracy": "rank accuracy", "two_vs_two": "two vs two",
+}  # fmt: skip
 _HEAD = ("", "micro", "95 % interval", "macro", "95 % interval", "chance", "prior alone")
 
 
@@ -30,11 +34,11 @@ def section(shown: Shown) -> Section | None:
         parts += [Heading("These recordings"), *_scores(shown.scores)]
         if shown.scores.get("trained_on"):
             parts.append(Text("The model was trained on this data; the figures prove nothing."))
+        parts.append(Heading("How it was fitted"))
     if "people" in model.certificate:
         parts += _people(shown)
     else:
         parts += _fit(model.certificate)
-    parts += [Text(line) for line in more_lines(model)] if model.certificate else []
     return Section("How well it decodes words", parts)
 
 
@@ -43,9 +47,10 @@ def _fit(certificate: Mapping[str, Any]) -> list[Part]:
     if split:
         parts.append(
             Text(
-                f"{split_line(split)}. The map is trained with {split['n_groups']} groups, "
-                f"{split['held_out']}, purged by {split['purge_s']:g} s. {split['n_muscle']} of the "
-                "events that train contain muscle activity and are not scored."
+                f"{split_line(split)}. The events that train fall into {split['n_groups']} groups "
+                f"({split['held_out']}), held out in turn; events within {split['purge_s']:g} s of a "
+                f"held-out one do not train. {split['n_muscle']} of the events that train contain "
+                "muscle activity and are not scored."
             )
         )
     for name, title in _TITLES:
@@ -63,34 +68,33 @@ def _scores(scores: Mapping[str, Any]) -> list[Part]:
     intervals = (scores.get("detail") or {}).get("intervals", {})
     rows = []
     for name in SCORES:
-        if name in scores:
-            cells = [name.replace("_", " ")]
+        sure = name.startswith("top") and (scores.get(f"chance_{name}") or 0.0) >= 1.0
+        if name in scores and not sure:
+            cells = [_NAMES[name]]
             for which in (name, f"macro_{name}"):
-                cells += [number(scores.get(which)), interval_text(intervals.get(which))]
+                cells += [score_text(scores.get(which)), interval_text(intervals.get(which))]
             rows.append(
-                (*cells, *(number(scores.get(f"{of}{name}")) for of in ("chance_", "prior_")))
+                (*cells, *(score_text(scores.get(f"{of}{name}")) for of in ("chance_", "prior_")))
             )
     for name, title in (("bits_per_word", "bits a word"), ("precision", "precision of answers")):
         if name in intervals and scores.get(name) is not None:
-            told = (number(scores[name]), interval_text(intervals[name]))
-            rows.append((title, *told, "", "", "", ""))
+            told = (score_text(scores[name]), interval_text(intervals[name]))
+            zero = "0.000" if name == "bits_per_word" else ""
+            rows.append((title, *told, "", "", zero, zero))
     parts: list[Part] = [Table(_HEAD, rows)] if rows else []
-    parts += [Note(note) for note in _notes(scores)]
-    if not intervals:
-        parts.append(Note("No intervals: the model is older than these, or a group's."))
-    else:
-        parts.append(
-            Note(
-                f"Intervals: 95 % of {_draws(scores)} by bootstrap over {scores['detail']['n_units']} "
-                "units of neighbouring events."
-            )
-        )
-    return parts
+    notes = [f"{note[:1].upper()}{note[1:]}." for note in _notes(scores)]
+    notes.append(
+        _spread(scores["detail"])
+        if intervals
+        else "No intervals: the model is older than these, or a group's."
+    )
+    return [*parts, Note(" ".join(notes))]
 
 
-def _draws(scores: Mapping[str, Any]) -> str:
-    unit = scores["detail"]["unit"]
-    return "draws" if unit == 1 else f"draws, each of at least {unit} events that hang together,"
+def _spread(detail: Mapping[str, Any]) -> str:
+    least = f", each of at least {detail['unit']}" if detail["unit"] > 1 else ""
+    units = f"{detail['n_units']} units of neighbouring events{least}"
+    return f"Intervals: 95 %, by drawing from {units} (bootstrap)."
 
 
 def _notes(scores: Mapping[str, Any]) -> Sequence[str]:
@@ -102,12 +106,12 @@ def _people(shown: Shown) -> list[Part]:
     """Make the part of a group's model, which was tested on people left out."""
     certificate = shown.certificate
     people, final = certificate["people"], certificate["final"]
-    keys = ("n_events", "n", "rank_accuracy", "bits_per_word", "p")
     head = ("person", "events", "scored trials", "rank accuracy", "bits a word", "p")
     rows = [
-        (str(place), *(number(one[key]) for key in keys))
+        (str(place), *(number(one[key]) for key in ("n_events", "n")),
+         *(score_text(one[key]) for key in ("rank_accuracy", "bits_per_word")), p_text(one["p"]))
         for place, one in enumerate(people["each"], 1)
-    ]
+    ]  # fmt: skip
     interval = people_interval([one["rank_accuracy"] for one in people["each"]])
     said = (
         f"Rank accuracy, mean over people: {final['rank_accuracy']:.3f}, 95 % interval "

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+from calibration.cleaning.stages import FITS
 from calibration.report.page import Section, Table
-from calibration.report.shown import Shown, interval_text
-from calibration.report.verdict import is_above, limits, people_interval, removed
-from calibration.splits import split_line
+from calibration.report.shown import Shown, in_flow_order, interval_text, score_text
+from calibration.report.verdict import P_SHOWN, is_above, limits, people_interval
+from rt_decoder.cleaning.stages import FLOW
 
 __all__ = ["section"]
+
+_CHANCE = {"rank_accuracy": 0.5, "bits_per_word": 0.0}
+_TITLES = {
+    "mains": "mains", "projector": "projections of the file", "muscle": "muscle activity",
+    "repair": "bad channels", "eye": "blinks and gaze", "regressors": "reference channels",
+    "heartbeat": "heartbeat",
+}  # fmt: skip
+_HOW = {"muscle": " (flagged, not removed)", "repair": " (replaced)"}
+_FEW = 8  # items that are named
+_FINAL = "the last events of each recording, which no choice has seen, decoded once"
 
 
 def section(shown: Shown) -> Section | None:
     """Answer five questions; None for a model without a map."""
-    scores, where = shown.best
+    scores, _ = shown.best
     if not shown.model.has_map or not scores:
         return None
-    above = {True: "yes", False: "not shown", None: "not tested"}[is_above(shown)]
-    p = "" if scores.get("p") is None else f", p = {scores['p']:.2g}"
-    out, left = removed(shown)
+    out, left = _cleaning(shown)
     rows = [
-        ("Above chance?", f"{above}{p}"),
+        ("Above chance?", _above(shown)),
         ("By how much?", _amount(shown)),
-        ("On what?", f"{scores.get('n', 'n/a')} events {where}{_split(shown)}"),
-        ("What was removed?", ", ".join(out) or "nothing"),
-        ("What could not be?", ", ".join(left) or "nothing that was asked for"),
+        ("On what?", _tested(shown)),
+        ("Trained on what?", _trained(shown)),
+        ("What was removed?", out or "nothing"),
+        ("What could not be?", left or "nothing that was asked for"),
         ("What limits it?", "; ".join(limits(shown)) or "nothing that these figures show"),
     ]
     return Section("In short", [Table((), rows, 2)])
+
+
+def _above(shown: Shown) -> str:
+    scores, _ = shown.best
+    above = {True: "yes", False: "not shown", None: "not tested"}[is_above(shown)]
+    if scores.get("p") is None:
+        return above
+    told = f"{above}, p = {scores['p']:.2g} against permuted labels"
+    smallest = scores.get("p_smallest")
+    if smallest is not None and (smallest > P_SHOWN or scores["p"] <= smallest):
+        told += " (which is the smallest that these events and permutations can give)"
+    return told
 
 
 def _amount(shown: Shown) -> str:
@@ -42,15 +64,52 @@ def _amount(shown: Shown) -> str:
         found = intervals.get(name)
         if people and name in people["each"][0]:
             found = people_interval([one[name] for one in people["each"]])
-        chance = {"rank_accuracy": 0.5, "bits_per_word": 0.0}.get(
-            name, scores.get(f"chance_{name}")
-        )
+        chance = _CHANCE.get(name, scores.get(f"chance_{name}"))
         within = f" ({interval_text(found)})" if found else ""
-        beside = "" if chance is None else f", chance {chance:.3f}"
-        parts.append(f"{title} {scores[name]:.3f}{within}{beside}")
+        beside = "" if chance is None else f", chance {score_text(chance) if chance else 0}"
+        parts.append(f"{title} {score_text(scores[name])}{within}{beside}")
     return "; ".join(parts) or "n/a"
 
 
-def _split(shown: Shown) -> str:
-    split = shown.certificate.get("split")
-    return f"; {split_line(split)}" if split and shown.scores is None else ""
+def _tested(shown: Shown) -> str:
+    scores, where = shown.best
+    told = f"{scores.get('n', 'n/a')} events {where}"
+    if shown.scores is None and "final" in shown.certificate and "people" not in shown.certificate:
+        told += f": {_FINAL}"
+    words = (scores.get("detail") or {}).get("words")
+    n_items = scores.get("n_items", len(shown.model.items))
+    if words:
+        named = f" ({', '.join(words)})" if len(words) <= _FEW else ""
+        return f"{told}; {len(words)} of the {n_items} items came in them{named}"
+    return f"{told}; {n_items} items to choose among"
+
+
+def _trained(shown: Shown) -> str:
+    split, people = shown.certificate.get("split"), shown.certificate.get("people")
+    if people:
+        return f"{people['n']} people, each tested by the map of the others"
+    if not split:
+        return "not told by this model"
+    told = f"{split['n_train']} events"
+    if shown.scores is not None:
+        same = "these" if shown.scores.get("trained_on") else "other"
+        return f"{told} of {same} recordings"
+    told = f"{split['n_train']} earlier events of the same recordings"
+    if shown.minutes:
+        told = f"{split['n_train']} earlier events, in {sum(shown.minutes):.1f} min of recording in all"
+    return told
+
+
+def _cleaning(shown: Shown) -> tuple[str, str]:
+    """Say what was taken out, stage by stage, and what could not be, with the reason."""
+    out, left = [], []
+    for stage, found in in_flow_order(shown.certificate.get("cleaning", {})).items():
+        title = _TITLES.get(stage, FLOW[stage].title if stage in FLOW else stage)
+        if "left_out" in found:
+            left.append(f"{title} ({found['left_out']})")
+        elif stage in FITS:
+            said, taken, _ = FITS[stage].summary(found)
+            said = said.replace("; bad: none", ", none of them bad")
+            taken = taken.removeprefix("flagged: ")
+            out.append(f"{title}{_HOW.get(stage, '')}: {said if stage == 'repair' else taken}")
+    return "; ".join(out), "; ".join(left)

@@ -7,64 +7,113 @@ from typing import Any
 
 import numpy as np
 
-from calibration.report.drawing import AFTER, GREY, drawn, name_channels
+from calibration.report.drawing import AFTER, BEFORE, GREY, drawn, name_channels
 from calibration.report.page import Fold, Heading, Note, Part, Picture, Section, Table
-from calibration.report.shown import Shown, interval_text
+from calibration.report.shown import Shown, interval_text, score_text
 
 __all__ = ["section"]
 
 _MOST = 48  # words that are drawn
-_HEAD = ("word", "events", "rank accuracy", "95 % interval", "top-1")
+_HEAD = ("events", "rank accuracy", "95 % interval", "top-1")
+_Row = Mapping[str, Any]
 
 
 def section(shown: Shown) -> Section | None:
     """Draw rank accuracy by word and by block."""
     if not shown.model.has_map or not shown.best[0]:
         return None
-    words, blocks = shown.detail.get("words"), shown.detail.get("blocks")
-    if not words or not blocks:
+    if not shown.detail.get("words") or not shown.detail.get("blocks"):
         return Section("Words and blocks", [Note("Not known: this model keeps no score by word.")])
-    ranked = sorted(words.items(), key=lambda one: -one[1]["rank_accuracy"])
-    drawable = ranked
+    return Section("Words and blocks", [*_by_word(shown), *_by_block(shown)])
+
+
+def _training(shown: Shown) -> Mapping[str, Any]:
+    """Return what is known of the held-out groups, beside the locked block; else nothing."""
+    if shown.scores is not None or "final" not in shown.certificate:
+        return {}
+    return shown.certificate.get("out_of_fold", {}).get("detail") or {}
+
+
+def _by_word(shown: Shown) -> list[Part]:
+    words: Mapping[str, _Row] = shown.detail["words"]
+    others: Mapping[str, _Row] = _training(shown).get("words", {})
+    ranked = sorted(words, key=lambda word: -words[word]["rank_accuracy"])
+    names = ranked
     if len(ranked) > _MOST:
-        drawable = ranked[: _MOST // 2] + ranked[-(_MOST // 2) :]
-    said = f"the best and worst {_MOST // 2} of {len(ranked)}" if drawable != ranked else "all"
-    svg = drawn(_points, [n for n, _ in drawable], [v for _, v in drawable], size=(7.4, 2.9))
-    rows = [
-        (word, one["n"], f"{one['rank_accuracy']:.3f}", interval_text(one["interval"]),
-         f"{one['top1']:.3f}") for word, one in ranked
-    ]  # fmt: skip
-    parts: list[Part] = [
-        Heading("By word"),
-        Picture(
-            svg,
-            f"Rank accuracy of each word ({said}), {shown.best[1][3:]}; 95 % intervals for words with "
-            "five events or more. Of many words some are best by chance: a row of points that "
-            "straddles the line is what luck looks like.",
-        ),
-        Fold("All words", [Table(_HEAD, rows)]),
-    ]
-    are = shown.detail.get("blocks_are", "stretches")
-    names = [f"{k} (n = {one['n']})" for k, one in enumerate(blocks, 1)]
+        names = ranked[: _MOST // 2] + ranked[-(_MOST // 2) :]
+    said = f"the best and worst {_MOST // 2} of {len(ranked)}" if names != ranked else "all"
+    rows = [words[name] for name in names]
+    beside = [others.get(name) for name in names]
+    legend = f"Blue: events {shown.best[1]}, bars where a {shown.noun} has five events or more. "
+    if any(beside):
+        legend += f"Orange: the same {shown.noun}s in the held-out groups. "
     caption = (
-        f"Rank accuracy in {len(blocks)} {'groups' if are == 'groups' else 'stretches of equal length'} "
-        "in order of time, with 95 % intervals. A slope would mean that the signal or the person "
-        "changed."
+        f"Rank accuracy of each {shown.noun} ({said}), with 95 % intervals. {legend}Of many some are "
+        "best by chance: points that straddle the grey line of chance are what luck looks like."
     )
-    parts += [
-        Heading("By block"),
-        Picture(drawn(_points, names, blocks, size=(7.4, 2.5)), caption),
+    svg = drawn(_points, names, rows, beside, size=(7.4, 2.9))
+    head = [shown.noun, *_HEAD]
+    table = [[name, *_cells(words[name])] for name in ranked]
+    if others:
+        head += ["held-out events", "rank accuracy", "95 % interval"]
+        table = [[*row, *_cells(others.get(row[0]))[:3]] for row in table]
+    return [
+        Heading(f"By {shown.noun}"),
+        Picture(svg, caption),
+        Fold(f"All {shown.noun}s", [Table(head, table)]),
     ]
-    return Section("Words and blocks", parts)
 
 
-def _points(canvas: Any, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def _cells(one: _Row | None) -> tuple[str, str, str, str]:
+    if one is None:
+        return "", "", "", ""
+    ranks, within = score_text(one["rank_accuracy"]), interval_text(one["interval"])
+    return str(one["n"]), ranks, within, score_text(one["top1"])
+
+
+def _by_block(shown: Shown) -> list[Part]:
+    blocks: Sequence[_Row] = shown.detail["blocks"]
+    earlier: Sequence[_Row] = _training(shown).get("blocks", [])
+    are = "recordings or groups" if shown.detail.get("blocks_are") == "groups" else "stretches"
+    caption = f"Rank accuracy with 95 % intervals. Blue: {len(blocks)} {are} of the events "
+    caption += (
+        f"{shown.best[1]} (the smallest has {min(one['n'] for one in blocks)}; bars from five on)"
+    )
+    if earlier:
+        caption += f"; orange: {len(earlier)} of the held-out groups, before them in each recording"
+    caption += ". A slope or a step would mean that signal or person changed."
+    svg = drawn(_over_time, earlier, blocks, size=(7.4, 2.3))
+    return [Heading("By block"), Picture(svg, caption)]
+
+
+def _points(
+    canvas: Any, names: Sequence[str], rows: Sequence[_Row], beside: Sequence[_Row | None]
+) -> None:
     axes = canvas.subplots()
-    x, y = np.arange(len(rows)), [one["rank_accuracy"] for one in rows]
     axes.axhline(0.5, color=GREY, ls="--", lw=0.9)
-    for place, one in zip(x, rows, strict=True):
-        if one["interval"]:
-            axes.plot([place] * 2, one["interval"], color=AFTER, lw=1.2, alpha=0.6)
-    axes.plot(x, y, "o", color=AFTER, ms=3.5)
+    apart = 0.18 if any(beside) else 0.0
+    for place, (one, other) in enumerate(zip(rows, beside, strict=True)):
+        if other:
+            _point(axes, place + apart, other, BEFORE, "s", 2.6)
+        _point(axes, place - apart, one, AFTER, "o", 3.5)
     axes.set(ylabel="rank accuracy", xlim=(-0.7, len(rows) - 0.3))
     name_channels(axes, names)
+
+
+def _over_time(canvas: Any, earlier: Sequence[_Row], blocks: Sequence[_Row]) -> None:
+    axes = canvas.subplots()
+    axes.axhline(0.5, color=GREY, ls="--", lw=0.9)
+    for place, one in enumerate([*earlier, *blocks], 1):
+        early = place <= len(earlier)
+        _point(axes, place, one, *((BEFORE, "s", 3.2) if early else (AFTER, "o", 3.8)))
+    n = len(earlier) + len(blocks)
+    axes.set(
+        ylabel="rank accuracy", xlabel="block, each colour in order of time", xlim=(0.4, n + 0.6)
+    )
+    axes.set_xticks(np.unique(np.linspace(1, n, min(n, 20)).round().astype(int)))
+
+
+def _point(axes: Any, x: float, one: _Row, color: str, marker: str, size: float) -> None:
+    if one["interval"]:
+        axes.plot([x] * 2, one["interval"], color=color, lw=1.2, alpha=0.6)
+    axes.plot(x, one["rank_accuracy"], marker, color=color, ms=size, clip_on=False)
