@@ -61,7 +61,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             goals[f"{kind}: model of blocks and of memory agree to the bit"] = len({*hashes}) == 1
             file.unlink()
             file = write(Path(folder), kind, args.minutes, args)
-            figures[kind] = {"file_gib": file.stat().st_size / GIB}
+            size = sum(part.stat().st_size for part in Path(folder).glob("long*"))  # FIF is split
+            figures[kind] = {"file_gib": size / GIB}
             for step in STEPS:
                 found = run(step, file, blocks.WHOLE_BYTES, int(args.limit_gib * GIB))
                 figures[kind][step] = found
