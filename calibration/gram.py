@@ -189,13 +189,13 @@ class RidgeGram:
         offset = y_mean - train_means(Y, held) if centred else y_mean
         residual_of_mean = self._put(Y - y_mean)
         projected = self._projected(residual_of_mean, cross)
-        blocks, scaled = LeftOutRows(held, self._lib, self._put), self._lib.empty_like(self._z)
+        blocks = LeftOutRows(held, self._lib, self._put)
         for alpha in alphas:
-            root = (self._w + checked_alpha(alpha)) ** -0.5
-            self._lib.multiply(self._z, root, out=scaled)
-            residual = scaled @ (root[:, None] * projected)
+            shrink = 1 / (self._w + checked_alpha(alpha))
+            residual = self._z @ (shrink[:, None] * projected)
             self._lib.subtract(residual_of_mean, residual, out=residual)
-            yield self._take(residual_of_mean - blocks.residuals(scaled, residual)) + offset
+            left_out = blocks.residuals(self._z, shrink, residual)
+            yield self._take(residual_of_mean - left_out) + offset
 
     def coef(
         self, Y: np.ndarray, alpha: float, cross: np.ndarray | None = None

@@ -1,8 +1,8 @@
 r"""Rows that are left out of a ridge together, and what the fit without them leaves of them.
 
-With :math:`S = Z\,\mathrm{diag}(1 / (w + \alpha))^{1/2}`, whose rows are :math:`S_B` in a block, the
-part of the hat matrix that a block needs is :math:`H_{BB} = S_B S_B^\top + \tfrac1n 1 1^\top`:
-symmetric, so that half of it is computed, and of neighbouring rows without a copy.
+With :math:`S_B = Z_B\,\mathrm{diag}(1 / (w + \alpha))^{1/2}` of the rows of a block, the part of the hat
+matrix that it needs is :math:`H_{BB} = S_B S_B^\top + \tfrac1n 1 1^\top`: symmetric, so that only half of
+it is computed, on what fits the cache.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ class LeftOutRows:
                     ([_slice(one) for one in rows], put(rows), put(same[:, :n_test]), put(at))
                 )
 
-    def residuals(self, scaled: Any, residual: Any) -> Any:
+    def residuals(self, z: Any, shrink: Any, residual: Any) -> Any:
         """Compute what a fit without its own block leaves of each tested row.
 
         Parameters
         ----------
-        scaled : array of shape (n, r)
-            S of the fit of all rows.
+        z : array of shape (n, r)
+        shrink : array of shape (r,)
+            1 / (w + alpha) of the fit of all rows.
         residual : array of shape (n, n_targets)
             What that fit leaves.
 
@@ -65,15 +66,15 @@ class LeftOutRows:
         -------
         array of shape (n, n_targets)
         """
-        left_out = self._lib.empty_like(residual)
+        left_out, root = self._lib.empty_like(residual), shrink**0.5
         for places, rows, tested, at in self._batches:
             system = self._lib.empty(
-                (*rows.shape, rows.shape[1]), dtype=scaled.dtype, **_device(self._lib, scaled)
+                (*rows.shape, rows.shape[1]), dtype=z.dtype, **_device(self._lib, z)
             )
             for k, place in enumerate(places):
-                part = scaled[rows[k] if place is None else place]
+                part = z[rows[k] if place is None else place] * root
                 self._lib.matmul(part, part.T, out=system[k])
-            system += 1 / len(scaled)
+            system += 1 / len(z)
             system *= -1
             diagonal = self._lib.arange(rows.shape[1])
             system[:, diagonal, diagonal] += 1
