@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.left_out_rows import LeftOutRows
 from calibration.ridge_checks import (
     checked,
     checked_alpha,
@@ -38,8 +39,6 @@ from calibration.ridge_checks import (
 from calibration.splits import Fold
 
 __all__ = ["RidgeGram"]
-
-_BATCH = 1 << 19  # float64 values gathered at once for the block solves: 4 MiB, to stay in cache
 
 
 class RidgeGram:
@@ -190,14 +189,12 @@ class RidgeGram:
         offset = y_mean - train_means(Y, held) if centred else y_mean
         residual_of_mean = self._put(Y - y_mean)
         projected = self._projected(residual_of_mean, cross)
-        batches = list(self._batches(held))
+        blocks = LeftOutRows(held, self._lib, self._put)
         for alpha in alphas:
             shrink = 1 / (self._w + checked_alpha(alpha))
-            residual = residual_of_mean - self._z @ (shrink[:, None] * projected)
-            left_out = self._lib.empty_like(residual)
-            for rows, n_test in batches:
-                solved = self._solve(rows, shrink, residual)
-                left_out[rows[:, :n_test]] = solved[:, :n_test]
+            residual = self._z @ (shrink[:, None] * projected)
+            self._lib.subtract(residual_of_mean, residual, out=residual)
+            left_out = blocks.residuals(self._z, shrink, residual)
             yield self._take(residual_of_mean - left_out) + offset
 
     def coef(
@@ -280,23 +277,6 @@ class RidgeGram:
             raise ValueError("need a prior Gram matrix for the cross products, got none")
         others = fitting(cross, (self.p, centred.shape[1]), "table of cross products")
         return own + self._back.T @ self._put(others)
-
-    def _batches(self, held: list[tuple[np.ndarray, int]]) -> Iterator[tuple[Any, int]]:
-        """Yield folds of one shape together: row numbers (n_folds, block), and how many to test."""
-        shapes = sorted({(len(block), n_test) for block, n_test in held})
-        for size, n_test in shapes:
-            same = [block for block, tested in held if (len(block), tested) == (size, n_test)]
-            step = max(1, _BATCH // (size * max(len(self._w), 1)))
-            for start in range(0, len(same), step):
-                yield self._put(np.stack(same[start : start + step])), n_test
-
-    def _solve(self, rows: Any, shrink: Any, residual: Any) -> Any:
-        """Held-out residuals of each block: ``(I - H_BB)^-1 E_B``."""
-        z = self._z[rows]
-        system = -((z * shrink) @ z.mT) - 1 / self.n
-        diagonal = self._put(np.arange(rows.shape[1]))
-        system[:, diagonal, diagonal] += 1
-        return self._lib.linalg.solve(system, residual[rows])
 
     def _checked_targets(self, Y: np.ndarray) -> np.ndarray:
         Y = checked(Y, "Y")

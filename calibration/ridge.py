@@ -154,13 +154,18 @@ def select_alpha(
     grid = np.sort(np.asarray(alphas, float))
     if not len(grid):
         raise ValueError("need at least one alpha, got none")
-    sweep = gram.sweep(Y, folds, grid, True, cross)
-    scores = np.array([score(predictions) for predictions in sweep], float)
+    scores, kept = np.full(len(grid), -np.inf), np.empty(0)
+    for k, predictions in enumerate(gram.sweep(Y, folds, grid, True, cross)):
+        scores[k] = score(predictions)
+        if scores[k] > scores[:k].max(initial=-np.inf):
+            kept = predictions
     if not np.isfinite(scores).all():
         raise ValueError("need a finite score at every alpha, got NaN or infinity")
     best = np.flatnonzero(scores == scores.max())
     alpha = float(grid[best[len(best) // 2]])
-    return AlphaChoice(alpha, gram.out_of_fold(Y, folds, alpha, True, cross), grid, scores)
+    if len(best) > 1:
+        kept = gram.out_of_fold(Y, folds, alpha, True, cross)
+    return AlphaChoice(alpha, kept, grid, scores)
 
 
 def low_rank(

@@ -57,6 +57,16 @@ def test_out_of_fold_equals_refitting_for_any_shape(n, p, n_groups, log_alpha, s
     np.testing.assert_allclose(got, refit(X, Y, folds, 10**log_alpha), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_large_and_scattered_blocks_equal_refitting(backend):
+    X, Y, onsets = problem(320, 30)
+    scattered = np.random.default_rng(1).permutation(blocks(320, 4))
+    for groups, purge in ((blocks(320, 2), 0.0), (blocks(320, 2), 2.0), (scattered, 0.0)):
+        folds = leave_group_out(groups, onsets, purge)
+        got = RidgeGram(X, backend).out_of_fold(Y, folds, 3.0)
+        np.testing.assert_allclose(got, refit(X, Y, folds, 3.0), rtol=0, atol=1e-10)
+
+
 def test_duplicate_and_constant_features_do_no_harm():
     X, Y, _ = problem(40, 6)
     X = np.hstack([X, X, np.full((40, 2), 7.0)])
