@@ -24,7 +24,7 @@ class ChannelGroup:
     good : array of shape (n,), bool
         Samples to learn from.
     positions : array of shape (c, 3) or None
-        Sensor positions; used if all are finite.
+        Sensor positions; NaN where unknown.
     sfreq : float
         Rate of the samples in Hz.
 
@@ -55,8 +55,8 @@ class ChannelGroup:
         self.x, self.good, self.sfreq = x, good.copy(), sfreq
         c = x.shape[1]
         self.scale = np.median(np.abs(x[good]), axis=0) / 0.6745
-        known = positions is not None and bool(np.isfinite(positions).all())
-        self.positions = positions if known else None
+        self.positions = np.full((c, 3), np.nan) if positions is None else positions
+        self._placed = np.isfinite(self.positions).all(axis=1)
         typical = np.median(self.scale)
         self.reasons = ["flat" if s <= 0.1 * typical else "" for s in self.scale]
         self.neighbors = np.zeros((c, 0), np.int64)
@@ -118,8 +118,8 @@ class ChannelGroup:
             for alpha in _ALPHAS:
                 on_part, on_all = (solve_ridge(m, i, picks, alpha) for m in (moments, both))
                 options.append((f"ridge {alpha:g}", picks, on_part, on_all))
-            if self.positions is not None:
-                near, spline = spline_weights(self.positions, i, usable, k)
+            if self._has_near(i, usable, k):
+                near, spline = spline_weights(self.positions, i, usable & self._placed, k)
                 spline = spline * self.scale[near] / self.scale[i]  # for standardized channels
                 options.append(("spline", near, spline, spline))
             errors = [_error(held_out, i, picks, on_part) for _, picks, on_part, _ in options]
@@ -129,6 +129,11 @@ class ChannelGroup:
             self.weights[i] = weights * self.scale[i] / self.scale[picks]
             self.held_out["explained"][i] = 1.0 - errors[best] / held_out[i, i]
             self.held_out["error"][i] = np.sqrt(max(errors[best], 0.0)) * self.scale[i]
+
+    def _has_near(self, i: int, usable: np.ndarray, k: int) -> bool:
+        """Whether channel `i` and `k` others that are usable have a place."""
+        others = usable & self._placed
+        return bool(self._placed[i]) and int(others.sum() - others[i]) >= k
 
     def _judge(self) -> None:
         """Find channels that are bad already: far larger than the others, or like none of them."""
@@ -164,8 +169,9 @@ class ChannelGroup:
         usable = ~self.bad
         k = self.neighbors.shape[1]
         for i in np.flatnonzero(self.bad).tolist():
-            if self.positions is not None:
-                self.neighbors[i], self.weights[i] = spline_weights(self.positions, i, usable, k)
+            if self._has_near(i, usable, k):
+                near = usable & self._placed
+                self.neighbors[i], self.weights[i] = spline_weights(self.positions, i, near, k)
                 self.method[i] = "spline"
             else:
                 good = np.flatnonzero(usable)

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rt_decoder.signal import DATA_TYPES, SignalInfo
+from rt_decoder.timing.electrodes import electrode_names
 
 __all__ = ["EyeEvents", "EyeSpan", "find_eye_events", "mean_around"]
 
-_FRONTAL = re.compile(r"(fp\d|fpz|af\d+h?|afz|f7|f8|f9|f10|nz)$", re.IGNORECASE)
+_FRONTAL = re.compile(r"(N|NFp|Fp|AFp|AF)(z|\d+h?)|F([789]|10)")
 _STEP = 0.06  # s; a step is the mean over this time after a moment minus that before it
 _STEP_Z = 6.0  # robust standard deviations that make such a step an event
 _CALM_Z = 3.0  # robust standard deviations within which the eyes are at rest
@@ -123,7 +124,8 @@ def _with_mixtures(
 def _front(info: SignalInfo) -> np.ndarray:
     """Find the columns of frontal data channels: by name, else the foremost eighth by position."""
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
-    named = [k for k in picks if _FRONTAL.match(info.ch_names[k])]
+    electrodes = electrode_names(info.ch_names, info.ch_types)
+    named = [k for k in picks if _FRONTAL.fullmatch(electrodes[k])]
     if named:
         return np.array(named)
     if info.positions is None:
