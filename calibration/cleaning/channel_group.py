@@ -10,6 +10,11 @@ __all__ = ["LEAST", "ChannelGroup"]
 
 LEAST = 4  # channels of a type that can predict one another
 _ALPHAS = (1e-3, 1e-2, 1e-1)  # of the variance of a channel
+_BRIDGED = (
+    3e-3  # of the power: difference of channels that are one; the nearest differ by .01 or more
+)
+_BRIDGED_TYPICAL = 0.05  # the same, of what the nearest channels usually differ by
+_MOST_BRIDGED = 0.25  # of the channels
 _TOLERANCE = 0.5  # as in the live stage
 _NOISE_S, _POWER_S = 1.0, 0.3  # as in the live stage
 
@@ -69,8 +74,15 @@ class ChannelGroup:
         """Channels that are bad in calibration, (c,) bool."""
         return np.array([bool(reason) for reason in self.reasons])
 
-    def fit(self, k: int) -> str:
-        """Fit `k` neighbours per channel; return why this is impossible, or an empty string."""
+    def fit(self, k: int, *, bridges: bool = False) -> str:
+        """Fit `k` neighbours per channel; return why this is impossible, or an empty string.
+
+        With `bridges`, electrodes that gel connects are bad: they predict each other perfectly, and
+        neither is at its place.
+        """
+        if bridges and not self._too_little():
+            for i in self._bridged():
+                self.reasons[i] = "bridged"
         for i_pass in range(3):  # pops and bad channels spoil the very fit that finds them
             if reason := self._too_little():
                 return reason
@@ -96,6 +108,24 @@ class ChannelGroup:
                 f"{usable.sum()} of {len(usable)}; check the electrodes or leave repair out"
             )
         return ""
+
+    def _bridged(self) -> list[int]:
+        """Find channels that another equals but for noise; none if they are many: a fault it is not.
+
+        References
+        ----------
+        Tenke and Kayser 2001, doi:10.1016/S1388-2457(00)00553-8 (electrical distance)
+        """
+        usable = np.flatnonzero(~self.bad)
+        x = self.x[self.good][:, usable]
+        moments = x.T @ x / len(x)
+        size = np.diag(moments)
+        apart = size[:, None] + size - 2 * moments
+        apart = apart / np.maximum(np.minimum(size[:, None], size), 1e-300)
+        np.fill_diagonal(apart, np.inf)
+        least = apart.min(axis=1)
+        found = usable[least < min(_BRIDGED, _BRIDGED_TYPICAL * float(np.median(least)))]
+        return found.tolist() if len(found) <= _MOST_BRIDGED * len(usable) else []
 
     def _moments(self, rows: np.ndarray) -> np.ndarray:
         z = self.x[rows] / np.where(self.scale > 0, self.scale, 1.0)

@@ -91,7 +91,7 @@ def fit_repair(data: np.ndarray, info: Any, bad: np.ndarray | None = None) -> St
             x = np.ascontiguousarray(data[::step, columns], np.float64)
             positions = None if places is None else places[columns]
             group = ChannelGroup(x, good[::step], positions, info.sfreq / step)
-            if reason := group.fit(min(_NEIGHBORS, len(columns) - 1)):
+            if reason := group.fit(min(_NEIGHBORS, len(columns) - 1), bridges=name == "eeg"):
                 return LeftOut(reason)
             whole.put(columns, group, info.ch_names)
         elif len(columns):

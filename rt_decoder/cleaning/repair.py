@@ -20,7 +20,7 @@ __all__ = ["ChannelRepair"]
 
 _NOISE_S, _POWER_S = 1.0, 0.3  # time constants of the running mean squares
 _ENVELOPE_S, _RELEASE_S = 0.1, 0.25  # decay of an episode; least time from replaced to trusted
-_AWAY_S, _LONG_S, _MINUTE_S = 40.0, 10.0, 60.0  # time constants of what lasts, and a minute
+_AWAY_S, _LONG_S, _MINUTE_S = 60.0, 10.0, 60.0  # time constants of what lasts, and a minute
 _TOLERANCE = 0.5  # of the prediction: a large event that neighbours share is not a pop
 _TOO_MANY = 0.25  # of the channels; if more are bad, the whole sample is
 _LEAST_ROOM = 8  # columns of neighbours that few channels may have, the rest of them -1
@@ -60,8 +60,8 @@ class ChannelRepair:
     predicted three times by the regression on all neighbours, with these estimates in place of bad
     ones. The cost is bounded by the number of suspects times the number of neighbours.
 
-    A channel that is replaced most of the time for about 20 s, but is of usual size (at most three
-    times larger or smaller than in calibration), disagrees with its neighbours for another reason
+    A channel that is replaced for about 20 s in a row, or for a quarter of the time, but is of
+    usual size meanwhile (at most three times larger or smaller than in calibration), disagrees with its neighbours for another reason
     than a bad electrode: what calibration learned of it no longer holds. It is then passed on
     unchanged, with a limit that is as far from its residuals now as the limit was in calibration;
     predictions of other channels do without it until it agrees again. `take_events` reports this,
@@ -212,7 +212,7 @@ class ChannelRepair:
         """Compare what the kernel has decided with what is told, and keep the difference."""
         self._settings[kernel.EVENTS] = 0.0
         now = self._state[[kernel.APART, kernel.TOLD]] > 0.0
-        size = np.exp(self._state[kernel.SIZE] / 2)
+        size = np.exp(self._state[kernel.SEEN] / 2)
         for row, k in np.argwhere(now != self._told).tolist():
             event, fix = _EVENTS[row, bool(now[row, k])]
             details = {"channel": self.info.ch_names[k], "size": round(float(size[k]), 2)}

@@ -16,13 +16,14 @@ Q                    share of the value that is replaced, 0 to 1
 ENVELOPE             decaying maximum of the residual over its limit; 0 if not a suspect
 WORST                largest suspicion of this episode, 0 to 1; 0 outside episodes
 SLOW                 suspicion from the running mean squares, 0 to 1
-AWAY                 running share of the time in which most of it is replaced (40 s)
-SIZE                 running mean of the log of its power over the usual one (10 s), if AWAY
+AWAY                 running share of the time in which most of it is replaced, and its size plausible (60 s)
+SIZE                 running mean of the log of its power over the usual one (10 s), if replaced
 ROUGH                running mean square of the residual over its limit (10 s), if a suspect
 APART                1 if it disagrees for long: passed on, but no neighbour is predicted from it
 RUN         samples  replaced in a row, four times faster down than up
 CALM        samples  in which a channel that is APART agrees with calibration, less others
 TOLD                 1 if replaced for more than a minute, and told
+SEEN                 SIZE at the last change of APART or TOLD
 ==========  =======  =======================================================================
 
 ==========  =======  =======================================================================
@@ -87,11 +88,11 @@ from rt_decoder.kernels.options import KERNEL, njit
 __all__ = ["N_ROWS", "parts", "repair"]
 
 BLOCK = 24  # samples predicted at once; a power of two would crowd a few cache lines
-N_STATE, N_LIMITS, N_SETTINGS = 14, 8, 13
+N_STATE, N_LIMITS, N_SETTINGS = 15, 8, 13
 _N_FIXED = N_LIMITS + N_STATE
 N_ROWS = _N_FIXED + 5 + 2 * BLOCK + 1  # of the memory, (N_ROWS, m) with m >= c and m >= N_SETTINGS
 NOISE, POWER, PREDICTED, Q, ENVELOPE, WORST, SLOW = range(7)
-AWAY, SIZE, ROUGH, APART, RUN, CALM, TOLD = range(7, N_STATE)
+AWAY, SIZE, ROUGH, APART, RUN, CALM, TOLD, SEEN = range(7, N_STATE)
 LIMIT, NOISY, FLAT, USUAL, LARGEST, ALWAYS, WATCHED, CALIBRATED = range(N_LIMITS)
 EVERY, A_NOISE, A_POWER, KEEP, RELEASE, TOLERANCE, TOO_MANY, MOST = range(8)
 A_AWAY, A_SIZE, A_ROUGH, MINUTE, EVENTS = range(8, N_SETTINGS)
@@ -104,11 +105,11 @@ R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
 R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
 LOOK = 8  # samples between looks at the running means, on the grid of the absolute index
 _CAP = 2.5  # times its limit: most that one square counts, because a blink is not noise
-_LONG = 0.4  # of the time: AWAY above which a channel disagrees for long, after 20 s in a row
+_LONG = 0.25  # of the time: AWAY above which a channel disagrees for long, after 17 s in a row
 _PLAUSIBLE = 2.2  # log of a factor of 9 in power: at most three times larger or smaller
 _ROOM = 6.0  # times ROUGH: NOISY of a channel that disagrees; at least 1.5 times the limit
-_AGREES = 0.5  # of NOISY: below it, for a minute's half, a channel that disagreed agrees again
-_BOUND = 25.0  # most that one square counts in ROUGH
+_AGREES = 0.5  # of NOISY: below it, for half a minute, a channel that disagreed agrees again
+_BOUND = 25.0  # squares above it are pops, and do not count in ROUGH
 TINY = 1e-60  # keeps the running means of a dead channel from becoming subnormal
 
 
@@ -367,7 +368,8 @@ def _release(
         b = active[a]
         r = x[b] - predicted[b]
         u = abs(r) / (limits[LIMIT, b] + settings[TOLERANCE] * abs(predicted[b]))
-        state[ROUGH, b] += settings[A_ROUGH] * (min(u * u, _BOUND) - state[ROUGH, b])
+        if u * u < _BOUND:  # no pop
+            state[ROUGH, b] += settings[A_ROUGH] * (u * u - state[ROUGH, b])
         if bits[b] & R_BAD:  # flagged by the guard: distrust until its filters have rung out
             u = max(u, FULL)
         state[ENVELOPE, b] = max(u, state[ENVELOPE, b] * settings[KEEP])
@@ -454,8 +456,7 @@ def _look(
 def _remember(limits: np.ndarray, settings: np.ndarray, state: np.ndarray) -> None:
     """Follow for how long each channel is replaced; pass on one of usual size that disagrees.
 
-    A pop, a dead or a noisy electrode is far from the usual size sooner or later. A channel of
-    usual size that differs from its prediction for long has changed its relation to its neighbours:
+    A pop, a dead or a noisy electrode is far from the usual size. A channel of usual size that differs from its prediction for long has changed its relation to its neighbours:
     what was learned in calibration is wrong, not the channel. Its limit is raised to what is usual
     now, so that pops are still found in it, and predictions of neighbours do without it.
     """
@@ -463,10 +464,9 @@ def _remember(limits: np.ndarray, settings: np.ndarray, state: np.ndarray) -> No
         if limits[WATCHED, k] == 0.0 or limits[ALWAYS, k] > 0.0:
             continue
         is_bad = state[Q, k] > 0.5
-        state[AWAY, k] += settings[A_AWAY] * (is_bad - state[AWAY, k])
         state[RUN, k] = state[RUN, k] + LOOK if is_bad else max(state[RUN, k] - 4.0 * LOOK, 0.0)
         told = state[RUN, k] > (settings[MINUTE] if state[TOLD, k] == 0.0 else 0.0)
-        settings[EVENTS] += told != state[TOLD, k]
+        was_apart, was_told = state[APART, k], state[TOLD, k]
         state[TOLD, k] = told
         if not is_bad and state[AWAY, k] < 1e-3:
             state[AWAY, k] = state[SIZE, k] = 0.0
@@ -476,8 +476,9 @@ def _remember(limits: np.ndarray, settings: np.ndarray, state: np.ndarray) -> No
             ratio = max(state[POWER, k] / high, min(state[POWER, k] / low, 1.0))
             size = math.log(min(max(ratio, 1e-3), 1e3))
             state[SIZE, k] += settings[A_SIZE] * (size - state[SIZE, k])
-            if is_bad and state[AWAY, k] > _LONG and abs(state[SIZE, k]) < _PLAUSIBLE:
-                settings[EVENTS] += state[APART, k] == 0.0
+            is_plausible = is_bad and abs(size) < _PLAUSIBLE
+            state[AWAY, k] += settings[A_AWAY] * (is_plausible - state[AWAY, k])
+            if is_plausible and state[AWAY, k] > _LONG and abs(state[SIZE, k]) < _PLAUSIBLE:
                 _rescale(k, math.sqrt(max(_ROOM * state[ROUGH, k] / limits[NOISY, k], 2.25)),
                          limits, state)  # fmt: skip
                 state[APART, k], state[AWAY, k], state[CALM, k] = 1.0, 0.5 * _LONG, 0.0
@@ -488,7 +489,9 @@ def _remember(limits: np.ndarray, settings: np.ndarray, state: np.ndarray) -> No
             if state[CALM, k] > 0.5 * settings[MINUTE]:
                 _rescale(k, 1.0 / wider, limits, state)
                 limits[LIMIT, k], state[APART, k] = limits[CALIBRATED, k], 0.0
-                settings[EVENTS] += 1
+        if state[APART, k] != was_apart or state[TOLD, k] != was_told:
+            settings[EVENTS] += 1
+            state[SEEN, k] = state[SIZE, k]
 
 
 @njit(**KERNEL)
