@@ -75,10 +75,20 @@ class ChannelGroup:
         return np.array([bool(reason) for reason in self.reasons])
 
     def fit(self, k: int, *, bridges: bool = False) -> str:
-        """Fit `k` neighbours per channel; return why this is impossible, or an empty string.
+        """Fit the neighbours of every channel.
 
-        With `bridges`, electrodes that gel connects are bad: they predict each other perfectly, and
-        neither is at its place.
+        Parameters
+        ----------
+        k : int
+            Neighbours per channel.
+        bridges : bool
+            Whether electrodes that gel connects are bad: they predict each other perfectly, and
+            neither is at its place.
+
+        Returns
+        -------
+        str
+            Why this is impossible, or an empty string.
         """
         if bridges and not self._too_little():
             for i in self._bridged():

@@ -185,7 +185,7 @@ class ChannelRepair:
     @property
     def disagreeing(self) -> np.ndarray:
         """Channels that are passed on although they disagree with their neighbours, (c,) bool."""
-        return self._state[kernel.APART] > 0.0
+        return np.asarray(self._state[kernel.APART] > 0.0)
 
     def take_events(self) -> list[tuple[str, dict[str, Any]]]:
         """Take what has happened to channels since the last call.

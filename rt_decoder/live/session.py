@@ -213,7 +213,6 @@ class Session:
         report_decisions(self.decoder, self.counts, self._event)
         take = getattr(self.source, "take_events", tuple)  # what became of its auxiliary streams
         self._happened((*take(), *self._reference_check.look(arrival)))
-        self._happened(self.decoder.take_events())
         self._happened(self._stamp_clock.look(self.decoder.pipeline))
         if not self._scale.done:
             align = self.decoder.align
