@@ -107,6 +107,7 @@ LOOK = 8  # samples between looks at the running means, on the grid of the absol
 _CAP = 2.5  # times its limit: most that one square counts, because a blink is not noise
 _LONG = 0.25  # of the time: AWAY above which a channel disagrees for long, after 17 s in a row
 _PLAUSIBLE = 2.2  # log of a factor of 9 in power: at most three times larger or smaller
+_MOMENT = 3.2  # the same within .3 s, in which power varies: at most five times
 _ROOM = 6.0  # times ROUGH: NOISY of a channel that disagrees; at least 1.5 times the limit
 _AGREES = 0.5  # of NOISY: below it, for half a minute, a channel that disagreed agrees again
 _BOUND = 25.0  # squares above it are pops, and do not count in ROUGH
@@ -476,7 +477,7 @@ def _remember(limits: np.ndarray, settings: np.ndarray, state: np.ndarray) -> No
             ratio = max(state[POWER, k] / high, min(state[POWER, k] / low, 1.0))
             size = math.log(min(max(ratio, 1e-3), 1e3))
             state[SIZE, k] += settings[A_SIZE] * (size - state[SIZE, k])
-            is_plausible = is_bad and abs(size) < _PLAUSIBLE
+            is_plausible = is_bad and abs(size) < _MOMENT
             state[AWAY, k] += settings[A_AWAY] * (is_plausible - state[AWAY, k])
             if is_plausible and state[AWAY, k] > _LONG and abs(state[SIZE, k]) < _PLAUSIBLE:
                 _rescale(k, math.sqrt(max(_ROOM * state[ROUGH, k] / limits[NOISY, k], 2.25)),
