@@ -28,7 +28,7 @@ def run(*args):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two recordings of a minute; in the second Cz is another channel's signal, twice as large."""
+    """Two recordings of 100 s; in the second Cz is another channel's signal, turned."""
     vectors = np.random.default_rng(0).standard_normal((6, 4))
     person = Participant(vectors, list("abcdef"), n_channels=16, sfreq=250.0, seed=1)
     place = tmp_path_factory.mktemp("twice")
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
         data, info = found.data.copy(), found.info
         if number == 2:
             names = list(info.ch_names)
-            data[:, names.index("Cz")] = -4 * data[:, names.index("P7")]
+            data[:, names.index("Cz")] = -2 * data[:, names.index("P7")]
         write_fif(place / f"person_{number}_raw.fif", data, info, (), 50.0, ())
     return place
 
