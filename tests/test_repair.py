@@ -511,6 +511,26 @@ def test_what_lasts_is_the_same_however_it_is_cut(heads, pieces):
     assert [event for _, *event in whole[2]] == [event for _, *event in cut[2]] != []
 
 
+@pytest.mark.parametrize("every", [1500, 500])
+def test_a_channel_that_pops_often_is_bad_in_calibration(heads, every):
+    head, k, rng = heads[32], 5, np.random.default_rng(4)
+    data = simulate(32, 100.0, 0)[0]
+    for start in range(250, len(data), every):
+        age = np.arange(len(data) - start) / SFREQ
+        data[start:, k] += rng.choice([-1, 1]) * 450e-6 * np.exp(-age / 3.0)
+    fit = fit_repair(filtered(data, head.info), head.info, np.arange(len(data)) < 500)
+    assert list(fit.report["bad"]) == [head.info.ch_names[k]]
+
+
+def test_blinks_in_a_single_frontal_channel_are_no_pops():
+    data, info = simulate(64, 60.0, 2, {"blink": 1.5})
+    names = ("Fpz", "C3", "C4", "Cz", "P3", "P4", "Pz", "O1", "O2")
+    picks = [info.ch_names.index(name) for name in names]
+    few = info.pick(picks)
+    fit = fit_repair(filtered(data[:, picks], few), few, np.arange(len(data)) < 500)
+    assert fit.report["bad"] == {}
+
+
 def test_bridged_electrodes_are_bad_in_calibration(heads):
     head, rng = heads[32], np.random.default_rng(9)
     data = head.calibration.copy()

@@ -15,6 +15,8 @@ _BRIDGED = (
 )
 _BRIDGED_TYPICAL = 0.05  # the same, of what the nearest channels usually differ by
 _MOST_BRIDGED = 0.25  # of the channels
+_POPPING = 0.05  # of the samples beyond ten standard deviations of the residual: it pops often
+_SHARED = 0.2  # of its variance then that another channel has, too: a blink, no pop
 _TOLERANCE = 0.5  # as in the live stage
 _NOISE_S, _POWER_S = 1.0, 0.3  # as in the live stage
 
@@ -189,14 +191,26 @@ class ChannelGroup:
                 self.reasons[i] = "unlike its neighbours"
 
     def _drop(self) -> None:
-        """Drop samples with a pop in a good channel, if they are few."""
-        usable = ~self.bad
+        """Drop samples with a pop in a good channel, if they are few; a channel that often pops is bad."""
+        usable = np.flatnonzero(~self.bad)
         r = self._residual()[:, usable]
         limit = 10.0 * np.median(np.abs(r[self.good]), axis=0) / 0.6745
         p = np.abs(self.x[:, usable] - r)
-        pops = (np.abs(r) > limit + _TOLERANCE * p).any(axis=1) & self.good
+        beyond = (np.abs(r) > limit + _TOLERANCE * p) & self.good[:, None]
+        often = beyond.sum(axis=0) > _POPPING * self.good.sum()
+        for j in np.flatnonzero(often).tolist():
+            if self._is_alone(usable[j], beyond[:, j]):
+                self.reasons[usable[j]] = "pops"
+        pops = beyond[:, ~self.bad[usable]].any(axis=1)
         if pops.sum() < 0.2 * self.good.sum():
             self.good &= ~pops
+
+    def _is_alone(self, i: int, at: np.ndarray) -> bool:
+        """Whether nothing of channel `i` shows in others at some samples, as of a blink it would."""
+        x = self.x[at] - self.x[at].mean(axis=0)
+        size = np.sqrt(np.sum(x**2, axis=0)) + 1e-300
+        shared = np.abs(x.T @ x[:, i]) / (size * size[i])
+        return bool(np.delete(shared, i).max() ** 2 < _SHARED)
 
     def _residual(self) -> np.ndarray:
         r = np.empty_like(self.x)
