@@ -11,7 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from calibration.electrodes import positions_of_both
 from rt_decoder.files.sums import PersonSums, RecordingSums, folded, unfolded
+from rt_decoder.timing.electrodes import shared_names
 
 __all__ = ["MONTAGES", "carried", "channel_matrix", "common_channels"]
 
@@ -21,9 +23,11 @@ _LEAST = 0.5  # of the channels wanted that must be there by name
 
 
 def common_channels(people: Sequence[PersonSums]) -> list[str]:
-    """List the channels that all people have, in the order of the first."""
-    shared = set.intersection(*(set(one.layout["channels"]) for one in people))
-    return [name for name in people[0].layout["channels"] if name in shared]
+    """List the channels that all people have, by the names and in the order of the first."""
+    named = [shared_names(one.layout["channels"]) for one in people]
+    shared = set.intersection(*map(set, named))
+    pairs = zip(people[0].layout["channels"], named[0], strict=True)
+    return [name for name, electrode in pairs if electrode in shared]
 
 
 def channel_matrix(
@@ -34,7 +38,8 @@ def channel_matrix(
 ) -> np.ndarray | None:
     """Compute the matrix (c, c_person) that makes the signals of wanted channels.
 
-    By name a channel is copied, and one that the person lacks is 0. By position the signals are
+    By name (`rt_decoder.timing.electrodes`: "EEG Fp1" is "Fp1-LE") a channel is copied, and one that
+    the person lacks is 0. By position the signals are
     interpolated with a Gaussian kernel twice as wide as the electrodes are apart.
 
     Parameters
@@ -43,7 +48,8 @@ def channel_matrix(
     channels : sequence of str
         Wanted, c of them.
     positions : array of shape (c, 3) or None
-        Of the wanted channels, in m; needed by position.
+        Of the wanted channels, in m. Where a position is missing on either side, all are those of
+        the electrodes' names.
     montage : {"name", "position"}
 
     Returns
@@ -62,26 +68,27 @@ def channel_matrix(
     if own == list(channels):
         return None
     if montage == "position":
-        return _interpolation(positions, person.positions)
-    place = {name: i for i, name in enumerate(own)}
-    found = [name for name in channels if name in place]
+        return _interpolation(*positions_of_both(channels, positions, own, person.positions))
+    place = {name: i for i, name in enumerate(shared_names(own))}
+    wanted = shared_names(channels)
+    found = [name for name in wanted if name in place]
     if len(found) < _LEAST * len(channels):
         raise ValueError(
             f"need at least half of {len(channels)} channels in common, got {len(found)} by name; "
             "--montage position interpolates where positions are known"
         )
     matrix = np.zeros((len(channels), len(own)))
-    for row, name in enumerate(channels):
+    for row, name in enumerate(wanted):
         if name in place:
             matrix[row, place[name]] = 1.0
     return matrix
 
 
-def _interpolation(wanted: np.ndarray | None, own: np.ndarray | None) -> np.ndarray:
-    if wanted is None or own is None or not (np.isfinite(wanted).all() and np.isfinite(own).all()):
+def _interpolation(wanted: np.ndarray, own: np.ndarray) -> np.ndarray:
+    if not (np.isfinite(wanted).all() and np.isfinite(own).all()):
         raise ValueError(
-            "need the position of every channel to interpolate, got a model without; "
-            "use --montage name"
+            "need the position of every channel to interpolate, got a model without, whose names "
+            "are not those of the 10-05 system; use --montage name"
         )
     apart = np.linalg.norm(own[:, None] - own[None], axis=2)
     width = 2 * np.median(np.where(apart > 0, apart, np.inf).min(axis=1))

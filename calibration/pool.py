@@ -30,6 +30,7 @@ from calibration.transfer import Shared, check_window, shared_sums
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.files.sums import Companion, PersonSums
 from rt_decoder.model import Alignment, Model, versions
+from rt_decoder.timing.electrodes import shared_names
 from rt_decoder.timing.items import fold_key
 
 __all__ = ["pool_models"]
@@ -174,13 +175,14 @@ def _stages(
     """Return the first model, without what was fitted to one person, and what that is."""
     first = models[0]
     names = first.info.ch_names[: first.n_picks]
-    kept = common_channels(people) if montage == "name" else list(names)
+    shared = shared_names(names)
+    kept = shared_names(common_channels(people)) if montage == "name" else shared
     if len(kept) < LEAST_PEOPLE:
         raise ValueError(
             f"need two channels or more that all people have, got {len(kept)}; "
             "--montage position interpolates where positions are known"
         )
-    picks = [i for i, name in enumerate(names) if name in kept]
+    picks = [i for i, name in enumerate(shared) if name in kept]
     stages = sorted({stage for one in models for stage in one.cleaning} - {"mains"})
     recipe = first.recipe
     recipe = replace(
@@ -197,7 +199,7 @@ def _stages(
         **{
             name: np.exp(np.mean([np.log(row) for row in rows], axis=0))
             for name in ("channel_scale", "channel_jump", "channel_level")
-            if (rows := _levels(models, name, [names[i] for i in picks])) is not None
+            if (rows := _levels(models, name, [shared[i] for i in picks])) is not None
         },
     )
     told = f"cleaning that was fitted to single people is left out: {', '.join(stages)}"
@@ -205,10 +207,11 @@ def _stages(
 
 
 def _levels(models: Sequence[Model], name: str, channels: Sequence[str]) -> list[np.ndarray] | None:
-    """Values above 0 of these channels, of each model that has them; those of the first at least."""
+    """Values above 0 of these channels, by `shared_names`, of each model that has them."""
     rows = []
     for model in models:
-        place = {channel: i for i, channel in enumerate(model.info.ch_names)}
+        own = shared_names(model.info.ch_names[: model.n_picks])
+        place = {channel: i for i, channel in enumerate(own)}
         values = getattr(model, name)
         if values.size and all(channel in place for channel in channels):
             rows.append(np.maximum(values[[place[channel] for channel in channels]], 1e-300))

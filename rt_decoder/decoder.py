@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.decoding.answering import Answering, make_answering
 from rt_decoder.latency import clock_offset
 from rt_decoder.model import Alignment, Model
@@ -213,6 +214,11 @@ class Decoder:
     def take_decisions(self) -> list[Decision]:
         """Take the time base's decisions since the last call."""
         return self.align.take_decisions()
+
+    def take_events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Take what the repair tells of channels since the last call; see `ChannelRepair`."""
+        stage = self.pipeline.stages.get("repair")
+        return stage.take_events() if isinstance(stage, ChannelRepair) else []
 
     def take_markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
         """Take markers found, and markers lost with reasons, since the last call."""

@@ -15,6 +15,7 @@ from typing import Self
 
 import numpy as np
 
+from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.cleaning.stages import CLEANING, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
 from rt_decoder.decoding.answering import Answering, make_answering
@@ -312,7 +313,7 @@ class Pipeline:
         with the reason.
         """
         for stage in self.stages.values():
-            stage.reset()
+            (stage.bridge if isinstance(stage, ChannelRepair) else stage.reset)()
         self._settled = index + math.ceil(self.settling * self.model.info.sfreq)
         self._gap = self.ring.next, index
         n_lost = min(index - self.ring.next, self.ring.capacity - self.model.n_hop)

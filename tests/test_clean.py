@@ -478,3 +478,15 @@ def test_the_stages_are_those_of_the_pipeline() -> None:
     model, _ = fitted()
     answers = list(decode_recording(model, scene(), scene().markers[:3]))
     assert len(answers) == 3
+
+
+def test_a_channel_that_disagrees_with_its_neighbours_is_told(tmp_path) -> None:
+    read = scene(session=2)
+    data = read.data.copy()
+    pz, oz = (read.info.ch_names.index(name) for name in ("Pz", "Oz"))
+    data[:, pz] = -2.2 * read.data[:, oz] * read.data[:, pz].std() / read.data[:, oz].std()
+    told = clean_file(cleaning_only(), replace(read, data=data), tmp_path / "c.fif")
+    (event,) = told["events"]
+    assert event["event"] == "channel_disagrees"
+    assert event["channel"] == "Pz"
+    assert "rt-calibrate realign" in event["fix"]

@@ -10,6 +10,7 @@ import pytest
 
 from calibration.cleaning.eye import fit_eye
 from calibration.cleaning.eye_events import EyeSpan, find_eye_events
+from calibration.cleaning.eye_sources import fit_sources
 from calibration.cleaning.stage_fit import LeftOut
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.cleaning.filter_design import design_sos
@@ -367,3 +368,32 @@ def locked(x, at, sfreq):
     at = at[(at + window[0] >= 0) & (at + window[-1] < len(x))]
     mean = x[at[:, None] + window].mean(axis=0)
     return mean - mean[window < 0].mean()
+
+
+def test_answers_that_look_like_eyes_are_kept():
+    """An answer overlaps with a blink in space; sources that know of events do without it."""
+    rng, sfreq, c = np.random.default_rng(5), 100.0, 12
+    n = 30000
+    blink = rng.standard_normal(c)
+    answer = 0.8 * blink + 0.6 * rng.standard_normal(c)
+    mix = rng.standard_normal((c, c)) / np.sqrt(c)
+    x = rng.standard_normal((n, c)) @ mix + 0.1 * rng.standard_normal((n, c))
+    onsets, blinks = np.arange(150, n - 200, 220), np.arange(40, n - 200, 500)
+    eye = np.zeros(n, bool)
+    for at in blinks:
+        x[at : at + 40] += 8 * np.hanning(40)[:, None] * blink
+        eye[at - 10 : at + 50] = True
+    for at in onsets:
+        x[at + 20 : at + 60] += 0.5 * np.hanning(40)[:, None] * answer
+    kept, left = [], []
+    for events in (onsets[:0], onsets):
+        found = fit_sources(x, eye, ~eye, sfreq, 3, events)
+        assert found.rank == 1
+        mixing, unmixing = found.mixing[:, :1], found.unmixing[:, :1]
+        kept.append(np.linalg.norm(mixing @ (unmixing.T @ answer)) / np.linalg.norm(answer))
+        left.append(np.linalg.norm(blink - mixing @ (unmixing.T @ blink)) / np.linalg.norm(blink))
+    assert kept[1] < 0.6 * kept[0]  # of the answer that would be removed with the blink
+    assert max(left) < 0.1
+    few = fit_sources(x, eye, ~eye, sfreq, 3, onsets[:6])
+    plain = fit_sources(x, eye, ~eye, sfreq, 3)
+    np.testing.assert_array_equal(few.unmixing, plain.unmixing)

@@ -394,6 +394,156 @@ def test_a_fit_that_is_impossible_has_a_reason(heads):
     assert "need 4 good channels of a type" in fit_repair(few, info).reason
 
 
+def long_session(head, seconds=60.0):
+    """Clean data, longer than those of the head."""
+    n = round(seconds * SFREQ)
+    return np.resize(
+        np.concatenate([head.clean[500:], head.clean[:499:-1]]), (n, head.clean.shape[1])
+    )
+
+
+def other_place(data, k):
+    """What channel `k` might record instead: another channel's signal, turned, and twice its size."""
+    far = int(np.argmin(np.abs(np.corrcoef(data.T)[k])))
+    return -2 * data[:, far] * data[:, k].std() / data[:, far].std()
+
+
+def fed(stage, data, piece=1000):
+    """Run data through the stage; the output, flags, and events with the sample where they came."""
+    outs, told = [], []
+    for start in range(0, len(data), piece):
+        chunk = as_chunk(data[start : start + piece], stage.info)._replace(index=start)
+        outs.append(copy(stage.process(chunk)))
+        told += [(start + piece, *event) for event in stage.take_events()]
+    return (
+        np.concatenate([out.data for out in outs]),
+        np.concatenate([out.channel_flags for out in outs]),
+        told,
+    )
+
+
+def test_a_channel_of_usual_size_that_disagrees_is_told_and_passed_on(heads):
+    head, k = heads[32], 5
+    data = long_session(head, 150.0)
+    there = slice(2500, 22500)
+    data[there, k] = other_place(data[there], k)
+    stage = ChannelRepair(head.info, **head.fit.arguments)
+    out, flags, told = fed(stage, data)
+    bad = (flags & Reason.BAD_CHANNEL) > 0
+    assert bad[2750:7500, k].mean() > 0.5
+    assert bad[2500 + 12500 : 22500, k].mean() < 0.02
+    assert np.corrcoef(out[15000:22500, k], data[15000:22500, k])[0, 1] > 0.99
+    assert bad[:, np.arange(32) != k].mean() < 0.005
+    name = head.info.ch_names[k]
+    assert [(event, details["channel"]) for _, event, details in told] == [
+        ("channel_disagrees", name),
+        ("channel_agrees", name),
+    ]
+    (first, _, details), (last, _, _) = told
+    assert 15 < (first - 2500) / SFREQ < 45
+    assert 20 < (last - 22500) / SFREQ < 80
+    assert "realign" in details["fix"]
+    assert 1.3 < details["size"] < 3
+    assert not stage.disagreeing.any()
+
+
+def test_pops_and_death_of_a_channel_that_disagrees_are_still_repaired(heads):
+    head, k = heads[32], 5
+    data = long_session(head, 160.0)
+    data[1000:, k] = other_place(data[1000:], k)
+    pops = np.arange(14000, 19000, 1250)
+    for start in pops:
+        data[start : start + 250, k] += 400e-6
+    data[20000:, k] = 0.1e-6 * np.random.default_rng(1).standard_normal(len(data) - 20000)
+    _, flags, told = fed(ChannelRepair(head.info, **head.fit.arguments), data)
+    replaced = (flags & Reason.BAD_CHANNEL) > 0
+    for start in pops:
+        assert replaced[start + 2 : start + 250, k].mean() > 0.95
+        assert not replaced[start + 700 : start + 1200, k].any()
+    assert replaced[20750:, k].mean() > 0.95
+    assert [event for _, event, _ in told] == ["channel_disagrees", "channel_replaced"]
+    assert replaced[:, np.arange(32) != k].mean() < 0.005
+
+
+def test_channels_that_are_really_bad_stay_replaced_and_are_told(heads):
+    head, rng = heads[32], np.random.default_rng(3)
+    data = long_session(head, 100.0)
+    data[1000:, 4] = 0.1e-6 * rng.standard_normal(len(data) - 1000)
+    data[1000:, 9] += 120e-6 * rng.standard_normal(len(data) - 1000)
+    _, flags, told = fed(ChannelRepair(head.info, **head.fit.arguments), data)
+    assert ((flags & Reason.BAD_CHANNEL) > 0)[2000:, [4, 9]].mean() > 0.95
+    names = {head.info.ch_names[k] for k in (4, 9)}
+    assert {(event, details["channel"]) for _, event, details in told} == {
+        ("channel_replaced", name) for name in names
+    }
+    assert all(60 < (at - 1000) / SFREQ < 70 for at, _, _ in told)
+
+
+def test_what_lasts_outlives_a_gap_but_not_a_reset(heads):
+    head, k = heads[32], 5
+    data = long_session(head, 60.0)
+    data[:, k] = other_place(data, k)
+    stage = ChannelRepair(head.info, **head.fit.arguments)
+    fed(stage, data)
+    assert stage.disagreeing[k]
+    stage.bridge()
+    _, flags, told = fed(stage, data[:2500])
+    assert told == []
+    assert not ((flags & Reason.BAD_CHANNEL) > 0)[:, k].any()
+    stage.reset()
+    assert not stage.disagreeing.any()
+    again = fed(stage, data[:2500])
+    new = fed(ChannelRepair(head.info, **head.fit.arguments), data[:2500])
+    assert np.array_equal(again[0], new[0])
+    assert ((again[1] & Reason.BAD_CHANNEL) > 0)[:, k].any()
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 333])
+def test_what_lasts_is_the_same_however_it_is_cut(heads, pieces):
+    head, k = heads[32], 5
+    data = long_session(head, 60.0)
+    data[:, k] = other_place(data, k)
+    data[7000:7100, k] += 400e-6
+    whole = fed(ChannelRepair(head.info, **head.fit.arguments), data, len(data))
+    cut = fed(ChannelRepair(head.info, **head.fit.arguments), data, pieces)
+    assert np.array_equal(whole[0], cut[0])
+    assert np.array_equal(whole[1], cut[1])
+    assert [event for _, *event in whole[2]] == [event for _, *event in cut[2]] != []
+
+
+@pytest.mark.parametrize("every", [1500, 500])
+def test_a_channel_that_pops_often_is_bad_in_calibration(heads, every):
+    head, k, rng = heads[32], 5, np.random.default_rng(4)
+    data = simulate(32, 100.0, 0)[0]
+    for start in range(250, len(data), every):
+        age = np.arange(len(data) - start) / SFREQ
+        data[start:, k] += rng.choice([-1, 1]) * 450e-6 * np.exp(-age / 3.0)
+    fit = fit_repair(filtered(data, head.info), head.info, np.arange(len(data)) < 500)
+    assert list(fit.report["bad"]) == [head.info.ch_names[k]]
+
+
+def test_blinks_in_a_single_frontal_channel_are_no_pops():
+    data, info = simulate(64, 60.0, 2, {"blink": 1.5})
+    names = ("Fpz", "C3", "C4", "Cz", "P3", "P4", "Pz", "O1", "O2")
+    picks = [info.ch_names.index(name) for name in names]
+    few = info.pick(picks)
+    fit = fit_repair(filtered(data[:, picks], few), few, np.arange(len(data)) < 500)
+    assert fit.report["bad"] == {}
+
+
+def test_bridged_electrodes_are_bad_in_calibration(heads):
+    head, rng = heads[32], np.random.default_rng(9)
+    data = head.calibration.copy()
+    pair = [3, int(head.fit.arguments["neighbors"][3, 0])]
+    data[:, pair] = data[:, pair].mean(axis=1, keepdims=True)
+    data[:, pair] += 0.2e-6 * rng.standard_normal((len(data), 2))
+    fit = fit_repair(data, head.info, np.arange(len(data)) < 500)
+    assert fit.report["bad"] == {head.info.ch_names[i]: "bridged" for i in sorted(pair)}
+    assert heads[64].fit.report["bad"] == {}
+    same = np.repeat(data[:, :1], 32, axis=1) + 1e-9 * rng.standard_normal(data.shape)
+    assert fit_repair(same, head.info).report["bad"] == {}  # no fault of single electrodes
+
+
 @pytest.mark.realdata
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Subject05_2", "Subject33_1"])

@@ -10,6 +10,13 @@ __all__ = ["LEAST", "ChannelGroup"]
 
 LEAST = 4  # channels of a type that can predict one another
 _ALPHAS = (1e-3, 1e-2, 1e-1)  # of the variance of a channel
+_BRIDGED = (
+    3e-3  # of the power: difference of channels that are one; the nearest differ by .01 or more
+)
+_BRIDGED_TYPICAL = 0.05  # the same, of what the nearest channels usually differ by
+_MOST_BRIDGED = 0.25  # of the channels
+_POPPING = 0.05  # of the samples beyond ten standard deviations of the residual: it pops often
+_SHARED = 0.2  # of its variance then that another channel has, too: a blink, no pop
 _TOLERANCE = 0.5  # as in the live stage
 _NOISE_S, _POWER_S = 1.0, 0.3  # as in the live stage
 
@@ -24,7 +31,7 @@ class ChannelGroup:
     good : array of shape (n,), bool
         Samples to learn from.
     positions : array of shape (c, 3) or None
-        Sensor positions; used if all are finite.
+        Sensor positions; NaN where unknown.
     sfreq : float
         Rate of the samples in Hz.
 
@@ -55,8 +62,8 @@ class ChannelGroup:
         self.x, self.good, self.sfreq = x, good.copy(), sfreq
         c = x.shape[1]
         self.scale = np.median(np.abs(x[good]), axis=0) / 0.6745
-        known = positions is not None and bool(np.isfinite(positions).all())
-        self.positions = positions if known else None
+        self.positions = np.full((c, 3), np.nan) if positions is None else positions
+        self._placed = np.isfinite(self.positions).all(axis=1)
         typical = np.median(self.scale)
         self.reasons = ["flat" if s <= 0.1 * typical else "" for s in self.scale]
         self.neighbors = np.zeros((c, 0), np.int64)
@@ -69,8 +76,25 @@ class ChannelGroup:
         """Channels that are bad in calibration, (c,) bool."""
         return np.array([bool(reason) for reason in self.reasons])
 
-    def fit(self, k: int) -> str:
-        """Fit `k` neighbours per channel; return why this is impossible, or an empty string."""
+    def fit(self, k: int, *, bridges: bool = False) -> str:
+        """Fit the neighbours of every channel.
+
+        Parameters
+        ----------
+        k : int
+            Neighbours per channel.
+        bridges : bool
+            Whether electrodes that gel connects are bad: they predict each other perfectly, and
+            neither is at its place.
+
+        Returns
+        -------
+        str
+            Why this is impossible, or an empty string.
+        """
+        if bridges and not self._too_little():
+            for i in self._bridged():
+                self.reasons[i] = "bridged"
         for i_pass in range(3):  # pops and bad channels spoil the very fit that finds them
             if reason := self._too_little():
                 return reason
@@ -97,6 +121,24 @@ class ChannelGroup:
             )
         return ""
 
+    def _bridged(self) -> list[int]:
+        """Find channels that another equals but for noise; none if they are many: a fault it is not.
+
+        References
+        ----------
+        Tenke and Kayser 2001, doi:10.1016/S1388-2457(00)00553-8 (electrical distance)
+        """
+        usable = np.flatnonzero(~self.bad)
+        x = self.x[self.good][:, usable]
+        moments = x.T @ x / len(x)
+        size = np.diag(moments)
+        apart = size[:, None] + size - 2 * moments
+        apart = apart / np.maximum(np.minimum(size[:, None], size), 1e-300)
+        np.fill_diagonal(apart, np.inf)
+        least = apart.min(axis=1)
+        found = usable[least < min(_BRIDGED, _BRIDGED_TYPICAL * float(np.median(least)))]
+        return found.tolist() if len(found) <= _MOST_BRIDGED * len(usable) else []
+
     def _moments(self, rows: np.ndarray) -> np.ndarray:
         z = self.x[rows] / np.where(self.scale > 0, self.scale, 1.0)
         return z.T @ z / len(z)
@@ -118,8 +160,8 @@ class ChannelGroup:
             for alpha in _ALPHAS:
                 on_part, on_all = (solve_ridge(m, i, picks, alpha) for m in (moments, both))
                 options.append((f"ridge {alpha:g}", picks, on_part, on_all))
-            if self.positions is not None:
-                near, spline = spline_weights(self.positions, i, usable, k)
+            if self._has_near(i, usable, k):
+                near, spline = spline_weights(self.positions, i, usable & self._placed, k)
                 spline = spline * self.scale[near] / self.scale[i]  # for standardized channels
                 options.append(("spline", near, spline, spline))
             errors = [_error(held_out, i, picks, on_part) for _, picks, on_part, _ in options]
@@ -129,6 +171,11 @@ class ChannelGroup:
             self.weights[i] = weights * self.scale[i] / self.scale[picks]
             self.held_out["explained"][i] = 1.0 - errors[best] / held_out[i, i]
             self.held_out["error"][i] = np.sqrt(max(errors[best], 0.0)) * self.scale[i]
+
+    def _has_near(self, i: int, usable: np.ndarray, k: int) -> bool:
+        """Whether channel `i` and `k` others that are usable have a place."""
+        others = usable & self._placed
+        return bool(self._placed[i]) and int(others.sum() - others[i]) >= k
 
     def _judge(self) -> None:
         """Find channels that are bad already: far larger than the others, or like none of them."""
@@ -144,14 +191,26 @@ class ChannelGroup:
                 self.reasons[i] = "unlike its neighbours"
 
     def _drop(self) -> None:
-        """Drop samples with a pop in a good channel, if they are few."""
-        usable = ~self.bad
+        """Drop samples with a pop in a good channel, if they are few; a channel that often pops is bad."""
+        usable = np.flatnonzero(~self.bad)
         r = self._residual()[:, usable]
         limit = 10.0 * np.median(np.abs(r[self.good]), axis=0) / 0.6745
         p = np.abs(self.x[:, usable] - r)
-        pops = (np.abs(r) > limit + _TOLERANCE * p).any(axis=1) & self.good
+        beyond = (np.abs(r) > limit + _TOLERANCE * p) & self.good[:, None]
+        often = beyond.sum(axis=0) > _POPPING * self.good.sum()
+        for j in np.flatnonzero(often).tolist():
+            if self._is_alone(usable[j], beyond[:, j]):
+                self.reasons[usable[j]] = "pops"
+        pops = beyond[:, ~self.bad[usable]].any(axis=1)
         if pops.sum() < 0.2 * self.good.sum():
             self.good &= ~pops
+
+    def _is_alone(self, i: int, at: np.ndarray) -> bool:
+        """Whether nothing of channel `i` shows in others at some samples, as of a blink it would."""
+        x = self.x[at] - self.x[at].mean(axis=0)
+        size = np.sqrt(np.sum(x**2, axis=0)) + 1e-300
+        shared = np.abs(x.T @ x[:, i]) / (size * size[i])
+        return bool(np.delete(shared, i).max() ** 2 < _SHARED)
 
     def _residual(self) -> np.ndarray:
         r = np.empty_like(self.x)
@@ -164,8 +223,9 @@ class ChannelGroup:
         usable = ~self.bad
         k = self.neighbors.shape[1]
         for i in np.flatnonzero(self.bad).tolist():
-            if self.positions is not None:
-                self.neighbors[i], self.weights[i] = spline_weights(self.positions, i, usable, k)
+            if self._has_near(i, usable, k):
+                near = usable & self._placed
+                self.neighbors[i], self.weights[i] = spline_weights(self.positions, i, near, k)
                 self.method[i] = "spline"
             else:
                 good = np.flatnonzero(usable)

@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 
 from calibration.cleaning.eye_events import EyeEvents, EyeSpan, find_eye_events
-from calibration.cleaning.eye_sources import LEAST_RATIO, LEAST_REST, MAX_RANK, Sources, fit_sources
-from calibration.cleaning.seen import Seen, cues
+from calibration.cleaning.eye_sources import (
+    LEAST_RATIO,
+    LEAST_REST,
+    MAX_RANK,
+    NO_ONSETS,
+    Sources,
+    fit_sources,
+)
+from calibration.cleaning.seen import Seen, cues, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels
 from rt_decoder.cleaning.eye import EyeCorrection
@@ -29,9 +36,10 @@ _EPOCH = (-0.1, 0.6)  # s around a blink
 
 
 def fit(seen: Seen) -> StageFit | LeftOut:
-    """Fit the stage on re-referenced samples, and on cues if the recording has any."""
+    """Fit the stage on re-referenced samples, and on cues and events if the recording has any."""
     cued = cues(seen) or None
-    return fit_eye(seen.samples.data, seen.model.info, seen.samples.bad, cued=cued)
+    samples = seen.samples
+    return fit_eye(samples.data, seen.model.info, samples.bad, cued=cued, onsets=onsets(seen))
 
 
 def fit_eye(
@@ -40,6 +48,7 @@ def fit_eye(
     bad: np.ndarray,
     *,
     cued: Sequence[EyeSpan] | None = None,
+    onsets: np.ndarray = NO_ONSETS,
     threshold: float = 4.0,
     release_s: float = 0.4,
     rank: int | None = None,
@@ -60,6 +69,8 @@ def fit_eye(
         Samples to leave out.
     cued : sequence of EyeSpan or None
         Stretches in which the participant was told to blink, to look around or to rest.
+    onsets : array of shape (n_events,), int
+        Samples at which events begin, whose answers are to be kept; see `fit_sources`.
     threshold, release_s : float
         Of the gates, see `EyeCorrection`.
     rank : int or None
@@ -97,8 +108,9 @@ def fit_eye(
         return LeftOut(reason)
     x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
     most = min(max(MAX_RANK, rank or 0), len(picks))
+    onsets = (np.cumsum(train) - 1)[onsets[train[onsets]]]
     x = x[train]  # as little as possible stays in memory: a recording may be of any length
-    sources = fit_sources(x, events.eye[train], events.rest[train], info.sfreq, most)
+    sources = fit_sources(x, events.eye[train], events.rest[train], info.sfreq, most, onsets)
     rank = sources.rank if rank is None else min(rank, most)
     if rank == 0:
         return LeftOut(f"no source stands out: the largest ratio is {sources.ratios[0]:.2f}")

@@ -6,17 +6,17 @@ Electrodes next to the eyes record the brain as well. So they only tell *when* t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from rt_decoder.signal import DATA_TYPES, SignalInfo
+from rt_decoder.timing.electrodes import electrode_names
 
 __all__ = ["EyeEvents", "EyeSpan", "find_eye_events", "mean_around"]
 
-_FRONTAL = re.compile(r"(fp\d|fpz|af\d+h?|afz|f7|f8|f9|f10|nz)$", re.IGNORECASE)
+_FRONTAL = {"N", "NFp", "Fp", "AFp", "AF", "F7", "F8", "F9", "F10"}  # rows, and electrodes
 _STEP = 0.06  # s; a step is the mean over this time after a moment minus that before it
 _STEP_Z = 6.0  # robust standard deviations that make such a step an event
 _CALM_Z = 3.0  # robust standard deviations within which the eyes are at rest
@@ -123,15 +123,15 @@ def _with_mixtures(
 def _front(info: SignalInfo) -> np.ndarray:
     """Find the columns of frontal data channels: by name, else the foremost eighth by position."""
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
-    named = [k for k in picks if _FRONTAL.match(info.ch_names[k])]
+    told = electrode_names(info.ch_names, info.ch_types)
+    named = [k for k in picks if {told[k], told[k].rstrip("zh0123456789")} & _FRONTAL]
     if named:
         return np.array(named)
-    if info.positions is None:
-        return np.empty(0, np.int64)
-    placed = np.array([k for k in picks if np.isfinite(info.positions[k]).all()], np.int64)
+    where = np.full((len(told), 3), np.nan) if info.positions is None else info.positions
+    placed = np.array([k for k in picks if np.isfinite(where[k]).all()], np.int64)
     if len(placed) < 8:
         return np.empty(0, np.int64)
-    forward = info.positions[placed, 1]
+    forward = where[placed, 1]
     return placed[np.argsort(-forward, kind="stable")[: max(len(placed) // 8, 2)]]
 
 

@@ -15,6 +15,7 @@ from calibration.cleaning.channel_group import LEAST, ChannelGroup
 from calibration.cleaning.seen import Seen
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary
+from calibration.electrodes import placed
 from rt_decoder.signal import DATA_TYPES
 
 __all__ = ["fit", "fit_repair", "line", "no_repair", "summary"]
@@ -83,14 +84,14 @@ def fit_repair(data: np.ndarray, info: Any, bad: np.ndarray | None = None) -> St
         return LeftOut(reason)
     # Every step-th sample is enough: a prediction uses one sample, so aliasing does it no harm.
     step = max(1, int(info.sfreq // 200), -(-n // _ROWS))
-    whole = _Whole(c, _NEIGHBORS)
+    whole, places = _Whole(c, _NEIGHBORS), placed(info)
     for name in DATA_TYPES:
         columns = np.flatnonzero([kind == name for kind in info.ch_types])
         if len(columns) >= LEAST:
             x = np.ascontiguousarray(data[::step, columns], np.float64)
-            positions = None if info.positions is None else info.positions[columns]
+            positions = None if places is None else places[columns]
             group = ChannelGroup(x, good[::step], positions, info.sfreq / step)
-            if reason := group.fit(min(_NEIGHBORS, len(columns) - 1)):
+            if reason := group.fit(min(_NEIGHBORS, len(columns) - 1), bridges=name == "eeg"):
                 return LeftOut(reason)
             whole.put(columns, group, info.ch_names)
         elif len(columns):

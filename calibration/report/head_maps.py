@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from calibration.electrodes import positions_by_name
 from calibration.report.drawing import LEVELS, SIGNED
 from rt_decoder.signal import DATA_TYPES, SignalInfo
 
@@ -50,7 +51,8 @@ def heads_of(info: SignalInfo, n_picks: int) -> list[Head]:
     """
     positions, source = info.positions, "the recording"
     if positions is None or not np.isfinite(positions[:n_picks]).all(axis=1).any():
-        positions, source = _by_name(info.ch_names[:n_picks]), "the channel names, 10-05 system"
+        positions = positions_by_name(info.ch_names[:n_picks], info.ch_types[:n_picks])
+        source = "the channel names, 10-05 system"
     known = np.isfinite(positions[:n_picks]).all(axis=1)
     heads = []
     for kind in DATA_TYPES:
@@ -61,23 +63,6 @@ def heads_of(info: SignalInfo, n_picks: int) -> list[Head]:
             if np.ptp(flat, axis=0).min() > 1e-6:
                 heads.append(Head(kind, picks, flat, source))
     return heads
-
-
-def _by_name(names: Sequence[str]) -> np.ndarray:
-    """Positions (c, 3) of the 10-05 system; NaN for other names, or without mne."""
-    found = np.full((len(names), 3), np.nan)
-    try:
-        from mne.channels import get_builtin_montages, make_standard_montage
-    except ImportError:
-        return found
-    new = "colin27_1005"  # name of the same positions from MNE 1.13 on
-    kind = new if new in get_builtin_montages() else "standard_1005"
-    places = make_standard_montage(kind).get_positions()["ch_pos"]
-    table = {name.lower(): place for name, place in places.items()}
-    for row, name in enumerate(names):
-        key = name.lower().replace("eeg", "").strip(" .-").removesuffix("-ref")
-        found[row] = table.get(key, np.full(3, np.nan))
-    return found
 
 
 def _flat(positions: np.ndarray) -> np.ndarray:

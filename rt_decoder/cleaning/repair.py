@@ -7,6 +7,7 @@ mixes channels: a projector would spread a pop.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +20,20 @@ __all__ = ["ChannelRepair"]
 
 _NOISE_S, _POWER_S = 1.0, 0.3  # time constants of the running mean squares
 _ENVELOPE_S, _RELEASE_S = 0.1, 0.25  # decay of an episode; least time from replaced to trusted
+_AWAY_S, _LONG_S, _MINUTE_S = 60.0, 10.0, 60.0  # time constants of what lasts, and a minute
 _TOLERANCE = 0.5  # of the prediction: a large event that neighbours share is not a pop
 _TOO_MANY = 0.25  # of the channels; if more are bad, the whole sample is
 _LEAST_ROOM = 8  # columns of neighbours that few channels may have, the rest of them -1
 _MOST = float(np.finfo(np.float64).max)
+_EVENTS = {  # row of what is told, whether it is so now: event, fix
+    (0, True): (
+        "channel_disagrees",
+        "if its electrode is well, fit again with today's recording, or rt-calibrate realign",
+    ),
+    (0, False): ("channel_agrees", ""),
+    (1, True): ("channel_replaced", "check the electrode; if it is well, fit again"),
+    (1, False): ("channel_returned", ""),
+}
 
 
 class ChannelRepair:
@@ -48,6 +59,13 @@ class ChannelRepair:
     single neighbours, averaged by trust, which stays bounded however many are bad. Then it is
     predicted three times by the regression on all neighbours, with these estimates in place of bad
     ones. The cost is bounded by the number of suspects times the number of neighbours.
+
+    A channel that is replaced for about 20 s in a row, or for a quarter of the time, but is of
+    usual size meanwhile (at most three times larger or smaller than in calibration), disagrees with its neighbours for another reason
+    than a bad electrode: what calibration learned of it no longer holds. It is then passed on
+    unchanged, with a limit that is as far from its residuals now as the limit was in calibration;
+    predictions of other channels do without it until it agrees again. `take_events` reports this,
+    and channels that are replaced for more than a minute.
 
     A replaced sample is flagged REPAIRED (q > 0.05) and BAD_CHANNEL (q > 0.5) in `channel_flags`.
     If more than a quarter of the channels are bad at once, the whole sample is flagged BAD_CHANNEL.
@@ -109,13 +127,14 @@ class ChannelRepair:
         watched = _check(info, neighbors, weights, limits, bad)
         self._neighbors, self._weights = _padded(neighbors, weights)
         self._places = np.append(np.zeros(c + 1, np.int64), _links(self._neighbors, self._weights))
-        self._memory = aligned((kernel.N_ROWS, padded(c)))
+        self._memory = aligned((kernel.N_ROWS, padded(max(c, kernel.N_SETTINGS))))
         whole, state, _, settings = kernel.parts.py_func(self._memory)
         self._limits, self._state = whole[:, :c], state[:, :c]
         self._limits[: len(limits)] = limits
         self._limits[:2, ~watched] = np.inf  # never suspected
         self._limits[2, ~watched] = 0.0
         self._limits[kernel.ALWAYS], self._limits[kernel.WATCHED] = bad, watched
+        self._limits[kernel.CALIBRATED] = self._limits[kernel.LIMIT]
         every = max(1, int(info.sfreq // 250))  # often enough for the mains
         n_good = int(np.sum(watched & ~bad))
         settings[: kernel.N_SETTINGS] = (
@@ -127,7 +146,15 @@ class ChannelRepair:
             _TOLERANCE,
             _TOO_MANY * n_good,
             np.sum(bad) + max(1, n_good // 2),
+            -math.expm1(-kernel.LOOK / (_AWAY_S * info.sfreq)),
+            -math.expm1(-kernel.LOOK / (_LONG_S * info.sfreq)),
+            -math.expm1(-1.0 / (_LONG_S * info.sfreq)),
+            _MINUTE_S * info.sfreq,
+            0.0,
         )
+        self._settings = settings
+        self._told = np.zeros((2, c), bool)  # apart, replaced for long
+        self._events: list[tuple[str, dict[str, Any]]] = []
         self._data = Rows((c,), np.float64)
         self._flags = Rows((), FLAGS)
         self._channel_flags = Rows((c,), FLAGS)
@@ -151,17 +178,68 @@ class ChannelRepair:
             out_flags,
             out_channel_flags,
         )
+        if self._settings[kernel.EVENTS]:
+            self._note()
         return Chunk(data, times, index, out_flags, out_channel_flags) if changed else chunk
+
+    @property
+    def disagreeing(self) -> np.ndarray:
+        """Channels that are passed on although they disagree with their neighbours, (c,) bool."""
+        return np.asarray(self._state[kernel.APART] > 0.0)
+
+    def take_events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Take what has happened to channels since the last call.
+
+        =====================  =============================================================
+        event                  meaning
+        =====================  =============================================================
+        ``channel_disagrees``  of usual size, unlike its prediction for long: passed on as it is
+        ``channel_agrees``     it agrees again, and is repaired as before
+        ``channel_replaced``   replaced by its prediction for more than a minute in a row
+        ``channel_returned``   no longer replaced
+        =====================  =============================================================
+
+        Returns
+        -------
+        list of (str, dict)
+            Events with their details: the channel, its ``size`` over that of calibration, and the
+            ``fix``.
+        """
+        taken, self._events = self._events, []
+        return taken
+
+    def _note(self) -> None:
+        """Compare what the kernel has decided with what is told, and keep the difference."""
+        self._settings[kernel.EVENTS] = 0.0
+        now = self._state[[kernel.APART, kernel.TOLD]] > 0.0
+        size = np.exp(self._state[kernel.SEEN] / 2)
+        for row, k in np.argwhere(now != self._told).tolist():
+            event, fix = _EVENTS[row, bool(now[row, k])]
+            details = {"channel": self.info.ch_names[k], "size": round(float(size[k]), 2)}
+            self._events.append((event, details | ({"fix": fix} if fix else {})))
+        self._told[:] = now
+
+    def bridge(self) -> None:
+        """Begin anew after a gap; what is known of channels that disagree for long is kept."""
+        state, limits = self._state, self._limits
+        state[: kernel.AWAY] = 0.0
+        state[kernel.POWER] = state[kernel.PREDICTED] = limits[kernel.USUAL]
+        always = limits[kernel.ALWAYS] > 0.0
+        state[kernel.Q, always] = state[kernel.ENVELOPE, always] = 1.0
+        apart = state[kernel.APART] > 0.0
+        state[kernel.ENVELOPE, apart] = kernel.TINY
+        suspects = np.flatnonzero(always | apart)
+        self._places[: len(suspects)] = suspects
+        self._places[self.info.n_channels] = len(suspects)
 
     def reset(self) -> None:
         """Trust every channel that was good in calibration."""
-        state, limits = self._state, self._limits
-        state[:] = 0.0
-        state[kernel.POWER] = state[kernel.PREDICTED] = limits[kernel.USUAL]
-        always = np.flatnonzero(limits[kernel.ALWAYS])
-        state[kernel.Q, always] = state[kernel.ENVELOPE, always] = 1.0
-        self._places[: len(always)] = always
-        self._places[self.info.n_channels] = len(always)
+        self._state[kernel.AWAY :] = 0.0
+        self._limits[kernel.LIMIT] = self._limits[kernel.CALIBRATED]
+        self._settings[kernel.EVENTS] = 0.0
+        self._told[:] = False
+        self._events = []
+        self.bridge()
 
 
 def _check(

@@ -72,8 +72,8 @@ def clean_file(
     Returns
     -------
     dict
-        Counts, the texts of the markers, and the share of samples that each stage corrected and
-        that is bad.
+        Counts, the texts of the markers, the share of samples that each stage corrected and that
+        is bad, and what the repair tells of channels.
 
     Raises
     ------
@@ -107,6 +107,7 @@ def clean_file(
         "stages": [name for name in decoder.pipeline.stages if name != "bank"],
         "texts": list(dict.fromkeys(marker.label for marker in recording.markers)),
         "bad": round(float(np.mean(bad != 0)), 4),
+        "events": [{"event": event} | details for event, details in decoder.take_events()],
         "corrected": {
             reason.name.lower(): round(float(np.mean(flags & reason != 0)), 4)
             for reason in CORRECTED

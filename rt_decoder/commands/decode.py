@@ -199,7 +199,7 @@ def _warn_of_unknown(options: PipelineOptions, model: Model, markers: Sequence[M
 
 
 def _write_events(log: JsonlLog, decoder: Decoder) -> Counter[str]:
-    """Log what happened to markers and time since the last call; return the counts."""
+    """Log what happened to markers, time and channels since the last call; return the counts."""
     counts: Counter[str] = Counter()
     found, lost = decoder.take_markers()
     for marker in found:
@@ -214,6 +214,9 @@ def _write_events(log: JsonlLog, decoder: Decoder) -> Counter[str]:
     for update in decoder.take_updates():
         log.write(event_line("aligned", None, update))
         counts["aligned"] += 1
+    for event, details in decoder.take_events():
+        log.write(event_line(event, None, details))
+        counts[event] += 1
     counts["markers"] += len(found)
     counts["markers_lost"] += len(lost)
     return counts

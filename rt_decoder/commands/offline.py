@@ -139,6 +139,11 @@ def clean(
     show_lines(
         f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
         f"corrected: {shares or 'nothing'}; bad {told['bad']:.1%}",
+        *(
+            f"{event['channel']} {event['event'].removeprefix('channel_')}: {event['fix']}"
+            for event in told["events"]
+            if "fix" in event
+        ),
         *_texts(told["texts"]),
     )
     if as_json:

@@ -16,6 +16,14 @@ Q                    share of the value that is replaced, 0 to 1
 ENVELOPE             decaying maximum of the residual over its limit; 0 if not a suspect
 WORST                largest suspicion of this episode, 0 to 1; 0 outside episodes
 SLOW                 suspicion from the running mean squares, 0 to 1
+AWAY                 running share of the time in which most of it is replaced, and its size plausible (60 s)
+SIZE                 running mean of the log of its power over the usual one (10 s), if replaced
+ROUGH                running mean square of the residual over its limit (10 s), if a suspect
+APART                1 if it disagrees for long: passed on, but no neighbour is predicted from it
+RUN         samples  replaced in a row, four times faster down than up
+CALM        samples  in which a channel that is APART agrees with calibration, less others
+TOLD                 1 if replaced for more than a minute, and told
+SEEN                 SIZE at the last change of APART or TOLD
 ==========  =======  =======================================================================
 
 ==========  =======  =======================================================================
@@ -28,10 +36,11 @@ USUAL       SI^2     mean square in calibration
 LARGEST     SI       largest credible value
 ALWAYS               1 if already bad in calibration
 WATCHED              1 if neighbours predict it
+CALIBRATED  SI       LIMIT in calibration; LIMIT is larger for a channel that is APART
 ==========  =======  =======================================================================
 
 ==========  ========  ======================================================================
-settings    unit      meaning (of 8 numbers)
+settings    unit      meaning (of 13 numbers)
 ==========  ========  ======================================================================
 EVERY       samples   from one update of the running means to the next
 A_NOISE               share of a new square in NOISE
@@ -41,6 +50,11 @@ RELEASE               largest decrease of Q per sample
 TOLERANCE             share of the prediction that is added to LIMIT
 TOO_MANY    channels  bad at once; with more the whole sample is flagged
 MOST        channels  suspected; with so many the search for more ends
+A_AWAY                share of a new look in AWAY
+A_SIZE                share of a new look in SIZE
+A_ROUGH               share of a new square in ROUGH
+MINUTE      samples   replaced in a row, until it is told
+EVENTS                number of changes of APART and TOLD; updated
 ==========  ========  ======================================================================
 
 ==========  =======  =======================================================================
@@ -48,8 +62,8 @@ memory      unit     meaning (rows, a column a channel; see `parts`)
 ==========  =======  =======================================================================
 limits               N_LIMITS rows
 state                N_STATE rows
-scratch     SI       a row for the residuals of a sample; three rows for its trusted values, its
-                     predictions and Q of the sample before; BLOCK rows for a block's samples,
+scratch     SI       a row for the residuals of a sample; four rows for its trusted values, its
+                     predictions, Q of the sample before, and distrust; BLOCK rows for a block's samples,
                      channel by channel; BLOCK rows for their residuals
 settings             the last row
 ==========  =======  =======================================================================
@@ -65,6 +79,8 @@ SHARE                of this neighbour in the mean of these predictions
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
@@ -72,12 +88,14 @@ from rt_decoder.kernels.options import KERNEL, njit
 __all__ = ["N_ROWS", "parts", "repair"]
 
 BLOCK = 24  # samples predicted at once; a power of two would crowd a few cache lines
-N_STATE, N_LIMITS, N_SETTINGS = 7, 7, 8
+N_STATE, N_LIMITS, N_SETTINGS = 15, 8, 13
 _N_FIXED = N_LIMITS + N_STATE
-N_ROWS = _N_FIXED + 4 + 2 * BLOCK + 1  # of the memory, (N_ROWS, m) with m >= c and m >= N_SETTINGS
-NOISE, POWER, PREDICTED, Q, ENVELOPE, WORST, SLOW = range(N_STATE)
-LIMIT, NOISY, FLAT, USUAL, LARGEST, ALWAYS, WATCHED = range(N_LIMITS)
-EVERY, A_NOISE, A_POWER, KEEP, RELEASE, TOLERANCE, TOO_MANY, MOST = range(N_SETTINGS)
+N_ROWS = _N_FIXED + 5 + 2 * BLOCK + 1  # of the memory, (N_ROWS, m) with m >= c and m >= N_SETTINGS
+NOISE, POWER, PREDICTED, Q, ENVELOPE, WORST, SLOW = range(7)
+AWAY, SIZE, ROUGH, APART, RUN, CALM, TOLD, SEEN = range(7, N_STATE)
+LIMIT, NOISY, FLAT, USUAL, LARGEST, ALWAYS, WATCHED, CALIBRATED = range(N_LIMITS)
+EVERY, A_NOISE, A_POWER, KEEP, RELEASE, TOLERANCE, TOO_MANY, MOST = range(8)
+A_AWAY, A_SIZE, A_ROUGH, MINUTE, EVENTS = range(8, N_SETTINGS)
 REGRESSION, GAIN, SHARE = range(3)
 FULL = 1.5  # times the limit at which a channel is not trusted at all
 LEAVE, STAY = 0.4, 0.8  # times the limit: an episode ends below the first, lasts above the second
@@ -85,9 +103,15 @@ LEAVE, STAY = 0.4, 0.8  # times the limit: an episode ends below the first, last
 R_BAD_CHANNEL, R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 512, 4096, 8192, 16384, 32768
 R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
 R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
-_LOOK = 8  # samples between looks at the running means, on the grid of the absolute index
+LOOK = 8  # samples between looks at the running means, on the grid of the absolute index
 _CAP = 2.5  # times its limit: most that one square counts, because a blink is not noise
-_TINY = 1e-60  # keeps the running means of a dead channel from becoming subnormal
+_LONG = 0.25  # of the time: AWAY above which a channel disagrees for long, after 17 s in a row
+_PLAUSIBLE = 2.2  # log of a factor of 9 in power: at most three times larger or smaller
+_MOMENT = 3.2  # the same within .3 s, in which power varies: at most five times
+_ROOM = 6.0  # times ROUGH: NOISY of a channel that disagrees; at least 1.5 times the limit
+_AGREES = 0.5  # of NOISY: below it, for half a minute, a channel that disagreed agrees again
+_BOUND = 25.0  # squares above it are pops, and do not count in ROUGH
+TINY = 1e-60  # keeps the running means of a dead channel from becoming subnormal
 
 
 @njit(**KERNEL)
@@ -212,9 +236,8 @@ def _estimate(
     n_active: int,
     neighbors: np.ndarray,
     weights: np.ndarray,
-    q: np.ndarray,
-    trusted: np.ndarray,
-    predicted: np.ndarray,
+    state: np.ndarray,
+    rest: np.ndarray,
 ) -> None:
     """Predict the active channels of one sample, `x` (c,), from trusted values.
 
@@ -223,9 +246,11 @@ def _estimate(
     neighbours, with stand-ins in place of bad ones, three times over. The result is near the
     conditional mean if few bad channels are adjacent.
     """
-    n_neighbors = neighbors.shape[1]
-    for k in range(len(x)):
+    n_neighbors, c = neighbors.shape[1], len(x)
+    trusted, predicted, q = rest[:c], rest[c : 2 * c], rest[3 * c : 4 * c]
+    for k in range(c):
         trusted[k] = x[k]
+        q[k] = max(state[Q, k], state[APART, k])
     if n_active > 1:
         for a in range(n_active):
             b = active[a]
@@ -267,7 +292,7 @@ def _activate(b: int, state: np.ndarray, active: np.ndarray, n_active: int) -> i
         active[at] = active[at - 1]
         at -= 1
     active[at] = b
-    state[ENVELOPE, b] = max(state[ENVELOPE, b], _TINY)  # above 0 marks a suspect
+    state[ENVELOPE, b] = max(state[ENVELOPE, b], TINY)  # above 0 marks a suspect
     return n_active + 1
 
 
@@ -307,7 +332,7 @@ def _search(
             if u > 1.0 and _ramp(u, 1.0, FULL) > q[k] + 0.01:
                 # A channel of usual size that differs from its prediction is rather predicted
                 # from a bad one: blame channels that are far too large, or have become weak.
-                blame = u * min(max(x[k] * x[k] / (16.0 * limits[USUAL, k] + _TINY), 0.25), 1.0)
+                blame = u * min(max(x[k] * x[k] / (16.0 * limits[USUAL, k] + TINY), 0.25), 1.0)
                 if state[POWER, k] < 0.25 * min(state[PREDICTED, k], limits[USUAL, k]):
                     blame = 2.0 * u
                 if blame > most:
@@ -316,7 +341,8 @@ def _search(
             break
         if state[ENVELOPE, worst] == 0.0:
             n_active = _activate(worst, state, active, n_active)
-        change = (q[worst] - doubt) * residual[worst]
+        apart = state[APART, worst]
+        change = (max(q[worst], apart) - max(doubt, apart)) * residual[worst]
         q[worst] = doubt
         _propagate(worst, change, links, weights[REGRESSION], residual)
     return n_active
@@ -343,6 +369,8 @@ def _release(
         b = active[a]
         r = x[b] - predicted[b]
         u = abs(r) / (limits[LIMIT, b] + settings[TOLERANCE] * abs(predicted[b]))
+        if u * u < _BOUND:  # no pop
+            state[ROUGH, b] += settings[A_ROUGH] * (u * u - state[ROUGH, b])
         if bits[b] & R_BAD:  # flagged by the guard: distrust until its filters have rung out
             u = max(u, FULL)
         state[ENVELOPE, b] = max(u, state[ENVELOPE, b] * settings[KEEP])
@@ -357,9 +385,11 @@ def _release(
         if q > 0.5:
             bits[b] |= R_BAD_CHANNEL
             n_bad += limits[ALWAYS, b] == 0.0
-        if q <= 0.0 and state[ENVELOPE, b] < LEAVE:
+        if q <= 0.0 and state[ENVELOPE, b] < LEAVE and state[APART, b] == 0.0:
             state[Q, b] = state[ENVELOPE, b] = state[WORST, b] = 0.0
         else:
+            if q <= 0.0 and state[ENVELOPE, b] < LEAVE:
+                state[ENVELOPE, b], state[WORST, b] = TINY, 0.0  # the episode ends
             active[stay] = b
             stay += 1
     return stay, n_bad
@@ -376,8 +406,8 @@ def _weigh(x: np.ndarray, residual: np.ndarray, settings: np.ndarray, state: np.
     power, expected = state[POWER, :c], state[PREDICTED, :c]
     for k in range(c):
         p = x[k] - residual[k]
-        power[k] += b * (x[k] * x[k] - power[k]) + _TINY
-        expected[k] += b * (p * p - expected[k]) + _TINY
+        power[k] += b * (x[k] * x[k] - power[k]) + TINY
+        expected[k] += b * (p * p - expected[k]) + TINY
 
 
 @njit(**KERNEL)
@@ -391,12 +421,19 @@ def _follow(
     for k in range(c):
         r = residual[k] / (limit[k] + tolerance * abs(x[k] - residual[k]))
         share = settings[A_NOISE] if worst[k] == 0.0 else 0.0
-        noise[k] += share * (min(r * r, _CAP * noisy[k]) - noise[k]) + _TINY
+        noise[k] += share * (min(r * r, _CAP * noisy[k]) - noise[k]) + TINY
 
 
 @njit(**KERNEL)
-def _look(limits: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: int) -> int:
+def _look(
+    limits: np.ndarray, settings: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: int
+) -> int:
     """Suspect channels by their running means: too noisy, or too weak to be alive."""
+    n_odd = 0
+    for k in range(limits.shape[1]):
+        n_odd += state[AWAY, k] > 0.0
+    if n_odd + n_active > 0:
+        _remember(limits, settings, state)
     n_odd = 0
     for k in range(limits.shape[1]):
         floor = 2.0 * limits[FLAT, k] * min(state[PREDICTED, k], limits[USUAL, k])
@@ -409,11 +446,61 @@ def _look(limits: np.ndarray, state: np.ndarray, active: np.ndarray, n_active: i
         if limits[WATCHED, k] > 0.0:
             floor = limits[FLAT, k] * min(state[PREDICTED, k], limits[USUAL, k])
             doubt = _ramp(state[NOISE, k], limits[NOISY, k], 1.5 * limits[NOISY, k])
-            doubt = max(doubt, 1.0 - _ramp(state[POWER, k], floor, 2.0 * floor + _TINY))
+            doubt = max(doubt, 1.0 - _ramp(state[POWER, k], floor, 2.0 * floor + TINY))
         state[SLOW, k] = doubt
         if doubt > 0.0 and state[ENVELOPE, k] == 0.0:
             n_active = _activate(k, state, active, n_active)
     return n_active
+
+
+@njit(**KERNEL)
+def _remember(limits: np.ndarray, settings: np.ndarray, state: np.ndarray) -> None:
+    """Follow for how long each channel is replaced; pass on one of usual size that disagrees.
+
+    A pop, a dead or a noisy electrode is far from the usual size. A channel of usual size that differs from its prediction for long has changed its relation to its neighbours:
+    what was learned in calibration is wrong, not the channel. Its limit is raised to what is usual
+    now, so that pops are still found in it, and predictions of neighbours do without it.
+    """
+    for k in range(limits.shape[1]):
+        if limits[WATCHED, k] == 0.0 or limits[ALWAYS, k] > 0.0:
+            continue
+        is_bad = state[Q, k] > 0.5
+        state[RUN, k] = state[RUN, k] + LOOK if is_bad else max(state[RUN, k] - 4.0 * LOOK, 0.0)
+        told = state[RUN, k] > (settings[MINUTE] if state[TOLD, k] == 0.0 else 0.0)
+        was_apart, was_told = state[APART, k], state[TOLD, k]
+        state[TOLD, k] = told
+        if not is_bad and state[AWAY, k] < 1e-3:
+            state[AWAY, k] = state[SIZE, k] = 0.0
+        else:
+            high = max(state[PREDICTED, k], limits[USUAL, k]) + TINY
+            low = min(state[PREDICTED, k], limits[USUAL, k]) + TINY
+            ratio = max(state[POWER, k] / high, min(state[POWER, k] / low, 1.0))
+            size = math.log(min(max(ratio, 1e-3), 1e3))
+            state[SIZE, k] += settings[A_SIZE] * (size - state[SIZE, k])
+            is_plausible = is_bad and abs(size) < _MOMENT
+            state[AWAY, k] += settings[A_AWAY] * (is_plausible - state[AWAY, k])
+            if is_plausible and state[AWAY, k] > _LONG and abs(state[SIZE, k]) < _PLAUSIBLE:
+                _rescale(k, math.sqrt(max(_ROOM * state[ROUGH, k] / limits[NOISY, k], 2.25)),
+                         limits, state)  # fmt: skip
+                state[APART, k], state[AWAY, k], state[CALM, k] = 1.0, 0.5 * _LONG, 0.0
+        if state[APART, k] > 0.0:
+            wider = limits[LIMIT, k] / limits[CALIBRATED, k]
+            agrees = state[NOISE, k] * wider * wider < _AGREES * limits[NOISY, k] and not is_bad
+            state[CALM, k] = max(state[CALM, k] + (LOOK if agrees else -LOOK), 0.0)
+            if state[CALM, k] > 0.5 * settings[MINUTE]:
+                _rescale(k, 1.0 / wider, limits, state)
+                limits[LIMIT, k], state[APART, k] = limits[CALIBRATED, k], 0.0
+        if state[APART, k] != was_apart or state[TOLD, k] != was_told:
+            settings[EVENTS] += 1
+            state[SEEN, k] = state[SIZE, k]
+
+
+@njit(**KERNEL)
+def _rescale(k: int, gain: float, limits: np.ndarray, state: np.ndarray) -> None:
+    """Multiply the limit of channel `k`, and divide what is measured by it."""
+    limits[LIMIT, k] *= gain
+    state[NOISE, k] /= gain * gain
+    state[ROUGH, k] /= gain * gain
 
 
 @njit(**KERNEL)
@@ -443,12 +530,12 @@ def _mend(
             if state[ENVELOPE, k] == 0.0:
                 n_active = _activate(k, state, active, n_active)
             q[k] = 1.0
-    _estimate(x, active, n_active, neighbors, weights, q, trusted, predicted)
+    _estimate(x, active, n_active, neighbors, weights, state, rest)
     for a in range(n_active):
         b = active[a]
         _propagate(b, trusted[b] - x[b], links, weights[REGRESSION], residual)
     n_active = _search(x, active, n_active, links, weights, limits, settings, state, residual)
-    _estimate(x, active, n_active, neighbors, weights, q, trusted, predicted)
+    _estimate(x, active, n_active, neighbors, weights, state, rest)
     for a in range(n_active):
         residual[active[a]] = x[active[a]] - predicted[active[a]]
     if due:
@@ -507,8 +594,8 @@ def repair(
     n, c = x.shape
     active, links = places[: c + 1], places[c + 1 :]
     limits, state, scratch, settings = parts(memory)
-    residual, rest = scratch[0, :c], scratch[1:4].reshape(-1)
-    turned, work = scratch[4 : 4 + BLOCK].reshape(-1), scratch[4 + BLOCK :].reshape(-1)
+    residual, rest = scratch[0, :c], scratch[1:5].reshape(-1)
+    turned, work = scratch[5 : 5 + BLOCK].reshape(-1), scratch[5 + BLOCK :].reshape(-1)
     limit, tolerance = limits[LIMIT, :c], settings[TOLERANCE]
     every, n_active = int(settings[EVERY]), int(active[c])
     until_due = (-index) % every
@@ -520,8 +607,8 @@ def repair(
         n_far = _residuals(stride, neighbors, weights[REGRESSION], limit, tolerance, turned, work)
         n_odd = n_far + _any_reason(channel_flags[start:stop])
         for t in range(start, stop):
-            if (index + t) % _LOOK == 0:
-                n_active = _look(limits, state, active, n_active)
+            if (index + t) % LOOK == 0:
+                n_active = _look(limits, settings, state, active, n_active)
             is_due = until_due == 0
             until_due = every - 1 if is_due else until_due - 1
             due = is_due and flags[t] & R_BAD == 0

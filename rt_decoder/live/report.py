@@ -83,12 +83,12 @@ def report_markers(
 
 
 def report_decisions(decoder: Decoder, counts: Counter[str], tell: Tell) -> None:
-    """Report lost samples and clocks that were set.
+    """Report lost samples, clocks that were set, and what the repair decided of channels.
 
     Parameters
     ----------
     decoder : Decoder
-        Holds the time base.
+        Holds the time base and the repair.
     counts : Counter
         Counts of the session; updated.
     tell : callable
@@ -98,6 +98,9 @@ def report_decisions(decoder: Decoder, counts: Counter[str], tell: Tell) -> None
         counts[decision.kind] += 1
         counts["lost_samples"] += decision.n_lost
         tell(decision.kind, **decision_details(decision))
+    for event, details in decoder.take_events():
+        counts[event] += 1
+        tell(event, **details)
 
 
 def report_sinks(

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from rt_decoder.signal import ModelMismatch, SignalInfo, unit_gain
+from rt_decoder.timing.electrodes import electrode_name
 
 __all__ = ["left_out", "match_channels"]
 
@@ -79,19 +80,27 @@ def _gain(name: str, have: str, want: str) -> float:
 
 
 def _hint(missing: list[str], names: Collection[str]) -> str:
-    """What the user can do; names that differ only in case are shown."""
-    by_fold = {"".join(name.split()).casefold(): name for name in names}
-    alike = [
-        f"{found} for {name}" for name in missing
-        if (found := by_fold.get("".join(name.split()).casefold()))
-    ]  # fmt: skip
-    if not alike:
-        return "rename with --channels TSV"
-    more = f" and {len(alike) - 6} more" if len(alike) > 6 else ""
-    return (
-        f"they differ only in upper and lower case or spaces ({', '.join(alike[:6])}{more}): "
-        "rename with --channels TSV"
-    )
+    """What the user can do; names of the same electrode, or that differ only in case, are shown."""
+    rename = "rename with --channels TSV"
+    told = {
+        _folded: f"they differ only in upper and lower case or spaces (%s): {rename}",
+        _electrode: f"they are the same electrodes (%s): {rename} if the reference is the same",
+    }
+    for key, text in told.items():
+        by_key = {key(name): name for name in names}
+        alike = [f"{by_key[key(name)]} for {name}" for name in missing if by_key.get(key(name))]
+        if alike:
+            more = f" and {len(alike) - 6} more" if len(alike) > 6 else ""
+            return text % (", ".join(alike[:6]) + more)
+    return rename
+
+
+def _folded(name: str) -> str:
+    return "".join(name.split()).casefold()
+
+
+def _electrode(name: str) -> str:
+    return electrode_name(name) or name
 
 
 def left_out(have: SignalInfo, want: SignalInfo, picks: np.ndarray) -> dict[str, str]:

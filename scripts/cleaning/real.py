@@ -44,6 +44,7 @@ from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import SignalInfo
 from rt_decoder.simulation.head import electrodes
+from rt_decoder.timing.electrodes import electrode_names
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["evaluate_real"]
@@ -154,8 +155,7 @@ def pyriemann_blinks(folder: Path, _: Path) -> dict[str, Any]:
     The data are played twice, so that the filters have settled; the second time counts.
     """
     rows = (folder / "blinks.txt").read_text().split("\n")
-    names = [name.title() for name in rows[0].split()[:19]]
-    names = [{"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}.get(name, name) for name in names]
+    names = list(electrode_names(rows[0].split()[:19]))
     data = np.array([[float(v) for v in row.split()[:19]] for row in rows[1:] if row.split()])
     known = dict(zip(*electrodes(64), strict=True))
     places = np.array([known[name] for name in names])
