@@ -53,9 +53,7 @@ class Share(NamedTuple):
     unique: np.ndarray  # (c, t) held-out R squared of both minus nuisance alone
     low: np.ndarray  # (c, t) 95 % interval, bootstrap over units
     high: np.ndarray  # (c, t)
-    p: (
-        np.ndarray
-    )  # (c, t) by penalties best for the tested, against the largest of channels and times
+    p: np.ndarray  # (c, t) by penalties best for the tested, against the largest of all
     both: np.ndarray  # (c, t) R squared
     alone: np.ndarray  # (c, t) R squared of nuisance alone
     total: Total

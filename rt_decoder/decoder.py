@@ -242,12 +242,8 @@ class Decoder:
         adaptation.apply()
         return True
 
-    def restrict(self, items: Collection[str]) -> None:
-        """Answer among some items of the model only, from the next samples on; empty for all."""
-        self.pipeline.restrict(self.answering(items))
-
     def answering(self, items: Collection[str]) -> Answering:
-        """Make what `Pipeline.restrict` takes, in any thread."""
+        """Make what `Pipeline.restrict` takes: answers among some items only; empty for all."""
         return make_answering(self.pipeline.model, items)
 
     def take_updates(self) -> list[dict[str, Any]]:
@@ -263,8 +259,7 @@ class Decoder:
     @property
     def learns(self) -> bool:
         """Whether labels join the map."""
-        adaptation = self.pipeline.adaptation
-        return adaptation is not None and adaptation.learns
+        return self.pipeline.adaptation is not None and self.pipeline.adaptation.learns
 
     def learned(self) -> dict[str, int]:
         """Return ``n_labels`` in the map that is in effect; nothing if none can join it."""
@@ -285,8 +280,7 @@ class Decoder:
     @property
     def needed(self) -> set[str]:
         """Channels that the source must have."""
-        trigger = self.align.rules.trigger
-        names = {*self.align.info.ch_names, *([trigger] if trigger else [])}
+        names = {*self.align.info.ch_names, self.align.rules.trigger} - {""}
         return names - self.pipeline.model.optional
 
     @property

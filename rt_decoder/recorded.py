@@ -147,7 +147,7 @@ def _feed(
             elif isinstance(marker, Realigned):
                 missing += [] if decoder.realign(marker.n_events) else [marker]
             elif isinstance(marker, Restricted):
-                decoder.restrict(marker.items)
+                decoder.pipeline.restrict(decoder.answering(marker.items))
             else:
                 decoder.mark(marker)
         for start in range(low, high, chunk):
