@@ -218,7 +218,11 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     digest = _write(model, labelled, share, options)
     write_companion(sums, digest, options.companion, options.overwrite)
     if options.as_json:
-        told = {"model": options.output.name, "hash": digest, "certificate": model.certificate}
+        told = {
+            "model": options.output.name,
+            "hash": digest,
+            "certificate": dict(model.certificate),
+        }
         show_json(told)
 
 

@@ -146,7 +146,7 @@ def score_text(value: float | None) -> str:
     Examples
     --------
     >>> score_text(0.5), score_text(0.00049), score_text(None)
-    ('0.500', '0.0005', 'n/a')
+    ('0.500', '0.00049', 'n/a')
     """
     if value is None:
         return "n/a"
