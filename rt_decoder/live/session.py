@@ -98,7 +98,7 @@ class Session:
         self.n_samples = 0
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
-        self._reference_check = ReferenceCheck(self.decoder.pipeline.stages.get("regressors"))
+        self._reference_check = ReferenceCheck(*self.decoder.pipeline.stages.values())
         self._markers = MarkerReader(markers, self.counts, self._event)
         self._scale = scale_check(model, source.info.sfreq)
         self._labels = LabelCheck(model.items if model.has_map else ())

@@ -30,7 +30,7 @@ N_RANDOM = 50
 _FADE = 2.0  # s at the end of a recording that may fade out
 _SUFFIXES = (".edf", ".bdf", ".fif", ".set", ".vhdr", ".gdf", ".cnt")
 _REFERENCES = {"ECG": "ecg", "EKG": "ecg", "EOG": "eog", "RESP": "resp", "EMG": "emg"}
-_REGULAR, _RATES, _CLEAR = 0.8, (35.0, 200.0), 3.0
+_REGULAR, _RATES, _CLEAR = 0.8, (35.0, 200.0), 2.0
 
 
 class Split(NamedTuple):
