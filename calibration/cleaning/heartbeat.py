@@ -30,7 +30,6 @@ __all__ = ["fit", "fit_heartbeat", "line", "summary"]
 _MOST = 4
 _SHRINK = 0.01
 _HELPS_DB = -0.5  # more than this is no help
-_CLIP = 3.0  # standard deviations, as in the kernel
 
 
 def fit(seen: Seen) -> StageFit | LeftOut:
@@ -50,7 +49,8 @@ def fit_heartbeat(
     """Find the source of beats and the components of the template.
 
     The components are the directions in which the mean after R peaks is largest relative to all
-    other activity. Those larger than every mean after random moments are taken, at most four.
+    other activity, and of what they leave, those in which it is largest in the channels' units.
+    Of each kind, those larger than every mean after random moments are taken, at most four.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _watch(
             said[peak + n_seen : stop] += courses[n_seen : stop - peak]
     x = data[:, : arguments["maps"].shape[1]]
     there = (x - x[~bad].mean(axis=0)) @ arguments["filters"].T
-    return watch_time(said[~bad], np.clip(there[~bad], -_CLIP, _CLIP), info.sfreq)
+    return watch_time(said[~bad], there[~bad], info.sfreq)
 
 
 def _arguments(
@@ -168,27 +168,56 @@ def _arguments(
     x = (x - x[~bad].mean(axis=0)) / scale
     covariance = x[~bad].T @ x[~bad] / np.sum(~bad)
     covariance += _SHRINK * np.trace(covariance) / len(kinds) * np.eye(len(kinds))
-    powers, axes = np.linalg.eigh(covariance)
-    white = axes / np.sqrt(powers) @ axes.T
-    n_template, n_seen = round(LENGTH * info.sfreq), round(SEEN * info.sfreq)
-    x = x @ white
-    peaks = source.beats.peaks
-    mean = locked_mean(x, peaks[peaks < len(x)], bad, n_template)
-    _, sizes, directions = np.linalg.svd(mean[n_seen:], full_matrices=False)
-    chance = 0.0
-    for _ in range(N_SURROGATES):
-        moments = rng.integers(0, len(x), int(np.sum(peaks < len(x))))
-        random = locked_mean(x, moments, bad, n_template, n_passes=1)
-        chance = max(chance, float(np.linalg.norm(random[n_seen:], 2)))
-    rank = min(int(np.sum(sizes > chance)), _MOST)
-    directions = directions[:rank]
+    peaks = source.beats.peaks[source.beats.peaks < len(x)]
+    means = _means(x, peaks, bad, round(LENGTH * info.sfreq), rng)
+    maps = _components(means, covariance, round(SEEN * info.sfreq))
+    filters = _measuring(maps, covariance)
     return {
         "source": source.weights,
         "levels": source.levels,
-        "maps": directions @ (axes * np.sqrt(powers) @ axes.T) * scale,
-        "filters": directions @ white / scale,
-        "courses": mean @ directions.T,
+        "maps": maps * scale,
+        "filters": filters / scale,
+        "courses": means[0] @ filters.T,
     }
+
+
+def _means(
+    x: np.ndarray, peaks: np.ndarray, bad: np.ndarray, n: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Compute the mean after the beats, and means after as many random moments, (n, c) each."""
+    draws = (rng.integers(0, len(x), len(peaks)) for _ in range(N_SURROGATES))
+    random = (locked_mean(x, moments, bad, n, n_passes=1) for moments in draws)
+    return [locked_mean(x, peaks, bad, n), *random]
+
+
+def _components(means: list[np.ndarray], covariance: np.ndarray, n_seen: int) -> np.ndarray:
+    """Find how the components show in the channels, (rank, c), at unit size of their noise.
+
+    First those that stand out most of all other activity; then, of what these leave, those that are
+    largest in the channels themselves: where the brain is loud, a large artifact hardly stands out.
+    """
+    powers, axes = np.linalg.eigh(covariance)
+    white = axes / np.sqrt(powers) @ axes.T
+    maps = _above_chance([mean[n_seen:] @ white for mean in means])
+    maps = maps @ (axes * np.sqrt(powers) @ axes.T)
+    filters = _measuring(maps, covariance)
+    more = _above_chance([mean[n_seen:] - mean[n_seen:] @ filters.T @ maps for mean in means])
+    maps = np.vstack([maps, more])
+    filters = _measuring(maps, covariance)
+    return maps * np.sqrt(np.sum(filters @ covariance * filters, axis=1))[:, None]
+
+
+def _above_chance(means: list[np.ndarray]) -> np.ndarray:
+    """Find directions (rank, c) in which the first mean is larger than all others, at most four."""
+    _, sizes, directions = np.linalg.svd(means[0], full_matrices=False)
+    chance = max(float(np.linalg.norm(mean, 2)) for mean in means[1:])
+    return directions[: min(int(np.sum(sizes > chance)), _MOST)]
+
+
+def _measuring(maps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Find the filters (rank, c) that measure the components with least of all else."""
+    inverse = np.linalg.inv(covariance)
+    return np.linalg.solve(maps @ inverse @ maps.T, maps @ inverse)
 
 
 def summary(report: dict[str, Any]) -> Summary:

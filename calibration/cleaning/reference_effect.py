@@ -131,7 +131,7 @@ def watch(
         _, mixes = eigh(effect.T @ products @ effect, noise)
         mix = mixes[:, -1]
         said = z[:, own] @ (effect @ mix)
-        there = np.clip(x @ (mix / size), -_CLIP, _CLIP)
+        there = x @ (mix / size)
         rows[r, :n_data] = mix / size
         rows[r, n_data + own] = effect @ mix
         rows[r, -1] = paces[r]
@@ -160,7 +160,8 @@ def watch_time(said: np.ndarray, there: np.ndarray, sfreq: float) -> np.ndarray:
     n = len(said) // length * length
     if n < 2 * length:
         return np.array([float(np.mean(np.sum(said**2, 1))), LONGEST_S])
-    products = np.sum(said * there, 1), np.sum(said**2, 1)
+    most = _CLIP + 2.0 * np.abs(said)
+    products = np.sum(said * np.clip(there, -most, most), 1), np.sum(said**2, 1)
     found, usual = (np.mean(a[:n].reshape(-1, length), 1) for a in products)
     size = max(float(np.mean(usual)), 1e-300)
     off = found - np.sum(found) / (len(usual) * size) * usual

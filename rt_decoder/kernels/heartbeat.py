@@ -209,7 +209,8 @@ def _watch(rank: int, state: np.ndarray) -> None:
     found, said = 0.0, 0.0
     for r in range(rank):
         off = state[_Z, r] - state[_BASELINE, r]
-        found += state[_AMOUNT, r] * min(max(off, -_LARGEST), _LARGEST)
+        most = _LARGEST + 2.0 * abs(state[_AMOUNT, r])
+        found += state[_AMOUNT, r] * min(max(off, -most), most)
         said += state[_AMOUNT, r] * state[_AMOUNT, r]
     trust[FOUND] += trust[WATCH] * (found - trust[FOUND])
     trust[SAID] += trust[WATCH] * (said - trust[SAID])

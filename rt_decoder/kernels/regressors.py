@@ -107,7 +107,7 @@ NOW, WORTH, LEARNING, GAINED, TRUSTED, COURSE = range(6)
 _GRID = 16  # lessons from one leak, and check of the box, to the next
 _SHUT, _OPEN = 1e-3, 0.999  # a gate beyond these is shut or open: it gets there in finite time
 _LEAST, _WHOLE = 0.4, 0.8  # shares of what a reference says that are there: no trust, whole trust
-_CLIP = 4.0  # standard deviations: what is there counts up to this
+_CLIP = 4.0  # standard deviations: what is there counts up to this beyond twice what is said
 _OTHER = 4.0  # times as fast or slow as in calibration: it is another kind of signal
 _FLOOR = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
 
@@ -293,7 +293,11 @@ def _watch(
     """Compare what each reference says about the data with what is there, and set its trust."""
     for r in range(len(references)):
         state = references[r]
-        if state[WATCH] == 0.0 or state[GATE] < 1.0:
+        if state[WATCH] == 0.0:
+            continue
+        if state[GATE] < 1.0:  # nobody knows; it comes back with trust that is soon lost
+            state[FOUND] += state[WATCH] * (_WHOLE * state[USUAL] - state[FOUND])
+            state[SAID] += state[WATCH] * (state[USUAL] - state[SAID])
             continue
         said, there = 0.0, 0.0
         for j in range(len(taps)):
@@ -301,7 +305,8 @@ def _watch(
                 said += regressors[COURSE, j] * regressors[NOW, j]
         for k in range(filters.shape[1]):
             there += filters[r, k] * row[k]
-        there = min(max(there, -_CLIP), _CLIP)
+        most = _CLIP + 2.0 * abs(said)
+        there = min(max(there, -most), most)
         state[FOUND] += state[WATCH] * (said * there - state[FOUND])
         state[SAID] += state[WATCH] * (said * said - state[SAID])
         share = (state[FOUND] + _FLOOR * state[USUAL]) / (state[SAID] + _FLOOR * state[USUAL])

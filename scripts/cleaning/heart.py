@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 from cleaning.recordings import offline_peaks
 from cleaning.scene import n_data
 
+from calibration.cleaning.reference_search import without_evoked
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.signal import DATA_TYPES
@@ -114,13 +114,13 @@ def _is_regular(peaks: np.ndarray, sfreq: float) -> bool:
 
 
 def _is_clear(peaks: np.ndarray, ecg: np.ndarray, sfreq: float) -> bool:
-    """Whether nearly all R peaks stand far out of what lies between beats."""
+    """Whether most R peaks stand out of what lies between beats."""
     near = np.zeros(len(ecg), bool)
     reach = round(0.1 * sfreq)
     for peak in peaks.tolist():
         near[max(peak - reach, 0) : peak + reach] = True
     between = np.sqrt(np.mean(ecg[~near] ** 2)) if not near.all() else np.inf
-    return bool(np.quantile(np.abs(ecg[peaks]), 0.1) > _CLEAR * between)
+    return bool(np.median(np.abs(ecg[peaks])) > _CLEAR * between)
 
 
 def judge(
@@ -163,17 +163,12 @@ def _sizes(x: np.ndarray, moments: np.ndarray, sfreq: float) -> dict[str, float]
 
 
 def unlocked(difference: np.ndarray, beats: np.ndarray, sfreq: float) -> np.ndarray:
-    """Take out of `difference` (n, c) what is locked to beats: its mean at each time since one.
+    """Take out of `difference` (n, c) what is locked to beats, from .2 s before to .9 s after each.
 
-    A beat's span begins .2 s before its peak and ends where the next begins. Rows before the first
-    span and after the last are left out.
+    One response is fitted by least squares, which tells the responses to successive beats apart.
+    Rows before the first beat and after the last are left out.
     """
-    starts = beats - round(0.2 * sfreq)
-    spans = [(a, b) for a, b in pairwise(starts) if a >= 0]
-    longest = max(b - a for a, b in spans)
-    total, count = np.zeros((longest, difference.shape[1])), np.zeros(longest)
-    for a, b in spans:
-        total[: b - a] += difference[a:b]
-        count[: b - a] += 1
-    mean = total / np.maximum(count, 1)[:, None]
-    return np.concatenate([difference[a:b] - mean[: b - a] for a, b in spans])
+    start, length = round(0.2 * sfreq), round(1.1 * sfreq)
+    good = np.zeros(len(difference), bool)
+    rest = without_evoked(difference, good, beats - start, length)
+    return rest[beats[0] : beats[-1]]
