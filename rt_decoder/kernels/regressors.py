@@ -215,7 +215,13 @@ def _listen(
         flag = channel_flags[column]
         bad = flag & UNUSABLE != 0
         beyond = abs(value) > state[LIMIT]
-        loud = beyond and not bad and abs(ring[int(state[PLACE]), r]) != state[LIMIT] * state[GAIN]
+        back = 0.0 < state[HOLD] <= state[HOLDOFF]  # after a flag: what filters still ring with
+        loud = (
+            beyond
+            and not bad
+            and not back
+            and abs(ring[int(state[PLACE]), r]) != state[LIMIT] * state[GAIN]
+        )
         bad = bad or beyond or (flag & R_JUMP != 0 and state[HOLD] > 0.0)
         value = min(max(value, -state[LIMIT]), state[LIMIT])
         if state[SMOOTH] < 1.0:
@@ -224,7 +230,8 @@ def _listen(
             state[ONCE] += state[SMOOTH] * (value - state[ONCE])
             state[TWICE] += state[SMOOTH] * (state[ONCE] - state[TWICE])
             value = state[TWICE]
-        loud = _measure(value, bad, constants[POWER_RATE], state) or loud
+        other = _measure(value, bad or back, constants[POWER_RATE], state)
+        loud = loud or (other and not back)
         _gate(bad, loud, constants, state)
         value *= state[GAIN]
         if state[AGE] == 0.0:
@@ -295,8 +302,8 @@ def _watch(
         state = references[r]
         if state[WATCH] == 0.0:
             continue
-        if state[GATE] < 1.0:  # nobody knows; it comes back with trust that is soon lost
-            state[FOUND] += state[WATCH] * (_WHOLE * state[USUAL] - state[FOUND])
+        if state[GATE] < 1.0:  # nobody knows: it is taken to come back as in calibration
+            state[FOUND] += state[WATCH] * (state[USUAL] - state[FOUND])
             state[SAID] += state[WATCH] * (state[USUAL] - state[SAID])
             continue
         said, there = 0.0, 0.0

@@ -30,7 +30,7 @@ N_RANDOM = 50
 _FADE = 2.0  # s at the end of a recording that may fade out
 _SUFFIXES = (".edf", ".bdf", ".fif", ".set", ".vhdr", ".gdf", ".cnt")
 _REFERENCES = {"ECG": "ecg", "EKG": "ecg", "EOG": "eog", "RESP": "resp", "EMG": "emg"}
-_REGULAR, _RATES, _CLEAR = 0.8, (35.0, 200.0), 2.0
+_REGULAR, _RATES, _PEAKED = 0.8, (35.0, 200.0), 4.0
 
 
 class Split(NamedTuple):
@@ -96,7 +96,7 @@ def judged_beats(filtered: np.ndarray, recording: Recording) -> np.ndarray:
     best = np.empty(0, np.int64)
     for column in ecg:
         peaks = offline_peaks(filtered[:, column], info.sfreq)
-        if _is_regular(peaks, info.sfreq) and _is_clear(peaks, filtered[:, column], info.sfreq):
+        if _is_regular(peaks, info.sfreq) and _is_clear(filtered[:, column]):
             best = peaks if len(peaks) > len(best) else best
     start, stop = (round(t * info.sfreq) for t in WINDOWS["whole"])
     first = round(SETTLE * info.sfreq)
@@ -113,14 +113,9 @@ def _is_regular(peaks: np.ndarray, sfreq: float) -> bool:
     return _RATES[0] <= rate <= _RATES[1] and np.mean(np.abs(gaps / usual - 1) < 0.3) >= _REGULAR
 
 
-def _is_clear(peaks: np.ndarray, ecg: np.ndarray, sfreq: float) -> bool:
-    """Whether most R peaks stand out of what lies between beats."""
-    near = np.zeros(len(ecg), bool)
-    reach = round(0.1 * sfreq)
-    for peak in peaks.tolist():
-        near[max(peak - reach, 0) : peak + reach] = True
-    between = np.sqrt(np.mean(ecg[~near] ** 2)) if not near.all() else np.inf
-    return bool(np.median(np.abs(ecg[peaks])) > _CLEAR * between)
+def _is_clear(ecg: np.ndarray) -> bool:
+    """Whether few samples hold most of its power, as in an ECG; noise has a kurtosis of 3."""
+    return bool(np.mean(ecg**4) > _PEAKED * np.mean(ecg**2) ** 2)
 
 
 def judge(
