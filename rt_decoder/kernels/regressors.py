@@ -302,7 +302,9 @@ def _watch(
         state = references[r]
         if state[WATCH] == 0.0:
             continue
-        if state[GATE] < 1.0:  # nobody knows: it is taken to come back as in calibration
+        if (
+            state[GATE] < 1.0 or state[POWER] < state[FLOOR]
+        ):  # nobody knows: it is taken to come back as in calibration
             state[FOUND] += state[WATCH] * (state[USUAL] - state[FOUND])
             state[SAID] += state[WATCH] * (state[USUAL] - state[SAID])
             continue
