@@ -35,7 +35,7 @@ from threadpoolctl import threadpool_limits
 
 from calibration.cleaning.eye import fit_eye
 from calibration.cleaning.eye_events import EyeSpan
-from calibration.cleaning.heartbeat import locked_mean
+from calibration.cleaning.heartbeat_judged import locked_mean
 from calibration.cleaning.muscle import fit_muscle
 from calibration.cleaning.repair import fit_repair
 from rt_decoder.cleaning.eye import EyeCorrection

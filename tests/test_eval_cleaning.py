@@ -161,8 +161,8 @@ def test_goals_and_their_best_rivals():
     assert goals.passes(gain, 1.05)
     assert not goals.passes(gain, 1.06)
     figures = {g.figure for g in goals.GOALS.values()}
-    methods = {goals.OURS: dict.fromkeys(("blink_db", "heart_db", "cc"), 1.0)}
-    methods["other"] = {"blink_db": 5.0, "heart_db": 3.0, "cc": None}
+    methods = {goals.OURS: dict.fromkeys(("blink_db", "heart_db", "cc_good"), 1.0)}
+    methods["other"] = {"blink_db": 5.0, "heart_db": 3.0, "cc_good": None}
     chain = dict.fromkeys(figures - set(methods[goals.OURS]))
     chain |= {"qrs_ppv": 99.0, "qrs_ppv:someone": 100.0}
     table = goals.goals_table({"methods": methods, "chain": chain})

@@ -101,8 +101,10 @@ def test_a_reference_that_explains_nothing_is_left_out():
     assert fit.arguments["names"] == ["RESP"]
     assert not fit.report["references"]["ECG"]["kept"]
     data[:, -1] = 0.0  # a dead belt
+    nothing = fit_regressors(data, INFO, good(data))
+    assert isinstance(nothing, LeftOut)
+    assert "no reference explains anything of the data (ECG: no regular beats" in nothing.reason
     nothing = LeftOut("no reference explains anything of the data")
-    assert fit_regressors(data, INFO, good(data)) == nothing
     assert fit_regressors(data[:, :C], INFO.pick(list(range(C))), good(data)) == nothing
 
 

@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from calibration.cleaning.heartbeat import fit_heartbeat, locked_mean
+from calibration.cleaning.heartbeat import fit_heartbeat
+from calibration.cleaning.heartbeat_judged import locked_mean
 from calibration.cleaning.heartbeat_source import find_source
 from calibration.cleaning.stage_fit import LeftOut
 from rt_decoder.cleaning.filter_design import design_sos

@@ -10,7 +10,7 @@ from calibration.cleaning.reference_search import lagged, moments
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
-__all__ = ["measure"]
+__all__ = ["measure", "run"]
 
 _FLOOR_DB = 40.0  # a larger attenuation cannot be measured
 
@@ -50,7 +50,7 @@ def measure(
         Of a response that is injected into every data channel; 1 if it passes unchanged.
     """
     n_data = sum(kind in DATA_TYPES for kind in info.ch_types)
-    out = _run(stage, data, info, bad)[:, :n_data]
+    out = run(stage, data, info, bad)[:, :n_data]
     scale = np.std(data[~bad, :n_data], axis=0)
     scale[scale == 0.0] = 1.0
     attenuation: dict[str, float] = {}
@@ -67,13 +67,28 @@ def measure(
     both = data.copy()
     both[:, :n_data] += injected
     stage.reset()
-    passed = (_run(stage, both, info, bad)[:, :n_data] - out) / scale
+    passed = (run(stage, both, info, bad)[:, :n_data] - out) / scale
     wanted = injected / scale
     use = span & ~bad
     return attenuation, float(np.sum(passed[use] * wanted[use]) / np.sum(wanted[use] ** 2))
 
 
-def _run(stage: Regressors, data: np.ndarray, info: SignalInfo, bad: np.ndarray) -> np.ndarray:
+def run(stage: Regressors, data: np.ndarray, info: SignalInfo, bad: np.ndarray) -> np.ndarray:
+    """Run a recording through the stage.
+
+    Parameters
+    ----------
+    stage : Regressors
+        Reset.
+    data : array of shape (n, n_channels), float64
+    info : SignalInfo
+    bad : array of shape (n,), bool
+        Samples that the stage sees as held.
+
+    Returns
+    -------
+    array of shape (n, n_channels), float64
+    """
     flags = np.where(bad, FLAGS(Reason.HELD), FLAGS(0))
     quiet = np.zeros(data.shape, FLAGS)
     chunk = Chunk(np.ascontiguousarray(data), np.arange(len(data)) / info.sfreq, 0, flags, quiet)

@@ -11,20 +11,25 @@ from typing import Any
 
 import numpy as np
 
+from calibration.cleaning.heartbeat_judged import (
+    LENGTH,
+    N_SURROGATES,
+    SEEN,
+    judge_template,
+    locked_mean,
+)
 from calibration.cleaning.heartbeat_source import Source, find_source
+from calibration.cleaning.reference_effect import watch_time
 from calibration.cleaning.seen import Seen, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels, plain_values
-from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
-from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, SignalInfo
 
-__all__ = ["fit", "fit_heartbeat", "line", "locked_mean", "summary"]
+__all__ = ["fit", "fit_heartbeat", "line", "summary"]
 
-_LENGTH = 0.8  # s
-_SEEN = 0.04  # s after the R peak until the beat is detected; nothing earlier can be subtracted
-_N_SURROGATES, _MOST = 20, 4
-_N_PASSES = 4  # rounds in which beats nearer than the length of the template are told apart
+_MOST = 4
 _SHRINK = 0.01
+_HELPS_DB = -0.5  # more than this is no help
 
 
 def fit(seen: Seen) -> StageFit | LeftOut:
@@ -44,7 +49,8 @@ def fit_heartbeat(
     """Find the source of beats and the components of the template.
 
     The components are the directions in which the mean after R peaks is largest relative to all
-    other activity. Those larger than every mean after random moments are taken, at most four.
+    other activity, and of what they leave, those in which it is largest in the channels' units.
+    Of each kind, those larger than every mean after random moments are taken, at most four.
 
     Parameters
     ----------
@@ -64,18 +70,41 @@ def fit_heartbeat(
     Returns
     -------
     StageFit or LeftOut
-        Left out if no regular beats are found, or nothing follows them. The report::
+        Left out if no regular beats are found, nothing follows them, or the template does not help
+        on held-out beats. If an ECG gives none of these, the data channels are searched. The
+        report::
 
             source, beats, rate            where beats are seen, their number, beats a minute
-            regularity                     share of intervals that are regular
+            regularity, clarity            share of intervals that are regular; size of beats over noise
             locked_before, locked_after    held out: largest R-locked mean before and after cleaning
             random_locked_largest          held out: the same after random moments, cleaned
             locked_unit                    unit of these three
             attenuation_db                 held out: of the power of the R-locked mean
+            beats_db                       held out: power that is locked to beats, after over before
             preserved                      held out: gain of an injected response
             rank                           number of components
     """
-    source, reason = find_source(data, info, bad, onsets)
+    has_ecg = "ecg" in info.ch_types
+    first = _fit(data, info, bad, onsets, n_beats, seed, use_ecg=True)
+    if isinstance(first, StageFit) or not has_ecg:
+        return first
+    # the ECG is another person's, or dead: the data channels may show the beats
+    second = _fit(data, info, bad, onsets, n_beats, seed, use_ecg=False)
+    return second if isinstance(second, StageFit) else first
+
+
+def _fit(
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    onsets: np.ndarray | None,
+    n_beats: float,
+    seed: int,
+    *,
+    use_ecg: bool,
+) -> StageFit | LeftOut:
+    """Fit on the best source, which may or may not be an ECG channel."""
+    source, reason = find_source(data, info, bad, onsets, use_ecg=use_ecg)
     if source is None:
         return LeftOut(reason)
     report: dict[str, Any] = {
@@ -83,17 +112,42 @@ def fit_heartbeat(
         "beats": len(source.beats.peaks),
         "rate": round(float(source.rate), 1),
         "regularity": round(source.regularity, 3),
+        "clarity": round(source.clarity, 2),
     }
     split = 2 * len(data) // 3
     rng = np.random.default_rng(seed)
     first = _arguments(data[:split], info, bad[:split], source, rng)
     if len(first["maps"]):
-        report |= _held_out(first, data, info, bad, source, split, n_beats, rng)
+        report |= judge_template(first, data, info, bad, source.beats.peaks, split, n_beats, rng)
+        helps = report["beats_db"]
+        if helps is not None and helps > _HELPS_DB:
+            return LeftOut(f"does not help on held-out beats of {source.name} ({helps:+.1f} dB)")
     arguments = _arguments(data, info, bad, source, rng)
     report["rank"] = len(arguments["maps"])
     if report["rank"] == 0:
         return LeftOut("nothing follows the beats that does not follow random moments as well")
+    arguments["watched"] = _watch(arguments, data, info, bad, source)
     return StageFit(arguments, report)
+
+
+def _watch(
+    arguments: dict[str, np.ndarray],
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    source: Source,
+) -> np.ndarray:
+    """Find the mean square of the template, and how long it must be watched to be sure of it."""
+    courses, n = arguments["courses"], len(data)
+    said = np.zeros((n, courses.shape[1]))
+    n_seen = round(SEEN * info.sfreq)
+    for peak in source.beats.peaks.tolist():
+        stop = min(peak + len(courses), n)
+        if peak + n_seen < stop:
+            said[peak + n_seen : stop] += courses[n_seen : stop - peak]
+    x = data[:, : arguments["maps"].shape[1]]
+    there = (x - x[~bad].mean(axis=0)) @ arguments["filters"].T
+    return watch_time(said[~bad], there[~bad], info.sfreq)
 
 
 def _arguments(
@@ -114,159 +168,56 @@ def _arguments(
     x = (x - x[~bad].mean(axis=0)) / scale
     covariance = x[~bad].T @ x[~bad] / np.sum(~bad)
     covariance += _SHRINK * np.trace(covariance) / len(kinds) * np.eye(len(kinds))
-    powers, axes = np.linalg.eigh(covariance)
-    white = axes / np.sqrt(powers) @ axes.T
-    n_template, n_seen = round(_LENGTH * info.sfreq), round(_SEEN * info.sfreq)
-    x = x @ white
-    peaks = source.beats.peaks
-    mean = locked_mean(x, peaks[peaks < len(x)], bad, n_template)
-    _, sizes, directions = np.linalg.svd(mean[n_seen:], full_matrices=False)
-    chance = 0.0
-    for _ in range(_N_SURROGATES):
-        moments = rng.integers(0, len(x), int(np.sum(peaks < len(x))))
-        random = locked_mean(x, moments, bad, n_template, n_passes=1)
-        chance = max(chance, float(np.linalg.norm(random[n_seen:], 2)))
-    rank = min(int(np.sum(sizes > chance)), _MOST)
-    directions = directions[:rank]
+    peaks = source.beats.peaks[source.beats.peaks < len(x)]
+    means = _means(x, peaks, bad, round(LENGTH * info.sfreq), rng)
+    maps = _components(means, covariance, round(SEEN * info.sfreq))
+    filters = _measuring(maps, covariance)
     return {
         "source": source.weights,
         "levels": source.levels,
-        "maps": directions @ (axes * np.sqrt(powers) @ axes.T) * scale,
-        "filters": directions @ white / scale,
-        "courses": mean @ directions.T,
+        "maps": maps * scale,
+        "filters": filters / scale,
+        "courses": means[0] @ filters.T,
     }
 
 
-def locked_mean(
-    x: np.ndarray, peaks: np.ndarray, bad: np.ndarray, n_after: int, n_passes: int = _N_PASSES
-) -> np.ndarray:
-    """Compute the mean of `x` after `peaks`.
+def _means(
+    x: np.ndarray, peaks: np.ndarray, bad: np.ndarray, n: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Compute the mean after the beats, and means after as many random moments, (n, c) each."""
+    draws = (rng.integers(0, len(x), len(peaks)) for _ in range(N_SURROGATES))
+    random = (locked_mean(x, moments, bad, n, n_passes=1) for moments in draws)
+    return [locked_mean(x, peaks, bad, n), *random]
 
-    Where the next peak comes earlier than `n_after`, its response is subtracted first, as estimated
-    in the pass before.
 
-    Parameters
-    ----------
-    x : array of shape (n, c), float64
-    peaks : array of shape (n_peaks,), int64
-        Sample indices; peaks too near to an end of `x` are left out.
-    bad : array of shape (n,), bool
-        Samples to leave out.
-    n_after : int
-        Samples after each peak.
-    n_passes : int
-        Rounds in which overlapping responses are told apart; 1 for the plain mean.
+def _components(means: list[np.ndarray], covariance: np.ndarray, n_seen: int) -> np.ndarray:
+    """Find how the components show in the channels, (rank, c), at unit size of their noise.
 
-    Returns
-    -------
-    array of shape (n_after, c), float64
+    First those that stand out most of all other activity; then, of what these leave, those that are
+    largest in the channels themselves: where the brain is loud, a large artifact hardly stands out.
     """
-    peaks = peaks[(peaks >= 0) & (peaks + n_after <= len(x))]
-    good = (~bad).astype(np.float64)
-    total, count = np.zeros((n_after, x.shape[1])), np.zeros(n_after)
-    for peak in peaks:
-        count += good[peak : peak + n_after]
-        total += x[peak : peak + n_after] * good[peak : peak + n_after, None]
-    count = np.maximum(count, 1.0)[:, None]
-    mean = total / count
-    near = [
-        (peaks[i], peaks[i + k] - peaks[i])
-        for k in (1, 2, 3)
-        for i in range(len(peaks) - k)
-        if peaks[i + k] - peaks[i] < n_after
-    ]
-    for _ in range(n_passes - 1 if near else 0):
-        left = total.copy()
-        for peak, shift in near:
-            mask = good[peak + shift : peak + n_after, None]
-            left[shift:] -= mask * mean[: n_after - shift]  # the later beat, out of the earlier
-            left[: n_after - shift] -= mask * mean[shift:]  # the earlier, out of the later
-        mean = left / count
-    return mean
+    powers, axes = np.linalg.eigh(covariance)
+    white = axes / np.sqrt(powers) @ axes.T
+    maps = _above_chance([mean[n_seen:] @ white for mean in means])
+    maps = maps @ (axes * np.sqrt(powers) @ axes.T)
+    filters = _measuring(maps, covariance)
+    more = _above_chance([mean[n_seen:] - mean[n_seen:] @ filters.T @ maps for mean in means])
+    maps = np.vstack([maps, more])
+    filters = _measuring(maps, covariance)
+    return maps * np.sqrt(np.sum(filters @ covariance * filters, axis=1))[:, None]
 
 
-def _held_out(
-    arguments: dict[str, np.ndarray],
-    data: np.ndarray,
-    info: SignalInfo,
-    bad: np.ndarray,
-    source: Source,
-    split: int,
-    n_beats: float,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Clean the last third by the live stage, fitted on the first two, and measure the result."""
-    x, n_data = data[split:], arguments["maps"].shape[1]
-    kind = info.ch_types[0]
-    picks = np.flatnonzero([name == kind for name in info.ch_types])
-    n_after, n_seen = round(_LENGTH * info.sfreq), round(_SEEN * info.sfreq)
-    peaks = source.beats.peaks[source.beats.peaks >= split] - split
-    clean = _run(HeartbeatTemplate(info, **arguments, n_beats=n_beats), x, bad[split:])
-    means = [
-        locked_mean(part[:, picks], peaks, bad[split:], n_after, 1)[n_seen:] for part in (x, clean)
-    ]
-    chance = max(
-        np.abs(
-            locked_mean(
-                clean[:, picks],
-                rng.integers(0, max(len(x) - n_after, 1), len(peaks)),
-                bad[split:],
-                n_after,
-                1,
-            )
-        ).max()
-        for _ in range(_N_SURROGATES)
-    )
-    unit = 1e6 if info.units[0] == "V" else 1e15
-    before, after = (float(np.abs(mean).max()) for mean in means)
-    power = [float(np.mean(mean**2)) for mean in means]
-    return {
-        "locked_before": round(unit * before, 3),
-        "locked_after": round(unit * after, 3),
-        "random_locked_largest": round(float(unit * chance), 3),
-        "locked_unit": "uV" if unit == 1e6 else "fT",
-        "attenuation_db": round(float(10 * np.log10(power[0] / max(power[1], 1e-300))), 2),
-        "preserved": round(
-            _preserved(arguments, x, info, bad[split:], clean, n_beats, n_data, rng), 4
-        ),
-    }
+def _above_chance(means: list[np.ndarray]) -> np.ndarray:
+    """Find directions (rank, c) in which the first mean is larger than all others, at most four."""
+    _, sizes, directions = np.linalg.svd(means[0], full_matrices=False)
+    chance = max(float(np.linalg.norm(mean, 2)) for mean in means[1:])
+    return directions[: min(int(np.sum(sizes > chance)), _MOST)]
 
 
-def _preserved(
-    arguments: dict[str, np.ndarray],
-    x: np.ndarray,
-    info: SignalInfo,
-    bad: np.ndarray,
-    clean: np.ndarray,
-    n_beats: float,
-    n_data: int,
-    rng: np.random.Generator,
-) -> float:
-    """Measure the gain of a response injected at random moments, about one a second."""
-    t = np.arange(round(0.6 * info.sfreq)) / info.sfreq
-    wave = np.exp(-0.5 * ((t - 0.3) / 0.06) ** 2)
-    size = np.std(x[~bad][:, :n_data], axis=0)
-    topography = size * rng.standard_normal(n_data)
-    added = np.zeros(len(x))
-    for moment in np.cumsum(rng.uniform(0.8, 1.2, int(len(x) / info.sfreq))):
-        at = round(moment * info.sfreq)
-        if at + len(wave) <= len(x):
-            added[at : at + len(wave)] += wave
-    response = np.zeros_like(x)
-    response[:, :n_data] = np.outer(added, topography)
-    out = _run(HeartbeatTemplate(info, **arguments, n_beats=n_beats), x + response, bad) - clean
-    out, response = (
-        out / np.append(size, np.ones(x.shape[1] - n_data)),
-        response / np.append(size, np.ones(x.shape[1] - n_data)),
-    )
-    return float(np.sum(out * response) / np.sum(response**2))
-
-
-def _run(stage: HeartbeatTemplate, x: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    n = len(x)
-    flags = np.where(bad, int(Reason.AMPLITUDE), 0).astype(FLAGS)
-    chunk = Chunk(x, np.arange(n) / stage.info.sfreq, 0, flags, np.zeros(x.shape, FLAGS))
-    return stage.process(chunk).data
+def _measuring(maps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Find the filters (rank, c) that measure the components with least of all else."""
+    inverse = np.linalg.inv(covariance)
+    return np.linalg.solve(maps @ inverse @ maps.T, maps @ inverse)
 
 
 def summary(report: dict[str, Any]) -> Summary:

@@ -13,7 +13,7 @@ import numpy as np
 from rt_decoder.cleaning.qrs import Beats, find_beats
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["Source", "find_source"]
+__all__ = ["Source", "beats_in", "find_source", "is_heart"]
 
 RATES = (35.0, 200.0)  # beats a minute
 _REGULAR = 0.8  # least share of intervals within 30 % of the median of those around them
@@ -41,7 +41,12 @@ class Source:
 
 
 def find_source(
-    data: np.ndarray, info: SignalInfo, bad: np.ndarray, onsets: np.ndarray | None = None
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    onsets: np.ndarray | None = None,
+    *,
+    use_ecg: bool = True,
 ) -> tuple[Source | None, str]:
     """Choose the source of heartbeats.
 
@@ -54,6 +59,8 @@ def find_source(
         Samples to leave out.
     onsets : array of shape (n_events,) or None
         Sample indices of stimuli, because answers to words at a steady pace look like heartbeats.
+    use_ecg : bool
+        Whether an ECG channel may be the source.
 
     Returns
     -------
@@ -63,17 +70,17 @@ def find_source(
         Why there is none; else empty.
     """
     tried = []
-    for column in np.flatnonzero([kind == "ecg" for kind in info.ch_types]):
+    for column in np.flatnonzero([kind == "ecg" and use_ecg for kind in info.ch_types]):
         weights = np.zeros(info.n_channels)
         weights[column] = 1.0
-        tried.append(_try(data, info, bad, weights, info.ch_names[column]))
+        tried.append(beats_in(data, info, bad, weights, info.ch_names[column]))
     for kind in _KINDS:
-        if any(_is_heart(source, onsets) for source in tried):
+        if any(is_heart(source, onsets) for source in tried):
             break
         picks = np.flatnonzero([name == kind for name in info.ch_types])
         if len(picks):
             tried.extend(_try_data(data, info, bad, picks, kind))
-    found = [source for source in tried if _is_heart(source, onsets)]
+    found = [source for source in tried if is_heart(source, onsets)]
     if found:
         return max(found, key=lambda source: source.regularity * source.clarity), ""
     if not tried:
@@ -86,7 +93,19 @@ def find_source(
     )
 
 
-def _is_heart(source: Source, onsets: np.ndarray | None) -> bool:
+def is_heart(source: Source, onsets: np.ndarray | None = None) -> bool:
+    """Whether beats are clear and regular, and no answers to stimuli.
+
+    Parameters
+    ----------
+    source : Source
+    onsets : array of shape (n_events,) or None
+        Sample indices of stimuli.
+
+    Returns
+    -------
+    bool
+    """
     peaks = source.beats.peaks
     if onsets is not None and len(onsets) > 1:
         onsets = np.sort(onsets)
@@ -103,9 +122,25 @@ def _is_heart(source: Source, onsets: np.ndarray | None) -> bool:
     )
 
 
-def _try(
+def beats_in(
     data: np.ndarray, info: SignalInfo, bad: np.ndarray, weights: np.ndarray, name: str
 ) -> Source:
+    """Find the beats in a weighted sum of channels.
+
+    Parameters
+    ----------
+    data : array of shape (n, n_channels), float64
+    info : SignalInfo
+    bad : array of shape (n,), bool
+        Samples to leave out.
+    weights : array of shape (n_channels,)
+    name : str
+        What to call it.
+
+    Returns
+    -------
+    Source
+    """
     beats, levels = find_beats(data, info, weights, bad)
     gaps = np.diff(beats.peaks) / info.sfreq
     if len(gaps) < 2:
@@ -134,14 +169,14 @@ def _try_data(
         weights = np.zeros(info.n_channels)
         weights[picks] = candidates[:, i] / scale
         name = info.ch_names[picks[i]] if i < len(picks) else f"{kind} component {i - len(picks)}"
-        first = _try(data, info, bad, weights, name)
+        first = beats_in(data, info, bad, weights, name)
         sources.append(first)
         if len(first.beats.peaks) >= _LEAST_BEATS:
             field = _field(x, first.beats.peaks, info.sfreq)
             ridge = 0.01 * np.trace(covariance) / len(picks) * np.eye(len(picks))
             weights = np.zeros(info.n_channels)
             weights[picks] = np.linalg.solve(covariance + ridge, field) / scale
-            sources.append(_try(data, info, bad, weights, f"field of {name}"))
+            sources.append(beats_in(data, info, bad, weights, f"field of {name}"))
     return sources
 
 

@@ -164,6 +164,7 @@ def search(
             taps, tap_ms  delays of the regressors in samples and in ms
             explained     share of the held-out data's power that is explained
             surrogate     the most that a shifted copy explains
+            at_bound      whether the lag is at the bound of the search, so that it is none
             kept          whether the reference beats every copy and explains anything
     """
     candidates = _candidates(kind, sfreq)
@@ -183,8 +184,11 @@ def search(
     score, (smoothing, taps) = scores[best], candidates[best]
     shifts = rng.integers(len(x) // 10, len(x) - len(x) // 10, n_surrogates)
     surrogates = [held_out(candidates[best], shift) for shift in shifts.tolist()]
+    most = _LAG.get(kind, 0.04)
+    lag = _lag_ms(x, reference, bad, sfreq, most)
     return {
-        "lag_ms": _lag_ms(x, reference, bad, sfreq, _LAG.get(kind, 0.04)),
+        "lag_ms": lag,
+        "at_bound": abs(lag) > 900.0 * most,
         "smoothing_hz": smoothing,
         "taps": list(taps),
         "tap_ms": [1e3 * lag / sfreq for lag in taps],

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from calibration.cleaning.attenuation import measure
+from calibration.cleaning.attenuation import measure, run
+from calibration.cleaning.reference_effect import LONGEST_S, decibels_on_beats, watch
+from calibration.cleaning.reference_kind import shown
 from calibration.cleaning.reference_search import (
     HELD_OUT,
     RIDGE,
@@ -32,6 +34,8 @@ __all__ = ["fit", "fit_regressors", "line", "summary"]
 _TYPES = ("ecg", "resp", "emg", "misc")  # references by default; eog is left to the eye stage
 _MARGIN = 3.0  # limits, as a multiple of the 99.9th percentile in calibration
 _SHORTEST = 20.0  # s of good samples
+_HELPS_DB = -0.5  # of the whole beat and of the QRS: more than this is no help
+_SHOWS = {"ecg": "regular beats", "resp": "breath"}  # what a type must show
 
 
 def fit(seen: Seen) -> StageFit | LeftOut:
@@ -59,8 +63,10 @@ def fit_regressors(
     with the task does not learn the task. For each reference, a single tap and three taps at
     several spacings (for a belt, also smoothed) are fitted on the first two thirds and tested on
     the last third. Three taps are taken if they explain at least 2 % more than one. A reference is
-    kept if it explains more of the last third than each of its circularly shifted copies. The
-    weights are then fitted on all samples.
+    kept if it explains more of the last third than each of its circularly shifted copies, at a lag
+    within the bounds of the search, and strongly enough to be watched live. An ECG must show
+    regular beats and a belt breaths, and an ECG must leave less that is locked to the beats of the
+    last third. The weights are then fitted on all samples.
 
     Parameters
     ----------
@@ -85,7 +91,8 @@ def fit_regressors(
     -------
     StageFit or LeftOut
         Left out if there is no reference, none explains anything, or less than 20 s are good. The
-        report: `references`, for every reference what `search` returns and, if it is kept, its
+        report: `references`, for every reference what it `shows` and the size of that `effect`,
+        what `search` returns, its `reason` if it is left out and, if it is kept, its
         `attenuation_db`; and `injected_gain`, what all of them together leave of an injected
         response.
 
@@ -110,14 +117,14 @@ def fit_regressors(
     free = data if evoked is None else without_evoked(data, bad, *evoked)
     x, rng, found = free[:, alive], np.random.default_rng(seed), {}
     for column in columns:
-        kind = info.ch_types[column]
-        found[info.ch_names[column]] = search(
-            x, free[:, column], bad, info.sfreq, kind, rng, n_surrogates
-        )
+        name = info.ch_names[column]
+        found[name] = _look(x, free, info, bad, column, rng, n_surrogates)
     del x
+    _keep_what_helps(found, free, info, bad, settings)
     kept = {name: what for name, what in found.items() if what["kept"]}
     if not kept:
-        return nothing
+        said = "; ".join(f"{name}: {what['reason']}" for name, what in found.items())
+        return LeftOut(f"{nothing.reason} ({said})")
     n_train = round((1.0 - HELD_OUT) * len(data))
     trained = _arguments(free[:n_train], info, bad[:n_train], kept)
     live = Regressors(info, **(trained | settings))
@@ -126,6 +133,72 @@ def fit_regressors(
         found[name]["attenuation_db"] = attenuation
     report = {"references": found, "injected_gain": preserved}
     return StageFit(_arguments(free, info, bad, kept), report)
+
+
+def _look(
+    x: np.ndarray,
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    column: int,
+    rng: np.random.Generator,
+    n_surrogates: int,
+) -> dict[str, Any]:
+    """Look at one reference by itself: is it what its type says, and does it explain anything."""
+    kind = info.ch_types[column]
+    seen = shown(data, info, bad, column)
+    what: dict[str, Any] = {"kept": False}
+    if seen.what:
+        what |= {"shows": seen.what, "effect": round(seen.size, 2)}
+    if not seen.is_kind:
+        return what | {"reason": f"no {_SHOWS[kind]} ({seen.what})"}
+    what |= search(x, data[:, column], bad, info.sfreq, kind, rng, n_surrogates)
+    if not what["kept"]:
+        return what | {"reason": "explains nothing"}
+    if what["at_bound"]:
+        reason = f"its lag is at the bound of the search, {what['lag_ms']:.0f} ms"
+        return what | {"kept": False, "reason": reason}
+    return what
+
+
+def _keep_what_helps(
+    found: dict[str, dict[str, Any]],
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    settings: dict[str, float],
+) -> None:
+    """Leave out references that cannot be watched, or whose regression does not help on beats.
+
+    Both are judged by the last third, cleaned by the live stage as fitted on the first two.
+    """
+    n_data = sum(kind in DATA_TYPES for kind in info.ch_types)
+    n_train = round((1.0 - HELD_OUT) * len(data))
+    for name, what in found.items():
+        if not what["kept"]:
+            continue
+        arguments = _arguments(data[:n_train], info, bad[:n_train], {name: what})
+        watched_s = float(arguments["watched"][0, -2])
+        what["watched_s"] = round(watched_s, 1)
+        if watched_s > LONGEST_S:
+            reason = f"its effect is too weak to be watched: that takes {watched_s:.0f} s"
+            what |= {"kept": False, "reason": reason}
+            continue
+        peaks = shown(data, info, bad, info.ch_names.index(name)).peaks
+        peaks = peaks[peaks >= n_train] - n_train
+        if info.ch_types[info.ch_names.index(name)] != "ecg":
+            continue
+        clean = run(Regressors(info, **(arguments | settings)), data[n_train:], info, bad[n_train:])
+        size = np.maximum(np.std(data[~bad, :n_data], axis=0), 1e-300)
+        before, after = (part[:, :n_data] / size for part in (data[n_train:], clean))
+        found_db = decibels_on_beats(before, after, peaks, info.sfreq)
+        what |= found_db
+        if any(db is None or db > _HELPS_DB for db in found_db.values()):
+            said = ", ".join(
+                f"{key} {'not measurable' if db is None else f'{db:+.1f}'}"
+                for key, db in found_db.items()
+            )
+            what |= {"kept": False, "reason": f"does not help on held-out beats ({said})"}
 
 
 def _not_constant(
@@ -168,7 +241,7 @@ def _arguments(
     left = x[~bad]
     left -= z @ weights
     spread = np.array([1.4826 * np.median(np.abs(one - np.median(one))) for one in left.T])
-    return {
+    found = {
         "names": list(kept),
         "taps": taps,
         "weights": weights,
@@ -179,6 +252,8 @@ def _arguments(
         "reach": np.maximum(reach, 1e-30),
         "smoothing": smoothing,
     }
+    watched = watch(found | {"columns": columns}, data, bad, info.sfreq, n_data)
+    return found | {"watched": watched}
 
 
 def summary(report: dict[str, Any]) -> Summary:
@@ -188,8 +263,12 @@ def summary(report: dict[str, Any]) -> Summary:
         f"{name} (lag {one['lag_ms']:.0f} ms)" if one.get("lag_ms") is not None else name
         for name, one in kept.items()
     ]
-    useless = sorted(set(report["references"]) - set(kept))
-    found = ", ".join(lags) + (f"; no effect of {', '.join(useless)}" if useless else "")
+    useless = [
+        f"{name} left out: {one.get('reason', 'explains nothing')}"
+        for name, one in report["references"].items()
+        if not one["kept"]
+    ]
+    found = "; ".join([", ".join(lags), *useless])
     taken = ", ".join(f"{name} {decibels(one.get('attenuation_db'))}" for name, one in kept.items())
     return Summary(found, taken, f"{report['injected_gain']:.1%} of an injected response")
 
@@ -199,7 +278,7 @@ def line(report: dict[str, Any]) -> str:
     parts = []
     for name, found in report["references"].items():
         if not found["kept"]:
-            parts.append(f"{name} explains nothing")
+            parts.append(f"{name} left out, {found.get('reason', 'explains nothing')}")
             continue
         lag = f" (lag {found['lag_ms']:.0f} ms)" if found.get("lag_ms") is not None else ""
         parts.append(f"{name}{lag} attenuated by {found['attenuation_db']:.1f} dB")

@@ -10,6 +10,7 @@ import numpy as np
 
 from rt_decoder.cleaning.arguments import bound, numbers
 from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector
+from rt_decoder.kernels import heartbeat as kernel
 from rt_decoder.kernels.heartbeat import heartbeat_subtract
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.settings import read
@@ -23,6 +24,8 @@ _LEARNING_RATE = 250.0  # Hz: heartbeats hold no faster detail
 _MARK = 0.1  # of the template's largest size: samples below it are not flagged
 _N_BEATS = 6  # remembered: 0.8 s of template span 3 beats at 180 per minute, 6 with false ones
 _NEVER = -(1 << 40)
+_AT_FIRST = 0.7  # share that a watched template is given to begin with: nearly whole trust
+_SILENT = 5.0  # s without a beat
 _N_AVERAGED = bound(1.0)
 
 
@@ -35,6 +38,10 @@ class HeartbeatTemplate:
     courses follow the signal's components ``x @ filters.T`` as an exponential average over beats;
     the maps stay fixed. A missed or false beat does no more harm than the template's size. An R
     peak that turns out to be false within 0.2 s is faded out.
+
+    If `watched`, the template is subtracted only while the data hold it: the share of it that is
+    found there, a running mean, fades it out from .8 to .4, as where beats come from noise, or from
+    another person's ECG.
 
     Parameters
     ----------
@@ -52,9 +59,14 @@ class HeartbeatTemplate:
         Levels of the beat detector, from calibration; None learns them in the first 2 s.
     n_beats : float
         Time constant of the average in beats; infinite keeps the calibrated template.
+    watched : array of shape (2,) or None
+        Mean square of the template in calibration, and time constant of the running mean in s;
+        None watches nothing.
 
     Attributes
     ----------
+    names : tuple of str
+        The ECG channel in which beats are detected, or "heartbeat" for a mix of channels.
     template : array of shape (n_template, n_data)
         As learned so far.
     delay, settling : float
@@ -78,6 +90,7 @@ class HeartbeatTemplate:
         courses: np.ndarray,
         levels: np.ndarray | None = None,
         n_beats: float = 50.0,
+        watched: np.ndarray | None = None,
     ) -> None:
         self.info = info
         n_data = _n_data(info)
@@ -87,6 +100,7 @@ class HeartbeatTemplate:
         if not (len(maps) and len(courses)):
             raise ValueError(f"need maps and courses that are not empty, got {courses.shape}")
         n_beats = read("n_beats", n_beats, _N_AVERAGED)
+        watched = numbers("watched", np.zeros(2) if watched is None else watched, (2,), 0.0)
         self._detector = QrsDetector(info, source, levels)
         rank, share = len(maps), np.abs(filters).sum(axis=0)
         self._space = np.vstack([maps, filters, share / max(share.sum(), 1e-300), 0.0 * share])
@@ -95,7 +109,15 @@ class HeartbeatTemplate:
         self._rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, n_rise + 1) / (n_rise + 1))
         self._stride = max(round(info.sfreq / _LEARNING_RATE), 1)
         self._rates = 1.0 / n_beats, self._stride / max(_BASELINE * info.sfreq, 1.0)
-        self._courses, self._state = self._start.copy(), np.zeros((3, rank + 3))
+        self._courses, self._state = self._start.copy(), np.zeros((4, rank + 5))
+        usual, seconds = watched.tolist()
+        memory = max(seconds, 1e-3) * info.sfreq / self._stride
+        share = 1.0 - float(np.exp(-1.0 / memory)) if usual * seconds > 0 else 0.0
+        self._trust = 1.0, _AT_FIRST * usual, usual, share, usual
+        picks = np.flatnonzero(source)
+        is_ecg = len(picks) == 1 and info.ch_types[picks[0]] == "ecg"
+        self.names = (info.ch_names[picks[0]] if is_ecg else "heartbeat",)
+        self._levels = None if levels is None else np.asarray(levels, np.float64)
         self._beats = np.empty((1 + _N_BEATS, 5), np.int64)
         self._data = Rows((info.n_channels,), np.float64)
         self._flags = Rows((), FLAGS)
@@ -106,6 +128,23 @@ class HeartbeatTemplate:
         """Template that is subtracted after a beat, (n_template, n_data)."""
         rank = len(self._space) // 2 - 1
         return self._courses[:, :rank] @ self._space[:rank]
+
+    @property
+    def agreement(self) -> np.ndarray:
+        """How much of the template is there, (1,); 0 if no beat was seen for 5 s."""
+        floor = 1e-300 + 0.02 * self._trust[-1]
+        trust = self._state[kernel.TRUST]
+        share = (trust[kernel.FOUND] + floor) / (trust[kernel.SAID] + floor)
+        seen = self._now - int(self._beats[1:, 1].max())
+        silent = self._now > _SILENT * self.info.sfreq and seen > _SILENT * self.info.sfreq
+        return np.array([0.0 if silent else min(max(share, -9.0), 9.0)])
+
+    @property
+    def size(self) -> float:
+        """Size of beats in the source, over that in calibration."""
+        if self._levels is None or self._levels[0] <= 0.0:
+            return 1.0
+        return float(self._detector.levels[0] / self._levels[0])
 
     def process(self, chunk: Chunk) -> Chunk:
         """Subtract the template after every beat, and learn from the remainder."""
@@ -125,6 +164,7 @@ class HeartbeatTemplate:
             data,
             out_flags,
         )
+        self._now = index + len(x)
         return Chunk(data, times, index, out_flags, channel_flags)
 
     def reset(self) -> None:
@@ -132,7 +172,10 @@ class HeartbeatTemplate:
         self._detector.reset()
         self._courses[:] = self._start
         self._state[:] = 0.0
-        self._state[0, -2:] = self._rates
+        rank = len(self._space) // 2 - 1
+        self._state[0, rank + 1 : rank + 3] = self._rates
+        self._state[kernel.TRUST, :5] = self._trust
+        self._now = 0
         stops = int(BAD)
         refractory = round(REFRACTORY * self.info.sfreq)
         marks = int(Reason.HEARTBEAT), int(Reason.REPAIRED)

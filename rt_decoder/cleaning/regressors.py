@@ -23,8 +23,11 @@ _GRID = 16  # lessons a step of the leakage, as in the kernel
 _CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: a gate closes, opens; running power
 _MAX_LAG = 10.0  # s
 _MAX_TAPS = 1000
-# state of a reference: no hold, gate open; age, place, energy and what smoothing remembers
-_AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+# state of a reference: no hold, gate open; age, place, energy, what smoothing remembers; trusted
+_AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+_LOUD = 4.0  # s for which a reference is not used once it was above its limit
+_AT_FIRST = 0.7  # share that a watched reference is given to begin with: nearly whole trust
+_SILENT = 0.2  # times its RMS in calibration: below, it says nothing any more
 
 
 class Regressors:
@@ -41,7 +44,11 @@ class Regressors:
     Flagged samples (corrections aside) and flagged channels teach nothing, nor do references that
     are flagged, silent or above their limit. A silent reference is still subtracted. The share of
     a flagged or too loud one fades out within 30 ms, and returns once the reference has been good
-    for `holdoff` s.
+    for `holdoff` s, or 4 s after it was too loud.
+
+    If `watched`, a reference is subtracted only while the data hold what it says: the share of it
+    that is found there, a running mean, fades it out from .8 to .4. A reference of another size, of
+    another kind or of another person is so left alone, and it teaches nothing.
 
     Parameters
     ----------
@@ -65,6 +72,12 @@ class Regressors:
     reach : array of shape (r,) or None
         Samples teach nothing if ``z' inverse z``, summed over a reference's taps, is larger than
         this: the reference then moves as it never did in calibration. None for no bound.
+    watched : array of shape (r, c + k + 3) or None
+        A row a reference: the filter that measures its effect in the data channels, in standard
+        deviations of all else; the weights of the regressors (0 for those of others) that predict
+        this; the mean square of that prediction; the time constant in s of the running mean, 0 to
+        watch nothing; and the mean square of its steps over that of its values, 0 to judge no
+        rhythm. None watches nothing.
     smoothing : array of shape (r,) or None
         Corner in Hz of two first-order low-passes in series, for a noisy belt. `scale` is the RMS
         behind them. 0 or None does not smooth.
@@ -125,6 +138,7 @@ class Regressors:
         spread: np.ndarray,
         reach: np.ndarray | None = None,
         smoothing: np.ndarray | None = None,
+        watched: np.ndarray | None = None,
         *,
         time_constant: float = 60.0,
         leakage: float = 120.0,
@@ -149,6 +163,8 @@ class Regressors:
         reach = np.full(r, np.inf) if reach is None else numbers("reach", reach, (r,), SMALLEST)
         smoothing = np.zeros(r) if smoothing is None else smoothing
         smoothing = numbers("smoothing", smoothing, (r,), 0.0, 1e6)
+        watched = np.zeros((r, n_data + k + 3)) if watched is None else watched
+        watched = numbers("watched", watched, (r, n_data + k + 3))
         time_constant = read("time_constant", time_constant, number(1e-3, 1e9))
         leakage = read("leakage", leakage, bound(1e-3))
         box = read("box", box, bound(0.0))
@@ -169,12 +185,17 @@ class Regressors:
         most = most_trace * (np.diag(inverse) @ np.eye(r)[taps[:, 0]])
         smooth = np.where(smoothing > 0, 1.0 - np.exp(-2 * np.pi * smoothing / sfreq), 1.0)
         wait = np.ceil(holdoff * sfreq) + longest + 1.0
+        loud = np.maximum(wait, np.ceil(_LOUD * sfreq))
+        usual, memory, rhythm = np.abs(watched[:, -3:].T)
+        memory = np.where(usual * memory > 0, np.maximum(memory, 1e-3) * sfreq / every, np.inf)
+        watch = 1.0 - np.exp(-1.0 / memory)
         fixed = (columns, 1.0 / scale, limit, silent * scale**2, wait, most, reach, smooth)
-        state = (scale**2, *np.outer(_AT_START, np.ones(r)))
+        state = (scale**2, *np.outer(_AT_START, np.ones(r)), _AT_FIRST * usual, usual)
+        state = (*state, rhythm * scale**2, 0.0 * scale)
         self._constants = np.array([forget, *rates, every])
         self._taps = taps
         self._calibrated = (
-            np.stack([*fixed, *state], 1),
+            np.stack([*fixed, loud, watch, usual, rhythm, *state], 1),
             np.stack([inverse, inverse]),
             np.stack([weights, weights]),
         )
@@ -187,7 +208,9 @@ class Regressors:
         floor = np.mean(taken, axis=1, keepdims=True) / 16
         self._most = box**2 * np.maximum(taken, floor) if np.isfinite(box) else taken + np.inf
         self._channels = np.stack([clip * spread, notable * spread, spread, spread])
-        self._regressors = np.zeros((4, k))
+        self._regressors = np.zeros((6, k))
+        self._regressors[kernel.COURSE] = watched[:, n_data:-3].sum(axis=0)
+        self._filters = np.ascontiguousarray(watched[:, :n_data])
         self._ring = np.zeros((int(longest.max(initial=0)) + 1, r))
         self._data, self._flags = Rows((info.n_channels,), np.float64), Rows((), FLAGS)
 
@@ -208,15 +231,22 @@ class Regressors:
 
     @property
     def agreement(self) -> np.ndarray:
-        """How much of the calibrated weights the live ones contain, for each reference, (r,).
+        """How much of what a reference says is there, for each reference, (r,).
 
-        What live weights subtract is projected on what calibrated ones subtract: 1 if both are
-        equal. It approaches 0 for a reference whose polarity was flipped, because a `box` of 1
-        lets weights vanish but not change sign.
+        1 if all is as in calibration, 0 for a reference that says nothing about the data or is
+        silent. If it is not watched: what live weights subtract is projected on what calibrated
+        ones subtract. That approaches 0 for a reference whose polarity was flipped, because a `box`
+        of 1 lets weights vanish but not change sign.
         """
         live, calibrated = self._live[2][kernel.LIVE], self._live[2][kernel.CALIBRATED]
         now, then = (self._own @ np.sum(self._taken * weights, 1) for weights in (live, calibrated))
-        return np.where(then > 0.0, now / np.maximum(then, 1e-300), 1.0)
+        kept = np.where(then > 0.0, now / np.maximum(then, 1e-300), 1.0)
+        state = self._live[0]
+        floor = 1e-300 + 0.02 * state[:, kernel.USUAL]
+        found = (state[:, kernel.FOUND] + floor) / (state[:, kernel.SAID] + floor)
+        share = np.where(state[:, kernel.WATCH] > 0.0, np.clip(found, -9.0, 9.0), kept)
+        size = np.sqrt(state[:, kernel.POWER]) * state[:, kernel.GAIN]
+        return np.where(size < _SILENT, 0.0, share)
 
     @property
     def age(self) -> float:
@@ -245,6 +275,7 @@ class Regressors:
             self._most,
             self._channels,
             self._regressors,
+            self._filters,
             data,
             out_flags,
         )

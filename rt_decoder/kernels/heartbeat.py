@@ -15,6 +15,12 @@ _AMOUNT                row of the state: amount of each component that is subtra
 _SEEN         samples  column rank of _BASELINE: samples learned from so far
 _RATE                  column rank + 1 of _BASELINE: share of a beat in a course
 _SHARE                 column rank + 2 of _BASELINE: least share of a sample in the slow mean
+TRUST                  row of the state: the next five
+TRUSTED                column 0: share of the template that is subtracted, 0 to 1
+FOUND                  column 1: running product of the template and what is there
+SAID                   column 2: running square of the template
+WATCH                  column 3: share of a new sample in these two; 0 watches nothing
+USUAL                  column 4: SAID in calibration
 _PEAK         sample   column of the beats: absolute index of the R peak
 _DECIDED      sample   column of the beats: absolute index where it was decided
 _END          sample   column of the beats: absolute index where it was found to be false
@@ -34,11 +40,14 @@ import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
 
-__all__ = ["heartbeat_subtract"]
+__all__ = ["FOUND", "SAID", "TRUST", "TRUSTED", "USUAL", "WATCH", "heartbeat_subtract"]
 
 _LARGEST = 3.0  # standard deviations: errors that move a course are clipped to this
 _LOST = 0.05  # share of the filters' weights: with more on flagged channels nothing is learned
-_BASELINE, _Z, _AMOUNT = range(3)
+_LEAST, _WHOLE = 0.4, 0.8  # shares of the template that are there: no trust, whole trust
+_FLOOR = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
+_BASELINE, _Z, _AMOUNT, TRUST = range(4)
+TRUSTED, FOUND, SAID, WATCH, USUAL = range(5)
 _SEEN, _RATE, _SHARE = range(3)
 _PEAK, _DECIDED, _END = range(3)
 _STOPS, _MARK, _REFRACTORY, _STRIDE, _HEALS = range(5)
@@ -82,7 +91,7 @@ def heartbeat_subtract(
         sample and whether it is worth a flag.
     rise : array of shape (n_rise,)
         Weight in the samples after the decision; reversed, it fades out a false beat.
-    state : array of shape (3, rank + 3)
+    state : array of shape (4, rank + 5)
         Updated; see the table of this file.
     beats : array of shape (1 + n_beats, 5), int64
         Row 0 holds constants, the others recent beats, in turn. Updated.
@@ -106,12 +115,13 @@ def heartbeat_subtract(
             clean[k] = row[k]
         for r in range(rank):
             if amount[r] != 0.0:
-                size, topography = amount[r], space[r, :n_data]
+                size, topography = state[TRUST, TRUSTED] * amount[r], space[r, :n_data]
                 for k in range(n_data):
                     clean[k] -= size * topography[k]
         if now % beats[0, _STRIDE] or flags[t] & beats[0, _STOPS]:
             continue
         if _project(row, channel_flags[t], space, beats, state[_Z]):
+            _watch(rank, state)
             _learn(now, courses, rise, state, beats)
 
 
@@ -188,6 +198,25 @@ def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
         left = len(rise) - 1 - (now - end)
         weight = min(weight, rise[left]) if left >= 0 else 0.0
     return weight
+
+
+@njit(**KERNEL)
+def _watch(rank: int, state: np.ndarray) -> None:
+    """Compare the template with what is there, and set the share of it that is subtracted."""
+    trust = state[TRUST]
+    if trust[WATCH] == 0.0:
+        return
+    found, said = 0.0, 0.0
+    for r in range(rank):
+        off = state[_Z, r] - state[_BASELINE, r]
+        most = _LARGEST + 2.0 * abs(state[_AMOUNT, r])
+        found += state[_AMOUNT, r] * min(max(off, -most), most)
+        said += state[_AMOUNT, r] * state[_AMOUNT, r]
+    trust[FOUND] += trust[WATCH] * (found - trust[FOUND])
+    trust[SAID] += trust[WATCH] * (said - trust[SAID])
+    share = (trust[FOUND] + _FLOOR * trust[USUAL]) / (trust[SAID] + _FLOOR * trust[USUAL])
+    rise = min(max((share - _LEAST) / (_WHOLE - _LEAST), 0.0), 1.0)
+    trust[TRUSTED] = rise * rise * (3.0 - 2.0 * rise)
 
 
 @njit(**KERNEL)

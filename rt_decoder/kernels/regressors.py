@@ -28,6 +28,10 @@ HOLDOFF      samples  for which it is not used after it was bad
 MOST_TRACE            largest trace of its block of P
 REACH                 largest ENERGY that teaches
 SMOOTH                share of a new value in each of two running means; 1 does not smooth
+LOUD         samples  for which it is not used after it rose above LIMIT and nothing flags it
+WATCH                 share of a new lesson in FOUND and SAID; 0 watches nothing
+USUAL                 SAID in calibration
+RHYTHM                STEPS over POWER in calibration; 0 judges no rhythm
 POWER        ref^2    running power
 HOLD         samples  for which it is still held off
 GATE                  share of its value that is used, 0 to 1
@@ -36,6 +40,11 @@ PLACE                 row of its newest value in the ring
 ENERGY                scratch: its part of ``z.T @ P @ z``
 ONCE         ref      first running mean
 TWICE        ref      second running mean
+TRUST                 share of its effect that is subtracted, 0 to 1
+FOUND                 running product of what it says about the data and what is there
+SAID                  running square of what it says
+STEPS        ref^2    running square of its change from sample to sample
+BEFORE       ref      last value
 ===========  =======  ======================================================================
 
 ===========  =======  ======================================================================
@@ -61,6 +70,8 @@ NOW                   value of the regressor
 WORTH                 worth of a lesson, 0 to 1; 0 may not learn
 LEARNING              NOW where it may learn, else 0
 GAINED                ``P @ LEARNING``
+TRUSTED               NOW by the trust in its reference
+COURSE                weight of a regressor in what its reference says; not scratch
 ===========  =======  ======================================================================
 """
 
@@ -84,14 +95,21 @@ UNUSABLE = R_NONFINITE | R_FLAT | R_RAIL | R_GAP | R_HELD
 UNUSABLE |= R_BAD_CHANNEL | R_REFERENCE_LOST | R_AMPLITUDE
 
 FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY = range(6)
-COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH = range(8)
-POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE = range(8, 16)
+COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH, LOUD, WATCH, USUAL, RHYTHM = range(
+    12
+)
+POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE, TRUST, FOUND, SAID = range(12, 23)
+STEPS, BEFORE = range(23, 25)
 LIVE, CALIBRATED = range(2)
 CLIP, NOTABLE, PREDICTED, ERROR = range(4)
-NOW, WORTH, LEARNING, GAINED = range(4)
+NOW, WORTH, LEARNING, GAINED, TRUSTED, COURSE = range(6)
 
 _GRID = 16  # lessons from one leak, and check of the box, to the next
 _SHUT, _OPEN = 1e-3, 0.999  # a gate beyond these is shut or open: it gets there in finite time
+_LEAST, _WHOLE = 0.4, 0.8  # shares of what a reference says that are there: no trust, whole trust
+_CLIP = 4.0  # standard deviations: what is there counts up to this beyond twice what is said
+_OTHER = 4.0  # times as fast or slow as in calibration: it is another kind of signal
+_FLOOR = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
 
 
 @njit(**KERNEL)
@@ -110,6 +128,7 @@ def regress(
     most: np.ndarray,
     channels: np.ndarray,
     regressors: np.ndarray,
+    filters: np.ndarray,
     out: np.ndarray,
     out_flags: np.ndarray,
 ) -> None:
@@ -131,7 +150,7 @@ def regress(
         Reference, and lag in samples, of each regressor.
     ring : array of shape (n_past, r)
         Past of the references; updated.
-    references : array of shape (r, 16)
+    references : array of shape (r, 25)
         Updated from column POWER on; see the tables.
     inverse : array of shape (2, k, k)
         P, live, which is updated, and calibrated.
@@ -143,8 +162,10 @@ def regress(
         Largest power that live weights may remove from a channel beyond calibrated ones.
     channels : array of shape (4, c)
         See the tables.
-    regressors : array of shape (4, k)
-        Scratch; see the tables.
+    regressors : array of shape (6, k)
+        See the tables.
+    filters : array of shape (r, c)
+        Measure in the data what each reference says, in standard deviations of everything else.
     out : array of shape (n, n_all)
         Written: the clean samples.
     out_flags : array of shape (n,), uint32
@@ -157,19 +178,18 @@ def regress(
     for t in range(len(x)):
         row = out[t, :n_channels]
         _listen(x[t], channel_flags[t], constants, ring, references)
-        _look_back(taps, ring, references, regressors[NOW])
-        n_notable = _subtract(x[t], live, channels, regressors[NOW], out[t])
+        _look_back(taps, ring, references, regressors)
+        n_notable = _subtract(x[t], live, channels, regressors[TRUSTED], out[t])
         out_flags[t] = flags[t]
         if n_notable > 0:
             out_flags[t] |= R_REGRESSED
         if (index + t) % every or flags[t] & R_BAD:
             continue
+        _watch(x[t], taps, references, regressors, filters)
         n_learning = _may_learn(taps, len(ring), references, regressors)
-        if n_learning == 0:
-            continue
-        if n_learning < len(taps):
+        if 0 < n_learning < len(taps):
             _set_apart(inverse[0], regressors[WORTH])
-        if not _is_known(inverse, taps, references, regressors):
+        if n_learning == 0 or not _is_known(inverse, taps, references, regressors):
             continue
         _learn(row, channel_flags[t], constants[FORGET], inverse[0], live, channels, regressors)
         _cap_trace(inverse[0], taps, references)
@@ -193,8 +213,16 @@ def _listen(
         column = int(state[COLUMN])
         value = row[column]
         flag = channel_flags[column]
-        bad = flag & UNUSABLE != 0 or abs(value) > state[LIMIT]
-        bad = bad or (flag & R_JUMP != 0 and state[HOLD] > 0.0)
+        bad = flag & UNUSABLE != 0
+        beyond = abs(value) > state[LIMIT]
+        back = 0.0 < state[HOLD] <= state[HOLDOFF]  # after a flag: what filters still ring with
+        loud = (
+            beyond
+            and not bad
+            and not back
+            and abs(ring[int(state[PLACE]), r]) != state[LIMIT] * state[GAIN]
+        )
+        bad = bad or beyond or (flag & R_JUMP != 0 and state[HOLD] > 0.0)
         value = min(max(value, -state[LIMIT]), state[LIMIT])
         if state[SMOOTH] < 1.0:
             if state[AGE] == 0.0:
@@ -202,19 +230,9 @@ def _listen(
             state[ONCE] += state[SMOOTH] * (value - state[ONCE])
             state[TWICE] += state[SMOOTH] * (state[ONCE] - state[TWICE])
             value = state[TWICE]
-        if bad:
-            state[HOLD] = state[HOLDOFF]
-        else:
-            state[HOLD] = max(state[HOLD] - 1.0, 0.0)
-            state[POWER] += constants[POWER_RATE] * (value * value - state[POWER])
-        if state[HOLD] > 0.0:
-            state[GATE] -= constants[CLOSE] * state[GATE]
-            if state[GATE] < _SHUT:
-                state[GATE] = 0.0
-        else:
-            state[GATE] += constants[OPEN] * (1.0 - state[GATE])
-            if state[GATE] > _OPEN:
-                state[GATE] = 1.0
+        other = _measure(value, bad or back, constants[POWER_RATE], state)
+        loud = loud or (other and not back)
+        _gate(bad, loud, constants, state)
         value *= state[GAIN]
         if state[AGE] == 0.0:
             ring[:, r] = value
@@ -227,14 +245,82 @@ def _listen(
 
 
 @njit(**KERNEL)
-def _look_back(taps: np.ndarray, ring: np.ndarray, references: np.ndarray, now: np.ndarray) -> None:
-    """Fill the regressors `now` (k,)."""
+def _measure(value: float, bad: bool, rate: float, state: np.ndarray) -> bool:
+    """Update the power of a reference and of its steps; true if it has another rhythm."""
+    if not bad:
+        step = value - state[BEFORE] if state[AGE] > 0.0 else 0.0
+        state[POWER] += rate * (value * value - state[POWER])
+        state[STEPS] += rate * (step * step - state[STEPS])
+    state[BEFORE] = value
+    if state[RHYTHM] > 0.0 and state[POWER] >= state[FLOOR]:
+        pace = state[STEPS] / (state[RHYTHM] * state[POWER])
+        return pace > _OTHER or pace * _OTHER < 1.0
+    return False
+
+
+@njit(**KERNEL)
+def _gate(bad: bool, loud: bool, constants: np.ndarray, state: np.ndarray) -> None:
+    """Hold a reference off while it is bad, and move its gate."""
+    if bad or loud:
+        state[HOLD] = max(state[HOLD] - 1.0, state[LOUD] if loud else state[HOLDOFF])
+    else:
+        state[HOLD] = max(state[HOLD] - 1.0, 0.0)
+    if state[HOLD] > 0.0:
+        state[GATE] -= constants[CLOSE] * state[GATE]
+        if state[GATE] < _SHUT:
+            state[GATE] = 0.0
+    else:
+        state[GATE] += constants[OPEN] * (1.0 - state[GATE])
+        if state[GATE] > _OPEN:
+            state[GATE] = 1.0
+
+
+@njit(**KERNEL)
+def _look_back(
+    taps: np.ndarray, ring: np.ndarray, references: np.ndarray, regressors: np.ndarray
+) -> None:
+    """Fill NOW and TRUSTED."""
     for j in range(len(taps)):
         r = taps[j, 0]
         place = int(references[r, PLACE]) - taps[j, 1]
         if place < 0:
             place += len(ring)
-        now[j] = references[r, GATE] * ring[place, r]
+        regressors[NOW, j] = references[r, GATE] * ring[place, r]
+        regressors[TRUSTED, j] = references[r, TRUST] * regressors[NOW, j]
+
+
+@njit(**KERNEL)
+def _watch(
+    row: np.ndarray,
+    taps: np.ndarray,
+    references: np.ndarray,
+    regressors: np.ndarray,
+    filters: np.ndarray,
+) -> None:
+    """Compare what each reference says about the data with what is there, and set its trust."""
+    for r in range(len(references)):
+        state = references[r]
+        if state[WATCH] == 0.0:
+            continue
+        if (
+            state[GATE] < 1.0 or state[POWER] < state[FLOOR]
+        ):  # nobody knows: it is taken to come back as in calibration
+            state[FOUND] += state[WATCH] * (state[USUAL] - state[FOUND])
+            state[SAID] += state[WATCH] * (state[USUAL] - state[SAID])
+            continue
+        said, there = 0.0, 0.0
+        for j in range(len(taps)):
+            if taps[j, 0] == r:
+                said += regressors[COURSE, j] * regressors[NOW, j]
+        for k in range(filters.shape[1]):
+            there += filters[r, k] * row[k]
+        most = _CLIP + 2.0 * abs(said)
+        there = min(max(there, -most), most)
+        state[FOUND] += state[WATCH] * (said * there - state[FOUND])
+        state[SAID] += state[WATCH] * (said * said - state[SAID])
+        share = (state[FOUND] + _FLOOR * state[USUAL]) / (state[SAID] + _FLOOR * state[USUAL])
+        rise = min(max((share - _LEAST) / (_WHOLE - _LEAST), 0.0), 1.0)
+        state[TRUST] = rise * rise * (3.0 - 2.0 * rise)
 
 
 @njit(**KERNEL)
@@ -246,6 +332,7 @@ def _may_learn(
     for j in range(len(taps)):
         state = references[taps[j, 0]]
         learns = state[GATE] == 1.0 and state[POWER] >= state[FLOOR] and state[AGE] >= n_past
+        learns = learns and state[TRUST] >= 0.5
         share = state[POWER] * state[GAIN] * state[GAIN]
         regressors[WORTH, j] = min(share, 1.0) if learns else 0.0
         regressors[LEARNING, j] = regressors[NOW, j] if learns else 0.0

@@ -1,10 +1,12 @@
-"""Check whether references are usable, and whether their polarity flipped since calibration."""
+"""Check whether references are usable, and whether they are what they were in calibration."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rt_decoder.cleaning.heartbeat import HeartbeatTemplate
 from rt_decoder.cleaning.regressors import Regressors
 
 __all__ = ["ReferenceCheck"]
@@ -12,6 +14,9 @@ __all__ = ["ReferenceCheck"]
 EVERY = 0.2  # s between checks; a bad sample stays visible for longer
 CHANGED, AS_BEFORE = 0.25, 0.5  # changed below this agreement, back above it
 PERSISTS = 25  # checks in a row that make a change certain
+
+
+SIZES = 0.25, 4.0  # times its size in calibration: an ECG beyond these has changed
 
 
 @dataclass(slots=True)
@@ -24,20 +29,26 @@ class _Told:
 
 
 class ReferenceCheck:
-    """Report when a reference becomes unusable or flips its polarity, and when it recovers.
+    """Report when a reference becomes unusable or is not what it was, and when it recovers.
 
-    A flip shows in the reference's weights: they pass through zero while they adapt, the sooner
-    the stronger its artifact. A reference that becomes weaker, stronger or noisier goes unnoticed.
+    It is not what it was if too little of what it says is in the data (another size, another kind
+    of signal, upside down, another person's), or if it is silent.
 
     Parameters
     ----------
-    stage : Regressors or None
-        The stage that uses the references; None, or another stage, if none does.
+    stages : Regressors, HeartbeatTemplate or other
+        The stages that use the references; others, and None, are passed over. What the regressors
+        use is judged by them, an ECG that only the template uses by the template.
     """
 
-    def __init__(self, stage: object | None) -> None:
-        self._stage = stage = stage if isinstance(stage, Regressors) else None
-        self._told = {name: _Told() for name in (() if stage is None else stage.names)}
+    def __init__(self, *stages: object | None) -> None:
+        regressors = [stage for stage in stages if isinstance(stage, Regressors)]
+        self._stage = regressors[0] if regressors else None
+        known = () if self._stage is None else self._stage.names
+        templates = [stage for stage in stages if isinstance(stage, HeartbeatTemplate)]
+        self._templates = [stage for stage in templates if stage.names[0] not in known]
+        names = (*known, *(stage.names[0] for stage in self._templates))
+        self._told = {name: _Told() for name in names}
         self._look_at = -float("inf")
 
     def look(self, now: float) -> list[tuple[str, dict[str, Any]]]:
@@ -46,9 +57,9 @@ class ReferenceCheck:
         =======================  ===========================================================
         event                    meaning
         =======================  ===========================================================
-        ``reference_unusable``   it is flagged, such as lost or railed
-        ``reference_usable``     it is no longer flagged
-        ``reference_changed``    agreement with its calibrated weights below 0.25 for 5 s
+        ``reference_unusable``   it is flagged, such as lost or railed, or too loud
+        ``reference_usable``     it is neither any longer
+        ``reference_changed``    agreement with the data below 0.25 for 5 s
         ``reference_as_before``  agreement above 0.5 for 5 s
         =======================  ===========================================================
 
@@ -62,14 +73,13 @@ class ReferenceCheck:
         list of (str, dict)
             Events with their details: the channel and its ``agreement``.
         """
-        if self._stage is None or now < self._look_at:
+        if not self._told or now < self._look_at:
             return []
         self._look_at = now + EVERY
-        usable, agreement = self._stage.usable.tolist(), self._stage.agreement.tolist()
-        # a reset restores the calibrated weights, even if the reference is still flipped
-        learned = self._stage.age > self._stage.time_constant
         found = []
-        for (name, told), good, agrees in zip(self._told.items(), usable, agreement, strict=True):
+        for (name, told), (good, agrees, learned) in zip(
+            self._told.items(), self._states(), strict=True
+        ):
             details = {"channel": name, "agreement": round(agrees, 2)}
             if good != told.usable:
                 told.usable = good
@@ -81,3 +91,16 @@ class ReferenceCheck:
                 event = "reference_changed" if told.changed else "reference_as_before"
                 found.append((event, details))
         return found
+
+    def _states(self) -> Iterator[tuple[bool, float, bool]]:
+        """Yield of each reference whether it is usable, its agreement, and whether that is sure."""
+        if self._stage is not None:
+            # a reset restores the calibrated weights, even if the reference is still flipped
+            learned = self._stage.age > self._stage.time_constant
+            usable, agreement = self._stage.usable.tolist(), self._stage.agreement.tolist()
+            yield from (
+                (good, agrees, learned) for good, agrees in zip(usable, agreement, strict=True)
+            )
+        for template in self._templates:
+            as_usual = SIZES[0] <= template.size <= SIZES[1]
+            yield True, float(template.agreement[0]) if as_usual else 0.0, True

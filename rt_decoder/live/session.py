@@ -96,7 +96,7 @@ class Session:
         self.counts: Counter[str] = Counter()
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
-        self._reference_check = ReferenceCheck(self.decoder.pipeline.stages.get("regressors"))
+        self._reference_check = ReferenceCheck(*self.decoder.pipeline.stages.values())
         self._markers = MarkerReader(markers, self.counts, self._event)
         self.mark, self.restrict = self._markers.add, self._steering.restrict  # from any thread
         self._scale = scale_check(model, source.info.sfreq)
