@@ -180,7 +180,8 @@ def test_a_minute_without_sane_references(fault, names: tuple[str, ...]) -> None
     # nothing has to be learned again, and is no worse than no cleaning.
     for stop in (BACK + 3.0, END):
         usual = error(none if fault in (inverts, noise) else good.data, BACK + 1.0, stop)
-        assert error(bad.data, BACK + 1.0, stop) < 1.1 * usual
+        most = 1.1 if stop == END else 1.15  # it is trusted half at first
+        assert error(bad.data, BACK + 1.0, stop) < most * usual
     # Meanwhile cleaning is no worse than none; what is upside down can at most double an artifact.
     worst = max(error(good.data, GONE, BACK), error(none, GONE, BACK))
     assert error(bad.data, GONE, BACK) < (1.5 if fault is inverts else 1.1) * worst

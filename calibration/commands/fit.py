@@ -218,12 +218,8 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     digest = _write(model, labelled, share, options)
     write_companion(sums, digest, options.companion, options.overwrite)
     if options.as_json:
-        told = {
-            "model": options.output.name,
-            "hash": digest,
-            "certificate": dict(model.certificate),
-        }
-        show_json(told)
+        told = dict(model.certificate)
+        show_json({"model": options.output.name, "hash": digest, "certificate": told})
 
 
 def _signed(model: Model, cleaning: dict[str, Any], options: FitOptions) -> Model:

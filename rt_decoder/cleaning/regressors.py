@@ -26,7 +26,7 @@ _MAX_TAPS = 1000
 # state of a reference: no hold, gate open; age, place, energy, what smoothing remembers; trusted
 _AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 _LOUD = 4.0  # s for which a reference is not used once it was above its limit
-_AT_FIRST = 0.7  # share that a watched reference is given to begin with: nearly whole trust
+_AT_FIRST = 0.6  # share that a watched reference is given to begin with: half trust
 _SILENT = 0.2  # times its RMS in calibration: below, it says nothing any more
 
 
@@ -131,25 +131,15 @@ class Regressors:
         info: SignalInfo,
         names: Sequence[str],
         taps: np.ndarray,
-        weights: np.ndarray,
-        inverse: np.ndarray,
-        scale: np.ndarray,
-        limit: np.ndarray,
-        spread: np.ndarray,
-        reach: np.ndarray | None = None,
-        smoothing: np.ndarray | None = None,
+        weights: np.ndarray, inverse: np.ndarray,
+        scale: np.ndarray, limit: np.ndarray, spread: np.ndarray,
+        reach: np.ndarray | None = None, smoothing: np.ndarray | None = None,
         watched: np.ndarray | None = None,
         *,
-        time_constant: float = 60.0,
-        leakage: float = 120.0,
-        box: float = 1.0,
-        clip: float = 5.0,
-        most_trace: float = 2.0,
-        silent: float = 0.1,
-        holdoff: float = 0.25,
-        notable: float = 0.1,
+        time_constant: float = 60.0, leakage: float = 120.0, box: float = 1.0, clip: float = 5.0,
+        most_trace: float = 2.0, silent: float = 0.1, holdoff: float = 0.25, notable: float = 0.1,
         max_rate: float = 250.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.info = info
         columns = _reference_columns(info, names)
         n_data, r = _n_data(info), len(columns)
@@ -261,24 +251,10 @@ class Regressors:
         references, inverse, weights = self._live
         data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
         kernel.regress(
-            x,
-            flags,
-            channel_flags,
-            index,
-            self._constants,
-            self._taps,
-            self._ring,
-            references,
-            inverse,
-            weights,
-            self._products,
-            self._most,
-            self._channels,
-            self._regressors,
-            self._filters,
-            data,
-            out_flags,
-        )
+            x, flags, channel_flags, index, self._constants, self._taps, self._ring, references,
+            inverse, weights, self._products, self._most, self._channels, self._regressors,
+            self._filters, data, out_flags,
+        )  # fmt: skip
         return Chunk(data, times, index, out_flags, channel_flags)
 
     def reset(self) -> None:
