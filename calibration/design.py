@@ -58,6 +58,7 @@ class Design:
     answered: np.ndarray  # (n,) bool: a live session would answer; False where muscle is active
     ideas: tuple[str, ...] | None = None  # category or sentence of each event; None without
     artifacts: np.ndarray | None = None  # (n, q) the same features of EOG, ECG, ... channels alone
+    fingerprints: tuple[tuple[int, ...], ...] = ()  # of the samples of each recording
 
     def answered_only(self) -> Design:
         """Keep only the events that a live session would answer, as scores do."""
@@ -247,5 +248,5 @@ def build_design(
     return Design(
         np.stack(rows), labels, np.array(onsets), groups,
         None if contexts[0] is None else contexts, np.array(runs), n_dropped, np.array(answers),
-        ideas if any(ideas) else None,
+        ideas if any(ideas) else None, None, tuple(one.fingerprint for one in sessions),
     )  # fmt: skip

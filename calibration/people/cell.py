@@ -19,8 +19,9 @@ from calibration.cleaning.chain import fit_cleaning
 from calibration.cleaning.seen import unlocked_share
 from calibration.design import Design, build_design, draft_model
 from calibration.events import LabelledRecording, load_labelled
-from calibration.fit import fit_model, hash_files
+from calibration.fit import fit_model
 from calibration.hold_out import split_again
+from calibration.identity import hash_files
 from calibration.interval import mean_interval, rank_scores
 from calibration.items import check_items
 from calibration.people.person import Person
