@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration.bad_windows import why_none_is_good
 from calibration.contract import bad_channels, contract, reference_names
 from calibration.events import Event, LabelledRecording
 from calibration.levels import channel_jump, channel_levels, channel_scale
@@ -243,6 +244,7 @@ def build_design(
     if not rows:
         raise ValueError(
             f"need events with a complete window of good samples, got none among {n_dropped}"
+            + why_none_is_good(model, sessions)
         )
     labels, onsets, groups, contexts, runs, answers, ideas = zip(*kept, strict=True)
     return Design(

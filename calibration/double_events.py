@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rt_decoder.signal import Marker
-from rt_decoder.timing.items import CUE, shorten
+from rt_decoder.timing.items import CUE, fold_key, shorten
 
 __all__ = ["check_single"]
 
@@ -37,7 +37,7 @@ def check_single(
     again, other = [], []
     last: dict[str, float] = {}
     for k, marker in enumerate(ordered):
-        what = item(marker.label) or marker.label
+        what = fold_key(item(marker.label) or marker.label)
         before = ordered[k - 1] if k else None
         if marker.time - last.get(what, -float("inf")) < CLOSEST:
             again.append(marker)
