@@ -10,6 +10,7 @@ from calibration.confidence import Evidence, log_posterior
 from calibration.design import Design
 from calibration.detail import detail, judged
 from calibration.evaluate import evaluate, evidence
+from calibration.heard import heard_scores
 from calibration.hold_out import HeldOut, check_agreement, out_of_fold_null
 from calibration.ideas import COLUMNS, idea_scores
 from calibration.nuisance import nuisance_scores
@@ -74,6 +75,8 @@ def certify(
             model, X[final], labels, memory=memory, groups=units[final], in_detail=True
         )
         check_agreement(model.certificate["out_of_fold"], null, scores)
+        if heard := _heard(model, X[final], labels, trained, memory, units[final]):
+            scores["heard"] = heard
         figures |= {"final": scores, "null_memory": memory}
         figures["out_of_fold"] = model.certificate["out_of_fold"] | {
             "detail": _intervals(model, out_of_fold.of(kept), targets.truth[kept], memory,
@@ -91,6 +94,20 @@ def certify(
             cosines = evidence(model, X[final]).cosines
             figures["ideas"]["final"] = score_ideas(model, design, final, cosines)
     return figures
+
+
+def _heard(
+    model: Model, X: np.ndarray, labels: list[str], trained: np.ndarray, memory: int,
+    units: np.ndarray,
+) -> dict[str, Any]:  # fmt: skip
+    """Score locked events among the items that had training events; empty if all had."""
+    place = {item: i for i, item in enumerate(model.items)}
+    known = np.array([label in place for label in labels])
+    truth = np.array([place[label] for label in labels if label in place])
+    heard = np.isin(np.arange(len(model.items)), trained)
+    if heard.all():
+        return {}
+    return heard_scores(model, heard, evidence(model, X[known]), truth, memory, units[known])
 
 
 def _intervals(

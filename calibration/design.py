@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration.bad_windows import why_none_is_good
 from calibration.contract import bad_channels, contract, reference_names
 from calibration.events import Event, LabelledRecording
 from calibration.levels import channel_jump, channel_levels, channel_scale
@@ -58,6 +59,7 @@ class Design:
     answered: np.ndarray  # (n,) bool: a live session would answer; False where muscle is active
     ideas: tuple[str, ...] | None = None  # category or sentence of each event; None without
     artifacts: np.ndarray | None = None  # (n, q) the same features of EOG, ECG, ... channels alone
+    fingerprints: tuple[tuple[int, ...], ...] = ()  # of the samples of each recording
 
     def answered_only(self) -> Design:
         """Keep only the events that a live session would answer, as scores do."""
@@ -247,10 +249,11 @@ def build_design(
     if not rows:
         raise ValueError(
             f"need events with a complete window of good samples, got none among {n_dropped}"
+            + why_none_is_good(model, sessions)
         )
     labels, onsets, groups, contexts, runs, answers, ideas = zip(*kept, strict=True)
     return Design(
         np.stack(rows), labels, np.array(onsets), groups,
         None if contexts[0] is None else contexts, np.array(runs), n_dropped, np.array(answers),
-        ideas if any(ideas) else None,
+        ideas if any(ideas) else None, None, tuple(one.fingerprint for one in sessions),
     )  # fmt: skip

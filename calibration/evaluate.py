@@ -9,6 +9,7 @@ import numpy as np
 
 from calibration.confidence import Evidence, expected_calibration_error, log_posterior
 from calibration.detail import detail, judged
+from calibration.heard import heard_scores
 from calibration.nulls import matching_test
 from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
 from calibration.unseen import seen_items, unseen_scores
@@ -129,6 +130,7 @@ def evaluate(
         calibration_error   of the winner's probability
         answered            share of events that are answered
         precision           share of these that are right
+        heard               of `heard.heard_scores`, where some items had no training event
         detail              of `detail.detail`, where it is asked for
         ==================  ===========================================================
 
@@ -168,6 +170,8 @@ def evaluate(
     }
     scores |= _posterior_scores(model, found, truth)
     told = finite(scores) | ({"unseen": apart} if apart else {})
+    if heard := heard_scores(model, seen_items(model), found, truth, memory, groups):
+        told["heard"] = heard
     if in_detail:
         events = judged(model, found, truth)
         told["detail"] = detail(model, events, unit=null.unit, groups=groups, null=null.null)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from calibration.double_events import check_single
 from calibration.ideas import COLUMNS
+from calibration.identity import check_files, check_once, fingerprint
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker
 from rt_decoder.timing.items import CUE, composed
@@ -53,6 +55,8 @@ class LabelledRecording:
         Where the markers come from.
     left_out : mapping of str to int
         Labels that are no stimuli, with their counts.
+    fingerprint : tuple of int
+        Of the samples, as `identity.fingerprint`.
     """
 
     recording: Recording
@@ -61,6 +65,7 @@ class LabelledRecording:
     rules: MarkerRules
     source: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
+    fingerprint: tuple[int, ...] = ()
 
     def by_marker(self, items: Iterable[str] = ()) -> dict[tuple[str, float], Event]:
         """Map each marker, named by item and time as the decoder reports it, to its event.
@@ -126,7 +131,7 @@ def label_recording(
     Raises
     ------
     ValueError
-        If there is no stimulus, an event lies outside the recording, or a column is missing.
+        If there is no stimulus, one is there twice, an event is outside, or a column is missing.
     """
     rules = rules.for_target(recipe.target)
     if rows is None:
@@ -142,8 +147,7 @@ def label_recording(
     from rt_decoder.files.events import markers_from_events
 
     markers = markers_from_events(rows, recording)
-    events = _events(rows, recipe)
-    return _stimuli(recording, markers, events, rules, f"column {rows[0].column}")
+    return _stimuli(recording, markers, _events(rows, recipe), rules, f"column {rows[0].column}")
 
 
 def _stimuli(
@@ -165,6 +169,7 @@ def _stimuli(
             f"got {', '.join(list(left_out)[:5])}"
         )
     kept = tuple(compress(markers, are_items)), tuple(compress(events, are_items))
+    check_single(kept[0], rule.item, recording.name, source)
     return LabelledRecording(recording, *kept, rules, source, left_out)
 
 
@@ -227,14 +232,16 @@ def load_labelled(
     ------
     ValueError
         If there are tables as well as a trigger channel, or not one table per recording; if a
-        recording has no event or a table lacks a column.
+        recording has no event or a table lacks a column; if two recordings share samples.
     """
     if tables and rules.trigger:
         raise ValueError("need --events or --markers channel:NAME, got both")
-    return [
-        label_recording(recording, rows, recipe, rules)
-        for recording, rows in _read_all(paths, tables, recipe.target.label or None, reading)
+    labelled = [
+        replace(label_recording(recording, rows, recipe, rules), fingerprint=of)
+        for recording, rows, of in _read_all(paths, tables, recipe.target.label or None, reading)
     ]
+    check_once([one.fingerprint for one in labelled], paths)
+    return labelled
 
 
 def load_unlabelled(
@@ -261,23 +268,24 @@ def load_unlabelled(
     Raises
     ------
     ValueError
-        If there are tables, but not one per recording.
+        If there are tables, but not one per recording; if two recordings share samples.
     """
     from rt_decoder.files.events import markers_from_events
 
     loaded = []
-    for recording, rows in _read_all(paths, tables, None, reading):
+    for recording, rows, of in _read_all(paths, tables, None, reading):
         found = () if rules.trigger else recording.markers
-        if rows is not None:
-            found = tuple(markers_from_events(rows, recording))
-        loaded.append(LabelledRecording(recording, found, tuple(Event() for _ in found), rules))
+        found = found if rows is None else tuple(markers_from_events(rows, recording))
+        events = tuple(Event() for _ in found)
+        loaded.append(LabelledRecording(recording, found, events, rules, fingerprint=of))
+    check_once([one.fingerprint for one in loaded], paths)
     return loaded
 
 
 def _read_all(
     paths: Sequence[Path], tables: Sequence[Path], column: str | None, reading: dict[str, Any]
-) -> Iterator[tuple[Recording, Sequence[EventRow] | None]]:
-    """Yield each recording with the rows of its events table, or with None if there is no table."""
+) -> Iterator[tuple[Recording, Sequence[EventRow] | None, tuple[int, ...]]]:
+    """Yield each recording with the rows of its events table, or None, and its fingerprint."""
     from rt_decoder.files.events import read_events
     from rt_decoder.files.read import read_recording
 
@@ -285,6 +293,8 @@ def _read_all(
         raise ValueError(
             f"need one --events for each of {len(paths)} recordings, got {len(tables)}"
         )
+    check_files(paths)
     for i, path in enumerate(paths):
         recording = read_recording(path, **reading)
-        yield recording, read_events(tables[i], column=column) if tables else None
+        rows = read_events(tables[i], column=column) if tables else None
+        yield recording, rows, fingerprint(recording)

@@ -7,7 +7,6 @@ finished model decodes it, once, for the certificate.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from calibration.certificate import certify, pool_repeats
 from calibration.choice import Prior
 from calibration.design import Design
 from calibration.hold_out import HeldOut, hold_out
+from calibration.identity import recording_ids, told
 from calibration.items import same_vector_line
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
@@ -35,7 +35,7 @@ from rt_decoder.files.sums import PersonSums
 from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
-__all__ = ["fit_model", "hash_files"]
+__all__ = ["fit_model"]
 
 
 def fit_model(
@@ -87,13 +87,14 @@ def fit_model(
     _tell_split(split, held_out, say)
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
-    prior = others(wanted_for(draft, targets, data_hash)) if others else None
+    recorded = recording_ids(data_hash, design.fingerprints)
+    prior = others(wanted_for(draft, targets, recorded)) if others else None
     model, held = fit_map(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say, prior,
     )  # fmt: skip
     if keep is not None:
-        keep(person_sums(model, X[train], targets, design.run[train], data_hash, prior))
+        keep(person_sums(model, X[train], targets, design.run[train], recorded, prior))
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
@@ -105,6 +106,7 @@ def fit_model(
         "out_of_fold": inner,
         "pooled": pooled,
         "data_hash": list(data_hash),
+        "fingerprints": told(recorded),
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
@@ -170,16 +172,3 @@ def _split_facts(design: Design, recipe: Recipe, held_out: HeldOut) -> dict[str,
         "memory_s": held_out.memory,
         "held_out": recipe.fit.groups or f"{recipe.fit.n_blocks} contiguous blocks a recording",
     }
-
-
-def hash_files(paths: Sequence[Path]) -> list[str]:
-    """Compute the SHA-256 of each recording's bytes, not of its name; a recording may be a folder."""
-    hashes = []
-    for path in paths:
-        digest = hashlib.sha256()
-        for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if part.is_file():
-                with part.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-        hashes.append(digest.hexdigest())
-    return hashes

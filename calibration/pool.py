@@ -23,6 +23,7 @@ from calibration.group_map import (
     item_space,
     total,
 )
+from calibration.identity import told as told_of
 from calibration.left_out import draw_trials
 from calibration.montage import carried, common_channels
 from calibration.scores import cosine, unit_rows
@@ -107,6 +108,7 @@ def pool_models(
                 "kappa": 0.0, "kappa_labels": group.kappa},
         "out_of_fold": inner | {"n": int(sum(len(one.truth) for one in trials))},
         "data_hash": [one for person in people for one in person.hashes],
+        "fingerprints": told_of([one for person in people for one in person.recorded]),
         "seed": seed,
         "same_vector": [],
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from calibration.confidence import (
     log_posterior,
     log_prior_from_counts,
 )
+from calibration.heard import scores_among
 from calibration.scores import finite, summarize
 from calibration.targets import Targets
 from rt_decoder.model import Model, PosteriorParameters
@@ -29,7 +31,7 @@ def fit_readout(
     recipe: Recipe,
     answered: np.ndarray,
     groups: np.ndarray,
-) -> tuple[Model, dict[str, float]]:
+) -> tuple[Model, dict[str, Any]]:
     """Fit posterior and threshold on the training events.
 
     Parameters
@@ -49,8 +51,8 @@ def fit_readout(
     -------
     model : Model
         With posterior, prior and biases.
-    scores : dict of str to float
-        Out of fold, for the certificate.
+    scores : dict
+        Out of fold, for the certificate; `heard` of `heard.scores_among`, where it is not empty.
     """
     out_of_fold, wider = (one.of(answered) for one in evidence)
     truth, groups = targets.truth[answered], groups[answered]
@@ -73,6 +75,8 @@ def fit_readout(
         "coverage": abstention.coverage,
         "wanted_precision": abstention.wanted,
     }
+    known = np.bincount(targets.truth, minlength=len(targets.items)) > 0
+    heard = scores_among(known, out_of_fold.cosines, posterior, log_prior, truth)
     fitted = extrapolate(fitted, out_of_fold, wider, truth)
     model = replace(
         model,
@@ -86,7 +90,7 @@ def fit_readout(
             fitted.floor,
         ),
     )
-    return model, finite(scores)
+    return model, finite(scores) | ({"heard": heard} if heard else {})
 
 
 def prior_of(targets: Targets, recipe: Recipe) -> np.ndarray:

@@ -15,11 +15,12 @@ import numpy as np
 from calibration.choice import Prior
 from calibration.design import Design
 from calibration.evaluate import evaluate
+from calibration.identity import is_same, told
 from calibration.scores import unit_rows
 from calibration.sums import moments, sum_recording
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.decoding.whitening import whitener
-from rt_decoder.files.sums import PersonSums
+from rt_decoder.files.sums import PersonSums, RecordingId
 from rt_decoder.model import Model, versions
 
 __all__ = ["add_recording", "map_of_sums", "only_person", "remove_recording"]
@@ -122,8 +123,9 @@ def _ranked(
 
 
 def add_recording(
-    model: Model, person: PersonSums, design: Design, data_hash: str
-) -> tuple[Model, PersonSums]:
+    model: Model, person: PersonSums, design: Design, data_hash: str,
+    fingerprint: tuple[int, ...] = (),
+) -> tuple[Model, PersonSums]:  # fmt: skip
     """Add a recording to a model.
 
     Parameters
@@ -135,6 +137,8 @@ def add_recording(
         All events of the recording, unscaled; items outside the vocabulary are left out.
     data_hash : str
         SHA-256 of the recording.
+    fingerprint : tuple of int
+        Of its samples, as `identity.fingerprint`.
 
     Returns
     -------
@@ -145,9 +149,11 @@ def add_recording(
     Raises
     ------
     ValueError
-        If the recording is in already, or has no event of the vocabulary.
+        If the recording is in already, by its bytes or its samples, as one's own or as another
+        person's of the prior; if it has no event of the vocabulary.
     """
-    if data_hash in person.hashes:
+    recorded = RecordingId(data_hash, fingerprint)
+    if any(is_same(recorded, one) for one in person.counted):
         raise ValueError("need a recording that is not in the model yet, got one that is")
     X = scale_features(design.X, model.center, model.scale, model.recipe.features.clamp)
     live = np.flatnonzero(design.answered)
@@ -158,7 +164,7 @@ def add_recording(
     if not known.any():
         raise ValueError("need events whose items are in the vocabulary, got none")
     truth = np.array([place[label] for label in design.labels if label in place])
-    added = sum_recording(data_hash, X[known], truth, len(person.items))
+    added = sum_recording(data_hash, X[known], truth, len(person.items), fingerprint)
     after = person.with_recordings((*person.recordings, added))
     step = {"added": data_hash, "n": len(truth), "n_outside": int(np.sum(~known)),
             "before": before}  # fmt: skip
@@ -204,4 +210,5 @@ def _certified(fitted: Model, person: PersonSums, before: Model, step: dict[str,
         step | {"note": "scores, posterior and threshold are of the model before it was refitted"},
     ]
     certificate["data_hash"] = list(person.hashes)
+    certificate["fingerprints"] = told(person.recorded)
     return replace(fitted, certificate=certificate, versions=versions())

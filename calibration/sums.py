@@ -13,7 +13,7 @@ import numpy as np
 
 from calibration.choice import Prior
 from calibration.targets import Targets
-from rt_decoder.files.sums import OthersSums, PersonSums, RecordingSums, folded
+from rt_decoder.files.sums import OthersSums, PersonSums, RecordingId, RecordingSums, folded
 from rt_decoder.model import Model
 
 __all__ = ["Moments", "layout_of", "moments", "person_sums", "sum_recording"]
@@ -56,7 +56,10 @@ def layout_of(model: Model) -> dict[str, Any]:
     }
 
 
-def sum_recording(data_hash: str, X: np.ndarray, truth: np.ndarray, n_items: int) -> RecordingSums:
+def sum_recording(
+    data_hash: str, X: np.ndarray, truth: np.ndarray, n_items: int,
+    fingerprint: tuple[int, ...] = (),
+) -> RecordingSums:  # fmt: skip
     """Sum the events of a recording.
 
     Parameters
@@ -68,6 +71,8 @@ def sum_recording(data_hash: str, X: np.ndarray, truth: np.ndarray, n_items: int
     truth : array of shape (n,), int
         Item number of each event.
     n_items : int
+    fingerprint : tuple of int
+        Of the recording's samples, as `identity.fingerprint`.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def sum_recording(data_hash: str, X: np.ndarray, truth: np.ndarray, n_items: int
     counts = np.bincount(truth, minlength=n_items).astype(float)
     sums = np.zeros((n_items, X.shape[1]))
     np.add.at(sums, truth, X)
-    return RecordingSums(data_hash, counts, sums[counts > 0], folded(X.T @ X))
+    return RecordingSums(data_hash, counts, sums[counts > 0], folded(X.T @ X), fingerprint)
 
 
 def person_sums(
@@ -85,7 +90,7 @@ def person_sums(
     X: np.ndarray,
     targets: Targets,
     run: np.ndarray,
-    data_hash: Sequence[str],
+    recorded: Sequence[RecordingId],
     prior: Prior | None = None,
 ) -> PersonSums:
     """Sum the training events that a model was fitted on.
@@ -100,8 +105,8 @@ def person_sums(
         Of the same events.
     run : array of shape (n_train,), int
         Number of the recording of each event.
-    data_hash : sequence of str
-        SHA-256 of each recording, by number.
+    recorded : sequence of RecordingId
+        What tells each recording, by number.
     prior : Prior or None
         Sums of other people that the map was fitted with.
 
@@ -110,16 +115,15 @@ def person_sums(
     PersonSums
     """
     n_items = len(targets.items)
+    told = {one: recorded[one] if one < len(recorded) else RecordingId("") for one in set(run)}
     recordings = tuple(
-        sum_recording(
-            data_hash[one] if one < len(data_hash) else "",
-            X[run == one], targets.truth[run == one], n_items,
-        )
-        for one in np.unique(run)
+        sum_recording(of.data_hash, X[run == one], targets.truth[run == one], n_items,
+                      of.fingerprint)
+        for one, of in sorted(told.items())
     )  # fmt: skip
     chosen = model.certificate["map"]
     keys = ("alpha", "kappa", "power", "whiten")
-    others = prior and OthersSums(prior.gram, prior.sums, prior.counts, prior.shrink)
+    others = prior and OthersSums(*prior)
     return PersonSums(
         layout_of(model),
         targets.items,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from calibration.design import Design
 from calibration.scores import unit_rows
 from rt_decoder.recipe import Recipe
-from rt_decoder.timing.items import fold_key, tidy
+from rt_decoder.timing.items import fold_key, shorten, tidy
 
 __all__ = ["Targets", "make_targets", "share_vectors", "spelled_labels", "vocabulary_items"]
 
@@ -79,7 +80,7 @@ def vocabulary_items(spec: str, labels: Sequence[str], *, fold: bool = False) ->
     Raises
     ------
     ValueError
-        If N is not a whole number that wordfreq can supply, or the file is empty or no text.
+        If N is not a whole number that wordfreq can supply, or the file is empty, a table or no text.
     OSError
         If the file cannot be read.
     """
@@ -117,7 +118,20 @@ def _listed(path: Path) -> list[str]:
             )
     if not any(lines):
         raise ValueError(f"vocabulary {path.name} is empty")
+    _check_no_table(path.name, lines)
     return [line for line in lines if line]
+
+
+def _check_no_table(name: str, lines: Sequence[str]) -> None:
+    """Refuse a table: its rows would be items that nobody ever hears."""
+    number, line = next(((k, one) for k, one in enumerate(lines, 1) if "\t" in one), (0, ""))
+    cells = {cell.strip(" \"'").casefold() for cell in re.split("[,;]", next(filter(None, lines)))}
+    if number or {"onset", "duration"} <= cells or {"onset", "trial_type"} <= cells:
+        got = f"a tab in line {number} ({shorten(line)!r})" if number else "the header of a table"
+        raise ValueError(
+            f"vocabulary {name}: need one item a line and nothing else, got {got}; an events table "
+            "goes to --events, and its items are in the vocabulary without this file"
+        )
 
 
 def make_targets(

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from calibration.choice import Prior
+from calibration.identity import is_same
 from calibration.montage import carried
 from calibration.sums import Moments, layout_of, moments
 from calibration.targets import Targets
 from rt_decoder.decoding.whitening import whitener
-from rt_decoder.files.sums import PersonSums
+from rt_decoder.files.sums import PersonSums, RecordingId
 from rt_decoder.model import Model
 from rt_decoder.timing.items import fold_key
 
@@ -56,11 +57,11 @@ class Wanted(NamedTuple):
     items: tuple[str, ...]  # V
     heard: np.ndarray  # (V,) bool, items of one's own training events
     positions: np.ndarray | None = None  # (c, 3) in m
-    hashes: Sequence[str] = ()  # of one's own recordings
+    recorded: Sequence[RecordingId] = ()  # one's own recordings
     shrink: float = 1.0  # of the covariances that whiten
 
 
-def wanted_for(model: Model, targets: Targets, hashes: Sequence[str] = ()) -> Wanted:
+def wanted_for(model: Model, targets: Targets, recorded: Sequence[RecordingId] = ()) -> Wanted:
     """Tell what a prior is wanted for, from a draft and the targets of its training events.
 
     Parameters
@@ -69,8 +70,8 @@ def wanted_for(model: Model, targets: Targets, hashes: Sequence[str] = ()) -> Wa
         Stages and recipe; a map is not needed.
     targets : Targets
         Of the training events.
-    hashes : sequence of str
-        SHA-256 of one's own recordings, which other people's sums may not hold.
+    recorded : sequence of RecordingId
+        One's own recordings, which other people's sums may not hold.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def wanted_for(model: Model, targets: Targets, hashes: Sequence[str] = ()) -> Wa
     return Wanted(
         layout_of(model), targets.items, heard,
         None if positions is None else positions[: model.n_picks],
-        hashes, whiten if whiten > 0 else 1.0,
+        recorded, whiten if whiten > 0 else 1.0,
     )  # fmt: skip
 
 
@@ -189,12 +190,12 @@ def prior_of(
         If features differ, a recording is one's own, or too few items are shared.
     """
     channels, items = mine.layout["channels"], mine.items
-    fold, own = bool(mine.layout["target"]["fold"]), set(mine.hashes) - {""}
+    fold = bool(mine.layout["target"]["fold"])
     n_heard, shared, total = int(mine.heard.sum()), [], None
     for number, person in enumerate(others, 1):
         name = f"model {number} of {len(others)}" if len(others) > 1 else "the other model"
         check_window(person, mine.layout, name)
-        if own & set(person.hashes):
+        if any(is_same(one, own) for one in person.recorded for own in mine.recorded):
             raise ValueError(f"need recordings of other people, got one's own in {name}")
         one = shared_sums(
             carried(person, channels, mine.positions, montage), items, mine.shrink, fold=fold
@@ -213,4 +214,5 @@ def prior_of(
     n_people, n_events = len(shared), int(total.counts.sum())
     people = "1 other person" if n_people == 1 else f"{n_people} other people"
     say(f"prior of {people}: {n_events} events, {told} of {n_heard} items shared")
-    return Prior(total.gram, total.sums, total.counts, mine.shrink)
+    recorded = tuple(one for person in others for one in person.recorded)
+    return Prior(total.gram, total.sums, total.counts, mine.shrink, recorded)

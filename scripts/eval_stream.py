@@ -51,7 +51,8 @@ from stream_peers import PEERS, auc, peer_aucs
 
 from calibration.design import build_design, draft_model
 from calibration.events import load_labelled
-from calibration.fit import fit_model, hash_files
+from calibration.fit import fit_model
+from calibration.identity import hash_files
 from calibration.nulls import permutation_p
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.read import read_recording

@@ -35,8 +35,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recording = small_recording(seconds=20.0)
     save_recording(recording, folder / "sim.xdf")  # and sim.tsv
     save_recording(replace(recording, markers=()), folder / "unmarked.xdf")
-    save_recording(_picked(recording, ("Fz", "Cz", "Oz", "ECG")), folder / "few.xdf")
-    save_recording(_at_rate(recording, 333.0), folder / "odd_rate.xdf")
+    other = replace(recording, data=np.ascontiguousarray(recording.data[::-1]))
+    save_recording(_picked(other, ("Fz", "Cz", "Oz", "ECG")), folder / "few.xdf")
+    save_recording(_at_rate(other, 333.0), folder / "odd_rate.xdf")
     model = random_model(recording, small_recipe())
     save_model(model, folder / "model.safetensors")
     save_model(draft_model([recording], small_recipe()), folder / "mapless.safetensors")

@@ -13,7 +13,8 @@ from sklearn.linear_model import Ridge
 from calibration.confidence import log_posterior
 from calibration.design import Design, draft_model
 from calibration.evaluate import evidence, similarity
-from calibration.fit import fit_model, hash_files
+from calibration.fit import fit_model
+from calibration.identity import hash_files
 from calibration.report.text import certificate_lines
 from calibration.scores import cosine, rank_accuracy
 from calibration.splits import leave_group_out

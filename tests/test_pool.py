@@ -37,7 +37,7 @@ def group(people):
 
 def wanted(one: Person, **changes) -> Wanted:
     sums = one.companion.people[0]
-    made = Wanted(sums.layout, sums.items, sums.counts > 0, sums.positions, sums.hashes)
+    made = Wanted(sums.layout, sums.items, sums.counts > 0, sums.positions, sums.recorded)
     return made._replace(**changes)
 
 

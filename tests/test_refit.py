@@ -122,7 +122,7 @@ def files(tmp_path_factory):
     )
     paths = [write_csv(folder, one) for one in (1, 2, 3)]
     from calibration.events import load_labelled
-    from calibration.fit import hash_files
+    from calibration.identity import hash_files
 
     labelled = load_labelled(
         [paths[0][0]], [paths[0][1]], recipe, MarkerRules().for_target(recipe.target), units="uV"

@@ -92,7 +92,8 @@ def test_unseen_items_are_not_in_the_headline() -> None:
     partly = replace(model, certificate={"trained": list(range(8))})
     assert seen_items(partly).tolist() == [True] * 8 + [False] * 4
     both = evaluate(partly, X, labels)
-    apart = both.pop("unseen")
+    apart, heard = both.pop("unseen"), both.pop("heard")
+    assert (heard["n"], heard["n_items"]) == (80, 8)
     assert (both["n"], both["n_unseen"], seen["n_unseen"]) == (80, 40, 0)
     assert both | {"n_unseen": 0} == seen
     cosines = similarity(model, X[truth >= 8])[:, 8:]

@@ -52,8 +52,8 @@ def evaluate(
     from calibration.evaluate import aligned_evidence
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
-    from calibration.fit import hash_files
     from calibration.ideas import idea_lines
+    from calibration.identity import hash_files, is_same, recording_ids, were_told
     from calibration.report.text import score_lines
     from rt_decoder.files.model_file import load_model
 
@@ -77,7 +77,9 @@ def evaluate(
         fitted, design.X, design.labels, memory=memory, groups=design.run, found=found,
         in_detail=True,
     )  # fmt: skip
-    trained = bool(set(hash_files(recordings)) & set(fitted.certificate.get("data_hash", [])))
+    ids = recording_ids(hash_files(recordings), design.fingerprints)
+    known = were_told(fitted.certificate)
+    trained = any(is_same(one, other) for one in ids for other in known)
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
     scores |= _ideas(fitted, design, found)
     show_lines(*score_lines(scores, "these recordings"), *idea_lines(scores.get("ideas", {})))

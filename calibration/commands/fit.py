@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import Parameter
@@ -20,6 +20,7 @@ from calibration.commands.people import (
     NoSums,
     PriorFrom,
     all_people,
+    check_own,
     companion_path,
     load_people,
     write_companion,
@@ -38,6 +39,7 @@ from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 if TYPE_CHECKING:
     from calibration.choice import Prior
     from calibration.transfer import Wanted
+    from rt_decoder.files.sums import Companion
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
@@ -79,7 +81,9 @@ class FitOptions(Inputs):
     @property
     def written(self) -> list[tuple[str, Path | None, tuple[str, ...]]]:
         """All files that are written."""
-        return [("--output", self.output, MODEL), ("--report", self.report, HTML)]
+        beside = companion_path(self.output)  # that of a model before would belong to no model
+        return [("--output", self.output, MODEL), ("--output", beside, (SUMS,)),
+                ("--report", self.report, HTML)]  # fmt: skip
 
     def claim(self, settings: Recipe) -> None:
         """Refuse outputs that are wrong, before any work."""
@@ -111,29 +115,21 @@ class MapOptions(StudyOptions, FitOptions):
     ] = False
 
     @property
-    def companion(self) -> Path | None:
-        """The companion to write."""
-        return None if self.no_sums else companion_path(self.output)
-
-    @property
-    def written(self) -> list[tuple[str, Path | None, tuple[str, ...]]]:
-        """All files that are written."""
-        return [*FitOptions.written.__get__(self), ("--output", self.companion, (SUMS,))]
-
-    @property
     def files(self) -> list[Path | None]:
         """All files that are read."""
         models = self.prior_from or []
         return [*FitOptions.files.__get__(self), *models, *map(companion_path, models)]
 
-    def others(self) -> Callable[[Wanted], Prior] | None:
-        """Read other people's models; returns what makes their prior."""
-        if not self.prior_from:
-            return None
+    def others(self) -> list[Companion]:
+        """Read the companions of other people's models."""
+        return load_people(self.prior_from)[1] if self.prior_from else []
+
+    def prior(self, others: Sequence[Companion]) -> Callable[[Wanted], Prior] | None:
+        """Return what makes the prior of other people; None without any."""
         from calibration.transfer import prior_of
 
-        people = all_people(load_people(self.prior_from)[1])
-        return partial(prior_of, people, montage=self.montage, say=show_lines)
+        people = all_people(others)
+        return partial(prior_of, people, montage=self.montage, say=show_lines) if people else None
 
 
 Options = TypeVar("Options", bound=FitOptions)
@@ -187,16 +183,17 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     from calibration.continuous import fit_continuous
     from calibration.design import build_design, draft_model
     from calibration.events import load_labelled
-    from calibration.fit import fit_model, hash_files
+    from calibration.fit import fit_model
     from calibration.items import check_items, item_lines
     from calibration.report.text import certificate_lines, cleaning_lines
-    from rt_decoder.files.sums import PersonSums
+    from rt_decoder.files.sums import Companion, PersonSums
 
     options.claim(settings)
     check_settings(settings, options.report)
     others, sums = options.others(), list[PersonSums]()
     rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
+    hashes = check_own(options.recordings, labelled, options.prior_from or [], others)
     show_lines(*item_lines(labelled, settings))
     check_items(labelled, settings.target)
     draft = draft_model([one.recording for one in labelled], settings)
@@ -206,8 +203,8 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     with progress_bar("running the live stages") as progress:
         design = build_design(draft, labelled, progress)
     model = fit_model(
-        draft, with_artifacts(design, draft, labelled), others=others, keep=sums.append,
-        data_hash=hash_files(options.recordings), say=show_lines,
+        draft, with_artifacts(design, draft, labelled), others=options.prior(others),
+        keep=sums.append, data_hash=hashes, say=show_lines,
     )  # fmt: skip
     with progress_bar("looking at every hop") as progress:
         model = fit_continuous(model, design, labelled, progress=progress)
@@ -216,7 +213,8 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     if options.encode:
         model = with_encoding(model, labelled)
     digest = _write(model, labelled, share, options)
-    write_companion(sums, digest, options.companion, options.overwrite)
+    companion = None if options.no_sums else Companion(tuple(sums), digest)
+    write_companion(companion, options.output, overwrite=options.overwrite)
     if options.as_json:
         told = dict(model.certificate)
         show_json({"model": options.output.name, "hash": digest, "certificate": told})
@@ -246,7 +244,7 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     from calibration.cleaning.chain import fit_cleaning
     from calibration.design import draft_model
     from calibration.events import load_unlabelled
-    from calibration.fit import hash_files
+    from calibration.identity import hash_files
     from calibration.items import bad_lines
     from calibration.report.text import cleaning_lines
     from rt_decoder.model import versions
@@ -263,6 +261,7 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
     model = replace(_signed(model, found, options), versions=versions())
     show_lines(*cleaning_lines(found))
     digest = _write(model, loaded, 1.0, options)
+    write_companion(None, options.output, overwrite=options.overwrite)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "cleaning": found})
 

@@ -13,6 +13,7 @@ from rt_decoder.commands.options import one_of
 from rt_decoder.files.outputs import SUMS, companion_path
 
 if TYPE_CHECKING:
+    from calibration.events import LabelledRecording
     from rt_decoder.files.sums import Companion, PersonSums
     from rt_decoder.model import Model
 
@@ -22,6 +23,8 @@ __all__ = [
     "Montage",
     "NoSums",
     "PriorFrom",
+    "all_people",
+    "check_own",
     "companion_path",
     "load_people",
     "write_companion",
@@ -79,7 +82,7 @@ def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
     ModelCorrupt
         If one cannot be used, or they do not belong together.
     ValueError
-        If a model has no map.
+        If a model has no map, or two people have the same recording.
     """
     from rt_decoder.files.model_file import load_model, model_hash
     from rt_decoder.files.sums_file import load_sums
@@ -91,7 +94,25 @@ def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
             raise ValueError(f"{path.name} has no map: it cleans, it does not name words")
         companions.append(load_sums(companion_path(path), model_hash(model)))
         models.append(model)
+    _check_apart(paths, companions)
     return models, companions
+
+
+def _check_apart(paths: Sequence[Path], companions: Sequence[Companion]) -> None:
+    """Refuse two people who share a recording; a person who is in two models is one."""
+    from calibration.identity import doubles
+
+    people: dict[tuple[str, ...], tuple[str, PersonSums]] = {}
+    for path, companion in zip(paths, companions, strict=True):
+        for person in companion.people:
+            people.setdefault(person.hashes, (path.name, person))
+    of = [name for name, person in people.values() for _ in person.recorded]
+    for one, other in doubles([one for _, person in people.values() for one in person.recorded]):
+        where = of[one] if of[one] == of[other] else f"{of[one]} and {of[other]}"
+        raise ValueError(
+            f"need each recording with one person, got the same samples with two people of {where}; "
+            "leave one of them out"
+        )
 
 
 def all_people(companions: Sequence[Companion]) -> list[PersonSums]:
@@ -100,24 +121,67 @@ def all_people(companions: Sequence[Companion]) -> list[PersonSums]:
     return list(people.values())
 
 
-def write_companion(
-    sums: Sequence[PersonSums], model_hash: str, path: Path | None, overwrite: bool
-) -> None:
-    """Write what the map was fitted on beside the model, unless it is not wanted.
+def check_own(
+    recordings: Sequence[Path],
+    labelled: Sequence[LabelledRecording],
+    models: Sequence[Path],
+    others: Sequence[Companion],
+) -> list[str]:
+    """Hash a person's recordings; refuses those that other people's models have seen.
 
     Parameters
     ----------
-    sums : sequence of PersonSums
-    model_hash : str
-    path : Path or None
-        None writes nothing.
-    overwrite : bool
-        Whether a file of this name may be replaced.
+    recordings : sequence of path
+    labelled : sequence of LabelledRecording
+        The same, as they were read.
+    models : sequence of path
+        Of other people.
+    others : sequence of Companion
+        Theirs.
+
+    Returns
+    -------
+    list of str
+        SHA-256 of each recording.
+
+    Raises
+    ------
+    ValueError
+        With the names of recording and model.
     """
-    from rt_decoder.files.sums import Companion
+    from calibration.identity import check_new, hash_files, recording_ids
+
+    hashes = hash_files(recordings)
+    ids = recording_ids(hashes, [one.fingerprint for one in labelled])
+    of = {
+        path.name: [one for person in companion.people for one in person.recorded]
+        for path, companion in zip(models, others, strict=True)
+    }
+    check_new(ids, [path.name for path in recordings], of)
+    return hashes
+
+
+def write_companion(companion: Companion | None, model: Path, *, overwrite: bool) -> None:
+    """Write what a map was fitted on beside its model; None removes that of a model before.
+
+    Parameters
+    ----------
+    companion : Companion or None
+    model : path
+        As it was written.
+    overwrite : bool
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or removed.
+    """
     from rt_decoder.files.sums_file import save_sums
 
-    if path is None:
-        return
-    save_sums(Companion(tuple(sums), model_hash), path, overwrite=overwrite)
-    show_lines(f"wrote {path.name}: sums for other people's models, no recording")
+    path = companion_path(model)
+    if companion is not None:
+        save_sums(companion, path, overwrite=overwrite)
+        show_lines(f"wrote {path.name}: sums for other people's models, no recording")
+    elif overwrite and path.is_file():
+        path.unlink()
+        show_lines(f"removed {path.name}: it was of the model before")

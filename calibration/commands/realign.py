@@ -11,7 +11,7 @@ import typer
 
 from calibration.commands.bundles import bundled
 from calibration.commands.inputs import Inputs, ReadOptions
-from calibration.commands.people import companion_path
+from calibration.commands.people import SUMS, companion_path, write_companion
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, one_of
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
@@ -53,8 +53,9 @@ def realign(
     """
     inputs = options.of(rest)
     beside = companion_path(model)
-    claim_outputs([("--output", output, MODEL)], [model, beside, *inputs.files], overwrite)
-    from calibration.fit import hash_files
+    written = [("--output", output, MODEL), ("--output", companion_path(output), (SUMS,))]
+    claim_outputs(written, [model, beside, *inputs.files], overwrite)
+    from calibration.identity import hash_files
     from calibration.realign import realign as fit_today
     from calibration.today import effect
     from rt_decoder.files.model_file import save_model
@@ -68,6 +69,7 @@ def realign(
     show_lines(*_told(facts))
     certificate = {**fitted.certificate, "realigned": facts}
     digest = save_model(replace(aligned, certificate=certificate), output, overwrite=overwrite)
+    write_companion(None, output, overwrite=overwrite)
     show_lines(
         f"wrote {output.name} ({digest[:12]}), without a companion: its sums are of {model.name}"
     )

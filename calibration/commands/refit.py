@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,8 @@ from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
     from calibration.design import Design
+    from calibration.events import LabelledRecording
+    from rt_decoder.files.sums import PersonSums
     from rt_decoder.model import Model
 
 __all__ = ["COMMANDS"]
@@ -58,22 +61,28 @@ def refit(
         [model, companion_path(model), *inputs.files],
         overwrite,
     )
-    from calibration.fit import hash_files
+    from calibration.identity import check_new, hash_files
     from calibration.refit import add_recording, only_person, remove_recording
     from calibration.report.text import score_lines
     from rt_decoder.files.model_file import save_model
-    from rt_decoder.files.sums import Companion
+    from rt_decoder.files.sums import Companion, RecordingId
     from rt_decoder.files.sums_file import save_sums
 
     (fitted,), (companion,) = load_people([model])
     person = only_person(companion.people)
     (data_hash,) = hash_files([recording])
     if remove:
+        if data_hash not in person.hashes:
+            data_hash = _same_samples(person, inputs) or data_hash
         new, person = remove_recording(fitted, person, data_hash)
     else:
         if data_hash in person.hashes:
             raise ValueError(f"{recording.name} is in {model.name} already; --remove takes it out")
-        new, person = add_recording(fitted, person, read_design(fitted, inputs), data_hash)
+        labelled = _read_labelled(fitted, inputs)
+        recorded = RecordingId(data_hash, labelled[0].fingerprint)
+        check_new([recorded], [recording.name], {model.name: person.recorded})
+        check_new([recorded], [recording.name], {f"the prior of {model.name}": person.counted})
+        new, person = add_recording(fitted, person, read_design(fitted, labelled), *recorded)
     step = new.certificate["refit"][-1]
     if step.get("before"):
         show_lines(*score_lines(step["before"], "this recording, before it was added"))
@@ -85,14 +94,31 @@ def refit(
         show_json({"model": output.name, "hash": digest, "refit": step})
 
 
-def read_design(model: Model, inputs: Inputs) -> Design:
-    """Run the live stages of a model over a recording with events."""
-    from calibration.design import build_design
+def _same_samples(person: PersonSums, inputs: Inputs) -> str:
+    """Hash of the recording in a model that has the samples of another file; empty if none has."""
+    from calibration.identity import fingerprint, is_same
+    from rt_decoder.files.read import read_recording
+    from rt_decoder.files.sums import RecordingId
+
+    (path,) = inputs.recordings
+    reading = inputs.reading | {"units": inputs.units or "V"}  # no unit matters here
+    recorded = RecordingId("", fingerprint(read_recording(path, **reading)))
+    return next((one.data_hash for one in person.recorded if is_same(one, recorded)), "")
+
+
+def _read_labelled(model: Model, inputs: Inputs) -> list[LabelledRecording]:
+    """Read recordings with events; nothing is held out of them."""
     from calibration.events import load_labelled
 
-    recipe = replace(model.recipe, fit=replace(model.recipe.fit, groups=""))  # nothing is held out
+    recipe = replace(model.recipe, fit=replace(model.recipe.fit, groups=""))
     rules = inputs.rules(recipe.target)
-    labelled = load_labelled(inputs.recordings, inputs.tables, recipe, rules, **inputs.reading)
+    return load_labelled(inputs.recordings, inputs.tables, recipe, rules, **inputs.reading)
+
+
+def read_design(model: Model, labelled: Sequence[LabelledRecording]) -> Design:
+    """Run the live stages of a model over recordings with events."""
+    from calibration.design import build_design
+
     with progress_bar("running the live stages") as progress:
         return build_design(model, labelled, progress)
 

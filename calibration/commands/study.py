@@ -156,10 +156,12 @@ def _finish(
     options: Any, settings: Recipe, names: Sequence[str], failed: Sequence[Outcome]
 ) -> None:
     """Write the table and the group model, then say what could not be fitted."""
-    from calibration.people.table import group_rows, read_cells, table_lines, write_table
+    from calibration.people.apart import people_apart
+    from calibration.people.table import group_rows, table_lines, write_table
 
-    bad, folder = {one.name for one in failed}, options.output.absolute() / "cells"
-    rows = read_cells(folder, [name for name in names if name not in bad])
+    folder = options.output.absolute() / "cells"
+    rows, failed = people_apart(folder, names, failed)
+    bad = {one.name for one in failed}
     group = group_rows(rows, settings.fit.seed)
     pooled, why = _group_model(options, rows, folder)
     more = {"failed": sorted(bad), "group_model": pooled}

@@ -20,8 +20,9 @@ from calibration.cleaning.seen import unlocked_share
 from calibration.design import Design, build_design, draft_model
 from calibration.evaluate import rank_scores
 from calibration.events import LabelledRecording, load_labelled
-from calibration.fit import fit_model, hash_files
+from calibration.fit import fit_model
 from calibration.hold_out import split_again
+from calibration.identity import hash_files
 from calibration.interval import mean_interval
 from calibration.items import check_items
 from calibration.people.person import Person
@@ -236,7 +237,7 @@ def _fit_cell(task: Task, recipe: Recipe, ready: _Ready, name: str, inputs: str)
 def _scores(model: Model, design: Design) -> dict[str, Any]:
     """Score the locked block: one row of the table."""
     certificate = model.certificate
-    final = certificate["final"]
+    final, inner = certificate["final"], certificate["out_of_fold"]
     rules = model.recipe.fit
     _, _, locked = split_again(design, rules, certificate["split"]["purge_s"])
     locked = locked[design.answered[locked]]
@@ -248,12 +249,12 @@ def _scores(model: Model, design: Design) -> dict[str, Any]:
         "n": final["n"],
         "chance": final["chance_rank_accuracy"],
         "rank": final["rank_accuracy"],
-        "bits": final["bits_per_word"],
+        "bits": final.get("heard", final)["bits_per_word"],
         "p": final["p"],
         "low": low,
         "high": high,
         "null_rank": final["null_rank_accuracy"],
-        "bits_out_of_fold": certificate["out_of_fold"]["bits_per_word"],
+        "bits_out_of_fold": inner.get("heard", inner)["bits_per_word"],
     }
 
 

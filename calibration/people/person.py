@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from calibration.identity import check_files
 from rt_decoder.files.tables import read_tsv
 
 __all__ = ["GROUP", "Person", "read_people"]
@@ -48,8 +49,8 @@ def read_people(path: str | Path, keys: Sequence[str]) -> list[Person]:
     OSError
         If the table cannot be read.
     ValueError
-        If a column is missing, unknown or double, a code is no code, a person or a recording
-        comes twice, or there is nobody.
+        If a column is missing, unknown or double, a code is no code, a person, a recording or a
+        copy of one comes twice, or there is nobody.
     """
     path = Path(path)
     columns, rows = read_tsv(path)
@@ -75,6 +76,7 @@ def read_people(path: str | Path, keys: Sequence[str]) -> list[Person]:
         elif person.code.casefold() in {one.casefold() for one in people}:
             raise ValueError(f"{where}: need codes that differ by more than case: {person.code}")
         people[person.code], last = person, person.code
+    check_files([one for person in people.values() for one in person.recordings])
     if not people:
         raise ValueError(f"{path.name}: need a row for each person, got none")
     return list(people.values())

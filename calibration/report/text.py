@@ -7,6 +7,7 @@ from typing import Any
 
 from calibration.cleaning.stages import FITS
 from calibration.continuous import continuous_line
+from calibration.heard import heard_line
 from calibration.ideas import idea_lines
 from calibration.nuisance import nuisance_line
 from calibration.null_table import null_lines
@@ -73,6 +74,8 @@ def score_notes(scores: dict[str, Any]) -> list[str]:
         f"bits a word beyond the prior {_figure(scores['bits_per_word'])}, "
         f"calibration error {_figure(scores['calibration_error'])}"
     )
+    if scores.get("heard"):
+        notes.append(heard_line(scores["heard"]))
     if scores.get("n_unseen") and "unseen" in scores:
         notes.append(unseen_line(scores["unseen"], "ranked among unseen items"))
     elif scores.get("n_unseen"):

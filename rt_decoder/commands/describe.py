@@ -122,10 +122,22 @@ def _certificate_text(model: Model) -> str:
             f"{tested}: top-1 {final['top1']:.3f} "
             f"(chance {final['chance_top1']:.3f}), top-10 {final['top10']:.3f} "
             f"(chance {final['chance_top10']:.3f}, prior {final['prior_top10']:.3f}), "
-            f"rank accuracy {final['rank_accuracy']:.3f}, p = {final['p']:.2g}"
+            f"rank accuracy {final['rank_accuracy']:.3f}, p = {final['p']:.2g}{_heard_text(final)}"
         )
     except (LookupError, TypeError, ValueError):
         return "cannot be read: its final block holds no table of scores"
+
+
+def _heard_text(final: dict[str, Any]) -> str:
+    """Say what the locked block scores among the items that are heard, where others are listed."""
+    heard = final.get("heard")
+    if not heard:
+        return ""
+    return (
+        f"; among the {heard['n_items']} items that are heard: top-1 {heard['top1']:.3f} (chance "
+        f"{heard['chance_top1']:.3f}), rank accuracy {heard['rank_accuracy']:.3f} (permuted "
+        f"{heard['null_rank_accuracy']:.3f})"
+    )
 
 
 def _proven_text(model: Model) -> str:

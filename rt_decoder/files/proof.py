@@ -41,8 +41,14 @@ def proof(model: Model) -> Mapping[str, Any]:
         if isinstance(found, Mapping) and isinstance(found.get("final"), Mapping):
             found = found["final"]
         if isinstance(found, Mapping) and found:
-            return found
+            return _among_heard(found)
     return {}
+
+
+def _among_heard(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Scores with those among the items that are heard in place of others, where there are such."""
+    heard = scores.get("heard")
+    return {**scores, **heard} if isinstance(heard, Mapping) else scores
 
 
 def why_unproven(model: Model) -> str:
@@ -83,7 +89,8 @@ def why_unproven(model: Model) -> str:
     if rank <= chance:
         return f"{found}: not above chance, {chance:.3f}"
     inner = model.certificate.get("out_of_fold")
-    held_out = _number(inner.get("rank_accuracy") if isinstance(inner, Mapping) else None)
+    inner = _among_heard(inner) if isinstance(inner, Mapping) else {}
+    held_out = _number(inner.get("rank_accuracy"))
     if held_out <= chance:
         return f"{found}, but {held_out:.3f} in the held-out groups: only chance fits both"
     return ""

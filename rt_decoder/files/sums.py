@@ -9,11 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Companion", "OthersSums", "PersonSums", "RecordingSums", "folded", "unfolded"]
+__all__ = [
+    "Companion",
+    "OthersSums",
+    "PersonSums",
+    "RecordingId",
+    "RecordingSums",
+    "folded",
+    "unfolded",
+]
+
+
+class RecordingId(NamedTuple):
+    """What tells a recording from every other, without a sample of it."""
+
+    data_hash: str  # SHA-256 of its bytes; empty if unknown
+    fingerprint: tuple[int, ...] = ()  # of its samples, ascending, see `calibration.identity`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +39,7 @@ class RecordingSums:
     counts: np.ndarray  # (V,) float64, events of each item
     sums: np.ndarray  # (h, p) float64, scaled features of each item with a count above 0, in order
     triangle: np.ndarray  # (q,) float64, q = p (p + 1) / 2: triangle of X'X, row by row
+    fingerprint: tuple[int, ...] = ()  # of its samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +50,7 @@ class OthersSums:
     sums: np.ndarray  # (V, p)
     counts: np.ndarray  # (V,)
     shrink: float
+    recordings: tuple[RecordingId, ...] = ()  # that were summed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +99,16 @@ class PersonSums:
     def hashes(self) -> tuple[str, ...]:
         """Hash of each recording."""
         return tuple(one.data_hash for one in self.recordings)
+
+    @property
+    def recorded(self) -> tuple[RecordingId, ...]:
+        """What tells each recording."""
+        return tuple(RecordingId(one.data_hash, one.fingerprint) for one in self.recordings)
+
+    @property
+    def counted(self) -> tuple[RecordingId, ...]:
+        """All recordings that are in the map: one's own, then other people's."""
+        return self.recorded + (() if self.others is None else self.others.recordings)
 
     @property
     def counts(self) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 A companion lies beside its model. For each training recording it holds how often each item came, the
 sum of its scaled features, and their Gram matrix: enough to fit the map again, alone or together with
-other people's, and no sample, name or path. A group's companion holds the sums of all its people.
+other people's, and no sample, name or path. Hashes of its bytes and of distances between peaks tell
+where it would be counted twice. A group's companion holds the sums of all its people.
 
 Gram matrices are float64, one triangle, ``4 p (p + 1)`` bytes a recording: what is added can be taken
 out again to the bit.
@@ -24,6 +25,7 @@ from rt_decoder.files.sums import (
     Companion,
     OthersSums,
     PersonSums,
+    RecordingId,
     RecordingSums,
     folded,
     unfolded,
@@ -143,6 +145,10 @@ def _pack(companion: Companion) -> tuple[str, dict[str, np.ndarray]]:
                 "layout": dict(person.layout),
                 "items": person.items,
                 "recordings": person.hashes,
+                "fingerprints": [_hex(one.fingerprint) for one in person.recordings],
+                "others": []
+                if person.others is None
+                else [[one.data_hash, _hex(one.fingerprint)] for one in person.others.recordings],
                 "chosen": dict(person.chosen),
                 "shrink": None if person.others is None else person.others.shrink,
             }
@@ -160,10 +166,14 @@ def _unpack(head: Mapping[str, Any], tensors: dict[str, np.ndarray]) -> Companio
     people = []
     for number, one in enumerate(head["people"]):
         prefix = f"{number}."
+        prints = one.get("fingerprints") or [""] * len(one["recordings"])
         recordings = tuple(
             RecordingSums(
                 str(data_hash),
-                *(tensors[f"{prefix}{place}.{name}"] for name in ("counts", "sums", "triangle")),
+                tensors[f"{prefix}{place}.counts"],
+                tensors[f"{prefix}{place}.sums"],
+                tensors[f"{prefix}{place}.triangle"],
+                _unhex(prints[place]),
             )
             for place, data_hash in enumerate(one["recordings"])
         )
@@ -175,6 +185,7 @@ def _unpack(head: Mapping[str, Any], tensors: dict[str, np.ndarray]) -> Companio
                 tensors[f"{prefix}others.sums"],
                 tensors[f"{prefix}others.counts"],
                 float(one["shrink"]),
+                tuple(RecordingId(str(sha), _unhex(text)) for sha, text in one.get("others", ())),
             )
         people.append(
             PersonSums(
@@ -190,6 +201,15 @@ def _unpack(head: Mapping[str, Any], tensors: dict[str, np.ndarray]) -> Companio
             )
         )
     return Companion(tuple(people), str(head["model_hash"]))
+
+
+def _hex(fingerprint: tuple[int, ...]) -> str:
+    return "".join(f"{one:016x}" for one in fingerprint)
+
+
+def _unhex(text: str) -> tuple[int, ...]:
+    """Read a fingerprint; none in files that are older than it."""
+    return tuple(int(text[at : at + 16], 16) for at in range(0, len(text), 16))
 
 
 def _check(companion: Companion) -> None:

@@ -12,6 +12,7 @@ _TOLD = {
     "split", "map", "out_of_fold", "pooled", "data_hash", "seed", "same_vector", "final", "anytime",
     "null_memory", "nuisance", "nulls", "trained", "unseen", "continuous", "cleaning", "subject",
     "session", "marker_offset_ms", "people", "encoding", "learning", "ideas", "ceiling", "fitted",
+    "fingerprints",
 }  # fmt: skip
 
 
