@@ -23,6 +23,7 @@ from calibration.hold_out import HeldOut, hold_out
 from calibration.items import same_vector_line
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
+from calibration.repeats import few_trials
 from calibration.senses import embedder_of
 from calibration.splits import check_enough, split_line
 from calibration.sums import person_sums
@@ -99,6 +100,8 @@ def fit_model(
     say(answers_line(model.posterior.threshold, inner))
     model, by_window = fit_windows(model, X, design, held_out)
     pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
+    if told := few_trials(recipe.readout.repeats, pooled["out_of_fold"]):
+        say(told)
     found: dict[str, Any] = {
         "split": split,
         "map": model.certificate["map"],

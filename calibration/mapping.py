@@ -67,6 +67,8 @@ def fit_map(
     folds = leave_group_out(groups, onsets, recipe.fit.purge)
     chosen = fit.chosen
     say(_told(fit))
+    if prior is not None and not chosen.kappa:
+        say("the other people's recordings did not help out of fold: they are not used (kappa 0)")
     W = fit.weights()
     full = min(W.shape)
     A, B = low_rank(W, fit.X, fit.penalty, min(recipe.fit.rank or full, full), fit.prior)
@@ -86,7 +88,7 @@ def fit_map(
         items=targets.items,
         vectors=(unit_rows(fit.items) @ fit.axes).astype(np.float32),
         covariance=covariance(X) if kept else np.zeros((0, 0), np.float32),
-        certificate={**model.certificate, "map": _facts(fit)},
+        certificate={**model.certificate, "map": _facts(fit, prior)},
     )
     more = leave_group_out(wider_groups(groups, onsets, 5), onsets, recipe.fit.purge)
     rank = 0 if len(B) == full else len(B)
@@ -132,9 +134,9 @@ def _refitted(fit: MapFit, folds: Sequence[Fold], rank: int) -> np.ndarray:
     return predicted
 
 
-def _facts(fit: MapFit) -> dict[str, Any]:
+def _facts(fit: MapFit, prior: Prior | None) -> dict[str, Any]:
     chosen = fit.chosen
-    return {
+    facts = {
         "whiten": chosen.whiten,
         "power": chosen.power,
         "kappa": chosen.kappa,
@@ -142,6 +144,11 @@ def _facts(fit: MapFit) -> dict[str, Any]:
         "bits_per_word": chosen.bits,
         "plain_bits_per_word": _plainest(fit).bits,
     }
+    if prior is None:
+        return facts
+    n_events = int(prior.counts.sum())
+    people = {"n_people": prior.n_people, "n_events": n_events, "kappa": chosen.kappa}
+    return facts | {"prior": people}
 
 
 def _plainest(fit: MapFit) -> Candidate:

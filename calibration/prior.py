@@ -29,6 +29,7 @@ class Prior(NamedTuple):
     sums: np.ndarray  # (V, p) features of each item of this person's vocabulary; 0 if never seen
     counts: np.ndarray  # (V,) events of each item
     shrink: float = 1.0  # shrinkage of the covariances that whitened
+    n_people: int = 1
 
     def cross(self, vectors: np.ndarray) -> np.ndarray:
         """Return the cross products (p, r) with item vectors (V, r), centred over the events."""
@@ -42,8 +43,9 @@ class Prior(NamedTuple):
     def plus(self, other: Prior) -> Prior:
         """Add other people's sums to these."""
         return Prior(
-            self.gram + other.gram, self.sums + other.sums, self.counts + other.counts, self.shrink
-        )
+            self.gram + other.gram, self.sums + other.sums, self.counts + other.counts,
+            self.shrink, self.n_people + other.n_people,
+        )  # fmt: skip
 
     def weights(self, vectors: np.ndarray, alphas: Sequence[float]) -> Iterator[np.ndarray]:
         """Yield the map (p, r) of these people alone to item vectors (V, r), for each alpha."""

@@ -213,4 +213,4 @@ def prior_of(
     n_people, n_events = len(shared), int(total.counts.sum())
     people = "1 other person" if n_people == 1 else f"{n_people} other people"
     say(f"prior of {people}: {n_events} events, {told} of {n_heard} items shared")
-    return Prior(total.gram, total.sums, total.counts, mine.shrink)
+    return Prior(total.gram, total.sums, total.counts, mine.shrink, n_people)

@@ -110,7 +110,11 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
         language_model, "--layer", "1", "--vocabulary", words, "--prior-from", model, "--no-sums",
         "--json", program="calibration",
     )  # fmt: skip
-    assert "kappa" in told(shared)["certificate"]["map"]
+    made = told(shared)["certificate"]["map"]
+    assert made["prior"]["n_people"] == 1
+    assert made["prior"]["kappa"] == made["kappa"]
+    did = "of the other people's sums" if made["kappa"] else "they are not used (kappa 0)"
+    assert did in shared.out
     assert "prior of 1 other person" in shared.out
     assert not (tmp_path / "other.sums.safetensors").exists()
 
