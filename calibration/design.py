@@ -122,7 +122,7 @@ def draft_model(recordings: Sequence[Recording], recipe: Recipe) -> Model:
 
 
 def without_map(model: Model) -> Model:
-    """Return the stages of a fitted model alone: `build_design` then leaves features unscaled."""
+    """Return the stages of a fitted model alone: its features are unscaled."""
     none, empty = np.zeros(0), np.zeros((0, 0))
     return replace(
         model,
@@ -188,6 +188,8 @@ def build_design(
     model: Model,
     sessions: Sequence[LabelledRecording],
     progress: Callable[[float], None] | None = None,
+    *,
+    scaled: bool = False,
 ) -> Design:
     """Run the live stages over every recording and collect one row per event.
 
@@ -201,6 +203,9 @@ def build_design(
     sessions : sequence of LabelledRecording
     progress : callable or None
         Called with the share done, 0 to 1.
+    scaled : bool
+        Scale features as a fitted model does live; otherwise they are as a fit takes them, whether
+        the model is a draft or fitted.
 
     Returns
     -------
@@ -211,6 +216,7 @@ def build_design(
     ValueError
         If no event has a complete, good window.
     """
+    stages = model if scaled else without_map(model)
     min_quality = model.recipe.readout.min_quality
     rows, kept, n_dropped, base = [], [], 0, 0.0
     for run, session in enumerate(sessions):
@@ -225,7 +231,7 @@ def build_design(
         events = session.by_marker(model.items)
         n_found = 0
         for marker, features in features_of_recording(
-            model, recording, words, PipelineOptions(session.rules), progress=report
+            stages, recording, words, PipelineOptions(session.rules), progress=report
         ):
             event = events.get((marker.label, marker.time), Event())
             n_found += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -131,7 +132,10 @@ def certify(
         "n": int(sum(one["n"] for one in each)),
         "n_outside": 0,
         "n_items": len(group.items),
-        "p": max(items_p, people_p) if len(each) > 4 else items_p,  # 4 people give p >= .06
+        "p": max(items_p, people_p),  # the claim is about people; 4 of them give .06 at best
+        "p_smallest": _p_smallest(tests, len(null)),
+        "null_unit": 1,
+        "null_of": "items, and of people",
         "null_rank_accuracy": float(null.mean()),
     }
     return {
@@ -167,6 +171,13 @@ def _scores_of_others(
         vectors=vectors.astype(np.float32),
     )
     return evaluate(judged, one.predicted.astype(np.float32), [group.items[i] for i in one.truth])
+
+
+def _p_smallest(tests: Sequence[LeftOut], n_permutations: int) -> float:
+    """The smallest p that so many permutations, items and people can give."""
+    n_items = min(len(np.unique(one.truth)) for one in tests)
+    orders = math.gamma(min(n_items, 100) + 1)
+    return max(1 / (n_permutations + 1), 1 / orders, 2.0 ** -len(tests))
 
 
 def _ranks(tests: Sequence[LeftOut]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration.design import build_design
+from calibration.design import build_design, without_map
 from calibration.evaluate import evaluate
 from calibration.events import LabelledRecording
 from rt_decoder.decoding.features import scale_features
@@ -51,7 +51,9 @@ def windows_of(
     grid = [Marker(model.items[0], float(onset)) for onset in onsets]
     rows = [
         found.values
-        for _, found in features_of_recording(model, recording, grid, progress=progress)
+        for _, found in features_of_recording(
+            without_map(model), recording, grid, progress=progress
+        )
         if found.good >= model.recipe.readout.min_quality
     ]
     return np.array(rows, float).reshape(len(rows), len(model.center)), ()

@@ -9,13 +9,14 @@ import pytest
 
 from calibration.design import build_design, draft_model
 from calibration.events import Event, label_recording
+from rt_decoder.decoding.features import scale_features
 from rt_decoder.files.events import EventRow
 from rt_decoder.model import Model
 from rt_decoder.pipeline import Pipeline
 from rt_decoder.recorded import features_of_recording
 from rt_decoder.signal import FLAGS, Chunk, Marker, Reason
 from rt_decoder.timing.markers import MarkerRules
-from tests.small import CODES, small_recipe, small_recording
+from tests.small import CODES, fit_small, small_recipe, small_recording
 
 ONE, TWO = small_recording(seconds=10.0), small_recording(seconds=8.0, session=2)
 RULES = MarkerRules()
@@ -40,6 +41,19 @@ def test_rows_equal_the_features_of_the_live_pipeline() -> None:
     assert found.labels == tuple(marker.label for marker in ONE.markers)
     np.testing.assert_allclose(found.onsets, [m.time for m in ONE.markers], atol=1e-9)
     assert found.n_dropped == 0
+
+
+def test_a_fitted_model_makes_the_rows_that_its_draft_made() -> None:
+    recipe = small_recipe(fit={"final_block": 0.0, "n_blocks": 2})
+    model = fit_small(small_recording(), recipe)
+    labelled = [label_recording(TWO, None, recipe, RULES)]
+    draft = build_design(draft_model([ONE], recipe), labelled)
+    assert build_design(model, labelled).X.tobytes() == draft.X.tobytes()
+    features = model.recipe.features
+    scaled = scale_features(draft.X, model.center, model.scale, features.clamp)
+    np.testing.assert_allclose(
+        build_design(model, labelled, scaled=True).X, scaled, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_what_is_not_scaled_is_not_clamped() -> None:

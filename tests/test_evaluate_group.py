@@ -11,7 +11,7 @@ import pytest
 
 from calibration.confidence import log_posterior
 from calibration.demo import save_recording
-from calibration.design import build_design, without_map
+from calibration.design import build_design
 from calibration.evaluate import aligned_evidence, evaluate, evidence
 from calibration.events import label_recording
 from rt_decoder.decoding.features import scale_features
@@ -26,7 +26,7 @@ NEW = person(7)
 
 def designed(model):
     labelled = label_recording(NEW, None, model.recipe, RULES)
-    return build_design(without_map(model), [labelled]).answered_only()
+    return build_design(model, [labelled]).answered_only()
 
 
 def test_each_event_is_decoded_as_decode_does() -> None:

@@ -18,6 +18,7 @@ from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.files.model_file import ModelCorrupt, model_hash, save_model
 from rt_decoder.files.outputs import companion_path
+from rt_decoder.files.proof import check_proven, why_unproven
 from rt_decoder.files.sums import Companion, unfolded
 from rt_decoder.files.sums_file import load_sums, save_sums
 from tests.people import ITEMS, N_ITEMS, Person, draft, person, positions, trials
@@ -254,6 +255,7 @@ def test_people_who_share_nothing_are_not_certified():
     final = model.certificate["final"]
     assert final["rank_accuracy"] < 0.56
     assert final["bits_per_word"] < 0.05
+    assert why_unproven(model)
 
 
 @pytest.mark.slow
@@ -322,14 +324,22 @@ def saved(folder, people) -> list:
 def test_pool_command(tmp_path, capsys, people):
     from rt_decoder.files.model_file import load_model
 
-    paths = saved(tmp_path, people[:3])
+    paths = saved(tmp_path, people)
     out = tmp_path / "group.rtd.safetensors"
     ran = call(capsys, "pool", *paths, "-o", out, "--json", program="calibration")
     assert ran.code == 0, ran.err
     assert '"p_people"' in ran.out.splitlines()[-1]
     model = load_model(out)
     assert model.alignment is not None
-    assert len(load_sums(companion_path(out), model_hash(model)).people) == 3
+    final = model.certificate["final"]
+    assert final["p_smallest"] <= final["p"] <= 0.05
+    assert why_unproven(model) == ""
+    assert "units of" not in ran.out
+    assert len(load_sums(companion_path(out), model_hash(model)).people) == 5
+    few = tmp_path / "few.rtd.safetensors"
+    call(capsys, "pool", *paths[:4], "-o", few, program="calibration")
+    with pytest.raises(ValueError, match=r"smallest p that they can give is 0\.062.*pool more"):
+        check_proven(load_model(few), few.name)
     again = call(capsys, "pool", *paths, "-o", out, program="calibration")
     assert again.code == 2
     assert "--overwrite" in again.err

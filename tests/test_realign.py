@@ -138,6 +138,13 @@ def test_realign_command_measures_its_effect(tmp_path, capsys):
     assert ran.code == 0, ran.err
     facts = json.loads(ran.out.splitlines()[-1])["realigned"]
     assert facts["after"]["rank_accuracy"] > facts["before"]["rank_accuracy"] - 0.02
+    for name, one in (("before", path), ("after", out)):
+        ran = call(
+            capsys, "evaluate", csv, "--events", table, "--model", one, "--json", "--units", "uV",
+            program="calibration",
+        )  # fmt: skip
+        scores = json.loads(ran.out.splitlines()[-1])["scores"]
+        assert scores["rank_accuracy"] == pytest.approx(facts[name]["rank_accuracy"], abs=1e-3)
     assert load_model(out).certificate["realigned"]["labelled"]
     again = call(capsys, "realign", path, csv, *common, program="calibration")
     assert again.code == 2
@@ -147,3 +154,8 @@ def test_realign_command_measures_its_effect(tmp_path, capsys):
     facts = json.loads(bare.out.splitlines()[-1])["realigned"]
     assert not facts["labelled"]
     assert facts["n_windows"] > 60
+    aligned = load_model(out)
+    gains = aligned.scale / model.scale
+    expected = np.exp(np.random.default_rng(0).normal(0, 0.5, len(keep)))
+    measured = gains.reshape(-1, len(keep)).mean(axis=0)
+    assert np.corrcoef(np.log(measured), np.log(expected))[0, 1] > 0.9

@@ -120,7 +120,7 @@ def files(tmp_path_factory):
     recipe = small_recipe(
         stream={"picks": ["eeg"]}, features={"whiten": 1.0}, fit={"final_block": 0.0}
     )
-    paths = [write_csv(folder, one) for one in (1, 2)]
+    paths = [write_csv(folder, one) for one in (1, 2, 3)]
     from calibration.events import load_labelled
     from calibration.fit import hash_files
 
@@ -153,11 +153,25 @@ def write_csv(folder, session: int):
     return path, events
 
 
+def scores_of(capsys, model, files):
+    """Scores of a model on a recording, by the command."""
+    from tests.small import call
+
+    recording, table = files
+    ran = call(
+        capsys, "evaluate", recording, "--events", table, "--model", model, "--json", "--units",
+        "uV", program="calibration",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out.splitlines()[-1])["scores"]
+
+
 def test_refit_command_adds_and_takes_out(files, capsys):
     from rt_decoder.files.model_file import load_model
     from tests.small import call
 
-    folder, path, ((_, _), (second, table)) = files
+    folder, path, paths = files
+    second, table = paths[1]
     out, back = folder / "two.rtd.safetensors", folder / "back.rtd.safetensors"
     reading = ("--units", "uV")
     ran = call(
@@ -165,7 +179,12 @@ def test_refit_command_adds_and_takes_out(files, capsys):
         program="calibration",
     )  # fmt: skip
     assert ran.code == 0, ran.err
-    assert json.loads(ran.out.splitlines()[-1])["refit"]["before"]["rank_accuracy"] > 0.5
+    before = json.loads(ran.out.splitlines()[-1])["refit"]["before"]
+    evaluated = scores_of(capsys, path, paths[1])
+    for name in ("n", "rank_accuracy", "bits_per_word", "calibration_error"):
+        assert before[name] == pytest.approx(evaluated[name], abs=1e-4)
+    alone, both = (scores_of(capsys, one, paths[2])["rank_accuracy"] for one in (path, out))
+    assert both > alone  # the same person's second session
     twice = call(
         capsys, "refit", out, second, "--events", table, "-o", folder / "x.rtd.safetensors",
         *reading, program="calibration",
@@ -189,7 +208,7 @@ def test_recording_without_the_column_of_groups_is_added(files, capsys):
     from rt_decoder.files.sums_file import load_sums, save_sums
     from tests.small import call
 
-    folder, path, ((_, _), (second, table)) = files
+    folder, path, (_, (second, table), _) = files
     plain = load_model(path)
     recipe = replace(plain.recipe, fit=replace(plain.recipe.fit, groups="block"))
     grouped, paths = folder / "grouped.rtd.safetensors", [folder / "a.rtd.safetensors"]

@@ -46,7 +46,7 @@ def evaluate(
     """
     inputs = ReadOptions.of(options, *recordings)
     claim_outputs([("--report", options.report, HTML)], [*inputs.files, model], options.overwrite)
-    from calibration.design import build_design, without_map
+    from calibration.design import build_design
     from calibration.evaluate import aligned_evidence
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
@@ -69,8 +69,7 @@ def evaluate(
         show_lines(told)
     with progress_bar("decoding") as progress:
         adapts = fitted.alignment is not None
-        stages = without_map(fitted) if adapts else fitted
-        design = build_design(stages, labelled, progress).answered_only()
+        design = build_design(fitted, labelled, progress, scaled=not adapts).answered_only()
     found = aligned_evidence(fitted, design.X, design.run) if adapts else None
     memory = fitted.certificate.get("null_memory", 0)
     scores = score(

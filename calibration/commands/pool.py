@@ -27,7 +27,8 @@ def pool(
     """Make a group model of several people's, certified by leaving people out.
 
     It decodes a person who has no calibration: the same words, task and window are needed. A group's
-    model may be pooled again; a person who is in two groups counts once.
+    model may be pooled again; a person who is in two groups counts once. It takes five people
+    to show that the next one can be decoded.
 
     Example: rt-calibrate pool anna.rtd.safetensors ben.rtd.safetensors -o group.rtd.safetensors
     """

@@ -39,7 +39,8 @@ def _p_smallest_text(scores: dict[str, Any]) -> str:
     if "p_smallest" not in scores:
         return ""
     unit, smallest = scores["null_unit"], scores["p_smallest"]
-    what = "single labels" if unit == 1 else f"units of {unit} events or more"
+    single = scores.get("null_of", "single labels")
+    what = single if unit == 1 else f"units of {unit} events or more"
     short = ": too few to show anything" if smallest > P_SHOWN else ""
     return f" (of {what}; the smallest that they can give is {smallest:.2g}{short})"
 

@@ -111,9 +111,10 @@ def check_proven(model: Model, name: str) -> None:
         If it is not above its nulls; says what was found.
     """
     if why := why_unproven(model):
+        more = "pool more people" if "people" in model.certificate else "calibrate with more data"
         raise ValueError(
-            f"{name} is not above its nulls: {why}; calibrate with more data (--force decodes all "
-            "the same, and says so in log and outlets)"
+            f"{name} is not above its nulls: {why}; {more} (--force decodes all the same, and says "
+            "so in log and outlets)"
         )
 
 

@@ -197,7 +197,7 @@ def evaluate(folder: Path, file: Path, peaks: dict[str, float]) -> dict[str, Any
     model = _model(folder)
     labelled = load_labelled([file], [], model.recipe, MarkerRules())
     peaks["read"] = peak()
-    design = build_design(model, labelled).answered_only()
+    design = build_design(model, labelled, scaled=True).answered_only()
     return {"top1": score(model, design.X, design.labels, groups=design.run)["top1"]}
 
 
