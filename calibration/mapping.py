@@ -12,7 +12,7 @@ from calibration.choice import MOST_FEATURES, Candidate, MapFit, choices_of, cho
 from calibration.confidence import Evidence
 from calibration.gram import RidgeGram
 from calibration.prior import Prior, covariance
-from calibration.ridge import low_rank
+from calibration.ridge import low_rank, signed
 from calibration.scores import cosine, unit_rows
 from calibration.splits import Fold, blocks, encode_groups, leave_group_out
 from calibration.targets import Targets
@@ -72,6 +72,7 @@ def fit_map(
     W = fit.weights()
     full = min(W.shape)
     A, B = low_rank(W, fit.X, fit.penalty, min(recipe.fit.rank or full, full), fit.prior)
+    A, basis = signed(A, B @ fit.axes)
     weights = A if fit.whitener is None else fit.whitener @ A
     kept = chosen.whiten or X.shape[1] <= MOST_FEATURES
     model = replace(
@@ -83,7 +84,7 @@ def fit_map(
         ),
         weights=weights.astype(np.float32),
         offset=(-fit.ridge.x_mean @ A).astype(np.float32),
-        basis=(B @ fit.axes).astype(np.float32),
+        basis=basis.astype(np.float32),
         target_mean=targets.Y.mean(axis=0).astype(np.float32),
         items=targets.items,
         vectors=(unit_rows(fit.items) @ fit.axes).astype(np.float32),

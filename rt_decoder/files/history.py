@@ -90,7 +90,7 @@ def _refitted(steps: Any) -> str:
                 f" (rank accuracy {before['rank_accuracy']:.3f} before, guessing "
                 f"{before['null_rank_accuracy']:.3f})"
             )
-        told.append(text + (", forced" if step.get("forced") else ""))
+        told.append(text + (", forced though it only guesses" if step.get("forced") else ""))
     return f"{'; '.join(told)}; the certificate is of the model before"
 
 
