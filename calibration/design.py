@@ -217,7 +217,6 @@ def build_design(
         If no event has a complete, good window.
     """
     stages = model if scaled else without_map(model)
-    min_quality = model.recipe.readout.min_quality
     rows, kept, n_dropped, base = [], [], 0, 0.0
     for run, session in enumerate(sessions):
         recording = session.recording
@@ -235,7 +234,7 @@ def build_design(
         ):
             event = events.get((marker.label, marker.time), Event())
             n_found += 1
-            answered = features.good >= min_quality
+            answered = features.good >= model.recipe.readout.min_quality
             if not answered and features.reasons & ~int(Reason.MUSCLE):
                 n_dropped += 1
                 continue

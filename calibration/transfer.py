@@ -87,7 +87,9 @@ def wanted_for(model: Model, targets: Targets, hashes: Sequence[str] = ()) -> Wa
     )  # fmt: skip
 
 
-def check_window(person: PersonSums, layout: Any, name: str = "the other model") -> None:
+def check_window(
+    person: PersonSums, layout: Any, name: str = "the other model", against: str = ""
+) -> None:
     """Refuse a person whose features or targets are others than those of a layout.
 
     Parameters
@@ -97,6 +99,8 @@ def check_window(person: PersonSums, layout: Any, name: str = "the other model")
         As `sums.layout_of`; its ``window`` and ``target`` are compared.
     name : str
         Of the person's model, for the sentence of an error.
+    against : str
+        Of the model whose layout it is, if it has a name.
 
     Raises
     ------
@@ -107,7 +111,8 @@ def check_window(person: PersonSums, layout: Any, name: str = "the other model")
         mine, theirs = layout[part], person.layout[part]
         if differ := [key for key in mine if mine[key] != theirs.get(key)]:
             told = ", ".join(f"{key} {theirs.get(key)} against {mine[key]}" for key in differ[:3])
-            raise ValueError(f"need {name} fitted with the same {part}, got {told}")
+            same = f"the same {part} as {against}" if against else f"the same {part}"
+            raise ValueError(f"need {name} fitted with {same}, got {told}")
 
 
 def shared_sums(
@@ -166,6 +171,7 @@ def prior_of(
     mine: Wanted,
     *,
     montage: str = "name",
+    names: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> Prior:
     """Add other people's sums to a prior of one's own map.
@@ -176,6 +182,8 @@ def prior_of(
     mine : Wanted
     montage : {"name", "position"}
         How channels that differ are matched.
+    names : sequence of str
+        What the others are called in messages.
     say : callable
         Receives a line: how many people and items are shared.
 
@@ -193,6 +201,7 @@ def prior_of(
     n_heard, shared, total = int(mine.heard.sum()), [], None
     for number, person in enumerate(others, 1):
         name = f"model {number} of {len(others)}" if len(others) > 1 else "the other model"
+        name = names[number - 1] if names else name
         check_window(person, mine.layout, name)
         if own & set(person.hashes):
             raise ValueError(f"need recordings of other people, got one's own in {name}")

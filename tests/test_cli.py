@@ -118,6 +118,15 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
     assert "prior of 1 other person" in shared.out
     assert not (tmp_path / "other.sums.safetensors").exists()
 
+    own = call(
+        capsys, "fit", folder / "rec1.xdf", "--events", folder / "rec1.tsv", "-o",
+        tmp_path / "own.rtd.safetensors", "--embedding", language_model, "--prior-from", model,
+        program="calibration",
+    )  # fmt: skip
+    assert own.code == 1
+    assert "got m.rtd.safetensors, which was fitted on rec1.xdf itself" in own.err
+    assert not own.out  # before any work
+
     shown = told(call(capsys, "inspect", model, "--json"))
     assert shown["hash"] == fitted["hash"]
     assert shown["contract"]["sfreq"] == 250.0

@@ -119,13 +119,23 @@ class MapOptions(StudyOptions, FitOptions):
         return [*FitOptions.files.__get__(self), *models, *map(companion_path, models)]
 
     def others(self) -> Callable[[Wanted], Prior] | None:
-        """Read other people's models; returns what makes their prior."""
+        """Read other people's models; returns what makes their prior. None may hold a recording."""
         if not self.prior_from:
             return None
+        from calibration.fit import hash_files
         from calibration.transfer import prior_of
 
-        people = all_people(load_people(self.prior_from)[1])
-        return partial(prior_of, people, montage=self.montage, say=show_lines)
+        people = all_people(self.prior_from, load_people(self.prior_from)[1])
+        for path, own in zip(self.recordings, hash_files(self.recordings), strict=True):
+            if held := [name for name, one in people.items() if own in one.hashes]:
+                raise ValueError(
+                    f"need models of other people for --prior-from, got {held[0]}, which was fitted "
+                    f"on {path.name} itself"
+                )
+        return partial(
+            prior_of, list(people.values()),
+            montage=self.montage, names=list(people), say=show_lines,
+        )  # fmt: skip
 
 
 Options = TypeVar("Options", bound=FitOptions)

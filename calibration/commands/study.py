@@ -282,7 +282,11 @@ def _group_model(
     try:
         with progress_bar("leaving people out") as progress:
             group, companion = pool_models(
-                *load_people(paths), montage=options.montage, say=show_lines, progress=progress
+                *load_people(paths),
+                montage=options.montage,
+                names=names,
+                say=show_lines,
+                progress=progress,
             )
     except ValueError as error:
         return None, str(error)
