@@ -82,9 +82,7 @@ def pool_models(
     people = list(named.values())
     base, told = _stages(models, people, montage)
     group = _group(base, named, montage)
-    n_events = int(sum(one.counts.sum() for one in group.shared))
-    say(f"{len(people)} people, {n_events} events, {len(group.items)} items")
-    for line in filter(None, (told, *_left_out(base, people, group, montage))):
+    for line in filter(None, (*_told(base, people, group, montage), told)):
         say(line)
     space = item_space(group.vectors, total(group.shared).counts)
     seed = base.recipe.fit.seed
@@ -180,10 +178,12 @@ def _people(
     return people
 
 
-def _left_out(
+def _told(
     base: Model, people: Sequence[PersonSums], group: Group, montage: str
-) -> tuple[str, str]:
-    """Say which channels and items not all people have."""
+) -> tuple[str, str, str]:
+    """Say who is in a group, and which channels and items not all people have."""
+    n_events = int(sum(one.counts.sum() for one in group.shared))
+    who = f"{len(people)} people, {n_events} events, {len(group.items)} items"
     every = dict.fromkeys(name for one in people for name in one.layout["channels"])
     lost = [name for name in every if name not in base.info.ch_names]
     channels = f"channels that not all have are left out: {', '.join(lost)}"
@@ -192,7 +192,7 @@ def _left_out(
     items = (
         f"{n_all} of {n} items were heard by everybody; the others count by those who heard them"
     )
-    return channels if lost and montage == "name" else "", items if n_all < n else ""
+    return who, channels if lost and montage == "name" else "", items if n_all < n else ""
 
 
 def _stages(

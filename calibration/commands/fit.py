@@ -18,9 +18,8 @@ from calibration.commands.people import (
     Montage,
     NoSums,
     PriorFrom,
-    all_people,
     companion_path,
-    load_people,
+    other_people,
 )
 from calibration.commands.recipe_options import (
     REPEATED,
@@ -122,20 +121,10 @@ class MapOptions(StudyOptions, FitOptions):
         """Read other people's models; returns what makes their prior. None may hold a recording."""
         if not self.prior_from:
             return None
-        from calibration.fit import hash_files
         from calibration.transfer import prior_of
 
-        people = all_people(self.prior_from, load_people(self.prior_from)[1])
-        for path, own in zip(self.recordings, hash_files(self.recordings), strict=True):
-            if held := [name for name, one in people.items() if own in one.hashes]:
-                raise ValueError(
-                    f"need models of other people for --prior-from, got {held[0]}, which was fitted "
-                    f"on {path.name} itself"
-                )
-        return partial(
-            prior_of, list(people.values()),
-            montage=self.montage, names=list(people), say=show_lines,
-        )  # fmt: skip
+        names, people = other_people(self.prior_from, self.recordings)
+        return partial(prior_of, people, montage=self.montage, names=names, say=show_lines)
 
 
 Options = TypeVar("Options", bound=FitOptions)

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from rt_decoder.files.sums import Companion, PersonSums
     from rt_decoder.model import Model
 
-__all__ = ["SUMS", "Models", "Montage", "NoSums", "PriorFrom", "companion_path", "load_people"]
+__all__ = [
+    "SUMS",
+    "Models",
+    "Montage",
+    "NoSums",
+    "PriorFrom",
+    "companion_path",
+    "load_people",
+    "other_people",
+]
 
 PEOPLE = "Other people"
 Models = Annotated[
@@ -87,11 +96,39 @@ def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
     return models, companions
 
 
-def all_people(paths: Sequence[Path], companions: Sequence[Companion]) -> dict[str, PersonSums]:
-    """List everybody by the name of their model, each once."""
+def other_people(
+    paths: Sequence[Path], recordings: Sequence[Path]
+) -> tuple[list[str], list[PersonSums]]:
+    """List everybody in models of others, each once, and the names of their models.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Of the models.
+    recordings : sequence of path
+        One's own, which none of them may hold.
+
+    Returns
+    -------
+    names : list of str
+    people : list of PersonSums
+
+    Raises
+    ------
+    ValueError
+        If one was fitted on a recording of one's own; also as `load_people`.
+    """
+    from calibration.fit import hash_files
+
     people: dict[tuple[str, ...], tuple[str, PersonSums]] = {}
-    for path, companion in zip(paths, companions, strict=True):
+    for path, companion in zip(paths, load_people(paths)[1], strict=True):
         for number, one in enumerate(companion.people, 1):
             of = f"person {number} of {path.name}" if len(companion.people) > 1 else path.name
             people.setdefault(one.hashes, (of, one))
-    return dict(people.values())
+    for recording, own in zip(recordings, hash_files(recordings), strict=True):
+        if held := [name for name, one in people.values() if own in one.hashes]:
+            raise ValueError(
+                f"need models of other people for --prior-from, got {held[0]}, which was fitted on "
+                f"{recording.name} itself"
+            )
+    return [name for name, _ in people.values()], [one for _, one in people.values()]
