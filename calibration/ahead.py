@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,8 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
     Raises
     ------
     ValueError
-        If there are too few events or items, no window is inside its recording, the groups leave
+        If there are too few events or items, or none of an item for a trial of so many `repeats`, no
+        window is inside its recording, the groups leave
         nothing to train on, or an item has no vector or no file.
     OSError
         If the file of vectors or the folder of stimuli cannot be read.
@@ -97,9 +99,25 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
     if not labels:
         raise ValueError(f"need events with a complete window, got none among {n_outside}")
     check_enough(labels)
+    _check_repeats(labels, recipe.readout.repeats)
     check_items_known(items, recipe.target)
     at = np.array(onsets)
     window = recipe.features.tmax - recipe.features.tmin
     purge = window if recipe.fit.purge < 0 else recipe.fit.purge  # the memory is not known yet
     names_of, train, _ = split_events(groups, np.array(runs), at, recipe.fit, purge=purge)
+    if (left := len(set(names_of[train]))) < 2 <= (n := len(set(names_of))):
+        raise ValueError(
+            f"need 2 groups or more to train on, got {left} of {n}: final_block = "
+            f"{recipe.fit.final_block:g} locks the others away; lower it"
+        )
     leave_group_out(names_of[train], at[train], purge)
+
+
+def _check_repeats(labels: Sequence[str], repeats: int) -> None:
+    """Refuse a trial of more events than any item has: what it is worth could not be measured."""
+    label, most = Counter(labels).most_common(1)[0]
+    if repeats > most:
+        raise ValueError(
+            f"need repeats up to {most}, the events of the most frequent item ({label}), "
+            f"got repeats = {repeats}"
+        )

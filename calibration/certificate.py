@@ -200,8 +200,8 @@ def pool_repeats(
     of_train = trials(train[kept], out_of_fold.of(kept))
     n = readout.repeats if readout.repeats > 1 else _TOLD
     pooling = fit_pooling(*of_train, n, readout.precision, held_out.groups[train][kept])
-    scores = {"out_of_fold": pooled_scores(*of_train, pooling.correlation)}
+    scores = {"out_of_fold": pooled_scores(*of_train, pooling.correlation, readout.repeats)}
     if len(final):
         of_final = trials(final, evidence(model, X[final]))
-        scores["final"] = pooled_scores(*of_final, pooling.correlation)
+        scores["final"] = pooled_scores(*of_final, pooling.correlation, readout.repeats)
     return pooling, scores

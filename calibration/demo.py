@@ -55,6 +55,7 @@ def simulate_recording(
     sfreq: float = 250.0,
     seed: int = 0,
     session: int = 1,
+    responses: int | None = None,
 ) -> Recording:
     """Record a simulated participant who hears frequent English words.
 
@@ -72,6 +73,8 @@ def simulate_recording(
         Random seed of the participant.
     session : int
         Random seed of the words heard and of the noise.
+    responses : int or None
+        Random seed of what words evoke, for people who share it.
 
     Returns
     -------
@@ -79,7 +82,13 @@ def simulate_recording(
     """
     words = frequent_words(n_vocabulary)
     participant = Participant(
-        embed(words), words, n_channels=n_channels, sfreq=sfreq, references=True, seed=seed
+        embed(words),
+        words,
+        n_channels=n_channels,
+        sfreq=sfreq,
+        references=True,
+        seed=seed,
+        responses=responses,
     )
     simulation = participant.simulate(
         n_words=n_words, duration=seconds, seed=session, components=False

@@ -23,6 +23,7 @@ from calibration.identity import recording_ids, told
 from calibration.items import same_vector_line
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
+from calibration.repeats import few_trials
 from calibration.senses import embedder_of
 from calibration.splits import check_enough, split_line
 from calibration.sums import person_sums
@@ -100,6 +101,7 @@ def fit_model(
     say(answers_line(model.posterior.threshold, inner))
     model, by_window = fit_windows(model, X, design, held_out)
     pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
+    _tell_repeats(recipe.readout.repeats, pooled["out_of_fold"], say)
     found: dict[str, Any] = {
         "split": split,
         "map": model.certificate["map"],
@@ -110,8 +112,7 @@ def fit_model(
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
-    kept = pooling if recipe.readout.repeats > 1 else None
-    model = replace(model, certificate=found, pooling=kept)
+    model = replace(model, certificate=found, pooling=pooling if _pools(recipe) else None)
     figures = certify(model, design, X, held_out, held[0])
     figures |= score_windows(model, design, X, held_out, by_window, figures)
     return replace(_as_kept(model, draft.recipe), certificate=found | figures)
@@ -138,6 +139,16 @@ def _tell_split(split: dict[str, Any], held_out: HeldOut, say: Callable[[str], N
     say(held_out.line)
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=3)
+
+
+def _pools(recipe: Recipe) -> bool:
+    return recipe.readout.repeats > 1
+
+
+def _tell_repeats(repeats: int, scores: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Say if too few trials show what repeats add."""
+    if told := few_trials(repeats, scores):
+        say(told)
 
 
 def _without_folders(target: Target) -> Target:

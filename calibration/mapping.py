@@ -12,7 +12,7 @@ from calibration.choice import MOST_FEATURES, Candidate, MapFit, choices_of, cho
 from calibration.confidence import Evidence
 from calibration.gram import RidgeGram
 from calibration.prior import Prior, covariance
-from calibration.ridge import low_rank
+from calibration.ridge import low_rank, signed
 from calibration.scores import cosine, unit_rows
 from calibration.splits import Fold, blocks, encode_groups, leave_group_out
 from calibration.targets import Targets
@@ -67,9 +67,12 @@ def fit_map(
     folds = leave_group_out(groups, onsets, recipe.fit.purge)
     chosen = fit.chosen
     say(_told(fit))
+    if prior is not None and not chosen.kappa:
+        say("the other people's recordings did not help out of fold: they are not used (kappa 0)")
     W = fit.weights()
     full = min(W.shape)
     A, B = low_rank(W, fit.X, fit.penalty, min(recipe.fit.rank or full, full), fit.prior)
+    A, basis = signed(A, B @ fit.axes)
     weights = A if fit.whitener is None else fit.whitener @ A
     kept = chosen.whiten or X.shape[1] <= MOST_FEATURES
     model = replace(
@@ -81,12 +84,12 @@ def fit_map(
         ),
         weights=weights.astype(np.float32),
         offset=(-fit.ridge.x_mean @ A).astype(np.float32),
-        basis=(B @ fit.axes).astype(np.float32),
+        basis=basis.astype(np.float32),
         target_mean=targets.Y.mean(axis=0).astype(np.float32),
         items=targets.items,
         vectors=(unit_rows(fit.items) @ fit.axes).astype(np.float32),
         covariance=covariance(X) if kept else np.zeros((0, 0), np.float32),
-        certificate={**model.certificate, "map": _facts(fit)},
+        certificate={**model.certificate, "map": _facts(fit, prior)},
     )
     more = leave_group_out(wider_groups(groups, onsets, 5), onsets, recipe.fit.purge)
     rank = 0 if len(B) == full else len(B)
@@ -132,9 +135,9 @@ def _refitted(fit: MapFit, folds: Sequence[Fold], rank: int) -> np.ndarray:
     return predicted
 
 
-def _facts(fit: MapFit) -> dict[str, Any]:
+def _facts(fit: MapFit, prior: Prior | None) -> dict[str, Any]:
     chosen = fit.chosen
-    return {
+    facts = {
         "whiten": chosen.whiten,
         "power": chosen.power,
         "kappa": chosen.kappa,
@@ -142,6 +145,11 @@ def _facts(fit: MapFit) -> dict[str, Any]:
         "bits_per_word": chosen.bits,
         "plain_bits_per_word": _plainest(fit).bits,
     }
+    if prior is None:
+        return facts
+    n_events = int(prior.counts.sum())
+    people = {"n_people": prior.n_people, "n_events": n_events, "kappa": chosen.kappa}
+    return facts | {"prior": people}
 
 
 def _plainest(fit: MapFit) -> Candidate:

@@ -7,7 +7,7 @@ needs of a new person is the same vocabulary and task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +46,7 @@ def pool_models(
     companions: Sequence[Companion],
     *,
     montage: str = "name",
+    names: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Model, Companion]:
@@ -59,8 +60,10 @@ def pool_models(
         Of the same models. A person who is in two of them counts once.
     montage : {"name", "position"}
         How channels that differ are matched.
+    names : sequence of str
+        What the models are called in messages; by default "model 1" and so on.
     say : callable
-        Receives lines of progress.
+        Receives lines of progress, and what is left out.
     progress : callable
         Receives the share done.
 
@@ -77,13 +80,12 @@ def pool_models(
     ValueError
         If there are fewer than two people, or they do not share features, items or vectors.
     """
-    people = _people(companions)
+    named = _people(companions, names or [f"model {i + 1}" for i in range(len(models))], say)
+    people = list(named.values())
     base, told = _stages(models, people, montage)
-    group = _group(base, people, montage)
-    n_events = int(sum(one.counts.sum() for one in group.shared))
-    say(f"{len(people)} people, {n_events} events, {len(group.items)} items")
-    if told:
-        say(told)
+    group = _group(base, named, montage)
+    for line in filter(None, (*_told(base, people, group, montage), told)):
+        say(line)
     space = item_space(group.vectors, total(group.shared).counts)
     seed = base.recipe.fit.seed
     rng = np.random.default_rng(seed)
@@ -151,24 +153,49 @@ def _model(
     )
 
 
-def _people(companions: Sequence[Companion]) -> list[PersonSums]:
-    people: dict[tuple[str, ...], PersonSums] = {}
-    seen: set[str] = set()
-    for one in (person for companion in companions for person in companion.people):
-        if one.hashes in people:
-            continue
-        if double := seen & (set(one.hashes) - {""}):
-            raise ValueError(
-                f"need each recording with one person, got one with two ({min(double)[:12]})"
-            )
-        people[one.hashes] = one
-        seen |= set(one.hashes)
+def _people(
+    companions: Sequence[Companion], names: Sequence[str], say: Callable[[str], None]
+) -> dict[str, PersonSums]:
+    """Name everybody, each once."""
+    found: dict[tuple[str, ...], str] = {}
+    people: dict[str, PersonSums] = {}
+    holder: dict[str, str] = {}
+    for companion, model in zip(companions, names, strict=True):
+        for number, one in enumerate(companion.people, 1):
+            name = f"person {number} of {model}" if len(companion.people) > 1 else model
+            if one.hashes in found:
+                say(f"{name} has the recordings of {found[one.hashes]}: counts once")
+                continue
+            if double := set(one.hashes) & set(holder):
+                raise ValueError(
+                    f"need each recording with one person, got one in {holder[min(double)]} and in "
+                    f"{name}; leave one of them out"
+                )
+            found[one.hashes], people[name] = name, one
+            holder |= dict.fromkeys(set(one.hashes) - {""}, name)
     if len(people) < LEAST_PEOPLE:
         raise ValueError(
             f"need at least {LEAST_PEOPLE} people, got {len(people)}; "
             "with one, rt-calibrate fit makes the model"
         )
-    return list(people.values())
+    return people
+
+
+def _told(
+    base: Model, people: Sequence[PersonSums], group: Group, montage: str
+) -> tuple[str, str, str]:
+    """Say who is in a group, and which channels and items not all people have."""
+    n_events = int(sum(one.counts.sum() for one in group.shared))
+    who = f"{len(people)} people, {n_events} events, {len(group.items)} items"
+    every = dict.fromkeys(name for one in people for name in one.layout["channels"])
+    lost = [name for name in every if name not in base.info.ch_names]
+    channels = f"channels that not all have are left out: {', '.join(lost)}"
+    counts = np.array([one.counts > 0 for one in group.shared])
+    n_all, n = int(counts.all(axis=0).sum()), len(group.items)
+    items = (
+        f"{n_all} of {n} items were heard by everybody; the others count by those who heard them"
+    )
+    return who, channels if lost and montage == "name" else "", items if n_all < n else ""
 
 
 def _stages(
@@ -220,11 +247,11 @@ def _levels(models: Sequence[Model], name: str, channels: Sequence[str]) -> list
     return rows or None
 
 
-def _group(base: Model, people: Sequence[PersonSums], montage: str) -> Group:
+def _group(base: Model, named: Mapping[str, PersonSums], montage: str) -> Group:
     channels, positions = list(base.info.ch_names), base.info.positions
-    first = people[0]
-    for number, person in enumerate(people[1:], 2):
-        check_window(person, first.layout, f"person {number} of {len(people)}")
+    names, people = list(named), list(named.values())
+    for name, person in list(named.items())[1:]:
+        check_window(person, people[0].layout, name, names[0])
     recipe = base.recipe
     average = recipe.stream.reference == "average" and recipe.features.kind == "amplitude"
     moved = [carried(one, channels, positions, montage, average=average) for one in people]
@@ -234,12 +261,12 @@ def _group(base: Model, people: Sequence[PersonSums], montage: str) -> Group:
     items, vectors = _vocabulary(moved, fold, contextual=bool(recipe.target.context))
     shared = [shared_sums(one, items, shrink, fold=fold) for one in moved]
     heard = np.array([one.counts > 0 for one in shared])
-    for number, row in enumerate(heard, 1):
-        others = np.delete(heard, number - 1, axis=0).any(axis=0)
+    for number, row in enumerate(heard):
+        others = np.delete(heard, number, axis=0).any(axis=0)
         if (n := int((row & others).sum())) < max(2, 0.25 * row.sum()):
             raise ValueError(
-                f"need people of one vocabulary, got {n} of {int(row.sum())} items of person "
-                f"{number} shared with the others"
+                f"need people of one vocabulary, got {n} of {int(row.sum())} items of "
+                f"{names[number]} shared with the others"
             )
     return Group(moved, shared, items, vectors, shrink)
 

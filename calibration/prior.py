@@ -31,6 +31,7 @@ class Prior(NamedTuple):
     counts: np.ndarray  # (V,) events of each item
     shrink: float = 1.0  # shrinkage of the covariances that whitened
     recordings: tuple[RecordingId, ...] = ()  # that were summed
+    n_people: int = 1
 
     def cross(self, vectors: np.ndarray) -> np.ndarray:
         """Return the cross products (p, r) with item vectors (V, r), centred over the events."""
@@ -44,8 +45,8 @@ class Prior(NamedTuple):
     def plus(self, other: Prior) -> Prior:
         """Add other people's sums to these."""
         return Prior(
-            self.gram + other.gram, self.sums + other.sums, self.counts + other.counts, self.shrink,
-            self.recordings + other.recordings,
+            self.gram + other.gram, self.sums + other.sums, self.counts + other.counts,
+            self.shrink, self.recordings + other.recordings, self.n_people + other.n_people,
         )  # fmt: skip
 
     def weights(self, vectors: np.ndarray, alphas: Sequence[float]) -> Iterator[np.ndarray]:

@@ -16,6 +16,7 @@ from calibration.choice import Prior
 from calibration.design import Design
 from calibration.evaluate import evaluate
 from calibration.identity import is_same, told
+from calibration.ridge import signed
 from calibration.scores import unit_rows
 from calibration.sums import moments, sum_recording
 from rt_decoder.decoding.features import scale_features
@@ -89,12 +90,13 @@ def map_of_sums(model: Model, person: PersonSums) -> Model:
     gram = (gram + gram.T) / 2
     full = np.linalg.solve(gram + chosen["alpha"] * np.eye(p), cross)
     A, B = _ranked(full, gram, chosen["alpha"], int(chosen["rank"]))
+    A, basis = signed(A, B @ axes)
     weights = W @ A
     return replace(
         model,
         weights=weights.astype(np.float32),
         offset=(-of.mean @ weights).astype(np.float32),
-        basis=(B @ axes).astype(np.float32),
+        basis=basis.astype(np.float32),
         windows=(),
         target_mean=target_mean.astype(np.float32),
         vectors=(unit_rows(items) @ axes).astype(np.float32),

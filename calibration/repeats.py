@@ -6,7 +6,7 @@ repeats counts for ``1 / (1 + (n - 1) * correlation)``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,18 @@ from calibration.interval import mean_interval
 from calibration.scores import bits_beyond_prior, finite, rank_accuracy, top_k
 from rt_decoder.model import Pooling
 
-__all__ = ["REPEATS", "fit_pooling", "pool_evidence", "pooled_scores", "repeat_groups"]
+__all__ = [
+    "LEAST_TRIALS",
+    "REPEATS",
+    "few_trials",
+    "fit_pooling",
+    "pool_evidence",
+    "pooled_scores",
+    "repeat_groups",
+]
 
 REPEATS = (1, 2, 4, 8, 12)  # of which the certificate tells
-_LEAST = 10  # trials of this many repeats, for a figure
+LEAST_TRIALS = 10  # trials of this many repeats, for a figure
 _IN_A_ROW = 0.5  # share of the events in whole trials, from which the recording's own are used
 
 
@@ -134,7 +142,7 @@ def fit_pooling(
         With too few trials to fit, the correlation is 1: a repeat adds nothing that was not shown.
     """
     groups, _ = repeat_groups(truth, run, repeats)
-    if len(groups) < _LEAST or repeats == 1:
+    if len(groups) < LEAST_TRIALS or repeats == 1:
         return Pooling(1.0, 0.0 if precision == 0 else 2.0)
     found = truth[groups[:, 0]]
     total = _summed(log_posterior, log_prior, groups)
@@ -165,8 +173,9 @@ def pooled_scores(
     truth: np.ndarray,
     run: np.ndarray,
     correlation: float = 0.0,
+    repeats: int = 1,
 ) -> dict[str, Any]:
-    """Score pooled answers for each number of repeats in `REPEATS` that has enough trials.
+    """Score pooled answers for each number of repeats that has enough trials.
 
     Parameters
     ----------
@@ -180,6 +189,8 @@ def pooled_scores(
         Recording of each event.
     correlation : float
         Of `fit_pooling`.
+    repeats : int
+        A number to score besides those in `REPEATS`.
 
     Returns
     -------
@@ -190,9 +201,9 @@ def pooled_scores(
         of the rank accuracy by a bootstrap over trials.
     """
     scores: dict[str, Any] = {}
-    for n in REPEATS:
+    for n in sorted({*REPEATS, repeats}):
         groups, in_a_row = repeat_groups(truth, run, n)
-        if len(groups) < _LEAST:
+        if len(groups) < LEAST_TRIALS:
             continue
         found = truth[groups[:, 0]]
         pooled = pool_evidence(log_posterior, log_prior, groups, correlation)
@@ -211,3 +222,26 @@ def pooled_scores(
             }
         )
     return scores
+
+
+def few_trials(repeats: int, scores: Mapping[str, Any]) -> str:
+    """Say that there were too few trials to measure what repeats add.
+
+    Parameters
+    ----------
+    repeats : int
+        Events in a trial.
+    scores : mapping
+        Of `pooled_scores`, out of fold.
+
+    Returns
+    -------
+    str
+        One sentence; empty if there were enough, or nothing is pooled.
+    """
+    if repeats == 1 or str(repeats) in scores:
+        return ""
+    return (
+        f"need {LEAST_TRIALS} trials of {repeats} events of one item to measure what repeats add, got "
+        "fewer: errors of repeats are taken to be the same"
+    )

@@ -22,6 +22,7 @@ __all__ = [
     "likeliest",
     "low_rank",
     "select_alpha",
+    "signed",
 ]
 
 _DECADES = 1.0  # standard deviation of log10(alpha) about the middle of those tried
@@ -221,3 +222,23 @@ def low_rank(
     _, _, directions = np.linalg.svd(np.linalg.qr(stacked, mode="r"), full_matrices=False)
     B = directions[:rank]
     return W @ B.T, B
+
+
+def signed(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn the signs of a factored map so that the largest entry of each row of B is positive.
+
+    Signs of singular vectors are an accident of rounding; the map ``A @ B`` stays as it is.
+
+    Parameters
+    ----------
+    A : array of shape (p, rank)
+    B : array of shape (rank, n_targets)
+
+    Returns
+    -------
+    A : array of shape (p, rank)
+    B : array of shape (rank, n_targets)
+    """
+    largest = np.take_along_axis(B, np.abs(B).argmax(axis=1)[:, None], axis=1)
+    signs = np.where(largest < 0, -1.0, 1.0)
+    return A * signs.T, B * signs

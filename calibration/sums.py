@@ -123,7 +123,7 @@ def person_sums(
     )  # fmt: skip
     chosen = model.certificate["map"]
     keys = ("alpha", "kappa", "power", "whiten")
-    others = prior and OthersSums(*prior)
+    others = prior and OthersSums(*prior[:5])  # all but the number of people
     return PersonSums(
         layout_of(model),
         targets.items,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from calibration.design import build_design, without_map
-from calibration.evaluate import evaluate
+from calibration.evaluate import evaluate, similarity
 from calibration.events import LabelledRecording
+from calibration.scores import rank_accuracy
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.model import Model
 from rt_decoder.recorded import features_of_recording
@@ -73,13 +74,21 @@ def effect(before: Model, after: Model, X: np.ndarray, labels: Sequence[str]) ->
     Returns
     -------
     dict
-        ``labelled``, and the scores ``before`` and ``after`` if so.
+        ``labelled``, and if so the scores ``before`` and ``after``, and the ``change`` of the rank
+        accuracy of an event, with its standard error.
     """
     if not labels:
         return {"labelled": False}
 
-    scores = {}
+    place = {item: i for i, item in enumerate(before.items)}
+    known = np.array([label in place for label in labels])
+    truth = np.array([place[label] for label in labels if label in place])
+    scores, ranks = {}, []
     for name, model in (("before", before), ("after", after)):
         scaled = scale_features(X, model.center, model.scale, model.recipe.features.clamp)
         scores[name] = evaluate(model, scaled, labels)
-    return {"labelled": True} | scores
+        ranks.append(rank_accuracy(similarity(model, scaled[known]), truth))
+    gained = ranks[1] - ranks[0]
+    error = float(gained.std() / np.sqrt(len(gained)))
+    change = {"rank_accuracy": float(gained.mean()), "error": error}
+    return {"labelled": True, "change": change} | scores

@@ -88,7 +88,9 @@ def wanted_for(model: Model, targets: Targets, recorded: Sequence[RecordingId] =
     )  # fmt: skip
 
 
-def check_window(person: PersonSums, layout: Any, name: str = "the other model") -> None:
+def check_window(
+    person: PersonSums, layout: Any, name: str = "the other model", against: str = ""
+) -> None:
     """Refuse a person whose features or targets are others than those of a layout.
 
     Parameters
@@ -98,6 +100,8 @@ def check_window(person: PersonSums, layout: Any, name: str = "the other model")
         As `sums.layout_of`; its ``window`` and ``target`` are compared.
     name : str
         Of the person's model, for the sentence of an error.
+    against : str
+        Of the model whose layout it is, if it has a name.
 
     Raises
     ------
@@ -108,7 +112,8 @@ def check_window(person: PersonSums, layout: Any, name: str = "the other model")
         mine, theirs = layout[part], person.layout[part]
         if differ := [key for key in mine if mine[key] != theirs.get(key)]:
             told = ", ".join(f"{key} {theirs.get(key)} against {mine[key]}" for key in differ[:3])
-            raise ValueError(f"need {name} fitted with the same {part}, got {told}")
+            same = f"the same {part} as {against}" if against else f"the same {part}"
+            raise ValueError(f"need {name} fitted with {same}, got {told}")
 
 
 def shared_sums(
@@ -167,6 +172,7 @@ def prior_of(
     mine: Wanted,
     *,
     montage: str = "name",
+    names: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> Prior:
     """Add other people's sums to a prior of one's own map.
@@ -177,6 +183,8 @@ def prior_of(
     mine : Wanted
     montage : {"name", "position"}
         How channels that differ are matched.
+    names : sequence of str
+        What the others are called in messages.
     say : callable
         Receives a line: how many people and items are shared.
 
@@ -194,6 +202,7 @@ def prior_of(
     n_heard, shared, total = int(mine.heard.sum()), [], None
     for number, person in enumerate(others, 1):
         name = f"model {number} of {len(others)}" if len(others) > 1 else "the other model"
+        name = names[number - 1] if names else name
         check_window(person, mine.layout, name)
         if any(is_same(one, own) for one in person.recorded for own in mine.recorded):
             raise ValueError(f"need recordings of other people, got one's own in {name}")
@@ -215,4 +224,4 @@ def prior_of(
     people = "1 other person" if n_people == 1 else f"{n_people} other people"
     say(f"prior of {people}: {n_events} events, {told} of {n_heard} items shared")
     recorded = tuple(one for person in others for one in person.recorded)
-    return Prior(total.gram, total.sums, total.counts, mine.shrink, recorded)
+    return Prior(total.gram, total.sums, total.counts, mine.shrink, recorded, n_people)

@@ -110,9 +110,22 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
         language_model, "--layer", "1", "--vocabulary", words, "--prior-from", model, "--no-sums",
         "--json", program="calibration",
     )  # fmt: skip
-    assert "kappa" in told(shared)["certificate"]["map"]
+    made = told(shared)["certificate"]["map"]
+    assert made["prior"]["n_people"] == 1
+    assert made["prior"]["kappa"] == made["kappa"]
+    did = "of the other people's sums" if made["kappa"] else "they are not used (kappa 0)"
+    assert did in shared.out
     assert "prior of 1 other person" in shared.out
     assert not (tmp_path / "other.sums.safetensors").exists()
+
+    own = call(
+        capsys, "fit", folder / "rec1.xdf", "--events", folder / "rec1.tsv", "-o",
+        tmp_path / "own.rtd.safetensors", "--embedding", language_model, "--prior-from", model,
+        program="calibration",
+    )  # fmt: skip
+    assert own.code == 1
+    assert "got m.rtd.safetensors, which was fitted on rec1.xdf itself" in own.err
+    assert not own.out  # before any work
 
     shown = told(call(capsys, "inspect", model, "--json"))
     assert shown["hash"] == fitted["hash"]

@@ -300,7 +300,7 @@ def test_a_wrong_value_is_refused_at_once(case: str, tmp_path: Path, monkeypatch
     program = "calibration" if arguments[0] in ("fit", "embed") else "rt_decoder"
     ran = call(capsys, *arguments, program=program)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("error: Invalid value")
+    assert ran.err.startswith(("error: Invalid value for", "error: need"))
     assert ran.err.count("\n") == 1
     assert why in ran.err
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from calibration.repeats import fit_pooling, pool_evidence, pooled_scores, repeat_groups
+from calibration.ahead import check_events
+from calibration.events import label_recording
+from calibration.repeats import few_trials, fit_pooling, pool_evidence, pooled_scores, repeat_groups
 from calibration.report.text import certificate_lines
 from rt_decoder.decoding.evidence import EvidencePool
 from rt_decoder.decoding.readout import Posterior
@@ -22,8 +24,9 @@ from rt_decoder.pipeline import Pipeline, PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout
 from rt_decoder.sinks.log import readout_line
+from rt_decoder.timing.markers import MarkerRules
 from tests.contract import allocated
-from tests.small import fit_small, random_model, small_recipe, small_recording, timeless
+from tests.small import WORDS, fit_small, random_model, small_recipe, small_recording, timeless
 from tests.test_pipeline import CUTS, DATA, chunk_of, decode
 
 RECORDING = small_recording(seconds=8.0)
@@ -336,3 +339,29 @@ def test_with_too_few_trials_a_repeat_adds_nothing_and_a_wanted_precision_is_not
     run = np.repeat(np.arange(5), 4)
     assert fit_pooling(log_p, log_prior, truth, run, 4) == Pooling(1.0, 0.0)
     assert fit_pooling(log_p, log_prior, truth, run, 4, precision=0.8).threshold > 1
+
+
+def test_the_repeats_that_are_asked_for_are_scored() -> None:
+    log_p, log_prior, truth = simulated(400, 3, 0.2)
+    run = np.repeat(np.arange(400), 3)
+    scores = pooled_scores(log_p, log_prior, truth, run, 0.2, repeats=3)
+    assert list(scores) == ["1", "2", "3", "4", "8", "12"]
+    assert scores["3"]["n"] == 400
+    assert not few_trials(3, scores)
+    assert not few_trials(1, {})
+    assert "need 10 trials of 7 events" in few_trials(7, scores)
+
+
+def test_repeats_and_a_final_block_that_leave_nothing_are_refused() -> None:
+    recording = small_recording(seconds=30.0)
+    labels = [marker.label for marker in recording.markers if marker.label in WORDS]
+    most = max(labels.count(word) for word in WORDS)
+    recipe = small_recipe(readout={"repeats": most + 1})
+    labelled = [label_recording(recording, None, recipe, MarkerRules())]
+    with pytest.raises(
+        ValueError, match=rf"need repeats up to {most}, .* got repeats = {most + 1}"
+    ):
+        check_events(labelled, recipe)
+    late = small_recipe(fit={"final_block": 0.99})
+    with pytest.raises(ValueError, match=r"final_block = 0\.99 locks the others away; lower it"):
+        check_events(labelled, late)

@@ -489,3 +489,16 @@ def test_a_full_cap_is_the_same_head():
 def test_bad_scene(options, message):
     with pytest.raises(ValueError, match=message):
         Scene(**options)
+
+
+def test_people_with_the_same_responses_share_what_items_evoke() -> None:
+    vectors = np.random.default_rng(0).standard_normal((4, 6))
+    words = ["axe", "bee", "cup", "dog"]
+    one, two, other = (
+        Participant(vectors, words, n_channels=8, artifacts=0.0, seed=seed, responses=shared)
+        for seed, shared in ((1, 7), (2, 7), (1, 8))
+    )
+    np.testing.assert_array_equal(one.evoked(vectors[0]), two.evoked(vectors[0]))
+    assert not np.allclose(one.evoked(vectors[0]), other.evoked(vectors[0]))
+    first, second = (person.simulate(n_words=4, seed=1).components for person in (one, two))
+    assert not np.allclose(first["background"][:100], second["background"][:100])

@@ -158,8 +158,8 @@ def test_prior_refuses_what_does_not_fit(people):
     strange = tuple(f"x{i}" for i in range(N_ITEMS))
     with pytest.raises(ValueError, match="one vocabulary, got 0 of"):
         prior_of([replace(other, items=strange)], wanted(people[0]))
-    with pytest.raises(ValueError, match="got one's own"):
-        prior_of([people[0].companion.people[0]], wanted(people[0]))
+    with pytest.raises(ValueError, match=r"got one's own in me\.rtd"):
+        prior_of([people[0].companion.people[0]], wanted(people[0]), names=["me.rtd"])
     layout = dict(other.layout) | {"channels": [f"X{i}" for i in range(8)]}
     with pytest.raises(ValueError, match="half of 8 channels"):
         prior_of([replace(other, layout=layout)], wanted(people[0]))
@@ -282,17 +282,28 @@ def test_pool_refuses_what_does_not_fit(people):
     with pytest.raises(ValueError, match="of one vocabulary"):
         pool_models(models[:2], [companions[0], Companion((strange,), "")])
     half = other.with_recordings(other.recordings[:1])
-    with pytest.raises(ValueError, match="each recording with one person"):
-        pool_models(models[:2], [companions[1], Companion((half,), "")])
+    with pytest.raises(
+        ValueError, match=r"each recording with one person, got one in a\.rtd and in b"
+    ):
+        pool_models(models[:2], [companions[1], Companion((half,), "")], names=["a.rtd", "b.rtd"])
+    window = dict(other.layout["window"]) | {"tmax": 0.6}
+    apart = replace(other, layout=dict(other.layout) | {"window": window})
+    with pytest.raises(
+        ValueError, match=r"need b\.rtd fitted with the same window as a\.rtd, got tmax"
+    ):
+        pool_models(models[:2], [companions[0], Companion((apart,), "")], names=["a.rtd", "b.rtd"])
 
 
 def test_pool_keeps_the_channels_that_all_have(people):
+    said: list[str] = []
     names = (*(f"C{i}" for i in range(7)), "other")
     stranger = person(80, names=names)
     model, _ = pool_models(
         [people[0].model, people[1].model, stranger.model],
         [people[0].companion, people[1].companion, stranger.companion],
+        say=said.append,
     )
+    assert "channels that not all have are left out: C7, other" in said
     assert model.info.ch_names == names[:7]
     assert model.weights.shape[0] == 35
     assert model.certificate["final"]["rank_accuracy"] > 0.6
@@ -349,6 +360,19 @@ def test_pool_command(tmp_path, capsys, people):
     over = call(capsys, "pool", out, paths[0], "-o", paths[0], "--overwrite", program="calibration")
     assert over.code == 2
     assert "one that is read" in over.err
+    twice = call(
+        capsys,
+        "pool",
+        paths[0],
+        paths[1],
+        paths[0],
+        "-o",
+        out,
+        "--overwrite",
+        program="calibration",
+    )
+    assert twice.code == 1
+    assert "need each model once, got p0.rtd.safetensors, the same as p0" in twice.err
     companion_path(paths[0]).unlink()
     lost = call(capsys, "pool", *paths, "-o", out, "--overwrite", program="calibration")
     assert lost.code == 1
@@ -371,3 +395,39 @@ def test_sharpness_is_raised_to_what_everybody_gives(people):
         cosines = cosine(two, space.vectors(1.0))
         of_two = rank_accuracy(cosines, trial.truth).mean()
         assert rank_accuracy(one.cosines, trial.truth).mean() < of_two
+
+
+def test_sessions_of_one_code_are_told(tmp_path, capsys, people):
+    """Two models of one --subject count as two people, and a person in two models once."""
+    coded = [
+        one._replace(model=replace(one.model, certificate={"subject": "07"})) for one in people[:2]
+    ]
+    paths = saved(tmp_path, coded)
+    out = tmp_path / "g.rtd.safetensors"
+    ran = call(capsys, "pool", *paths, "-o", out, program="calibration")
+    assert ran.code == 0, ran.err
+    assert "p1.rtd.safetensors are of one person, by --subject 07, and count as two" in ran.out
+    said: list[str] = []
+    models, companions = [p.model for p in people[:3]], [p.companion for p in people[:3]]
+    pool_models(
+        [*models, models[0]], [*companions, companions[0]], names=["a", "b", "c", "d"],
+        say=said.append,
+    )  # fmt: skip
+    assert said[0] == "d has the recordings of a: counts once"
+
+
+def test_items_that_only_some_heard_are_told(people):
+    one, two = (each.companion.people[0] for each in people[:2])
+    fewer = tuple(
+        replace(
+            part, counts=np.where(np.arange(N_ITEMS) < 20, part.counts, 0.0), sums=part.sums[:20]
+        )
+        for part in two.recordings
+    )
+    said: list[str] = []
+    pool_models(
+        [each.model for each in people[:2]],
+        [Companion((one,), ""), Companion((two.with_recordings(fewer),), "")],
+        say=said.append,
+    )
+    assert any(line.startswith(f"20 of {N_ITEMS} items were heard by everybody") for line in said)

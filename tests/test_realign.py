@@ -9,11 +9,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from calibration.cap import cap_of
+from calibration.design import draft_model
 from calibration.realign import realign
 from rt_decoder.model import Model
 from rt_decoder.signal import SignalInfo
 from rt_decoder.simulation.head import electrodes
 from scripts.transfer_head import Head, Visit, rank
+from tests.small import small_recipe, small_recording
 
 C = 64
 
@@ -115,7 +117,7 @@ def test_refusals(head, calibrated):
 def test_realign_command_measures_its_effect(tmp_path, capsys):
     import json
 
-    from rt_decoder.files.model_file import load_model, save_model
+    from rt_decoder.files.model_file import load_model, model_hash, save_model
     from tests.small import call, fit_small, small_recipe, small_recording
 
     recipe = small_recipe(features={"whiten": 1.0}, fit={"final_block": 0.0})
@@ -146,6 +148,22 @@ def test_realign_command_measures_its_effect(tmp_path, capsys):
         scores = json.loads(ran.out.splitlines()[-1])["scores"]
         assert scores["rank_accuracy"] == pytest.approx(facts[name]["rank_accuracy"], abs=1e-3)
     assert load_model(out).certificate["realigned"]["labelled"]
+    told = call(capsys, "inspect", out).out
+    assert "realigned   gains from" in told
+    assert f"was model {model_hash(model)[:12]}" in told
+    loose = tmp_path / "loose.csv"
+    data[:, 0] *= 8 / np.exp(np.random.default_rng(0).normal(0, 0.5, len(keep)))[0]
+    np.savetxt(
+        loose, np.column_stack((recording.times, data * 1e6)), delimiter=",",
+        header=",".join(names), comments="", fmt="%.9g",
+    )  # fmt: skip
+    refused = call(
+        capsys, "realign", path, loose, *common, "--overwrite", program="calibration"
+    )  # fmt: skip
+    assert refused.code == 1
+    assert "beyond 0.2 to 5: another unit" in refused.err
+    assert "loose.csv; --force" in refused.err
+    assert "realigned   gains from" in call(capsys, "inspect", out).out  # still the one before
     again = call(capsys, "realign", path, csv, *common, program="calibration")
     assert again.code == 2
     assert "--overwrite" in again.err
@@ -159,3 +177,29 @@ def test_realign_command_measures_its_effect(tmp_path, capsys):
     expected = np.exp(np.random.default_rng(0).normal(0, 0.5, len(keep)))
     measured = gains.reshape(-1, len(keep)).mean(axis=0)
     assert np.corrcoef(np.log(measured), np.log(expected))[0, 1] > 0.9
+
+
+def test_what_speaks_against_a_day():
+    from calibration.judgement import why_not_added, why_not_realigned
+
+    fine = {"gains": [0.5, 2.0]}
+    assert not why_not_realigned(fine)
+    assert "gains of 0.5 to 1.2e+05" in why_not_realigned({"gains": [0.5, 120000.0]})
+    scored = {"before": {"rank_accuracy": 0.6, "n": 90}, "after": {"rank_accuracy": 0.57}}
+    change = {"rank_accuracy": -0.03, "error": 0.01}
+    told = why_not_realigned(fine | scored | {"change": change})
+    assert told == "rank accuracy 0.600 before, 0.570 after on 90 events"
+    assert not why_not_realigned(fine | scored | {"change": change | {"error": 0.02}})
+    model = draft_model([small_recording(seconds=3.0)], small_recipe())
+    scores = {
+        "rank_accuracy": 0.49,
+        "null_rank_accuracy": 0.5,
+        "null_spread": 0.02,
+        "p": 0.7,
+        "n": 9,
+    }
+    for usual, refused in ((0.7, True), (0.54, False)):  # a weak model may guess on any day
+        one = replace(model, certificate={"out_of_fold": {"rank_accuracy": usual}})
+        assert bool(why_not_added(one, scores)) is refused
+        assert not why_not_added(one, scores | {"p": 0.04})
+    assert not why_not_added(model, scores)

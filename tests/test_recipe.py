@@ -128,8 +128,8 @@ def test_one_sentence_for_toml_options_and_model_files(tmp_path: Path, capsys) -
             capsys, "fit", "absent.xdf", "-o", tmp_path / "m", *arguments, program="calibration"
         )
         assert ran.code == 2
-        assert ran.err.startswith("error: Invalid value")
         assert ran.err.endswith(f": {said}\n")
+        assert "Invalid value:" not in ran.err
     text, tensors = pack(draft_model([small_recording(seconds=4.0)], small_recipe()))
     head = json.loads(text)
     head["recipe"]["filter"]["order"] = 11

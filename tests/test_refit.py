@@ -49,7 +49,13 @@ def same_map(one, other, tolerance: float) -> None:
 
 def test_sums_give_the_map_that_was_fitted(fitted):
     model, person, _ = fitted
-    same_map(map_of_sums(model, person), model, 1e-5)
+    again = map_of_sums(model, person)
+    same_map(again, model, 1e-5)
+    size = np.linalg.norm(model.weights, axis=0)
+    shown = size > 1e-3 * size.max()  # others are rounding
+    for a, b in ((again.weights.T, model.weights.T), (again.basis, model.basis)):
+        # signs are a convention, not an accident
+        np.testing.assert_allclose(a[shown], b[shown], atol=1e-2 * np.abs(b).max())
 
 
 def test_added_recording_equals_a_fit_on_all(fitted):
@@ -199,6 +205,33 @@ def test_refit_command_adds_and_takes_out(files, capsys):
     )
     assert missing.code == 1
     assert "got one that is not" in missing.err
+
+
+def test_a_recording_with_other_labels_is_refused_unless_forced(files, capsys):
+    from rt_decoder.files.model_file import load_model
+    from tests.small import call
+
+    folder, path, paths = files
+    second, table = paths[1]
+    head, *rows = table.read_text().splitlines()
+    onsets, words = [row.split("\t")[0] for row in rows], [row.split("\t")[2] for row in rows]
+    others = np.random.default_rng(0).permutation(words)
+    lines = [f"{onset}\t0\t{word}" for onset, word in zip(onsets, others, strict=True)]
+    wrong = folder / "wrong.tsv"
+    wrong.write_text("\n".join([head, *lines]) + "\n")
+    out = folder / "harmed.rtd.safetensors"
+    common = (path, second, "--events", wrong, "-o", out, "--units", "uV")
+    ran = call(capsys, "refit", *common, program="calibration")
+    assert ran.code == 1
+    assert not out.exists()
+    for told in ("need a recording of the same person", path.name, second.name, "guessing"):
+        assert told in ran.err
+    forced = call(capsys, "refit", *common, "--force", program="calibration")
+    assert forced.code == 0, forced.err
+    assert load_model(out).certificate["refit"][-1]["forced"] is True
+    told = call(capsys, "inspect", out).out
+    assert "forced though it only guesses" in told
+    assert "the certificate is of the model before" in told
 
 
 def test_recording_without_the_column_of_groups_is_added(files, capsys):

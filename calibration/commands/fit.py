@@ -128,8 +128,10 @@ class MapOptions(StudyOptions, FitOptions):
         """Return what makes the prior of other people; None without any."""
         from calibration.transfer import prior_of
 
-        people = all_people(others)
-        return partial(prior_of, people, montage=self.montage, say=show_lines) if people else None
+        names, people = all_people(self.prior_from or [], others)
+        if not people:
+            return None
+        return partial(prior_of, people, montage=self.montage, names=names, say=show_lines)
 
 
 Options = TypeVar("Options", bound=FitOptions)

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from rt_decoder.recipe import Target
     from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["EventTables", "Inputs", "ReadOptions", "Recordings", "need_drawing"]
+__all__ = ["EventTables", "ForceWrite", "Inputs", "ReadOptions", "Recordings", "need_drawing"]
 
 Recordings = Annotated[
     list[Path],
     typer.Argument(metavar="REC", help="Recordings: what MNE reads, XDF, CSV or session records."),
+]
+ForceWrite = Annotated[
+    bool, typer.Option("--force", help="Write the model even if the recording speaks against it.")
 ]
 EventTables = Annotated[
     list[Path] | None,

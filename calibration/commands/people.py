@@ -82,17 +82,20 @@ def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
     ModelCorrupt
         If one cannot be used, or they do not belong together.
     ValueError
-        If a model has no map, or two people have the same recording.
+        If a model has no map or is given twice, or two people have the same recording.
     """
     from rt_decoder.files.model_file import load_model, model_hash
     from rt_decoder.files.sums_file import load_sums
 
-    models, companions = [], []
+    models, companions, known = [], [], dict[str, str]()
     for path in paths:
         model = load_model(path)
         if not model.has_map:
             raise ValueError(f"{path.name} has no map: it cleans, it does not name words")
-        companions.append(load_sums(companion_path(path), model_hash(model)))
+        if (digest := model_hash(model)) in known:
+            raise ValueError(f"need each model once, got {path.name}, the same as {known[digest]}")
+        known[digest] = path.name
+        companions.append(load_sums(companion_path(path), digest))
         models.append(model)
     _check_apart(paths, companions)
     return models, companions
@@ -115,10 +118,29 @@ def _check_apart(paths: Sequence[Path], companions: Sequence[Companion]) -> None
         )
 
 
-def all_people(companions: Sequence[Companion]) -> list[PersonSums]:
-    """List everybody, each once."""
-    people = {one.hashes: one for companion in companions for one in companion.people}
-    return list(people.values())
+def all_people(
+    paths: Sequence[Path], companions: Sequence[Companion]
+) -> tuple[list[str], list[PersonSums]]:
+    """List everybody in some models, each once, and the names of their models.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Of the models.
+    companions : sequence of Companion
+        Theirs.
+
+    Returns
+    -------
+    names : list of str
+    people : list of PersonSums
+    """
+    people: dict[tuple[str, ...], tuple[str, PersonSums]] = {}
+    for path, companion in zip(paths, companions, strict=True):
+        for number, one in enumerate(companion.people, 1):
+            of = f"person {number} of {path.name}" if len(companion.people) > 1 else path.name
+            people.setdefault(one.hashes, (of, one))
+    return [name for name, _ in people.values()], [one for _, one in people.values()]
 
 
 def check_own(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from calibration.commands.bundles import bundled
-from calibration.commands.inputs import Inputs, ReadOptions
+from calibration.commands.inputs import ForceWrite, Inputs, ReadOptions
 from calibration.commands.people import SUMS, companion_path, write_companion
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, one_of
@@ -40,6 +41,7 @@ def realign(
             **one_of("auto", "gains", "rotation", "whiten"),
         ),
     ] = "auto",
+    force: ForceWrite = False,
     options: ReadOptions,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -47,7 +49,8 @@ def realign(
     """Fit a model to another day by a minute of unlabelled signal.
 
     If REST has items of the vocabulary, its events are used in place of a grid of windows, without
-    their labels; scores before and after are then written to the certificate.
+    their labels; scores before and after are then written to the certificate, and a model that is
+    clearly worse than before is not written without --force. Events inside an XDF file count as well.
 
     Example: rt-calibrate realign me.rtd.safetensors rest.fif -o today.rtd.safetensors
     """
@@ -56,6 +59,7 @@ def realign(
     written = [("--output", output, MODEL), ("--output", companion_path(output), (SUMS,))]
     claim_outputs(written, [model, beside, *inputs.files], overwrite)
     from calibration.identity import hash_files
+    from calibration.judgement import why_not_realigned
     from calibration.realign import realign as fit_today
     from calibration.today import effect
     from rt_decoder.files.model_file import save_model
@@ -64,9 +68,11 @@ def realign(
     X, labels = _read_windows(fitted, inputs)
     covariance = fitted.covariance if labels else _unlabelled_covariance(fitted, beside)
     aligned, facts = fit_today(fitted, X, covariance, method)
-    facts["data_hash"] = hash_files([rest])[0]
-    facts |= effect(fitted, aligned, X, labels)
+    facts |= _origin(fitted, hash_files([rest])[0]) | effect(fitted, aligned, X, labels)
     show_lines(*_told(facts))
+    if why := why_not_realigned(facts):
+        _forced(f"{model.name} can be fitted to, got {why}, of {rest.name}", force)
+        facts["forced"] = why
     certificate = {**fitted.certificate, "realigned": facts}
     digest = save_model(replace(aligned, certificate=certificate), output, overwrite=overwrite)
     write_companion(None, output, overwrite=overwrite)
@@ -75,6 +81,23 @@ def realign(
     )
     if as_json:
         show_json({"model": output.name, "hash": digest, "realigned": facts})
+
+
+def _forced(told: str, force: bool) -> None:
+    if not force:
+        raise ValueError(f"need a recording that {told}; --force writes the model all the same")
+
+
+def _origin(model: Model, data_hash: str) -> dict[str, Any]:
+    """Say what is realigned, by which recording, and when."""
+    from rt_decoder.files.model_file import model_hash
+
+    return {
+        "data_hash": data_hash,
+        "model": model_hash(model),
+        "date": datetime.now(UTC).date().isoformat(),
+        "trained_on": data_hash in model.certificate.get("data_hash", []),
+    }
 
 
 def _load_with_covariance(path: Path) -> Model:
@@ -120,6 +143,11 @@ def _told(facts: dict[str, Any]) -> list[str]:
     if facts["other_reference"]:
         lines.append(
             "  the amplifier has another reference than in calibration: brought back to it"
+        )
+    if facts["trained_on"]:
+        lines.append(
+            "  WARNING: the model was fitted on this recording: it is no other day, and scores before "
+            "and after prove nothing"
         )
     for name in ("before", "after"):
         if name in facts:

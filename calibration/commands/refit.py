@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from calibration.commands.bundles import bundled
-from calibration.commands.inputs import Inputs, ReadOptions
+from calibration.commands.inputs import ForceWrite, Inputs, ReadOptions
 from calibration.commands.people import SUMS, companion_path, load_people
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
@@ -42,6 +42,7 @@ def refit(
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the recording out instead.")
     ] = False,
+    force: ForceWrite = False,
     options: ReadOptions,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -49,18 +50,16 @@ def refit(
     """Add a recording to a model, or take one out, exactly.
 
     Penalty, scale and posterior stay those of the model; what it scores on the recording before it
-    is added is written to the certificate. A column of groups is not needed: nothing is held out.
+    is added is written to the certificate. A recording on which it only guesses, though a person's own
+    would have shown more, is refused without --force: another person, or other labels. A column of groups is not needed: nothing is held out.
     Targets in sentence context are refused: the companion has sums of items, not of their contexts.
 
     Example: rt-calibrate refit me.rtd.safetensors run4.fif --events run4.tsv -o me2.rtd.safetensors
     """
     inputs = options.of(recording)
     sums = companion_path(output)
-    claim_outputs(
-        [("--output", output, MODEL), ("--output", sums, (SUMS,))],
-        [model, companion_path(model), *inputs.files],
-        overwrite,
-    )
+    written = [("--output", output, MODEL), ("--output", sums, (SUMS,))]
+    claim_outputs(written, [model, companion_path(model), *inputs.files], overwrite)
     from calibration.identity import check_new, hash_files
     from calibration.refit import add_recording, only_person, remove_recording
     from calibration.report.text import score_lines
@@ -83,6 +82,7 @@ def refit(
         check_new([recorded], [recording.name], {model.name: person.recorded})
         check_new([recorded], [recording.name], {f"the prior of {model.name}": person.counted})
         new, person = add_recording(fitted, person, read_design(fitted, labelled), *recorded)
+        new = _judged(new, fitted, f"{recording.name} for {model.name}", force)
     step = new.certificate["refit"][-1]
     if step.get("before"):
         show_lines(*score_lines(step["before"], "this recording, before it was added"))
@@ -92,6 +92,21 @@ def refit(
     show_lines(f"wrote {output.name} ({digest[:12]}) and {sums.name}")
     if as_json:
         show_json({"model": output.name, "hash": digest, "refit": step})
+
+
+def _judged(new: Model, before: Model, names: str, force: bool) -> Model:
+    """Refuse a recording that speaks against itself, or write to the certificate: it was forced."""
+    from calibration.judgement import why_not_added
+
+    *steps, last = new.certificate["refit"]
+    why = why_not_added(before, last["before"] or {})
+    if why and not force:
+        raise ValueError(
+            f"need a recording of the same person, words and montage, got {names} with {why}; "
+            "--force adds it all the same"
+        )
+    refit = [*steps, last | {"forced": True}] if why else [*steps, last]
+    return replace(new, certificate={**new.certificate, "refit": refit})
 
 
 def _same_samples(person: PersonSums, inputs: Inputs) -> str:

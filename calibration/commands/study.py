@@ -281,11 +281,14 @@ def _group_model(
         show_lines("no group model: it needs two people or more")
         return None, ""
     names = [cell_name(row["person"], row["layer"], row["window"]) for row in chosen]
-    paths = [model_path(folder, name) for name in names]
     try:
         with progress_bar("leaving people out") as progress:
             group, companion = pool_models(
-                *load_people(paths), montage=options.montage, say=show_lines, progress=progress
+                *load_people([model_path(folder, one) for one in names]),
+                montage=options.montage,
+                names=names,
+                say=show_lines,
+                progress=progress,
             )
     except ValueError as error:
         return None, str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from rt_decoder.files.damage import in_one_sentence
 from rt_decoder.sinks.text import json_text, plain
 
 __all__ = [
+    "PROGRAMS",
     "add_commands",
     "app_of",
     "progress_bar",
@@ -40,6 +42,14 @@ _EXAMPLE = "\n\nExample: "
 
 
 LARGEST = 1e9  # of a number that an option takes; more is a slip
+PROGRAMS = {
+    "rt-decoder": (
+        "demo", "simulate", "streams", "replay", "run", "decode", "clean", "convert", "inspect", "info",
+    ),
+    "rt-calibrate": (
+        "fit", "cleaning", "evaluate", "encode", "refit", "realign", "pool", "embed",
+    ),
+}  # fmt: skip
 _RENAMED = {"line": "mains"}  # options of before, and what they are called now
 
 
@@ -169,7 +179,7 @@ def run_app(app: typer.Typer) -> NoReturn:
         try:
             code = app(standalone_mode=False)
         except _ClickException as error:
-            _fail(error.format_message(), 2)  # type: ignore[attr-defined]
+            _fail(_wrong_call(error), 2)
         except _Interrupted as error:
             _fail(f"interrupted; {error}", INTERRUPTED)
         except (KeyboardInterrupt, typer.Abort):
@@ -183,6 +193,20 @@ def run_app(app: typer.Typer) -> NoReturn:
         if code == INTERRUPTED and heard.came:
             _fail(f"interrupted; {NOTHING}", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wrong_call(error: Any) -> str:
+    """Say what is wrong with a call: where a command of the other program is, or an example."""
+    text = str(error.format_message()).removeprefix("Invalid value: ")
+    if found := re.match(r"No such command '(\w+)'", text):
+        for program, names in PROGRAMS.items():
+            if found[1] in names:
+                return f"{text.rstrip('.')}; {program} {found[1]} is one"
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    example = (getattr(command, "help", None) or "").partition(_EXAMPLE)[2]
+    if text.startswith("Missing ") and example:
+        return f"{text.rstrip('.')}; example: {example}"
+    return text
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.files.history import changed_since, history, history_lines
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.proof import answers_line, anytime_lines, proof, why_unproven
@@ -51,6 +52,7 @@ def model_summary(model: Model) -> dict[str, Any]:
         "continuous": asdict(model.continuous) if model.continuous else {},
         "unproven": why_unproven(model) if model.has_map else "",
         "alignment": None if model.alignment is None else asdict(model.alignment),
+        "history": history(model),
         "memory_bytes": sizes,
         "certificate": dict(model.certificate),
         "versions": dict(model.versions),
@@ -79,6 +81,7 @@ def model_lines(model: Model) -> list[str]:
         f"adapts      {_alignment_text(model.alignment)}",
         f"learns      {'from true labels, with --learn' if model.learns else 'no labels'}",
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",
+        *history_lines(model),
     ]
     if model.has_map:
         lines += [
@@ -144,8 +147,9 @@ def _proven_text(model: Model) -> str:
     why = why_unproven(model)
     if why:
         return f"no: {why}"
-    final = proof(model)
-    return f"yes: p = {final['p']:.2g}, {final['bits_per_word']:.3f} bits a word beyond the prior"
+    final, changed = proof(model), changed_since(model)
+    told = f"yes: p = {final['p']:.2g}, {final['bits_per_word']:.3f} bits a word beyond the prior"
+    return f"{told}, of the model before it was {changed}" if changed else told
 
 
 def continuous_text(model: Model) -> str:

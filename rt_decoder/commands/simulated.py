@@ -19,6 +19,17 @@ from rt_decoder.commands.streams import keep_here, stream_recording
 
 __all__ = ["COMMANDS"]
 
+Responses = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Random seed of what words evoke: people with the same one share it, as pool and "
+        "--prior-from need; default: people share nothing.",
+        min=0,
+        show_default=False,
+    ),
+]
+
 
 def demo(
     seconds: Annotated[
@@ -62,6 +73,7 @@ def simulate(
     session: Annotated[
         int, typer.Option(metavar="N", help="Random seed of the words heard and the noise.", min=0)
     ] = 1,
+    responses: Responses = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -86,7 +98,7 @@ def simulate(
         claim_outputs([("--save", save, XDF), ("its events", table, TSV)], [], overwrite)
     recording = simulate_recording(
         seconds=seconds, n_vocabulary=words, n_channels=channels, sfreq=sfreq, seed=seed,
-        session=session,
+        session=session, responses=responses,
     )  # fmt: skip
     if save is not None:
         _calibration("demo").save_recording(recording, save, overwrite=overwrite)

@@ -221,5 +221,7 @@ def read_tensors(path: Path, key: str, what: str) -> tuple[dict[str, str], dict[
             if path.stat().st_size == 0
             else "it is cut off, damaged or of another kind"
         )
+        if not path.name.endswith(".safetensors"):
+            why += ", as its name says: a model is called *.rtd.safetensors"
         whole = "model" if key == _KEY else what
         raise ModelCorrupt(f"{path.name} is no whole {whole} file: {why}") from error

@@ -60,7 +60,7 @@ def read_recording(
     OSError
         If it cannot be read.
     ValueError
-        If it has no samples or no data stream, holds nothing but NaN, or its stamps jump back or
+        If it is a model, has no samples or no data stream, holds nothing but NaN, or its stamps jump back or
         run more than 1 % off the declared rate.
     ImportError
         If the package that reads the format is not installed.
@@ -68,6 +68,8 @@ def read_recording(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path.name}")
+    if path.name.endswith(".safetensors"):
+        raise ValueError(f"need a recording, got {path.name}, which is a model or belongs to one")
     suffix, chosen = path.suffix.lower(), parse_markers(markers)
     if stream is not None and suffix != ".xdf":
         raise ValueError(f"{path.name}: only XDF files hold several streams to choose from")

@@ -39,6 +39,8 @@ class Brain:
         Its draws depend neither on the cap nor on the rate: one seed is one brain.
     size : float
         Factor on everything but the sensors' noise.
+    shared : numpy.random.Generator or None
+        Draws what items evoke, in place of `rng`: people with the same one respond alike.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class Brain:
         snr: float,
         rng: np.random.Generator,
         size: float = 1.0,
+        shared: np.random.Generator | None = None,
     ) -> None:
         self._sfreq, self._size = sfreq, size
-        latent = rng.standard_normal((vectors.shape[1], _N_SOURCES))
+        of_items = rng if shared is None else shared
+        latent = of_items.standard_normal((vectors.shape[1], _N_SOURCES))
         # one more source responds to every item alike
-        dipoles = _dipoles(rng, _N_SOURCES + 1)
-        self._kernels = _kernels(rng, _N_SOURCES + 1, sfreq)
+        dipoles = _dipoles(of_items, _N_SOURCES + 1)
+        self._kernels = _kernels(of_items, _N_SOURCES + 1, sfreq)
         self._maps = cap.maps(*dipoles)
         self._mean = vectors.mean(0)
         everywhere = cap.full()

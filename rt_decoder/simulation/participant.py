@@ -87,6 +87,8 @@ class Participant:
         Mains frequency in Hz.
     seed : int
         Same seed, same person.
+    responses : int or None
+        Seed of what items evoke, which people with the same one share; by default `seed` alone.
     kind : str
         "eeg", or "meg": `n_channels` magnetometers and planar gradiometers in a helmet (a multiple
         of 3; a full helmet has 306), where 1 V of the sizes above corresponds to 40 nT.
@@ -123,6 +125,7 @@ class Participant:
         references: bool = False,
         line_freq: float = 50.0,
         seed: int = 0,
+        responses: int | None = None,
         kind: str = "eeg",
         head: int = 0,
         brain: float = 1.0,
@@ -139,7 +142,8 @@ class Participant:
             raise ValueError(f"need kind 'eeg' or 'meg' and brain above 0, got {kind!r}, {brain}")
         self._cap = cap = _KINDS[kind](n_channels, references, head)
         self.info = SignalInfo(sfreq, cap.ch_names, cap.ch_types, cap.units, cap.positions)
-        self._brain = Brain(vectors, cap, sfreq, snr, np.random.default_rng(seed), brain)
+        shared = None if responses is None else np.random.default_rng([responses, 1])
+        self._brain = Brain(vectors, cap, sfreq, snr, np.random.default_rng(seed), brain, shared)
         self._disturbance = Disturbance(cap, sfreq, line_freq, scene, seed)
 
     def evoked(self, vector: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from rt_decoder.files.history import history
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.proof import forced
 from rt_decoder.model import Alignment, Model, versions
@@ -51,6 +52,7 @@ def header_line(
     Returns
     -------
     dict
+        With `history`, if the model has one.
     """
     return {
         "type": "header",
@@ -61,4 +63,5 @@ def header_line(
         "contract": contract(model),
         "alignment": None if alignment is None else asdict(alignment),
         **({"learn": True} if learn else {}),
+        **({"history": told} if (told := history(model)) else {}),
     }
