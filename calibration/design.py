@@ -221,7 +221,7 @@ def build_design(
     stages = model if scaled else without_map(model)
     rows, kept, n_dropped, base = [], [], 0, 0.0
     for run, session in enumerate(sessions):
-        recording = session.recording
+        recording, n_found = session.recording, 0
 
         def report(share: float, run: int = run) -> None:
             if progress is not None:
@@ -230,7 +230,6 @@ def build_design(
         origin = recording.times[0]  # markers are on this clock
         words = [marker for marker in session.markers if not marker.label.startswith(CUE)]
         events = session.by_marker(model.items)
-        n_found = 0
         for marker, features in features_of_recording(
             stages, recording, words, PipelineOptions(session.rules), progress=report
         ):

@@ -10,7 +10,7 @@ import numpy as np
 from calibration.confidence import Evidence, expected_calibration_error, log_posterior
 from calibration.detail import detail, judged
 from calibration.heard import heard_scores
-from calibration.nulls import matching_test
+from calibration.nulls import NullTest, matching_test
 from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
 from calibration.unseen import seen_items, unseen_scores
 from rt_decoder.decoding.alignment import LEAST_EVENTS, Aligned, align, whitened_weights
@@ -151,24 +151,18 @@ def evaluate(
     unseen, apart = _apart(model, found.cosines, truth)
     scored = ~unseen if not unseen.all() else np.ones(len(truth), bool)
     found, truth = found.of(scored), truth[scored]
-    cosines = found.cosines
     groups = None if groups is None else groups[known][scored]
     null = matching_test(
-        rank_accuracies(cosines), truth, model.recipe.fit.n_permutations, model.recipe.fit.seed,
-        memory, groups,
+        rank_accuracies(found.cosines), truth, model.recipe.fit.n_permutations,
+        model.recipe.fit.seed, memory, groups,
     )  # fmt: skip
-    scores = summarize(cosines, truth, np.exp(model.log_prior)) | {
+    scores = summarize(found.cosines, truth, np.exp(model.log_prior)) | {
         "n": len(truth),
         "n_unseen": int(unseen.sum()),
         "n_outside": int((~known).sum()),
         "n_items": len(model.items),
-        "p": null.p,
-        "p_smallest": null.p_smallest,
-        "null_unit": null.unit,
-        "null_rank_accuracy": float(null.null.mean()),
-        "null_spread": float(null.null.std()),
     }
-    scores |= _posterior_scores(model, found, truth)
+    scores |= _null_scores(null) | _posterior_scores(model, found, truth)
     told = finite(scores) | ({"unseen": apart} if apart else {})
     if heard := heard_scores(model, seen_items(model), found, truth, memory, groups):
         told["heard"] = heard
@@ -176,6 +170,16 @@ def evaluate(
         events = judged(model, found, truth)
         told["detail"] = detail(model, events, unit=null.unit, groups=groups, null=null.null)
     return told
+
+
+def _null_scores(null: NullTest) -> dict[str, float]:
+    return {
+        "p": null.p,
+        "p_smallest": null.p_smallest,
+        "null_unit": null.unit,
+        "null_rank_accuracy": float(null.null.mean()),
+        "null_spread": float(null.null.std()),
+    }
 
 
 def _posterior_scores(model: Model, found: Evidence, truth: np.ndarray) -> dict[str, float]:

@@ -79,13 +79,11 @@ def fit_model(
         If there are too few events or items, the groups leave nothing to train on, or what is
         found out of fold is a leak, by itself or by the locked block.
     """
-    design = _spelled(design, draft.recipe.target)
-    check_enough(design.labels)
+    design = _checked(design, draft.recipe.target)
     held_out = hold_out(design, draft.recipe, embedder or embedder_of(draft.recipe.target))
     groups, train, targets = held_out.groups, held_out.train, held_out.targets
-    split = _split_facts(design, draft.recipe, held_out)
+    split = _tell_split(_split_facts(design, draft.recipe, held_out), held_out, say)
     recipe = replace(draft.recipe, fit=replace(draft.recipe.fit, purge=held_out.purge))
-    _tell_split(split, held_out, say)
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
     recorded = recording_ids(data_hash, design.fingerprints)
@@ -113,9 +111,9 @@ def fit_model(
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
     model = replace(model, certificate=found, pooling=pooling if _pools(recipe) else None)
-    figures = certify(model, design, X, held_out, held[0])
-    figures |= score_windows(model, design, X, held_out, by_window, figures)
-    return replace(_as_kept(model, draft.recipe), certificate=found | figures)
+    found |= certify(model, design, X, held_out, held[0])
+    found |= score_windows(model, design, X, held_out, by_window, found)
+    return replace(_as_kept(model, draft.recipe), certificate=found)
 
 
 def _as_kept(model: Model, asked: Recipe) -> Model:
@@ -125,20 +123,24 @@ def _as_kept(model: Model, asked: Recipe) -> Model:
     return replace(model, recipe=recipe, versions=versions())
 
 
-def _spelled(design: Design, target: Target) -> Design:
-    """Spell labels as the vocabulary does, where the recipe folds case."""
-    if not target.fold:
-        return design
-    return replace(design, labels=spelled_labels(target.vocabulary, design.labels))
+def _checked(design: Design, target: Target) -> Design:
+    """Spell labels as the vocabulary does, where the recipe folds case; refuse too few."""
+    if target.fold:
+        design = replace(design, labels=spelled_labels(target.vocabulary, design.labels))
+    check_enough(design.labels)
+    return design
 
 
-def _tell_split(split: dict[str, Any], held_out: HeldOut, say: Callable[[str], None]) -> None:
+def _tell_split(
+    split: dict[str, Any], held_out: HeldOut, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Say how events are split, and warn (RuntimeWarning) of items with the same vector."""
     targets = held_out.targets
     say(f"{split_line(split)}; {len(targets.items)} items")
     say(held_out.line)
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=3)
+    return split
 
 
 def _pools(recipe: Recipe) -> bool:

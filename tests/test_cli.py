@@ -124,7 +124,7 @@ def test_fit_evaluate_inspect_decode(folder: Path, language_model: Path, tmp_pat
         program="calibration",
     )  # fmt: skip
     assert own.code == 1
-    assert "got m.rtd.safetensors, which was fitted on rec1.xdf itself" in own.err
+    assert "got rec1.xdf, which is in m.rtd.safetensors already" in own.err
     assert not own.out  # before any work
 
     shown = told(call(capsys, "inspect", model, "--json"))

@@ -59,7 +59,6 @@ def realign(
     written = [("--output", output, MODEL), ("--output", companion_path(output), (SUMS,))]
     claim_outputs(written, [model, beside, *inputs.files], overwrite)
     from calibration.identity import hash_files
-    from calibration.judgement import why_not_realigned
     from calibration.realign import realign as fit_today
     from calibration.today import effect
     from rt_decoder.files.model_file import save_model
@@ -70,9 +69,7 @@ def realign(
     aligned, facts = fit_today(fitted, X, covariance, method)
     facts |= _origin(fitted, hash_files([rest])[0]) | effect(fitted, aligned, X, labels)
     show_lines(*_told(facts))
-    if why := why_not_realigned(facts):
-        _forced(f"{model.name} can be fitted to, got {why}, of {rest.name}", force)
-        facts["forced"] = why
+    facts |= _judged(facts, f"{model.name} can be fitted to", rest.name, force)
     certificate = {**fitted.certificate, "realigned": facts}
     digest = save_model(replace(aligned, certificate=certificate), output, overwrite=overwrite)
     write_companion(None, output, overwrite=overwrite)
@@ -86,6 +83,15 @@ def realign(
 def _forced(told: str, force: bool) -> None:
     if not force:
         raise ValueError(f"need a recording that {told}; --force writes the model all the same")
+
+
+def _judged(facts: dict[str, Any], wanted: str, name: str, force: bool) -> dict[str, str]:
+    from calibration.judgement import why_not_realigned
+
+    if not (why := why_not_realigned(facts)):
+        return {}
+    _forced(f"{wanted}, got {why}, of {name}", force)
+    return {"forced": why}
 
 
 def _origin(model: Model, data_hash: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
 if TYPE_CHECKING:
     from calibration.design import Design
     from calibration.events import LabelledRecording
-    from rt_decoder.files.sums import PersonSums
+    from rt_decoder.files.sums import PersonSums, RecordingId
     from rt_decoder.model import Model
 
 __all__ = ["COMMANDS"]
@@ -51,8 +51,8 @@ def refit(
 
     Penalty, scale and posterior stay those of the model; what it scores on the recording before it
     is added is written to the certificate. A recording on which it only guesses, though a person's own
-    would have shown more, is refused without --force: another person, or other labels. A column of groups is not needed: nothing is held out.
-    Targets in sentence context are refused: the companion has sums of items, not of their contexts.
+    would have shown more, is refused without --force: another person, or other labels. A column of
+    groups is not needed: nothing is held out. Targets in sentence context are refused: the companion has sums of items, not of their contexts.
 
     Example: rt-calibrate refit me.rtd.safetensors run4.fif --events run4.tsv -o me2.rtd.safetensors
     """
@@ -60,9 +60,8 @@ def refit(
     sums = companion_path(output)
     written = [("--output", output, MODEL), ("--output", sums, (SUMS,))]
     claim_outputs(written, [model, companion_path(model), *inputs.files], overwrite)
-    from calibration.identity import check_new, hash_files
+    from calibration.identity import hash_files
     from calibration.refit import add_recording, only_person, remove_recording
-    from calibration.report.text import score_lines
     from rt_decoder.files.model_file import save_model
     from rt_decoder.files.sums import Companion, RecordingId
     from rt_decoder.files.sums_file import save_sums
@@ -79,19 +78,31 @@ def refit(
             raise ValueError(f"{recording.name} is in {model.name} already; --remove takes it out")
         labelled = _read_labelled(fitted, inputs)
         recorded = RecordingId(data_hash, labelled[0].fingerprint)
-        check_new([recorded], [recording.name], {model.name: person.recorded})
-        check_new([recorded], [recording.name], {f"the prior of {model.name}": person.counted})
+        _check_new(recorded, recording.name, model.name, person)
         new, person = add_recording(fitted, person, read_design(fitted, labelled), *recorded)
         new = _judged(new, fitted, f"{recording.name} for {model.name}", force)
     step = new.certificate["refit"][-1]
-    if step.get("before"):
-        show_lines(*score_lines(step["before"], "this recording, before it was added"))
-    show_lines(f"{step['n']} events {'taken out' if remove else 'added'}; {step['note']}")
+    _tell(step, remove)
     digest = save_model(new, output, overwrite=overwrite)
     save_sums(Companion((person,), digest), sums, overwrite=overwrite)
     show_lines(f"wrote {output.name} ({digest[:12]}) and {sums.name}")
     if as_json:
         show_json({"model": output.name, "hash": digest, "refit": step})
+
+
+def _check_new(recorded: RecordingId, name: str, model: str, person: PersonSums) -> None:
+    from calibration.identity import check_new
+
+    check_new([recorded], [name], {model: person.recorded})
+    check_new([recorded], [name], {f"the prior of {model}": person.counted})
+
+
+def _tell(step: dict[str, Any], remove: bool) -> None:
+    from calibration.report.text import score_lines
+
+    if step.get("before"):
+        show_lines(*score_lines(step["before"], "this recording, before it was added"))
+    show_lines(f"{step['n']} events {'taken out' if remove else 'added'}; {step['note']}")
 
 
 def _judged(new: Model, before: Model, names: str, force: bool) -> Model:

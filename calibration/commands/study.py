@@ -54,13 +54,10 @@ class StudyOptions:
     windows: Annotated[
         str,
         typer.Option(
-            "--windows",
-            metavar="TMAX,...",
+            "--windows", metavar="TMAX,...", show_default=False, rich_help_panel=STUDY,
             help="Window ends in s after the onset, a model each; default --tmax.",
-            show_default=False,
-            rich_help_panel=STUDY,
         ),
-    ] = ""
+    ] = ""  # fmt: skip
     jobs: Annotated[
         int,
         typer.Option("--jobs", min=1, help="Processes on this machine.", rich_help_panel=STUDY),
@@ -68,13 +65,10 @@ class StudyOptions:
     dask: Annotated[
         str,
         typer.Option(
-            "--dask",
-            metavar="ADDRESS",
+            "--dask", metavar="ADDRESS", show_default=False, rich_help_panel=STUDY,
             help="Dask scheduler instead, such as tcp://host:8786; its workers see the same files.",
-            show_default=False,
-            rich_help_panel=STUDY,
         ),
-    ] = ""
+    ] = ""  # fmt: skip
     restart: Annotated[
         bool,
         typer.Option("--restart", help="Fit what is finished again, too.", rich_help_panel=STUDY),
