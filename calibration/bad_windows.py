@@ -49,5 +49,5 @@ def why_none_is_good(model: Model, sessions: Sequence[LabelledRecording]) -> str
     return (
         f": {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} flat, out of range or lost most of the "
         f"time; leave {them} out: "
-        + (f"--picks {','.join(kept)}" if kept else "no channel is left then")
+        + (f"--picks {','.join(kept)}" if kept else "no channel is left then; is the unit right?")
     )

@@ -151,13 +151,12 @@ def evaluate(
     unseen, apart = _apart(model, found.cosines, truth)
     scored = ~unseen if not unseen.all() else np.ones(len(truth), bool)
     found, truth = found.of(scored), truth[scored]
-    cosines = found.cosines
     groups = None if groups is None else groups[known][scored]
     null = matching_test(
-        rank_accuracies(cosines), truth, model.recipe.fit.n_permutations, model.recipe.fit.seed,
+        rank_accuracies(found.cosines), truth, model.recipe.fit.n_permutations, model.recipe.fit.seed,
         memory, groups,
     )  # fmt: skip
-    scores = summarize(cosines, truth, np.exp(model.log_prior)) | {
+    scores = summarize(found.cosines, truth, np.exp(model.log_prior)) | {
         "n": len(truth),
         "n_unseen": int(unseen.sum()),
         "n_outside": int((~known).sum()),
@@ -169,9 +168,8 @@ def evaluate(
         "null_spread": float(null.null.std()),
     }
     scores |= _posterior_scores(model, found, truth)
-    told = finite(scores) | ({"unseen": apart} if apart else {})
-    if heard := heard_scores(model, seen_items(model), found, truth, memory, groups):
-        told["heard"] = heard
+    heard = heard_scores(model, seen_items(model), found, truth, memory, groups)
+    told = finite(scores) | {k: v for k, v in (("unseen", apart), ("heard", heard)) if v}
     if in_detail:
         events = judged(model, found, truth)
         told["detail"] = detail(model, events, unit=null.unit, groups=groups, null=null.null)

@@ -78,7 +78,10 @@ def fit_model(
         If there are too few events or items, the groups leave nothing to train on, or what is
         found out of fold is a leak, by itself or by the locked block.
     """
-    design = _spelled(design, draft.recipe.target)
+    ids, design = (
+        recording_ids(data_hash, design.fingerprints),
+        _spelled(design, draft.recipe.target),
+    )
     check_enough(design.labels)
     held_out = hold_out(design, draft.recipe, embedder or embedder_of(draft.recipe.target))
     groups, train, targets = held_out.groups, held_out.train, held_out.targets
@@ -87,14 +90,13 @@ def fit_model(
     _tell_split(split, held_out, say)
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
-    recorded = recording_ids(data_hash, design.fingerprints)
-    prior = others(wanted_for(draft, targets, recorded)) if others else None
+    prior = others(wanted_for(draft, targets, ids)) if others else None
     model, held = fit_map(
         replace(draft, center=center, scale=scale), X[train], targets,
         groups[train], design.onsets[train], recipe, say, prior,
     )  # fmt: skip
     if keep is not None:
-        keep(person_sums(model, X[train], targets, design.run[train], recorded, prior))
+        keep(person_sums(model, X[train], targets, design.run[train], ids, prior))
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
@@ -106,12 +108,13 @@ def fit_model(
         "out_of_fold": inner,
         "pooled": pooled,
         "data_hash": list(data_hash),
-        "fingerprints": told(recorded),
+        "fingerprints": told(ids),
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
     }
-    kept = pooling if recipe.readout.repeats > 1 else None
-    model = replace(model, certificate=found, pooling=kept)
+    model = replace(
+        model, certificate=found, pooling=pooling if recipe.readout.repeats > 1 else None
+    )
     figures = certify(model, design, X, held_out, held[0])
     figures |= score_windows(model, design, X, held_out, by_window, figures)
     return replace(_as_kept(model, draft.recipe), certificate=found | figures)

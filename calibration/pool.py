@@ -111,8 +111,7 @@ def pool_models(
         "seed": seed,
         "same_vector": [],
     }  # fmt: skip
-    if told:
-        certificate["left_out_stages"] = told
+    certificate |= {"left_out_stages": told} if told else {}
     return replace(model, certificate=certificate), Companion(tuple(people), "")
 
 

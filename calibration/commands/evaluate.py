@@ -78,8 +78,7 @@ def evaluate(
         in_detail=True,
     )  # fmt: skip
     ids = recording_ids(hash_files(recordings), design.fingerprints)
-    known = were_told(fitted.certificate)
-    trained = any(is_same(one, other) for one in ids for other in known)
+    trained = any(is_same(one, other) for one in ids for other in were_told(fitted.certificate))
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
     show_lines(*score_lines(scores, "these recordings"))
     if trained:

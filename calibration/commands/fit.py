@@ -37,8 +37,9 @@ from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
 
 if TYPE_CHECKING:
     from calibration.choice import Prior
+    from calibration.events import LabelledRecording
     from calibration.transfer import Wanted
-    from rt_decoder.files.sums import Companion
+    from rt_decoder.files.sums import Companion, PersonSums
     from rt_decoder.model import Model
     from rt_decoder.recipe import Recipe
 
@@ -174,17 +175,15 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     from calibration.cleaning.seen import unlocked_share
     from calibration.continuous import fit_continuous
     from calibration.design import build_design, draft_model
-    from calibration.events import load_labelled
     from calibration.fit import fit_model
     from calibration.items import check_items, item_lines
     from calibration.report.text import certificate_lines, cleaning_lines
-    from rt_decoder.files.sums import Companion, PersonSums
+    from rt_decoder.files.sums import PersonSums
 
     options.claim(settings)
     check_settings(settings, options.report)
     others, sums = options.others(), list[PersonSums]()
-    rules = options.rules(settings.target)
-    labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
+    labelled = _labelled(options, settings)
     hashes = check_own(options.recordings, labelled, options.prior_from or [], others)
     show_lines(*item_lines(labelled, settings))
     check_items(labelled, settings.target)
@@ -210,8 +209,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     model = replace(model, certificate=certificate)
     show_lines(*cleaning_lines(found), *certificate_lines(model))
     digest = _write(model, labelled, share, options)
-    companion = None if options.no_sums else Companion(tuple(sums), digest)
-    write_companion(companion, options.output, overwrite=options.overwrite)
+    _write_companion(sums, digest, options)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "certificate": certificate})
 
@@ -279,6 +277,20 @@ def _write(model: Model, sessions: Any, share: float, options: FitOptions) -> st
     if failed:
         raise OSError("; ".join(failed))
     return digest
+
+
+def _labelled(options: MapOptions, settings: Recipe) -> list[LabelledRecording]:
+    from calibration.events import load_labelled
+
+    rules = options.rules(settings.target)
+    return load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
+
+
+def _write_companion(sums: Sequence[PersonSums], digest: str, options: MapOptions) -> None:
+    from rt_decoder.files.sums import Companion
+
+    companion = None if options.no_sums else Companion(tuple(sums), digest)
+    write_companion(companion, options.output, overwrite=options.overwrite)
 
 
 COMMANDS = (fit, cleaning)

@@ -61,28 +61,18 @@ def refit(
         [model, companion_path(model), *inputs.files],
         overwrite,
     )
-    from calibration.identity import check_new, hash_files
-    from calibration.refit import add_recording, only_person, remove_recording
+    from calibration.refit import only_person
     from calibration.report.text import score_lines
     from rt_decoder.files.model_file import save_model
-    from rt_decoder.files.sums import Companion, RecordingId
+    from rt_decoder.files.sums import Companion
     from rt_decoder.files.sums_file import save_sums
 
     (fitted,), (companion,) = load_people([model])
     person = only_person(companion.people)
-    (data_hash,) = hash_files([recording])
     if remove:
-        if data_hash not in person.hashes:
-            data_hash = _same_samples(person, inputs) or data_hash
-        new, person = remove_recording(fitted, person, data_hash)
+        new, person = _taken_out(fitted, person, inputs)
     else:
-        if data_hash in person.hashes:
-            raise ValueError(f"{recording.name} is in {model.name} already; --remove takes it out")
-        labelled = _read_labelled(fitted, inputs)
-        recorded = RecordingId(data_hash, labelled[0].fingerprint)
-        check_new([recorded], [recording.name], {model.name: person.recorded})
-        check_new([recorded], [recording.name], {f"the prior of {model.name}": person.counted})
-        new, person = add_recording(fitted, person, read_design(fitted, labelled), *recorded)
+        new, person = _added(fitted, person, inputs, model.name)
     step = new.certificate["refit"][-1]
     if step.get("before"):
         show_lines(*score_lines(step["before"], "this recording, before it was added"))
@@ -92,6 +82,36 @@ def refit(
     show_lines(f"wrote {output.name} ({digest[:12]}) and {sums.name}")
     if as_json:
         show_json({"model": output.name, "hash": digest, "refit": step})
+
+
+def _added(
+    fitted: Model, person: PersonSums, inputs: Inputs, name: str
+) -> tuple[Model, PersonSums]:
+    """Add a recording, which the model may not have seen."""
+    from calibration.identity import check_new, hash_files
+    from calibration.refit import add_recording
+    from rt_decoder.files.sums import RecordingId
+
+    (recording,) = inputs.recordings
+    (data_hash,) = hash_files([recording])
+    if data_hash in person.hashes:
+        raise ValueError(f"{recording.name} is in {name} already; --remove takes it out")
+    labelled = _read_labelled(fitted, inputs)
+    recorded = RecordingId(data_hash, labelled[0].fingerprint)
+    check_new([recorded], [recording.name], {name: person.recorded})
+    check_new([recorded], [recording.name], {f"the prior of {name}": person.counted})
+    return add_recording(fitted, person, read_design(fitted, labelled), *recorded)
+
+
+def _taken_out(fitted: Model, person: PersonSums, inputs: Inputs) -> tuple[Model, PersonSums]:
+    """Take a recording out, known by its bytes, else by its samples."""
+    from calibration.identity import hash_files
+    from calibration.refit import remove_recording
+
+    (data_hash,) = hash_files(inputs.recordings)
+    if data_hash not in person.hashes:
+        data_hash = _same_samples(person, inputs) or data_hash
+    return remove_recording(fitted, person, data_hash)
 
 
 def _same_samples(person: PersonSums, inputs: Inputs) -> str:
