@@ -31,7 +31,7 @@ from calibration.transfer import Wanted, wanted_for
 from calibration.windows import fit_windows, score_windows
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.files.proof import answers_line
-from rt_decoder.files.sums import PersonSums
+from rt_decoder.files.sums import PersonSums, RecordingId
 from rt_decoder.model import Model, versions
 from rt_decoder.recipe import Recipe, Target
 
@@ -78,10 +78,8 @@ def fit_model(
         If there are too few events or items, the groups leave nothing to train on, or what is
         found out of fold is a leak, by itself or by the locked block.
     """
-    ids, design = (
-        recording_ids(data_hash, design.fingerprints),
-        _spelled(design, draft.recipe.target),
-    )
+    ids = recording_ids(data_hash, design.fingerprints)
+    design = _spelled(design, draft.recipe.target)
     check_enough(design.labels)
     held_out = hold_out(design, draft.recipe, embedder or embedder_of(draft.recipe.target))
     groups, train, targets = held_out.groups, held_out.train, held_out.targets
@@ -107,17 +105,18 @@ def fit_model(
         "map": model.certificate["map"],
         "out_of_fold": inner,
         "pooled": pooled,
-        "data_hash": list(data_hash),
-        "fingerprints": told(ids),
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
-    }
-    model = replace(
-        model, certificate=found, pooling=pooling if recipe.readout.repeats > 1 else None
-    )
+    } | _recordings(data_hash, ids)
+    kept = pooling if recipe.readout.repeats > 1 else None
+    model = replace(model, certificate=found, pooling=kept)
     figures = certify(model, design, X, held_out, held[0])
     figures |= score_windows(model, design, X, held_out, by_window, figures)
     return replace(_as_kept(model, draft.recipe), certificate=found | figures)
+
+
+def _recordings(data_hash: Sequence[str], ids: Sequence[RecordingId]) -> dict[str, Any]:
+    return {"data_hash": list(data_hash), "fingerprints": told(ids)}
 
 
 def _as_kept(model: Model, asked: Recipe) -> Model:
