@@ -58,6 +58,7 @@ def arguments() -> dict[str, dict[str, Any]]:
             "weights": np.full((3, N_DATA), 1e-6), "inverse": np.eye(3) + 0.5,
             "scale": np.array([1e-4, 1.0]), "limit": np.array([1e-2, 9.0]),
             "spread": np.full(N_DATA, 1e-5), "reach": np.full(2, 1e3), "smoothing": np.zeros(2),
+            "watched": np.full((2, N_DATA + 6), 0.5),
             "time_constant": 60.0, "leakage": 120.0, "box": 1.0, "clip": 5.0, "most_trace": 2.0,
             "silent": 0.1, "holdoff": 0.25, "notable": 0.1, "max_rate": 250.0,
         },
@@ -66,6 +67,7 @@ def arguments() -> dict[str, dict[str, Any]]:
             "maps": 1e-6 * basis.T, "filters": 1e6 * basis.T,
             "courses": rng.standard_normal((100, 2)),
             "levels": np.array([1e-3, 1e-5, INFO.sfreq, 1.0, 1e-7, 1e-7, 1e-5]), "n_beats": 50.0,
+            "watched": np.ones(2),
         },
     }  # fmt: skip
 

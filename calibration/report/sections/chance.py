@@ -29,7 +29,11 @@ def section(shown: Shown) -> Section | None:
     if null and scores.get("rank_accuracy") is not None:
         svg = drawn(_histogram, null, scores, shown.detail, size=(7.4, 2.4))
         unit = scores.get("null_unit", 1)
-        what = "single labels" if unit == 1 else f"units of {unit} events or more"
+        what = (
+            scores.get("null_of", "single labels")
+            if unit == 1
+            else f"units of {unit} events or more"
+        )
         parts.append(
             Picture(
                 svg,
