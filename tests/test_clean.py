@@ -384,7 +384,7 @@ def test_the_cleaned_stream_is_what_clean_writes(
     def send() -> None:
         replayed.append(
             replay(
-                sent, (), ReplayOptions(speed=20.0, linger=0.2), name=names[0], source_id=source_id
+                sent, (), ReplayOptions(speed=20.0, linger=5.0), name=names[0], source_id=source_id
             )
         )
 

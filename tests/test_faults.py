@@ -468,7 +468,7 @@ def test_a_stopped_process_goes_on(reading: Callable[..., Reader]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.lsl
-@pytest.mark.parametrize("spec", ["hang=60s@0.2", "kill=60s@0.2"])
+@pytest.mark.parametrize("spec", ["hang=60s@1", "kill=60s@1"])
 def test_a_stopped_replay_leaves_no_process(
     reading: Callable[..., Reader], spec: str, source_id: str
 ) -> None:

@@ -127,9 +127,9 @@ def stay_local(offers: bool = True) -> None:
     configure_local()
     if offers and not can_keep_local():
         raise ValueError(
-            "need the network allowed (--network, network=True): this system cannot keep our "
-            "streams from other machines (Linux from 5.7 on can); a firewall can, or a "
-            "configuration of your own named by LSLAPICFG"
+            "need --network (network=True): this system cannot keep our streams from other "
+            "machines (Linux from 5.7 on can); a firewall can, or a configuration of your own "
+            "named by LSLAPICFG"
         )
 
 
