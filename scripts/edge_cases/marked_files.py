@@ -21,9 +21,9 @@ HEARD: list[Note] = [(onset, 0.3, WORDS[k % 3]) for k, onset in enumerate(ONSETS
 FEW = ("--stages", "[]", "--n-permutations", "9", "--purge", "0", "--n-blocks", "4")
 
 
-def signal() -> np.ndarray:
+def signal(seed: int = 3) -> np.ndarray:
     """Noise with a wave after each word, (N, 6) V."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     x = 1e-5 * rng.standard_normal((N, len(NAMES)))
     for onset, _, word in HEARD:
         row = int(onset * SFREQ) + 20
@@ -34,10 +34,11 @@ def signal() -> np.ndarray:
 # --- a writer for each format, independent of the readers
 
 
-def write_fif(folder: Path, notes: Sequence[Note], bads: Sequence[str] = ()) -> Path:
+def write_fif(folder: Path, notes: Sequence[Note], bads: Sequence[str] = (), seed: int = 3) -> Path:
     import mne
 
-    raw = mne.io.RawArray(signal().T, mne.create_info(list(NAMES), SFREQ, "eeg"), verbose="error")
+    info = mne.create_info(list(NAMES), SFREQ, "eeg")
+    raw = mne.io.RawArray(signal(seed).T, info, verbose="error")
     onsets, durations, labels = zip(*notes, strict=True)
     raw.set_annotations(mne.Annotations(onsets, durations, labels))
     raw.info["bads"] = list(bads)
