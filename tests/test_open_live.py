@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
+from calibration.design import draft_model
 from rt_decoder import Live, ModelMismatch, open_live
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.read import read_recording
@@ -230,6 +231,31 @@ def test_an_experiment_that_ends_ends_its_session(
     assert ran.returncode == (3 if how == "left" else -signal.SIGINT)
     assert ("KeyboardInterrupt" in err) == (how == "interrupted")
     wait_for(lambda: '"footer"' in log.read_text(encoding="utf-8"))
+
+
+@pytest.mark.lsl
+def test_a_wish_that_cannot_be_fulfilled_is_told_and_ends_nothing(
+    model, amplifier, source_id, tmp_path
+) -> None:
+    """Candidates of a model that only cleans: an event, since the session is another process."""
+    path = tmp_path / "cleaning.rtd.safetensors"
+    save_model(draft_model([RECORDING], small_recipe()), path)
+    with hold(path, source_id, clean_outlet=f"{source_id}-clean") as live:
+        live.restrict()
+        wait_for(lambda: any(line["event"] == "refused" for line in list(live.events)))
+        footer = live.stop()
+    assert footer["type"] == "footer"
+
+
+@pytest.mark.lsl
+def test_candidates_may_come_from_anything_that_lists_them(model, amplifier, source_id) -> None:
+    with hold(model, source_id) as live:
+        live.restrict(item for item in ("word1", "word5"))  # type: ignore[arg-type]
+        readout = live.next(timeout=120.0)
+        while readout is not None and len(readout.words) > 2:
+            readout = live.next(timeout=120.0)
+    assert readout is not None
+    assert set(readout.words) == {"word1", "word5"}
 
 
 def test_options_are_those_of_the_command_line() -> None:

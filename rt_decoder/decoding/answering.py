@@ -43,16 +43,18 @@ def make_answering(model: Model, candidates: Collection[str] = ()) -> Answering:
     Raises
     ------
     ValueError
-        If the model does not have one of the items, or its prior excludes them all.
+        If the model has no map or not one of the items, or its prior excludes them all.
     """
+    if not model.has_map:
+        raise ValueError("need a model with a map to choose items, got one that only cleans")
     n_items = n_candidates = len(model.items)
     if candidates:
         chosen = np.isin(model.items, list(candidates))
-        n_candidates = int(chosen.sum())
         if unknown := set(candidates) - set(model.items):
             raise ValueError(f"need candidates among the model's items, got {sorted(unknown)[0]!r}")
         prior = np.where(chosen, model.log_prior, -np.inf)
-        if not np.isfinite(prior).any():
+        n_candidates = int(np.isfinite(prior).sum())
+        if not n_candidates:
             raise ValueError("need a candidate that the prior does not exclude, got none")
         model = replace(model, log_prior=prior)
     single = model.posterior

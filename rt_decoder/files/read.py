@@ -60,8 +60,8 @@ def read_recording(
     OSError
         If it cannot be read.
     ValueError
-        If it is a model, has no samples or no data stream, holds nothing but NaN, or its stamps jump back or
-        run more than 1 % off the declared rate.
+        If it is a model, has no samples or no data stream, holds nothing but NaN, or its stamps
+        jump back or run more than 1 % off the declared rate.
     ImportError
         If the package that reads the format is not installed.
     """

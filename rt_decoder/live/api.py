@@ -91,11 +91,10 @@ class Live:
         self.pid = self._link.pid
         try:
             self._wait(lambda: self.state != "opening", None)
-        except BaseException:
-            self._end()
-            raise
+        finally:
+            if self.state == "opening" or self._error is not None:
+                self._end()
         if self._error is not None:
-            self._end()
             raise self._error
 
     def _take(self, message: tuple[Any, ...]) -> None:
@@ -200,10 +199,11 @@ class Live:
         ValueError
             If the model does not have one of them.
         """
-        if isinstance(items, str) or (unknown := set(items) - set(self.items)):
-            got = items if isinstance(items, str) else sorted(unknown)[0]
-            raise ValueError(f"need a list of items of the model, got {got!r}")
-        self._link.ask("restrict", list(items))
+        wanted = [items] if isinstance(items, str) else list(items)
+        unknown = [item for item in wanted if item not in self.items]
+        if isinstance(items, str) or unknown:
+            raise ValueError(f"need a list of items of the model, got {(unknown or wanted)[0]!r}")
+        self._link.ask("restrict", wanted)
 
     def stop(self) -> dict[str, Any]:
         """End the session, if it has not ended, and close its files.
@@ -261,7 +261,7 @@ def open_live(
 ) -> Live:
     """Decode a live stream, and return once the session is ready to.
 
-    The session runs in a process of its own, so that nothing in the experiment can delay it.
+    The session runs in a process of its own: it shares no interpreter with the experiment.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
@@ -15,10 +16,12 @@ from rt_decoder.files.tables import read_channel_table
 from rt_decoder.live.opening import RunOptions, check_model, open_session, run_options
 from rt_decoder.live.session import Session
 from rt_decoder.signal import Marker
+from rt_decoder.sinks.log import event_line
 from rt_decoder.sinks.loopback import stay_local
 
 __all__ = ["ASKED", "SessionHost", "SessionThread"]
 
+_EXPECTED = (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError)
 ASKED = ("mark", "restrict", "stop")  # what an experiment may ask of a session that runs
 
 
@@ -55,10 +58,11 @@ class SessionHost:
             if not network:
                 stay_local(offers=bool(options.outlet or options.clean_outlet))
             self._run(path, options)
-        except BaseException as error:  # whoever asked for the session has to hear of anything
+        except _EXPECTED as error:
             self._tell(("failed", error))
-            if not isinstance(error, Exception):
-                raise
+        finally:  # an error that nobody foresaw: its traceback goes to stderr, too
+            if (unforeseen := sys.exception()) is not None:
+                self._tell(("failed", unforeseen))
 
     def _run(self, path: Path, options: RunOptions) -> None:
         outputs = [
@@ -84,6 +88,17 @@ class SessionHost:
             footer = session.run(self._stopped.is_set)
         torn = [f"{s.name}: {s.reason}" for s in files.values() if s is not None and s.reason]
         self._tell(("ended", footer, torn))
+
+    def ask(self, what: str, *arguments: Any) -> None:
+        """Do what the consumer asks for, among `ASKED`; what cannot be done is told, as an event."""
+        if what not in ASKED:
+            return
+        try:
+            getattr(self, what)(*arguments)
+        except ValueError as error:
+            self._tell(
+                ("event", event_line("refused", None, {"asked": what, "reason": str(error)}))
+            )
 
     def mark(self, marker: Marker) -> None:
         """Add a marker to the session."""
@@ -126,7 +141,7 @@ class SessionThread:
 
     def ask(self, what: str, *arguments: Any) -> None:
         """Ask something of the session, among `ASKED`."""
-        getattr(self._host, what)(*arguments)
+        self._host.ask(what, *arguments)
 
     def close(self, timeout: float) -> None:
         """Wait for the session to end, for at most `timeout` s."""

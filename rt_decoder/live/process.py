@@ -1,4 +1,4 @@
-"""A session in a process of its own: no draw loop or garbage collection of an experiment delays it.
+"""A session in a process of its own: it shares no interpreter with the experiment.
 
 Two pipes join the processes, the standard input and output of the session's; each message is a line
 of JSON. The session ends, with whole files, when it is asked to or when the experiment's end of the
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rt_decoder.files.model_file import ModelCorrupt
-from rt_decoder.live.host import ASKED, SessionHost
+from rt_decoder.live.host import SessionHost
 from rt_decoder.signal import Marker, ModelMismatch, Readout, StreamLost
 from rt_decoder.sinks.worker import Worker
 
@@ -125,8 +125,7 @@ def _write(out: BinaryIO, message: tuple[Any, ...]) -> None:
 def _listen(asked: BinaryIO, host: SessionHost) -> None:
     for line in asked:
         what, *arguments = _decoded(line)
-        if what in ASKED:
-            getattr(host, what)(*arguments)
+        host.ask(what, *arguments)
     host.stop()
 
 
