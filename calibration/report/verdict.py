@@ -246,15 +246,17 @@ def _of_the_cleaning(shown: Shown) -> list[str]:
 
 
 def _needed(shown: Shown) -> float:
-    """Bits that name one of the items."""
-    return float(np.log2(max(shown.best[0].get("n_items", len(shown.model.items)), 2)))
+    """Bits that name one of the items that are heard."""
+    scores = shown.best[0]
+    n_items = scores.get("heard", scores).get("n_items", len(shown.model.items))
+    return float(np.log2(max(n_items, 2)))
 
 
 def _of_the_answers(shown: Shown) -> list[str]:
     scores, _ = shown.best
     inner = shown.certificate.get("out_of_fold", {})
     found = []
-    bits = scores.get("bits_per_word")
+    bits = scores.get("heard", scores).get("bits_per_word")
     if bits is not None and bits <= 0:
         found.append("it tells nothing beyond the prior")
     elif (need := _needed(shown)) and bits is not None and is_above(shown) and bits < 0.9 * need:
