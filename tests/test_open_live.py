@@ -79,7 +79,7 @@ def hold(model: Path, source_id: str, **options: Any) -> Live:
 
 
 @pytest.mark.lsl
-@pytest.mark.parametrize("in_process", [False, True])
+@pytest.mark.parametrize("in_process", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_session_that_an_experiment_marks_is_its_record(
     model, amplifier, source_id, in_process, tmp_path
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_session_that_an_experiment_marks_is_its_record(
 
 
 @pytest.mark.lsl
-@pytest.mark.parametrize("continuous", [False, True])
+@pytest.mark.parametrize("continuous", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_candidates_are_chosen_while_it_runs(
     model, amplifier, source_id, continuous, tmp_path
 ) -> None:
@@ -156,6 +156,7 @@ def test_candidates_are_chosen_while_it_runs(
     assert timeless(list(offline)) == timeless(readouts)
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 def test_every_hop_is_read_out_where_nothing_marks(model, amplifier, source_id) -> None:
     seen = []
@@ -168,6 +169,7 @@ def test_every_hop_is_read_out_where_nothing_marks(model, amplifier, source_id) 
     list(live)  # what was not taken can still be, and it ends
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 def test_errors_are_raised_where_the_experiment_can_catch_them(model, source_id, tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
@@ -185,6 +187,7 @@ def test_errors_are_raised_where_the_experiment_can_catch_them(model, source_id,
     del outlet
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 def test_a_process_that_dies_is_told(model, amplifier, source_id) -> None:
     live = hold(model, source_id)
@@ -196,6 +199,7 @@ def test_a_process_that_dies_is_told(model, amplifier, source_id) -> None:
         live.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 @pytest.mark.parametrize("how", ["interrupted", "left"])
 def test_an_experiment_that_ends_ends_its_session(
@@ -247,6 +251,7 @@ def test_a_wish_that_cannot_be_fulfilled_is_told_and_ends_nothing(
     assert footer["type"] == "footer"
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
 def test_candidates_may_come_from_anything_that_lists_them(model, amplifier, source_id) -> None:
     with hold(model, source_id) as live:
