@@ -2,7 +2,7 @@
 
 Chunks of any length are cut into hops of fixed length on the grid of the absolute sample index, and
 each hop passes the stages. A readout follows as soon as a marker's window is full (event-locked),
-or at every hop (continuous).
+for which a hop is cut in two where the window ends inside it, or at every hop (continuous).
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Pipeline:
 
         fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
-        self.framer = Framer(fast, model.n_hop * factor)
+        self.framer = Framer(fast, model.n_hop * factor, n_step=factor)
         self.stages = make_stages(model, fast, factor, self.without)
         out = list(self.stages.values())[-1].info
         self.n_picks = model.n_picks
@@ -249,8 +249,8 @@ class Pipeline:
         features : Features
             Its `values` are valid until the next one: copy them to keep them.
         """
-        for hop in self._hops(chunk):
-            if self.adaptation is not None:
+        for hop in self._hops(chunk, self._cut):
+            if self.adaptation is not None and self._on_grid:
                 self.adaptation.hop()
             self._hop_time = hop.times[-1]
             cleaned = hop
@@ -298,13 +298,25 @@ class Pipeline:
                     break
             yield hop
 
-    def _hops(self, chunk: Chunk) -> Iterator[Chunk]:
+    def _hops(self, chunk: Chunk, cut: Callable[[int], int] | None = None) -> Iterator[Chunk]:
         self.framer.push(chunk)
-        for hop in self.framer.hops():
+        for hop in self.framer.hops(cut):
             if self.framer.jumped:
                 self._bridge(hop.index // self.factor)
             self.stopwatch.start()
             yield hop
+
+    @property
+    def _on_grid(self) -> bool:
+        """Whether a hop begins at the ring's next sample."""
+        return self.ring.next % self.model.n_hop == 0
+
+    def _cut(self, start: int) -> int:
+        """Where the next event's window ends: its readout does not wait for the hop's end."""
+        for marker in self._pending:
+            if (due := (marker.index + self._due_after) * self.factor) > start:
+                return due
+        return 0
 
     def _bridge(self, index: int) -> None:
         """Reset the stages after a gap too long to hold, and flag samples until they have settled.
@@ -332,7 +344,7 @@ class Pipeline:
                 if self.pool is not None:
                     self.pool.begin() if marker.label.startswith(CUE) else self.pool.leave_out()
         onset = self.ring.next - self.window.last
-        if self.continuous and onset + self.window.first >= self.ring.first:
+        if self.continuous and self._on_grid and onset + self.window.first >= self.ring.first:
             time = self._time_of(onset)
             yield "continuous", Marker("", time, onset), self._features(onset)
 

@@ -75,18 +75,21 @@ def test_rounding_takes_no_sample_from_the_limit(sfreq, max_hold_s, n_held):
         assert any(jumped for _, jumped in hops) == (n_lost > n_held)
 
 
-def test_long_loss_drops_the_unfinished_hop_and_says_so():
+def test_a_long_loss_ends_the_hop_early_and_is_told_with_the_next_one():
     whole = make_chunk(100, index=0)
     hops = frame(Framer(INFO, 10), part(whole, 0, 25), part(whole, 55, 100))
     assert [(hop.index, jumped) for hop, jumped in hops] == [
         (0, False),
         (10, False),
+        (20, False),
         (60, True),
         (70, False),
         (80, False),
         (90, False),
     ]
-    jump = hops[2][0]
+    tail, jump = hops[2][0], hops[3][0]
+    assert np.array_equal(tail.data, whole.data[20:25])
+    assert np.array_equal(tail.flags, whole.flags[20:25])
     assert jump.flags[0] == whole.flags[60] | GAP
     assert np.array_equal(jump.flags[1:], whole.flags[61:70])
     assert np.array_equal(jump.data, whole.data[60:70])
@@ -104,30 +107,36 @@ def test_held_samples_can_cross_the_first_grid_point():
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=12),
     losses=st.lists(st.integers(0, 25), min_size=12, max_size=12),
     start=st.integers(0, 30),
-    n_hop=st.integers(1, 12),
+    n_steps=st.integers(1, 12),
+    n_step=st.integers(1, 3),
 )
 @settings(max_examples=60, deadline=None)
-def test_against_a_plain_model(lengths, losses, start, n_hop):
+def test_against_a_plain_model(lengths, losses, start, n_steps, n_step):
+    n_hop = n_steps * n_step
     whole = make_chunk(1200, index=start)
-    framer, sent, hops, at = Framer(INFO, n_hop), [], [], 0
+    framer, sent, hops, at = Framer(INFO, n_hop, n_step=n_step), [], [], 0
     for length, lost in zip(lengths, losses, strict=False):
         sent.append(part(whole, at, at + length))
         hops += frame(framer, sent[-1])
         at += length + lost
-    assert [(hop.index, jumped) for hop, jumped in hops] == _model(sent, n_hop)
+    found = [(hop.index, len(hop.data), jumped) for hop, jumped in hops]
+    assert found == _model(sent, n_hop, n_step)
     for hop, _ in hops:
         have = ~(hop.flags & GAP).astype(bool)
-        rows = np.arange(hop.index, hop.index + n_hop) - start
+        rows = np.arange(hop.index, hop.index + len(hop.data)) - start
         assert np.array_equal(hop.data[have], whole.data[rows][have])
         assert np.allclose(hop.times, whole.times[rows])
 
 
-def _model(chunks, n_hop, n_hold=10):
+def _model(chunks, n_hop, n_step=1, n_hold=10):
     """Which hops come out, sample by sample."""
     out, expected, filled, jumped = [], None, None, False
     for chunk in chunks:
         for index in range(chunk.index, chunk.index + len(chunk.data)):
             if expected is not None and index - expected > n_hold:
+                if filled and (n := filled - filled % n_step):  # the unfinished hop, short
+                    out.append((expected - filled, n, jumped))
+                    jumped = False
                 filled, jumped, expected = None, True, index
             for at in range(index if expected is None else expected, index + 1):
                 if at % n_hop == 0:
@@ -136,10 +145,49 @@ def _model(chunks, n_hop, n_hold=10):
                     continue
                 filled += 1
                 if filled == n_hop:
-                    out.append((at - n_hop + 1, jumped))
-                    jumped = False
+                    out.append((at - n_hop + 1, n_hop, jumped))
+                    filled, jumped = 0, False
             expected = index + 1
     return out
+
+
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=12),
+    losses=st.lists(st.sampled_from([0, 0, 3, 25]), min_size=12, max_size=12),
+    start=st.integers(0, 30),
+    n_hop=st.integers(1, 12),
+    cuts=st.lists(st.integers(0, 400), max_size=8),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_hop_is_cut_where_asked_and_nothing_else_changes(lengths, losses, start, n_hop, cuts):
+    whole = make_chunk(1200, index=start)
+    plain, cutting, at = Framer(INFO, n_hop), Framer(INFO, n_hop), 0
+    expected, found = [], []
+
+    def ahead(first):
+        return min((cut for cut in cuts if cut > first), default=0)
+
+    for length, lost in zip(lengths, losses, strict=False):
+        chunk = part(whole, at, at + length)
+        expected += frame(plain, chunk)
+        cutting.push(chunk)
+        for hop in cutting.hops(ahead):
+            found.append((copy(hop), cutting.jumped))
+        at += length + lost
+    ends = [hop.index + len(hop.data) for hop, _ in found]
+    begun = {row for hop, _ in expected for row in range(hop.index, hop.index + len(hop.data))}
+    assert {cut for cut in cuts if cut - 1 in begun} <= {*ends}
+    assert {hop.index for hop, jumped in found if jumped} == {
+        hop.index for hop, jumped in expected if jumped
+    }
+    for name in ("data", "times", "flags", "channel_flags"):
+        both = [
+            np.concatenate([getattr(hop, name) for hop, _ in hops], axis=0)
+            for hops in (found, expected)
+            if hops
+        ]
+        if len(both) == 2:  # the last hop may lack its end in one of them
+            assert np.array_equal(both[0][: len(both[1])], both[1])
 
 
 def test_reset_forgets():
@@ -182,7 +230,9 @@ def test_hops_left_over_are_refused():
         framer.push(make_chunk(5, index=25))
 
 
-@pytest.mark.parametrize("settings", [{"n_hop": 0}, {"n_hop": 5, "max_hold_s": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"n_hop": 0}, {"n_hop": 5, "max_hold_s": -1.0}, {"n_hop": 5, "n_step": 2}]
+)
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ValueError, match="need"):
         Framer(INFO, **settings)

@@ -131,19 +131,39 @@ def test_the_path_is_what_its_description_says(name: str, continuous: bool) -> N
         assert [(a.label, a.index) for a in answers] == [(f"m{i}", i) for i in onsets]
 
 
-def test_a_readout_comes_with_the_hop_that_fills_its_window() -> None:
-    model = random_model(RECORDING, small_recipe())
-    pipeline = Pipeline(model)
-    pipeline.mark(Marker("m", 0.4, 100))
-    chunk = chunk_of(DATA, 250.0)
-    due = 100 + pipeline.window.last
-    assert decode(pipeline, [], chunk, [])[0].index == 100
-    pipeline.reset()
-    pipeline.mark(Marker("m", 0.4, 100))
-    early, late = list(cut(chunk, [due - 1]))
-    assert pipeline.push(early) == []
-    assert pipeline.n_pending == 1
-    assert len(pipeline.push(late)) == 1
+@pytest.mark.parametrize("continuous", [False, True])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_readout_comes_with_the_sample_that_fills_its_window(
+    factor: int, continuous: bool
+) -> None:
+    """It does not wait for the hop's end, and the bits are those of a whole hop."""
+    model = random_model(RECORDING, small_recipe(stream={"picks": ["eeg"], "hop_ms": 40.0}))
+    assert model.n_hop == 10
+    chunk = chunk_of(np.repeat(DATA, factor, axis=0), 250.0 * factor)
+    options = PipelineOptions(continuous=continuous, force=True)
+    for onset in range(100, 111):
+        marker = Marker("m", onset / 250, onset * factor)
+        pipeline = Pipeline(model, options, factor=factor)
+        pipeline.mark(marker)
+        # a marker that comes late is read out with the hop in which it comes
+        behind = Pipeline(model, options, factor=factor)
+        placed = pipeline._pending[0].index
+        due = (placed + pipeline.window.last) * factor
+        before, last, after = list(cut(chunk, [due - 1, due]))
+        hops = pipeline.push(before)
+        assert {readout.kind for readout in hops} <= {"continuous"}
+        assert pipeline.n_pending == 1
+        readout, *more = pipeline.push(last)
+        assert (readout.kind, readout.index) == ("event", placed)
+        more += pipeline.push(after)
+        late = behind.push(before) + behind.push(last)
+        behind.mark(marker)
+        late += behind.push(after)
+        event = next(one for one in late if one.kind == "event")
+        assert timeless([readout._replace(seq=0)]) == timeless([event._replace(seq=0)])
+        assert timeless([one._replace(seq=0) for one in hops + more]) == timeless(
+            [one._replace(seq=0) for one in late if one.kind == "continuous"]
+        )
 
 
 @pytest.mark.parametrize("factor", [2, 4])

@@ -6,7 +6,7 @@ Framing bridges short losses and reports long ones. It knows nothing of what the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -20,9 +20,10 @@ class Framer:
     """Collect chunks and yield hops.
 
     Samples before the first grid point are dropped. A loss of up to `max_hold_s` is bridged: the
-    last value is held, times are interpolated, and the samples are flagged `Reason.GAP`. After a
-    longer loss the unfinished hop is dropped and framing starts again at the next grid point. The
-    first sample of that hop is flagged `Reason.GAP`, and `jumped` is true until the next hop.
+    last value is held, times are interpolated, and the samples are flagged `Reason.GAP`. Before a
+    longer loss the unfinished hop is handed out short, and framing starts again at the next grid
+    point. The first sample of that hop is flagged `Reason.GAP`, and `jumped` is true until the next
+    hop.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ class Framer:
         Samples a hop, at least 1.
     max_hold_s : float
         Longest loss in s that is bridged by holding the last value.
+    n_step : int
+        Every hop, a short one too, is a multiple of so many samples long; divides `n_hop`.
 
     Attributes
     ----------
@@ -41,7 +44,7 @@ class Framer:
     Raises
     ------
     ValueError
-        If `n_hop` is below 1 or `max_hold_s` below 0.
+        If `n_hop` is below 1 or no multiple of `n_step`, or `max_hold_s` is below 0.
 
     Examples
     --------
@@ -54,13 +57,17 @@ class Framer:
     [4]
     """
 
-    def __init__(self, info: SignalInfo, n_hop: int, max_hold_s: float = 0.05) -> None:
+    def __init__(
+        self, info: SignalInfo, n_hop: int, max_hold_s: float = 0.05, n_step: int = 1
+    ) -> None:
         if n_hop < 1:
             raise ValueError(f"need hops of at least 1 sample, got {n_hop}; raise hop_ms")
+        if n_step < 1 or n_hop % n_step:
+            raise ValueError(f"need hops that are a multiple of n_step, got {n_hop} and {n_step}")
         if not max_hold_s >= 0:
             raise ValueError(f"need max_hold_s of 0 or more, got {max_hold_s}")
         self.info = info
-        self.n_hop = n_hop
+        self.n_hop, self._n_step = n_hop, n_step
         self._n_hold = int(max_hold_s * info.sfreq + 1e-9)  # 0.29 * 100 Hz is 28.999999999999996
         n, c = 4 * n_hop, info.n_channels
         self._data = Rows((c,), np.float64, n)
@@ -78,6 +85,8 @@ class Framer:
         self._next = 0  # absolute index of the sample expected next
         self._start = 0  # absolute index of the first sample not yet handed out
         self._row = 0  # where that sample lies in the buffers
+        # The unfinished hop before a long loss, and whether it follows another loss.
+        self._tail: tuple[Chunk, bool] | None = None
         self._last_time = 0.0
 
     def push(self, chunk: Chunk) -> None:
@@ -98,7 +107,7 @@ class Framer:
         n, n_columns = chunk.data.shape
         if n_columns != self.info.n_channels:
             raise ValueError(f"need chunks of {self.info.n_channels} channels, got {n_columns}")
-        if self._next - self._start >= self.n_hop:
+        if self._tail is not None or self._next >= self._grid_end():
             raise RuntimeError(
                 "need hops() to be exhausted before the next push, got hops left over"
             )
@@ -114,29 +123,68 @@ class Framer:
             )
         self._compact()
         if n_missing > self._n_hold:
+            self._keep_tail()
             self._restart(chunk.index)
             self._jump_due = True
         elif n_missing:
             self._hold(n_missing, float(chunk.times[0]))
         self._append(chunk)
 
-    def hops(self) -> Iterator[Chunk]:
-        """Yield the complete hops, oldest first; their arrays are valid until the next `push`."""
-        while self._next - self._start >= self.n_hop:
-            row, index = self._row, self._start
-            stop = row + self.n_hop
-            flags = self._flags.take(stop)[row:]
-            if self._jump_due:
-                flags[0] |= Reason.GAP
-            self.jumped, self._jump_due = self._jump_due, False
-            self._row, self._start = stop, index + self.n_hop
-            yield Chunk(
-                self._data.take(stop)[row:],
-                self._times.take(stop)[row:],
-                index,
-                flags,
-                self._channel_flags.take(stop)[row:],
-            )
+    def hops(self, cut: Callable[[int], int] | None = None) -> Iterator[Chunk]:
+        """Yield the complete hops, oldest first; their arrays are valid until the next `push`.
+
+        Parameters
+        ----------
+        cut : callable or None
+            Takes the index of a hop's first sample; returns that, a multiple of `n_step`, at which
+            the hop is cut in two if it lies inside.
+
+        Yields
+        ------
+        Chunk
+        """
+        if self._tail is not None:
+            (hop, jumped), self._tail = self._tail, None
+            yield self._told(hop, jumped)
+        while (stop := self._stop(cut)) <= self._next:
+            hop, jumped = self._rows(stop), self._jump_due
+            self._row += stop - self._start
+            self._start, self._jump_due = stop, False
+            yield self._told(hop, jumped)
+
+    def _told(self, hop: Chunk, jumped: bool) -> Chunk:
+        if jumped:
+            hop.flags[0] |= Reason.GAP
+        self.jumped = jumped
+        return hop
+
+    def _grid_end(self) -> int:
+        """Where the hop ends that the next sample to be handed out belongs to."""
+        return self._start - self._start % self.n_hop + self.n_hop
+
+    def _stop(self, cut: Callable[[int], int] | None) -> int:
+        end = self._grid_end()
+        at = end if cut is None else cut(self._start)
+        return at if self._start < at < end else end
+
+    def _rows(self, stop: int) -> Chunk:
+        """Return the samples from the first one not handed out to `stop`, as views."""
+        start, end = self._row, self._row + stop - self._start
+        return Chunk(
+            self._data.take(end)[start:],
+            self._times.take(end)[start:],
+            self._start,
+            self._flags.take(end)[start:],
+            self._channel_flags.take(end)[start:],
+        )
+
+    def _keep_tail(self) -> None:
+        """Keep a copy of what is left of the unfinished hop: its rows will be written over."""
+        stop = self._next - self._next % self._n_step
+        if stop > self._start:
+            data, times, index, flags, channel_flags = self._rows(stop)
+            tail = Chunk(data.copy(), times.copy(), index, flags.copy(), channel_flags.copy())
+            self._tail = tail, self._jump_due
 
     def _restart(self, index: int) -> None:
         self._next = index
@@ -144,18 +192,22 @@ class Framer:
         self._row = 0
 
     def _compact(self) -> None:
-        # The unfinished hop is shorter than the hops before it: source and target never overlap.
-        kept = max(0, self._next - self._start)
-        if self._row:
-            for rows in (self._data, self._times, self._flags, self._channel_flags):
-                array = rows.take(self._row + kept)
-                array[:kept] = array[self._row :]
-        self._row = 0
+        """Move the unfinished hop, with the part handed out, to the front of the buffers."""
+        done = self._start % self.n_hop
+        first = self._row - done
+        if first <= 0:
+            return
+        # It is shorter than the hops before it: source and target never overlap.
+        n = done + max(0, self._next - self._start)
+        for rows in (self._data, self._times, self._flags, self._channel_flags):
+            array = rows.take(first + n)
+            array[:n] = array[first:]
+        self._row = done
 
     def _append(self, chunk: Chunk) -> None:
         n = len(chunk.data)
         skip = min(n, max(0, self._start - self._next))  # before the first grid point
-        have = max(0, self._next - self._start)
+        have = self._row + max(0, self._next - self._start)
         stop = have + n - skip
         self._data.take(stop, have)[have:] = chunk.data[skip:]
         self._times.take(stop, have)[have:] = chunk.times[skip:]
@@ -167,7 +219,7 @@ class Framer:
 
     def _hold(self, n_missing: int, time: float) -> None:
         skip = min(n_missing, max(0, self._start - self._next))
-        have = max(0, self._next - self._start)
+        have = self._row + max(0, self._next - self._start)
         stop = have + n_missing - skip
         self._data.take(stop, have)[have:] = self._last
         self._flags.take(stop, have)[have:] = Reason.GAP
