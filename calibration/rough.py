@@ -22,7 +22,7 @@ __all__ = ["maybe_best", "mixture"]
 _MIXED = 3e-6  # error of a mixture, of the largest prediction at its penalty
 _DOUBT = 1e-3  # of the range of scores, which rounding and mixing do not reach
 _AMPLIFIED = 10.0  # by which an error of predictions may be larger as a share of that range
-_JUMPS = 2  # of a score that counts ranks, which rounding may exchange
+_JUMPS = 1  # of a score that counts ranks, two of which rounding may exchange
 _ROUNDING = 1e-7  # of the range, in the score itself
 _LEAST = 256  # size of the Gram matrix, below which float64 is quick
 _MOST = 0.05  # error from which on float32 is not tried
@@ -52,7 +52,8 @@ def maybe_best(
     Returns
     -------
     near : array of shape (m,), int
-        Numbers of the penalties that may be the best: all, where float32 cannot tell a few.
+        Numbers of the penalties that may be the best, the likeliest last; all, where float32 cannot
+        tell a few.
     scores : array of shape (n_alphas,)
         Rough; NaN where float32 was not tried.
     doubt : array of shape (n_alphas,)
@@ -72,6 +73,7 @@ def maybe_best(
     scores = np.array([score(predictions) for predictions in sweep])
     doubt = np.maximum(_DOUBT, _AMPLIFIED * errors) * np.ptp(scores) + _JUMPS * _jump(scores)
     near = np.flatnonzero(~(scores + doubt < (scores - doubt).max()))
+    near = near[np.argsort(scores[near], kind="stable")]
     return near if len(near) <= FEW_ALPHAS else every, scores, doubt
 
 
