@@ -1,14 +1,16 @@
 r"""Ridge regression with exact leave-one-group-out predictions from one eigendecomposition.
 
-With centred features :math:`X_c`, :math:`w, V` from ``eigh`` of the smaller Gram matrix and
+With centred features :math:`X_c`, :math:`w, V` from ``eigh`` of :math:`X_c^\top X_c` and
 :math:`Z = X_c V`, the hat matrix of ridge with an unpenalised intercept is
 
 .. math:: H(\alpha) = \tfrac1n 1 1^\top + Z\,\mathrm{diag}\big(1 / (w + \alpha)\big)\,Z^\top ,
 
 and for a block :math:`B` left out of the fit (a group with its purged neighbours) the held-out
 residual is :math:`(I - H_{BB})^{-1} E_B`, with the residuals :math:`E = Y - H Y` of the full fit:
-nothing is refitted, for any number of groups, alphas and targets. Layers of a language model and
-permuted labels are just more columns of :math:`Y`. This module knows nothing of words or scores.
+nothing is refitted, for any number of groups, alphas and targets. Of fewer items than features,
+:math:`I - H = \alpha (X_c X_c^\top + \alpha I)^{-1} - \tfrac1n 1 1^\top`. Layers of a language model and
+permuted labels are just more columns of :math:`Y`. Until many alphas are asked for, each is factored
+alone (`roots`) and nothing decomposed. This module knows nothing of words or scores.
 
 Fixed data of other people, centred for themselves, join as a prior: their Gram matrix :math:`G_0`
 is added to :math:`X_c^\top X_c` before the decomposition, and their cross products :math:`C_0` with
@@ -24,6 +26,7 @@ decomposition).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -33,12 +36,15 @@ from calibration.ridge_checks import (
     checked,
     checked_alpha,
     fitting,
-    held_out,
+    held_once,
     train_means,
 )
+from calibration.roots import Roots, library
 from calibration.splits import Fold
 
-__all__ = ["RidgeGram"]
+__all__ = ["FEW_ALPHAS", "RidgeGram"]
+
+FEW_ALPHAS = 4  # of a sweep, which are factored one by one
 
 
 class RidgeGram:
@@ -62,6 +68,8 @@ class RidgeGram:
     ----------
     n, p : int
     x_mean : array of shape (p,), float64
+    scale : float
+        Mean eigenvalue of the Gram matrix, 0 of constant features.
 
     Raises
     ------
@@ -89,31 +97,31 @@ class RidgeGram:
         gram: np.ndarray | None = None,
     ) -> None:
         X = checked(X, "X")
-        self._lib, self._device = _backend(backend)
+        self._lib, self._device = library(backend)
+        self._type: type[np.floating] = np.float64
         self.n, self.p = X.shape
         self.x_mean = X.mean(axis=0)
         centred = self._put(X - self.x_mean)
         self._prior = prior is not None
-        self._dual = self.p > self.n and not self._prior
-        if not self._dual:
-            known = None if gram is None else self._put(fitting(gram, (self.p, self.p), "Gram"))
-            gram = centred.T @ centred if known is None else known
-            if prior is not None:
-                gram = gram + self._put(fitting(prior, (self.p, self.p), "prior"))
-            w, self._back = self._lib.linalg.eigh(gram)
-            self._z, self._w = centred @ self._back, w.clip(0)
+        dual = self.p > self.n and not self._prior
+        size = self.n if dual else self.p
+        if gram is None:
+            known = centred @ centred.T if dual else centred.T @ centred
         else:
-            known = None if gram is None else self._put(fitting(gram, (self.n, self.n), "Gram"))
-            w, u = self._lib.linalg.eigh(centred @ centred.T if known is None else known)
-            # Centring makes one eigenvalue 0 by construction; `coef` divides by them.
-            keep = w > self.n * np.finfo(float).eps * w.max()
-            self._w = w[keep]
-            self._z, self._back = u[:, keep] * self._w**0.5, centred.T
+            known = self._put(fitting(gram, (size, size), "Gram"))
+        if prior is not None:
+            known = known + self._put(fitting(prior, (size, size), "prior"))
+        self._roots = Roots(self._lib, known, centred, dual)
+        self.scale = self._roots.scale
 
     @property
     def eigenvalues(self) -> np.ndarray:
         """Eigenvalues of the centred Gram matrix with its prior, ascending; without, min(n, p)."""
-        return self._take(self._w)
+        root = self._roots.every()
+        if not root.dual:
+            return self._take(root.w)
+        # Centring makes one 0 by construction.
+        return self._take(root.w[root.w > self.n * np.finfo(float).eps * root.w.max()])
 
     def out_of_fold(
         self,
@@ -180,22 +188,19 @@ class RidgeGram:
         ValueError
             If the targets or an alpha are invalid, or the folds do not test every item once.
         """
-        Y = self._checked_targets(Y)
-        held = [held_out(train, test, self.n) for train, test in folds]
-        tested = np.concatenate([block[:n_test] for block, n_test in held])
-        if not np.array_equal(np.sort(tested), np.arange(self.n)):
-            raise ValueError(f"need folds that test each of {self.n} items exactly once")
+        Y, held = self._checked_targets(Y), held_once(folds, self.n)
         y_mean = Y.mean(axis=0)
         offset = y_mean - train_means(Y, held) if centred else y_mean
-        residual_of_mean = self._put(Y - y_mean)
-        projected = self._projected(residual_of_mean, cross)
-        blocks = LeftOutRows(held, self._lib, self._put)
-        for alpha in alphas:
-            shrink = 1 / (self._w + checked_alpha(alpha))
-            residual = self._z @ (shrink[:, None] * projected)
-            self._lib.subtract(residual_of_mean, residual, out=residual)
-            left_out = blocks.residuals(self._z, shrink, residual)
-            yield self._take(residual_of_mean - left_out) + offset
+        offset = offset.astype(self._type, copy=False)
+        targets, cross = self._put(Y - y_mean), self._checked_cross(cross, Y)
+        blocks, root = LeftOutRows(held, self._lib, self._put), None
+        if len(alphas) > FEW_ALPHAS:
+            self._roots.every()
+        for alpha in map(checked_alpha, alphas):
+            last, root = root, self._roots.at(alpha)
+            if root is not last:
+                projected = root.project(targets, cross)
+            yield self._take(root.left_out(targets, projected, alpha, blocks)) + offset
 
     def coef(
         self, Y: np.ndarray, alpha: float, cross: np.ndarray | None = None
@@ -223,11 +228,9 @@ class RidgeGram:
         """
         Y = self._checked_targets(Y)
         y_mean = Y.mean(axis=0)
-        core = self._projected(self._put(Y - y_mean), cross)
-        core = core / (self._w + checked_alpha(alpha))[:, None]
-        if self._dual:
-            core = self._z @ (core / self._w[:, None])
-        W = self._take(self._back @ core)
+        root = self._roots.at(checked_alpha(alpha))
+        projected = root.project(self._put(Y - y_mean), self._checked_cross(cross, Y))
+        W = self._take(root.weights(projected, alpha))
         return W, y_mean - self.x_mean @ W
 
     def sweep_new(
@@ -259,24 +262,20 @@ class RidgeGram:
             If the features, the targets or an alpha are invalid.
         """
         Y = self._checked_targets(Y)
-        core = self._projected(self._put(Y - Y.mean(axis=0)), cross)
-        if self._dual:
-            core = core / self._w[:, None]
-            z = self._put(checked(X, "X") - self.x_mean) @ self._back @ self._z
-        else:
-            z = self._put(checked(X, "X") - self.x_mean) @ self._back
+        root = self._roots.every() if len(alphas) > 1 else self._roots.at(checked_alpha(alphas[0]))
+        projected = root.project(self._put(Y - Y.mean(axis=0)), self._checked_cross(cross, Y))
+        z = root.of_new(self._put(checked(X, "X") - self.x_mean))
         for alpha in alphas:
-            yield self._take(z @ (core / (self._w + checked_alpha(alpha))[:, None]))
+            yield self._take(z @ (projected / (root.w + checked_alpha(alpha))[:, None]))
 
-    def _projected(self, centred: Any, cross: np.ndarray | None) -> Any:
-        """Cross products with centred targets, own and other people's, on the eigenvectors."""
-        own = self._z.T @ centred
-        if cross is None:
-            return own
-        if not self._prior:
-            raise ValueError("need a prior Gram matrix for the cross products, got none")
-        others = fitting(cross, (self.p, centred.shape[1]), "table of cross products")
-        return own + self._back.T @ self._put(others)
+    def in_float32(self) -> RidgeGram:
+        """Return a ridge that sweeps in float32, in half the time: to compare alphas, never to report.
+
+        It is that of features divided by the root of `scale`; alphas have to be, by `scale`.
+        """
+        rough = copy(self)
+        rough._roots, rough._type = self._roots.in_float32(), np.float32
+        return rough
 
     def _checked_targets(self, Y: np.ndarray) -> np.ndarray:
         Y = checked(Y, "Y")
@@ -284,26 +283,17 @@ class RidgeGram:
             raise ValueError(f"need targets of {self.n} items, got {len(Y)}")
         return Y
 
+    def _checked_cross(self, cross: np.ndarray | None, Y: np.ndarray) -> Any:
+        if cross is None:
+            return None
+        if not self._prior:
+            raise ValueError("need a prior Gram matrix for the cross products, got none")
+        return self._put(fitting(cross, (self.p, Y.shape[1]), "table of cross products"))
+
     def _put(self, array: np.ndarray) -> Any:
-        if self._lib is np:
-            return array
-        return self._lib.as_tensor(array, device=self._device)
+        if array.dtype.kind == "f":
+            array = array.astype(self._type, copy=False)
+        return array if self._lib is np else self._lib.as_tensor(array, device=self._device)
 
     def _take(self, array: Any) -> np.ndarray:
         return array if self._lib is np else array.cpu().numpy()
-
-
-def _backend(name: str) -> tuple[Any, Any]:
-    if name == "numpy":
-        return np, None
-    if name not in ("auto", "torch"):
-        raise ValueError(f"need a backend among auto, numpy, torch, got {name!r}")
-    try:
-        import torch
-    except ImportError:
-        if name == "auto":
-            return np, None
-        raise
-    if torch.cuda.is_available():
-        return torch, "cuda"
-    return (np, None) if name == "auto" else (torch, "cpu")

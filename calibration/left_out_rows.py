@@ -2,7 +2,9 @@ r"""Rows that are left out of a ridge together, and what the fit without them le
 
 With :math:`S_B = Z_B\,\mathrm{diag}(1 / (w + \alpha))^{1/2}` of the rows of a block, the part of the hat
 matrix that it needs is :math:`H_{BB} = S_B S_B^\top + \tfrac1n 1 1^\top`: symmetric, so that only half of
-it is computed, on what fits the cache.
+it is computed, on what fits the cache. Of fewer items than features, with the root :math:`R` of their
+Gram matrix, :math:`I - H_{BB} = \alpha S_B S_B^\top - \tfrac1n 1 1^\top` with :math:`S_B = R_B\,
+\mathrm{diag}(1 / (w + \alpha))^{1/2}`.
 """
 
 from __future__ import annotations
@@ -51,16 +53,18 @@ class LeftOutRows:
                     ([_slice(one) for one in rows], put(rows), put(same[:, :n_test]), put(at))
                 )
 
-    def residuals(self, z: Any, shrink: Any, residual: Any) -> Any:
+    def residuals(self, z: Any, shrink: Any, residual: Any, dual: bool = False) -> Any:
         """Compute what a fit without its own block leaves of each tested row.
 
         Parameters
         ----------
         z : array of shape (n, r)
         shrink : array of shape (r,)
-            1 / (w + alpha) of the fit of all rows.
+            1 / (w + alpha) of the fit of all rows, or alpha times that.
         residual : array of shape (n, n_targets)
             What that fit leaves.
+        dual : bool
+            ``z`` and ``shrink`` make the rest of the identity, not the hat matrix.
 
         Returns
         -------
@@ -74,10 +78,11 @@ class LeftOutRows:
             for k, place in enumerate(places):
                 part = z[rows[k] if place is None else place] * root
                 self._lib.matmul(part, part.T, out=system[k])
-            system += 1 / len(z)
-            system *= -1
-            diagonal = self._lib.arange(rows.shape[1])
-            system[:, diagonal, diagonal] += 1
+            system -= (1 if dual else -1) / len(z)
+            if not dual:
+                system *= -1
+                diagonal = self._lib.arange(rows.shape[1])
+                system[:, diagonal, diagonal] += 1
             each = self._lib.arange(len(rows))[:, None]
             if rows.shape[1] <= _SMALL:
                 left_out[tested] = self._lib.linalg.inv(system)[each, at] @ residual[rows]

@@ -12,6 +12,7 @@ import numpy as np
 
 from calibration.gram import RidgeGram
 from calibration.ridge_checks import checked
+from calibration.rough import maybe_best
 from calibration.splits import Fold
 
 __all__ = [
@@ -34,7 +35,7 @@ class AlphaChoice(NamedTuple):
     alpha: float
     predictions: np.ndarray  # (n, n_targets) out of fold at `alpha`, centred
     alphas: np.ndarray  # (n_alphas,) all that were tried, ascending
-    scores: np.ndarray  # (n_alphas,) of `alphas`, higher is better
+    scores: np.ndarray  # (n_alphas,) higher is better; NaN where float32 told that it is lower
 
 
 def alphas_default(X: np.ndarray, n_alphas: int = 15) -> np.ndarray:
@@ -121,8 +122,13 @@ def select_alpha(
     alphas: Sequence[float] | np.ndarray,
     score: Callable[[np.ndarray], float],
     cross: np.ndarray | None = None,
+    every: bool = False,
 ) -> AlphaChoice:
     """Choose the alpha with the best out-of-fold score; of a tie, the middle one.
+
+    All alphas are scored in float32 first, and those that it cannot tell from the best exactly: all,
+    if they are many, if an alpha is small against the largest eigenvalue, or if float32 turns out
+    to be further from the exact score than expected.
 
     Score what the readout uses, for example with
     ``lambda y: fit_posterior(cosine(y, items), truth).bits_per_word``; without signal that is 0 for
@@ -142,10 +148,13 @@ def select_alpha(
         Takes centred out-of-fold predictions (n, n_targets), returns a float; higher is better.
     cross : array of shape (p, n_targets) or None
         Other people's cross products, for a `gram` with a prior.
+    every : bool
+        Score every alpha exactly.
 
     Returns
     -------
     AlphaChoice
+        Nothing of it comes from float32.
 
     Raises
     ------
@@ -155,18 +164,41 @@ def select_alpha(
     grid = np.sort(np.asarray(alphas, float))
     if not len(grid):
         raise ValueError("need at least one alpha, got none")
-    scores, kept = np.full(len(grid), -np.inf), np.empty(0)
-    for k, predictions in enumerate(gram.sweep(Y, folds, grid, True, cross)):
-        scores[k] = score(predictions)
-        if scores[k] > scores[:k].max(initial=-np.inf):
-            kept = predictions
-    if not np.isfinite(scores).all():
-        raise ValueError("need a finite score at every alpha, got NaN or infinity")
-    best = np.flatnonzero(scores == scores.max())
+    numbers = np.arange(len(grid))
+    near, wrong = numbers, False
+    if not every:
+        near, told, doubt = maybe_best(gram, Y, folds, grid, score, cross)
+    scores, kept = _scored(gram, Y, folds, grid, near, score, cross)
+    if len(near) < len(grid):
+        wrong = bool(np.any(np.abs(scores - told)[near] > doubt[near]))
+    if wrong:
+        scores, kept = _scored(gram, Y, folds, grid, numbers, score, cross)
+    best = np.flatnonzero(scores == np.nanmax(scores))
     alpha = float(grid[best[len(best) // 2]])
     if len(best) > 1:
         kept = gram.out_of_fold(Y, folds, alpha, True, cross)
     return AlphaChoice(alpha, kept, grid, scores)
+
+
+def _scored(
+    gram: RidgeGram,
+    Y: np.ndarray,
+    folds: Sequence[Fold],
+    grid: np.ndarray,
+    which: np.ndarray,
+    score: Callable[[np.ndarray], float],
+    cross: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score some alphas (n_alphas,), NaN for others, and keep the best predictions."""
+    scores, kept = np.full(len(grid), np.nan), np.empty(0)
+    sweep = gram.sweep(Y, folds, grid[which], True, cross)
+    for k, predictions in zip(which, sweep, strict=True):
+        scores[k] = score(predictions)
+        if not np.isfinite(scores[k]):
+            raise ValueError("need a finite score at every alpha, got NaN or infinity")
+        if scores[k] == np.nanmax(scores):
+            kept = predictions
+    return scores, kept
 
 
 def low_rank(

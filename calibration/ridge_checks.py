@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-__all__ = ["checked", "checked_alpha", "fitting", "held_out", "train_means"]
+from calibration.splits import Fold
+
+__all__ = ["checked", "checked_alpha", "fitting", "held_once", "held_out", "train_means"]
 
 
 def held_out(train: np.ndarray, test: np.ndarray, n: int) -> tuple[np.ndarray, int]:
@@ -35,6 +39,32 @@ def held_out(train: np.ndarray, test: np.ndarray, n: int) -> tuple[np.ndarray, i
     purged = ~seen
     purged[test] = False
     return np.concatenate([test, np.flatnonzero(purged)]), len(test)
+
+
+def held_once(folds: Sequence[Fold], n: int) -> list[tuple[np.ndarray, int]]:
+    """List what every fold leaves out, where together they test each item once.
+
+    Parameters
+    ----------
+    folds : sequence of (train, test)
+    n : int
+        Items in all.
+
+    Returns
+    -------
+    list of (array of shape (n_left_out,), int)
+        Of `held_out`.
+
+    Raises
+    ------
+    ValueError
+        If an item is tested never or twice, or as `held_out`.
+    """
+    held = [held_out(train, test, n) for train, test in folds]
+    tested = np.concatenate([block[:n_test] for block, n_test in held])
+    if not np.array_equal(np.sort(tested), np.arange(n)):
+        raise ValueError(f"need folds that test each of {n} items exactly once")
+    return held
 
 
 def train_means(Y: np.ndarray, held: list[tuple[np.ndarray, int]]) -> np.ndarray:

@@ -86,7 +86,7 @@ def decode_all(
         choices.append(
             select_alpha(
                 person.gram, targets, person.folds, person.alphas,
-                lambda y, items=items, truth=truth: judge(y, items, truth),
+                lambda y, items=items, truth=truth: judge(y, items, truth), every=pooled,
             )
         )  # fmt: skip
     if pooled:
