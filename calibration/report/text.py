@@ -180,8 +180,12 @@ def people_lines(certificate: Mapping[str, Any]) -> list[str]:
     people = certificate["people"]
     worst, best = (pick(one["rank_accuracy"] for one in people["each"]) for pick in (min, max))
     ceiling = [ceiling_sentence(people["ceiling"])] if "ceiling" in people else []
+    n, n_models = people["n"], people.get("n_models", people["n"])
+    who = f"{n} people" + (f" ({n_models} models)" if n_models > n else "")
+    if people.get("n_unknown"):
+        who += f"; {people['n_unknown']} models without a code of their person count as one each"
     return [
-        f"tested on {people['n']} people, {people['method']}",
+        f"tested on {who}: {people['method']}",
         f"{people['above']} of {people['n']} people above their null, rank accuracy "
         f"{worst:.3f} to {best:.3f}; signs of people flipped: p = {people['p_people']:.2g}",
         *ceiling,
