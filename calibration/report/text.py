@@ -12,7 +12,7 @@ from calibration.ideas import idea_lines
 from calibration.nuisance import nuisance_line
 from calibration.null_table import null_lines
 from calibration.people_ceiling import ceiling_sentence
-from calibration.splits import split_line
+from calibration.splits import groups_line, split_line
 from calibration.unseen import unseen_line
 from rt_decoder.files.proof import answers_line, anytime_lines
 from rt_decoder.model import Model
@@ -21,8 +21,10 @@ __all__ = [
     "SCORES",
     "certificate_lines",
     "cleaning_lines",
+    "is_sure",
     "more_lines",
     "people_lines",
+    "permuted_units",
     "score_lines",
     "score_notes",
 ]
@@ -40,11 +42,21 @@ def _p_smallest_text(scores: dict[str, Any]) -> str:
     """Say what p the events allow at best, and what was permuted; empty for an older model."""
     if "p_smallest" not in scores:
         return ""
-    unit, smallest = scores["null_unit"], scores["p_smallest"]
-    single = scores.get("null_of", "single labels")
-    what = single if unit == 1 else f"units of {unit} events or more"
-    short = ": too few to show anything" if smallest > P_SHOWN else ""
-    return f" (of {what}; the smallest that they can give is {smallest:.2g}{short})"
+    smallest = scores["p_smallest"]
+    short = ", too few events to show anything" if smallest > P_SHOWN else ""
+    return f" ({permuted_units(scores)} permuted; p of {smallest:.2g} at best{short})"
+
+
+def permuted_units(scores: Mapping[str, Any]) -> str:
+    """Say what was permuted: single labels, or events that hang together."""
+    unit = scores.get("null_unit", 1)
+    single = str(scores.get("null_of", "single labels"))
+    return single if unit == 1 else f"units of {unit} events or more"
+
+
+def is_sure(name: str, scores: Mapping[str, Any]) -> bool:
+    """Tell a score that cannot but be 1: the ten best of ten items or fewer."""
+    return name.startswith("top") and (scores.get(f"chance_{name}") or 0.0) >= 1.0
 
 
 def score_lines(scores: dict[str, Any], where: str) -> list[str]:
@@ -54,7 +66,7 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
         f"  {'':<14}{'micro':>8}{'macro':>8}{'chance':>8}{'prior':>8}",
     ]
     for name in SCORES:
-        if name not in scores:
+        if name not in scores or is_sure(name, scores):
             continue
         row = (scores[name], scores[f"macro_{name}"], scores[f"chance_{name}"])
         cells = "".join(f"{_figure(value):>8}" for value in (*row, scores[f"prior_{name}"]))
@@ -79,9 +91,9 @@ def score_notes(scores: dict[str, Any]) -> list[str]:
     if scores.get("n_unseen") and "unseen" in scores:
         notes.append(unseen_line(scores["unseen"], "ranked among unseen items"))
     elif scores.get("n_unseen"):
-        notes.append(f"{scores['n_unseen']} events had items never seen in training")
+        notes.append(f"{scores['n_unseen']} more events not scored: items never seen in training")
     if scores.get("n_outside"):
-        notes.append(f"{scores['n_outside']} events had items outside the vocabulary")
+        notes.append(f"{scores['n_outside']} more events not scored: items outside the vocabulary")
     return notes
 
 
@@ -92,10 +104,12 @@ def _pooled_lines(scores: dict[str, dict[str, Any]], where: str) -> list[str]:
     lines = [f"{where}, evidence pooled over repeats of one item:"]
     for n, of_n in scores.items():
         how = "in a row" if of_n["in_a_row"] else "put together from all events of the item"
+        how = "single events" if n == "1" else f"{of_n['n']} trials, {how}"
+        what = "event:  " if n == "1" else "events: "
         lines.append(
-            f"  {n:>3} repeats: rank accuracy {_figure(of_n['rank_accuracy'])} (chance 0.500), top-1 "
+            f"  {n:>3} {what}rank accuracy {_figure(of_n['rank_accuracy'])} (chance 0.500), top-1 "
             f"{_figure(of_n['top1'])} (most frequent item {_figure(of_n['chance_top1'])}), "
-            f"{_figure(of_n['bits_per_word'])} bits; {of_n['n']} trials, {how}"
+            f"{_figure(of_n['bits_per_word'])} bits; {how}"
         )
     return lines
 
@@ -113,16 +127,15 @@ def certificate_lines(model: Model) -> list[str]:
     split = certificate["split"]
     lines = [
         f"split: {split_line(split)}",
-        f"  train the map: {split['n_groups']} groups, {split['held_out']}, purged by "
-        f"{split['purge_s']:g} s",
+        f"  {groups_line(split)}, purged by {split['purge_s']:g} s",
     ]
     if certificate.get("same_vector"):
         told = "; ".join(" = ".join(group) for group in certificate["same_vector"][:8])
         lines.append(f"  items with the same vector, which tie: {told}")
     if split["n_muscle"]:
         lines.append(
-            f"  {split['n_muscle']} of the training events contain muscle activity: they train the map, but are "
-            "not scored"
+            f"  {split['n_muscle']} of the training events contain muscle activity: they train the map and "
+            "are not scored"
         )
     n_scored = split["n_train"] - split["n_muscle"]
     inner = certificate["out_of_fold"] | {"n": n_scored, "n_items": len(model.items)}

@@ -26,6 +26,7 @@ _DONE = {
 }
 
 _LEFT = {"regressors": "reference channels", "repair": "repair of bad channels"}
+_MISCALIBRATED = 0.2  # mean distance of probability and share that is right: too much
 _CHANGED = 0.2  # of the signal at rest, or of the samples: too much
 
 
@@ -147,7 +148,7 @@ def _spread(shown: Shown) -> str:
     ]
     chance = scores.get("null_rank_accuracy")
     if chance is not None and scores.get("p") is not None:
-        parts.append(f"{percent(chance)} with permuted labels, p = {scores['p']:.2g}")
+        parts.append(f"chance {percent(chance)}, of permuted labels; p = {scores['p']:.2g}")
     else:
         parts.append("chance 50.0 %")
     return "; ".join(parts)
@@ -218,7 +219,8 @@ def _feigned(shown: Shown) -> list[str]:
     if (p := _p_of(nulls, "artifacts")) is not None and p <= P_SHOWN:
         score = nulls["artifacts"]["score"]
         found.append(
-            f"artifact channels alone decode, too (rank accuracy {score:.3f}, p = {p:.2g})"
+            "channels of artifacts alone (EOG, ECG, EMG, breath) decode words, too (rank accuracy "
+            f"{score:.3f}, p = {p:.2g})"
         )
     if is_above(shown) and (p := _p_of(nulls, "phases")) is not None and p > P_SHOWN:
         found.append(f"a signal of random phases decodes as well (p = {p:.2g})")
@@ -263,6 +265,8 @@ def _of_the_answers(shown: Shown) -> list[str]:
         found.append(
             f"one event gives {bits:.2f} of the {need:.1f} bits that tell {shown.noun}s apart"
         )
+    if (error := scores.get("calibration_error")) is not None and error > _MISCALIBRATED:
+        found.append(f"its probabilities are {error:.2f} from the share that is right, on average")
     threshold = shown.model.posterior.threshold
     if threshold > 1:
         found.append("it never answers, as no wanted precision was shown")
