@@ -130,7 +130,7 @@ def verdict(shown: Shown) -> str:
 
 def _ranked(shown: Shown, rank: float, n_items: int) -> str:
     if n_items == 2:
-        return f"the true {shown.noun} ranked above the other one in {percent(rank)}"
+        return f"the true {shown.noun} ranked above the other one in {percent(rank)} of them"
     return f"the true {shown.noun} ranked above {percent(rank)} of the others among {n_items}"
 
 
@@ -223,7 +223,7 @@ def _feigned(shown: Shown) -> list[str]:
             f"{score:.3f}, p = {p:.2g})"
         )
     if is_above(shown) and (p := _p_of(nulls, "phases")) is not None and p > P_SHOWN:
-        found.append(f"a signal of random phases decodes as well (p = {p:.2g})")
+        found.append(f"it is not told apart from a signal of random phases (p = {p:.2g})")
     return found
 
 
@@ -254,6 +254,11 @@ def _needed(shown: Shown) -> float:
     return float(np.log2(max(n_items, 2)))
 
 
+def _bits_interval(scores: Mapping[str, Any]) -> str:
+    found = (scores.get("detail") or {}).get("intervals", {}).get("bits_per_word")
+    return f" ({found[0]:.2f} to {found[1]:.2f})" if found and not scores.get("heard") else ""
+
+
 def _of_the_answers(shown: Shown) -> list[str]:
     scores, _ = shown.best
     inner = shown.certificate.get("out_of_fold", {})
@@ -263,7 +268,8 @@ def _of_the_answers(shown: Shown) -> list[str]:
         found.append("it tells nothing beyond the prior")
     elif (need := _needed(shown)) and bits is not None and is_above(shown) and bits < 0.9 * need:
         found.append(
-            f"one event gives {bits:.2f} of the {need:.1f} bits that tell {shown.noun}s apart"
+            f"one event gives {bits:.2f}{_bits_interval(scores)} of the {need:.1f} bits that tell "
+            f"{shown.noun}s apart"
         )
     if (error := scores.get("calibration_error")) is not None and error > _MISCALIBRATED:
         found.append(f"its probabilities are {error:.2f} from the share that is right, on average")

@@ -46,7 +46,8 @@ def _pooled(pooled: Mapping[str, Any]) -> list[Part]:
     if all(n == "1" for _, n, *_ in rows):
         return [Note("Too few repeats of a word to pool their evidence.")]
     note = (
-        "Evidence of several events of one word, added up; chance of rank accuracy is .5, and always "
+        "Evidence of several events of one word, added up, ranked by probability (prior included), above by "
+        "cosine; chance of rank accuracy is .5, and always "
         'naming the word that is most frequent in these trials has the top-1 under "most frequent". '
         "Events that did not come in a row are put together from all events of the word."
     )

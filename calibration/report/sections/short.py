@@ -88,7 +88,8 @@ def _tested(shown: Shown) -> str:
     n_items = scores.get("n_items", len(shown.model.items))
     if words:
         named = f" ({', '.join(words)})" if len(words) <= _FEW else ""
-        told += f"; {len(words)} of the {n_items} items came in them{named}"
+        n = f"all {n_items}" if len(words) == n_items else f"{len(words)} of the {n_items}"
+        told += f"; {n} items came in them{named}"
     else:
         told += f"; {n_items} items to choose among"
     return f"{told}{_unscored(shown)}"
