@@ -10,16 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from calibration.ideas import COLUMNS
+from calibration.event_rows import Event, events_of_rows
 from calibration.identity import check_files, check_once, fingerprint
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker
 from rt_decoder.timing.double_events import check_single, check_stimuli
-from rt_decoder.timing.items import CUE, composed
+from rt_decoder.timing.items import CUE
 from rt_decoder.timing.markers import MarkerRules, trigger_markers
 
 if TYPE_CHECKING:
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
 
 __all__ = ["Event", "LabelledRecording", "label_recording", "load_labelled", "load_unlabelled"]
-
-
-class Event(NamedTuple):
-    """Group and sentence context of one event."""
-
-    group: str = ""  # events of one group are held out together; "" without a group column
-    context: tuple[str, int] | None = None  # sentence, and the word's place in it from 0
-    duration: float = 0.0  # s; 0 if unknown
-    idea: str = ""  # category, sentence, ...; "" without such a column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +158,9 @@ def label_recording(
     from rt_decoder.files.events import markers_from_events
 
     markers = markers_from_events(rows, recording)
-    return _stimuli(recording, markers, _events(rows, recipe), rules, f"column {rows[0].column}")
+    return _stimuli(
+        recording, markers, events_of_rows(rows, recipe), rules, f"column {rows[0].column}"
+    )
 
 
 def _stimuli(
@@ -192,35 +184,6 @@ def _stimuli(
     kept = tuple(compress(markers, are_items)), tuple(compress(events, are_items))
     check_single(kept[0], rule.item, recording.name, source)
     return LabelledRecording(recording, *kept, rules, source, left_out)
-
-
-def _events(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
-    groups, context, fold = recipe.fit.groups, recipe.target.context, recipe.target.fold
-    ideas = recipe.fit.ideas or next((name for name in COLUMNS if name in rows[0].row), "")
-    for column in filter(None, (groups, context, ideas)):
-        if column not in rows[0].row:
-            raise ValueError(f"need a column {column}, got {', '.join(rows[0].row)}")
-    events, sentence, place = [], None, 0
-    for row in rows:
-        where = None
-        if context:
-            text = row.row[context]
-            place = place + 1 if text == sentence else 0
-            sentence = text
-            where = (composed(text) if fold else text, place)
-        group = row.row[groups] if groups else ""
-        idea = row.row[ideas] if ideas and row.row[ideas] != "n/a" else ""
-        events.append(Event(group, where, _duration(row.row.get("duration", "")), idea))
-    return events
-
-
-def _duration(cell: str) -> float:
-    """Duration in s of an events table's cell; 0 if there is none."""
-    try:
-        seconds = float(cell)
-    except ValueError:
-        return 0.0
-    return seconds if 0 < seconds < inf else 0.0
 
 
 def load_labelled(

@@ -97,7 +97,7 @@ def pool_models(
     trials = draw_together(group.each, persons, _MOST_TRIALS, rng)
     setting, of_others, predictions = choose_settings(group.shared, trials, space, POWERS, progress)
     fitted = fit_group(total(group.shared), space, setting)
-    say(f"alpha {fitted.alpha:.3g}, target power {setting.power:g}, by bits on people left out")
+    say(f"penalty {fitted.alpha:.3g}, target power {setting.power:g}: most bits on people left out")
 
     model = _model(base, group, space, setting, fitted)
     tests = [

@@ -20,7 +20,6 @@ __all__ = [
     "check_enough",
     "encode_groups",
     "final_block",
-    "groups_line",
     "leave_group_out",
     "split_events",
     "split_line",
@@ -208,32 +207,6 @@ def split_line(split: Mapping[str, Any]) -> str:
     parts.append(f"{n_purged} purged between them")
     parts.append(f"{split['n_dropped']} dropped (incomplete or of low quality)")
     return f"{split['n_events'] + split['n_dropped']} events: {', '.join(parts)}"
-
-
-def groups_line(split: Mapping[str, Any]) -> str:
-    """Say what the training events are held out by.
-
-    Parameters
-    ----------
-    split : mapping
-        The certificate's.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> groups_line({"n_groups": 8, "held_out": "10 contiguous blocks a recording"})
-    'training events in 8 groups, held out in turn (of 10 contiguous blocks a recording, the locked ones left out)'
-    >>> groups_line({"n_groups": 6, "held_out": "run"})
-    'training events in 6 groups, held out in turn (column run)'
-    """
-    n, how = split["n_groups"], split["held_out"]
-    told = (
-        f"of {how}, the locked ones left out" if " contiguous blocks " in how else f"column {how}"
-    )
-    return f"training events in {n} groups, held out in turn ({told})"
 
 
 def check_enough(labels: Sequence[str]) -> None:

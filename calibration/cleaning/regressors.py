@@ -112,14 +112,8 @@ def fit_regressors(
         )
     columns, alive = _not_constant(data, info, bad, names)
     nothing = LeftOut("no reference explains anything of the data")
-    if not columns:
-        return LeftOut(
-            f"no reference varies ({', '.join(names)})"
-            if names
-            else "no reference channel was recorded"
-        )
-    if len(alive) == 0:
-        return nothing
+    if not columns or len(alive) == 0:
+        return nothing if columns else LeftOut("no reference channel was recorded, or none varies")
     free = data if evoked is None else without_evoked(data, bad, *evoked)
     x, rng, found = free[:, alive], np.random.default_rng(seed), {}
     for column in columns:

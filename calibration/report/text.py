@@ -12,7 +12,7 @@ from calibration.ideas import idea_lines
 from calibration.nuisance import nuisance_line
 from calibration.null_table import null_lines
 from calibration.people_ceiling import ceiling_sentence
-from calibration.splits import groups_line, split_line
+from calibration.splits import split_line
 from calibration.unseen import unseen_line
 from rt_decoder.files.proof import answers_line, anytime_lines
 from rt_decoder.model import Model
@@ -21,6 +21,7 @@ __all__ = [
     "SCORES",
     "certificate_lines",
     "cleaning_lines",
+    "groups_line",
     "is_sure",
     "more_lines",
     "people_lines",
@@ -92,6 +93,10 @@ def score_notes(scores: dict[str, Any]) -> list[str]:
         notes.append(unseen_line(scores["unseen"], "ranked among unseen items"))
     elif scores.get("n_unseen"):
         notes.append(f"{scores['n_unseen']} more events not scored: items never seen in training")
+    if scores.get("n_dropped"):
+        notes.append(
+            f"{scores['n_dropped']} more events not scored: muscle activity, incomplete or of low quality"
+        )
     if scores.get("n_outside"):
         notes.append(f"{scores['n_outside']} more events not scored: items outside the vocabulary")
     return notes
@@ -153,6 +158,32 @@ def certificate_lines(model: Model) -> list[str]:
     for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
         lines += _pooled_lines(certificate.get("pooled", {}).get(name, {}), where)
     return lines
+
+
+def groups_line(split: Mapping[str, Any]) -> str:
+    """Say what the training events are held out by.
+
+    Parameters
+    ----------
+    split : mapping
+        The certificate's.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> groups_line({"n_groups": 8, "held_out": "10 contiguous blocks a recording"})
+    'training events in 8 groups, held out in turn (of 10 contiguous blocks a recording, the locked ones left out)'
+    >>> groups_line({"n_groups": 6, "held_out": "run"})
+    'training events in 6 groups, held out in turn (column run)'
+    """
+    n, how = split["n_groups"], split["held_out"]
+    told = (
+        f"of {how}, the locked ones left out" if " contiguous blocks " in how else f"column {how}"
+    )
+    return f"training events in {n} groups, held out in turn ({told})"
 
 
 def more_lines(model: Model) -> list[str]:

@@ -102,6 +102,7 @@ def _unscored(shown: Shown) -> str:
     why = [
         (scores.get("n_outside"), f"with {shown.noun}s that the model does not know"),
         (scores.get("n_unseen"), f"with {shown.noun}s that never came in training"),
+        (scores.get("n_dropped"), "with muscle activity, incomplete or of low quality"),
         (split.get("n_final_muscle") if locked else None, "with muscle activity"),
     ]
     parts = [f"{n:g} {what}" for n, what in why if n]
