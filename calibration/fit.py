@@ -97,7 +97,7 @@ def fit_model(
         keep(person_sums(model, X[train], targets, design.run[train], recorded, prior))
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
-    say(answers_line(model.posterior.threshold, inner))
+    say(f"the model {answers_line(model.posterior.threshold, inner)}")
     model, by_window = fit_windows(model, X, design, held_out)
     found: dict[str, Any] = {
         "split": split,

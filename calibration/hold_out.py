@@ -44,7 +44,8 @@ class HeldOut(NamedTuple):
     @property
     def line(self) -> str:
         """Tell the purge."""
-        how = "the window and this memory" if self.measured else "as the recipe says"
+        own = "the window and this memory" if self.memory else "the window"
+        how = own if self.measured else "as the recipe says"
         memory = f"remember each other for {self.memory:.3g} s" if self.memory else "have no memory"
         return (
             f"signal and words {memory}: no event within {self.purge:.3g} s of a held-out one trains "

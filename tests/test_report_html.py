@@ -272,7 +272,7 @@ def test_a_group_is_reported_by_people(stretch, tmp_path: Path, capsys) -> None:
     model = certified(final=SCORED, people=PEOPLE, out_of_fold=INNER)
     page, told = page_and_inspect(model, stretch, tmp_path, capsys)
     assert "No certificate" not in page
-    assert "tested on 2 people: each person left out" in page
+    assert "tested on 2 people, each person left out" in page
     assert "2 of 2 people above their null, rank accuracy 0.587 to 0.613" in page
     assert "1 300 60 0.613 0.200 0.01 2 280 50 0.587 0.100 0.02" in page
     assert "needs of a new person: the same words, task and window" in page

@@ -261,5 +261,5 @@ def summary(report: dict[str, Any]) -> Summary:
         f"shifts, found by {_WAYS.get(report['way'], report['way'])}"
     )
     blinks, activity = decibels(held_out["blink_db"]), decibels(held_out["eye_db"])
-    kept = f"changed at rest: {share_text(held_out['rest_distortion'])} of the amplitude"
+    kept = f"all but {share_text(held_out['rest_distortion'])} of the amplitude at rest"
     return Summary(found, f"blinks {blinks}, eye activity {activity}", kept)

@@ -223,4 +223,6 @@ def summary(report: dict[str, Any]) -> Summary:
     ]
     band = report.get("band_hz")
     found = f"{band[0]:g} to {band[1]:g} Hz" if band else str(report.get("silent", ""))
-    return Summary(found, f"flagged: {', '.join(flagged)}" if flagged else "", "everything")
+    return Summary(
+        found, f"nothing, flagged: {', '.join(flagged)}" if flagged else "", "everything"
+    )

@@ -60,6 +60,11 @@ def is_sure(name: str, scores: Mapping[str, Any]) -> bool:
     return name.startswith("top") and (scores.get(f"chance_{name}") or 0.0) >= 1.0
 
 
+def _more_events(n: float) -> str:
+    """Say how many more events there are."""
+    return f"{n:g} more event{'' if n == 1 else 's'}"
+
+
 def score_lines(scores: dict[str, Any], where: str) -> list[str]:
     """Format scores as a table with columns micro, macro, chance, prior alone."""
     lines = [
@@ -92,13 +97,15 @@ def score_notes(scores: dict[str, Any]) -> list[str]:
     if scores.get("n_unseen") and "unseen" in scores:
         notes.append(unseen_line(scores["unseen"], "ranked among unseen items"))
     elif scores.get("n_unseen"):
-        notes.append(f"{scores['n_unseen']} more events not scored: items never seen in training")
+        notes.append(f"{_more_events(scores['n_unseen'])} not scored: items never seen in training")
     if scores.get("n_dropped"):
         notes.append(
-            f"{scores['n_dropped']} more events not scored: muscle activity, incomplete or of low quality"
+            f"{_more_events(scores['n_dropped'])} not scored: muscle activity, incomplete or of low quality"
         )
     if scores.get("n_outside"):
-        notes.append(f"{scores['n_outside']} more events not scored: items outside the vocabulary")
+        notes.append(
+            f"{_more_events(scores['n_outside'])} not scored: items outside the vocabulary"
+        )
     return notes
 
 
@@ -199,7 +206,8 @@ def more_lines(model: Model) -> list[str]:
     list of str
     """
     certificate = model.certificate
-    lines = [answers_line(model.posterior.threshold, certificate.get("out_of_fold", {}))]
+    answers = answers_line(model.posterior.threshold, certificate.get("out_of_fold", {}))
+    lines = [f"the model {answers}"]
     if "continuous" in certificate:
         lines.append(continuous_line(certificate["continuous"]))
     if certificate.get("anytime"):
@@ -226,10 +234,11 @@ def people_lines(certificate: Mapping[str, Any]) -> list[str]:
     ceiling = [ceiling_sentence(people["ceiling"])] if "ceiling" in people else []
     n, n_models = people["n"], people.get("n_models", people["n"])
     who = f"{n} people" + (f" ({n_models} models)" if n_models > n else "")
-    if people.get("n_unknown"):
-        who += f"; {people['n_unknown']} models without a code of their person count as one each"
+    unknown = people.get("n_unknown", 0)
+    told = f"{unknown} models without a code of their person count as a person each"
     return [
-        f"tested on {who}: {people['method']}",
+        f"tested on {who}, {people['method']}",
+        *([told] if unknown else []),
         f"{people['above']} of {people['n']} people above their null, rank accuracy "
         f"{worst:.3f} to {best:.3f}; signs of people flipped: p = {people['p_people']:.2g}",
         *ceiling,

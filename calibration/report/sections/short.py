@@ -140,6 +140,6 @@ def _cleaning(shown: Shown) -> tuple[str, str]:
             ]
             said, taken, _ = FITS[stage].summary(found)
             said = said.replace("; bad: none", ", none of them bad")
-            taken = taken.removeprefix("flagged: ")
+            taken = taken.removeprefix("nothing, flagged: ")
             out.append(f"{title}{_HOW.get(stage, '')}: {said if stage == 'repair' else taken}")
     return "; ".join(out), "; ".join(left)
