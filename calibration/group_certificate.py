@@ -138,7 +138,7 @@ def certify(
         "p": max(items_p, people_p),  # the claim is about people; 4 of them give .06 at best
         "p_smallest": _p_smallest(tests, len(null)),
         "null_unit": 1,
-        "null_of": "items, and of people",
+        "null_of": "items and people",
         "null_rank_accuracy": float(null.mean()),
     }
     return {

@@ -220,7 +220,7 @@ def test_a_learning_curve_grows_and_says_what_is_never_reached() -> None:
     assert facts is not None
     assert facts["minutes"]["0.5"][0] < 2
     assert facts["minutes"]["0.9999"] == [None, None, None]
-    assert "0.9999 in none up to 10 times as many" in learning_line(facts)
+    assert "for 0.9999: more than 10 times those recorded" in learning_line(facts)
     assert learning_curve(X, layers.vectors[1], layers.which, SPLIT, shares=(0.01, 1.0)) is None
     assert "too few" in learning_line(learning_facts(None, 1.0, 5))
     with pytest.raises(ValueError, match="one text an event"):

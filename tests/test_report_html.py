@@ -383,7 +383,7 @@ def test_windows_nulls_and_what_nobody_foresaw_are_told() -> None:
     assert "Windows that end 0.4 s after the onset or later are above chance" in text
     assert "0.2 0.500 0.400 to 0.600 0.000 0.5 0.4 0.600" in text
     assert "after 40 events, 0.610 (0.590 to 0.640) after 400" in text
-    assert "minutes of recording that it takes: 0.6 in 7.0 (5.0 to 9.0)" in text
+    assert "minutes of recording that it takes: for 0.6: 7.0 (5.0 to 9.0)" in text
     assert "prior alone 0.510 0.4" in text
     assert "5 of them. In the locked final block, ideas are above chance, but no more than" in text
     assert "locked final block 30 4.0 0.570 0.530 to 0.610 0.01" in text

@@ -85,10 +85,10 @@ def learning_line(facts: dict[str, Any] | None) -> str:
     told = []
     for accuracy, (value, low, high) in facts["minutes"].items():
         if low is None and value is None:
-            told.append(f"{accuracy} in none up to {FURTHEST:.0f} times as many")
+            told.append(f"for {accuracy}: more than {FURTHEST:.0f} times those recorded")
             continue
         ends = ["never" if end is None else _minutes(end) for end in (value, low, high)]
-        told.append(f"{accuracy} in {ends[0]} ({ends[1]} to {ends[2]})")
+        told.append(f"for {accuracy}: {ends[0]} ({ends[1]} to {ends[2]})")
     return (
         f"  learning    rank accuracy {first[0]:.3f} ({first[1]:.3f} to {first[2]:.3f}) after "
         f"{facts['n_events'][0]:.0f} events, {last[0]:.3f} ({last[1]:.3f} to {last[2]:.3f}) after "

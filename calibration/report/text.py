@@ -44,7 +44,7 @@ def _p_smallest_text(scores: dict[str, Any]) -> str:
     if "p_smallest" not in scores:
         return ""
     smallest = scores["p_smallest"]
-    short = ", too few events to show anything" if smallest > P_SHOWN else ""
+    short = ", too few to show anything" if smallest > P_SHOWN else ""
     return f" ({permuted_units(scores)} permuted; p of {smallest:.2g} at best{short})"
 
 
