@@ -32,7 +32,7 @@ _CHANGED = 0.2  # of the signal at rest, or of the samples: too much
 
 def is_above(shown: Shown) -> bool | None:
     """Say whether the true items rank higher than under permuted labels; None without a test."""
-    scores, _ = shown.best
+    scores = shown.claim
     if scores.get("p") is None or scores.get("rank_accuracy") is None:
         return None
     chance = scores.get("null_rank_accuracy")
@@ -108,7 +108,7 @@ def verdict(shown: Shown) -> str:
     done, _ = cleaned(shown)
     if not shown.model.has_map:
         return f"This model cleans and names no words: {done or 'no stage was fitted'}."
-    scores, where = shown.best
+    scores, where = shown.claim, shown.best[1]
     if scores.get("rank_accuracy") is None:
         return (
             "How well this model decodes is unknown: it has no certificate, or one without scores."
@@ -131,11 +131,11 @@ def verdict(shown: Shown) -> str:
 def _ranked(shown: Shown, rank: float, n_items: int) -> str:
     if n_items == 2:
         return f"the true {shown.noun} ranked above the other one in {percent(rank)} of them"
-    return f"the true {shown.noun} ranked above {percent(rank)} of the others among {n_items}"
+    return f"the true {shown.noun} ranked above {percent(rank)} of the others among {shown.among}"
 
 
 def _spread(shown: Shown) -> str:
-    scores, _ = shown.best
+    scores = shown.claim
     if "people" in shown.certificate and shown.scores is None:
         each = [one["rank_accuracy"] for one in shown.certificate["people"]["each"]]
         interval, over = people_interval(each), " over people"
@@ -180,7 +180,7 @@ def limits(shown: Shown) -> list[str]:
 
 
 def _of_the_test(shown: Shown) -> list[str]:
-    scores, _ = shown.best
+    scores = shown.claim
     certificate, found = shown.certificate, []
     if scores.get("trained_on"):
         found.append("the model has seen these recordings")
@@ -249,21 +249,20 @@ def _of_the_cleaning(shown: Shown) -> list[str]:
 
 def _needed(shown: Shown) -> float:
     """Bits that name one of the items that are heard."""
-    scores = shown.best[0]
-    n_items = scores.get("heard", scores).get("n_items", len(shown.model.items))
+    n_items = shown.claim.get("n_items", len(shown.model.items))
     return float(np.log2(max(n_items, 2)))
 
 
 def _bits_interval(scores: Mapping[str, Any]) -> str:
     found = (scores.get("detail") or {}).get("intervals", {}).get("bits_per_word")
-    return f" ({found[0]:.2f} to {found[1]:.2f})" if found and not scores.get("heard") else ""
+    return f" ({found[0]:.2f} to {found[1]:.2f})" if found else ""
 
 
 def _of_the_answers(shown: Shown) -> list[str]:
-    scores, _ = shown.best
+    scores = shown.claim
     inner = shown.certificate.get("out_of_fold", {})
     found = []
-    bits = scores.get("heard", scores).get("bits_per_word")
+    bits = scores.get("bits_per_word")
     if bits is not None and bits <= 0:
         found.append("it tells nothing beyond the prior")
     elif (need := _needed(shown)) and bits is not None and is_above(shown) and bits < 0.9 * need:

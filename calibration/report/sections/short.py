@@ -43,7 +43,7 @@ def section(shown: Shown) -> Section | None:
 
 
 def _above(shown: Shown) -> str:
-    scores, _ = shown.best
+    scores = shown.claim
     above = {True: "yes", False: "not shown", None: "not tested"}[is_above(shown)]
     if scores.get("p") is None:
         return above
@@ -55,7 +55,7 @@ def _above(shown: Shown) -> str:
 
 
 def _amount(shown: Shown) -> str:
-    scores, _ = shown.best
+    scores = shown.claim
     intervals = (scores.get("detail") or {}).get("intervals", {})
     people = shown.certificate.get("people") if shown.scores is None else None
     parts = []
@@ -76,7 +76,8 @@ def _amount(shown: Shown) -> str:
                 f" (permuted labels {score_text(permuted)}, as these events differ from all items)"
             )
         parts.append(f"{title} {score_text(scores[name])}{within}{beside}")
-    return "; ".join(parts) or "n/a"
+    among = "" if shown.claim is shown.best[0] else f"among {shown.noun}s that are heard: "
+    return f"{among}{'; '.join(parts)}" if parts else "n/a"
 
 
 def _tested(shown: Shown) -> str:
