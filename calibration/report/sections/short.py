@@ -35,11 +35,19 @@ def section(shown: Shown) -> Section | None:
         ("By how much?", _amount(shown)),
         ("On what?", _tested(shown)),
         ("Trained on what?", _trained(shown)),
-        ("What was removed?", out or "nothing"),
+        ("What was removed?", f"{out or 'nothing'}{_measured(shown)}"),
         ("What could not be?", left or "nothing that was asked for"),
         ("What limits it?", "; ".join(limits(shown)) or "nothing that these figures show"),
     ]
     return Section("In short", [Table((), rows, 2)])
+
+
+def _measured(shown: Shown) -> str:
+    """Say where the figures of the cleaning come from, if not from what the report is of."""
+    cleaning = shown.certificate.get("cleaning")
+    return (
+        " (figures of the recordings of the fit)" if shown.scores is not None and cleaning else ""
+    )
 
 
 def _above(shown: Shown) -> str:
