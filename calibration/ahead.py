@@ -15,7 +15,7 @@ from calibration.splits import check_enough, leave_group_out, split_events
 from calibration.targets import vocabulary_items
 from rt_decoder.files.packages import need_packages
 from rt_decoder.recipe import Recipe
-from rt_decoder.timing.items import CUE, fold_key
+from rt_decoder.timing.items import fold_key
 
 if TYPE_CHECKING:
     from calibration.events import LabelledRecording
@@ -54,7 +54,7 @@ def check_settings(recipe: Recipe, report: Path | None = None) -> None:
 
 
 def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
-    """Check that the events allow a split and a fit; those of a trigger channel are not known yet.
+    """Check that the events allow a split and a fit.
 
     Parameters
     ----------
@@ -72,8 +72,6 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
     OSError
         If the file of vectors or the folder of stimuli cannot be read.
     """
-    if any(session.rules.trigger for session in sessions):
-        return
     labels: list[str] = []
     items = set[str]()
     groups: list[str] = []
@@ -82,10 +80,8 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
     base, n_outside = 0.0, 0
     for run, session in enumerate(sessions):
         times, rule = session.recording.times, session.rules.item_rule()
-        for marker, event in zip(session.markers, session.events, strict=True):
+        for marker, event in session.stimuli():
             onset = marker.time + session.rules.offset - times[0]
-            if marker.label.startswith(CUE):
-                continue
             if onset + recipe.features.tmax > times[-1] - times[0]:
                 n_outside += 1
                 continue
@@ -97,7 +93,10 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
             onsets.append(base + onset)
         base += times[-1] - times[0] + RUN_GAP
     if not labels:
-        raise ValueError(f"need events with a complete window, got none among {n_outside}")
+        raise ValueError(
+            f"need events with a complete window, got none among {n_outside} of "
+            f"{', '.join(dict.fromkeys(session.source for session in sessions))}"
+        )
     check_enough(labels)
     _check_repeats(labels, recipe.readout.repeats)
     check_items_known(items, recipe.target)

@@ -142,12 +142,14 @@ def why_none(n_features: int, items: np.ndarray, halves: tuple[np.ndarray, np.nd
     """
     shared = np.intersect1d(items[halves[0]], items[halves[1]])
     if len(shared) < LEAST:
-        return f"none: single pass, {len(shared) or 'no'} items recur in both halves"
+        return (
+            f"none: a single pass, {len(shared) or 'no'} items come in both halves of the recording"
+        )
     left = min(len(half) - len(np.unique(items[half])) for half in halves)
     if left < RESIDUALS * n_features:
         return (
-            f"none: the noise of {n_features} features is unknown from {left} repeats in a half "
-            f"(need {RESIDUALS * n_features})"
+            f"none of rank accuracy: the noise of {n_features} features takes "
+            f"{RESIDUALS * n_features} repeated events in each half of the recording, {left} came"
         )
     return ""
 

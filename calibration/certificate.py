@@ -10,13 +10,12 @@ from calibration.confidence import Evidence, log_posterior
 from calibration.design import Design
 from calibration.detail import detail, judged
 from calibration.evaluate import evaluate, evidence
-from calibration.heard import heard_scores
 from calibration.hold_out import HeldOut, check_agreement, out_of_fold_null
 from calibration.ideas import COLUMNS, idea_scores
 from calibration.nuisance import nuisance_scores
 from calibration.null_table import null_table
 from calibration.repeats import fit_pooling, pooled_scores
-from calibration.unseen import left_out_items
+from calibration.unseen import left_out_items, scored_events
 from rt_decoder.model import Model, Pooling
 from rt_decoder.recipe import Fit
 
@@ -34,7 +33,8 @@ def certify(
     Parameters
     ----------
     model : Model
-        With map and posterior; its certificate holds `map` and `out_of_fold`.
+        With map and posterior; its certificate holds `map`, `out_of_fold` and, where some items had
+        no training event, `trained`.
     design : Design
         All events.
     X : array of shape (n, p), float32
@@ -47,8 +47,8 @@ def certify(
     Returns
     -------
     dict
-        `final`, `out_of_fold` with intervals, `null_memory`, `nuisance`, `nulls`, `ideas`, `trained`
-        and `unseen`, where there are such.
+        `final`, `out_of_fold` with intervals, `null_memory`, `nuisance`, `nulls`, `ideas` and
+        `unseen`, where there are such.
 
     Raises
     ------
@@ -58,9 +58,6 @@ def certify(
     figures: dict[str, Any] = {}
     train, locked, targets = held_out.train, held_out.locked, held_out.targets
     kept, final = design.answered[train], locked[design.answered[locked]]
-    trained = np.unique(targets.truth)
-    if len(trained) < len(targets.items):
-        figures["trained"] = trained.tolist()
     if model.recipe.fit.unseen:
         figures["unseen"] = left_out_items(
             X[train], targets, design.onsets[train], model.certificate["map"], model.recipe.fit
@@ -75,8 +72,6 @@ def certify(
             model, X[final], labels, memory=memory, groups=units[final], in_detail=True
         )
         check_agreement(model.certificate["out_of_fold"], null, scores)
-        if heard := _heard(model, X[final], labels, trained, memory, units[final]):
-            scores["heard"] = heard
         figures |= {"final": scores, "null_memory": memory}
         figures["out_of_fold"] = model.certificate["out_of_fold"] | {
             "detail": _intervals(model, out_of_fold.of(kept), targets.truth[kept], memory,
@@ -94,20 +89,6 @@ def certify(
             cosines = evidence(model, X[final]).cosines
             figures["ideas"]["final"] = score_ideas(model, design, final, cosines)
     return figures
-
-
-def _heard(
-    model: Model, X: np.ndarray, labels: list[str], trained: np.ndarray, memory: int,
-    units: np.ndarray,
-) -> dict[str, Any]:  # fmt: skip
-    """Score locked events among the items that had training events; empty if all had."""
-    place = {item: i for i, item in enumerate(model.items)}
-    known = np.array([label in place for label in labels])
-    truth = np.array([place[label] for label in labels if label in place])
-    heard = np.isin(np.arange(len(model.items)), trained)
-    if heard.all():
-        return {}
-    return heard_scores(model, heard, evidence(model, X[known]), truth, memory, units[known])
 
 
 def _intervals(
@@ -165,7 +146,7 @@ def score_ideas(
 
 def pool_repeats(
     model: Model, design: Design, X: np.ndarray, held_out: HeldOut, out_of_fold: Evidence
-) -> tuple[Pooling, dict[str, Any]]:
+) -> tuple[Pooling | None, dict[str, Any]]:
     """Fit the pooling of repeats out of fold, and score it there and on the locked events.
 
     Parameters
@@ -183,7 +164,8 @@ def pool_repeats(
 
     Returns
     -------
-    pooling : Pooling
+    pooling : Pooling or None
+        None where the recipe pools no repeats.
     scores : dict
         Of `repeats.pooled_scores`, by ``out_of_fold`` and ``final``.
     """
@@ -194,6 +176,7 @@ def pool_repeats(
     def trials(events: np.ndarray, found: Evidence) -> _Trials:
         truth = np.array([place.get(design.labels[i], -1) for i in events])
         known = truth >= 0
+        known[known] = scored_events(model, truth[known])
         log_p = log_posterior(found.of(known), model.posterior, model.log_prior, model.item_bias)
         return log_p, model.log_prior, truth[known], design.run[events][known]
 
@@ -204,4 +187,4 @@ def pool_repeats(
     if len(final):
         of_final = trials(final, evidence(model, X[final]))
         scores["final"] = pooled_scores(*of_final, pooling.correlation, readout.repeats)
-    return pooling, scores
+    return pooling if readout.repeats > 1 else None, scores

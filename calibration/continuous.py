@@ -194,8 +194,8 @@ def _why_never(threshold: float, hours: float, asked: float) -> str:
     needed = poisson_interval(0, 1.0, 1 - 2 * RISK)[1] / asked if asked else math.inf
     if hours < needed:
         return (
-            f"{60 * hours:.1f} min without events are too few to show that false alarms are below "
-            f"{asked:g} an hour: need {60 * needed:.0f} min, or more false_alarms"
+            f"{60 * hours:.1f} min without events are too few to show that false alarms stay below "
+            f"{asked:g} an hour; it takes {60 * needed:.0f} min, or a higher --false-alarms"
         )
     return f"no threshold keeps false alarms below {asked:g} an hour"
 

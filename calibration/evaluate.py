@@ -12,7 +12,7 @@ from calibration.detail import detail, judged
 from calibration.heard import heard_scores
 from calibration.nulls import NullTest, matching_test
 from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
-from calibration.unseen import seen_items, unseen_scores
+from calibration.unseen import scored_events, seen_items, unseen_scores
 from rt_decoder.decoding.alignment import LEAST_EVENTS, Aligned, align, whitened_weights
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.decoding.mapping import LinearMap
@@ -149,7 +149,7 @@ def evaluate(
     truth = np.array([place[label] for label in labels if label in place])
     found = evidence(model, X[known]) if found is None else found.of(known)
     unseen, apart = _apart(model, found.cosines, truth)
-    scored = ~unseen if not unseen.all() else np.ones(len(truth), bool)
+    scored = scored_events(model, truth)
     found, truth = found.of(scored), truth[scored]
     groups = None if groups is None else groups[known][scored]
     null = matching_test(
@@ -230,8 +230,8 @@ def rank_scores(model: Model, X: np.ndarray, labels: tuple[str, ...] | list[str]
         In [0, 1]; chance is .5.
     """
     place = {item: i for i, item in enumerate(model.items)}
-    known = [i for i, label in enumerate(labels) if label in place]
-    seen = seen_items(model)
-    known = [i for i in known if seen[place[labels[i]]]] or known
-    table = rank_accuracies(evidence(model, X[known]).cosines)
-    return np.asarray(table[np.arange(len(known)), [place[labels[i]] for i in known]])
+    known = np.array([i for i, label in enumerate(labels) if label in place])
+    truth = np.array([place[labels[i]] for i in known])
+    scored = scored_events(model, truth)
+    table = rank_accuracies(evidence(model, X[known[scored]]).cosines)
+    return np.asarray(table[np.arange(len(table)), truth[scored]])

@@ -10,16 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from calibration.double_events import check_single
-from calibration.ideas import COLUMNS
+from calibration.event_rows import Event, events_of_rows
 from calibration.identity import check_files, check_once, fingerprint
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import Marker
-from rt_decoder.timing.items import CUE, composed
+from rt_decoder.timing.double_events import check_single, check_stimuli
+from rt_decoder.timing.items import CUE
 from rt_decoder.timing.markers import MarkerRules, trigger_markers
 
 if TYPE_CHECKING:
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
 
 __all__ = ["Event", "LabelledRecording", "label_recording", "load_labelled", "load_unlabelled"]
-
-
-class Event(NamedTuple):
-    """Group and sentence context of one event."""
-
-    group: str = ""  # events of one group are held out together; "" without a group column
-    context: tuple[str, int] | None = None  # sentence, and the word's place in it from 0
-    duration: float = 0.0  # s; 0 if unknown
-    idea: str = ""  # category, sentence, ...; "" without such a column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,11 +92,25 @@ class LabelledRecording:
 
     def written(self) -> list[str]:
         """Return the labels of all markers but cues, as written, trigger channels read as well."""
-        markers, names = self.markers, self.recording.info.ch_names
-        if self.rules.trigger in names:
-            codes = self.recording.data[:, names.index(self.rules.trigger)]
-            markers = tuple(trigger_markers(codes, self.recording.times, mask=self.rules.mask))
-        return [marker.label for marker in markers if not marker.label.startswith(CUE)]
+        return [one.label for one, _ in self.heard() if not one.label.startswith(CUE)]
+
+    def stimuli(self) -> list[tuple[Marker, Event]]:
+        """Return the markers of items, cues aside, with their events; trigger channels read as well."""
+        item = self.rules.item_rule().item
+        return [
+            (marker, event)
+            for marker, event in self.heard()
+            if not marker.label.startswith(CUE) and item(marker.label) is not None
+        ]
+
+    def heard(self) -> list[tuple[Marker, Event]]:
+        """Return all markers with their events; those of a trigger channel as the live stages read them."""
+        names, rules = self.recording.info.ch_names, self.rules
+        if rules.trigger not in names:
+            return list(zip(self.markers, self.events, strict=True))
+        codes = self.recording.data[:, names.index(rules.trigger)]
+        found = trigger_markers(codes, self.recording.times, mask=rules.mask)
+        return [(marker, Event()) for marker in found]
 
 
 def label_recording(
@@ -131,7 +135,8 @@ def label_recording(
     Raises
     ------
     ValueError
-        If there is no stimulus, one is there twice, an event is outside, or a column is missing.
+        If there is no stimulus, one is there twice, an event is outside, or a column or the trigger
+        channel is missing.
     """
     rules = rules.for_target(recipe.target)
     if rows is None:
@@ -141,13 +146,21 @@ def label_recording(
             )
         if rules.trigger:
             source = f"the codes of channel {rules.trigger}"
-            return LabelledRecording(recording, (), (), rules, source)
+            if rules.trigger not in recording.info.ch_names:
+                raise ValueError(
+                    f"need a trigger channel {rules.trigger}, got {', '.join(recording.info.ch_names)}"
+                )
+            found = LabelledRecording(recording, (), (), rules, source)
+            check_stimuli([one for one, _ in found.heard()], rules, recording.name, source)
+            return found
         events = [Event() for _ in recording.markers]
         return _stimuli(recording, recording.markers, events, rules, "its own markers")
     from rt_decoder.files.events import markers_from_events
 
     markers = markers_from_events(rows, recording)
-    return _stimuli(recording, markers, _events(rows, recipe), rules, f"column {rows[0].column}")
+    return _stimuli(
+        recording, markers, events_of_rows(rows, recipe), rules, f"column {rows[0].column}"
+    )
 
 
 def _stimuli(
@@ -171,35 +184,6 @@ def _stimuli(
     kept = tuple(compress(markers, are_items)), tuple(compress(events, are_items))
     check_single(kept[0], rule.item, recording.name, source)
     return LabelledRecording(recording, *kept, rules, source, left_out)
-
-
-def _events(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
-    groups, context, fold = recipe.fit.groups, recipe.target.context, recipe.target.fold
-    ideas = recipe.fit.ideas or next((name for name in COLUMNS if name in rows[0].row), "")
-    for column in filter(None, (groups, context, ideas)):
-        if column not in rows[0].row:
-            raise ValueError(f"need a column {column}, got {', '.join(rows[0].row)}")
-    events, sentence, place = [], None, 0
-    for row in rows:
-        where = None
-        if context:
-            text = row.row[context]
-            place = place + 1 if text == sentence else 0
-            sentence = text
-            where = (composed(text) if fold else text, place)
-        group = row.row[groups] if groups else ""
-        idea = row.row[ideas] if ideas and row.row[ideas] != "n/a" else ""
-        events.append(Event(group, where, _duration(row.row.get("duration", "")), idea))
-    return events
-
-
-def _duration(cell: str) -> float:
-    """Duration in s of an events table's cell; 0 if there is none."""
-    try:
-        seconds = float(cell)
-    except ValueError:
-        return 0.0
-    return seconds if 0 < seconds < inf else 0.0
 
 
 def load_labelled(
@@ -268,7 +252,8 @@ def load_unlabelled(
     Raises
     ------
     ValueError
-        If there are tables, but not one per recording; if two recordings share samples.
+        If there are tables, but not one per recording; if an event is there twice, or two recordings
+        share samples.
     """
     from rt_decoder.files.events import markers_from_events
 
@@ -276,6 +261,8 @@ def load_unlabelled(
     for recording, rows, of in _read_all(paths, tables, None, reading):
         found = () if rules.trigger else recording.markers
         found = found if rows is None else tuple(markers_from_events(rows, recording))
+        source = "its own markers" if rows is None else f"column {rows[0].column}"
+        check_stimuli(found, rules, recording.name, source)
         events = tuple(Event() for _ in found)
         loaded.append(LabelledRecording(recording, found, events, rules, fingerprint=of))
     check_once([one.fingerprint for one in loaded], paths)

@@ -29,6 +29,7 @@ from calibration.splits import check_enough, split_line
 from calibration.sums import person_sums
 from calibration.targets import spelled_labels
 from calibration.transfer import Wanted, wanted_for
+from calibration.unseen import trained_items
 from calibration.windows import fit_windows, score_windows
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.files.proof import answers_line
@@ -82,7 +83,7 @@ def fit_model(
     design = _checked(design, draft.recipe.target)
     held_out = hold_out(design, draft.recipe, embedder or embedder_of(draft.recipe.target))
     groups, train, targets = held_out.groups, held_out.train, held_out.targets
-    split = _tell_split(_split_facts(design, draft.recipe, held_out), held_out, say)
+    split = _tell_split(design, draft.recipe, held_out, say)
     recipe = replace(draft.recipe, fit=replace(draft.recipe.fit, purge=held_out.purge))
     center, scale = robust_scale(design.X[train])
     X = scale_features(design.X, center, scale, recipe.features.clamp)
@@ -96,24 +97,24 @@ def fit_model(
         keep(person_sums(model, X[train], targets, design.run[train], recorded, prior))
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
-    say(answers_line(model.posterior.threshold, inner))
+    say(f"the model {answers_line(model.posterior.threshold, inner)}")
     model, by_window = fit_windows(model, X, design, held_out)
-    pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
-    _tell_repeats(recipe.readout.repeats, pooled["out_of_fold"], say)
     found: dict[str, Any] = {
         "split": split,
         "map": model.certificate["map"],
         "out_of_fold": inner,
-        "pooled": pooled,
         "data_hash": list(data_hash),
         "fingerprints": told(recorded),
         "seed": recipe.fit.seed,
         "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
+        **trained_items(np.bincount(targets.truth, minlength=len(targets.items))),
     }
-    model = replace(model, certificate=found, pooling=pooling if _pools(recipe) else None)
+    model = replace(model, certificate=found)
+    pooling, found["pooled"] = pool_repeats(model, design, X, held_out, held[0])
+    _tell_repeats(recipe.readout.repeats, found["pooled"]["out_of_fold"], say)
     found |= certify(model, design, X, held_out, held[0])
     found |= score_windows(model, design, X, held_out, by_window, found)
-    return replace(_as_kept(model, draft.recipe), certificate=found)
+    return replace(_as_kept(model, draft.recipe), certificate=found, pooling=pooling)
 
 
 def _as_kept(model: Model, asked: Recipe) -> Model:
@@ -132,19 +133,15 @@ def _checked(design: Design, target: Target) -> Design:
 
 
 def _tell_split(
-    split: dict[str, Any], held_out: HeldOut, say: Callable[[str], None]
+    design: Design, recipe: Recipe, held_out: HeldOut, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Say how events are split, and warn (RuntimeWarning) of items with the same vector."""
-    targets = held_out.targets
+    split, targets = _split_facts(design, recipe, held_out), held_out.targets
     say(f"{split_line(split)}; {len(targets.items)} items")
     say(held_out.line)
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=3)
     return split
-
-
-def _pools(recipe: Recipe) -> bool:
-    return recipe.readout.repeats > 1
 
 
 def _tell_repeats(repeats: int, scores: dict[str, Any], say: Callable[[str], None]) -> None:

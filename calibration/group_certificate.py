@@ -27,13 +27,15 @@ METHOD = (
     "each person left out: the others' map, chosen by the others, on trials simulated from the "
     "person's item means and covariance within items, whitened by the person's own covariance"
 )
+_OF_EACH = ("n_events", "n", "rank_accuracy", "bits_per_word", "p")
 
 
 class Group(NamedTuple):
     """People in one layout, and what they share."""
 
-    people: list[PersonSums]  # in one layout
-    shared: list[Shared]
+    models: list[PersonSums]  # in one layout; several models may be of one person
+    each: list[Shared]  # one a model
+    shared: list[Shared]  # one a person: the sums of all their models
     items: tuple[str, ...]
     vectors: np.ndarray  # (V, D)
     shrink: float
@@ -136,7 +138,7 @@ def certify(
         "p": max(items_p, people_p),  # the claim is about people; 4 of them give .06 at best
         "p_smallest": _p_smallest(tests, len(null)),
         "null_unit": 1,
-        "null_of": "items, and of people",
+        "null_of": "items and people",
         "null_rank_accuracy": float(null.mean()),
     }
     return {
@@ -144,15 +146,14 @@ def certify(
         "people": {
             "method": METHOD,
             "n": len(each),
+            "n_models": len(group.models),
+            "n_unknown": sum(not one.code for one in group.models),
             "n_events": int(sum(one["n_events"] for one in each)),
             "p_items": items_p,
             "p_people": people_p,
             "above": int(np.sum(gains > 0)),
             "ceiling": people_ceiling(item_means(group.shared), seed=model.recipe.fit.seed),
-            "each": [
-                {key: one[key] for key in ("n_events", "n", "rank_accuracy", "bits_per_word", "p")}
-                for one in each
-            ],
+            "each": [{key: one[key] for key in _OF_EACH} for one in each],
         },
     }
 

@@ -18,6 +18,7 @@ from calibration.scores import cosine
 from calibration.transfer import Shared
 
 __all__ = [
+    "POWERS",
     "GroupMap",
     "ItemSpace",
     "Setting",

@@ -13,8 +13,9 @@ import numpy as np
 from scipy.special import logsumexp
 
 from calibration.confidence import Evidence, log_posterior
+from calibration.interval import mean_interval
 from calibration.nulls import matching_test
-from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize
+from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
 from rt_decoder.model import Model
 
 __all__ = ["heard_line", "heard_scores", "scores_among"]
@@ -72,18 +73,34 @@ def heard_scores(
     Returns
     -------
     dict
-        Of `scores_among`, with ``p`` and ``null_rank_accuracy``; empty where it is.
+        Of `scores_among`, with ``p``, ``null_rank_accuracy`` and ``intervals``; empty where it is.
     """
     log_p = log_posterior(found, model.posterior, model.log_prior, model.item_bias)
     scores = scores_among(heard, found.cosines, log_p, model.log_prior, truth)
     if not scores:
         return {}
     own, events, rules = np.flatnonzero(heard), heard[truth], model.recipe.fit
+    place, cosines = np.searchsorted(own, truth[events]), found.cosines[np.ix_(events, own)]
+    ranks = rank_accuracies(cosines)
     null = matching_test(
-        rank_accuracies(found.cosines[np.ix_(events, own)]), np.searchsorted(own, truth[events]),
-        rules.n_permutations, rules.seed, memory, None if groups is None else groups[events],
+        ranks, place, rules.n_permutations, rules.seed, memory,
+        None if groups is None else groups[events],
     )  # fmt: skip
-    return scores | {"p": null.p, "null_rank_accuracy": float(null.null.mean())}
+    own_log_p, prior = log_p[np.ix_(events, own)], model.log_prior[own]
+    each = {
+        "rank_accuracy": ranks[np.arange(len(place)), place],
+        "top1": top_k(cosines, place, 1),
+        "bits_per_word": bits_beyond_prior(
+            own_log_p - logsumexp(own_log_p, axis=1, keepdims=True), prior - logsumexp(prior), place
+        ),
+    }
+    drawn = {name: mean_interval(of, null.unit, rules.seed) for name, of in each.items()}
+    within = {name: list(ends) for name, ends in drawn.items() if ends[0] is not None}
+    return scores | {
+        "p": null.p,
+        "null_rank_accuracy": float(null.null.mean()),
+        "intervals": within,
+    }
 
 
 def heard_line(scores: Mapping[str, Any]) -> str:

@@ -44,10 +44,12 @@ class HeldOut(NamedTuple):
     @property
     def line(self) -> str:
         """Tell the purge."""
-        how = "window and memory" if self.measured else "set by the recipe"
+        own = "the window and this memory" if self.memory else "the window"
+        how = own if self.measured else "as the recipe says"
+        memory = f"remember each other for {self.memory:.3g} s" if self.memory else "have no memory"
         return (
-            f"purged {self.purge:.3g} s around held-out events, {how}; signal and words are alike "
-            f"over {self.memory:.3g} s"
+            f"signal and words {memory}: no event within {self.purge:.3g} s of a held-out one trains "
+            f"({how})"
         )
 
 

@@ -164,7 +164,7 @@ def _told(fit: MapFit) -> str:
         how.append(f"targets to the power {chosen.power:g}")
     if chosen.kappa:
         how.append(f"{chosen.kappa:g} of the other people's sums")
-    line = f"alpha {chosen.alpha:.3g}, by {chosen.bits:.3f} bits a word out of fold"
+    line = f"penalty (alpha) {chosen.alpha:.3g}: {chosen.bits:.3f} bits a word out of fold"
     return f"{line}; {', '.join(how)} (plain: {_plainest(fit).bits:.3f})" if how else line
 
 

@@ -143,7 +143,7 @@ def nuisance_line(scores: Mapping[str, Any]) -> str:
     >>> beyond = {"rank_accuracy": 0.49, "null_rank_accuracy": 0.5, "p": 0.7}
     >>> nuisance_line({"covariates": ["length"], "alone": alone, "beyond": beyond})
     '  by length alone: rank accuracy 0.774 (null 0.500, p = 0.001); \
-without: 0.490 (null 0.500, p = 0.7): nothing is shown beyond length'
+with this taken out 0.490 (null 0.500, p = 0.7): nothing is shown beyond length'
     """
     names = [f"{name} in training" if name == "count" else name for name in scores["covariates"]]
     what = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
@@ -152,6 +152,7 @@ without: 0.490 (null 0.500, p = 0.7): nothing is shown beyond length'
         for one in (scores["alone"], scores["beyond"])
     ]
     only = scores["alone"]["p"] <= _SHOWN < scores["beyond"]["p"]
-    return f"  by {what} alone: rank accuracy {told[0]}; without: {told[1]}" + (
+    these = "these" if len(names) > 1 else "this"
+    return f"  by {what} alone: rank accuracy {told[0]}; with {these} taken out {told[1]}" + (
         f": nothing is shown beyond {what}" if only else ""
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from calibration.group_certificate import Group, LeftOut, certify, fit_group_readout
 from calibration.group_map import (
+    POWERS,
     GroupMap,
     ItemSpace,
     Setting,
@@ -24,8 +25,8 @@ from calibration.group_map import (
     total,
 )
 from calibration.identity import told as told_of
-from calibration.left_out import draw_trials
 from calibration.montage import carried, common_channels
+from calibration.persons import draw_together, every_person, person_lines, persons_of, together
 from calibration.scores import cosine, unit_rows
 from calibration.transfer import Shared, check_window, shared_sums
 from rt_decoder.decoding.whitening import whitener
@@ -52,12 +53,15 @@ def pool_models(
 ) -> tuple[Model, Companion]:
     """Fit a group model, and certify it by leaving people out.
 
+    Models of one person, by code, are left out together and count as one in every figure.
+
     Parameters
     ----------
     models : sequence of Model
         Of single people, or of groups. The first gives channels and stages.
     companions : sequence of Companion
-        Of the same models. A person who is in two of them counts once.
+        Of the same models. A person who is in two of them counts once; people are told by their
+        code, as `persons.coded` gives it.
     montage : {"name", "position"}
         How channels that differ are matched.
     names : sequence of str
@@ -80,28 +84,27 @@ def pool_models(
     ValueError
         If there are fewer than two people, or they do not share features, items or vectors.
     """
-    named = _people(companions, names or [f"model {i + 1}" for i in range(len(models))], say)
-    people = list(named.values())
+    named = every_person(companions, names or [f"model {i + 1}" for i in range(len(models))], say)
+    people, persons = list(named.values()), _persons(named)
     base, told = _stages(models, people, montage)
-    group = _group(base, named, montage)
-    for line in filter(None, (*_told(base, people, group, montage), told)):
+    group = _group(base, named, persons, montage)
+    known = (*person_lines(named, persons), *_told(base, people, group, montage), told)
+    for line in filter(None, known):
         say(line)
     space = item_space(group.vectors, total(group.shared).counts)
     seed = base.recipe.fit.seed
     rng = np.random.default_rng(seed)
-    trials = [draw_trials(one, _MOST_TRIALS, rng) for one in group.shared]
-    setting, of_others, predictions = choose_settings(
-        group.shared, trials, space, progress=progress
-    )
+    trials = draw_together(group.each, persons, _MOST_TRIALS, rng)
+    setting, of_others, predictions = choose_settings(group.shared, trials, space, POWERS, progress)
     fitted = fit_group(total(group.shared), space, setting)
-    say(f"alpha {fitted.alpha:.3g}, target power {setting.power:g}, by bits on people left out")
+    say(f"penalty {fitted.alpha:.3g}, target power {setting.power:g}: most bits on people left out")
 
     model = _model(base, group, space, setting, fitted)
     tests = [
         LeftOut(one.truth, cosine(predicted, space.vectors(of.power)), predicted, of)
         for one, predicted, of in zip(trials, predictions, of_others, strict=True)
     ]
-    if len(people) > LEAST_PEOPLE:
+    if len(persons) > LEAST_PEOPLE:
         fewer = fewer_people(group.shared, trials, space, of_others)
         tests = [one._replace(fewer=rows) for one, rows in zip(tests, fewer, strict=True)]
     model, inner = fit_group_readout(model, tests, group, final=True)
@@ -123,7 +126,7 @@ def _model(
 ) -> Model:
     """Put the map together: ready for features of the group's center, scale and covariance."""
     vectors = unit_rows(space.vectors(setting.power)) @ space.axes
-    covariance = np.mean([one.moments.covariance for one in group.shared], axis=0)
+    covariance = np.mean([one.moments.covariance for one in group.each], axis=0)
     weights = whitener(covariance.astype(np.float32), group.shrink) @ fitted.weights
     prior = total(group.shared).gram + fitted.alpha * np.eye(len(weights))
     recipe = replace(
@@ -134,8 +137,8 @@ def _model(
     return replace(
         base,
         recipe=recipe,
-        center=np.mean([_center(*one) for one in zip(group.people, group.shared, strict=True)], 0),
-        scale=np.exp(np.median([np.log(one.scale) for one in group.people], axis=0)),
+        center=np.mean([_center(*one) for one in zip(group.models, group.each, strict=True)], 0),
+        scale=np.exp(np.median([np.log(one.scale) for one in group.models], axis=0)),
         weights=weights.astype(np.float32),
         offset=np.zeros(weights.shape[1], np.float32),
         basis=space.axes.astype(np.float32),
@@ -152,32 +155,15 @@ def _model(
     )
 
 
-def _people(
-    companions: Sequence[Companion], names: Sequence[str], say: Callable[[str], None]
-) -> dict[str, PersonSums]:
-    """Name everybody, each once."""
-    found: dict[tuple[str, ...], str] = {}
-    people: dict[str, PersonSums] = {}
-    holder: dict[str, str] = {}
-    for companion, model in zip(companions, names, strict=True):
-        for number, one in enumerate(companion.people, 1):
-            name = f"person {number} of {model}" if len(companion.people) > 1 else model
-            if one.hashes in found:
-                say(f"{name} has the recordings of {found[one.hashes]}: counts once")
-                continue
-            if double := set(one.hashes) & set(holder):
-                raise ValueError(
-                    f"need each recording with one person, got one in {holder[min(double)]} and in "
-                    f"{name}; leave one of them out"
-                )
-            found[one.hashes], people[name] = name, one
-            holder |= dict.fromkeys(set(one.hashes) - {""}, name)
-    if len(people) < LEAST_PEOPLE:
+def _persons(named: Mapping[str, PersonSums]) -> list[list[int]]:
+    """Group the sums of each person; refuse fewer than two people."""
+    persons = persons_of(list(named.values()))
+    if len(persons) < LEAST_PEOPLE:
         raise ValueError(
-            f"need at least {LEAST_PEOPLE} people, got {len(people)}; "
-            "with one, rt-calibrate fit makes the model"
+            f"need at least {LEAST_PEOPLE} people, got {len(persons)} ({len(named)} models); with one, "
+            "rt-calibrate fit makes the model, and refit adds a session to it"
         )
-    return people
+    return persons
 
 
 def _told(
@@ -185,7 +171,9 @@ def _told(
 ) -> tuple[str, str, str]:
     """Say who is in a group, and which channels and items not all people have."""
     n_events = int(sum(one.counts.sum() for one in group.shared))
-    who = f"{len(people)} people, {n_events} events, {len(group.items)} items"
+    n_people, n_models = len(group.shared), len(people)
+    who = f"{n_people} people" + (f" ({n_models} models)" if n_models > n_people else "")
+    who += f", {n_events} events, {len(group.items)} items"
     every = dict.fromkeys(name for one in people for name in one.layout["channels"])
     lost = [name for name in every if name not in base.info.ch_names]
     channels = f"channels that not all have are left out: {', '.join(lost)}"
@@ -246,7 +234,9 @@ def _levels(models: Sequence[Model], name: str, channels: Sequence[str]) -> list
     return rows or None
 
 
-def _group(base: Model, named: Mapping[str, PersonSums], montage: str) -> Group:
+def _group(
+    base: Model, named: Mapping[str, PersonSums], persons: Sequence[Sequence[int]], montage: str
+) -> Group:
     channels, positions = list(base.info.ch_names), base.info.positions
     names, people = list(named), list(named.values())
     for name, person in list(named.items())[1:]:
@@ -258,16 +248,17 @@ def _group(base: Model, named: Mapping[str, PersonSums], montage: str) -> Group:
     shrink = shrinks.pop() if len(shrinks) == 1 else 1.0
     fold = recipe.target.fold
     items, vectors = _vocabulary(moved, fold, contextual=bool(recipe.target.context))
-    shared = [shared_sums(one, items, shrink, fold=fold) for one in moved]
+    each = [shared_sums(one, items, shrink, fold=fold) for one in moved]
+    shared = together(each, persons)
     heard = np.array([one.counts > 0 for one in shared])
     for number, row in enumerate(heard):
         others = np.delete(heard, number, axis=0).any(axis=0)
         if (n := int((row & others).sum())) < max(2, 0.25 * row.sum()):
             raise ValueError(
                 f"need people of one vocabulary, got {n} of {int(row.sum())} items of "
-                f"{names[number]} shared with the others"
+                f"{names[persons[number][0]]} shared with the others"
             )
-    return Group(moved, shared, items, vectors, shrink)
+    return Group(moved, each, shared, items, vectors, shrink)
 
 
 def _vocabulary(

@@ -19,6 +19,7 @@ from calibration.identity import is_same, told
 from calibration.ridge import signed
 from calibration.scores import unit_rows
 from calibration.sums import moments, sum_recording
+from calibration.unseen import trained_items
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.files.sums import PersonSums, RecordingId
@@ -206,7 +207,8 @@ def remove_recording(model: Model, person: PersonSums, data_hash: str) -> tuple[
 
 
 def _certified(fitted: Model, person: PersonSums, before: Model, step: dict[str, Any]) -> Model:
-    certificate = dict(before.certificate)
+    certificate = {name: one for name, one in before.certificate.items() if name != "trained"}
+    certificate |= trained_items(person.counts)
     certificate["refit"] = [
         *certificate.get("refit", []),
         step | {"note": "scores, posterior and threshold are of the model before it was refitted"},

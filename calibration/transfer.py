@@ -220,7 +220,8 @@ def prior_of(
         raise ValueError("need other people's models, got none")
     most, least = max(shared), min(shared)
     told = f"{least}" if least == most else f"{least} to {most}"
-    n_people, n_events = len(shared), int(total.counts.sum())
+    n_people = len({one.code or number for number, one in enumerate(others)})
+    n_events = int(total.counts.sum())
     people = "1 other person" if n_people == 1 else f"{n_people} other people"
     say(f"prior of {people}: {n_events} events, {told} of {n_heard} items shared")
     recorded = tuple(one for person in others for one in person.recorded)

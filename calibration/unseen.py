@@ -21,7 +21,14 @@ from calibration.whitened import own_penalty
 from rt_decoder.model import Model
 from rt_decoder.recipe import Fit
 
-__all__ = ["left_out_items", "seen_items", "unseen_line", "unseen_scores"]
+__all__ = [
+    "left_out_items",
+    "scored_events",
+    "seen_items",
+    "trained_items",
+    "unseen_line",
+    "unseen_scores",
+]
 
 N_FOLDS = 10
 _LEAST = 2  # items in each of them, at least: of one item alone nothing can be ranked
@@ -44,6 +51,40 @@ def seen_items(model: Model) -> np.ndarray:
     if trained is not None:
         seen[np.asarray(trained, int)] = True
     return seen
+
+
+def trained_items(counts: np.ndarray) -> dict[str, list[int]]:
+    """Return what `seen_items` reads, for a certificate.
+
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        Training events of each item.
+
+    Returns
+    -------
+    dict
+        ``trained``, numbers of items; empty where every item has training events.
+    """
+    heard = np.flatnonzero(counts)
+    return {"trained": heard.tolist()} if len(heard) < len(counts) else {}
+
+
+def scored_events(model: Model, truth: np.ndarray) -> np.ndarray:
+    """Tell which events count for the scores of a model: those of seen items, else all.
+
+    Parameters
+    ----------
+    model : Model
+    truth : array of shape (n,), int
+        Item of each event.
+
+    Returns
+    -------
+    array of shape (n,), bool
+    """
+    seen = seen_items(model)[truth]
+    return seen if seen.any() else np.ones(len(truth), bool)
 
 
 def unseen_scores(

@@ -104,7 +104,7 @@ def test_a_precision_out_of_range_is_refused(precision):
 
 def test_what_is_promised_is_said():
     shown = {"coverage": 0.25, "precision": 0.58, "wanted_precision": 0.5}
-    assert "0.58" in answers_line(0.4, shown)
+    assert "58 %" in answers_line(0.4, shown)
     assert "always" in answers_line(0.0, shown | {"wanted_precision": 0.0})
     assert "never" in answers_line(NEVER, {"coverage": 0.0, "wanted_precision": 0.5})
     assert "beyond the prior" in answers_line(NEVER, {"coverage": 0.0, "wanted_precision": None})

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration.ahead import check_events
+from calibration.cleaning.seen import unlocked_share
 from calibration.commands.people import write_companion
+from calibration.demo import save_recording
 from calibration.design import build_design, draft_model
 from calibration.events import label_recording
 from rt_decoder.files.events import EventRow
 from rt_decoder.files.outputs import companion_path
 from rt_decoder.signal import Marker
 from rt_decoder.timing.markers import MarkerRules
-from tests.small import call, small_recipe, small_recording
+from tests.small import call, save_small, small_recipe, small_recording
 
 RECIPE = small_recipe()
 
@@ -59,6 +62,63 @@ def test_own_markers_twice_are_refused() -> None:
     markers = tuple(sorted((*recording.markers, *late), key=lambda m: m.time))
     with pytest.raises(ValueError, match="--markers NAME"):
         label_recording(replace(recording, markers=markers), None, RECIPE, MarkerRules())
+
+
+def with_triggers(seconds: float = 60.0, *, bounce: bool = False):
+    """A recording whose events are codes of its channel TRIG alone; one may bounce."""
+    recording = small_recording(seconds=seconds)
+    data, column = recording.data.copy(), recording.info.ch_names.index("TRIG")
+    if bounce:
+        at = recording.markers[3].index
+        data[at + 1 : at + 2, column] = 0.0  # down for one sample: the same code rises again
+    return replace(recording, data=data, markers=())
+
+
+TRIGGER = MarkerRules(trigger="TRIG")
+
+
+def test_a_trigger_that_bounces_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"each event once, got 1 of \d+.*codes of channel TRIG"):
+        label_recording(with_triggers(bounce=True), None, RECIPE, TRIGGER)
+    with pytest.raises(ValueError, match="need a trigger channel STI, got Fz"):
+        label_recording(with_triggers(), None, RECIPE, MarkerRules(trigger="STI"))
+
+
+def test_triggers_are_checked_ahead_as_other_events_are() -> None:
+    """Repeats, windows and what the locked block leaves, before minutes of cleaning."""
+    session = label_recording(with_triggers(), None, RECIPE, TRIGGER)
+    own = label_recording(small_recording(), None, RECIPE, MarkerRules())
+    check_events([session], RECIPE)
+    with pytest.raises(ValueError, match="need repeats up to"):
+        check_events([session], small_recipe(readout={"repeats": 500}))
+    with pytest.raises(ValueError, match="final_block"):
+        check_events([session], small_recipe(fit={"final_block": 0.8}))
+    with pytest.raises(ValueError, match=r"complete window, got none among .*channel TRIG"):
+        check_events([session], small_recipe(features={"tmax": 70.0}))
+    assert unlocked_share([session], RECIPE.fit) == unlocked_share([own], RECIPE.fit)
+
+
+def test_decode_and_replay_refuse_an_event_twice(tmp_path: Path, capsys) -> None:
+    save_small(tmp_path / "me.rtd.safetensors")
+    recording = small_recording(seconds=20)
+    save_recording(recording, tmp_path / "rec.xdf")
+    rows = [f"{m.time - recording.times[0]:.4f}\t0\t{m.label}" for m in recording.markers]
+    table = tmp_path / "events.tsv"
+    table.write_text("\n".join(["onset\tduration\tword", *rows, *rows]) + "\n")
+    for call_of in (
+        ("decode", tmp_path / "rec.xdf", "--model", tmp_path / "me.rtd.safetensors", "--force",
+         "--jsonl", tmp_path / "log.jsonl"),
+        ("replay", tmp_path / "rec.xdf"),
+    ):  # fmt: skip
+        ran = call(capsys, *call_of, "--events", table)
+        assert ran.code == 1
+        assert f"need each event once, got {len(rows)} of {2 * len(rows)}" in ran.err
+    assert not (tmp_path / "log.jsonl").exists()
+    ran = call(
+        capsys, "evaluate", tmp_path / "rec.xdf", "--model", tmp_path / "me.rtd.safetensors",
+        "--events", table, program="calibration",
+    )  # fmt: skip
+    assert f"need each event once, got {len(rows)} of {2 * len(rows)}" in ran.err
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])

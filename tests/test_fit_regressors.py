@@ -104,7 +104,7 @@ def test_a_reference_that_explains_nothing_is_left_out():
     nothing = fit_regressors(data, INFO, good(data))
     assert isinstance(nothing, LeftOut)
     assert "no reference explains anything of the data (ECG: no regular beats" in nothing.reason
-    nothing = LeftOut("no reference explains anything of the data")
+    nothing = LeftOut("no reference channel was recorded, or none varies")
     assert fit_regressors(data[:, :C], INFO.pick(list(range(C))), good(data)) == nothing
 
 

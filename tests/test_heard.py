@@ -13,7 +13,9 @@ from calibration.evaluate import evaluate
 from calibration.events import label_recording
 from calibration.fit import fit_model
 from calibration.heard import heard_line, scores_among
+from calibration.report.shown import Shown
 from calibration.report.text import certificate_lines
+from calibration.report.verdict import is_above, limits, verdict
 from calibration.targets import vocabulary_items
 from rt_decoder.commands.describe import model_lines
 from rt_decoder.files.proof import proof, why_unproven
@@ -93,6 +95,13 @@ def test_a_certificate_claims_only_what_is_among_the_heard(tmp_path: Path) -> No
     text = "\n".join([*certificate_lines(model), *model_lines(model)])
     assert text.count("among the 12 items that are heard") == 3
     assert f"{final['bits_per_word']:.3f} bits a word beyond the prior" not in text
+    low, high = final["heard"]["intervals"]["bits_per_word"]
+    assert low < final["heard"]["bits_per_word"] < high
+    page = Shown(model)
+    assert "among the 12 that are heard, of 112 (95 % interval " in verdict(page)
+    assert f"{final['heard']['bits_per_word']:.2f} ({low:.2f} to {high:.2f})" in "".join(
+        limits(page)
+    )
     from rt_decoder.decoding.features import scale_features
 
     again = evaluate(model, scale_features(X, model.center, model.scale, 20.0), labels)
@@ -104,6 +113,7 @@ def test_wrong_labels_prove_nothing_with_a_large_vocabulary(tmp_path: Path) -> N
     final = model.certificate["final"]
     assert final["heard"]["bits_per_word"] < 0.2
     assert why_unproven(model) != ""
+    assert not is_above(Shown(model))
 
 
 # --- a file of items

@@ -161,7 +161,9 @@ def test_ceiling_is_that_of_the_true_distance_whatever_the_units() -> None:
     assert share is not None
     assert share[0].mean() == pytest.approx(0.49 / 1.49, abs=0.1)
     told = ceiling_facts(X, X[:, :, None], items)
-    assert "from 10 items repeated 30.0 times in each half; largest r at most" in ceiling_line(told)
+    assert "10 items that came 30.0 times in each half of the recording; r of any" in ceiling_line(
+        told
+    )
 
 
 def test_a_single_pass_has_no_ceiling_and_neither_have_too_many_features() -> None:
@@ -170,7 +172,7 @@ def test_a_single_pass_has_no_ceiling_and_neither_have_too_many_features() -> No
     assert rank_ceiling(X, once, halves(40)) is None
     assert explainable(X[:, :, None], once, halves(40)) is None
     assert "single pass" in ceiling_line(ceiling_facts(X, X[:, :, None], once))
-    assert "noise of 30 features is unknown" in why_none(30, often, halves(40))
+    assert "noise of 30 features takes 60 repeated events" in why_none(30, often, halves(40))
     with pytest.raises(ValueError, match="one item an event"):
         rank_ceiling(X, once[1:], halves(40))
     with pytest.raises(ValueError, match="share no event"):
@@ -218,7 +220,7 @@ def test_a_learning_curve_grows_and_says_what_is_never_reached() -> None:
     assert facts is not None
     assert facts["minutes"]["0.5"][0] < 2
     assert facts["minutes"]["0.9999"] == [None, None, None]
-    assert "0.9999: not within 10x" in learning_line(facts)
+    assert "for 0.9999: more than 10 times those recorded" in learning_line(facts)
     assert learning_curve(X, layers.vectors[1], layers.which, SPLIT, shares=(0.01, 1.0)) is None
     assert "too few" in learning_line(learning_facts(None, 1.0, 5))
     with pytest.raises(ValueError, match="one text an event"):

@@ -11,6 +11,7 @@ import pytest
 from calibration.evaluate import evaluate
 from calibration.left_out import draw_trials, permute_items, sign_flip_p
 from calibration.pool import pool_models
+from calibration.report.text import certificate_lines
 from calibration.scores import cosine, rank_accuracy
 from calibration.sums import layout_of, moments
 from calibration.transfer import Wanted, prior_of, shared_sums
@@ -397,16 +398,80 @@ def test_sharpness_is_raised_to_what_everybody_gives(people):
         assert rank_accuracy(one.cosines, trial.truth).mean() < of_two
 
 
-def test_sessions_of_one_code_are_told(tmp_path, capsys, people):
-    """Two models of one --subject count as two people, and a person in two models once."""
+def sessions(one: Person, code: str) -> list[Person]:
+    """A model for each of the two recordings of a person."""
+    (sums,) = one.companion.people
+    parts = [replace(sums.with_recordings((part,)), code=code) for part in sums.recordings]
+    return [one._replace(companion=Companion((part,), "")) for part in parts]
+
+
+def test_sessions_of_one_person_count_as_one_person(people):
+    """Ten models of five people: left out person by person, with p of five people."""
+    every = [part for i, one in enumerate(people) for part in sessions(one, f"p{i}")]
+    names = [f"p{i}s{j}" for i in range(5) for j in (1, 2)]
+    said: list[str] = []
+    model, companion = pool_models(
+        [one.model for one in every], [one.companion for one in every], names=names, say=said.append
+    )
+    certificate = model.certificate["people"]
+    assert (certificate["n"], certificate["n_models"], len(certificate["each"])) == (5, 10, 5)
+    assert model.certificate["final"]["p_smallest"] == 2.0**-5
+    assert sum("sessions of one person" in line for line in said) == 5
+    assert any(line.startswith("5 people (10 models)") for line in said)
+    assert any("tested on 5 people (10 models)" in line for line in certificate_lines(model))
+    again, _ = pool_models([model, every[0].model], [companion, person(90).companion])
+    assert again.certificate["people"]["n"] == 6  # a group keeps the codes of its people
+
+
+def test_sessions_of_few_people_prove_nothing(people):
+    """Eight models, but four people: p over models would be .004, p over people is .0625."""
+    every = [part for i, one in enumerate(people[:4]) for part in sessions(one, f"p{i}")]
+    model, _ = pool_models([one.model for one in every], [one.companion for one in every])
+    assert model.certificate["people"]["p_people"] == pytest.approx(1 / 16)
+    assert "too few to show anything" in why_unproven(model)
+    unknown = [Companion((replace(one.companion.people[0], code=""),), "") for one in every]
+    said: list[str] = []
+    taken, _ = pool_models([one.model for one in every], unknown, say=said.append)
+    assert taken.certificate["people"]["n"] == taken.certificate["people"]["n_unknown"] == 8
+    assert any("the person is not known of all models" in line for line in said)
+    assert any("without a code of their person" in line for line in certificate_lines(taken))
+
+
+def test_the_command_knows_people_by_code_or_table(tmp_path, capsys, people):
     coded = [
         one._replace(model=replace(one.model, certificate={"subject": "07"})) for one in people[:2]
     ]
-    paths = saved(tmp_path, coded)
+    paths = saved(tmp_path, [*coded, people[2]])
     out = tmp_path / "g.rtd.safetensors"
+    ran = call(capsys, "pool", *paths[:2], "-o", out, program="calibration")
+    assert ran.code == 1
+    assert "need at least 2 people, got 1 (2 models)" in ran.err
     ran = call(capsys, "pool", *paths, "-o", out, program="calibration")
     assert ran.code == 0, ran.err
-    assert "p1.rtd.safetensors are of one person, by --subject 07, and count as two" in ran.out
+    assert "p0.rtd.safetensors and p1.rtd.safetensors are sessions of one person, 07" in ran.out
+    assert "the person is not known of p2.rtd.safetensors" in ran.out
+    table = tmp_path / "whose.tsv"
+    table.write_text("model\tperson\np1.rtd.safetensors\t08\np2.rtd.safetensors\t07\n")
+    ran = call(
+        capsys, "pool", *paths, "--people", table, "-o", out, "--overwrite", program="calibration"
+    )
+    assert "p0.rtd.safetensors and p2.rtd.safetensors are sessions of one person, 07" in ran.out
+    assert "not known" not in ran.out
+    for text, why in (
+        ("model\tcode\n", "no person"),
+        ("model\tperson\nx\t1\n", "got another: x"),
+        ("model\tperson\np1.rtd.safetensors\t1\np1.rtd.safetensors\t2\n", "got it again"),
+    ):
+        table.write_text(text)
+        ran = call(
+            capsys, "pool", *paths, "--people", table, "-o", out, "--overwrite",
+            program="calibration",
+        )  # fmt: skip
+        assert ran.code == 1
+        assert why in ran.err
+
+
+def test_a_person_in_two_models_counts_once(people):
     said: list[str] = []
     models, companions = [p.model for p in people[:3]], [p.companion for p in people[:3]]
     pool_models(

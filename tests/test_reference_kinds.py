@@ -159,6 +159,7 @@ def test_only_a_breath_is_a_breath() -> None:
     blinks[:: round(5 * SFREQ)] = 1.0
     blinks = np.convolve(blinks, np.hanning(round(0.3 * SFREQ)), "same")
     assert shows_breath(breath, SFREQ, good)[0]
+    assert shows_breath(breath, SFREQ, ~good) == (False, "no good sample", 0.0)
     assert shows_breath(1e-6 * (breath + noise(n)) - 3.0, SFREQ, good)[0]
     for other in (noise(n), blinks, 1e-3 * noise(n), np.sin(2 * np.pi * 10 * np.arange(n) / SFREQ)):
         found, what, _ = shows_breath(other, SFREQ, good)

@@ -80,6 +80,28 @@ def test_added_recording_equals_a_fit_on_all(fitted):
         assert np.array_equal(getattr(back, name), getattr(again, name))
 
 
+def test_an_item_counts_as_trained_once_a_recording_has_it(fitted):
+    """A model that never heard the first item, then does, then forgets it again."""
+    from calibration.unseen import seen_items
+
+    model, person, third = fitted
+    without = tuple(
+        replace(
+            one,
+            counts=np.where(np.arange(len(one.counts)) == 0, 0.0, one.counts),
+            sums=one.sums[int(one.counts[0] > 0) :],
+        )
+        for one in person.recordings
+    )
+    deaf = person.with_recordings(without)
+    before = replace(model, certificate={**model.certificate, "trained": list(range(1, 12))})
+    assert not seen_items(before)[0]
+    added, sums = add_recording(before, deaf, third, "c")
+    assert seen_items(added).all()
+    back, _ = remove_recording(added, sums, "c")
+    assert np.flatnonzero(~seen_items(back)).tolist() == [0]
+
+
 def test_map_of_sums_equals_refitting_every_event():
     """Against `fit_map` on the events themselves, alpha fixed."""
     from calibration.mapping import fit_map

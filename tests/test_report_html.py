@@ -101,8 +101,8 @@ def test_every_stage_has_a_row_a_section_and_a_picture(page: str, stretch: Stret
     for stage in STAGES:
         for said in FITS[stage].summary(report[stage]):
             assert " ".join(said.split()) in text
-    assert f"rank {report['eye']['rank']}" in text
-    assert "saccades (cued)" in text
+    assert f"{report['eye']['rank']} pattern" in text
+    assert "gaze shifts, found by cues" in text
     assert "S01" in text
     assert model_hash(model_with_report())[:12] in text
     made = figures(stretch, report)
@@ -262,7 +262,10 @@ def test_repeats_unseen_words_hops_and_precision_are_told(stretch, tmp_path: Pat
     assert "rank accuracy 0.512 among items left out of training (chance 0.500), p = 0.2" in told
     assert "at most 4 false alarms an hour (3 in 1.25 h without events)" in told
     for text in (page, told):
-        assert "answers 25 % of events, 0.58 of them right out of fold (0.5 promised)" in text
+        assert (
+            "answers 25 % of events; out of fold 58 % of these answers are right (50 % promised)"
+            in text
+        )
 
 
 def test_a_group_is_reported_by_people(stretch, tmp_path: Path, capsys) -> None:
@@ -317,8 +320,8 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
     assert said in text
     assert said.startswith(
         "Above chance: on 80 events of the locked final block, without any cleaning, the true word "
-        "ranked above 61.3 % of the others among 12 (95 % interval 50.0 to 70.0 %; 50.0 % with permuted "
-        "labels, p = 0.005); what limits it most: the interval of its rank accuracy reaches chance."
+        "ranked above 61.3 % of the others among 12 (95 % interval 50.0 to 70.0 %; chance 50.0 %, of "
+        "permuted labels; p = 0.005); what limits it most: the interval of its rank accuracy reaches chance."
     )
     assert said.count(". ") == 0
     assert "blinks and gaze (no blinks)" in text.partition("What could not be?")[2][:40]
@@ -379,8 +382,8 @@ def test_windows_nulls_and_what_nobody_foresaw_are_told() -> None:
     text = text_of(report_page(model))
     assert "Windows that end 0.4 s after the onset or later are above chance" in text
     assert "0.2 0.500 0.400 to 0.600 0.000 0.5 0.4 0.600" in text
-    assert "Rank accuracy 0.520 after 40 events, 0.610 (0.590 to 0.640) after 400" in text
-    assert "0.6: 7.0 min (5.0 to 9.0)" in text
+    assert "after 40 events, 0.610 (0.590 to 0.640) after 400" in text
+    assert "minutes of recording that it takes: for 0.6: 7.0 (5.0 to 9.0)" in text
     assert "prior alone 0.510 0.4" in text
     assert "5 of them. In the locked final block, ideas are above chance, but no more than" in text
     assert "locked final block 30 4.0 0.570 0.530 to 0.610 0.01" in text
@@ -408,7 +411,7 @@ def test_patterns_and_encoding_are_drawn_on_the_head() -> None:
     page = report_page(model)
     Structure(page)
     assert "positions of the channel names, 10-05 system" in page
-    assert "Largest held-out r 0.200 (0.100 to 0.300)" in text_of(page)
+    assert "Largest held-out r 0.200 (95 % interval 0.100 to 0.300; p = 0.01)" in text_of(page)
     names = ("Fp1", "EEG Cz", "Pz", "O2-REF", "odd")
     info = SignalInfo(100.0, names, ("eeg",) * 5, ("V",) * 5)
     (head,) = heads_of(info, 5)

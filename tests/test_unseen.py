@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from calibration.design import build_design, draft_model
 from calibration.evaluate import evaluate, similarity
+from calibration.events import label_recording
 from calibration.report.text import certificate_lines, score_lines
 from calibration.scores import rank_accuracy
 from calibration.targets import Targets
 from calibration.unseen import left_out_items, seen_items, unseen_scores
+from rt_decoder.decoding.features import scale_features
 from rt_decoder.recipe import Fit
+from rt_decoder.timing.markers import MarkerRules
 from tests.small import WORDS, fit_small, random_model, small_recipe, small_recording
 
 RECORDING = small_recording(seconds=8.0)
@@ -104,6 +108,44 @@ def test_unseen_items_are_not_in_the_headline() -> None:
     assert any("words never seen in training: ." in line for line in told)
     only = evaluate(partly, X[truth >= 8], [labels[i] for i in np.flatnonzero(truth >= 8)])
     assert (only["n"], only["n_unseen"]) == (40, 40)
+
+
+def test_a_certificate_scores_unseen_items_apart(tmp_path: Path) -> None:
+    """As `evaluate` does: items that only the locked block has are not in the headline."""
+    vocabulary = tmp_path / "words.txt"
+    vocabulary.write_text("\n".join(WORDS), encoding="utf-8")
+    recording = small_recording(seconds=90.0)
+    late = 0.8 * recording.times[-1]  # the last fifth is locked
+    some = replace(
+        recording,
+        markers=tuple(m for m in recording.markers if m.time > late or m.label not in WORDS[:3]),
+    )
+    recipe = small_recipe(
+        target={"vocabulary": str(vocabulary)},
+        features={"anytime": [0.3]},
+        fit={"n_permutations": 99, "purge": 0.8},
+    )
+    model = fit_small(some, recipe)
+    certificate, final = model.certificate, model.certificate["final"]
+    assert not seen_items(model)[:3].any()
+    assert final["n_unseen"] > 1
+    assert final["n"] + final["n_unseen"] == certificate["split"]["n_final"]
+    assert final["n"] == final["heard"]["n"] == certificate["pooled"]["final"]["1"]["n"]
+    assert final["unseen"]["n"] == final["n_unseen"]
+    assert {row["n"] for row in certificate["anytime"]["windows"]} == {final["n"]}
+    draft = draft_model([some], recipe)
+    design = build_design(draft, [label_recording(some, None, recipe, MarkerRules())])
+    design = design.answered_only()
+    locked = slice(len(design.labels) - certificate["split"]["n_final"], None)
+    X = scale_features(design.X[locked], model.center, model.scale, recipe.features.clamp)
+    again = evaluate(
+        model,
+        X,
+        design.labels[locked],
+        memory=certificate["null_memory"],
+        groups=design.run[locked],
+    )
+    assert {name: final[name] for name in again} == again
 
 
 def test_a_fit_lists_what_it_trained_on_and_estimates_if_asked(tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ from calibration.cleaning.eye_sources import (
 )
 from calibration.cleaning.seen import Seen, cues, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
-from calibration.cleaning.words import Summary, decibels
+from calibration.cleaning.words import Summary, decibels, share_text
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
-__all__ = ["fit", "fit_eye", "line", "summary"]
+__all__ = ["fit", "fit_eye", "summary"]
 
 _LEAST_EVENTS = 8
 _LEAST_ASKED = 10.0  # s of cued eye activity, if too few single movements are found
@@ -249,23 +249,17 @@ def _rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(x**2)))
 
 
+_WAYS = {"cued": "cues", "eog": "EOG channels", "frontal": "frontal channels"}
+
+
 def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, taken out and kept."""
     held_out = report["held_out"][report["rank"] - 1]
+    patterns = "1 pattern" if report["rank"] == 1 else f"{report['rank']} patterns"
     found = (
-        f"rank {report['rank']} ({report['rule']}); {report['n_blinks']} blinks and "
-        f"{report['n_saccades']} saccades ({report['way']})"
+        f"{patterns} over channels, from {report['n_blinks']} blinks and {report['n_saccades']} gaze "
+        f"shifts, found by {_WAYS.get(report['way'], report['way'])}"
     )
     blinks, activity = decibels(held_out["blink_db"]), decibels(held_out["eye_db"])
-    kept = f"changed at rest: {held_out['rest_distortion']:.1%} of the amplitude"
+    kept = f"all but {share_text(held_out['rest_distortion'])} of the amplitude at rest"
     return Summary(found, f"blinks {blinks}, eye activity {activity}", kept)
-
-
-def line(report: dict[str, Any]) -> str:
-    """Format the report as one line for the terminal."""
-    held_out = report["held_out"][report["rank"] - 1]
-    return (
-        f"rank {report['rank']} ({report['rule']}; ratios {report['ratios']}, null "
-        f"{report['null']}), {report['n_blinks']} blinks and {report['n_saccades']} saccades "
-        f"({report['way']}); " + ", ".join(f"{k} {v}" for k, v in held_out.items() if k != "rank")
-    )

@@ -22,10 +22,10 @@ from calibration.cleaning.heartbeat_source import Source, find_source
 from calibration.cleaning.reference_effect import watch_time
 from calibration.cleaning.seen import Seen, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
-from calibration.cleaning.words import Summary, decibels, plain_values
+from calibration.cleaning.words import Summary, decibels, share_text
 from rt_decoder.signal import DATA_TYPES, SignalInfo
 
-__all__ = ["fit", "fit_heartbeat", "line", "summary"]
+__all__ = ["fit", "fit_heartbeat", "summary"]
 
 _MOST = 4
 _SHRINK = 0.01
@@ -224,10 +224,7 @@ def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, taken out and kept."""
     found = f"{report['beats']} beats in {report['source']}, {report['rate']:g} a minute"
     preserved = report.get("preserved")
-    kept = "not measured" if preserved is None else f"{preserved:.1%} of an injected response"
+    kept = (
+        "not measured" if preserved is None else f"{share_text(preserved)} of an injected response"
+    )
     return Summary(found, decibels(report.get("attenuation_db")), kept)
-
-
-def line(report: dict[str, Any]) -> str:
-    """Format the report as one line for the terminal."""
-    return plain_values(report)

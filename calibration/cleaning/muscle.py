@@ -13,11 +13,11 @@ import numpy as np
 
 from calibration.cleaning.seen import Seen
 from calibration.cleaning.stage_fit import LeftOut, StageFit
-from calibration.cleaning.words import Summary, plain_values
+from calibration.cleaning.words import Summary, share_text
 from rt_decoder.cleaning.muscle import MuscleGate, muscle_band
 from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
-__all__ = ["accelerometer_axes", "fit", "fit_muscle", "line", "summary"]
+__all__ = ["accelerometer_axes", "fit", "fit_muscle", "summary"]
 
 _ROWS_A_SECOND = 20.0  # values of the gate per second that enter the quantiles
 _SKIP_S = 3.0  # until the slow mean has settled
@@ -217,15 +217,12 @@ def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, flagged and kept."""
     held_out = report.get("held_out", {})
     flagged = [
-        f"{name} {held_out[name]:.1%}" for name in ("muscle", "movement") if name in held_out
+        f"{name} in {share_text(held_out[name])} of samples"
+        for name in ("muscle", "movement")
+        if name in held_out
     ]
     band = report.get("band_hz")
     found = f"{band[0]:g} to {band[1]:g} Hz" if band else str(report.get("silent", ""))
-    return Summary(found, f"flagged: {', '.join(flagged)}" if flagged else "", "everything")
-
-
-def line(report: dict[str, Any]) -> str:
-    """Format the report as one line for the terminal."""
-    held_out = report.get("held_out", {})
-    shares = [f"{held_out[what]:.1%} {what}" for what in ("muscle", "movement") if what in held_out]
-    return plain_values(report) + (f"; flagged: {', '.join(shares)}" if shares else "")
+    return Summary(
+        found, f"nothing, flagged: {', '.join(flagged)}" if flagged else "", "everything"
+    )

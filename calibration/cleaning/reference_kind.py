@@ -86,6 +86,8 @@ def shows_breath(belt: np.ndarray, sfreq: float, bad: np.ndarray) -> tuple[bool,
     share : float
         Share of its power that is slow.
     """
+    if bad.all():
+        return False, "no good sample", 0.0
     x = np.where(bad, 0.0, belt - belt[~bad].mean())
     length = max(round(_SLOW * sfreq), 1)
     slow = uniform_filter1d(uniform_filter1d(x, length), length)

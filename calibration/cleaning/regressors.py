@@ -25,7 +25,7 @@ from calibration.cleaning.reference_search import (
 )
 from calibration.cleaning.seen import Seen, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
-from calibration.cleaning.words import Summary, decibels
+from calibration.cleaning.words import Summary, decibels, share_text
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.signal import DATA_TYPES, SignalInfo
 
@@ -113,7 +113,7 @@ def fit_regressors(
     columns, alive = _not_constant(data, info, bad, names)
     nothing = LeftOut("no reference explains anything of the data")
     if not columns or len(alive) == 0:
-        return nothing
+        return nothing if columns else LeftOut("no reference channel was recorded, or none varies")
     free = data if evoked is None else without_evoked(data, bad, *evoked)
     x, rng, found = free[:, alive], np.random.default_rng(seed), {}
     for column in columns:
@@ -270,7 +270,7 @@ def summary(report: dict[str, Any]) -> Summary:
     ]
     found = "; ".join([", ".join(lags), *useless])
     taken = ", ".join(f"{name} {decibels(one.get('attenuation_db'))}" for name, one in kept.items())
-    return Summary(found, taken, f"{report['injected_gain']:.1%} of an injected response")
+    return Summary(found, taken, f"{share_text(report['injected_gain'])} of an injected response")
 
 
 def line(report: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from calibration.cleaning.channel_group import LEAST, ChannelGroup
 from calibration.cleaning.seen import Seen
 from calibration.cleaning.stage_fit import LeftOut, StageFit
-from calibration.cleaning.words import Summary
+from calibration.cleaning.words import Summary, share_text
 from calibration.electrodes import placed
 from rt_decoder.signal import DATA_TYPES
 
@@ -133,7 +133,7 @@ def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, replaced and kept."""
     explained = sorted(channel["explained"] for channel in report["channels"].values())
     bad = ", ".join(f"{name} ({why})" for name, why in report["bad"].items())
-    middle = f"{explained[len(explained) // 2]:.0%}" if explained else "n/a"
+    middle = share_text(explained[len(explained) // 2], 0) if explained else "n/a"
     return Summary(
         f"{len(explained)} channels; bad: {bad or 'none'}",
         f"{middle} of a channel's variance predicted (median)",

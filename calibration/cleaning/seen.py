@@ -185,8 +185,7 @@ def unlocked_share(sessions: Sequence[LabelledRecording], fit: Fit) -> float:
     for run, session in enumerate(sessions):
         words = [
             (int(np.searchsorted(session.recording.times, marker.time)), event.group)
-            for marker, event in zip(session.markers, session.events, strict=True)
-            if not marker.label.startswith(CUE)
+            for marker, event in session.stimuli()
         ]
         of_block = blocks(len(words), min(fit.n_blocks, len(words))) if words else ()
         at += [n + row for row, _ in words]
@@ -195,7 +194,7 @@ def unlocked_share(sessions: Sequence[LabelledRecording], fit: Fit) -> float:
         else:
             groups += [f"{run}/{block}" for block in of_block]
         n += len(session.recording.stamps)
-    if len(at) < 2:  # events are in a trigger channel, which is not read yet
+    if len(at) < 2:
         return 1.0 - fit.final_block
     _, final = final_block(np.array(groups), fit.final_block, np.array(at, float))
     first = min(at[i] for i in final) - max(fit.purge, 0.0) * sessions[0].recording.info.sfreq

@@ -63,9 +63,9 @@ class FitRow:
 FITS: Mapping[str, FitRow] = {
     "mains": FitRow(mains.fit, mains.summary, asked=mains.asked, on_samples=False),
     "projector": FitRow(projector.fit, projector.summary, asked=projector.asked, on_samples=False),
-    "muscle": FitRow(muscle.fit, muscle.summary, muscle.line),
+    "muscle": FitRow(muscle.fit, muscle.summary),
     "repair": FitRow(repair.fit, repair.summary, repair.line),
-    "eye": FitRow(eye.fit, eye.summary, eye.line),
+    "eye": FitRow(eye.fit, eye.summary),
     "regressors": FitRow(regressors.fit, regressors.summary, regressors.line),
-    "heartbeat": FitRow(heartbeat.fit, heartbeat.summary, heartbeat.line),
+    "heartbeat": FitRow(heartbeat.fit, heartbeat.summary),
 }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-__all__ = ["Summary", "decibels", "one_line", "plain_values"]
+__all__ = ["Summary", "decibels", "one_line", "share_text"]
 
 
 class Summary(NamedTuple):
@@ -18,23 +18,22 @@ class Summary(NamedTuple):
 def one_line(summary: Summary) -> str:
     """Format a summary as one line for the terminal.
 
-    >>> one_line(Summary("50 Hz", "31.2 dB", ""))
-    '50 Hz; taken out: 31.2 dB'
+    >>> one_line(Summary("50 Hz", "by 31.2 dB", ""))
+    '50 Hz; taken out: by 31.2 dB'
     """
     parts = zip(("", "taken out: ", "kept: "), summary, strict=True)
     return "; ".join(label + part for label, part in parts if part)
 
 
-def plain_values(report: dict[str, Any]) -> str:
-    """List the texts and numbers of a report, without nested values.
+def share_text(share: float, digits: int = 1) -> str:
+    """Format a share.
 
-    >>> plain_values({"beats": 64, "rate": 62.5, "held_out": {}})
-    'beats 64, rate 62.5'
+    >>> share_text(0.1042)
+    '10.4 %'
     """
-    plain = (str, int, float)
-    return ", ".join(f"{key} {value}" for key, value in report.items() if isinstance(value, plain))
+    return f"{100 * share:.{digits}f} %"
 
 
 def decibels(value: float | None) -> str:
-    """Format an attenuation in dB; None if it could not be measured."""
-    return "not measured" if value is None else f"{value:.1f} dB"
+    """Say how much weaker something is, in dB of power; None if it could not be measured."""
+    return "not measured" if value is None else f"by {value:.1f} dB"

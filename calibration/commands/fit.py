@@ -61,7 +61,7 @@ class FitOptions(Inputs):
         str,
         typer.Option(
             metavar="CODE",
-            help="Code of the person, never a name; default none.",
+            help="Code of the person, never a name; default the sub-CODE of BIDS file names.",
             show_default=False,
         ),
     ] = ""
@@ -224,12 +224,13 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
 
 def _signed(model: Model, cleaning: dict[str, Any], options: FitOptions) -> Model:
     """Return the model with its cleaning, codes and date in the certificate."""
+    from calibration.persons import bids_code
     from calibration.report.shown import today
 
     certificate = {
         **model.certificate,
         "cleaning": cleaning,
-        "subject": options.subject,
+        "subject": options.subject or bids_code(options.recordings),
         "session": options.session,
         "marker_offset_ms": options.marker_offset,
         "fitted": today(),

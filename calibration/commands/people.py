@@ -74,6 +74,7 @@ def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
     -------
     models : list of Model
     companions : list of Companion
+        With the codes of people that the models hold.
 
     Raises
     ------
@@ -84,6 +85,7 @@ def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
     ValueError
         If a model has no map or is given twice, or two people have the same recording.
     """
+    from calibration.persons import coded
     from rt_decoder.files.model_file import load_model, model_hash
     from rt_decoder.files.sums_file import load_sums
 
@@ -98,7 +100,7 @@ def load_people(paths: Sequence[Path]) -> tuple[list[Model], list[Companion]]:
         companions.append(load_sums(companion_path(path), digest))
         models.append(model)
     _check_apart(paths, companions)
-    return models, companions
+    return models, coded(companions, models)
 
 
 def _check_apart(paths: Sequence[Path], companions: Sequence[Companion]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +12,17 @@ from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
 
-if TYPE_CHECKING:
-    from rt_decoder.model import Model
-
 __all__ = ["COMMANDS"]
+
+Whose = Annotated[
+    Path | None,
+    typer.Option(
+        "--people",
+        metavar="TSV",
+        help="Whose models these are: columns model, person (a code); default the codes that they "
+        "were fitted with (--subject).",
+    ),
+]
 
 
 def pool(
@@ -24,6 +30,7 @@ def pool(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Group model to write.")
     ],
+    people: Whose = None,
     montage: Montage = "name",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -31,23 +38,25 @@ def pool(
     """Make a group model of several people's, certified by leaving people out.
 
     It decodes a person who has no calibration: the same words, task and window are needed. A group's
-    model may be pooled again; a person who is in two groups counts once. Each other model counts as
-    a person: sessions of one person belong in one model (refit). It takes five people
-    to show that the next one can be decoded.
+    model may be pooled again; a person who is in two groups counts once. Models with one code of a
+    person are left out together and count as one person; a model without a code counts as a person of
+    its own. It takes five people to show that the next one can be decoded.
 
     Example: rt-calibrate pool anna.rtd.safetensors ben.rtd.safetensors -o group.rtd.safetensors
     """
     sums = companion_path(output)
-    read = [*models, *map(companion_path, models)]
+    read = [*models, *map(companion_path, models), people]
     claim_outputs([("--output", output, MODEL), ("--output", sums, (SUMS,))], read, overwrite)
+    from calibration.persons import coded, codes_of_table
     from calibration.pool import pool_models
     from calibration.report.text import certificate_lines
     from rt_decoder.files.model_file import save_model
     from rt_decoder.files.sums import Companion
     from rt_decoder.files.sums_file import save_sums
 
+    codes = codes_of_table(people, models) if people else []
     loaded, companions = load_people(models)
-    _tell_sessions(models, loaded)
+    companions = coded(companions, loaded, codes)
     with progress_bar("leaving people out") as progress:
         group, companion = pool_models(
             loaded,
@@ -63,19 +72,6 @@ def pool(
     show_lines(f"wrote {output.name} ({digest[:12]}) and {sums.name}")
     if as_json:
         show_json({"model": output.name, "hash": digest, "certificate": dict(group.certificate)})
-
-
-def _tell_sessions(paths: Sequence[Path], models: Sequence[Model]) -> None:
-    """Tell models with one code of a person: they would count as people."""
-    by_code: dict[str, str] = {}
-    for path, model in zip(paths, models, strict=True):
-        code = str(model.certificate.get("subject", ""))
-        if code and code in by_code:
-            show_lines(
-                f"WARNING: {by_code[code]} and {path.name} are of one person, by --subject {code}, and "
-                "count as two: refit adds a session to the model of its person"
-            )
-        by_code.setdefault(code, path.name)
 
 
 COMMANDS = (pool,)

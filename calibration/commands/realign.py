@@ -141,7 +141,8 @@ def _unlabelled_covariance(model: Model, companion: Path) -> np.ndarray:
 def _told(facts: dict[str, Any]) -> list[str]:
     low, high = facts["gains"]
     lines = [
-        f"{facts['method']} from {facts['n_windows']} windows: gains {low:.2f} to {high:.2f}, "
+        f"realigned by {facts['method']}, from {facts['n_windows']} windows: channels scaled by "
+        f"{low:.2f} to {high:.2f}, "
         f"cap turned by {facts['angle_deg']:.1f} degrees",
         f"  distance of correlations from calibration: {facts['distance_before']:.2f} before, "
         f"{facts['distance_after']:.2f} after",

@@ -46,11 +46,11 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
     lines = [
         f"encoding: {split['n_events']} events of {split['n_items']} items, {split['n_folds']} folds, "
         f"purged {split['purge_s']:.3g} s; from {facts.get('network', 'the network')}",
-        f"  largest r   {best['r']:.3f} ({best['low']:.3f} to {best['high']:.3f}), p {best['p']:.3g}: "
-        f"{best['channel']} at {best['time']:.3f} s",
-        f"  chance      {np.mean(facts['null']):.3f} beside {np.max(facts['tested']):.3f}, largest r "
-        f"averaged over penalties, in {len(facts['null'])} permutations of "
-        f"{moved}; smallest p {facts['p_smallest']:.2g}",
+        f"  largest r   {best['r']:.3f} (95 % interval {best['low']:.3f} to {best['high']:.3f}), in "
+        f"{best['channel']} at {best['time']:.3f} s; p = {best['p']:.2g} ({facts['p_smallest']:.2g} at best)",
+        f"  its null    {np.mean(facts['null']):.3f}, mean of the largest r in {len(facts['null'])} "
+        f"permutations of {moved}; tested like them, averaged over penalties, the data's is "
+        f"{np.max(facts['tested']):.3f}",
         f"  channels    {n_above} of {n_channels} above chance at some time (p <= {P_SHOWN:g})",
     ]
     share = facts["unique"]
@@ -59,10 +59,10 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
     total = share["total"]
     return [
         *lines,
-        f"  share       {total['mean']:.4f} ({total['low']:.4f} to {total['high']:.4f}), "
-        f"p {total['p']:.3g}: R squared beyond nuisance, mean over channels and times; largest "
-        f"{np.max(share['unique']):.3f}, p {np.min(share['p']):.3g}",
-        f"  nuisance    {np.mean(share['alone']):.4f} alone ({', '.join(share['nuisance'])})",
+        f"  share       {100 * total['mean']:.2f} % of the variance ({100 * total['low']:.2f} to "
+        f"{100 * total['high']:.2f} %) beyond nuisance, mean over channels and times; p = "
+        f"{total['p']:.2g}; the largest {100 * np.max(share['unique']):.1f} %, p = {np.min(share['p']):.2g}",
+        f"  nuisance    {100 * np.mean(share['alone']):.2f} % by {listed(share['nuisance'])} alone",
     ]
 
 

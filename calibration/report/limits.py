@@ -46,21 +46,24 @@ def ceiling_line(facts: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> ceiling_line({"rank": None, "why": "none: single pass, no items recur", "r": None})
-    '  ceiling     none: single pass, no items recur'
+    >>> ceiling_line({"rank": None, "why": "none: a single pass", "r": None})
+    '  ceiling     none: a single pass'
     """
     rank, r = facts["rank"], facts["r"]
     told = facts["why"]
     if rank is not None:
         told = (
-            f"rank accuracy at most {rank['rank_accuracy']:.3f} ({rank['low']:.3f} to "
-            f"{rank['high']:.3f}), at least {rank['reached']:.3f}, from {rank['n_items']} items "
-            f"repeated {rank['n_repeats']:.1f} times in each half"
+            f"any map's rank accuracy is at most {rank['rank_accuracy']:.3f} ({rank['low']:.3f} to "
+            f"{rank['high']:.3f}), and {rank['reached']:.3f} was reached, from {rank['n_items']} items "
+            f"that came {rank['n_repeats']:.1f} times in each half of the recording"
         )
     if r is not None:
         place = np.unravel_index(np.argmax(r["value"]), np.shape(r["value"]))
         value, low, high = (np.array(r[name])[place] for name in ("value", "low", "high"))
-        told += f"; largest r at most {value:.3f} ({low:.3f} to {high:.3f})"
+        told += (
+            f"; r of any prediction from the items is at most {value:.3f} ({low:.3f} to {high:.3f}), at "
+            "the channel and time where this is largest"
+        )
     return f"  ceiling     {told}"
 
 
@@ -82,14 +85,14 @@ def learning_line(facts: dict[str, Any] | None) -> str:
     told = []
     for accuracy, (value, low, high) in facts["minutes"].items():
         if low is None and value is None:
-            told.append(f"{accuracy}: not within {FURTHEST:.0f}x")
+            told.append(f"for {accuracy}: more than {FURTHEST:.0f} times those recorded")
             continue
         ends = ["never" if end is None else _minutes(end) for end in (value, low, high)]
-        told.append(f"{accuracy}: {ends[0]} min ({ends[1]} to {ends[2]})".replace("never min", "-"))
+        told.append(f"for {accuracy}: {ends[0]} ({ends[1]} to {ends[2]})")
     return (
-        f"  learning    rank accuracy {first[0]:.3f} after {facts['n_events'][0]:.0f} events, "
-        f"{last[0]:.3f} ({last[1]:.3f} to {last[2]:.3f}) after {facts['n_events'][-1]:.0f}; minutes to "
-        f"{'; '.join(told)}"
+        f"  learning    rank accuracy {first[0]:.3f} ({first[1]:.3f} to {first[2]:.3f}) after "
+        f"{facts['n_events'][0]:.0f} events, {last[0]:.3f} ({last[1]:.3f} to {last[2]:.3f}) after "
+        f"{facts['n_events'][-1]:.0f}; minutes of recording that it takes: {', '.join(told)}"
     )
 
 

@@ -76,6 +76,22 @@ class Shown:
         return {}, ""
 
     @property
+    def claim(self) -> Mapping[str, Any]:
+        """The same scores as they prove something: among the items that are heard, if not all are."""
+        scores, _ = self.best
+        heard = scores.get("heard")
+        if not isinstance(heard, Mapping) or not heard:
+            return scores
+        return {**scores, **heard, "detail": {"intervals": heard.get("intervals") or {}}}
+
+    @property
+    def among(self) -> str:
+        """What these choose among, such as "191" or "the 20 that are heard, of 363"."""
+        n_all = self.best[0].get("n_items", len(self.model.items))
+        n = self.claim.get("n_items", n_all)
+        return f"{n}" if n == n_all else f"the {n} that are heard, of {n_all}"
+
+    @property
     def detail(self) -> Mapping[str, Any]:
         """Curves and tables of the most honest scores; empty for older models."""
         return self.best[0].get("detail") or {}

@@ -21,8 +21,11 @@ __all__ = [
     "SCORES",
     "certificate_lines",
     "cleaning_lines",
+    "groups_line",
+    "is_sure",
     "more_lines",
     "people_lines",
+    "permuted_units",
     "score_lines",
     "score_notes",
 ]
@@ -40,11 +43,26 @@ def _p_smallest_text(scores: dict[str, Any]) -> str:
     """Say what p the events allow at best, and what was permuted; empty for an older model."""
     if "p_smallest" not in scores:
         return ""
-    unit, smallest = scores["null_unit"], scores["p_smallest"]
-    single = scores.get("null_of", "single labels")
-    what = single if unit == 1 else f"units of {unit} events or more"
-    short = ": too few to show anything" if smallest > P_SHOWN else ""
-    return f" (of {what}; the smallest that they can give is {smallest:.2g}{short})"
+    smallest = scores["p_smallest"]
+    short = ", too few to show anything" if smallest > P_SHOWN else ""
+    return f" ({permuted_units(scores)} permuted; p of {smallest:.2g} at best{short})"
+
+
+def permuted_units(scores: Mapping[str, Any]) -> str:
+    """Say what was permuted: single labels, or events that hang together."""
+    unit = scores.get("null_unit", 1)
+    single = str(scores.get("null_of", "single labels"))
+    return single if unit == 1 else f"units of {unit} events or more"
+
+
+def is_sure(name: str, scores: Mapping[str, Any]) -> bool:
+    """Tell a score that cannot but be 1: the ten best of ten items or fewer."""
+    return name.startswith("top") and (scores.get(f"chance_{name}") or 0.0) >= 1.0
+
+
+def _more_events(n: float) -> str:
+    """Say how many more events there are."""
+    return f"{n:g} more event{'' if n == 1 else 's'}"
 
 
 def score_lines(scores: dict[str, Any], where: str) -> list[str]:
@@ -54,7 +72,7 @@ def score_lines(scores: dict[str, Any], where: str) -> list[str]:
         f"  {'':<14}{'micro':>8}{'macro':>8}{'chance':>8}{'prior':>8}",
     ]
     for name in SCORES:
-        if name not in scores:
+        if name not in scores or is_sure(name, scores):
             continue
         row = (scores[name], scores[f"macro_{name}"], scores[f"chance_{name}"])
         cells = "".join(f"{_figure(value):>8}" for value in (*row, scores[f"prior_{name}"]))
@@ -79,9 +97,15 @@ def score_notes(scores: dict[str, Any]) -> list[str]:
     if scores.get("n_unseen") and "unseen" in scores:
         notes.append(unseen_line(scores["unseen"], "ranked among unseen items"))
     elif scores.get("n_unseen"):
-        notes.append(f"{scores['n_unseen']} events had items never seen in training")
+        notes.append(f"{_more_events(scores['n_unseen'])} not scored: items never seen in training")
+    if scores.get("n_dropped"):
+        notes.append(
+            f"{_more_events(scores['n_dropped'])} not scored: muscle activity, incomplete or of low quality"
+        )
     if scores.get("n_outside"):
-        notes.append(f"{scores['n_outside']} events had items outside the vocabulary")
+        notes.append(
+            f"{_more_events(scores['n_outside'])} not scored: items outside the vocabulary"
+        )
     return notes
 
 
@@ -92,10 +116,12 @@ def _pooled_lines(scores: dict[str, dict[str, Any]], where: str) -> list[str]:
     lines = [f"{where}, evidence pooled over repeats of one item:"]
     for n, of_n in scores.items():
         how = "in a row" if of_n["in_a_row"] else "put together from all events of the item"
+        how = "single events" if n == "1" else f"{of_n['n']} trials, {how}"
+        what = "event:  " if n == "1" else "events: "
         lines.append(
-            f"  {n:>3} repeats: rank accuracy {_figure(of_n['rank_accuracy'])} (chance 0.500), top-1 "
+            f"  {n:>3} {what}rank accuracy {_figure(of_n['rank_accuracy'])} (chance 0.500), top-1 "
             f"{_figure(of_n['top1'])} (most frequent item {_figure(of_n['chance_top1'])}), "
-            f"{_figure(of_n['bits_per_word'])} bits; {of_n['n']} trials, {how}"
+            f"{_figure(of_n['bits_per_word'])} bits; {how}"
         )
     return lines
 
@@ -113,16 +139,15 @@ def certificate_lines(model: Model) -> list[str]:
     split = certificate["split"]
     lines = [
         f"split: {split_line(split)}",
-        f"  train the map: {split['n_groups']} groups, {split['held_out']}, purged by "
-        f"{split['purge_s']:g} s",
+        f"  {groups_line(split)}, purged by {split['purge_s']:g} s",
     ]
     if certificate.get("same_vector"):
         told = "; ".join(" = ".join(group) for group in certificate["same_vector"][:8])
         lines.append(f"  items with the same vector, which tie: {told}")
     if split["n_muscle"]:
         lines.append(
-            f"  {split['n_muscle']} of the training events contain muscle activity: they train the map, but are "
-            "not scored"
+            f"  {split['n_muscle']} of the training events contain muscle activity: they train the map and "
+            "are not scored"
         )
     n_scored = split["n_train"] - split["n_muscle"]
     inner = certificate["out_of_fold"] | {"n": n_scored, "n_items": len(model.items)}
@@ -142,6 +167,32 @@ def certificate_lines(model: Model) -> list[str]:
     return lines
 
 
+def groups_line(split: Mapping[str, Any]) -> str:
+    """Say what the training events are held out by.
+
+    Parameters
+    ----------
+    split : mapping
+        The certificate's.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> groups_line({"n_groups": 8, "held_out": "10 contiguous blocks a recording"})
+    'training events in 8 groups, held out in turn (of 10 contiguous blocks a recording, the locked ones left out)'
+    >>> groups_line({"n_groups": 6, "held_out": "run"})
+    'training events in 6 groups, held out in turn (column run)'
+    """
+    n, how = split["n_groups"], split["held_out"]
+    told = (
+        f"of {how}, the locked ones left out" if " contiguous blocks " in how else f"column {how}"
+    )
+    return f"training events in {n} groups, held out in turn ({told})"
+
+
 def more_lines(model: Model) -> list[str]:
     """Say how often a model answers, what it does at every hop, and how it ranks unseen words.
 
@@ -155,7 +206,8 @@ def more_lines(model: Model) -> list[str]:
     list of str
     """
     certificate = model.certificate
-    lines = [answers_line(model.posterior.threshold, certificate.get("out_of_fold", {}))]
+    answers = answers_line(model.posterior.threshold, certificate.get("out_of_fold", {}))
+    lines = [f"the model {answers}"]
     if "continuous" in certificate:
         lines.append(continuous_line(certificate["continuous"]))
     if certificate.get("anytime"):
@@ -180,8 +232,13 @@ def people_lines(certificate: Mapping[str, Any]) -> list[str]:
     people = certificate["people"]
     worst, best = (pick(one["rank_accuracy"] for one in people["each"]) for pick in (min, max))
     ceiling = [ceiling_sentence(people["ceiling"])] if "ceiling" in people else []
+    n, n_models = people["n"], people.get("n_models", people["n"])
+    who = f"{n} people" + (f" ({n_models} models)" if n_models > n else "")
+    unknown = people.get("n_unknown", 0)
+    told = f"{unknown} models without a code of their person count as a person each"
     return [
-        f"tested on {people['n']} people, {people['method']}",
+        f"tested on {who}, {people['method']}",
+        *([told] if unknown else []),
         f"{people['above']} of {people['n']} people above their null, rank accuracy "
         f"{worst:.3f} to {best:.3f}; signs of people flipped: p = {people['p_people']:.2g}",
         *ceiling,

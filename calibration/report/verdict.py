@@ -26,12 +26,13 @@ _DONE = {
 }
 
 _LEFT = {"regressors": "reference channels", "repair": "repair of bad channels"}
+_MISCALIBRATED = 0.2  # mean distance of probability and share that is right: too much
 _CHANGED = 0.2  # of the signal at rest, or of the samples: too much
 
 
 def is_above(shown: Shown) -> bool | None:
     """Say whether the true items rank higher than under permuted labels; None without a test."""
-    scores, _ = shown.best
+    scores = shown.claim
     if scores.get("p") is None or scores.get("rank_accuracy") is None:
         return None
     chance = scores.get("null_rank_accuracy")
@@ -107,7 +108,7 @@ def verdict(shown: Shown) -> str:
     done, _ = cleaned(shown)
     if not shown.model.has_map:
         return f"This model cleans and names no words: {done or 'no stage was fitted'}."
-    scores, where = shown.best
+    scores, where = shown.claim, shown.best[1]
     if scores.get("rank_accuracy") is None:
         return (
             "How well this model decodes is unknown: it has no certificate, or one without scores."
@@ -129,12 +130,12 @@ def verdict(shown: Shown) -> str:
 
 def _ranked(shown: Shown, rank: float, n_items: int) -> str:
     if n_items == 2:
-        return f"the true {shown.noun} ranked above the other one in {percent(rank)}"
-    return f"the true {shown.noun} ranked above {percent(rank)} of the others among {n_items}"
+        return f"the true {shown.noun} ranked above the other one in {percent(rank)} of them"
+    return f"the true {shown.noun} ranked above {percent(rank)} of the others among {shown.among}"
 
 
 def _spread(shown: Shown) -> str:
-    scores, _ = shown.best
+    scores = shown.claim
     if "people" in shown.certificate and shown.scores is None:
         each = [one["rank_accuracy"] for one in shown.certificate["people"]["each"]]
         interval, over = people_interval(each), " over people"
@@ -147,7 +148,7 @@ def _spread(shown: Shown) -> str:
     ]
     chance = scores.get("null_rank_accuracy")
     if chance is not None and scores.get("p") is not None:
-        parts.append(f"{percent(chance)} with permuted labels, p = {scores['p']:.2g}")
+        parts.append(f"chance {percent(chance)}, of permuted labels; p = {scores['p']:.2g}")
     else:
         parts.append("chance 50.0 %")
     return "; ".join(parts)
@@ -179,7 +180,7 @@ def limits(shown: Shown) -> list[str]:
 
 
 def _of_the_test(shown: Shown) -> list[str]:
-    scores, _ = shown.best
+    scores = shown.claim
     certificate, found = shown.certificate, []
     if scores.get("trained_on"):
         found.append("the model has seen these recordings")
@@ -218,10 +219,11 @@ def _feigned(shown: Shown) -> list[str]:
     if (p := _p_of(nulls, "artifacts")) is not None and p <= P_SHOWN:
         score = nulls["artifacts"]["score"]
         found.append(
-            f"artifact channels alone decode, too (rank accuracy {score:.3f}, p = {p:.2g})"
+            "channels of artifacts alone (EOG, ECG, EMG, breath) decode words, too (rank accuracy "
+            f"{score:.3f}, p = {p:.2g})"
         )
     if is_above(shown) and (p := _p_of(nulls, "phases")) is not None and p > P_SHOWN:
-        found.append(f"a signal of random phases decodes as well (p = {p:.2g})")
+        found.append(f"it is not told apart from a signal of random phases (p = {p:.2g})")
     return found
 
 
@@ -247,22 +249,29 @@ def _of_the_cleaning(shown: Shown) -> list[str]:
 
 def _needed(shown: Shown) -> float:
     """Bits that name one of the items that are heard."""
-    scores = shown.best[0]
-    n_items = scores.get("heard", scores).get("n_items", len(shown.model.items))
+    n_items = shown.claim.get("n_items", len(shown.model.items))
     return float(np.log2(max(n_items, 2)))
 
 
+def _bits_interval(scores: Mapping[str, Any]) -> str:
+    found = (scores.get("detail") or {}).get("intervals", {}).get("bits_per_word")
+    return f" ({found[0]:.2f} to {found[1]:.2f})" if found else ""
+
+
 def _of_the_answers(shown: Shown) -> list[str]:
-    scores, _ = shown.best
+    scores = shown.claim
     inner = shown.certificate.get("out_of_fold", {})
     found = []
-    bits = scores.get("heard", scores).get("bits_per_word")
+    bits = scores.get("bits_per_word")
     if bits is not None and bits <= 0:
         found.append("it tells nothing beyond the prior")
     elif (need := _needed(shown)) and bits is not None and is_above(shown) and bits < 0.9 * need:
         found.append(
-            f"one event gives {bits:.2f} of the {need:.1f} bits that tell {shown.noun}s apart"
+            f"one event gives {bits:.2f}{_bits_interval(scores)} of the {need:.1f} bits that tell "
+            f"{shown.noun}s apart"
         )
+    if (error := scores.get("calibration_error")) is not None and error > _MISCALIBRATED:
+        found.append(f"its probabilities are {error:.2f} from the share that is right, on average")
     threshold = shown.model.posterior.threshold
     if threshold > 1:
         found.append("it never answers, as no wanted precision was shown")

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any, NoReturn, TextIO
 
 import typer
@@ -33,6 +34,7 @@ __all__ = [
 
 INTERRUPTED = 130  # exit code, as of a shell
 NOTHING = "nothing was written"
+PROGRESS_EVERY = 10.0  # s between lines of progress where no bar can be drawn
 
 # typer carries its own copy of click in some versions and imports click in others
 _ClickException: type[Exception] = next(
@@ -248,11 +250,40 @@ def show_json(value: dict[str, Any]) -> None:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
-    """Yield a function that takes the share done, 0 to 1; draws on a terminal only."""
+    """Yield a function that takes the share done, 0 to 1.
+
+    On a terminal it draws a bar that is gone at the end; in a pipe or a log it writes a plain line
+    to standard error, at most every `PROGRESS_EVERY` seconds, and none for short work.
+
+    Parameters
+    ----------
+    what : str
+        What is being done, such as "decoding".
+
+    Yields
+    ------
+    callable
+        Takes the share, and shows it.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    if not console.is_terminal:
+        yield _progress_lines(what)
+        return
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda share: bar.update(task, completed=share)
+
+
+def _progress_lines(what: str) -> Callable[[float], None]:
+    last = monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal last
+        if (now := monotonic()) - last >= PROGRESS_EVERY:
+            last = now
+            _write(sys.stderr, f"{what}: {100 * share:.0f} %")
+
+    return tell

@@ -24,9 +24,10 @@ from rt_decoder.signal import Marker
 from rt_decoder.sinks.header import header_line
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
 from rt_decoder.sinks.log_file import remove_parts
+from rt_decoder.timing.double_events import check_stimuli
 from rt_decoder.timing.items import CUE, unknown_labels
 from rt_decoder.timing.marker_choice import MarkerChoice
-from rt_decoder.timing.markers import MarkerRules
+from rt_decoder.timing.markers import MarkerRules, trigger_markers
 
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
@@ -78,10 +79,13 @@ def decode_file(
     ------
     ModelMismatch
         If the recording does not fit the model.
+    ValueError
+        If an event is there twice; the markers of a session record are decoded as they came.
     OSError
         If the log cannot be written.
     """
     options = _settled(options, model, recording, markers)
+    _check_single(options.rules, recording, markers)
     _warn_of_unknown(options, model, markers)
     decoder = Decoder(model, recording.info, options)
     n_samples = len(recording.stamps)
@@ -187,6 +191,20 @@ def _settled(
     if options.continuous and model.continuous is None and not options.force:
         warnings.warn(f"every hop {continuous_text(model)}", RuntimeWarning, stacklevel=3)
     return options
+
+
+def _check_single(rules: MarkerRules, recording: Recording, markers: Sequence[Marker]) -> None:
+    """Refuse events that are there twice, as a fit does."""
+    source = "the events"
+    if recorded_start(recording) is not None and markers is recording.markers:
+        return
+    if rules.trigger:
+        source, names = f"the codes of channel {rules.trigger}", recording.info.ch_names
+        if rules.trigger not in names:
+            return
+        codes = recording.data[:, names.index(rules.trigger)]
+        markers = trigger_markers(codes, recording.times, mask=rules.mask)
+    check_stimuli(markers, rules, recording.name, source)
 
 
 def _warn_of_unknown(options: PipelineOptions, model: Model, markers: Sequence[Marker]) -> None:

@@ -88,7 +88,7 @@ def model_lines(model: Model) -> list[str]:
             f"certificate {_certificate_text(model)}",
             f"proven      {_proven_text(model)}",
             f"every hop   {continuous_text(model)}",
-            f"answers     {_answers_text(model)}",
+            f"at events   {_answers_text(model)}",
             *_more_lines(model),
             *_anytime_lines(model),
         ]

@@ -120,6 +120,8 @@ def replay(
     from rt_decoder.files.read import read_marked
     from rt_decoder.replay.faults import parse_faults
     from rt_decoder.replay.plan import ReplayOptions
+    from rt_decoder.timing.double_events import check_stimuli
+    from rt_decoder.timing.markers import MarkerRules
 
     try:
         wrong = parse_faults(faults) if faults else ()
@@ -132,6 +134,8 @@ def replay(
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream, markers=markers
     )
+    if events is not None:
+        check_stimuli(found, MarkerRules(), read.name, events.name)
     if read.bad_segments:
         warnings.warn(
             f"{read.name}: a stream cannot say which of its segments are bad: a session decodes the "

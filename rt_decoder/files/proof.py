@@ -196,7 +196,7 @@ def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> answers_line(0.4, {"coverage": 0.25, "precision": 0.58, "wanted_precision": 0.5})
-    'answers 25 % of events, 0.58 of them right out of fold (0.5 promised)'
+    'answers 25 % of events; out of fold 58 % of these answers are right (50 % promised)'
     """
     wanted, share = scores.get("wanted_precision"), scores.get("precision")
     if threshold > 1:
@@ -208,5 +208,7 @@ def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
     if scores.get("coverage") is None:  # of an older model
         return f"answers where the probability is at least {threshold:.3g}"
     told = f"answers {scores['coverage']:.0%} of events".replace("%", " %")
-    told += f", {share:.2f} of them right out of fold" if share is not None else ""
-    return told + (f" ({wanted:g} promised)" if wanted else "")
+    told += (
+        f"; out of fold {100 * share:.0f} % of these answers are right" if share is not None else ""
+    )
+    return told + (f" ({100 * wanted:g} % promised)" if wanted else "")

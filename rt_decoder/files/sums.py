@@ -74,6 +74,8 @@ class PersonSums:
         Of the channels, in m.
     others : OthersSums or None
         Prior of other people, before `kappa`.
+    code : str
+        Of the person, never a name; empty if unknown. Models with one code are of one person.
     """
 
     layout: Mapping[str, Any]
@@ -85,6 +87,7 @@ class PersonSums:
     chosen: Mapping[str, float]
     positions: np.ndarray | None = None
     others: OthersSums | None = None
+    code: str = ""
 
     def __post_init__(self) -> None:
         for name in ("layout", "chosen"):

@@ -143,6 +143,7 @@ def _pack(companion: Companion) -> tuple[str, dict[str, np.ndarray]]:
         people.append(
             {
                 "layout": dict(person.layout),
+                "code": person.code,
                 "items": person.items,
                 "recordings": person.hashes,
                 "fingerprints": [_hex(one.fingerprint) for one in person.recordings],
@@ -198,6 +199,7 @@ def _unpack(head: Mapping[str, Any], tensors: dict[str, np.ndarray]) -> Companio
                 {str(key): float(value) for key, value in one["chosen"].items()},
                 tensors.get(f"{prefix}positions"),
                 others,
+                str(one.get("code", "")),
             )
         )
     return Companion(tuple(people), str(head["model_hash"]))

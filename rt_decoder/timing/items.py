@@ -164,15 +164,14 @@ def unknown_labels(counts: Mapping[str, int], items: Collection[str]) -> str:
     Examples
     --------
     >>> unknown_labels({"axe": 3, "bee": 1}, ["axe", "cow"])
-    '1 of 4 events have items that the model does not know: of the recording bee 1, axe 3; of the model axe, cow'
+    '1 of 4 events have items that the model does not know: bee 1; it knows axe, cow'
     """
-    n = sum(count for item, count in counts.items() if item not in items)
-    if not n:
+    unknown = {item: count for item, count in counts.items() if item not in items}
+    if not unknown:
         return ""
-    counts = dict(sorted(counts.items(), key=lambda pair: pair[0] in items))  # unknown ones first
     return (
-        f"{n} of {sum(counts.values())} events have items that the model does not know: "
-        f"of the recording {some(counts)}; of the model {some(items)}"
+        f"{sum(unknown.values())} of {sum(counts.values())} events have items that the model does not "
+        f"know: {some(unknown)}; it knows {some(items)}"
     )
 
 

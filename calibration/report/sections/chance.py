@@ -12,11 +12,13 @@ from calibration.null_table import NULLS
 from calibration.report.drawing import AFTER, draw_null, drawn
 from calibration.report.page import Heading, Note, Part, Picture, Section, Table, Text
 from calibration.report.shown import Shown, interval_text, p_text, score_text
+from calibration.report.text import permuted_units
+from calibration.report.verdict import listed
 
 __all__ = ["section"]
 
-_HEAD = ("", "its p is", "score", "95 % of the null", "p", "smallest p")
-_P_IS = {"model": "how often it scores as high as the model", "null": "how often chance does"}
+_HEAD = ("", "rank accuracy", "95 % of its null", "what p tests", "p", "p at best")
+_P_IS = {"model": "the model against this", "null": "this against chance"}
 
 
 def section(shown: Shown) -> Section | None:
@@ -28,16 +30,10 @@ def section(shown: Shown) -> Section | None:
     null = shown.detail.get("null")
     if null and scores.get("rank_accuracy") is not None:
         svg = drawn(_histogram, null, scores, shown.detail, size=(7.4, 2.4))
-        unit = scores.get("null_unit", 1)
-        what = (
-            scores.get("null_of", "single labels")
-            if unit == 1
-            else f"units of {unit} events or more"
-        )
         parts.append(
             Picture(
                 svg,
-                f"Grey: rank accuracy of {len(null)} permutations of {what}, in {scores.get('n')} events "
+                f"Grey: rank accuracy of {len(null)} permutations of {permuted_units(scores)}, in {scores.get('n')} events "
                 f"{where}. Blue: the score, with its 95 % interval; orange, dashed: 95 % of the "
                 f"permutations are below. p = {scores['p']:.2g}.",
             )
@@ -58,7 +54,7 @@ def _histogram(canvas: Any, null: Any, scores: Mapping[str, Any], detail: Any) -
 
 def _nulls(shown: Shown) -> Iterator[Part]:
     certificate = shown.certificate
-    rows = [*_rows(certificate), *_beyond(certificate.get("nuisance"))]
+    rows = list(_rows(certificate))
     yield Heading("What could feign decoding")
     if not rows:
         yield Note("No other null is in this certificate.")
@@ -66,16 +62,20 @@ def _nulls(shown: Shown) -> Iterator[Part]:
     score = certificate.get("final", {}).get("rank_accuracy")
     if score is not None:
         yield Text(
-            f"All are rank accuracies of the locked final block, beside {score:.3f} of the model."
+            "Each row is a decoder that should fail, in the locked final block, where the model reaches "
+            f"{score:.3f}. One that succeeds says what else the score may come from."
         )
-    yield Table(_HEAD, rows, 2)
-    if certificate.get("nuisance"):
-        yield Text(nuisance_line(certificate["nuisance"]).strip().capitalize() + ".")
-    yield Note(
-        "Each row is a decoder that should fail: one that succeeds says what else the score may come "
-        'from. The row "without" alone says what is left of the score when that is taken out. Labels '
-        "are permuted in units as long as words and signal remember."
-    )
+    yield Table(_HEAD, rows, 1)
+    if nuisance := certificate.get("nuisance"):
+        names, beyond = listed(nuisance["covariates"]), nuisance["beyond"]
+        yield Text(
+            f"With {names} of the words taken out, the model keeps a rank accuracy of "
+            f"{beyond['rank_accuracy']:.3f} (95 % of its null: {interval_text((beyond['low'], beyond['high']))}; "
+            f"p = {beyond['p']:.2g})."
+            if beyond.get("low") is not None
+            else nuisance_line(nuisance).strip().capitalize() + "."
+        )
+    yield Note("Labels are permuted in units as long as words and signal remember.")
 
 
 def _rows(certificate: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -87,21 +87,12 @@ def _rows(certificate: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             continue
         title = NULLS.get(name, name.replace("_", " "))
         if one.get("note"):
-            yield title, str(one["note"]), "n/a", "", "", ""
+            yield title, "n/a", "", str(one["note"]), "", ""
             continue
         score = one.get("score", one.get("rank_accuracy"))
-        yield title, _P_IS.get(one.get("tests", ""), ""), *_figures(score, one)
-
-
-def _beyond(nuisance: Mapping[str, Any] | None) -> Iterator[tuple[str, ...]]:
-    """Yield the score that is left without length and frequency."""
-    if nuisance:
-        title = f"without {', '.join(nuisance['covariates'])}"
-        one = nuisance["beyond"]
-        yield title, _P_IS["null"], *_figures(one["rank_accuracy"], one)
-
-
-def _figures(score: float | None, one: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = one.get("low"), one.get("high")
-    within = "" if low is None or high is None else interval_text((low, high))
-    return score_text(score), within, p_text(one.get("p")), p_text(one.get("p_smallest"))
+        low, high = one.get("low"), one.get("high")
+        within = "" if low is None or high is None else interval_text((low, high))
+        tests = _P_IS.get(one.get("tests", ""), "")
+        yield (
+            title, score_text(score), within, tests, p_text(one.get("p")), p_text(one.get("p_smallest"))
+        )  # fmt: skip

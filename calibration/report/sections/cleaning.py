@@ -64,7 +64,9 @@ def _stretch(stretch: Stretch) -> str:
         if reason & CORRECTED and (share := float((stretch.flags & reason != 0).mean()))
     ]
     seconds = len(stretch.flags) / stretch.info.sfreq
-    changed = f" Share of them that a stage was changing: {', '.join(shares)}." if shares else ""
+    changed = (
+        f" Share of the samples that a stage was changing: {', '.join(shares)}." if shares else ""
+    )
     return (
         f"The pictures show {seconds:.0f} s of recording that the cleaning {seen}: before (orange) "
         f"and after (blue) cleaning, both filtered and re-referenced. {percent(stretch.bad.mean())} of "

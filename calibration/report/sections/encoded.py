@@ -13,6 +13,7 @@ from calibration.report.limits import ceiling_line, layer_line, order_line
 from calibration.report.page import Note, Part, Picture, Table, Text
 from calibration.report.shown import interval_text, p_text, score_text
 from calibration.report.tables import Axis, head_pictures, images
+from calibration.report.verdict import listed
 from rt_decoder.model import Model
 
 __all__ = ["ceiling_text", "columns", "layer_parts", "null_parts", "r_parts", "share_parts"]
@@ -48,8 +49,8 @@ def r_parts(model: Model, found: Mapping[str, Any]) -> list[Part]:
     best, info = found["best"], model.info
     parts: list[Part] = [
         Text(
-            f"Largest held-out r {best['r']:.3f} ({best['low']:.3f} to {best['high']:.3f}), p = "
-            f"{best['p']:.2g}, in {best['channel']} at {best['time']:.2f} s; "
+            f"Largest held-out r {best['r']:.3f} (95 % interval {best['low']:.3f} to "
+            f"{best['high']:.3f}; p = {best['p']:.2g}), in {best['channel']} at {best['time']:.2f} s; "
             f"{found['n_channels_above_chance']} of {len(r)} channels are above chance at some time."
         )
     ]
@@ -74,9 +75,10 @@ def null_parts(found: Mapping[str, Any]) -> list[Part]:
     svg = drawn(_histogram, null, tested, size=(7.4, 2.3))
     caption = (
         f"Grey: largest r over all channels and times, averaged over penalties, in {len(null)} "
-        f"permutations of {moved}, every map refitted. Blue: that of the data; orange, dashed: 95 % of "
-        f"the permutations are below. p = {found['best']['p']:.2g}, the smallest possible is "
-        f"{found['p_smallest']:.2g}."
+        f"permutations of {moved}, every map refitted. Blue: that of the data, {tested:.3f} (with the "
+        f"penalties that were chosen, {found['best']['r']:.3f}); orange, dashed: 95 % of the permutations "
+        f"are below. p = {found['best']['p']:.2g}; {found['p_smallest']:.2g} is the smallest that so many "
+        "permutations can give."
     )
     return [Picture(svg, caption)]
 
@@ -94,14 +96,14 @@ def share_parts(model: Model, found: Mapping[str, Any]) -> list[Part]:
         return [Note("Unknown: no nuisance (length, frequency, place, pace, sound) varies.")]
     total, axis = share["total"], Axis(list(found["ch_names"]), np.asarray(found["times"], float))
     told = (
-        f"The network explains {total['mean']:.4f} of the variance ({total['low']:.4f} to "
-        f"{total['high']:.4f}, p = {total['p']:.2g}), mean over channels and times, beyond "
-        f"{', '.join(share['nuisance'])}"
+        f"Beyond {listed(share['nuisance'])}, the network explains {100 * total['mean']:.2f} % of the "
+        f"variance (95 % interval {100 * total['low']:.2f} to {100 * total['high']:.2f} %; p = "
+        f"{total['p']:.2g}), mean over channels and times"
     )
     parts: list[Part] = []
     if share.get("unique") is not None:
         table = np.asarray(share["unique"], float)
-        told += f"; these alone explain {np.mean(share['alone']):.4f}"
+        told += f"; these alone explain {100 * np.mean(share['alone']):.2f} %"
         framed = np.asarray(share["p"], float) <= P_SHOWN
         drawings = images(axis, table, "share of variance", signed=True, framed=framed)
         parts += drawings(f"Share beyond nuisance, every channel and time. {_FRAMED}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from calibration.report.page import Fold, Note, Part, Section, Table, Text
 from calibration.report.shown import Shown
 from rt_decoder.files.model_file import model_hash
+from rt_decoder.recipe import Target
 
 __all__ = ["section"]
 
@@ -22,7 +23,7 @@ def section(shown: Shown) -> Section:
     """List what was fitted, from what, when, and by which packages."""
     model, certificate = shown.model, shown.certificate
     info, names = model.info, model.info.ch_names[: model.n_picks]
-    rows = [("model", model_hash(model)[:12])]
+    rows = [("model (hash)", model_hash(model)[:12])]
     rows += [(key, str(certificate[key])) for key in ("subject", "session") if certificate.get(key)]
     if shown.minutes:
         told = ", ".join(f"{minutes:.1f}" for minutes in shown.minutes)
@@ -34,6 +35,8 @@ def section(shown: Shown) -> Section:
         rows.append(("report written", shown.written))
     kinds = {kind: info.ch_types[: model.n_picks].count(kind) for kind in info.ch_types}
     told = ", ".join(f"{n} {_KINDS.get(kind, kind)}" for kind, n in kinds.items() if n)
+    if model.has_map:
+        rows.append(("items' vectors", _vectors(model.recipe.target)))
     rows += [
         ("channels", told),
         ("references", ", ".join(model.references) or "none"),
@@ -47,6 +50,14 @@ def section(shown: Shown) -> Section:
         Fold("Names of all channels", [Text(", ".join(names))]),
     ]
     return Section("What it was made of", [*parts, *_items(shown)])
+
+
+def _vectors(target: Target) -> str:
+    """Say where the vectors of the items come from."""
+    if target.vectors:
+        return f"the file {target.vectors}"
+    layer = "last layer" if target.layer == -1 else f"layer {target.layer}"
+    return f"{target.embedding}, {layer}"
 
 
 def _items(shown: Shown) -> list[Part]:

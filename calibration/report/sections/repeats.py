@@ -11,7 +11,7 @@ from calibration.unseen import unseen_line
 
 __all__ = ["section"]
 
-_HEAD = ("", "repeats", "trials", "rank accuracy", "95 % interval", "top-1", "chance top-1", "bits",
+_HEAD = ("", "events", "trials", "rank accuracy", "95 % interval", "top-1", "most frequent", "bits",
          "in a row")  # fmt: skip
 _WHERE = (("final", "locked final block"), ("out_of_fold", "held-out groups"))
 
@@ -30,7 +30,9 @@ def section(shown: Shown) -> Section | None:
         parts.append(Text(f"{told[:1].upper()}{told[1:]}."))
     else:
         parts.append(
-            Note("Words that were never seen in training were not tested ([fit] unseen does it).")
+            Note(
+                "Words that were never seen in training were not tested (`rt-calibrate fit --unseen true`)."
+            )
         )
     return Section("Repeats and unseen words", parts)
 
@@ -44,8 +46,10 @@ def _pooled(pooled: Mapping[str, Any]) -> list[Part]:
     if all(n == "1" for _, n, *_ in rows):
         return [Note("Too few repeats of a word to pool their evidence.")]
     note = (
-        "Evidence of several events of one word, added up. Where they did not come in a row, they are "
-        "put together from all events of the word."
+        "Evidence of several events of one word, added up, ranked by probability (prior included), above by "
+        "cosine; chance of rank accuracy is .5, and always "
+        'naming the word that is most frequent in these trials has the top-1 under "most frequent". '
+        "Events that did not come in a row are put together from all events of the word."
     )
     return [Table(_HEAD, rows), Note(note)]
 

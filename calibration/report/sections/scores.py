@@ -7,7 +7,7 @@ from typing import Any
 
 from calibration.report.page import Heading, Note, Part, Section, Table, Text
 from calibration.report.shown import Shown, interval_text, number, p_text, score_text
-from calibration.report.text import SCORES, people_lines, score_notes
+from calibration.report.text import SCORES, groups_line, is_sure, people_lines, score_notes
 from calibration.report.verdict import people_interval
 from calibration.splits import split_line
 
@@ -21,6 +21,11 @@ _NAMES = {
     "top1": "top-1", "top5": "top-5", "top10": "top-10", "mrr": "mean reciprocal rank",
     "rank_accuracy": "rank accuracy", "two_vs_two": "two vs two",
 }  # fmt: skip
+_MORE = (
+    ("bits_per_word", "bits a word"), ("answered", "share of events answered"),
+    ("precision", "precision of answers"),
+)  # fmt: skip
+_FEW_UNITS = 10  # of which a bootstrap makes intervals that are too narrow
 _HEAD = ("", "micro", "95 % interval", "macro", "95 % interval", "chance", "prior alone")
 
 
@@ -47,10 +52,9 @@ def _fit(certificate: Mapping[str, Any]) -> list[Part]:
     if split:
         parts.append(
             Text(
-                f"{split_line(split)}. The events that train fall into {split['n_groups']} groups "
-                f"({split['held_out']}), held out in turn; events within {split['purge_s']:g} s of a "
-                f"held-out one do not train. {split['n_muscle']} of the events that train contain "
-                "muscle activity and are not scored."
+                f"{split_line(split)}. T{groups_line(split)[1:]}; events within {split['purge_s']:g} s of "
+                f"a held-out one do not train. {split['n_muscle']} of the training events contain muscle "
+                "activity: they train the map and are not scored."
             )
         )
     for name, title in _TITLES:
@@ -68,15 +72,14 @@ def _scores(scores: Mapping[str, Any]) -> list[Part]:
     intervals = (scores.get("detail") or {}).get("intervals", {})
     rows = []
     for name in SCORES:
-        sure = name.startswith("top") and (scores.get(f"chance_{name}") or 0.0) >= 1.0
-        if name in scores and not sure:
+        if name in scores and not is_sure(name, scores):
             cells = [_NAMES[name]]
             for which in (name, f"macro_{name}"):
                 cells += [score_text(scores.get(which)), interval_text(intervals.get(which))]
             rows.append(
                 (*cells, *(score_text(scores.get(f"{of}{name}")) for of in ("chance_", "prior_")))
             )
-    for name, title in (("bits_per_word", "bits a word"), ("precision", "precision of answers")):
+    for name, title in _MORE:
         if name in intervals and scores.get(name) is not None:
             told = (score_text(scores[name]), interval_text(intervals[name]))
             zero = "0.000" if name == "bits_per_word" else ""
@@ -92,9 +95,13 @@ def _scores(scores: Mapping[str, Any]) -> list[Part]:
 
 
 def _spread(detail: Mapping[str, Any]) -> str:
-    least = f", each of at least {detail['unit']}" if detail["unit"] > 1 else ""
-    units = f"{detail['n_units']} units of neighbouring events{least}"
-    return f"Intervals: 95 %, by drawing from {units} (bootstrap)."
+    n, unit = detail["n_units"], detail["unit"]
+    units = (
+        f"{n} units of neighbouring events, each of at least {unit}" if unit > 1 else
+        f"{n} events or sentences"
+    )  # fmt: skip
+    few = " So few give intervals that are too narrow." if n < _FEW_UNITS else ""
+    return f"Intervals: 95 %, by drawing from {units} (bootstrap).{few}"
 
 
 def _notes(scores: Mapping[str, Any]) -> Sequence[str]:

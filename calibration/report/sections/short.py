@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from calibration.cleaning.stages import FITS
 from calibration.report.page import Section, Table
 from calibration.report.shown import Shown, in_flow_order, interval_text, score_text
-from calibration.report.verdict import P_SHOWN, is_above, limits, people_interval
+from calibration.report.verdict import P_SHOWN, is_above, limits, listed, people_interval
 from rt_decoder.cleaning.stages import FLOW
 
 __all__ = ["section"]
@@ -18,6 +20,7 @@ _TITLES = {
 }  # fmt: skip
 _HOW = {"muscle": " (flagged, not removed)", "repair": " (replaced)"}
 _FEW = 8  # items that are named
+_OFF = 0.02  # of permuted labels from chance, that is told
 _FINAL = "the last events of each recording, which no choice has seen, decoded once"
 
 
@@ -32,27 +35,35 @@ def section(shown: Shown) -> Section | None:
         ("By how much?", _amount(shown)),
         ("On what?", _tested(shown)),
         ("Trained on what?", _trained(shown)),
-        ("What was removed?", out or "nothing"),
+        ("What was removed?", f"{out or 'nothing'}{_measured(shown)}"),
         ("What could not be?", left or "nothing that was asked for"),
         ("What limits it?", "; ".join(limits(shown)) or "nothing that these figures show"),
     ]
     return Section("In short", [Table((), rows, 2)])
 
 
+def _measured(shown: Shown) -> str:
+    """Say where the figures of the cleaning come from, if not from what the report is of."""
+    cleaning = shown.certificate.get("cleaning")
+    return (
+        " (figures of the recordings of the fit)" if shown.scores is not None and cleaning else ""
+    )
+
+
 def _above(shown: Shown) -> str:
-    scores, _ = shown.best
+    scores = shown.claim
     above = {True: "yes", False: "not shown", None: "not tested"}[is_above(shown)]
     if scores.get("p") is None:
         return above
     told = f"{above}, p = {scores['p']:.2g} against permuted labels"
     smallest = scores.get("p_smallest")
     if smallest is not None and (smallest > P_SHOWN or scores["p"] <= smallest):
-        told += " (which is the smallest that these events and permutations can give)"
+        told += " (the smallest that so many events and permutations can give)"
     return told
 
 
 def _amount(shown: Shown) -> str:
-    scores, _ = shown.best
+    scores = shown.claim
     intervals = (scores.get("detail") or {}).get("intervals", {})
     people = shown.certificate.get("people") if shown.scores is None else None
     parts = []
@@ -67,8 +78,14 @@ def _amount(shown: Shown) -> str:
         chance = _CHANCE.get(name, scores.get(f"chance_{name}"))
         within = f" ({interval_text(found)})" if found else ""
         beside = "" if chance is None else f", chance {score_text(chance) if chance else 0}"
+        permuted = scores.get("null_rank_accuracy") if name == "rank_accuracy" else None
+        if permuted is not None and abs(permuted - 0.5) > _OFF:
+            beside += (
+                f" (permuted labels {score_text(permuted)}, as these events differ from all items)"
+            )
         parts.append(f"{title} {score_text(scores[name])}{within}{beside}")
-    return "; ".join(parts) or "n/a"
+    among = "" if shown.claim is shown.best[0] else f"among {shown.noun}s that are heard: "
+    return f"{among}{'; '.join(parts)}" if parts else "n/a"
 
 
 def _tested(shown: Shown) -> str:
@@ -80,8 +97,25 @@ def _tested(shown: Shown) -> str:
     n_items = scores.get("n_items", len(shown.model.items))
     if words:
         named = f" ({', '.join(words)})" if len(words) <= _FEW else ""
-        return f"{told}; {len(words)} of the {n_items} items came in them{named}"
-    return f"{told}; {n_items} items to choose among"
+        n = f"all {n_items}" if len(words) == n_items else f"{len(words)} of the {n_items}"
+        told += f"; {n} items came in them{named}"
+    else:
+        told += f"; {n_items} items to choose among"
+    return f"{told}{_unscored(shown)}"
+
+
+def _unscored(shown: Shown) -> str:
+    """Say how many more events there were, and why they are not scored."""
+    scores, split = shown.best[0], shown.certificate.get("split") or {}
+    locked = shown.scores is None and "final" in shown.certificate
+    why = [
+        (scores.get("n_outside"), f"with {shown.noun}s that the model does not know"),
+        (scores.get("n_unseen"), f"with {shown.noun}s that never came in training"),
+        (scores.get("n_dropped"), "with muscle activity, incomplete or of low quality"),
+        (split.get("n_final_muscle") if locked else None, "with muscle activity"),
+    ]
+    parts = [f"{n:g} {what}" for n, what in why if n]
+    return f"; not scored: {listed(parts)}" if parts else ""
 
 
 def _trained(shown: Shown) -> str:
@@ -108,8 +142,13 @@ def _cleaning(shown: Shown) -> tuple[str, str]:
         if "left_out" in found:
             left.append(f"{title} ({found['left_out']})")
         elif stage in FITS:
+            left += [
+                f"{name} ({one.get('reason', 'it explains nothing')})"
+                for name, one in found.get("references", {}).items()
+                if isinstance(one, Mapping) and not one.get("kept", True)
+            ]
             said, taken, _ = FITS[stage].summary(found)
             said = said.replace("; bad: none", ", none of them bad")
-            taken = taken.removeprefix("flagged: ")
+            taken = taken.removeprefix("nothing, flagged: ")
             out.append(f"{title}{_HOW.get(stage, '')}: {said if stage == 'repair' else taken}")
     return "; ".join(out), "; ".join(left)

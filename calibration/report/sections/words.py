@@ -44,7 +44,7 @@ def _by_word(shown: Shown) -> list[Part]:
     said = f"the best and worst {_MOST // 2} of {len(ranked)}" if names != ranked else "all"
     rows = [words[name] for name in names]
     beside = [others.get(name) for name in names]
-    legend = f"Blue: events {shown.best[1]}, bars where a {shown.noun} has five events or more. "
+    legend = f"Blue: events {shown.best[1]}, bars from five events on. "
     if any(beside):
         legend += f"Orange: the same {shown.noun}s in the held-out groups. "
     caption = (
@@ -80,7 +80,7 @@ def _by_block(shown: Shown) -> list[Part]:
         f"{shown.best[1]} (the smallest has {min(one['n'] for one in blocks)}; bars from five on)"
     )
     if earlier:
-        caption += f"; orange: {len(earlier)} of the held-out groups, before them in each recording"
+        caption += f"; orange: {len(earlier)} {are} of the held-out groups, which came before"
     caption += ". A slope or a step would mean that signal or person changed."
     svg = drawn(_over_time, earlier, blocks, size=(7.4, 2.3))
     return [Heading("By block"), Picture(svg, caption)]

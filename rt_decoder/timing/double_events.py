@@ -6,10 +6,34 @@ from collections.abc import Callable, Sequence
 
 from rt_decoder.signal import Marker
 from rt_decoder.timing.items import CUE, fold_key, shorten
+from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["check_single"]
+__all__ = ["check_single", "check_stimuli"]
 
 CLOSEST = 0.01  # s: no word is heard again so soon, but two streams may write one event
+
+
+def check_stimuli(markers: Sequence[Marker], rules: MarkerRules, name: str, source: str) -> None:
+    """Refuse stimuli that are there twice; what is none, and cues, may be.
+
+    Parameters
+    ----------
+    markers : sequence of Marker
+        In any order.
+    rules : MarkerRules
+        Tell what is a stimulus, and which item it is.
+    name : str
+        Of the recording.
+    source : str
+        Of the markers, for the sentence.
+
+    Raises
+    ------
+    ValueError
+        As `check_single`.
+    """
+    item = rules.item_rule().item
+    check_single([one for one in markers if item(one.label) is not None], item, name, source)
 
 
 def check_single(
@@ -49,7 +73,7 @@ def check_single(
         raise ValueError(
             f"{name}: need each event once, got {len(again)} of {len(ordered)} again at the same "
             f"time, the first {shorten(first.label)!r} at sample {first.index}, from {source}; "
-            "take them out of the table, or choose one stream with --markers NAME"
+            "take them out of the table or the recording, or choose one stream with --markers NAME"
         )
     if other:
         (one, two), n = other[0], len(other)

@@ -1,0 +1,37 @@
+"""What both programs write while they work."""
+
+from __future__ import annotations
+
+import pytest
+
+from rt_decoder.commands import console
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time in s, as the progress reads it."""
+    now = [0.0]
+    monkeypatch.setattr(console, "monotonic", lambda: now[0])
+    return now
+
+
+def test_progress_in_a_pipe_is_plain_lines_now_and_then(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.progress_bar("encoding") as progress:
+        for second in range(61):
+            clock[0] = float(second)
+            progress(second / 60)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [f"encoding: {share} %" for share in (17, 33, 50, 67, 83, 100)]
+
+
+def test_short_work_in_a_pipe_says_nothing(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.progress_bar("decoding") as progress:
+        for share in range(11):
+            clock[0] = 0.9 * share
+            progress(share / 10)
+    assert capsys.readouterr() == ("", "")
