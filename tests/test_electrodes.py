@@ -31,6 +31,20 @@ STYLES = (
     "EEG.{}",
     "EEG_{}",
     "{} (uV)",
+    "{} uV",
+    "{}_\u00b5V",
+    "{}'",
+    "'{}'",
+    "[{}]",
+    "{}-VREF",
+    "{}A2",
+    "{}REF",
+    "{}-(A1+A2)/2",
+    "EEG{}",
+    "EEG1 {}",
+    "01-{}",
+    "Channel_{}",
+    "EEG {} - Avg [uV]",
 )
 CAP = electrodes(64)[0]
 
@@ -52,7 +66,30 @@ def test_names_are_those_of_the_published_system():
 
 @pytest.mark.parametrize(
     "name",
-    ["EEG 001", "Fp1-F7", "EEG Fpz-Cz", "A2-A1", "EXG1", "VEOG", "MEG0111", "E12", "Ref", ""],
+    [
+        "EEG 001",
+        "EEG1-Ref",
+        "CH 1",
+        "Fp1-F7",
+        "F3C3",
+        "A1 Fp1",
+        "EEG Fpz-Cz",
+        "A2-A1",
+        "A1A2",
+        "EXG1",
+        "VEOG",
+        "ECG A1",
+        "MEG0111",
+        "E12",
+        "E22",
+        "E1M2",
+        "O2Sat",
+        "Right AUX",
+        "Ref",
+        "uV",
+        "EEG",
+        "",
+    ],
 )
 def test_other_names_tell_no_electrode(name):
     assert electrode_name(name) == ""
@@ -74,6 +111,12 @@ def test_letters_that_count_are_no_rows_of_the_head():
     caps = [f"{letter}{i}" for letter in "ABCD" for i in range(1, 33)]
     assert set(electrode_names(caps)) == {""}
     assert electrode_names([*caps, "Cz"])[-1] == "Cz"
+    assert set(electrode_names(["EEG C3-Ref", *(f"EEG {name}-Ref" for name in caps[:32])])) == {""}
+    shaft = [f"O{i}" for i in range(1, 9)]
+    assert electrode_names([*shaft, "Cz", "C3"]) == ("",) * 8 + ("Cz", "C3")
+    clinic = ["X1", "X2", "X3", "X4", "T1", "T2", "Fp1", "C3", "O1"]
+    assert electrode_names(clinic)[-3:] == ("Fp1", "C3", "O1")
+    assert electrode_names(["TP9", "AF7", "AF8", "TP10", "Right AUX"])[:2] == ("TP9", "AF7")
 
 
 @given(st.lists(st.text(max_size=12), max_size=12, unique=True))

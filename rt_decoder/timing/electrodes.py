@@ -8,6 +8,7 @@ Streams, models and records keep the names that they came with.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -28,15 +29,20 @@ _STANDARD = {
 }
 _OLD = {"t3": "T7", "t4": "T8", "t5": "P7", "t6": "P8"}
 _KNOWN = _STANDARD | _OLD
-_PREFIX = re.compile(r"eeg[\W_]*")
-_UNIT = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*$")  # as CSV headers have it
+_PREFIX = re.compile(  # "EEG ", "EEG1 ", "EEGFp1", "Channel_", "01-"; not the letters of "EEG 001"
+    r"[\W_]*(?:(?:(?:eeg|ch|chan|channel|electrode)\d*|\d+)[\W_]+|eeg(?=[a-z]))*(?=[a-z])"
+)
+_UNIT = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*$|[\s_]+[unm\u03bc]?v$")  # as CSV headers have it
 _ELECTRODE = re.compile(r"([a-z]+?(?:z|\d+h?))(?![a-z\d])(.*)")
 _EARS = {"a1", "a2", "m1", "m2"}
 _REFERENCE = re.compile(
-    r"(ref|reference|c?ler?|linked(ears|mastoids)?|ears?|mastoids?|lm|rm|a12|m12|[am]1[am]22?|a[12]|m[12]"
-    r"|tp9|tp10|tp9tp10|av|ave|aver|avg|avr|average|ar|car|com|common|mean|org|nose)(ref)?"
+    r"(v?ref|reference|c?ler?|linked(ears|mastoids)?|ears?|mastoids?|lm|rm|a12|m12|[am]1[am]22?|a[12]|m[12]"
+    r"|tp9|tp10|tp9tp10|av|ave|aver|avg|avr|average|ar|car|com|common|mean|org|nose"
+    r"|biauricular|g2)(ref)?"
 )
+_GLUED = re.compile(r"([a-z]+?(?:z|\d+h?))(v?ref|c?ler?|avg?|car|[am][12](?:[am]2)?)")  # "C3A2"
 _GRID = re.compile(r"[a-h]\d+")  # names of caps that count: A1 to A32, B1 to B32, ...
+_ROW = re.compile(r"([a-z])\d+")  # contacts of a strip or shaft count as well: O1 to O8
 _LEAST_GRID = 4  # such names that are no electrodes show that the others are none either
 _LEAST_COMMON = 4  # channels against one electrode, which is then their reference
 
@@ -70,19 +76,20 @@ def electrode_names(names: Sequence[str], types: Sequence[str] = ()) -> tuple[st
     tuple of str
         Standard names, each at most once; "" for a channel that is no such electrode, or where two
         channels tell the same one. Where all pairs have one electrode in common it is their
-        reference. Names such as A1 or C3 tell nothing beside A32 or B5, where letters are no rows.
+        reference. Names such as A1 or C3 tell nothing beside A32 or B5, where letters are no rows,
+        and O1 tells nothing beside O3 to O6.
     """
     parts = [_parts(name) for name in names]
     pairs = {other for electrode, other in parts if electrode in _KNOWN and other in _KNOWN}
     against = sum(other in pairs for _, other in parts)
     common = pairs.pop() if len(pairs) == 1 and against >= _LEAST_COMMON else None
-    counted = [one for one, _ in parts if _GRID.fullmatch(one) and one not in _KNOWN]
-    is_grid = len(counted) >= _LEAST_GRID
+    counts = _counting([electrode for electrode, _ in parts])
     found = []
     for i, (name, (electrode, other)) in enumerate(zip(names, parts, strict=True)):
         told = _KNOWN.get(electrode, "") if other and other == common else electrode_name(name)
         is_other = bool(types) and types[i] != "eeg"
-        found.append("" if is_other or (is_grid and _GRID.fullmatch(electrode)) else told)
+        counted = _ROW.fullmatch(electrode) and electrode[0] in counts
+        found.append("" if is_other or counted else told)
     count = Counter(found)
     return tuple(one if count[one] == 1 else "" for one in found)
 
@@ -110,10 +117,22 @@ def shared_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(one if count[one] == 1 else name for one, name in zip(found, names, strict=True))
 
 
+def _counting(electrodes: Sequence[str]) -> set[str]:
+    """Find the letters before which numbers only count: those with many that are no electrodes."""
+    others = [one for one in electrodes if _ROW.fullmatch(one) and one not in _KNOWN]
+    count = Counter(one[0] for one in others)
+    letters = {letter for letter, n in count.items() if n >= _LEAST_GRID}
+    is_grid = sum(_GRID.fullmatch(one) is not None for one in others) >= _LEAST_GRID
+    return letters | set("abcdefgh") if is_grid else letters
+
+
 def _parts(name: str) -> tuple[str, str]:
     """Split a name into what may be an electrode, in lower case, and letters and digits after it."""
-    plain = _PREFIX.sub("", _UNIT.sub("", name).strip().casefold(), count=1)
-    plain = plain.lstrip("_.:- \t")
-    if not (match := _ELECTRODE.match(plain)):
+    plain = unicodedata.normalize("NFKC", name).strip().casefold()
+    plain = _PREFIX.sub("", _UNIT.sub("", plain) or plain, count=1)
+    match = _ELECTRODE.match(plain)
+    if not match or match[1] not in _KNOWN:
+        match = _GLUED.fullmatch(plain) or match
+    if not match:
         return plain, ""
     return match[1], re.sub(r"[\W_]+", "", match[2])
