@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calibration.cleaning.words import share_text
 from rt_decoder.cleaning.qrs import Beats, find_beats
 from rt_decoder.signal import SignalInfo
 
@@ -88,7 +89,7 @@ def find_source(
     best = max(tried, key=lambda source: source.regularity)
     return None, (
         f"no source with clear regular beats: the best, {best.name}, has {len(best.beats.peaks)} beats, "
-        f"{best.rate:.0f} a minute, {best.regularity:.0%} of the intervals regular, "
+        f"{best.rate:.0f} a minute, {share_text(best.regularity, 0)} of the intervals regular, "
         f"{best.clarity:.1f} times the noise"
     )
 

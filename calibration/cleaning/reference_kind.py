@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from calibration.cleaning.heartbeat_source import beats_in, is_heart
+from calibration.cleaning.words import share_text
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["Shown", "shown", "shows_breath"]
@@ -58,7 +59,7 @@ def shown(data: np.ndarray, info: SignalInfo, bad: np.ndarray, column: int) -> S
         source = beats_in(data, info, bad, weights, info.ch_names[column])
         what = (
             f"{len(source.beats.peaks)} beats, {source.rate:.0f} a minute, "
-            f"{source.regularity:.0%} of the intervals regular, {source.clarity:.1f} times the noise"
+            f"{share_text(source.regularity, 0)} of the intervals regular, {source.clarity:.1f} times the noise"
         )
         return Shown(is_heart(source), what, source.clarity, source.beats.peaks)
     if kind == "resp":
@@ -113,5 +114,5 @@ def shows_breath(belt: np.ndarray, sfreq: float, bad: np.ndarray) -> tuple[bool,
         and steady >= _STEADY
         and _BREATHS[0] <= rate <= _BREATHS[1]
     )
-    what = f"{len(ups)} breaths, {rate:.0f} a minute, {steady:.0%} steady, {share:.0%} of it slow"
+    what = f"{len(ups)} breaths, {rate:.0f} a minute, {share_text(steady, 0)} steady, {share_text(share, 0)} of it slow"
     return good, what, share

@@ -107,7 +107,7 @@ def _two_models(folder: Path, labels: Sequence[str]) -> Path:
 def evaluate_unknown(folder: Path) -> str:
     path = _two_models(folder, ("owl", "bee"))
     ran = rt_calibrate("evaluate", path, "--model", folder / "m.rtd.safetensors")
-    return refused(ran, "of the recording owl 12, bee 12; of the model axe, cat, dog")
+    return refused(ran, "know: owl 12, bee 12; it knows axe, cat, dog")
 
 
 @case(KIND, "evaluate where some labels are known", "a count, no label named")
