@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -12,12 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from pylsl import local_clock
 
 from calibration.design import draft_model
-from rt_decoder import Live, ModelMismatch, open_live
+from rt_decoder import Decoder, Live, ModelMismatch, open_live
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.live.opening import run_options
@@ -78,6 +80,10 @@ def hold(model: Path, source_id: str, **options: Any) -> Live:
     return open_live(model, source_id, force=True, outlet="", timeout=60.0, **options)
 
 
+def told(live: Live) -> list[str]:
+    return [line["event"] for line in list(live.events)]
+
+
 @pytest.mark.lsl
 @pytest.mark.parametrize("in_process", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_session_that_an_experiment_marks_is_its_record(
@@ -89,7 +95,7 @@ def test_a_session_that_an_experiment_marks_is_its_record(
         assert live.stream == source_id
         assert live.files == {"record": str(record)}
         assert live.next(timeout=0.0) is None
-        wait_for(lambda: any(line["event"] == "live" for line in list(live.events)))
+        wait_for(lambda: "live" in told(live))
         for label in ("word3", "", "word5"):  # the second is for the decoder to find out
             live.mark(label)
             readout = live.next(timeout=120.0)
@@ -99,7 +105,7 @@ def test_a_session_that_an_experiment_marks_is_its_record(
     assert live.state == "ended"
     assert [one.kind for one in readouts] == ["event"] * 3
     assert [one.label for one in readouts] == ["word3", "onset", "word5"]
-    assert not any(line["event"] == "label_unknown" for line in live.events)
+    assert "label_unknown" not in told(live)
     assert footer["counts"]["readouts"] == 3
     recording = read_recording(record)
     again = decode_recording(load_model(model), recording, recording.markers)
@@ -108,8 +114,9 @@ def test_a_session_that_an_experiment_marks_is_its_record(
         live.next()
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
-@pytest.mark.parametrize("continuous", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.parametrize("continuous", [True, False])
 def test_candidates_are_chosen_while_it_runs(
     model, amplifier, source_id, continuous, tmp_path
 ) -> None:
@@ -133,10 +140,10 @@ def test_candidates_are_chosen_while_it_runs(
             live.restrict(["word1", "word99"])
         with pytest.raises(ValueError, match="list of items"):
             live.restrict("word1")
-        wait_for(lambda: any(line["event"] == "live" for line in list(live.events)))
+        wait_for(lambda: "live" in told(live))
         everything = read(lambda _: True)
         live.restrict(two)
-        wait_for(lambda: any(line["event"] == "restricted" for line in list(live.events)))
+        wait_for(lambda: "chosen" in told(live))
         pair = read(lambda _: True)
         live.restrict(["word4"])
         single = read(lambda readout: len(readout.words) == 1)
@@ -154,6 +161,81 @@ def test_candidates_are_chosen_while_it_runs(
     options = PipelineOptions(continuous=continuous, force=True)
     offline = decode_recording(load_model(model), recording, recording.markers, options)
     assert timeless(list(offline)) == timeless(readouts)
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize("in_process", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_what_an_experiment_chooses_pauses_and_tells_is_in_the_record(
+    model, amplifier, source_id, in_process, tmp_path
+) -> None:
+    """Threshold, prior, candidates, top and posterior, at once or for one event; pauses; truths."""
+    record = tmp_path / "session.xdf"
+    readouts: list[Readout] = []
+
+    def read(label: str = "", **choice: Any) -> Readout:
+        live.mark(label, **choice)
+        readout = live.next(timeout=120.0)
+        assert readout is not None
+        readouts.append(readout)
+        return readout
+
+    with hold(
+        model, source_id, record=record, continuous=False, in_process=in_process,
+        candidates=WORDS[:6], posterior=True,
+    ) as live:  # fmt: skip
+        wait_for(lambda: "live" in told(live))
+        six = read()
+        assert set(six.words) == set(WORDS[:6])
+        assert six.posterior[six.item] == pytest.approx(six.probabilities[0])
+        assert six.words[0] == WORDS[six.item]
+        assert six.prior == pytest.approx([1 / 6] * 6 + [0.0] * 6)
+        live.choose(threshold=2.0, prior={"word1": 3.0, "word4": 1.0, "word9": 7.0}, top=1)
+        wait_for(lambda: told(live).count("chosen") == 2)
+        two = read()
+        assert two.abstained
+        assert "uncertain" in two.reasons
+        assert len(two.words) == 1
+        assert np.flatnonzero(two.prior).tolist() == [1, 4]  # candidates stay
+        own = read(candidates=["word7", "word8"], prior=None, threshold=None, posterior=False)
+        assert set(own.words) <= {"word7", "word8"}
+        assert own.posterior == own.prior == ()
+        assert not own.abstained
+        assert np.flatnonzero(read().prior).tolist() == [1, 4]
+        live.pause()
+        wait_for(lambda: live.paused)
+        live.mark("unheard")
+        wait_for(lambda: "marker_lost" in told(live))
+        live.resume()
+        wait_for(lambda: not live.paused)
+        live.choose(candidates=(), prior=None, threshold=None, top=None, posterior=False)
+        wait_for(lambda: told(live).count("chosen") == 3)
+        everything = read("word5")  # whose marker tells its item
+        live.truth(six.seq, "word2")
+        live.truth(six.seq, "word3")  # too late
+        wait_for(lambda: "refused" in told(live))
+        with pytest.raises(ValueError, match="item of the model"):
+            live.truth(six.seq, "word99")
+        footer = live.stop()
+    assert len(everything.words) == 10
+    lost = next(line for line in live.events if line["event"] == "marker_lost")
+    assert (lost["label"], lost["reason"]) == ("unheard", "the session was paused")
+    assert live.score["n"] == footer["score"]["n"] == 2
+    assert live.score == footer["score"]
+    assert live.score["verdict"] == "not above chance so far"
+    recording = read_recording(record)
+    fitted = load_model(model)
+    options = PipelineOptions(force=True, continuous=False)
+    for chunk in (7, 64):
+        decoder = Decoder(fitted, recording.info, options)
+        again = list(
+            decode_recording(
+                fitted, recording, recording.markers, options, chunk=chunk, decoder=decoder
+            )
+        )
+        assert timeless(again) == timeless(readouts)
+        score = decoder.pipeline.scored.score.summary()
+        score.pop("bits_per_minute"), footer["score"].pop("bits_per_minute", None)
+        assert score == footer["score"]
 
 
 @pytest.mark.slow
@@ -246,7 +328,7 @@ def test_a_wish_that_cannot_be_fulfilled_is_told_and_ends_nothing(
     save_model(draft_model([RECORDING], small_recipe()), path)
     with hold(path, source_id, clean_outlet=f"{source_id}-clean") as live:
         live.restrict()
-        wait_for(lambda: any(line["event"] == "refused" for line in list(live.events)))
+        wait_for(lambda: "refused" in told(live))
         footer = live.stop()
     assert footer["type"] == "footer"
 
@@ -261,6 +343,26 @@ def test_candidates_may_come_from_anything_that_lists_them(model, amplifier, sou
             readout = live.next(timeout=120.0)
     assert readout is not None
     assert set(readout.words) == {"word1", "word5"}
+
+
+def test_every_option_of_the_command_is_a_keyword_of_the_same_name() -> None:
+    """As the parser has them: an option that is added to one is added to the other."""
+    from typer.main import get_command
+
+    from rt_decoder.commands.cli import app
+
+    command = get_command(app)
+    run = command.get_command(click.Context(command), "run")  # type: ignore[attr-defined]
+    keywords = inspect.signature(open_live).parameters
+    of_the_terminal = {"model", "json", "help"}
+    for option in run.params:
+        name = max(option.opts, key=len).removeprefix("--").replace("-", "_")
+        if name in of_the_terminal or name in keywords:
+            continue
+        value = {"reference": [], "without": (), "when_behind": "skip"}.get(name, option.default)
+        run_options({name: value() if callable(value) else value})
+        with pytest.raises(TypeError, match=f"did you mean.*{name}"):
+            run_options({f"{name}_": 1})
 
 
 def test_options_are_those_of_the_command_line() -> None:

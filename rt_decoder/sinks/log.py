@@ -36,7 +36,9 @@ def _number(value: float, digits: int) -> float | None:
 def readout_line(readout: Readout) -> dict[str, Any]:
     """Return a readout as the log and the outlets write it."""
     top = zip(readout.words, readout.scores, readout.probabilities, strict=True)
-    pooled = {"n_repeats": readout.n_repeats} if readout.kind == "pooled" else {}
+    more: dict[str, Any] = {"n_repeats": readout.n_repeats} if readout.kind == "pooled" else {}
+    if readout.posterior:
+        more |= {"posterior": list(readout.posterior), "prior": list(readout.prior)}
     return {
         "type": "readout",
         "seq": readout.seq,
@@ -58,7 +60,7 @@ def readout_line(readout: Readout) -> dict[str, Any]:
         },
         "latency_ms": _number(readout.latency_ms, 4),
         "late": readout.late,
-    } | pooled
+    } | more
 
 
 def marker_line(marker: Marker) -> dict[str, Any]:

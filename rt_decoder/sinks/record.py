@@ -156,7 +156,8 @@ class Recorder(Worker):
             self.decision(arrival, MarkerWithoutTime(index, marker.label))
             return
         row = index - self._n_missing
-        told = self._decision(arrival, MarkerCame(row, marker.label, marker.time))
+        choice = None if marker.answering is None else marker.answering.choice
+        told = self._decision(arrival, MarkerCame(row, marker.label, marker.time, choice))
 
         def job() -> None:
             told()  # first: a marker that no decision speaks of is read as if from a table
