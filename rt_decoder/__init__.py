@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rt_decoder.decoder import Decoder
+    from rt_decoder.decoding.hidden import Evidence
     from rt_decoder.files.model_file import ModelCorrupt, load_model, save_model
     from rt_decoder.live.api import Live, open_live
     from rt_decoder.model import Model
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Chunk": "signal",
     "Decoder": "decoder",
+    "Evidence": "decoding.hidden",
     "Features": "signal",
     "Live": "live.api",
     "Marker": "signal",

@@ -45,7 +45,7 @@ ROOMS = {
     "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs"),
     "cleaning/stages": Room("the stages in one table", "values cleaning", "cleaning/stages"),
     "decoding": Room("window to word", "kernels values",
-        shared="features mapping whitening learning alignment readout evidence answering score"),
+        shared="features mapping whitening learning alignment readout evidence answering score hidden"),
     "files": Room("every file format, read and written", "values timing cleaning cleaning/stages"),
     "path": Room("a source or a recording, decoded",
         "kernels values timing cleaning cleaning/stages decoding files", "pipeline decoder recorded"),

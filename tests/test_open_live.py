@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import signal
@@ -249,6 +250,85 @@ def test_every_hop_is_read_out_where_nothing_marks(model, amplifier, source_id) 
                 break
     assert seen == list(range(200))
     list(live)  # what was not taken can still be, and it ends
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_other_tasks_run_while_one_waits_for_readouts(model, amplifier, source_id) -> None:
+    async def take(live: Live) -> tuple[list[int], int]:
+        seqs, n_turns, over = [], 0, asyncio.Event()
+
+        async def turn() -> None:
+            nonlocal n_turns
+            while not over.is_set():
+                n_turns += 1
+                await asyncio.sleep(0.001)
+
+        other = asyncio.create_task(turn())
+        waits = asyncio.create_task(anext(live))
+        await asyncio.sleep(0)
+        waits.cancel()  # takes no readout with it
+        async for readout in live:
+            seqs.append(readout.seq)
+            if len(seqs) == 50:
+                live.stop()
+        over.set()
+        await other
+        return seqs, n_turns
+
+    with hold(model, source_id) as live:
+        seqs, n_turns = asyncio.run(take(live))
+    assert len(seqs) >= 50
+    assert seqs == list(range(len(seqs)))
+    assert n_turns > 5
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_a_function_takes_readouts_and_its_time_is_measured(model, amplifier, source_id) -> None:
+    seen: list[int] = []
+
+    def slow(readout: Readout) -> None:
+        seen.append(readout.seq)
+        if readout.seq == 10:
+            threading.Event().wait(0.05)
+
+    with hold(model, source_id, on_readout=slow, budget_ms=40.0) as live:
+        with pytest.raises(RuntimeError, match="on_readout"):
+            live.next()
+        assert not live.wait(timeout=0.0)
+        wait_for(lambda: len(seen) > 50)
+    assert seen == list(range(len(seen)))
+    told_of = live.callback
+    assert told_of["n"] == len(seen)
+    assert told_of["n_over"] >= 1
+    assert told_of["ms"]["max"] >= 50.0
+    assert told(live).count("callback_slow") == 1
+    assert live.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_what_the_function_raises_is_raised_where_it_can_be_caught(
+    model, amplifier, source_id
+) -> None:
+    live = hold(model, source_id, on_readout=lambda readout: 1 / (3 - readout.seq))
+    with pytest.raises(ZeroDivisionError):
+        live.wait()
+    assert live.state == "live"  # the session goes on
+    with pytest.raises(ZeroDivisionError):
+        live.stop()
+    assert live.state == "ended"
+    assert live.callback["n"] >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_a_session_ends_after_the_seconds_asked_for(model, amplifier, source_id) -> None:
+    with hold(model, source_id, seconds=1.0) as live:
+        assert live.wait(timeout=120.0)
+        readouts = list(live)
+    assert len(readouts) > 10
 
 
 @pytest.mark.slow

@@ -194,7 +194,7 @@ def share_interval(total: float, n: int, alpha: float = ALPHA) -> tuple[float, f
     --------
     >>> low, high = share_interval(30, 60)
     >>> round(low, 2), round(high, 2)
-    (0.31, 0.69)
+    (0.3, 0.7)
     """
     rest = n - total
     log_beta = (

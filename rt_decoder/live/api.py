@@ -81,6 +81,11 @@ class Live(Steered):
         return tuple(self._inbox.about["items"])
 
     @property
+    def correlation(self) -> float:
+        """Of the errors of repeats, for `Evidence`; 0 where the model was not fitted for repeats."""
+        return float(self._inbox.about["correlation"])
+
+    @property
     def state(self) -> str:
         """One of "live", "stale" (no samples for too long), "lost", or "ended"."""
         return self._inbox.state

@@ -91,7 +91,12 @@ class SessionHost:
             )
             files = {"log": session.log, "record": session.recorder}
             told = {name: str(sink.path) for name, sink in files.items() if sink is not None}
-            about = {"stream": session.source.name, "files": told, "items": model.items}
+            about: dict[str, Any] = {
+                "stream": session.source.name,
+                "files": told,
+                "items": model.items,
+            }
+            about["correlation"] = 0.0 if model.pooling is None else model.pooling.correlation
             self._session = session
             self._tell(("opened", about))
             footer = session.run(self._until(session, options.seconds))
