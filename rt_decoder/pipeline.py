@@ -435,8 +435,8 @@ class Pipeline:
             item=int(answer.idx[0]) if len(answer.idx) else -1,
         )
         if by.choice.posterior and len(answer.idx) and self.scores is not None:
-            posterior, prior = whole(by, kind, self.scores, self.vocabulary.length)
-            readout = readout._replace(posterior=posterior, prior=prior)
+            posterior, before = whole(by, kind, self.scores, self.vocabulary.length)
+            readout = readout._replace(posterior=posterior, before=before)
         self.stopwatch.lap("readout")
         self.n_readouts += 1
         return readout

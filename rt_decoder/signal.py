@@ -296,4 +296,5 @@ class Readout(NamedTuple):
     n_repeats: int = 1  # events whose evidence it holds
     item: int = -1  # number of the best item in the model; -1 if there is none
     posterior: tuple[float, ...] = ()  # of each item of the model, in its order; empty unless asked
-    prior: tuple[float, ...] = ()  # the same before the signal
+    before: tuple[float, ...] = ()  # the same before the signal: the prior
+    fit: str = "unchecked"  # is the signal calibration's: also "fits", "doubtful", "unlike"

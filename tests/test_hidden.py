@@ -24,7 +24,7 @@ def readout(
 ) -> Readout:
     base = Readout(
         0, "event", "onset", 0, at, at + 0.8, ("axe",), (0.1,), (0.5,), False, 0.0, 1.0, (), 0.0,
-        False, item=0, posterior=posterior, prior=prior,
+        False, item=0, posterior=posterior, before=prior,
     )  # fmt: skip
     return base._replace(**changes)
 

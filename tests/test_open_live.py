@@ -21,7 +21,7 @@ from pylsl import local_clock
 
 from calibration.design import draft_model
 from rt_decoder import Decoder, Live, ModelMismatch, open_live
-from rt_decoder.files.model_file import load_model, save_model
+from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.live.opening import run_options
 from rt_decoder.pipeline import PipelineOptions
@@ -108,6 +108,7 @@ def test_a_session_that_an_experiment_marks_is_its_record(
     assert [one.label for one in readouts] == ["word3", "onset", "word5"]
     assert "label_unknown" not in told(live)
     assert footer["counts"]["readouts"] == 3
+    assert model_hash(load_model(model)).encode() in record.read_bytes()
     recording = read_recording(record)
     again = decode_recording(load_model(model), recording, recording.markers)
     assert timeless(list(again)) == timeless(readouts)
@@ -189,19 +190,19 @@ def test_what_an_experiment_chooses_pauses_and_tells_is_in_the_record(
         assert set(six.words) == set(WORDS[:6])
         assert six.posterior[six.item] == pytest.approx(six.probabilities[0])
         assert six.words[0] == WORDS[six.item]
-        assert six.prior == pytest.approx([1 / 6] * 6 + [0.0] * 6)
+        assert six.before == pytest.approx([1 / 6] * 6 + [0.0] * 6)
         live.choose(threshold=2.0, prior={"word1": 3.0, "word4": 1.0, "word9": 7.0}, top=1)
         wait_for(lambda: told(live).count("chosen") == 2)
         two = read()
         assert two.abstained
         assert "uncertain" in two.reasons
         assert len(two.words) == 1
-        assert np.flatnonzero(two.prior).tolist() == [1, 4]  # candidates stay
+        assert np.flatnonzero(two.before).tolist() == [1, 4]  # candidates stay
         own = read(candidates=["word7", "word8"], prior=None, threshold=None, posterior=False)
         assert set(own.words) <= {"word7", "word8"}
-        assert own.posterior == own.prior == ()
+        assert own.posterior == own.before == ()
         assert not own.abstained
-        assert np.flatnonzero(read().prior).tolist() == [1, 4]
+        assert np.flatnonzero(read().before).tolist() == [1, 4]
         live.pause()
         wait_for(lambda: live.paused)
         live.mark("unheard")

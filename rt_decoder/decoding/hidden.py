@@ -151,7 +151,7 @@ class Evidence:
         return self.is_done
 
     def _checked(self, readout: Readout) -> tuple[np.ndarray, np.ndarray]:
-        posterior, prior = np.array(readout.posterior), np.array(readout.prior)
+        posterior, prior = np.array(readout.posterior), np.array(readout.before)
         if posterior.shape != (len(self.items),) or prior.shape != posterior.shape:
             raise ValueError(
                 f"need readouts with the posterior of {len(self.items)} items (posterior=True), got "

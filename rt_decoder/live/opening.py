@@ -201,15 +201,14 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
     decoder, force = session.decoder, options.force
     header = header_line(model, source.name, decoder.alignment, force=force, learn=decoder.learns)
     log = recorder = outlets = cleaned = None
-    told = forced(model, force=options.force)
+    meta = {"model": header["model"], "stream": source.name} | forced(model, force=force)
     if options.outlet:
-        meta = {"model": header["model"], "stream": source.name}
-        meta |= told
-        outlets = ReadoutOutlets(options.outlet, f"{options.outlet}-{uuid4().hex[:12]}", meta)
+        source_id = f"{options.outlet}-{uuid4().hex[:12]}"
+        outlets = ReadoutOutlets(options.outlet, source_id, meta, model.items)
         stack.callback(outlets.close)
     if options.clean_outlet:
         info = model.info.pick(range(model.n_picks))
-        cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay, told)
+        cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay, meta)
         stack.callback(cleaned.close)
     if options.log is not None:
         log = _opened(options.log, JsonlLog)
@@ -217,7 +216,8 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
         log.write(header)
     if options.record is not None:
         recorder = _opened(
-            options.record, lambda path: Recorder(path, source.info, source.name, markers)
+            options.record,
+            lambda path: Recorder(path, source.info, source.name, markers, meta=meta),
         )
         stack.callback(recorder.close)
     on_clean = None if cleaned is None else cleaned.push

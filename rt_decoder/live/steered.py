@@ -92,7 +92,7 @@ class Steered:
             among them. ``prior``: weight of items in place of the model's prior, None for the model's.
             ``threshold``: least probability of an answer, else the decoder abstains; above 1 always,
             None for the model's. ``top``: items in a readout, None for as many as the recipe says.
-            ``posterior``: whether readouts hold `Readout.posterior` and `Readout.prior`.
+            ``posterior``: whether readouts hold `Readout.posterior` and `Readout.before`.
 
         Raises
         ------

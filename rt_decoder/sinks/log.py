@@ -38,7 +38,7 @@ def readout_line(readout: Readout) -> dict[str, Any]:
     top = zip(readout.words, readout.scores, readout.probabilities, strict=True)
     more: dict[str, Any] = {"n_repeats": readout.n_repeats} if readout.kind == "pooled" else {}
     if readout.posterior:
-        more |= {"posterior": list(readout.posterior), "prior": list(readout.prior)}
+        more |= {"posterior": list(readout.posterior), "before": list(readout.before)}
     return {
         "type": "readout",
         "seq": readout.seq,
