@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SignalInfo,
         StreamLost,
     )
+    from rt_decoder.sinks.log import parse_readout
     from rt_decoder.timing.markers import MarkerRules
 
     __version__: str
@@ -53,6 +54,7 @@ _HOME = {
     "decode_recording": "recorded",
     "load_model": "files.model_file",
     "open_live": "live.api",
+    "parse_readout": "sinks.log",
     "save_model": "files.model_file",
 }
 
