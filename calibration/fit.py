@@ -104,7 +104,7 @@ def fit_model(
         "split": split,
         "map": model.certificate["map"],
         "out_of_fold": inner,
-        "pooled": pooled,
+        "pooled": pooled | {"correlation": pooling.correlation},
         "data_hash": list(data_hash),
         "fingerprints": told(recorded),
         "seed": recipe.fit.seed,

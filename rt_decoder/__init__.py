@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rt_decoder.decoder import Decoder
     from rt_decoder.decoding.hidden import Evidence
     from rt_decoder.files.model_file import ModelCorrupt, load_model, save_model
-    from rt_decoder.live.api import Live, open_live
+    from rt_decoder.live.api import open_live
+    from rt_decoder.live.handle import Live
     from rt_decoder.model import Model
     from rt_decoder.pipeline import Pipeline, PipelineOptions
     from rt_decoder.recorded import decode_recording
@@ -39,7 +40,7 @@ _HOME = {
     "Decoder": "decoder",
     "Evidence": "decoding.hidden",
     "Features": "signal",
-    "Live": "live.api",
+    "Live": "live.handle",
     "Marker": "signal",
     "MarkerRules": "timing.markers",
     "Model": "model",

@@ -169,6 +169,7 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, Any], why: str) -> No
         (readout(()), "posterior=True"), (readout((0.5, 0.5)), "4 items"),
         (readout((math.nan, 0.0, 0.0, 0.0)), "probabilities"),
         (readout((-0.1, 1.1, 0.0, 0.0)), "probabilities"),
+        (readout(EVEN, item=2), "order .*got 'axe' for 'cup'"),
     ],
 )  # fmt: skip
 def test_readouts_that_cannot_be_added_are_refused(one: Readout, why: str) -> None:

@@ -125,8 +125,8 @@ class Evidence:
         Raises
         ------
         ValueError
-            If the readout has no posterior or one of other items, its candidates lack an item that
-            the prior has, or the weight is out of range.
+            If the readout has no posterior or one of other items, the items are in another order, its
+            candidates lack an item that the prior has, or the weight is out of range.
         """
         if not 0 <= weight <= 1:
             raise ValueError(f"need a weight from 0 to 1, got {weight}")
@@ -156,6 +156,11 @@ class Evidence:
             raise ValueError(
                 f"need readouts with the posterior of {len(self.items)} items (posterior=True), got "
                 f"{len(posterior)}"
+            )
+        if readout.item >= 0 and self.items[readout.item] != readout.words[0]:
+            raise ValueError(
+                f"need the items in the model's order (live.items), got {readout.words[0]!r} for "
+                f"{self.items[readout.item]!r}"
             )
         for values in (posterior, prior):
             if not ((values >= 0) & (values <= 1 + 1e-9)).all() or not values.any():

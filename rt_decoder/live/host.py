@@ -96,7 +96,8 @@ class SessionHost:
                 "files": told,
                 "items": model.items,
             }
-            about["correlation"] = 0.0 if model.pooling is None else model.pooling.correlation
+            fitted = 0.0 if model.pooling is None else model.pooling.correlation
+            about["correlation"] = model.certificate.get("pooled", {}).get("correlation", fitted)
             self._session = session
             self._tell(("opened", about))
             footer = session.run(self._until(session, options.seconds))

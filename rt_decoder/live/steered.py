@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 from rt_decoder.signal import Choice
 
-__all__ = ["Link", "Steered"]
+__all__ = ["Changes", "Link", "Steered"]
 
 
 class Link(Protocol):
@@ -22,7 +22,7 @@ class Link(Protocol):
         """Wait for the session to end, for at most `timeout` s."""
 
 
-class _Changes(TypedDict, total=False):
+class Changes(TypedDict, total=False):
     """As `Choice`."""
 
     candidates: Collection[str]
@@ -55,7 +55,7 @@ class Steered:
         """Items of the model."""
         raise NotImplementedError
 
-    def mark(self, label: str = "", time: float | None = None, **choice: Unpack[_Changes]) -> None:
+    def mark(self, label: str = "", time: float | None = None, **choice: Unpack[Changes]) -> float:
         """Tell the session of an event, as a marker stream would.
 
         Parameters
@@ -69,6 +69,11 @@ class Steered:
             ``candidates``, ``prior``, ``threshold``, ``top`` and ``posterior`` of this event alone, as
             `choose` takes them. It is not pooled with repeats then.
 
+        Returns
+        -------
+        float
+            The time; `Readout.onset` of the event is this and ``marker_offset``.
+
         Raises
         ------
         ValueError, TypeError
@@ -78,8 +83,9 @@ class Steered:
 
         at = local_clock() if time is None else float(time)
         self._link.ask("mark", label, at, self._checked(choice))
+        return at
 
-    def choose(self, **choice: Unpack[_Changes]) -> None:
+    def choose(self, **choice: Unpack[Changes]) -> None:
         """Answer otherwise from the next samples on, all changes of a call at once.
 
         The session record holds the change, so that `decode` of it answers alike. What is not given
