@@ -12,7 +12,7 @@ import pytest
 from tests.small import REPO
 
 sys.path.insert(0, str(REPO / "scripts"))
-import bench_loop  # noqa: E402
+import bench_loop
 
 
 def test_what_is_missed_is_told() -> None:

@@ -103,6 +103,8 @@ def test_readouts_that_say_nothing_are_seen_and_left_out() -> None:
         )  # fmt: skip
     evidence.add(readout((0.97, 0.01, 0.01, 0.01), kind="pooled"))
     assert (evidence.n, evidence.n_seen) == (0, 3)
+    assert not Evidence(ITEMS, most=2).add(None)
+    assert Evidence(ITEMS, most=1).add(None)
     unsure = readout((0.4, 0.2, 0.2, 0.2), abstained=True, reasons=("uncertain",))
     assert evidence.add(unsure)
     assert evidence.best == ("axe", pytest.approx(0.4))

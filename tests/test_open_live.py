@@ -325,6 +325,23 @@ def test_what_the_function_raises_is_raised_where_it_can_be_caught(
 
 @pytest.mark.slow
 @pytest.mark.lsl
+def test_what_is_asked_has_its_own_readout(model, amplifier, source_id) -> None:
+    """Whatever else comes: hops, and an event before it that nobody took."""
+    with hold(model, source_id, continuous=True, marker_offset=20.0) as live:
+        wait_for(lambda: "live" in told(live))
+        earlier = live.mark("word1")
+        readout = live.ask("word2", timeout=120.0, candidates=["word4", "word5"])
+        assert readout is not None
+        assert (readout.kind, readout.label) == ("event", "word2")
+        assert set(readout.words) == {"word4", "word5"}
+        assert readout.onset > earlier
+        live.pause()
+        wait_for(lambda: live.paused)
+        assert live.ask(timeout=1.5) is None
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
 def test_a_session_ends_after_the_seconds_asked_for(model, amplifier, source_id) -> None:
     with hold(model, source_id, seconds=1.0) as live:
         assert live.wait(timeout=120.0)

@@ -104,15 +104,15 @@ class Evidence:
         self._total = np.zeros(len(self.items))
         self._first, self._newest = math.inf, -math.inf
 
-    def add(self, readout: Readout, weight: float = 1.0) -> bool:
+    def add(self, readout: Readout | None, weight: float = 1.0) -> bool:
         """Add a readout of the item.
 
         Parameters
         ----------
-        readout : Readout
-            With its `posterior` (``open_live(..., posterior=True)``). One that abstained for its
-            quality, or because it is not finite or fitted, is seen and left out; one of kind "pooled"
-            holds what others have said, and is not seen at all.
+        readout : Readout or None
+            With its `posterior` (``open_live(..., posterior=True)``). One that did not come (None), or
+            abstained for its quality, or because it is not finite or fitted, is seen and left out; one
+            of kind "pooled" holds what others have said, and is not seen at all.
         weight : float
             What it counts for, 0 to 1: windows of hops that overlap say the same again and again, so
             that each should count for the share of it that is new.
@@ -130,9 +130,11 @@ class Evidence:
         """
         if not 0 <= weight <= 1:
             raise ValueError(f"need a weight from 0 to 1, got {weight}")
-        if readout.kind == "pooled":
+        if readout is not None and readout.kind == "pooled":
             return self.is_done
         self.n_seen += 1
+        if readout is None:
+            return self.is_done
         self._first = min(self._first, readout.onset)
         self._newest = max(self._newest, readout.onset, readout.time)
         if readout.abstained and not _USELESS.isdisjoint(readout.reasons):
