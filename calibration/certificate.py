@@ -167,7 +167,7 @@ def pool_repeats(
     pooling : Pooling or None
         None where the recipe pools no repeats.
     scores : dict
-        Of `repeats.pooled_scores`, by ``out_of_fold`` and ``final``.
+        Of `repeats.pooled_scores`, by ``out_of_fold`` and ``final``, and their ``correlation``.
     """
     train, final = held_out.train, held_out.locked[design.answered[held_out.locked]]
     kept = design.answered[train]
@@ -183,7 +183,10 @@ def pool_repeats(
     of_train = trials(train[kept], out_of_fold.of(kept))
     n = readout.repeats if readout.repeats > 1 else _TOLD
     pooling = fit_pooling(*of_train, n, readout.precision, held_out.groups[train][kept])
-    scores = {"out_of_fold": pooled_scores(*of_train, pooling.correlation, readout.repeats)}
+    scores: dict[str, Any] = {
+        "correlation": pooling.correlation,
+        "out_of_fold": pooled_scores(*of_train, pooling.correlation, readout.repeats),
+    }
     if len(final):
         of_final = trials(final, evidence(model, X[final]))
         scores["final"] = pooled_scores(*of_final, pooling.correlation, readout.repeats)

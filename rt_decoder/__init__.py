@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rt_decoder.decoder import Decoder
+    from rt_decoder.decoding.hidden import Evidence
     from rt_decoder.files.model_file import ModelCorrupt, load_model, save_model
-    from rt_decoder.live.api import Live, open_live
+    from rt_decoder.live.api import open_live
+    from rt_decoder.live.handle import Live
     from rt_decoder.model import Model
     from rt_decoder.pipeline import Pipeline, PipelineOptions
     from rt_decoder.recorded import decode_recording
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         SignalInfo,
         StreamLost,
     )
+    from rt_decoder.sinks.log import parse_readout
     from rt_decoder.timing.markers import MarkerRules
 
     __version__: str
@@ -35,8 +38,9 @@ if TYPE_CHECKING:
 _HOME = {
     "Chunk": "signal",
     "Decoder": "decoder",
+    "Evidence": "decoding.hidden",
     "Features": "signal",
-    "Live": "live.api",
+    "Live": "live.handle",
     "Marker": "signal",
     "MarkerRules": "timing.markers",
     "Model": "model",
@@ -51,6 +55,7 @@ _HOME = {
     "decode_recording": "recorded",
     "load_model": "files.model_file",
     "open_live": "live.api",
+    "parse_readout": "sinks.log",
     "save_model": "files.model_file",
 }
 

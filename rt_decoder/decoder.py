@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.cleaning.repair import ChannelRepair
-from rt_decoder.decoding.answering import Answering, make_answering
 from rt_decoder.latency import clock_offset
 from rt_decoder.model import Alignment, Model
 from rt_decoder.pipeline import Pipeline, PipelineOptions
@@ -241,10 +240,6 @@ class Decoder:
             return False
         adaptation.apply()
         return True
-
-    def answering(self, items: Collection[str]) -> Answering:
-        """Make what `Pipeline.restrict` takes: answers among some items only; empty for all."""
-        return make_answering(self.pipeline.model, items)
 
     def take_updates(self) -> list[dict[str, Any]]:
         """Take the alignments of the map since the last call, as details of an event."""

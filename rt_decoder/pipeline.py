@@ -18,12 +18,13 @@ import numpy as np
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.cleaning.stages import CLEANING, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
-from rt_decoder.decoding.answering import Answering, make_answering
+from rt_decoder.decoding.answering import Answering, make_answering, whole
 from rt_decoder.decoding.evidence import EvidencePool
 from rt_decoder.decoding.features import make_window
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.readout import Answer
 from rt_decoder.decoding.ring import Ring
+from rt_decoder.decoding.scored import Scored
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
@@ -47,6 +48,7 @@ __all__ = ["Pipeline", "PipelineOptions"]
 
 
 _SETTLING = FLAGS(Reason.SETTLING)
+PAUSED = "the session was paused"  # why a marker has no readout
 NOT_FITTED = "not fitted"  # why a model without a posterior for it abstains at every hop
 
 
@@ -162,7 +164,7 @@ class Pipeline:
         if model.has_map:
             self.map = LinearMap(model.weights, model.offset)
             self.vocabulary = Vocabulary(model.items, model.vectors, model.basis)
-            self.restrict(make_answering(model))
+            self.answer_by(make_answering(model))
         self.adaptation: Adaptation | None = None
         if self.map is not None and model.alignment is not None and options.align is not False:
             learn = bool(options.learn)
@@ -183,12 +185,19 @@ class Pipeline:
         )  # indices of the last samples skipped, and of the last gap
         self._missed: list[tuple[Marker, str]] = []
         self._on_clean: Callable[[Chunk], None] | None = None
+        self.scored = Scored(model.items if model.has_map else ())
+        self.paused = False  # whether no readout is made
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout
 
-    def restrict(self, answering: Answering) -> None:
+    def answer_by(self, answering: Answering) -> None:
         """Answer otherwise from the next readout on, such as among other candidates."""
-        self.posterior, self.continuous_posterior = answering.posterior, answering.continuous
-        self.pool, self.n_top, self._told = answering.pool, answering.n_top, answering.told
+        self.answering, self.pool = answering, answering.pool
+
+    def pause(self, on: bool) -> None:
+        """Make no readouts until this is called with False; markers meanwhile are missed."""
+        self.paused = on
+        if self.pool is not None:
+            self.pool.begin()
 
     @property
     def delay(self) -> float:
@@ -226,7 +235,7 @@ class Pipeline:
         readouts = []
         for kind, marker, features in self.push_features(chunk):
             readouts.append(self._read_out(kind, marker, features))
-            if self.pool is not None and kind == "event":
+            if self.pool is not None and kind == "event" and marker.answering is None:
                 readouts += self._pooled(self.pool, marker, features)
             if self.adaptation is not None and kind == "event":
                 n_open = 0 if self.pool is None else self.pool.n_open
@@ -337,6 +346,9 @@ class Pipeline:
     def _due(self) -> Iterator[tuple[str, Marker, Features]]:
         while self._pending and self._pending[0].index + self._due_after <= self.ring.next:
             marker = self._pending.pop(0)
+            if self.paused:
+                self._missed.append((marker, PAUSED))
+                continue
             try:
                 yield "event", marker, self._features(marker.index)
             except LookupError:
@@ -344,7 +356,8 @@ class Pipeline:
                 if self.pool is not None:
                     self.pool.begin() if marker.label.startswith(CUE) else self.pool.leave_out()
         onset = self.ring.next - self.window.last
-        if self.continuous and self._on_grid and onset + self.window.first >= self.ring.first:
+        every = self.continuous and not self.paused and self._on_grid
+        if every and onset + self.window.first >= self.ring.first:
             time = self._time_of(onset)
             yield "continuous", Marker("", time, onset), self._features(onset)
 
@@ -385,26 +398,31 @@ class Pipeline:
         self.stopwatch.lap("map")
         scores = self.scores = self.vocabulary.scores(z)
         self.stopwatch.lap("vocabulary")
-        answer = self._answer(kind, scores, features.good)
+        by = marker.answering or self.answering
+        answer = self._answer(by, kind, scores, features.good)
         reasons = answer.reasons + reason_names(features.reasons)
-        return self._said(kind, marker, features, answer, reasons)
+        readout = self._said(by, kind, marker, features, answer, reasons)
+        if kind == "event" and len(answer.idx):
+            self.scored.add(readout, scores, self.vocabulary.length, by)
+        return readout
 
     def _pooled(self, pool: EvidencePool, marker: Marker, features: Features) -> list[Readout]:
         """Pool an event with those before it in its trial; a cue begins a trial."""
         if marker.label.startswith(CUE):
             pool.begin()
             return []
-        if self.scores is not None and features.good >= self.posterior.quality_floor:
+        by = self.answering
+        if self.scores is not None and features.good >= by.posterior.quality_floor:
             pool.add(self.scores, self.vocabulary.length, features.good)
         else:
             pool.leave_out()
-        if pool.n_seen < 2 or (answer := pool.answer(self.n_top)) is None:
+        if pool.n_seen < 2 or (answer := pool.answer(by.n_top)) is None:
             return []
-        readout = self._said("pooled", marker, features, answer, answer.reasons)
+        readout = self._said(by, "pooled", marker, features, answer, answer.reasons)
         return [readout._replace(quality=pool.quality, n_repeats=pool.n_repeats)]
 
     def _said(
-        self, kind: str, marker: Marker, features: Features, answer: Answer,
+        self, by: Answering, kind: str, marker: Marker, features: Features, answer: Answer,
         reasons: tuple[str, ...],
     ) -> Readout:  # fmt: skip
         """Make a readout of an answer, now."""
@@ -421,22 +439,26 @@ class Pipeline:
             scores=tuple(float(x) for x in answer.cos),
             probabilities=tuple(float(x) for x in answer.prob),
             abstained=answer.abstained,
-            bits=answer.bits - self._told,
+            bits=answer.bits - by.told,
             quality=features.good,
             reasons=reasons,
             latency_ms=latency_ms,
             late=late,
             corrected=features.corrected,
+            item=int(answer.idx[0]) if len(answer.idx) else -1,
         )
+        if by.choice.posterior and len(answer.idx) and self.scores is not None:
+            posterior, before = whole(by, kind, self.scores, self.vocabulary.length)
+            readout = readout._replace(posterior=posterior, before=before)
         self.stopwatch.lap("readout")
         self.n_readouts += 1
         return readout
 
-    def _answer(self, kind: str, scores: np.ndarray, good: float) -> Answer:
+    def _answer(self, by: Answering, kind: str, scores: np.ndarray, good: float) -> Answer:
         length = self.vocabulary.length
-        if kind == "continuous" and self.continuous_posterior is not None:
-            return self.continuous_posterior.decide(scores, self.n_top, good, length)
-        answer = self.posterior.decide(scores, self.n_top, good, length)
+        if kind == "continuous" and by.continuous is not None:
+            return by.continuous.decide(scores, by.n_top, good, length)
+        answer = by.posterior.decide(scores, by.n_top, good, length)
         if kind == "event" or self.force:
             return answer
         return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))
@@ -473,7 +495,7 @@ class Pipeline:
                 self._read_out("event", marker, features)
                 if self.pool is not None and self.scores is not None:
                     self.pool.add(self.scores, self.vocabulary.length)
-                    self.pool.answer(self.n_top)
+                    self.pool.answer(self.answering.n_top)
                 if self.adaptation is not None:
                     self.adaptation.add(self.window.unscaled, features.good)
         self._on_clean = on_clean
@@ -498,6 +520,7 @@ class Pipeline:
         self.restart()
         if self.adaptation is not None:
             self.adaptation.reset()
+        self.scored.reset()
         self._missed.clear()
         self.stopwatch.reset()
         self.latency.reset()

@@ -7,8 +7,8 @@ arrives before the same sample as live. In other recordings each marker arrives 
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,9 +16,10 @@ import numpy as np
 
 from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.decisions import MarkerCame, Realigned, Restart, Restricted, Skip, Start
+from rt_decoder.decoding.answering import make_answering
+from rt_decoder.files.decisions import Chosen, Paused, Realigned, Restart, Start, Truth
 from rt_decoder.files.recording import Recording
-from rt_decoder.files.stamps import are_usable
+from rt_decoder.files.steps import Step, skipped_rows, steps_of
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, ModelMismatch, Readout
@@ -46,40 +47,6 @@ class _Piece(NamedTuple):
 def recorded_start(recording: Recording) -> Start | None:
     """Return the options with which a session was started; None if it is no session record."""
     return next((one for one in recording.decisions if isinstance(one, Start)), None)
-
-
-def _steps(
-    recording: Recording, markers: Sequence[Marker], stamps: np.ndarray
-) -> dict[int, list[Marker | Restart | Realigned | Restricted]]:
-    """List what happens before each sample: a marker, a restart, an aligned map, other candidates.
-
-    Session records hold when it happened live. In other recordings a marker arrives a second before
-    its sample, as it may from a marker stream; only the order matters.
-    """
-    steps: dict[int, list[Marker | Restart | Realigned | Restricted]] = {}
-    left = Counter((marker.label, marker.time) for marker in markers)
-    for decision in recording.decisions:
-        step = steps.setdefault(min(decision.index, len(stamps)), [])
-        if isinstance(decision, Restart | Realigned | Restricted):
-            step.append(decision)
-        elif isinstance(decision, MarkerCame):
-            marker = Marker(decision.label, decision.time)
-            if left[marker.label, marker.time]:
-                left[marker.label, marker.time] -= 1
-                step.append(marker)
-    stamps = np.where(are_usable(stamps), stamps, np.nan)
-    lone = np.fmin(stamps, np.append(stamps[1:], np.inf))  # without one that is far ahead
-    reached = np.fmax.accumulate(lone)
-    for label, time in sorted(left.elements(), key=lambda marker: marker[1]):
-        row = int(np.searchsorted(reached, time - 1.0))
-        steps.setdefault(row, []).append(Marker(label, time))
-    return steps
-
-
-def _skipped(recording: Recording) -> list[tuple[int, int]]:
-    """Return the stretches of rows that the live session skipped as overdue."""
-    skips = [decision for decision in recording.decisions if isinstance(decision, Skip)]
-    return [(skip.index, skip.index + skip.n) for skip in skips]
 
 
 class _Scale:
@@ -118,6 +85,27 @@ class _Scale:
             )
 
 
+def _do(decoder: Decoder, step: Step, *, answers: bool) -> bool:
+    """Do what a session did; False if the map cannot be aligned as it was there."""
+    pipeline = decoder.pipeline
+    match step:
+        case Marker(answering=choice):
+            own = None if choice is None or not answers else make_answering(pipeline.model, choice)
+            decoder.mark(step._replace(answering=own))
+        case Restart():
+            decoder.restart()
+        case Realigned(n_events=n_events):
+            return decoder.realign(n_events)
+        case Chosen(choice=choice) if answers and pipeline.model.has_map:
+            pipeline.answer_by(make_answering(pipeline.model, choice))
+        case Paused(on=on) if answers:
+            pipeline.pause(on)
+        case Truth(seq=seq, label=label) if answers:
+            with suppress(ValueError):  # other markers than its session's were asked for
+                pipeline.scored.truth(seq, label)
+    return True
+
+
 def _feed(
     decoder: Decoder,
     recording: Recording,
@@ -125,31 +113,27 @@ def _feed(
     chunk: int,
     *,
     judged: bool = True,
+    answers: bool = False,
 ) -> Iterator[_Piece]:
     """Yield the recording in pieces, after adding the markers that arrive before each.
 
     Samples that the live session skipped are skipped. If `judged`, a scale that is not that of
-    calibration is refused.
+    calibration is refused; if `answers`, they are given as the session's experiment chose.
     """
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
     scale = _Scale(decoder, recording)
     stamps, arrivals, flags = recording.times, recording.arrivals, recording.flags
-    steps = _steps(recording, markers, stamps)
-    skipped = _skipped(recording)
+    steps = steps_of(recording, markers, stamps)
+    skipped = skipped_rows(recording)
     missing: list[Realigned] = []
     edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}
     for low, high in pairwise(sorted(edge for edge in edges if edge <= len(stamps))):
-        for marker in steps.get(low, ()):
-            if isinstance(marker, Restart):
-                decoder.restart()
+        for step in steps.get(low, ()):
+            if not _do(decoder, step, answers=answers) and isinstance(step, Realigned):
+                missing.append(step)
+            if isinstance(step, Restart):
                 scale = _Scale(decoder, recording)
-            elif isinstance(marker, Realigned):
-                missing += [] if decoder.realign(marker.n_events) else [marker]
-            elif isinstance(marker, Restricted):
-                decoder.pipeline.restrict(decoder.answering(marker.items))
-            else:
-                decoder.mark(marker)
         for start in range(low, high, chunk):
             stop = min(start + chunk, high)
             came = None if arrivals is None else arrivals[start:stop]
@@ -164,9 +148,9 @@ def _feed(
     if judged:
         scale.end()
     _say_missing(recording, missing)
-    for marker in steps.get(len(stamps), ()):
-        if isinstance(marker, Marker):
-            decoder.mark(marker)  # no sample follows; counted as lost or waiting
+    for step in steps.get(len(stamps), ()):
+        if isinstance(step, Marker | Truth):
+            _do(decoder, step, answers=answers)  # no sample follows: a marker is lost or waiting
     decoder.end()
 
 
@@ -231,8 +215,9 @@ def decode_recording(
     if start is not None and start.align is not None and decoder.pipeline.align is None:
         updates = [one for one in recording.decisions if isinstance(one, Realigned)]
         decoder.follow({update.n_events for update in updates})
-    for piece in _feed(decoder, recording, markers, chunk):
+    for piece in _feed(decoder, recording, markers, chunk, answers=True):
         yield from decoder.push(*piece)
+        decoder.pipeline.scored.settle()
 
 
 def hops_of_recording(

@@ -7,10 +7,10 @@ nothing of where samples come from or where they go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ __all__ = [
     "FLAGS_VERSION",
     "NOTHING",
     "ONSET",
+    "Choice",
     "Chunk",
     "Features",
     "Marker",
@@ -207,6 +208,50 @@ class Chunk(NamedTuple):
     channel_flags: np.ndarray  # (n, c) uint32 reason bits of one channel
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How an experiment wants answers, where not as the model gives them.
+
+    Parameters
+    ----------
+    candidates : tuple of str
+        Items to answer among; empty for all.
+    prior : mapping of str to float, or None
+        Weight of items, 0 or more, in place of the model's prior; those that it lacks have 0.
+    threshold : float or None
+        Probability below which the decoder abstains; above 1 always, None for the model's own.
+    top : int or None
+        Items in a readout, at least 1; None for as many as the recipe says.
+    posterior : bool
+        Whether readouts hold the probability of every item.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    candidates: tuple[str, ...] = ()
+    prior: Mapping[str, float] | None = None
+    threshold: float | None = None
+    top: int | None = None
+    posterior: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.candidates, str):
+            raise ValueError(f"need a list of items of the model, got {self.candidates!r}")
+        object.__setattr__(self, "candidates", tuple(self.candidates))
+        if self.prior is not None:
+            prior = {item: float(weight) for item, weight in self.prior.items()}
+            if not (all(0 <= one < np.inf for one in prior.values()) and any(prior.values())):
+                raise ValueError("need a prior with weights of 0 or more, not all 0, got another")
+            object.__setattr__(self, "prior", prior)
+        if self.threshold is not None and not 0 <= self.threshold < np.inf:
+            raise ValueError(f"need a threshold of 0 or more, got {self.threshold}")
+        if self.top is not None and self.top < 1:
+            raise ValueError(f"need at least 1 item in a readout, got top {self.top}")
+
+
 ONSET = "onset"  # label of an event whose item nobody tells
 
 
@@ -216,6 +261,7 @@ class Marker(NamedTuple):
     label: str
     time: float  # s on this machine's LSL clock
     index: int = -1  # type: ignore[assignment]  # nearest sample, absolute; -1 while not known
+    answering: Any = None  # of this event alone, a `decoding.answering.Answering`; None as ever
 
 
 class Features(NamedTuple):
@@ -248,3 +294,7 @@ class Readout(NamedTuple):
     late: bool | None  # over the budget; None where a live latency is unknown
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
     n_repeats: int = 1  # events whose evidence it holds
+    item: int = -1  # number of the best item in the model; -1 if there is none
+    posterior: tuple[float, ...] = ()  # of each item of the model, in its order; empty unless asked
+    before: tuple[float, ...] = ()  # the same before the signal: the prior
+    fit: str = "unchecked"  # is the signal calibration's: also "fits", "doubtful", "unlike"

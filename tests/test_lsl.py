@@ -717,7 +717,8 @@ def test_a_bad_reference_option_is_refused(text: str) -> None:
 
 
 def test_readouts_go_out_as_numbers_and_text(source_id: str) -> None:
-    outlets = ReadoutOutlets("decoder", source_id, {"model_hash": "abc123"})
+    items = ("saw", "axe", "b<e>\x07e")
+    outlets = ReadoutOutlets("decoder", source_id, {"model_hash": "abc123"}, items)
     scores = pylsl.StreamInlet(resolve(source_id=f"{source_id}-scores"))
     text = pylsl.StreamInlet(resolve(source_id=f"{source_id}-readout"))
     for inlet in (scores, text):
@@ -725,20 +726,46 @@ def test_readouts_go_out_as_numbers_and_text(source_id: str) -> None:
     wait_for(lambda: outlets._scores.have_consumers() and outlets._readout.have_consumers())
     readout = Readout(
         3, "event", "word", 120, 99.5, 100.25, ("axe", "saw"), (0.5, 0.25), (0.75, 0.125),
-        False, 1.5, 0.875, ("gap",), 0.5, False,
+        False, 1.5, 0.875, ("gap",), 0.5, False, item=1, fit="doubtful",
     )  # fmt: skip
     outlets.push(readout)
     numbers, stamp = scores.pull_sample(5.0)
-    assert numbers == [0.5, 0.75, 0.875, 0.5]
+    assert numbers == [0.5, 0.75, 0.875, 0.5, 3, 1, 0, 2, 0]
+    outlets.push(
+        readout._replace(words=(), scores=(), probabilities=(), abstained=True, item=-1, seq=4)
+    )  # fmt: skip
+    numbers, _ = scores.pull_sample(5.0)
+    assert numbers[3:] == [0.5, 4, -1, 1, 2, 0]
     assert stamp == 100.25
     line, stamp = text.pull_sample(5.0)
     assert json.loads(line[0])["word"] == "axe"
     assert stamp == 100.25
     info = scores.info(5.0)
     assert info.name() == "decoder-scores"
-    assert info.get_channel_labels() == ["cosine", "probability", "quality", "latency"]
+    assert info.get_channel_labels() == [
+        "cosine", "probability", "quality", "latency", "seq", "item", "abstained", "state", "kind",
+    ]  # fmt: skip
+    item, named = info.desc().child("items").child("item"), []
+    while not item.empty():
+        named.append(item.child_value())
+        item = item.next_sibling()
+    assert named[:2] == ["saw", "axe"]
+    assert named[2].startswith("b<e>")
+    assert info.desc().child_value("states") == "unchecked,fits,doubtful,unlike"
     assert info.get_channel_units()[3] == "milliseconds"
     assert info.desc().child("decoder").child_value("model_hash") == "abc123"
+
+
+def test_sensors_are_described_with_their_positions(source_id: str) -> None:
+    where = np.array([[0.01, -0.02, 0.0935], [np.nan] * 3])
+    info = SignalInfo(100.0, ("Cz", "REF"), ("eeg", "eeg"), ("uV", "uV"), where)
+    outlet = data_outlet(source_id, info, source_id)
+    channel = resolve(source_id=source_id)
+    channel = pylsl.StreamInlet(channel).info(5.0).desc().child("channels").child("channel")
+    location = channel.child("location")
+    assert [location.child_value(axis) for axis in "XYZ"] == ["10.000", "-20.000", "93.500"]
+    assert channel.next_sibling().child("location").empty()
+    del outlet
 
 
 def test_loopback_keeps_the_users_configuration(tmp_path, monkeypatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import signal
 import subprocess
@@ -12,13 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from pylsl import local_clock
 
 from calibration.design import draft_model
-from rt_decoder import Live, ModelMismatch, open_live
-from rt_decoder.files.model_file import load_model, save_model
+from rt_decoder import Decoder, Live, ModelMismatch, open_live
+from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.live.opening import run_options
 from rt_decoder.pipeline import PipelineOptions
@@ -78,6 +81,10 @@ def hold(model: Path, source_id: str, **options: Any) -> Live:
     return open_live(model, source_id, force=True, outlet="", timeout=60.0, **options)
 
 
+def told(live: Live) -> list[str]:
+    return [line["event"] for line in list(live.events)]
+
+
 @pytest.mark.lsl
 @pytest.mark.parametrize("in_process", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_session_that_an_experiment_marks_is_its_record(
@@ -89,7 +96,7 @@ def test_a_session_that_an_experiment_marks_is_its_record(
         assert live.stream == source_id
         assert live.files == {"record": str(record)}
         assert live.next(timeout=0.0) is None
-        wait_for(lambda: any(line["event"] == "live" for line in list(live.events)))
+        wait_for(lambda: "live" in told(live))
         for label in ("word3", "", "word5"):  # the second is for the decoder to find out
             live.mark(label)
             readout = live.next(timeout=120.0)
@@ -99,8 +106,9 @@ def test_a_session_that_an_experiment_marks_is_its_record(
     assert live.state == "ended"
     assert [one.kind for one in readouts] == ["event"] * 3
     assert [one.label for one in readouts] == ["word3", "onset", "word5"]
-    assert not any(line["event"] == "label_unknown" for line in live.events)
+    assert "label_unknown" not in told(live)
     assert footer["counts"]["readouts"] == 3
+    assert model_hash(load_model(model)).encode() in record.read_bytes()
     recording = read_recording(record)
     again = decode_recording(load_model(model), recording, recording.markers)
     assert timeless(list(again)) == timeless(readouts)
@@ -108,8 +116,9 @@ def test_a_session_that_an_experiment_marks_is_its_record(
         live.next()
 
 
+@pytest.mark.slow
 @pytest.mark.lsl
-@pytest.mark.parametrize("continuous", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.parametrize("continuous", [True, False])
 def test_candidates_are_chosen_while_it_runs(
     model, amplifier, source_id, continuous, tmp_path
 ) -> None:
@@ -133,10 +142,10 @@ def test_candidates_are_chosen_while_it_runs(
             live.restrict(["word1", "word99"])
         with pytest.raises(ValueError, match="list of items"):
             live.restrict("word1")
-        wait_for(lambda: any(line["event"] == "live" for line in list(live.events)))
+        wait_for(lambda: "live" in told(live))
         everything = read(lambda _: True)
         live.restrict(two)
-        wait_for(lambda: any(line["event"] == "restricted" for line in list(live.events)))
+        wait_for(lambda: "chosen" in told(live))
         pair = read(lambda _: True)
         live.restrict(["word4"])
         single = read(lambda readout: len(readout.words) == 1)
@@ -156,6 +165,81 @@ def test_candidates_are_chosen_while_it_runs(
     assert timeless(list(offline)) == timeless(readouts)
 
 
+@pytest.mark.lsl
+@pytest.mark.parametrize("in_process", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_what_an_experiment_chooses_pauses_and_tells_is_in_the_record(
+    model, amplifier, source_id, in_process, tmp_path
+) -> None:
+    """Threshold, prior, candidates, top and posterior, at once or for one event; pauses; truths."""
+    record = tmp_path / "session.xdf"
+    readouts: list[Readout] = []
+
+    def read(label: str = "", **choice: Any) -> Readout:
+        live.mark(label, **choice)
+        readout = live.next(timeout=120.0)
+        assert readout is not None
+        readouts.append(readout)
+        return readout
+
+    with hold(
+        model, source_id, record=record, continuous=False, in_process=in_process,
+        candidates=WORDS[:6], posterior=True,
+    ) as live:  # fmt: skip
+        wait_for(lambda: "live" in told(live))
+        six = read()
+        assert set(six.words) == set(WORDS[:6])
+        assert six.posterior[six.item] == pytest.approx(six.probabilities[0])
+        assert six.words[0] == WORDS[six.item]
+        assert six.before == pytest.approx([1 / 6] * 6 + [0.0] * 6)
+        live.choose(threshold=2.0, prior={"word1": 3.0, "word4": 1.0, "word9": 7.0}, top=1)
+        wait_for(lambda: told(live).count("chosen") == 2)
+        two = read()
+        assert two.abstained
+        assert "uncertain" in two.reasons
+        assert len(two.words) == 1
+        assert np.flatnonzero(two.before).tolist() == [1, 4]  # candidates stay
+        own = read(candidates=["word7", "word8"], prior=None, threshold=None, posterior=False)
+        assert set(own.words) <= {"word7", "word8"}
+        assert own.posterior == own.before == ()
+        assert not own.abstained
+        assert np.flatnonzero(read().before).tolist() == [1, 4]
+        live.pause()
+        wait_for(lambda: live.paused)
+        live.mark("unheard")
+        wait_for(lambda: "marker_lost" in told(live))
+        live.resume()
+        wait_for(lambda: not live.paused)
+        live.choose(candidates=(), prior=None, threshold=None, top=None, posterior=False)
+        wait_for(lambda: told(live).count("chosen") == 3)
+        everything = read("word5")  # whose marker tells its item
+        live.truth(six.seq, "word2")
+        live.truth(six.seq, "word3")  # too late
+        wait_for(lambda: "refused" in told(live))
+        with pytest.raises(ValueError, match="item of the model"):
+            live.truth(six.seq, "word99")
+        footer = live.stop()
+    assert len(everything.words) == 10
+    lost = next(line for line in live.events if line["event"] == "marker_lost")
+    assert (lost["label"], lost["reason"]) == ("unheard", "the session was paused")
+    assert live.score["n"] == footer["score"]["n"] == 2
+    assert live.score == footer["score"]
+    assert live.score["verdict"] == "not above chance so far"
+    recording = read_recording(record)
+    fitted = load_model(model)
+    options = PipelineOptions(force=True, continuous=False)
+    for chunk in (7, 64):
+        decoder = Decoder(fitted, recording.info, options)
+        again = list(
+            decode_recording(
+                fitted, recording, recording.markers, options, chunk=chunk, decoder=decoder
+            )
+        )
+        assert timeless(again) == timeless(readouts)
+        score = decoder.pipeline.scored.score.summary()
+        score.pop("bits_per_minute"), footer["score"].pop("bits_per_minute", None)
+        assert score == footer["score"]
+
+
 @pytest.mark.slow
 @pytest.mark.lsl
 def test_every_hop_is_read_out_where_nothing_marks(model, amplifier, source_id) -> None:
@@ -167,6 +251,102 @@ def test_every_hop_is_read_out_where_nothing_marks(model, amplifier, source_id) 
                 break
     assert seen == list(range(200))
     list(live)  # what was not taken can still be, and it ends
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_other_tasks_run_while_one_waits_for_readouts(model, amplifier, source_id) -> None:
+    async def take(live: Live) -> tuple[list[int], int]:
+        seqs, n_turns, over = [], 0, asyncio.Event()
+
+        async def turn() -> None:
+            nonlocal n_turns
+            while not over.is_set():
+                n_turns += 1
+                await asyncio.sleep(0.001)
+
+        other = asyncio.create_task(turn())
+        waits = asyncio.create_task(anext(live))
+        await asyncio.sleep(0)
+        waits.cancel()  # takes no readout with it
+        async for readout in live:
+            seqs.append(readout.seq)
+            if len(seqs) == 50:
+                live.stop()
+        over.set()
+        await other
+        return seqs, n_turns
+
+    with hold(model, source_id) as live:
+        seqs, n_turns = asyncio.run(take(live))
+    assert len(seqs) >= 50
+    assert seqs == list(range(len(seqs)))
+    assert n_turns > 5
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_a_function_takes_readouts_and_its_time_is_measured(model, amplifier, source_id) -> None:
+    seen: list[int] = []
+
+    def slow(readout: Readout) -> None:
+        seen.append(readout.seq)
+        if readout.seq == 10:
+            threading.Event().wait(0.05)
+
+    with hold(model, source_id, on_readout=slow, budget_ms=40.0) as live:
+        with pytest.raises(RuntimeError, match="on_readout"):
+            live.next()
+        assert not live.wait(timeout=0.0)
+        wait_for(lambda: len(seen) > 50)
+    assert seen == list(range(len(seen)))
+    told_of = live.callback
+    assert told_of["n"] == len(seen)
+    assert told_of["n_over"] >= 1
+    assert told_of["ms"]["max"] >= 50.0
+    assert told(live).count("callback_slow") == 1
+    assert live.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_what_the_function_raises_is_raised_where_it_can_be_caught(
+    model, amplifier, source_id
+) -> None:
+    live = hold(model, source_id, on_readout=lambda readout: 1 / (3 - readout.seq))
+    with pytest.raises(ZeroDivisionError):
+        live.wait()
+    assert live.state == "live"  # the session goes on
+    with pytest.raises(ZeroDivisionError):
+        live.stop()
+    assert live.state == "ended"
+    assert live.callback["n"] >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_what_is_asked_has_its_own_readout(model, amplifier, source_id) -> None:
+    """Whatever else comes: hops, and an event before it that nobody took."""
+    with hold(model, source_id, continuous=True, marker_offset=20.0) as live:
+        wait_for(lambda: "live" in told(live))
+        earlier = live.mark("word1")
+        readout = live.ask("word2", timeout=120.0, candidates=["word4", "word5"])
+        assert readout is not None
+        assert (readout.kind, readout.label) == ("event", "word2")
+        assert set(readout.words) == {"word4", "word5"}
+        assert readout.onset > earlier
+        live.pause()
+        wait_for(lambda: live.paused)
+        assert live.ask(timeout=1.5) is None
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_a_session_ends_after_the_seconds_asked_for(model, amplifier, source_id) -> None:
+    with hold(model, source_id, seconds=1.0) as live:
+        assert live.wait(timeout=120.0)
+        readouts = list(live)
+    assert len(readouts) > 10
 
 
 @pytest.mark.slow
@@ -246,7 +426,7 @@ def test_a_wish_that_cannot_be_fulfilled_is_told_and_ends_nothing(
     save_model(draft_model([RECORDING], small_recipe()), path)
     with hold(path, source_id, clean_outlet=f"{source_id}-clean") as live:
         live.restrict()
-        wait_for(lambda: any(line["event"] == "refused" for line in list(live.events)))
+        wait_for(lambda: "refused" in told(live))
         footer = live.stop()
     assert footer["type"] == "footer"
 
@@ -261,6 +441,26 @@ def test_candidates_may_come_from_anything_that_lists_them(model, amplifier, sou
             readout = live.next(timeout=120.0)
     assert readout is not None
     assert set(readout.words) == {"word1", "word5"}
+
+
+def test_every_option_of_the_command_is_a_keyword_of_the_same_name() -> None:
+    """As the parser has them: an option that is added to one is added to the other."""
+    from typer.main import get_command
+
+    from rt_decoder.commands.cli import app
+
+    command = get_command(app)
+    run = command.get_command(click.Context(command), "run")  # type: ignore[attr-defined]
+    keywords = inspect.signature(open_live).parameters
+    of_the_terminal = {"model", "json", "help"}
+    for option in run.params:
+        name = max(option.opts, key=len).removeprefix("--").replace("-", "_")
+        if name in of_the_terminal or name in keywords:
+            continue
+        value = {"reference": [], "without": (), "when_behind": "skip"}.get(name, option.default)
+        run_options({name: value() if callable(value) else value})
+        with pytest.raises(TypeError, match=f"did you mean.*{name}"):
+            run_options({f"{name}_": 1})
 
 
 def test_options_are_those_of_the_command_line() -> None:

@@ -20,16 +20,19 @@ from rt_decoder.commands.decode import decode_file
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import (
     FORMAT_VERSION,
+    Chosen,
     Decision,
     Dropped,
     LogEnded,
     MarkerCame,
     MarkerWithoutTime,
     Note,
+    Paused,
     Realigned,
     Restart,
     Skip,
     Start,
+    Truth,
 )
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
@@ -37,7 +40,7 @@ from rt_decoder.files.session_record import checked_decisions, encode, parse
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
-from rt_decoder.signal import FLAGS_VERSION, Marker
+from rt_decoder.signal import FLAGS_VERSION, Choice, Marker
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import lines, random_model, small_recipe, small_recording, timeless
 
@@ -55,7 +58,7 @@ TEXTS: list[tuple[Decision, str]] = [
         '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
         '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": true, "learn": true, '
-        '"format_version": 5, "flags_version": 2}',
+        '"format_version": 6, "flags_version": 2}',
     ),
     (Restart(7), '{"index": 7, "decision": "restart"}'),
     (
@@ -68,6 +71,18 @@ TEXTS: list[tuple[Decision, str]] = [
     ),
     (Skip(9, 30), '{"index": 9, "decision": "skip", "n": 30}'),
     (Realigned(9, 30), '{"index": 9, "decision": "realigned", "n_events": 30}'),
+    (
+        Chosen(9, Choice(("axe", "Säge"), {"axe": 0.25, "bee": 0.0}, 0.5, 3, True)),
+        '{"index": 9, "decision": "chosen", "choice": {"candidates": ["axe", "Säge"], "prior": '
+        '{"axe": 0.25, "bee": 0.0}, "threshold": 0.5, "top": 3, "posterior": true}}',
+    ),
+    (
+        MarkerCame(9, "axe", 1.25, Choice()),
+        '{"index": 9, "decision": "marker", "label": "axe", "time": 1.25, "choice": '
+        '{"candidates": [], "prior": null, "threshold": null, "top": null, "posterior": false}}',
+    ),
+    (Paused(9, True), '{"index": 9, "decision": "paused", "on": true}'),
+    (Truth(9, 3, "axe"), '{"index": 9, "decision": "truth", "seq": 3, "label": "axe"}'),
     (Dropped(9, 3, 8), '{"index": 9, "decision": "dropped", "n_jobs": 3, "n_samples": 8}'),
     (LogEnded(9, "full"), '{"index": 9, "decision": "log_ended", "reason": "full"}'),
     (
@@ -83,6 +98,29 @@ def test_each_kind_has_its_text(decision: Decision, text: str) -> None:
     assert encode(decision) == text
     assert parse(text) == decision
     assert type(parse(text)) is type(decision)
+
+
+def test_candidates_of_version_5_are_read() -> None:
+    text = '{"index": 9, "decision": "restricted", "items": ["axe"]}'
+    assert parse(text) == Chosen(9, Choice(("axe",)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"candidates": "axe"}, {"candidates": None}, {"prior": []}, {"prior": {}},
+        {"prior": {"axe": -1.0}}, {"prior": {"axe": 0.0}}, {"prior": {"axe": "1"}},
+        {"threshold": -0.1}, {"threshold": "0"}, {"top": 0}, {"top": 1.5}, {"top": True},
+        {"posterior": 1}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_choice_that_none_made_is_damage(change: dict[str, Any]) -> None:
+    plain = {"candidates": [], "prior": None, "threshold": None, "top": None, "posterior": False}
+    for decision in ("chosen", "marker"):
+        text = {"index": 9, "decision": decision, "label": "axe", "time": 1.0}
+        text["choice"] = plain | change
+        with pytest.raises(ValueError, match="damaged"):
+            parse(json.dumps(text))
 
 
 @settings(max_examples=200, deadline=None)
@@ -129,8 +167,8 @@ def test_a_record_of_before_says_nothing_of_alignment() -> None:
 
 @pytest.mark.parametrize("version", ["format_version", "flags_version"])
 def test_a_newer_record_is_refused(version: str) -> None:
-    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 6}}'
-    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*6.*: upgrade rt-decoder"):
+    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 7}}'
+    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*7.*: upgrade rt-decoder"):
         checked_decisions("r.xdf", [text, '{"index": 0, "decision": "pause"}'])
 
 
@@ -250,7 +288,7 @@ def old_record(continuous: bool, without: tuple[str, ...]) -> Old:
     for k in range(10_000):
         stop = min(len(of.stamps), start + int(rng.integers(1, 40)))
         while markers and markers[0].time < of.stamps[start] + rng.normal(-0.1, 0.3):
-            label, time, _ = markers.pop(0)
+            label, time = markers.pop(0)[:2]
             decide(start, f'"marker", "label": "{label}", "time": {time!r}')
             xdf.text(2, label, time)
             decoder.mark(Marker(label, time))

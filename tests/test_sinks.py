@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from rt_decoder.files.decisions import MarkerCame, Restart, Start
 from rt_decoder.files.read import read_recording
 from rt_decoder.signal import Marker, Readout, SignalInfo
 from rt_decoder.sinks import worker
-from rt_decoder.sinks.log import JsonlLog, readout_line
+from rt_decoder.sinks.log import JsonlLog, parse_readout, readout_line
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.sinks.worker import Worker
 from rt_decoder.source import Received
@@ -215,3 +216,20 @@ def test_an_error_that_nobody_foresaw_ends_the_work_and_is_told() -> None:
     assert isinstance(worker.take_error(), RuntimeError)
     assert worker.take_error() is None
     assert worker.n_dropped == 2
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"latency_ms": math.nan, "onset": math.nan, "late": None},
+    {"words": (), "scores": (), "probabilities": (), "item": -1, "abstained": True},
+    {"kind": "pooled", "n_repeats": 3, "posterior": (0.75, 0.25), "before": (0.5, 0.5)},
+])  # fmt: skip
+def test_a_readout_is_read_from_its_json(changes: dict[str, Any]) -> None:
+    one_readout = Readout(
+        3, "event", "word", 120, 99.5, 100.25, ("axe", "saw"), (0.5, 0.25), (0.75, 0.25), False,
+        1.5, 0.875, ("gap", "eye"), 0.5, False, (0.0, 0.25, 0.0, 0.5), item=1,
+    )._replace(**changes)  # fmt: skip
+    line = readout_line(one_readout)
+    for one in (line, json.dumps(line)):
+        assert repr(parse_readout(one)) == repr(one_readout)  # NaN is NaN
+    with pytest.raises(ValueError, match="type 'list'"):
+        parse_readout("[]")

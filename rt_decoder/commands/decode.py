@@ -17,6 +17,7 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import named_error, replacing
 from rt_decoder.files.outputs import is_place
 from rt_decoder.files.proof import forced
+from rt_decoder.live.footer import scored
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording, recorded_start
@@ -113,6 +114,7 @@ def decode_file(
                 "n_samples": n_samples,
                 "n_readouts": decoder.pipeline.n_readouts,
                 **decoder.learned(),
+                **scored(decoder),
                 "counts": dict(counts)
                 | {
                     "markers_waiting": decoder.n_waiting,

@@ -9,6 +9,7 @@ import typer
 
 from rt_decoder.commands.console import show_error, show_json, show_lines
 from rt_decoder.commands.options import (
+    DECODING,
     OUTPUT,
     STREAM,
     UNMARKED,
@@ -113,6 +114,40 @@ def run(
     force: Force = False,
     align: Align = None,
     learn: Learn = None,
+    candidates: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM",
+            help="Item to answer among; repeatable; default all of the model.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Least probability of an answer, else abstain; default the model's.",
+            min=0.0,
+            rich_help_panel=DECODING,
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Items in a readout; default as the model's recipe says.",
+            min=1,
+            rich_help_panel=DECODING,
+        ),
+    ] = None,
+    posterior: Annotated[
+        bool,
+        typer.Option(
+            "--posterior",
+            help="Readouts hold the probability of every item, and its prior.",
+            rich_help_panel=DECODING,
+        ),
+    ] = False,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -200,7 +235,7 @@ def run(
             "source_id": source_id,
             "predicate": predicate,
             "fieldtrip": fieldtrip,
-            "references": _references(reference or []),
+            "reference": _references(reference or []),
             "timeout": timeout,
             "channels": channels,
             "units": units,
@@ -213,6 +248,10 @@ def run(
             "force": force,
             "align": align,
             "learn": learn,
+            "candidates": candidates or (),
+            "threshold": threshold,
+            "top": top,
+            "posterior": posterior,
             "log": log,
             "record": record,
             "outlet": outlet,

@@ -8,7 +8,14 @@ from typing import Any
 
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["ended_lines", "search_text", "waiting_text"]
+__all__ = ["ended_lines", "score_text", "search_text", "waiting_text"]
+
+_SCORES = {
+    "top_1": "best item right",
+    "top_10": "among the ten best",
+    "rank": "rank accuracy",
+    "bits": "bits beyond the prior",
+}
 
 
 def search_text(wanted: Mapping[str, str | None], timeout: float) -> str:
@@ -42,6 +49,28 @@ def waiting_text(name: str, info: SignalInfo, markers: str) -> str:
     )
 
 
+def score_text(score: Mapping[str, Any]) -> str:
+    """Say how the answers compare with what was shown, beside chance.
+
+    Parameters
+    ----------
+    score : mapping
+        `Score.summary`.
+
+    Returns
+    -------
+    str
+    """
+    if not score["n"]:
+        return f"score: {score['n_outside']} truths told, none of them among several candidates"
+    parts = [f"score of {score['n']} events whose item was told: {score['verdict']}"]
+    for name, words in _SCORES.items():
+        if (one := score.get(name)) is not None:
+            told = "" if one["low"] is None else f" [{one['low']:.3f}, {one['high']:.3f}]"
+            parts.append(f"{words} {one['value']:.3f}{told} (chance {one['chance']:.3f})")
+    return "; ".join(parts)
+
+
 def ended_lines(footer: Mapping[str, Any], seconds: float, *files: Path | None) -> list[str]:
     """Say how a session went.
 
@@ -66,6 +95,8 @@ def ended_lines(footer: Mapping[str, Any], seconds: float, *files: Path | None) 
     ]
     if (n_labels := footer.get("n_labels")) is not None:
         lines.append(f"learned from {n_labels} labels, each after its own readout")
+    if (score := footer.get("score")) is not None:
+        lines.append(score_text(score))
     latency = {name: value for name, value in footer["latency_ms"].items() if value is not None}
     if latency:
         figures = "  ".join(f"{name} {value:.2f}" for name, value in latency.items())

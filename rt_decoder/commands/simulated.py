@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rt_decoder.commands.console import show_json, show_lines
+from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.options import AsJson, Network, Seconds, SentName
 from rt_decoder.commands.outputs import TSV, XDF, Overwrite, claim_outputs
 from rt_decoder.commands.streams import keep_here, stream_recording
@@ -26,6 +27,15 @@ Responses = Annotated[
         help="Random seed of what words evoke: people with the same one share it, as pool and "
         "--prior-from need; default: people share nothing.",
         min=0,
+        show_default=False,
+    ),
+]
+Hear = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Respond to the words that this marker stream sends, when it sends them, instead of "
+        "hearing words at random.",
         show_default=False,
     ),
 ]
@@ -74,6 +84,7 @@ def simulate(
         int, typer.Option(metavar="N", help="Random seed of the words heard and the noise.", min=0)
     ] = 1,
     responses: Responses = None,
+    hear: Hear = "",
     save: Annotated[
         Path | None,
         typer.Option(
@@ -96,15 +107,34 @@ def simulate(
     if save is not None:
         table = save.with_suffix(".tsv")
         claim_outputs([("--save", save, XDF), ("its events", table, TSV)], [], overwrite)
-    recording = simulate_recording(
-        seconds=seconds, n_vocabulary=words, n_channels=channels, sfreq=sfreq, seed=seed,
-        session=session, responses=responses,
-    )  # fmt: skip
-    if save is not None:
-        _calibration("demo").save_recording(recording, save, overwrite=overwrite)
+    person = {
+        "seconds": seconds, "n_vocabulary": words, "n_channels": channels, "sfreq": sfreq,
+        "seed": seed, "session": session, "responses": responses,
+    }  # fmt: skip
+    if hear:
+        _send_hearing(name, hear, person, save)
+    elif save is not None:
+        _calibration("demo").save_recording(simulate_recording(**person), save, overwrite=overwrite)
         show_lines(f"wrote {save.name} and {table.name}")
-        return
-    stream_recording(recording, recording.markers, name, ReplayOptions(wait=0.0))
+    else:
+        recording = simulate_recording(**person)
+        stream_recording(recording, recording.markers, name, ReplayOptions(wait=0.0))
+
+
+def _send_hearing(name: str, markers: str, person: dict[str, Any], save: Path | None) -> None:
+    if save is not None:
+        raise typer.BadParameter("need --hear or --save, got both")
+    from rt_decoder.replay.hearing import send_hearing
+
+    recording, evoked = _calibration("commands.hearing").simulate_hearer(**person)
+    with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
+        should_stop.only_ask()
+        show_lines(f"streaming {name!r}, hearing {markers!r}, Ctrl-C ends")
+        n = len(recording.data)
+        heard = send_hearing(
+            recording, evoked, name, markers, should_stop, lambda n_sent: progress(n_sent / n)
+        )
+    show_lines(f"heard {heard.n_heard} words; {heard.n_unknown} markers were no words")
 
 
 def _calibration(module: str) -> Any:

@@ -1,9 +1,8 @@
-"""What turns cosines into answers, for all items of a model or for some candidates among them."""
+"""What turns cosines into answers: as the model says, or as an experiment chooses."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,9 +10,10 @@ import numpy as np
 
 from rt_decoder.decoding.evidence import EvidencePool, make_pool
 from rt_decoder.decoding.readout import ContinuousPosterior, Posterior, make_continuous
-from rt_decoder.model import Model
+from rt_decoder.model import Model, Pooling
+from rt_decoder.signal import Choice
 
-__all__ = ["Answering", "make_answering"]
+__all__ = ["Answering", "make_answering", "whole"]
 
 
 class Answering(NamedTuple):
@@ -24,17 +24,19 @@ class Answering(NamedTuple):
     pool: EvidencePool | None
     n_top: int  # items in a readout
     told: float  # bits that the choice of candidates has told beforehand
+    choice: Choice
+    items: bytes  # which can be answered, the same for the same items
 
 
-def make_answering(model: Model, candidates: Collection[str] = ()) -> Answering:
-    """Make what answers among some items; the prior of the others is 0.
+def make_answering(model: Model, choice: Choice = Choice()) -> Answering:  # noqa: B008  (immutable)
+    """Make what answers as is chosen; the prior of items that are no candidates is 0.
 
     Parameters
     ----------
     model : Model
         With a map.
-    candidates : collection of str
-        Items of the model; empty for all.
+    choice : Choice
+        What is to be otherwise than in the model.
 
     Returns
     -------
@@ -43,23 +45,21 @@ def make_answering(model: Model, candidates: Collection[str] = ()) -> Answering:
     Raises
     ------
     ValueError
-        If the model has no map or not one of the items, or its prior excludes them all.
+        If the model has no map or not one of the items, or the prior excludes all candidates.
     """
     if not model.has_map:
-        raise ValueError("need a model with a map to choose items, got one that only cleans")
-    n_items = n_candidates = len(model.items)
-    if candidates:
-        chosen = np.isin(model.items, list(candidates))
-        if unknown := set(candidates) - set(model.items):
-            raise ValueError(f"need candidates among the model's items, got {sorted(unknown)[0]!r}")
-        prior = np.where(chosen, model.log_prior, -np.inf)
-        n_candidates = int(np.isfinite(prior).sum())
-        if not n_candidates:
-            raise ValueError("need a candidate that the prior does not exclude, got none")
-        model = replace(model, log_prior=prior)
-    single = model.posterior
+        raise ValueError("need a model with a map to choose answers, got one that only cleans")
+    prior = _log_prior(model, choice)
+    possible = np.isfinite(prior)
+    n_items, n_candidates = len(model.items), int(possible.sum())
+    single, pooling, hops = model.posterior, model.pooling, model.continuous
+    if (threshold := choice.threshold) is not None:
+        single = replace(single, threshold=threshold)
+        pooling = replace(pooling or Pooling(), threshold=threshold)
+        hops = None if hops is None else replace(hops, threshold=threshold)
+    model = replace(model, log_prior=prior, posterior=single, pooling=pooling, continuous=hops)
     posterior = Posterior(
-        model.log_prior,
+        prior,
         single.tau,
         single.threshold,
         single.min_quality,
@@ -67,6 +67,61 @@ def make_answering(model: Model, candidates: Collection[str] = ()) -> Answering:
         floor=single.floor,
         item_bias=model.item_bias,
     )
-    n_top = min(model.recipe.readout.top, n_candidates)
+    n_top = min(choice.top or model.recipe.readout.top, n_candidates)
     told = math.log2(n_items / n_candidates)
-    return Answering(posterior, make_continuous(model), make_pool(model), n_top, told)
+    items = np.packbits(possible).tobytes()
+    continuous, pool = make_continuous(model), make_pool(model)
+    return Answering(posterior, continuous, pool, n_top, told, choice, items)
+
+
+def whole(
+    by: Answering, kind: str, scores: np.ndarray, length: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the probability of every item, and what it was before the signal.
+
+    Parameters
+    ----------
+    by : Answering
+        What answered.
+    kind : str
+        Of the readout; "pooled" takes the pool's newest answer.
+    scores : array of shape (n_items,), float32
+        Cosines of the newest prediction.
+    length : float
+        Its length.
+
+    Returns
+    -------
+    posterior, prior : tuple of float
+        n_items each; both sum to less than 1 where nothing may have been said.
+    """
+    if kind == "pooled" and by.pool is not None:
+        return tuple(by.pool.probabilities().tolist()), tuple(by.posterior.prior.tolist())
+    if kind == "continuous" and by.continuous is not None:
+        inner = by.continuous.posterior
+        scores, n_items = np.append(scores, np.float32(0.0)), len(inner.log_prior) - 1
+    else:
+        inner, n_items = by.posterior, len(by.posterior.log_prior)
+    posterior = inner.probabilities(scores, length)[:n_items]
+    return tuple(posterior.tolist()), tuple(inner.prior[:n_items].tolist())
+
+
+def _log_prior(model: Model, choice: Choice) -> np.ndarray:
+    """Log prior (n_items,); its sum is the model's, against which "nothing" is weighed."""
+    named = {*choice.candidates, *(choice.prior or ())}
+    if unknown := named.difference(model.items):
+        raise ValueError(f"need candidates among the model's items, got {sorted(unknown)[0]!r}")
+    if not named:
+        return model.log_prior
+    prior = model.log_prior
+    if choice.prior is not None:
+        weights = np.array([choice.prior.get(item, 0.0) for item in model.items])
+        prior = np.full(len(weights), -np.inf)
+        np.log(weights, out=prior, where=weights > 0)
+    if choice.candidates:
+        prior = np.where(np.isin(model.items, list(choice.candidates)), prior, -np.inf)
+    if not np.isfinite(prior).any():
+        raise ValueError("need a candidate that the prior does not exclude, got none")
+    total, wanted = np.logaddexp.reduce(prior), np.logaddexp.reduce(model.log_prior)
+    shift: np.ndarray = prior + (wanted - total)
+    return shift

@@ -185,6 +185,12 @@ class EvidencePool:
         reasons = () if sure else ("uncertain",)
         return Answer(self._indices, self._scores, self._probabilities, not sure, bits, reasons)
 
+    def probabilities(self) -> np.ndarray:
+        """Return the posterior (n_items,) of the newest `answer`, in a new array."""
+        weights: np.ndarray = np.exp(self._scratch - self._scratch.max())
+        weights /= weights.sum()
+        return weights
+
 
 def make_pool(model: Model) -> EvidencePool | None:
     """Make what pools repeats; None if the recipe does not ask for it."""

@@ -50,6 +50,11 @@ class Posterior:
     item_bias : array of shape (n_items,) or None
         Added to the logits; None or empty for none.
 
+    Attributes
+    ----------
+    prior : array of shape (n_items,)
+        Probabilities before the signal.
+
     Raises
     ------
     ValueError
@@ -90,7 +95,7 @@ class Posterior:
         self.floor = float(floor)
         self._offset = log_prior + bias if bias.size else log_prior
         prior = np.exp(log_prior - log_prior.max())
-        self._prior = prior / prior.sum()
+        self.prior = prior / prior.sum()
         self.threshold = float(threshold)
         self.quality_floor = float(quality_floor)
         self._logits = np.zeros(len(log_prior))
@@ -111,7 +116,7 @@ class Posterior:
         """Return the posterior (n_items,) of cosines `scores` (n_items,), in a new array."""
         logits = self._sharpness(length) * np.asarray(scores, np.float64) + self._offset
         weights = np.exp(logits - logits.max())
-        return (1 - self.floor) * (weights / weights.sum()) + self.floor * self._prior
+        return (1 - self.floor) * (weights / weights.sum()) + self.floor * self.prior
 
     def decide(
         self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan
@@ -167,7 +172,7 @@ class Posterior:
     def _rank(self) -> float:
         """Find the most probable items and their probabilities; returns the bits."""
         if self.floor:
-            bits: float = mixture_bits(self._logits, self._prior, self.floor, self._logits)
+            bits: float = mixture_bits(self._logits, self.prior, self.floor, self._logits)
             top_k(self._logits, self._indices, self._probabilities)
             return bits
         top_k(self._logits, self._indices, self._probabilities)

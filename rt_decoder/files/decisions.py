@@ -10,28 +10,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rt_decoder.signal import FLAGS_VERSION
+from rt_decoder.signal import FLAGS_VERSION, Choice
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = [
     "FORMAT_VERSION",
+    "Chosen",
     "Decision",
     "Dropped",
     "LogEnded",
     "MarkerCame",
     "MarkerWithoutTime",
     "Note",
+    "Paused",
     "Realigned",
     "Restart",
-    "Restricted",
     "Skip",
     "Start",
+    "Truth",
 ]
 
 # Of session records. Version 1 declares none, uses any event as a kind, and names the stage "mains"
 # "line". Version 2 knows no patterns of stimuli, and takes every label for another item. Up to version
-# 3 no map is aligned, up to version 4 no candidates are chosen.
-FORMAT_VERSION = 5
+# 3 no map is aligned, up to version 4 no candidates are chosen, up to version 5 nothing else, and no
+# session pauses or is told the truth.
+FORMAT_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,15 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class MarkerCame:
-    """A marker arrived: `time` is the marker's own, in s; `index` is when it arrived."""
+    """A marker arrived: `time` is the marker's own, in s; `index` is when it arrived.
+
+    `choice` is how its event alone was to be answered; None as ever.
+    """
 
     index: int
     label: str
     time: float
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,28 @@ class Realigned:
 
 
 @dataclass(frozen=True, slots=True)
-class Restricted:
-    """From here on the candidates are these items; all if there are none."""
+class Chosen:
+    """From here on answers are given as was chosen."""
 
     index: int
-    items: tuple[str, ...]
+    choice: Choice
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "items", tuple(self.items))
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """From here on no readout is made, or readouts are made again."""
+
+    index: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The experiment told which item the event of a readout had."""
+
+    index: int
+    seq: int
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +175,9 @@ Decision = (
     | MarkerWithoutTime
     | Skip
     | Realigned
-    | Restricted
+    | Chosen
+    | Paused
+    | Truth
     | Dropped
     | LogEnded
     | Note

@@ -8,26 +8,37 @@ or forged, so each decision is checked here.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
+from rt_decoder.files import choices
 from rt_decoder.files.decisions import (
     FORMAT_VERSION,
+    Chosen,
     Decision,
     Dropped,
     LogEnded,
     MarkerCame,
     MarkerWithoutTime,
     Note,
+    Paused,
     Realigned,
     Restart,
-    Restricted,
     Skip,
     Start,
+    Truth,
+)
+from rt_decoder.files.plain import (
+    are_details,
+    are_names,
+    is_count,
+    is_finite,
+    is_flag,
+    is_text,
+    is_time,
 )
 from rt_decoder.files.stamps import LATEST
 from rt_decoder.signal import FLAGS_VERSION
@@ -49,7 +60,6 @@ ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clo
 DECISIONS = "rt_decoder-decisions"  # JSON text
 REFERENCE = "Reference"  # type of auxiliary streams in a session record, each on another clock
 MAX_WAIT = 600.0  # s; the ring holds that much
-_MAX = sys.float_info.max
 RENAMED = {"line": "mains"}  # stages renamed since version 1
 
 
@@ -113,6 +123,8 @@ def encode(decision: Decision) -> str:
     """
     plain: dict[str, Any] = {"index": decision.index, "decision": _NAMES[type(decision)]}
     plain |= {one.name: getattr(decision, one.name) for one in fields(decision)}
+    if (choice := plain.pop("choice", None)) is not None:
+        plain["choice"] = asdict(choice)
     if isinstance(decision, Start):
         plain["rules"] = decision.rules._asdict()
         plain |= {"format_version": FORMAT_VERSION, "flags_version": FLAGS_VERSION}
@@ -190,16 +202,16 @@ def checked_decisions(name: str, texts: Sequence[Any]) -> tuple[Decision, ...]:
 def _decision(plain: dict[str, Any], version: int) -> Decision | None:
     """Return the decision, or None if `plain` is none."""
     index, kind = plain.pop("index", None), plain.pop("decision", None)
-    if not (_is_count(index) and isinstance(kind, str)):
+    if not (is_count(index) and isinstance(kind, str)):
         return None
     if kind == "start":
         return _start(index, plain)
     if kind in _OTHERS:
         make, checks = _OTHERS[kind]
         good = all(check(plain.get(name)) for name, check in checks.items())
-        return make(index, *(plain[name] for name in checks)) if good else None
+        return make(index, *(plain.get(name) for name in checks)) if good else None
     if version == 1:
-        return Note(index, kind, plain) if _are_details(plain) else None
+        return Note(index, kind, plain) if are_details(plain) else None
     raise ValueError(
         f"need a decision among start, {', '.join(_OTHERS)}, got {kind[:60]!r}: upgrade "
         "rt-decoder, unless the session record is damaged"
@@ -208,7 +220,7 @@ def _decision(plain: dict[str, Any], version: int) -> Decision | None:
 
 def _start(index: int, plain: dict[str, Any]) -> Start | None:
     versions = plain.get("format_version", 1), plain.get("flags_version", 1)
-    if not all(_is_count(version) and version > 0 for version in versions):
+    if not all(is_count(version) and version > 0 for version in versions):
         return None
     if versions[0] > FORMAT_VERSION or versions[1] > FLAGS_VERSION:
         raise ValueError(
@@ -217,9 +229,9 @@ def _start(index: int, plain: dict[str, Any]) -> Start | None:
         )
     rules, continuous = _rules(plain.get("rules")), plain.get("continuous")
     without, references = plain.get("without", []), plain.get("references", [])
-    if rules is None or not isinstance(continuous, bool) or not _are_names(without):
+    if rules is None or not isinstance(continuous, bool) or not are_names(without):
         return None
-    if not (isinstance(references, list) and all(map(_are_details, references))):
+    if not (isinstance(references, list) and all(map(are_details, references))):
         return None
     align, learn = plain.get("align"), plain.get("learn", False)
     if not ((align is None or isinstance(align, bool)) and isinstance(learn, bool)):
@@ -234,62 +246,42 @@ def _rules(plain: Any) -> MarkerRules | None:
     if not isinstance(plain, dict) or not set(plain) <= set(MarkerRules._fields):
         return None
     patterns = [plain.get(name, []) for name in ("include", "exclude")]
-    if not all(map(_are_names, patterns)) or not isinstance(plain.get("fold", False), bool):
+    if not all(map(are_names, patterns)) or not isinstance(plain.get("fold", False), bool):
         return None
     include, exclude = map(tuple, patterns)
     rules = MarkerRules(**plain)._replace(include=include, exclude=exclude)
     names, mask = rules.names, rules.mask
     good = (
         isinstance(rules.trigger, str)
-        and (names is None or (isinstance(names, dict) and _are_names([*names.values()])))
-        and (mask is None or (_is_count(abs(mask)) if isinstance(mask, int) else False))
-        and _is_time(rules.offset)
-        and _is_time(rules.wait)
+        and (names is None or (isinstance(names, dict) and are_names([*names.values()])))
+        and (mask is None or (is_count(abs(mask)) if isinstance(mask, int) else False))
+        and is_time(rules.offset)
+        and is_time(rules.wait)
         and 0 <= rules.wait <= MAX_WAIT
     )
     return rules if good else None
 
 
-def _are_names(names: Any) -> bool:
-    return isinstance(names, list) and all(map(_is_text, names))
-
-
-def _are_details(details: Any) -> bool:
-    """Whether `details` is an object of scalars and lists of scalars, as events have."""
-    values = details.values() if isinstance(details, dict) else [details]
-    parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
-    return isinstance(details, dict) and all(
-        part is None or isinstance(part, str | int | float) for part in parts
-    )
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether it is a number: a marker may be stamped with any."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX
-
-
-def _is_time(value: Any) -> bool:
-    return _is_finite(value) and abs(value) < LATEST
-
-
 # kinds except the start: their type, and a check for each of their values
 _OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool]]]] = {
     "restart": (Restart, {}),
-    "marker": (MarkerCame, {"label": _is_text, "time": _is_finite}),
-    "marker_without_time": (MarkerWithoutTime, {"label": _is_text}),
-    "skip": (Skip, {"n": _is_count}),
-    "realigned": (Realigned, {"n_events": _is_count}),
-    "restricted": (Restricted, {"items": _are_names}),
-    "dropped": (Dropped, {"n_jobs": _is_count, "n_samples": _is_count}),
-    "log_ended": (LogEnded, {"reason": _is_text}),
-    "note": (Note, {"event": _is_text, "details": _are_details}),
+    "marker": (
+        choices.marker,
+        {"label": is_text, "time": is_finite, "choice": choices.may_choose},
+    ),
+    "marker_without_time": (MarkerWithoutTime, {"label": is_text}),
+    "skip": (Skip, {"n": is_count}),
+    "realigned": (Realigned, {"n_events": is_count}),
+    "restricted": (choices.restricted, {"items": are_names}),  # of version 5
+    "chosen": (choices.chosen, {"choice": choices.is_choice}),
+    "paused": (Paused, {"on": is_flag}),
+    "truth": (Truth, {"seq": is_count, "label": is_text}),
+    "dropped": (Dropped, {"n_jobs": is_count, "n_samples": is_count}),
+    "log_ended": (LogEnded, {"reason": is_text}),
+    "note": (Note, {"event": is_text, "details": are_details}),
 }
-_NAMES = {make: kind for kind, (make, _) in _OTHERS.items()} | {Start: "start"}
+_NAMES = {make: kind for kind, (make, _) in _OTHERS.items()} | {
+    Start: "start",
+    Chosen: "chosen",
+    MarkerCame: "marker",
+}

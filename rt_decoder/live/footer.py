@@ -11,7 +11,13 @@ from rt_decoder.latency import Histogram
 from rt_decoder.live.descriptors import descriptors
 from rt_decoder.sinks.worker import Worker
 
-__all__ = ["footer_line"]
+__all__ = ["footer_line", "scored"]
+
+
+def scored(decoder: Decoder) -> dict[str, Any]:
+    """Return ``score``, where items of events were told; nothing else."""
+    score = decoder.pipeline.scored.score
+    return {"score": score.summary()} if score.n else {}
 
 
 def footer_line(
@@ -52,6 +58,7 @@ def footer_line(
         "n_samples": n_samples,
         "n_readouts": pipeline.n_readouts,
         **decoder.learned(),
+        **scored(decoder),
         "n_late": pipeline.n_late,
         "n_early": pipeline.n_early,
         "counts": dict(counts)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,20 @@ from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.live.opening import RunOptions, check_model, open_session, run_options
 from rt_decoder.live.session import Session
-from rt_decoder.signal import Marker
+from rt_decoder.signal import ONSET
 from rt_decoder.sinks.log import event_line
 from rt_decoder.sinks.loopback import stay_local
 
 __all__ = ["ASKED", "SessionHost", "SessionThread"]
 
 _EXPECTED = (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError)
-ASKED = ("mark", "restrict", "stop")  # what an experiment may ask of a session that runs
+ASKED = (
+    "mark",
+    "choose",
+    "pause",
+    "truth",
+    "stop",
+)  # what an experiment may ask of a session that runs
 
 
 class SessionHost:
@@ -31,10 +38,10 @@ class SessionHost:
     Parameters
     ----------
     tell : callable
-        Takes what happens, in order, from the session's thread: ``("opened", name of the
-        stream, paths of files, items)``,
-        ``("readout", Readout)``, ``("event", line of the log)``, and at last ``("ended", footer,
-        what is not whole)`` or ``("failed", exception)``. It must be short.
+        Takes what happens, in order, from the session's thread: ``("opened", facts)``,
+        ``("readout", Readout)``, ``("event", line of the log)``, ``("score", Score.summary())``, and
+        at last ``("ended", footer, what is not whole)`` or ``("failed", exception)``. It must be
+        short.
     """
 
     def __init__(self, tell: Callable[[tuple[Any, ...]], object]) -> None:
@@ -80,14 +87,27 @@ class SessionHost:
                 stack,
                 lambda readout: self._tell(("readout", readout)),
                 lambda line: self._tell(("event", line)),
+                lambda score: self._tell(("score", score)),
             )
             files = {"log": session.log, "record": session.recorder}
             told = {name: str(sink.path) for name, sink in files.items() if sink is not None}
-            self._tell(("opened", session.source.name, told, model.items))
+            about: dict[str, Any] = {
+                "stream": session.source.name,
+                "files": told,
+                "items": model.items,
+            }
+            fitted = 0.0 if model.pooling is None else model.pooling.correlation
+            about["correlation"] = model.certificate.get("pooled", {}).get("correlation", fitted)
             self._session = session
-            footer = session.run(self._stopped.is_set)
+            self._tell(("opened", about))
+            footer = session.run(self._until(session, options.seconds))
         torn = [f"{s.name}: {s.reason}" for s in files.values() if s is not None and s.reason]
         self._tell(("ended", footer, torn))
+
+    def _until(self, session: Session, seconds: float) -> Callable[[], bool]:
+        """Whether the session is to end: it was asked to, or has decoded for so many s."""
+        n_most = seconds * session.source.info.sfreq if seconds else math.inf
+        return lambda: self._stopped.is_set() or session.n_samples >= n_most
 
     def ask(self, what: str, *arguments: Any) -> None:
         """Do what the consumer asks for, among `ASKED`; what cannot be done is told, as an event."""
@@ -100,15 +120,35 @@ class SessionHost:
                 ("event", event_line("refused", None, {"asked": what, "reason": str(error)}))
             )
 
-    def mark(self, marker: Marker) -> None:
-        """Add a marker to the session."""
-        if self._session is not None:
-            self._session.mark(marker)
+    def mark(self, label: str, time: float, changes: Mapping[str, Any]) -> None:
+        """Add a marker to the session.
 
-    def restrict(self, items: Collection[str]) -> None:
-        """Answer among some items only; empty for all."""
+        Parameters
+        ----------
+        label : str
+            Empty where the session is to find out.
+        time : float
+            In s on the LSL clock.
+        changes : mapping
+            Those of a `Choice`, for its event alone.
+        """
         if self._session is not None:
-            self._session.restrict(items)
+            self._session.mark(self._session.steering.marker(label or ONSET, time, changes))
+
+    def choose(self, changes: Mapping[str, Any]) -> None:
+        """Answer otherwise; `changes` are those of a `Choice`."""
+        if self._session is not None:
+            self._session.steering.choose(**changes)
+
+    def pause(self, on: bool) -> None:
+        """Make no readouts, or make them again."""
+        if self._session is not None:
+            self._session.steering.pause(on)
+
+    def truth(self, seq: int, label: str) -> None:
+        """Tell which item the event of a readout had."""
+        if self._session is not None:
+            self._session.steering.truth(seq, label)
 
     def stop(self) -> None:
         """Ask the session to end."""

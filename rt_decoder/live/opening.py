@@ -16,7 +16,7 @@ from rt_decoder.files.proof import check_proven, forced
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
-from rt_decoder.signal import Readout
+from rt_decoder.signal import Choice, Readout
 from rt_decoder.sinks.clean_outlet import CleanOutlet
 from rt_decoder.sinks.header import header_line
 from rt_decoder.sinks.log import JsonlLog
@@ -50,9 +50,13 @@ class RunOptions(LiveOptions):
     clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
     quiet: bool = False  # events are told all the same
     seconds: float = 0.0
+    choice: Choice = Choice()  # noqa: RUF009  (immutable)
 
 
+_CHOICE = tuple(one.name for one in fields(Choice))
 _SELECTION = ("name", "type", "source_id", "predicate")
+_MADE = {"selection", "rules", "skip", "references", "choice"}  # fields that no option sets alone
+_OTHERS = ("mask", "markers", "reference", "when_behind")
 _IN_MS = ("marker_offset", "marker_wait", "max_behind")
 _WHEN_BEHIND = ("catch-up", "skip")
 
@@ -64,7 +68,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     ----------
     given : mapping
         Values by the names that the command line has, without dashes: ``name``, ``marker_offset``
-        in ms, ``when_behind``. Of ``reference`` a list: ``references``.
+        in ms, ``when_behind``; ``reference`` is a list.
 
     Returns
     -------
@@ -79,25 +83,27 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     """
     rest = {name: value for name, value in given.items() if value is not None}
     selection = {name: rest.pop(name, "") or None for name in _SELECTION}
-    choice = parse_markers(rest.pop("markers", ""))
+    marked = parse_markers(rest.pop("markers", ""))
     times = {name: float(rest.pop(name)) * 1e-3 for name in _IN_MS if name in rest}
-    rules = MarkerRules(choice.trigger, None, rest.pop("mask", None))
+    rules = MarkerRules(marked.trigger, None, rest.pop("mask", None))
     rules = rules._replace(
         offset=times.get("marker_offset", rules.offset), wait=times.get("marker_wait", rules.wait)
     )
     if (behind := rest.pop("when_behind", _WHEN_BEHIND[0])) not in _WHEN_BEHIND:
         raise ValueError(f"need when_behind among {', '.join(_WHEN_BEHIND)}, got {behind!r}")
-    references = tuple(parse_reference(text) for text in rest.pop("references", ()))
+    references = tuple(parse_reference(text) for text in rest.pop("reference", ()))
+    choice = Choice(**{name: rest.pop(name) for name in _CHOICE if name in rest})
     for name in ("log", "record", "channels"):
         if name in rest:
             rest[name] = Path(rest[name])
-    known = {one.name for one in fields(RunOptions)} - {"selection", "rules", "skip"}
+    known = {one.name for one in fields(RunOptions)} - _MADE
     for name in rest.keys() - known:
-        near = get_close_matches(name, [*known, *_SELECTION, *_IN_MS, "mask", "references"], 1)
+        near = get_close_matches(name, [*known, *_SELECTION, *_IN_MS, *_CHOICE, *_OTHERS], 1)
         raise TypeError(f"need an option of a session, got {name!r}; did you mean {near or known}?")
     return RunOptions(
         selection=selection,
-        markers=choice.stream,
+        markers=marked.stream,
+        choice=choice,
         rules=rules,
         references=references,
         skip=behind == "skip",
@@ -138,6 +144,7 @@ def open_session(
     stack: ExitStack,
     on_readout: Callable[[Readout], object] | None = None,
     on_event: Callable[[dict[str, Any]], object] | None = None,
+    on_score: Callable[[dict[str, Any]], object] | None = None,
 ) -> Session:
     """Session with its sources and sinks, which `stack` closes.
 
@@ -149,8 +156,9 @@ def open_session(
         Which stream, which markers, where to.
     stack : ExitStack
         To be left after the session has run.
-    on_readout, on_event : callable or None
-        Take each readout and each event (a line of the log) in the loop's thread; they must be short.
+    on_readout, on_event, on_score : callable or None
+        Take each readout, each event (a line of the log) and each new score in the loop's thread;
+        they must be short.
 
     Returns
     -------
@@ -176,12 +184,14 @@ def open_session(
     samples, markers = _found(streams)
     session = Session(model, samples, options, markers=markers, streams=streams)
     stack.callback(session.close)
+    if options.choice != Choice():
+        session.steering.choose(**{name: getattr(options.choice, name) for name in _CHOICE})
     session.decoder.warm_up()  # kernels may have to be compiled
     # only now: what was refused or interrupted leaves no file behind
     log, record = reserve(options.log, options.record)
     options = replace(options, log=log, record=record)
     sinks = _open_sinks(session, options, markers.name if markers else "", stack)
-    session.attach(replace(sinks, on_readout=on_readout, on_event=on_event))
+    session.attach(replace(sinks, on_readout=on_readout, on_event=on_event, on_score=on_score))
     return session
 
 
@@ -191,15 +201,14 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
     decoder, force = session.decoder, options.force
     header = header_line(model, source.name, decoder.alignment, force=force, learn=decoder.learns)
     log = recorder = outlets = cleaned = None
-    told = forced(model, force=options.force)
+    meta = {"model": header["model"], "stream": source.name} | forced(model, force=force)
     if options.outlet:
-        meta = {"model": header["model"], "stream": source.name}
-        meta |= told
-        outlets = ReadoutOutlets(options.outlet, f"{options.outlet}-{uuid4().hex[:12]}", meta)
+        source_id = f"{options.outlet}-{uuid4().hex[:12]}"
+        outlets = ReadoutOutlets(options.outlet, source_id, meta, model.items)
         stack.callback(outlets.close)
     if options.clean_outlet:
         info = model.info.pick(range(model.n_picks))
-        cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay, told)
+        cleaned = CleanOutlet(options.clean_outlet, info, session.decoder.pipeline.delay, meta)
         stack.callback(cleaned.close)
     if options.log is not None:
         log = _opened(options.log, JsonlLog)
@@ -207,7 +216,8 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
         log.write(header)
     if options.record is not None:
         recorder = _opened(
-            options.record, lambda path: Recorder(path, source.info, source.name, markers)
+            options.record,
+            lambda path: Recorder(path, source.info, source.name, markers, meta=meta),
         )
         stack.callback(recorder.close)
     on_clean = None if cleaned is None else cleaned.push

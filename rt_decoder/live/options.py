@@ -53,6 +53,8 @@ class Sinks:
         Called with each readout in the loop's thread; keep it short.
     on_event : callable or None
         Called with each event, a line of the log, in the loop's thread.
+    on_score : callable or None
+        Called with the score's summary (see `Score`) when it has changed, in the loop's thread.
     on_clean : callable or None
         Called with each cleaned hop in the loop's thread; see `Pipeline.tap`.
     """
@@ -62,4 +64,5 @@ class Sinks:
     outlets: ReadoutOutlets | None = None
     on_readout: Callable[[Readout], object] | None = None
     on_event: Callable[[dict[str, Any]], object] | None = None
+    on_score: Callable[[dict[str, Any]], object] | None = None
     on_clean: Callable[[Chunk], None] | None = None

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from rt_decoder.files.model_file import ModelCorrupt
 from rt_decoder.live.host import SessionHost
-from rt_decoder.signal import Marker, ModelMismatch, Readout, StreamLost
+from rt_decoder.signal import ModelMismatch, Readout, StreamLost
 from rt_decoder.sinks.worker import Worker
 
 __all__ = ["SessionProcess", "main"]
@@ -29,7 +29,6 @@ __all__ = ["SessionProcess", "main"]
 _CODE = "from rt_decoder.live.process import main; main()"
 _MAX_WAITING = 1 << 16  # readouts and events that a consumer which hangs has not taken
 _ERRORS = {one.__name__: one for one in (ModelCorrupt, ModelMismatch, StreamLost)}
-_VALUES = {"readout": Readout, "mark": Marker}
 
 
 class SessionProcess:
@@ -133,7 +132,7 @@ def _encoded(message: tuple[Any, ...]) -> bytes:
     what, *rest = message
     if what == "failed":
         rest = [type(rest[0]).__name__, str(rest[0])]
-    elif what in _VALUES:
+    elif what == "readout":
         rest = rest[0]
     return json.dumps([what, *rest], default=_plain).encode() + b"\n"
 
@@ -144,9 +143,9 @@ def _plain(value: Any) -> Any:
 
 def _decoded(line: bytes) -> tuple[Any, ...]:
     what, *rest = json.loads(line)
-    if what in _VALUES:
-        values = [tuple(one) if isinstance(one, list) else one for one in rest]
-        return what, _VALUES[what](*values)
+    if what == "readout":
+        values: list[Any] = [tuple(one) if isinstance(one, list) else one for one in rest]
+        return what, Readout(*values)
     if what == "failed":
         return what, _error(*rest)
     return what, *rest

@@ -56,9 +56,7 @@ class Session:
     Parameters
     ----------
     model : Model
-        The fitted model.
     source : SampleSource
-        The stream of samples.
     options : LiveOptions
         How to decode, and what to do when the stream is lost or the decoder is behind.
     markers : MarkerSource or None
@@ -87,7 +85,7 @@ class Session:
         self.model = model
         self.source, self._info = source, source.info  # a stream that returns is put in this order
         self.decoder = Decoder(model, source.info, options, clock=local_clock)
-        self._updates, self._steering = MapUpdates(self.decoder), Steering(self.decoder)
+        self._updates, self.steering = MapUpdates(self.decoder), Steering(self.decoder)
         self.attach(sinks)
         self.streams, self.until_lost, self.skip = streams, options.until_lost, options.skip
         self._n_behind = options.max_behind * source.info.sfreq
@@ -98,7 +96,7 @@ class Session:
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
         self._reference_check = ReferenceCheck(*self.decoder.pipeline.stages.values())
         self._markers = MarkerReader(markers, self.counts, self._event)
-        self.mark, self.restrict = self._markers.add, self._steering.restrict  # from any thread
+        self.mark = self._markers.add  # from any thread, as `steering`
         self._scale = scale_check(model, source.info.sfreq)
         self._labels = LabelCheck(model.items if model.has_map else ())
         self._descriptors, self._stamp_clock = DescriptorCheck(), StampClock()
@@ -108,6 +106,7 @@ class Session:
         self.sinks = sinks
         self.log, self.recorder, self.outlets = sinks.log, sinks.recorder, sinks.outlets
         self.on_readout, self.on_event = sinks.on_readout, sinks.on_event
+        self.steering.on_score = sinks.on_score
         self.decoder.pipeline.tap(sinks.on_clean)
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
@@ -142,6 +141,7 @@ class Session:
         finally:
             self._updates.close()
             self.decoder.end()
+            self._happened(self.steering.apply(local_clock(), self.n_samples, self.recorder))
             report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
             footer = end_sinks(self.log, self.recorder, self.counts, self._event, self.footer)
         return footer
@@ -170,7 +170,7 @@ class Session:
             self._decode(received)
 
     def _decode(self, received: Received) -> None:
-        for changes in (self._updates.swap, self._steering.apply):
+        for changes in (self._updates.swap, self.steering.apply):
             self._happened(changes(received.arrival, self.n_samples, self.recorder))
         if self.recorder is not None:
             self.recorder.pulled(received)
@@ -202,9 +202,9 @@ class Session:
 
     def _account(self, received: Received) -> None:
         """Do everything that can wait until the readouts are out."""
+        self.steering.score()
         data, arrival = received.data, received.arrival
-        silent_s = self.watchdog.arrived(arrival)
-        if silent_s is not None:
+        if (silent_s := self.watchdog.arrived(arrival)) is not None:
             self._event("live_again", silent_s=round(silent_s, 3))
             if self.streams is not None:
                 self.streams.stop_looking()

@@ -22,7 +22,7 @@ class CleanOutlet:
     """Two streams: `name` with the cleaned channels and ``quality``, ``<name>-reasons`` with markers.
 
     Stamps are the times at which samples were taken; the filters' delay is in
-    ``desc/cleaning/delay_s``. ``quality`` is 1 where a sample is good and 0 where it is flagged. A
+    ``desc/cleaning/delay_s``, positions of sensors in ``location`` of their channel (in mm). ``quality`` is 1 where a sample is good and 0 where it is flagged. A
     marker comes whenever the reasons change: their names joined by commas, corrections included,
     or ``good``.
 
@@ -43,7 +43,8 @@ class CleanOutlet:
     ) -> None:
         units, gains = zip(*(_COMMON.get(unit, (unit, 1.0)) for unit in info.units), strict=True)
         ch_names = (*info.ch_names, "quality")
-        out = SignalInfo(info.sfreq, ch_names, (*info.ch_types, "misc"), (*units, "n/a"))
+        where = None if info.positions is None else np.vstack((info.positions, np.full(3, np.nan)))
+        out = SignalInfo(info.sfreq, ch_names, (*info.ch_types, "misc"), (*units, "n/a"), where)
         source_id = f"{name}-{uuid4().hex[:12]}"
         cleaning = {"delay_s": f"{delay:.6f}", **(meta or {})}
         self._outlet = data_outlet(name, out, source_id, "float32", meta={"cleaning": cleaning})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,12 @@ __all__ = [
     "decision_details",
     "event_line",
     "marker_line",
+    "parse_readout",
     "readout_line",
 ]
+
+
+_TUPLES = ("reasons", "posterior", "before")  # fields of a readout that JSON has as lists
 
 
 def _number(value: float, digits: int) -> float | None:
@@ -36,7 +41,9 @@ def _number(value: float, digits: int) -> float | None:
 def readout_line(readout: Readout) -> dict[str, Any]:
     """Return a readout as the log and the outlets write it."""
     top = zip(readout.words, readout.scores, readout.probabilities, strict=True)
-    pooled = {"n_repeats": readout.n_repeats} if readout.kind == "pooled" else {}
+    more: dict[str, Any] = {"n_repeats": readout.n_repeats} if readout.kind == "pooled" else {}
+    if readout.posterior:
+        more |= {"posterior": list(readout.posterior), "before": list(readout.before)}
     return {
         "type": "readout",
         "seq": readout.seq,
@@ -46,6 +53,7 @@ def readout_line(readout: Readout) -> dict[str, Any]:
         "time": None if math.isnan(readout.time) else readout.time,
         "label": readout.label,
         "word": readout.words[0] if readout.words else "",
+        "item": readout.item,
         "abstained": readout.abstained,
         "top": [list(row) for row in top],
         "bits": readout.bits,
@@ -58,7 +66,45 @@ def readout_line(readout: Readout) -> dict[str, Any]:
         },
         "latency_ms": _number(readout.latency_ms, 4),
         "late": readout.late,
-    } | pooled
+    } | more
+
+
+def parse_readout(line: str | Mapping[str, Any]) -> Readout:
+    """Make a readout of what the log and the outlet ``NAME-readout`` hold.
+
+    Parameters
+    ----------
+    line : str or mapping
+        JSON text, or what was read of it.
+
+    Returns
+    -------
+    Readout
+        `corrected` and `latency_ms` are rounded to four digits.
+
+    Raises
+    ------
+    ValueError
+        If it is no readout.
+
+    Examples
+    --------
+    >>> parse_readout('{"type": "event", "event": "gap"}')
+    Traceback (most recent call last):
+    ValueError: need a readout of a log or an outlet, got a line of type 'event'
+    """
+    plain = json.loads(line) if isinstance(line, str) else line
+    if not isinstance(plain, Mapping) or plain.get("type") != "readout":
+        kind = plain.get("type") if isinstance(plain, Mapping) else type(plain).__name__
+        raise ValueError(f"need a readout of a log or an outlet, got a line of type {kind!r}")
+    rows, nan = list(plain["top"]), math.nan
+    known = {name: plain[name] for name in Readout._fields if name in plain}
+    known |= {name: nan for name in ("onset", "time", "latency_ms") if known[name] is None}
+    known |= {name: tuple(known[name]) for name in _TUPLES if name in known}
+    shares = known["corrected"]
+    known["corrected"] = tuple(float(shares.get(name, 0.0)) for name in reason_names(CORRECTED))
+    words, scores, probabilities = (tuple(row[k] for row in rows) for k in range(3))
+    return Readout(words=words, scores=scores, probabilities=probabilities, **known)
 
 
 def marker_line(marker: Marker) -> dict[str, Any]:

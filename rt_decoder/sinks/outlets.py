@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import nan
 
+import numpy as np
 import pylsl
 
 from rt_decoder.signal import Readout, SignalInfo
 from rt_decoder.sinks.log import readout_line
 from rt_decoder.sinks.loopback import keep_local
+from rt_decoder.sinks.text import plain
 from rt_decoder.sinks.worker import Worker
 
-__all__ = ["ReadoutOutlets", "data_outlet", "marker_outlet"]
+__all__ = ["FITS", "KINDS", "ReadoutOutlets", "data_outlet", "marker_outlet"]
 
 # stream type where it is not the channel type in capitals
 _STREAM_TYPES = {"mag": "MEG", "grad": "MEG"}
@@ -28,16 +30,33 @@ _SCORES = (
     ("probability", "Score", "none"),
     ("quality", "Score", "none"),
     ("latency", "Score", "milliseconds"),
+    ("seq", "Number", "none"),
+    ("item", "Number", "none"),  # of the best item, as in desc/items; -1 if there is none
+    ("abstained", "Flag", "none"),
+    ("state", "Number", "none"),  # of FITS: is the signal that of calibration?
+    ("kind", "Number", "none"),  # of KINDS
 )
+FITS = ("unchecked", "fits", "doubtful", "unlike")
+KINDS = ("event", "continuous", "pooled", "anytime")
+MAX_ITEMS = 10_000  # that a description holds
 
 
-def _describe(stream: pylsl.StreamInfo, channels: list[tuple[str, str, str]]) -> None:
+def _describe(
+    stream: pylsl.StreamInfo,
+    channels: list[tuple[str, str, str]],
+    positions: np.ndarray | None = None,
+) -> None:
+    """Name channels, and where their sensors are, (n, 3) in m (XDF has millimetres)."""
     node = stream.desc().append_child("channels")
-    for label, kind, unit in channels:
+    for k, (label, kind, unit) in enumerate(channels):
         channel = node.append_child("channel")
         channel.append_child_value("label", label)
         channel.append_child_value("type", kind)
         channel.append_child_value("unit", unit)
+        if positions is not None and np.isfinite(positions[k]).all():
+            location = channel.append_child("location")
+            for axis, value in zip("XYZ", positions[k], strict=True):
+                location.append_child_value(axis, f"{1e3 * value:.3f}")
 
 
 def _opened(stream: pylsl.StreamInfo, *buffers: int) -> pylsl.StreamOutlet:
@@ -92,7 +111,7 @@ def data_outlet(
         source_id,
     )
     types = [ch_type.upper() for ch_type in info.ch_types]
-    _describe(stream, list(zip(info.ch_names, types, info.units, strict=True)))
+    _describe(stream, list(zip(info.ch_names, types, info.units, strict=True)), info.positions)
     for group, texts in (meta or {}).items():
         node = stream.desc().append_child(group)
         for key, text in texts.items():
@@ -110,6 +129,11 @@ def marker_outlet(name: str, source_id: str) -> pylsl.StreamOutlet:
 class ReadoutOutlets:
     """Two irregular streams that carry readouts: ``<name>-scores`` and ``<name>-readout``.
 
+    A sample of the first holds the winner's cosine and probability, quality, latency in ms, ``seq``,
+    the winner's number, whether it abstained, ``state`` (a place in `FITS`) and ``kind`` (in `KINDS`):
+    a client that reads numbers alone can act on it. ``desc/items`` names the items, the first is
+    number 0.
+
     Parameters
     ----------
     name : str
@@ -119,6 +143,8 @@ class ReadoutOutlets:
     meta : mapping of str to str
         What consumers should know of the decoder, such as the model's hash; goes to
         ``desc/decoder`` of both streams.
+    items : sequence of str
+        Of the model; of a vocabulary of more than `MAX_ITEMS` only their number is told.
 
     Attributes
     ----------
@@ -126,7 +152,9 @@ class ReadoutOutlets:
         The thread that sends the texts.
     """
 
-    def __init__(self, name: str, source_id: str, meta: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, source_id: str, meta: Mapping[str, str], items: Sequence[str] = ()
+    ) -> None:
         scores = pylsl.StreamInfo(
             f"{name}-scores", "Decoder", len(_SCORES), 0.0, "float32", f"{source_id}-scores"
         )
@@ -139,15 +167,27 @@ class ReadoutOutlets:
             node = stream.desc().append_child("decoder")
             for key, value in meta.items():
                 node.append_child_value(key, str(value))
+        self._describe_items(scores, items)
         self._scores = _opened(scores)
         self._readout = _opened(readout)
         self.texts = Worker("readout texts", max_jobs=1024)
+
+    @staticmethod
+    def _describe_items(stream: pylsl.StreamInfo, items: Sequence[str]) -> None:
+        stream.desc().append_child_value("n_items", str(len(items)))
+        node = stream.desc().append_child("items")
+        for item in items if len(items) <= MAX_ITEMS else ():
+            node.append_child_value("item", plain(item, 200))
+        for name, codes in (("states", FITS), ("kinds", KINDS)):
+            stream.desc().append_child_value(name, ",".join(codes))
 
     def push(self, readout: Readout) -> None:
         """Send one readout; both samples are stamped with the readout's time."""
         # The numbers serve closed loops and go at once; the text is encoded in another thread.
         best = (readout.scores[0], readout.probabilities[0]) if readout.words else (nan, nan)
-        self._scores.push_sample((*best, readout.quality, readout.latency_ms), readout.time)
+        numbers = (*best, readout.quality, readout.latency_ms, readout.seq, readout.item)
+        state, kind = FITS.index(readout.fit), KINDS.index(readout.kind)
+        self._scores.push_sample((*numbers, readout.abstained, state, kind), readout.time)
         self.texts.put(lambda: self._push_text(readout))
 
     def _push_text(self, readout: Readout) -> None:

@@ -7,7 +7,7 @@ from it. It cannot delay the decoder: a worker writes the samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -50,12 +50,21 @@ class Recorder(Worker):
         Name of the marker stream; ``<name>-markers`` if empty.
     max_jobs : int
         Chunks that may wait for the disk.
+    meta : mapping of str to str or None
+        What readers should know of the decoder, such as the model's hash; goes to the description of
+        the decisions.
     """
 
     DATA, MARKERS, ARRIVALS, DECISIONS, REFERENCES = 1, 2, 3, 4, 5
 
     def __init__(
-        self, path: str | Path, info: SignalInfo, name: str, markers: str = "", max_jobs: int = 8192
+        self,
+        path: str | Path,
+        info: SignalInfo,
+        name: str,
+        markers: str = "",
+        max_jobs: int = 8192,
+        meta: Mapping[str, str] | None = None,
     ) -> None:
         self.path = Path(path)
         self._file = XdfWriter(path)
@@ -64,7 +73,7 @@ class Recorder(Worker):
             add(self.DATA, name=name, type="EEG", info=info)
             add(self.MARKERS, name=markers or f"{name}-markers", type="Markers")
             add(self.ARRIVALS, name=ARRIVALS, type="Arrivals", n_channels=3)
-            add(self.DECISIONS, name=DECISIONS, type="Decisions")
+            add(self.DECISIONS, name=DECISIONS, type="Decisions", desc=meta)
         except OSError:
             with suppress(OSError):  # the footers will not fit either
                 self._file.close()
@@ -156,7 +165,8 @@ class Recorder(Worker):
             self.decision(arrival, MarkerWithoutTime(index, marker.label))
             return
         row = index - self._n_missing
-        told = self._decision(arrival, MarkerCame(row, marker.label, marker.time))
+        choice = None if marker.answering is None else marker.answering.choice
+        told = self._decision(arrival, MarkerCame(row, marker.label, marker.time, choice))
 
         def job() -> None:
             told()  # first: a marker that no decision speaks of is read as if from a table

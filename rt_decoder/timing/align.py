@@ -133,7 +133,8 @@ class Align:
         if label is None:
             self.n_left_out += 1
             return
-        self._waiting.add(Marker(label, marker.time + self.rules.offset))
+        placed = Marker(label, marker.time + self.rules.offset, answering=marker.answering)
+        self._waiting.add(placed)
 
     def process(
         self,

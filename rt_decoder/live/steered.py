@@ -1,0 +1,169 @@
+"""What an experiment may ask of its session while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol, TypedDict, Unpack
+
+from rt_decoder.signal import Choice
+
+__all__ = ["Changes", "Link", "Steered"]
+
+
+class Link(Protocol):
+    """A session in a thread or a process."""
+
+    pid: int
+
+    def ask(self, what: str, *arguments: Any) -> None:
+        """Ask something of the session, among `host.ASKED`."""
+
+    def close(self, timeout: float) -> None:
+        """Wait for the session to end, for at most `timeout` s."""
+
+
+class Changes(TypedDict, total=False):
+    """As `Choice`."""
+
+    candidates: Collection[str]
+    prior: Mapping[str, float] | None
+    threshold: float | None
+    top: int | None
+    posterior: bool
+
+
+class Steered:
+    """An experiment's hold on a session: marks, choices, pauses and truths.
+
+    Parameters
+    ----------
+    link : Link
+        The session.
+
+    Attributes
+    ----------
+    pid : int
+        Of the session's process.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link, self.pid = link, link.pid
+        self._names: Collection[str] = ()
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Items of the model."""
+        raise NotImplementedError
+
+    def mark(self, label: str = "", time: float | None = None, **choice: Unpack[Changes]) -> float:
+        """Tell the session of an event, as a marker stream would.
+
+        Parameters
+        ----------
+        label : str
+            What was shown. Where the session shall find that out, empty: the readout's label is
+            then "onset".
+        time : float or None
+            When, in s on the LSL clock (`pylsl.local_clock`); None for now.
+        **choice
+            ``candidates``, ``prior``, ``threshold``, ``top`` and ``posterior`` of this event alone, as
+            `choose` takes them. It is not pooled with repeats then.
+
+        Returns
+        -------
+        float
+            The time; `Readout.onset` of the event is this and ``marker_offset``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `choose`.
+        """
+        from pylsl import local_clock
+
+        at = local_clock() if time is None else float(time)
+        self._link.ask("mark", label, at, self._checked(choice))
+        return at
+
+    def choose(self, **choice: Unpack[Changes]) -> None:
+        """Answer otherwise from the next samples on, all changes of a call at once.
+
+        The session record holds the change, so that `decode` of it answers alike. What is not given
+        stays as it is.
+
+        Parameters
+        ----------
+        **choice
+            ``candidates``: items to answer among, empty for all; probabilities and bits are those
+            among them. ``prior``: weight of items in place of the model's prior, None for the model's.
+            ``threshold``: least probability of an answer, else the decoder abstains; above 1 always,
+            None for the model's. ``top``: items in a readout, None for as many as the recipe says.
+            ``posterior``: whether readouts hold `Readout.posterior` and `Readout.before`.
+
+        Raises
+        ------
+        ValueError
+            If the model does not have an item, or a value is out of range.
+        TypeError
+            If there is no such choice.
+        """
+        self._link.ask("choose", self._checked(choice))
+
+    def restrict(self, items: Collection[str] = ()) -> None:
+        """Answer among some items only; short for ``choose(candidates=items)``.
+
+        Parameters
+        ----------
+        items : collection of str
+            Of the model; empty for all.
+
+        Raises
+        ------
+        ValueError
+            If the model does not have one of them.
+        """
+        self.choose(candidates=items)
+
+    def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        changes = dict(changes)
+        if "candidates" in changes and not isinstance(changes["candidates"], str):
+            changes["candidates"] = tuple(changes["candidates"])
+        choice = Choice(**changes)
+        for item in (*choice.candidates, *(choice.prior or ())):
+            if item not in self._known():
+                raise ValueError(f"need a list of items of the model, got {item!r}")
+        return {name: getattr(choice, name) for name in changes}
+
+    def _known(self) -> Collection[str]:
+        if not self._names:
+            self._names = frozenset(self.items)
+        return self._names
+
+    def pause(self) -> None:
+        """Make no readouts from the next samples on; events meanwhile are told, and not answered."""
+        self._link.ask("pause", True)
+
+    def resume(self) -> None:
+        """Make readouts again."""
+        self._link.ask("pause", False)
+
+    def truth(self, seq: int, label: str) -> None:
+        """Tell which item an event had, for `score`; the session record holds it.
+
+        A readout that is not known, too old (`Scored`) or told of before is an event ``refused``.
+
+        Parameters
+        ----------
+        seq : int
+            Number of the event's readout.
+        label : str
+            The item.
+
+        Raises
+        ------
+        ValueError
+            If the model does not have it.
+        """
+        if label not in self._known():
+            raise ValueError(f"need an item of the model, got {label!r}")
+        self._link.ask("truth", int(seq), label)
