@@ -19,15 +19,16 @@ from calibration.certificate import certify, pool_repeats
 from calibration.choice import Prior
 from calibration.design import Design
 from calibration.hold_out import HeldOut, hold_out
-from calibration.identity import recording_ids, told
+from calibration.identity import RecordingId, recording_ids, told
 from calibration.items import same_vector_line
+from calibration.language_weight import LanguageWish, weigh_language
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
 from calibration.repeats import few_trials
 from calibration.senses import embedder_of
 from calibration.splits import check_enough, split_line
 from calibration.sums import person_sums
-from calibration.targets import spelled_labels
+from calibration.targets import Targets, spelled_labels
 from calibration.transfer import Wanted, wanted_for
 from calibration.windows import fit_windows, score_windows
 from rt_decoder.decoding.features import robust_scale, scale_features
@@ -48,6 +49,7 @@ def fit_model(
     say: Callable[[str], None] = lambda _: None,
     others: Callable[[Wanted], Prior] | None = None,
     keep: Callable[[PersonSums], None] | None = None,
+    language: LanguageWish | None = None,
 ) -> Model:
     """Fit map, posterior and certificate.
 
@@ -67,6 +69,8 @@ def fit_model(
         Makes the prior of other people, as `transfer.prior_of`.
     keep : callable or None
         Receives the sums that the map was fitted on.
+    language : LanguageWish or None
+        A language whose weight in the prior is to be fitted.
 
     Returns
     -------
@@ -97,18 +101,16 @@ def fit_model(
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(answers_line(model.posterior.threshold, inner))
+    model, spoken = weigh_language(model, language, design, X, held_out, held[0])
     model, by_window = fit_windows(model, X, design, held_out)
     pooling, pooled = pool_repeats(model, design, X, held_out, held[0])
     _tell_repeats(recipe.readout.repeats, pooled["out_of_fold"], say)
-    found: dict[str, Any] = {
+    found: dict[str, Any] = spoken | {
         "split": split,
         "map": model.certificate["map"],
         "out_of_fold": inner,
         "pooled": pooled,
-        "data_hash": list(data_hash),
-        "fingerprints": told(recorded),
-        "seed": recipe.fit.seed,
-        "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
+        **_told(data_hash, recorded, recipe, targets),
     }
     model = replace(model, certificate=found, pooling=pooling if _pools(recipe) else None)
     found |= certify(model, design, X, held_out, held[0])
@@ -141,6 +143,14 @@ def _tell_split(
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=3)
     return split
+
+
+def _told(
+    data_hash: Sequence[str], recorded: Sequence[RecordingId], recipe: Recipe, targets: Targets
+) -> dict[str, Any]:
+    same = [[targets.items[i] for i in group] for group in targets.same[:100]]
+    seen = {"data_hash": list(data_hash), "fingerprints": told(recorded)}
+    return seen | {"seed": recipe.fit.seed, "same_vector": same}
 
 
 def _pools(recipe: Recipe) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
-from rt_decoder.files.decisions import MarkerCame, Realigned, Restart, Restricted, Skip, Start
+from rt_decoder.files import decisions as made
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.stamps import are_usable
 from rt_decoder.model import Model
@@ -31,6 +31,7 @@ __all__ = [
     "recorded_start",
 ]
 
+_Steps = dict[int, list[Marker | made.Restart | made.Realigned | made.Restricted | made.Prior]]
 MAINS_DIFFER = 1.0  # Hz between two statements of the mains frequency that contradict each other
 
 
@@ -43,26 +44,24 @@ class _Piece(NamedTuple):
     flags: np.ndarray | None  # (n,) reason bits of segments that are marked as bad
 
 
-def recorded_start(recording: Recording) -> Start | None:
+def recorded_start(recording: Recording) -> made.Start | None:
     """Return the options with which a session was started; None if it is no session record."""
-    return next((one for one in recording.decisions if isinstance(one, Start)), None)
+    return next((one for one in recording.decisions if isinstance(one, made.Start)), None)
 
 
-def _steps(
-    recording: Recording, markers: Sequence[Marker], stamps: np.ndarray
-) -> dict[int, list[Marker | Restart | Realigned | Restricted]]:
-    """List what happens before each sample: a marker, a restart, an aligned map, other candidates.
+def _steps(recording: Recording, markers: Sequence[Marker], stamps: np.ndarray) -> _Steps:
+    """List what happens before each sample: a marker, a restart, an aligned map, another prior.
 
     Session records hold when it happened live. In other recordings a marker arrives a second before
     its sample, as it may from a marker stream; only the order matters.
     """
-    steps: dict[int, list[Marker | Restart | Realigned | Restricted]] = {}
+    steps: _Steps = {}
     left = Counter((marker.label, marker.time) for marker in markers)
     for decision in recording.decisions:
         step = steps.setdefault(min(decision.index, len(stamps)), [])
-        if isinstance(decision, Restart | Realigned | Restricted):
+        if isinstance(decision, made.Restart | made.Realigned | made.Restricted | made.Prior):
             step.append(decision)
-        elif isinstance(decision, MarkerCame):
+        elif isinstance(decision, made.MarkerCame):
             marker = Marker(decision.label, decision.time)
             if left[marker.label, marker.time]:
                 left[marker.label, marker.time] -= 1
@@ -78,7 +77,7 @@ def _steps(
 
 def _skipped(recording: Recording) -> list[tuple[int, int]]:
     """Return the stretches of rows that the live session skipped as overdue."""
-    skips = [decision for decision in recording.decisions if isinstance(decision, Skip)]
+    skips = [decision for decision in recording.decisions if isinstance(decision, made.Skip)]
     return [(skip.index, skip.index + skip.n) for skip in skips]
 
 
@@ -87,9 +86,8 @@ class _Scale:
 
     def __init__(self, decoder: Decoder, recording: Recording) -> None:
         self._decoder, self._name = decoder, recording.name
-        self._sfreq = recording.info.sfreq
+        self._sfreq, self._n = recording.info.sfreq, 0
         self._check = scale_check(decoder.pipeline.model, self._sfreq)
-        self._n = 0
 
     def look(self, data: np.ndarray) -> None:
         """Add samples as recorded (n, c); raise ModelMismatch once a wrong unit is certain."""
@@ -137,17 +135,17 @@ def _feed(
     stamps, arrivals, flags = recording.times, recording.arrivals, recording.flags
     steps = _steps(recording, markers, stamps)
     skipped = _skipped(recording)
-    missing: list[Realigned] = []
+    missing: list[made.Realigned] = []
     edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}
     for low, high in pairwise(sorted(edge for edge in edges if edge <= len(stamps))):
         for marker in steps.get(low, ()):
-            if isinstance(marker, Restart):
+            if isinstance(marker, made.Restart):
                 decoder.restart()
                 scale = _Scale(decoder, recording)
-            elif isinstance(marker, Realigned):
+            elif isinstance(marker, made.Realigned):
                 missing += [] if decoder.realign(marker.n_events) else [marker]
-            elif isinstance(marker, Restricted):
-                decoder.pipeline.restrict(decoder.answering(marker.items))
+            elif isinstance(marker, made.Restricted | made.Prior):
+                decoder.pipeline.obey(marker)
             else:
                 decoder.mark(marker)
         for start in range(low, high, chunk):
@@ -170,7 +168,7 @@ def _feed(
     decoder.end()
 
 
-def _say_missing(recording: Recording, missing: Sequence[Realigned]) -> None:
+def _say_missing(recording: Recording, missing: Sequence[made.Realigned]) -> None:
     """Warn (RuntimeWarning) of alignments whose events the recording lacks."""
     if missing:
         warnings.warn(
@@ -229,7 +227,7 @@ def decode_recording(
         decoder = Decoder(model, recording.info, options)
     _say_differences(decoder, recording)
     if start is not None and start.align is not None and decoder.pipeline.align is None:
-        updates = [one for one in recording.decisions if isinstance(one, Realigned)]
+        updates = [one for one in recording.decisions if isinstance(one, made.Realigned)]
         decoder.follow({update.n_events for update in updates})
     for piece in _feed(decoder, recording, markers, chunk):
         yield from decoder.push(*piece)

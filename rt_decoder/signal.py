@@ -248,3 +248,5 @@ class Readout(NamedTuple):
     late: bool | None  # over the budget; None where a live latency is unknown
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
     n_repeats: int = 1  # events whose evidence it holds
+    prior: str = ""  # "language" where the event had a prior of its own
+    plausible: tuple[str, ...] | None = None  # the set that was asked for; every item where empty

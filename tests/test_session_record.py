@@ -26,6 +26,7 @@ from rt_decoder.files.decisions import (
     MarkerCame,
     MarkerWithoutTime,
     Note,
+    Prior,
     Realigned,
     Restart,
     Skip,
@@ -55,7 +56,7 @@ TEXTS: list[tuple[Decision, str]] = [
         '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
         '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": true, "learn": true, '
-        '"format_version": 5, "flags_version": 2}',
+        '"format_version": 6, "flags_version": 2}',
     ),
     (Restart(7), '{"index": 7, "decision": "restart"}'),
     (
@@ -68,6 +69,7 @@ TEXTS: list[tuple[Decision, str]] = [
     ),
     (Skip(9, 30), '{"index": 9, "decision": "skip", "n": 30}'),
     (Realigned(9, 30), '{"index": 9, "decision": "realigned", "n_events": 30}'),
+    (Prior.of(9, np.ones(1)), '{"index": 9, "decision": "prior", "log_prior": "AACAPw=="}'),
     (Dropped(9, 3, 8), '{"index": 9, "decision": "dropped", "n_jobs": 3, "n_samples": 8}'),
     (LogEnded(9, "full"), '{"index": 9, "decision": "log_ended", "reason": "full"}'),
     (
@@ -129,8 +131,8 @@ def test_a_record_of_before_says_nothing_of_alignment() -> None:
 
 @pytest.mark.parametrize("version", ["format_version", "flags_version"])
 def test_a_newer_record_is_refused(version: str) -> None:
-    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 6}}'
-    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*6.*: upgrade rt-decoder"):
+    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 7}}'
+    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*7.*: upgrade rt-decoder"):
         checked_decisions("r.xdf", [text, '{"index": 0, "decision": "pause"}'])
 
 

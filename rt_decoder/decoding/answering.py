@@ -13,7 +13,7 @@ from rt_decoder.decoding.evidence import EvidencePool, make_pool
 from rt_decoder.decoding.readout import ContinuousPosterior, Posterior, make_continuous
 from rt_decoder.model import Model
 
-__all__ = ["Answering", "make_answering"]
+__all__ = ["Answering", "Expected", "expect", "make_answering"]
 
 
 class Answering(NamedTuple):
@@ -24,6 +24,52 @@ class Answering(NamedTuple):
     pool: EvidencePool | None
     n_top: int  # items in a readout
     told: float  # bits that the choice of candidates has told beforehand
+
+
+class Expected(NamedTuple):
+    """What answers the next event alone."""
+
+    posterior: Posterior
+    told: float  # bits that its prior has told, beyond the usual prior
+
+
+def expect(model: Model, usual: Posterior, log_prior: np.ndarray) -> Expected:
+    """Make what answers an event of which a prior of its own is known, such as a language's.
+
+    Parameters
+    ----------
+    model : Model
+        With a map; where it has rules for a language, their threshold holds.
+    usual : Posterior
+        What answers otherwise: items that it excludes stay excluded.
+    log_prior : array of shape (n_items,)
+        Up to a constant.
+
+    Returns
+    -------
+    Expected
+
+    Raises
+    ------
+    ValueError
+        If there is not one number an item, or no item is possible.
+    """
+    log_prior = np.asarray(log_prior, np.float64)
+    if log_prior.shape != usual.log_prior.shape:
+        raise ValueError(
+            f"need a log prior of {len(usual.log_prior)} items, got shape {log_prior.shape}"
+        )
+    single, rules = model.posterior, model.language
+    posterior = Posterior(
+        np.where(np.isfinite(usual.log_prior), log_prior, -np.inf),
+        single.tau,
+        single.threshold if rules is None else rules.threshold,
+        single.min_quality,
+        length=single.length,
+        floor=single.floor,
+        item_bias=model.item_bias,
+    )
+    return Expected(posterior, usual.entropy - posterior.entropy)
 
 
 def make_answering(model: Model, candidates: Collection[str] = ()) -> Answering:

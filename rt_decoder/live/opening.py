@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from rt_decoder.decoding.language.process import LanguageProcess
 from rt_decoder.files.atomic import named_error
 from rt_decoder.files.outputs import reserve
 from rt_decoder.files.proof import check_proven, forced
@@ -48,11 +49,15 @@ class RunOptions(LiveOptions):
     record: Path | None = None
     outlet: str = ""  # stem of the outlets' names; none if empty
     clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
+    language_text: Path | None = None  # what tells the prior of the next word: a text,
+    language_model: str = ""  # or a causal language model
+    language_weight: float | None = None  # its share; None as fitted
     quiet: bool = False  # events are told all the same
     seconds: float = 0.0
 
 
 _SELECTION = ("name", "type", "source_id", "predicate")
+_MADE = {"selection", "rules", "skip", "next_word", "level", "language"}  # not options by name
 _IN_MS = ("marker_offset", "marker_wait", "max_behind")
 _WHEN_BEHIND = ("catch-up", "skip")
 
@@ -88,10 +93,10 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     if (behind := rest.pop("when_behind", _WHEN_BEHIND[0])) not in _WHEN_BEHIND:
         raise ValueError(f"need when_behind among {', '.join(_WHEN_BEHIND)}, got {behind!r}")
     references = tuple(parse_reference(text) for text in rest.pop("references", ()))
-    for name in ("log", "record", "channels"):
+    for name in ("log", "record", "channels", "language_text"):
         if name in rest:
             rest[name] = Path(rest[name])
-    known = {one.name for one in fields(RunOptions)} - {"selection", "rules", "skip"}
+    known = {one.name for one in fields(RunOptions)} - _MADE
     for name in rest.keys() - known:
         near = get_close_matches(name, [*known, *_SELECTION, *_IN_MS, "mask", "references"], 1)
         raise TypeError(f"need an option of a session, got {name!r}; did you mean {near or known}?")
@@ -172,10 +177,12 @@ def open_session(
     if options.continuous is None:
         are_marked = bool(options.markers or options.rules.trigger)
         options = replace(options, continuous=model.has_map and not are_marked)
+    options = _with_language(model, options, stack)
     streams = _streams(options)
     samples, markers = _found(streams)
     session = Session(model, samples, options, markers=markers, streams=streams)
     stack.callback(session.close)
+    stack.callback(session.next_words.close)
     session.decoder.warm_up()  # kernels may have to be compiled
     # only now: what was refused or interrupted leaves no file behind
     log, record = reserve(options.log, options.record)
@@ -190,6 +197,7 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
     model, source = session.model, session.source
     decoder, force = session.decoder, options.force
     header = header_line(model, source.name, decoder.alignment, force=force, learn=decoder.learns)
+    header |= {"language": options.language.told} if options.language else {}
     log = recorder = outlets = cleaned = None
     told = forced(model, force=options.force)
     if options.outlet:
@@ -212,6 +220,18 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
         stack.callback(recorder.close)
     on_clean = None if cleaned is None else cleaned.push
     return Sinks(log=log, recorder=recorder, outlets=outlets, on_clean=on_clean)
+
+
+def _with_language(model: Model, options: RunOptions, stack: ExitStack) -> RunOptions:
+    """Start the language that is named, which `stack` ends; it is ready before the session begins."""
+    text, name, weight = options.language_text, options.language_model, options.language_weight
+    if text is None and not name:
+        if weight is not None:
+            raise ValueError("need language_text or language_model for a weight, got neither")
+        return options
+    language = LanguageProcess(model, text, name, weight)
+    stack.callback(language.close)
+    return replace(options, language=language)
 
 
 def _opened(path: Path, make: Callable[[Path], Sink]) -> Sink:

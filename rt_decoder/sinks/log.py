@@ -36,7 +36,13 @@ def _number(value: float, digits: int) -> float | None:
 def readout_line(readout: Readout) -> dict[str, Any]:
     """Return a readout as the log and the outlets write it."""
     top = zip(readout.words, readout.scores, readout.probabilities, strict=True)
-    pooled = {"n_repeats": readout.n_repeats} if readout.kind == "pooled" else {}
+    more: dict[str, Any] = {}
+    if readout.kind == "pooled":
+        more["n_repeats"] = readout.n_repeats
+    if readout.prior:
+        more["prior"] = readout.prior
+    if readout.plausible is not None:
+        more |= {"set": list(readout.plausible), "set_is_all": not readout.plausible}
     return {
         "type": "readout",
         "seq": readout.seq,
@@ -58,7 +64,7 @@ def readout_line(readout: Readout) -> dict[str, Any]:
         },
         "latency_ms": _number(readout.latency_ms, 4),
         "late": readout.late,
-    } | pooled
+    } | more
 
 
 def marker_line(marker: Marker) -> dict[str, Any]:
