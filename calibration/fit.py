@@ -19,7 +19,7 @@ from calibration.certificate import certify, pool_repeats
 from calibration.choice import Prior
 from calibration.design import Design
 from calibration.hold_out import HeldOut, hold_out
-from calibration.identity import RecordingId, recording_ids, told
+from calibration.identity import recording_ids, told
 from calibration.items import same_vector_line
 from calibration.language_weight import LanguageWish, weigh_language
 from calibration.mapping import fit_map
@@ -110,7 +110,7 @@ def fit_model(
         "map": model.certificate["map"],
         "out_of_fold": inner,
         "pooled": pooled,
-        **_told(data_hash, recorded, recipe, targets),
+        **_told(data_hash, told(recorded), recipe, targets),
     }
     model = replace(model, certificate=found, pooling=pooling if _pools(recipe) else None)
     found |= certify(model, design, X, held_out, held[0])
@@ -146,10 +146,10 @@ def _tell_split(
 
 
 def _told(
-    data_hash: Sequence[str], recorded: Sequence[RecordingId], recipe: Recipe, targets: Targets
+    data_hash: Sequence[str], fingerprints: list[str], recipe: Recipe, targets: Targets
 ) -> dict[str, Any]:
     same = [[targets.items[i] for i in group] for group in targets.same[:100]]
-    seen = {"data_hash": list(data_hash), "fingerprints": told(recorded)}
+    seen = {"data_hash": list(data_hash), "fingerprints": fingerprints}
     return seen | {"seed": recipe.fit.seed, "same_vector": same}
 
 

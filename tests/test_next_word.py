@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from calibration.confidence import Evidence
+from calibration.demo import save_recording
 from calibration.language_weight import fit_language
 from calibration.next_word import Text, language_lines, language_scores
 from rt_decoder.decoding.language.next_word import Beam, NextWord, mixed, rules_of
@@ -30,8 +31,12 @@ from rt_decoder.signal import Readout
 from rt_decoder.sinks.log import readout_line
 from tests.language import tiny_gpt
 from tests.small import (
+    VECTORS,
     WORDS,
+    call,
+    lines,
     random_model,
+    readouts,
     small_recipe,
     small_recording,
     timeless,
@@ -351,3 +356,55 @@ def test_a_language_that_misleads_has_no_weight() -> None:
     model, _ = fit_language(model, heard(truth, 1), text, train, train // 50, backwards, True)
     assert model.language is not None
     assert model.language.weight == 0
+
+
+@pytest.mark.slow
+def test_fit_evaluate_and_decode_take_a_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, model = tmp_path / "text.txt", tmp_path / "m.rtd.safetensors"
+    text.write_text(language_text())
+    rows = ["\t".join([w, *map(str, v)]) for w, v in zip(WORDS, VECTORS, strict=True)]
+    head = "\t".join(["name", *map(str, range(VECTORS.shape[1]))])
+    (tmp_path / "vectors.tsv").write_text("\n".join([head, *rows]) + "\n")
+    for session in (1, 2):
+        save_recording(small_recording(session=session), tmp_path / f"rec{session}.xdf")
+    ran = call(
+        capsys, "fit", tmp_path / "rec1.xdf", "--events", tmp_path / "rec1.tsv", "-o", model,
+        "--vectors", tmp_path / "vectors.tsv", "--picks", "eeg", "--stages", "[]", "--n-blocks", "4",
+        "--n-permutations", "19", "--precision", "0", "--language-text", text, "--json",
+        program="calibration",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    certificate = json.loads(ran.out.splitlines()[-1])["certificate"]
+    assert "language prior of weight" in ran.out
+    assert "sets that hold the item in 90%" in ran.out
+    assert {"neural", "prior", "alone", "fused"} <= certificate["language"]["final"].keys()
+    kept = load_model(model)
+    assert kept.language is not None
+    assert kept.language.weight == certificate["language"]["out_of_fold"]["weight"]
+    assert kept.set_cutoffs.shape == (99,)
+    new = tmp_path / "rec2.xdf"
+    ran = call(
+        capsys, "evaluate", new, "--events", tmp_path / "rec2.tsv", "--model", model,
+        "--language-text", text, "--language-weight", "0.5", "--json", program="calibration",
+    )  # fmt: skip
+    scores = json.loads(ran.out.splitlines()[-1])["scores"]
+    assert scores["language"]["weight"] == 0.5
+    assert [row["level"] for row in scores["sets"]] == [0.8, 0.9, 0.95]
+    decoded = "decode", new, "--events", tmp_path / "rec2.tsv", "--model", model, "--force"
+    for chunk in ("7", "500"):
+        ran = call(
+            capsys, *decoded, "--jsonl", tmp_path / f"{chunk}.jsonl", "--language-text", text,
+            "--set", "0.9", "--chunk", chunk,
+        )  # fmt: skip
+        assert ran.code == 0, ran.err
+    found = readouts(tmp_path / "7.jsonl")
+    assert found == readouts(tmp_path / "500.jsonl")
+    assert all({"set", "set_is_all"} <= one.keys() for one in found)
+    assert {one.get("prior") for one in found[1:]} == {"language"}
+    header = lines(tmp_path / "7.jsonl")[0]
+    assert (header["set"], header["language"]["context"]) == (0.9, "decoded")
+    ran = call(capsys, *decoded, "--jsonl", tmp_path / "x.jsonl", "--language-weight", "0.5")
+    assert ran.code == 1
+    assert "for a weight, got neither" in ran.err

@@ -122,7 +122,8 @@ class Posterior:
     def ratio(self, scores: np.ndarray, length: float = math.nan) -> np.ndarray:
         """How much more probable than before each item is (n_items,), by cosines (n_items,)."""
         gained = self.probabilities(scores, length)
-        return np.divide(gained, self._prior, out=np.zeros_like(gained), where=self._prior > 0)
+        out = np.zeros_like(gained)
+        return np.asarray(np.divide(gained, self._prior, out=out, where=self._prior > 0))
 
     def decide(
         self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan
