@@ -12,6 +12,7 @@ from calibration.detail import detail, judged
 from calibration.heard import heard_scores
 from calibration.nulls import NullTest, matching_test
 from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
+from calibration.sets import set_scores
 from calibration.unseen import scored_events, seen_items, unseen_scores
 from rt_decoder.decoding.alignment import LEAST_EVENTS, Aligned, align, whitened_weights
 from rt_decoder.decoding.features import scale_features
@@ -131,7 +132,7 @@ def evaluate(
         answered            share of events that are answered
         precision           share of these that are right
         heard               of `heard.heard_scores`, where some items had no training event
-        detail              of `detail.detail`, where it is asked for
+        sets, detail        of `sets.set_scores` and `detail.detail`, where detail is asked for
         ==================  ===========================================================
 
     Raises
@@ -168,6 +169,7 @@ def evaluate(
         told["heard"] = heard
     if in_detail:
         events = judged(model, found, truth)
+        told["sets"] = set_scores(model, found, truth)
         told["detail"] = detail(model, events, unit=null.unit, groups=groups, null=null.null)
     return told
 

@@ -21,13 +21,14 @@ from calibration.design import Design
 from calibration.hold_out import HeldOut, hold_out
 from calibration.identity import recording_ids, told
 from calibration.items import same_vector_line
+from calibration.language_weight import LanguageWish, weigh_language
 from calibration.mapping import fit_map
 from calibration.readout import fit_readout
 from calibration.repeats import few_trials
 from calibration.senses import embedder_of
 from calibration.splits import check_enough, split_line
 from calibration.sums import person_sums
-from calibration.targets import spelled_labels
+from calibration.targets import Targets, spelled_labels
 from calibration.transfer import Wanted, wanted_for
 from calibration.unseen import trained_items
 from calibration.windows import fit_windows, score_windows
@@ -49,6 +50,7 @@ def fit_model(
     say: Callable[[str], None] = lambda _: None,
     others: Callable[[Wanted], Prior] | None = None,
     keep: Callable[[PersonSums], None] | None = None,
+    language: LanguageWish | None = None,
 ) -> Model:
     """Fit map, posterior and certificate.
 
@@ -68,6 +70,8 @@ def fit_model(
         Makes the prior of other people, as `transfer.prior_of`.
     keep : callable or None
         Receives the sums that the map was fitted on.
+    language : LanguageWish or None
+        A language whose weight in the prior is to be fitted.
 
     Returns
     -------
@@ -98,16 +102,13 @@ def fit_model(
     recipe = model.recipe  # with what was chosen
     model, inner = fit_readout(model, held, targets, recipe, design.answered[train], groups[train])
     say(f"the model {answers_line(model.posterior.threshold, inner)}")
+    model, spoken = weigh_language(model, language, design, X, held_out, held[0])
     model, by_window = fit_windows(model, X, design, held_out)
-    found: dict[str, Any] = {
+    found: dict[str, Any] = spoken | {
         "split": split,
         "map": model.certificate["map"],
         "out_of_fold": inner,
-        "data_hash": list(data_hash),
-        "fingerprints": told(recorded),
-        "seed": recipe.fit.seed,
-        "same_vector": [[targets.items[i] for i in group] for group in targets.same[:100]],
-        **trained_items(np.bincount(targets.truth, minlength=len(targets.items))),
+        **_told(data_hash, told(recorded), recipe, targets),
     }
     model = replace(model, certificate=found)
     pooling, found["pooled"] = pool_repeats(model, design, X, held_out, held[0])
@@ -142,6 +143,15 @@ def _tell_split(
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=3)
     return split
+
+
+def _told(
+    data_hash: Sequence[str], fingerprints: list[str], recipe: Recipe, targets: Targets
+) -> dict[str, Any]:
+    same = [[targets.items[i] for i in group] for group in targets.same[:100]]
+    seen = {"data_hash": list(data_hash), "fingerprints": fingerprints}
+    seen |= trained_items(np.bincount(targets.truth, minlength=len(targets.items)))
+    return seen | {"seed": recipe.fit.seed, "same_vector": same}
 
 
 def _tell_repeats(repeats: int, scores: dict[str, Any], say: Callable[[str], None]) -> None:

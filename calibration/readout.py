@@ -17,6 +17,7 @@ from calibration.confidence import (
 )
 from calibration.heard import scores_among
 from calibration.scores import finite, summarize
+from calibration.sets import fit_cutoffs
 from calibration.targets import Targets
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.recipe import Recipe
@@ -81,15 +82,13 @@ def fit_readout(
     model = replace(
         model,
         log_prior=log_prior,
+        set_cutoffs=fit_cutoffs(posterior, truth, groups),
         item_bias=fitted.item_bias if np.any(fitted.item_bias) else np.zeros(0),
         posterior=PosteriorParameters(
-            fitted.tau,
-            abstention.threshold,
-            recipe.readout.min_quality,
-            fitted.length,
+            fitted.tau, abstention.threshold, recipe.readout.min_quality, fitted.length,
             fitted.floor,
         ),
-    )
+    )  # fmt: skip
     return model, finite(scores) | ({"heard": heard} if heard else {})
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.recipe import Recipe
-from rt_decoder.settings import check_keys, key, number, whole
+from rt_decoder.settings import TRUTH, check_keys, key, number, text, whole
 from rt_decoder.signal import SignalInfo
 
 __all__ = [
     "TENSORS",
     "Alignment",
+    "Language",
     "Model",
     "Pooling",
     "PosteriorParameters",
@@ -27,46 +28,34 @@ __all__ = [
 
 # attributes of `Model` that are arrays
 TENSORS = (
-    "sos",
-    "channel_scale",
-    "channel_jump",
-    "channel_level",
-    "center",
-    "scale",
-    "weights",
-    "offset",
-    "basis",
-    "target_mean",
-    "vectors",
-    "log_prior",
-    "item_bias",
-    "covariance",
-    "prior_gram",
-    "target_lengths",
-)
+    "sos", "channel_scale", "channel_jump", "channel_level", "center", "scale", "weights", "offset",
+    "basis", "target_mean", "vectors", "log_prior", "item_bias", "covariance", "prior_gram",
+    "target_lengths", "set_cutoffs",
+)  # fmt: skip
+
+
+_LARGE = number(0.0, 1e12)
+
+
+def _threshold() -> float:
+    return key(0.0, _LARGE, "least probability of the winner, else abstain; above 1 always")
 
 
 @dataclass(frozen=True, slots=True)
 class PosteriorParameters:
     """Sharpness of the posterior, and when to abstain; see `decoding.readout.Posterior`."""
 
-    tau: float = key(0.0, number(0.0, 1e12), "sharpness; 0 trusts the prior alone")
-    threshold: float = key(
-        0.0, number(0.0, 1e12), "least probability of the winner, else abstain; above 1 always"
-    )
+    tau: float = key(0.0, _LARGE, "sharpness; 0 trusts the prior alone")
+    threshold: float = _threshold()
     min_quality: float = key(
         0.0, number(0.0, 1.0), "least share of good samples in the window, else abstain"
     )
     length: float = key(
-        0.0,
-        number(0.0, 1e12),
-        "length of a prediction at which it has 0.7 of its full weight; 0 ignores lengths",
+        0.0, _LARGE, "length of a prediction at which it has 0.7 of its full weight; 0 ignores it"
     )
     floor: float = key(0.0, number(0.0, 1.0), "share of the prior mixed into the posterior")
     nothing: float = key(
-        0.0,
-        number(-1e12, 1e12),
-        "log weight of nothing being said beside that of all items; of continuous readouts",
+        0.0, number(-1e12, 1e12), "log weight of nothing being said; of continuous readouts"
     )
 
     def __post_init__(self) -> None:
@@ -78,9 +67,7 @@ class Pooling:
     """How evidence of repeats is pooled, and when to abstain; see `decoding.evidence`."""
 
     correlation: float = key(0.0, number(0.0, 1.0), "correlation of the errors of repeats")
-    threshold: float = key(
-        0.0, number(0.0, 1e12), "least probability of the winner, else abstain; above 1 always"
-    )
+    threshold: float = _threshold()
 
     def __post_init__(self) -> None:
         check_keys(self, "the pooling")
@@ -99,6 +86,19 @@ class Alignment:
 
     def __post_init__(self) -> None:
         check_keys(self, "the alignment")
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """How much a language says of the next word; see `decoding.language`."""
+
+    weight: float = key(0.0, number(0.0, 1.0), "share of the language in the prior; 0 ignores it")
+    threshold: float = _threshold()
+    shown: bool = key(False, TRUTH, "context is what was shown; false: what was answered")
+    identity: str = key("", text(), "the language that the weight was fitted with")
+
+    def __post_init__(self) -> None:
+        check_keys(self, "the language")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,12 +171,16 @@ class Model:
         Of a group, for labels that join its map: see `decoding.learning`; empty if none can.
     target_lengths : array of shape (V,)
         Length of each item's target in the map; empty as `prior_gram`.
+    set_cutoffs : array of shape (99,)
+        Of conformal sets: see `decoding.sets`; empty in older models.
     posterior : PosteriorParameters
         Sharpness, and when to abstain.
     continuous : PosteriorParameters or None
         The same for readouts at every hop; None if the model was fitted on events alone.
     pooling : Pooling or None
         How repeats of an item are pooled; None where the recipe asks for single events.
+    language : Language or None
+        How much a language says of the next word; None where that was not fitted.
     alignment : Alignment or None
         How a live session adapts the model to a person; None keeps it as it is.
     windows : tuple of WindowMap
@@ -210,9 +214,11 @@ class Model:
     covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     prior_gram: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     target_lengths: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    set_cutoffs: np.ndarray = field(default_factory=lambda: np.zeros(0))
     posterior: PosteriorParameters = field(default_factory=PosteriorParameters)
     continuous: PosteriorParameters | None = None
     pooling: Pooling | None = None
+    language: Language | None = None
     alignment: Alignment | None = None
     windows: tuple[WindowMap, ...] = ()
     certificate: Mapping[str, Any] = field(default_factory=dict)

@@ -18,13 +18,15 @@ import numpy as np
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.cleaning.stages import CLEANING, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
-from rt_decoder.decoding.answering import Answering, make_answering, whole
+from rt_decoder.decoding.answering import Answering, expect, make_answering, whole
 from rt_decoder.decoding.evidence import EvidencePool
 from rt_decoder.decoding.features import make_window
+from rt_decoder.decoding.language.next_word import NextWord
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.readout import Answer
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.scored import Scored
+from rt_decoder.decoding.sets import cutoff_of, plausible
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
@@ -49,6 +51,8 @@ __all__ = ["Pipeline", "PipelineOptions"]
 
 _SETTLING = FLAGS(Reason.SETTLING)
 PAUSED = "the session was paused"  # why a marker has no readout
+LANGUAGE = "language"  # in a readout, whose prior was told by a language
+_UNUSABLE = frozenset(("quality", "nonfinite"))  # reasons of a window that tells nothing
 NOT_FITTED = "not fitted"  # why a model without a posterior for it abstains at every hop
 
 
@@ -74,6 +78,10 @@ class PipelineOptions:
     learn : bool or None
         Whether labels that name an item of the model are true, and join its map once their event
         is answered. None stands for false, but a session record is decoded as its session was.
+    next_word : NextWord or None
+        A language, which tells each event's prior; it comes before one that a record holds.
+    level : float
+        Share of events whose set is to hold the true item (`decoding.sets`); 0 makes no sets.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
@@ -82,6 +90,8 @@ class PipelineOptions:
     force: bool = False
     align: bool | None = None
     learn: bool | None = None
+    next_word: NextWord | None = None
+    level: float = 0.0
 
     def for_target(self, target: Target) -> Self:
         """Return the options with the marker rules of a recipe, unless they have names already."""
@@ -135,6 +145,7 @@ class Pipeline:
         options.check_learning(model)
         info = model.info
         self.model = model
+        self._cutoff = cutoff_of(model, options.level) if options.level else 0.0
         self.continuous, self.force = bool(options.continuous), options.force
         self.align = options.align
         self.without = frozenset(options.without)
@@ -187,17 +198,32 @@ class Pipeline:
         self._on_clean: Callable[[Chunk], None] | None = None
         self.scored = Scored(model.items if model.has_map else ())
         self.paused = False  # whether no readout is made
+        # Takes each event, and how much more probable the brain made each item (V,), or None if it
+        # told nothing; returns the log prior (V,) of the next event, or None for the usual one.
+        self.foretell: Callable[[Marker, np.ndarray | None], np.ndarray | None] | None = None
+        self._ratio: np.ndarray | None = None
+        if options.next_word is not None:
+            self.foretell = options.next_word.foretell
         self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout
 
     def answer_by(self, answering: Answering) -> None:
         """Answer otherwise from the next readout on, such as among other candidates."""
         self.answering, self.pool = answering, answering.pool
+        self._next: Answering | None = None  # of the next event alone
 
     def pause(self, on: bool) -> None:
         """Make no readouts until this is called with False; markers meanwhile are missed."""
         self.paused = on
         if self.pool is not None:
             self.pool.begin()
+
+    def expect(self, log_prior: np.ndarray | None) -> Answering | None:
+        """Make what answers an event with a prior of its own, (n_items,); None for the usual one."""
+        return None if log_prior is None else expect(self.model, self.answering, log_prior)
+
+    def prepare(self, answering: Answering | None) -> None:
+        """Answer the next event alone by this; None for as usual."""
+        self._next = answering
 
     @property
     def delay(self) -> float:
@@ -235,6 +261,8 @@ class Pipeline:
         readouts = []
         for kind, marker, features in self.push_features(chunk):
             readouts.append(self._read_out(kind, marker, features))
+            if self.foretell is not None and kind == "event":
+                self._ask_next(marker)
             if self.pool is not None and kind == "event" and marker.answering is None:
                 readouts += self._pooled(self.pool, marker, features)
             if self.adaptation is not None and kind == "event":
@@ -353,6 +381,8 @@ class Pipeline:
                 yield "event", marker, self._features(marker.index)
             except LookupError:
                 self._missed.append((marker, self._why_missed(marker.index)))
+                self._ratio = None
+                self._ask_next(marker)
                 if self.pool is not None:
                     self.pool.begin() if marker.label.startswith(CUE) else self.pool.leave_out()
         onset = self.ring.next - self.window.last
@@ -398,13 +428,34 @@ class Pipeline:
         self.stopwatch.lap("map")
         scores = self.scores = self.vocabulary.scores(z)
         self.stopwatch.lap("vocabulary")
-        by = marker.answering or self.answering
+        by, prior = marker.answering or self.answering, ""
+        if kind == "event" and not marker.label.startswith(CUE):
+            if self._next is not None and marker.answering is None:
+                by, prior = self._next, LANGUAGE
+            self._next = None
         answer = self._answer(by, kind, scores, features.good)
         reasons = answer.reasons + reason_names(features.reasons)
         readout = self._said(by, kind, marker, features, answer, reasons)
         if kind == "event" and len(answer.idx):
             self.scored.add(readout, scores, self.vocabulary.length, by)
-        return readout
+        if kind == "event" and (self._cutoff or self.foretell is not None):
+            is_bad, length = not _UNUSABLE.isdisjoint(answer.reasons), self.vocabulary.length
+            self._ratio = None if is_bad else by.posterior.ratio(scores, length)
+            if self._cutoff:
+                p = None if is_bad else by.posterior.probabilities(scores, length)
+                readout = readout._replace(plausible=self._set(p))
+        return readout._replace(prior=prior) if prior else readout
+
+    def _set(self, p: np.ndarray | None) -> tuple[str, ...]:
+        """Name the items of the set by probabilities (V,); none stands for all."""
+        chosen = np.zeros(0, int) if p is None else plausible(p, self._cutoff)
+        is_all = p is None or len(chosen) == np.count_nonzero(p)
+        return () if is_all else tuple(self.model.items[i] for i in chosen)
+
+    def _ask_next(self, marker: Marker) -> None:
+        """Prepare for the event after this one."""
+        told = None if self.foretell is None else self.foretell(marker, self._ratio)
+        self.prepare(self.expect(told))
 
     def _pooled(self, pool: EvidencePool, marker: Marker, features: Features) -> list[Readout]:
         """Pool an event with those before it in its trial; a cue begins a trial."""
@@ -507,6 +558,7 @@ class Pipeline:
         for stage in self.stages.values():
             stage.reset()
         self.ring.reset()
+        self.prepare(None)
         if self.pool is not None:
             self.pool.begin()
         self._missed.extend((marker, "the stream was lost") for marker in self._pending)

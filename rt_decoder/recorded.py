@@ -17,7 +17,7 @@ import numpy as np
 from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
 from rt_decoder.decoding.answering import make_answering
-from rt_decoder.files.decisions import Chosen, Paused, Realigned, Restart, Start, Truth
+from rt_decoder.files import decisions as made
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.steps import Step, skipped_rows, steps_of
 from rt_decoder.model import Model
@@ -44,9 +44,9 @@ class _Piece(NamedTuple):
     flags: np.ndarray | None  # (n,) reason bits of segments that are marked as bad
 
 
-def recorded_start(recording: Recording) -> Start | None:
+def recorded_start(recording: Recording) -> made.Start | None:
     """Return the options with which a session was started; None if it is no session record."""
-    return next((one for one in recording.decisions if isinstance(one, Start)), None)
+    return next((one for one in recording.decisions if isinstance(one, made.Start)), None)
 
 
 class _Scale:
@@ -54,9 +54,8 @@ class _Scale:
 
     def __init__(self, decoder: Decoder, recording: Recording) -> None:
         self._decoder, self._name = decoder, recording.name
-        self._sfreq = recording.info.sfreq
+        self._sfreq, self._n = recording.info.sfreq, 0
         self._check = scale_check(decoder.pipeline.model, self._sfreq)
-        self._n = 0
 
     def look(self, data: np.ndarray) -> None:
         """Add samples as recorded (n, c); raise ModelMismatch once a wrong unit is certain."""
@@ -92,15 +91,17 @@ def _do(decoder: Decoder, step: Step, *, answers: bool) -> bool:
         case Marker(answering=choice):
             own = None if choice is None or not answers else make_answering(pipeline.model, choice)
             decoder.mark(step._replace(answering=own))
-        case Restart():
+        case made.Restart():
             decoder.restart()
-        case Realigned(n_events=n_events):
+        case made.Realigned(n_events=n_events):
             return decoder.realign(n_events)
-        case Chosen(choice=choice) if answers and pipeline.model.has_map:
+        case made.Chosen(choice=choice) if answers and pipeline.model.has_map:
             pipeline.answer_by(make_answering(pipeline.model, choice))
-        case Paused(on=on) if answers:
+        case made.Prior() if answers and pipeline.foretell is None:
+            pipeline.prepare(pipeline.expect(step.values))
+        case made.Paused(on=on) if answers:
             pipeline.pause(on)
-        case Truth(seq=seq, label=label) if answers:
+        case made.Truth(seq=seq, label=label) if answers:
             with suppress(ValueError):  # other markers than its session's were asked for
                 pipeline.scored.truth(seq, label)
     return True
@@ -126,13 +127,13 @@ def _feed(
     stamps, arrivals, flags = recording.times, recording.arrivals, recording.flags
     steps = steps_of(recording, markers, stamps)
     skipped = skipped_rows(recording)
-    missing: list[Realigned] = []
+    missing: list[made.Realigned] = []
     edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}
     for low, high in pairwise(sorted(edge for edge in edges if edge <= len(stamps))):
         for step in steps.get(low, ()):
-            if not _do(decoder, step, answers=answers) and isinstance(step, Realigned):
+            if not _do(decoder, step, answers=answers) and isinstance(step, made.Realigned):
                 missing.append(step)
-            if isinstance(step, Restart):
+            if isinstance(step, made.Restart):
                 scale = _Scale(decoder, recording)
         for start in range(low, high, chunk):
             stop = min(start + chunk, high)
@@ -149,12 +150,12 @@ def _feed(
         scale.end()
     _say_missing(recording, missing)
     for step in steps.get(len(stamps), ()):
-        if isinstance(step, Marker | Truth):
+        if isinstance(step, Marker | made.Truth):
             _do(decoder, step, answers=answers)  # no sample follows: a marker is lost or waiting
     decoder.end()
 
 
-def _say_missing(recording: Recording, missing: Sequence[Realigned]) -> None:
+def _say_missing(recording: Recording, missing: Sequence[made.Realigned]) -> None:
     """Warn (RuntimeWarning) of alignments whose events the recording lacks."""
     if missing:
         warnings.warn(
@@ -213,7 +214,7 @@ def decode_recording(
         decoder = Decoder(model, recording.info, options)
     _say_differences(decoder, recording)
     if start is not None and start.align is not None and decoder.pipeline.align is None:
-        updates = [one for one in recording.decisions if isinstance(one, Realigned)]
+        updates = [one for one in recording.decisions if isinstance(one, made.Realigned)]
         decoder.follow({update.n_events for update in updates})
     for piece in _feed(decoder, recording, markers, chunk, answers=True):
         yield from decoder.push(*piece)

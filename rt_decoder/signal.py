@@ -298,3 +298,5 @@ class Readout(NamedTuple):
     posterior: tuple[float, ...] = ()  # of each item of the model, in its order; empty unless asked
     before: tuple[float, ...] = ()  # the same before the signal: the prior
     fit: str = "unchecked"  # is the signal calibration's: also "fits", "doubtful", "unlike"
+    prior: str = ""  # "language" where the event had a prior of its own
+    plausible: tuple[str, ...] | None = None  # the set that was asked for; every item where empty

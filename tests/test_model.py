@@ -15,6 +15,7 @@ from rt_decoder.files.model_file import ModelCorrupt, load_model, model_hash, sa
 from rt_decoder.model import (
     TENSORS,
     Alignment,
+    Language,
     Model,
     Pooling,
     PosteriorParameters,
@@ -82,6 +83,8 @@ def test_the_hash_sees_every_field(model: Model) -> None:
         "covariance": np.eye(len(model.center)),
         "prior_gram": np.eye(len(model.center)),
         "target_lengths": np.ones(len(model.items)),
+        "set_cutoffs": np.ones(99),
+        "language": Language(0.5),
         "certificate": {},
         "references": ("ECG",),
         "cleaning": {"eye": {"mixing": np.ones((2, 1)), "threshold": 3.0}},

@@ -28,6 +28,7 @@ from rt_decoder.files.decisions import (
     MarkerWithoutTime,
     Note,
     Paused,
+    Prior,
     Realigned,
     Restart,
     Skip,
@@ -83,6 +84,7 @@ TEXTS: list[tuple[Decision, str]] = [
     ),
     (Paused(9, True), '{"index": 9, "decision": "paused", "on": true}'),
     (Truth(9, 3, "axe"), '{"index": 9, "decision": "truth", "seq": 3, "label": "axe"}'),
+    (Prior.of(9, np.ones(1)), '{"index": 9, "decision": "prior", "log_prior": "AACAPw=="}'),
     (Dropped(9, 3, 8), '{"index": 9, "decision": "dropped", "n_jobs": 3, "n_samples": 8}'),
     (LogEnded(9, "full"), '{"index": 9, "decision": "log_ended", "reason": "full"}'),
     (

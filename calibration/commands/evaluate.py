@@ -13,6 +13,7 @@ import typer
 from calibration.commands.bundles import bundled
 from calibration.commands.inputs import ReadOptions, Recordings, need_drawing
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
 from rt_decoder.commands.options import AsJson, ModelFile
 from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
 
@@ -35,6 +36,9 @@ class EvaluateOptions(ReadOptions):
             "--report", metavar="HTML", help="Report with figures to write; private; default none."
         ),
     ] = None
+    language_text: LanguageText = None
+    language_model: LanguageModel = ""
+    language_weight: LanguageWeight = None
     overwrite: Overwrite = False
 
 
@@ -47,13 +51,15 @@ def evaluate(
     Example: rt-calibrate evaluate run3.fif --events run3.tsv --model me.rtd.safetensors
     """
     inputs = ReadOptions.of(options, *recordings)
-    claim_outputs([("--report", options.report, HTML)], [*inputs.files, model], options.overwrite)
+    claim_outputs(
+        [("--report", options.report, HTML)],
+        [*inputs.files, model, options.language_text],
+        options.overwrite,
+    )
     from calibration.design import build_design
     from calibration.evaluate import aligned_evidence
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
-    from calibration.ideas import idea_lines
-    from calibration.identity import hash_files, is_same, recording_ids, were_told
     from calibration.report.text import score_lines
     from rt_decoder.files.model_file import load_model
 
@@ -77,17 +83,39 @@ def evaluate(
         fitted, design.X, design.labels, memory=memory, groups=design.run, found=found,
         in_detail=True,
     )  # fmt: skip
-    ids = recording_ids(hash_files(recordings), design.fingerprints)
-    known = were_told(fitted.certificate)
-    trained = any(is_same(one, other) for one in ids for other in known)
+    trained = _is_known(recordings, fitted, design)
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
-    scores |= _ideas(fitted, design, found)
-    show_lines(*score_lines(scores, "these recordings"), *idea_lines(scores.get("ideas", {})))
+    scores |= _more(options, fitted, design, found)
+    show_lines(*score_lines(scores, "these recordings"), *_more_lines(scores))
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     _write(options, fitted, labelled, scores)
     if as_json:
         show_json({"model": model.name, "scores": scores})
+
+
+def _is_known(recordings: Sequence[Path], model: Model, design: Design) -> bool:
+    """Tell whether the model was trained on one of the recordings."""
+    from calibration.identity import hash_files, is_same, recording_ids, were_told
+
+    ids = recording_ids(hash_files(recordings), design.fingerprints)
+    known = were_told(model.certificate)
+    return any(is_same(one, other) for one in ids for other in known)
+
+
+def _more(
+    options: EvaluateOptions, model: Model, design: Design, found: Evidence | None
+) -> dict[str, Any]:
+    """Score ideas, and a language, where there are such."""
+    return _ideas(model, design, found) | _language(options, model, design, found)
+
+
+def _more_lines(scores: dict[str, Any]) -> list[str]:
+    from calibration.ideas import idea_lines
+    from calibration.next_word import language_lines
+
+    spoken = language_lines(scores.get("language", {}), "these recordings")
+    return [*idea_lines(scores.get("ideas", {})), *spoken]
 
 
 def _ideas(model: Model, design: Design, found: Evidence | None) -> dict[str, Any]:
@@ -102,6 +130,24 @@ def _ideas(model: Model, design: Design, found: Evidence | None) -> dict[str, An
     cosines = (evidence(model, design.X) if found is None else found).cosines
     scores = score_ideas(model, design, arange(len(cosines)), cosines)
     return {"ideas": {"column": idea_column(model.recipe.fit), "new": scores}}
+
+
+def _language(
+    options: EvaluateOptions, model: Model, design: Design, found: Evidence | None
+) -> dict[str, Any]:
+    """Score brain, language and both; empty where no language is named."""
+    from calibration.evaluate import evidence
+    from calibration.next_word import language_scores, text_of
+    from rt_decoder.decoding.language.next_word import rules_of
+    from rt_decoder.decoding.language.opening import words_of
+
+    open_words = words_of(options.language_text, options.language_model)
+    if open_words is None:
+        return {}
+    words = open_words(model.items)
+    rules = rules_of(model, words.identity, options.language_weight)
+    found = evidence(model, design.X) if found is None else found
+    return {"language": language_scores(model, found, text_of(design), words, rules)}
 
 
 def _write(

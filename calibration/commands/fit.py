@@ -14,6 +14,7 @@ import typer
 from calibration.commands.bundles import command_of, options_of
 from calibration.commands.encode import with_encoding
 from calibration.commands.inputs import Inputs, Recordings, need_drawing
+from calibration.commands.language import LanguageOptions
 from calibration.commands.people import (
     SUMS,
     Montage,
@@ -99,7 +100,7 @@ class FitOptions(Inputs):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MapOptions(StudyOptions, FitOptions):
+class MapOptions(StudyOptions, LanguageOptions, FitOptions):
     """What `fit` alone takes: other people's models, its own companion, many people."""
 
     recordings: Recordings = field(default_factory=list)
@@ -118,7 +119,8 @@ class MapOptions(StudyOptions, FitOptions):
     def files(self) -> list[Path | None]:
         """All files that are read."""
         models = self.prior_from or []
-        return [*FitOptions.files.__get__(self), *models, *map(companion_path, models)]
+        own = [*FitOptions.files.__get__(self), self.language_text]
+        return [*own, *models, *map(companion_path, models)]
 
     def others(self) -> list[Companion]:
         """Read the companions of other people's models."""
@@ -192,7 +194,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
 
     options.claim(settings)
     check_settings(settings, options.report)
-    others, sums = options.others(), list[PersonSums]()
+    others, sums, language = options.others(), list[PersonSums](), options.language()
     rules = options.rules(settings.target)
     labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
     hashes = check_own(options.recordings, labelled, options.prior_from or [], others)
@@ -206,7 +208,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
         design = build_design(draft, labelled, progress)
     model = fit_model(
         draft, with_artifacts(design, draft, labelled), others=options.prior(others),
-        keep=sums.append, data_hash=hashes, say=show_lines,
+        keep=sums.append, data_hash=hashes, say=show_lines, language=language,
     )  # fmt: skip
     with progress_bar("looking at every hop") as progress:
         model = fit_continuous(model, design, labelled, progress=progress)

@@ -9,9 +9,11 @@ from calibration.cleaning.stages import FITS
 from calibration.continuous import continuous_line
 from calibration.heard import heard_line
 from calibration.ideas import idea_lines
+from calibration.next_word import language_lines
 from calibration.nuisance import nuisance_line
 from calibration.null_table import null_lines
 from calibration.people_ceiling import ceiling_sentence
+from calibration.sets import set_lines
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
 from rt_decoder.files.proof import answers_line, anytime_lines
@@ -92,6 +94,7 @@ def score_notes(scores: dict[str, Any]) -> list[str]:
         f"bits a word beyond the prior {_figure(scores['bits_per_word'])}, "
         f"calibration error {_figure(scores['calibration_error'])}"
     )
+    notes += set_lines(scores.get("sets", []), scores["n_items"])
     if scores.get("heard"):
         notes.append(heard_line(scores["heard"]))
     if scores.get("n_unseen") and "unseen" in scores:
@@ -163,6 +166,7 @@ def certificate_lines(model: Model) -> list[str]:
     lines += idea_lines(certificate.get("ideas", {}))
     lines += more_lines(model)
     for name, where in (("out_of_fold", "held-out groups"), ("final", "locked final block")):
+        lines += language_lines(certificate.get("language", {}).get(name, {}), where)
         lines += _pooled_lines(certificate.get("pooled", {}).get(name, {}), where)
     return lines
 

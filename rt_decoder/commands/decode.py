@@ -97,7 +97,8 @@ def decode_file(
             kind = Path(recording.name).suffix.lstrip(".") or "recorded"
             header = header_line(
                 model, f"{kind} file", decoder.alignment, force=options.force, learn=decoder.learns
-            )
+            ) | ({"language": options.next_word.told} if options.next_word else {})
+            header |= {"set": options.level} if options.level else {}
             log.write(header)  # its name may be a person's
             for readout in decode_recording(
                 model, recording, markers, chunk=chunk, decoder=decoder
@@ -182,6 +183,8 @@ def _settled(
             options.force,
             options.align,
             options.learn,
+            options.next_word,
+            options.level,
         )
     else:
         options = options.for_target(model.recipe.target)

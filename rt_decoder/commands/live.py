@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rt_decoder.commands.console import show_error, show_json, show_lines
+from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
 from rt_decoder.commands.options import (
     DECODING,
     OUTPUT,
@@ -148,6 +149,9 @@ def run(
             rich_help_panel=DECODING,
         ),
     ] = False,
+    language_text: LanguageText = None,
+    language_model: LanguageModel = "",
+    language_weight: LanguageWeight = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -222,7 +226,9 @@ def run(
     Example: rt-decoder run --model me.rtd.safetensors --name Amp --markers Stimuli --log s.jsonl
     """
     keep_here(network, offers=bool(outlet or clean_outlet))
-    claim_outputs([("--log", log, LOG), ("--record", record, XDF)], [model, channels], None)
+    claim_outputs(
+        [("--log", log, LOG), ("--record", record, XDF)], [model, channels, language_text], None
+    )
     from rt_decoder.commands.run import run_live
     from rt_decoder.files.model_file import load_model
     from rt_decoder.files.tables import read_channel_table
@@ -252,6 +258,9 @@ def run(
             "threshold": threshold,
             "top": top,
             "posterior": posterior,
+            "language_text": language_text,
+            "language_model": language_model,
+            "language_weight": language_weight,
             "log": log,
             "record": record,
             "outlet": outlet,

@@ -10,6 +10,13 @@ from typing import Annotated
 import typer
 
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
+from rt_decoder.commands.language import (
+    LanguageModel,
+    LanguageText,
+    LanguageWeight,
+    SetLevel,
+    next_word_of,
+)
 from rt_decoder.commands.options import (
     DECODING,
     UNMARKED,
@@ -51,6 +58,10 @@ def decode(
     force: Force = False,
     align: Align = None,
     learn: Learn = None,
+    language_text: LanguageText = None,
+    language_model: LanguageModel = "",
+    language_weight: LanguageWeight = None,
+    level: SetLevel = 0.0,
     chunk: Annotated[
         int,
         typer.Option(
@@ -78,15 +89,17 @@ def decode(
     from rt_decoder.timing.markers import MarkerRules
 
     rules = MarkerRules(markers.trigger, mask=mask, offset=marker_offset * 1e-3)
-    options = PipelineOptions(rules, continuous, without, force, align, learn)
     if markers.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
-    claim_outputs([("--jsonl", jsonl, LOG)], [recording, model, events, channels], overwrite)
+    read_too = [recording, model, events, channels, language_text]
+    claim_outputs([("--jsonl", jsonl, LOG)], read_too, overwrite)
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
     if not force:
         check_proven(fitted, model.name)
+    language = next_word_of(fitted, language_text, language_model, language_weight)
+    options = PipelineOptions(rules, continuous, without, force, align, learn, language, level)
     label = label or fitted.recipe.target.label
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream,

@@ -13,7 +13,7 @@ from rt_decoder.decoding.readout import ContinuousPosterior, Posterior, make_con
 from rt_decoder.model import Model, Pooling
 from rt_decoder.signal import Choice
 
-__all__ = ["Answering", "make_answering", "whole"]
+__all__ = ["Answering", "expect", "make_answering", "whole"]
 
 
 class Answering(NamedTuple):
@@ -26,6 +26,48 @@ class Answering(NamedTuple):
     told: float  # bits that the choice of candidates has told beforehand
     choice: Choice
     items: bytes  # which can be answered, the same for the same items
+
+
+def expect(model: Model, usual: Answering, log_prior: np.ndarray) -> Answering:
+    """Make what answers an event of which a prior of its own is known, such as a language's.
+
+    Parameters
+    ----------
+    model : Model
+        With a map; where it has rules for a language, their threshold holds.
+    usual : Answering
+        What answers otherwise: items that it excludes stay excluded.
+    log_prior : array of shape (n_items,)
+        Up to a constant.
+
+    Returns
+    -------
+    Answering
+
+    Raises
+    ------
+    ValueError
+        If there is not one number an item, or no item is possible.
+    """
+    log_prior, before = np.asarray(log_prior, np.float64), usual.posterior
+    if log_prior.shape != before.log_prior.shape:
+        raise ValueError(
+            f"need a log prior of {len(before.log_prior)} items, got shape {log_prior.shape}"
+        )
+    single, rules, threshold = model.posterior, model.language, usual.choice.threshold
+    if threshold is None:
+        threshold = single.threshold if rules is None else rules.threshold
+    posterior = Posterior(
+        np.where(np.isfinite(before.log_prior), log_prior, -np.inf),
+        single.tau,
+        threshold,
+        single.min_quality,
+        length=single.length,
+        floor=single.floor,
+        item_bias=model.item_bias,
+    )
+    told = usual.told + before.entropy - posterior.entropy
+    return usual._replace(posterior=posterior, told=told)
 
 
 def make_answering(model: Model, choice: Choice = Choice()) -> Answering:  # noqa: B008  (immutable)

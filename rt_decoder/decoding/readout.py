@@ -101,6 +101,12 @@ class Posterior:
         self._logits = np.zeros(len(log_prior))
         self._resize(0)
 
+    @property
+    def entropy(self) -> float:
+        """Entropy of the prior in bits."""
+        p = self._prior[self._prior > 0]
+        return float(-(p @ np.log2(p)))
+
     def _resize(self, k: int) -> None:
         self._indices = np.zeros(k, np.int64)
         self._probabilities = np.zeros(k)
@@ -117,6 +123,12 @@ class Posterior:
         logits = self._sharpness(length) * np.asarray(scores, np.float64) + self._offset
         weights = np.exp(logits - logits.max())
         return (1 - self.floor) * (weights / weights.sum()) + self.floor * self.prior
+
+    def ratio(self, scores: np.ndarray, length: float = math.nan) -> np.ndarray:
+        """How much more probable than before each item is (n_items,), by cosines (n_items,)."""
+        gained = self.probabilities(scores, length)
+        out = np.zeros_like(gained)
+        return np.asarray(np.divide(gained, self._prior, out=out, where=self._prior > 0))
 
     def decide(
         self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan

@@ -7,8 +7,11 @@ instead of decoding it wrongly. An event that does not affect the readouts is a 
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from rt_decoder.signal import FLAGS_VERSION, Choice
 from rt_decoder.timing.markers import MarkerRules
@@ -23,6 +26,7 @@ __all__ = [
     "MarkerWithoutTime",
     "Note",
     "Paused",
+    "Prior",
     "Realigned",
     "Restart",
     "Skip",
@@ -32,8 +36,8 @@ __all__ = [
 
 # Of session records. Version 1 declares none, uses any event as a kind, and names the stage "mains"
 # "line". Version 2 knows no patterns of stimuli, and takes every label for another item. Up to version
-# 3 no map is aligned, up to version 4 no candidates are chosen, up to version 5 nothing else, and no
-# session pauses or is told the truth.
+# 3 no map is aligned, up to version 4 no candidates are chosen, up to version 5 nothing else, no event
+# has a prior of its own, and no session pauses or is told the truth.
 FORMAT_VERSION = 6
 
 
@@ -142,6 +146,40 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
+class Prior:
+    """The next event alone has a prior of its own, such as a language tells.
+
+    Parameters
+    ----------
+    index : int
+        Number of data samples before it in the record.
+    log_prior : str
+        A number an item, float32, little endian, in base64; `values` reads it.
+    """
+
+    index: int
+    log_prior: str
+
+    @classmethod
+    def of(cls, index: int, values: np.ndarray) -> Prior:
+        """Make one of log probabilities (n_items,), which must be float32's."""
+        return cls(index, b64encode(np.asarray(values, "<f4").tobytes()).decode())
+
+    @staticmethod
+    def is_text(value: object) -> bool:
+        """Return whether `value` is numbers as `log_prior` holds them."""
+        try:
+            return isinstance(value, str) and len(b64decode(value, validate=True)) % 4 == 0
+        except ValueError:
+            return False
+
+    @property
+    def values(self) -> np.ndarray:
+        """Log probability of each item, (n_items,) float64."""
+        return np.frombuffer(b64decode(self.log_prior), "<f4").astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """The disk was too slow: the record lacks entries and samples before `index`."""
 
@@ -178,6 +216,7 @@ Decision = (
     | Chosen
     | Paused
     | Truth
+    | Prior
     | Dropped
     | LogEnded
     | Note

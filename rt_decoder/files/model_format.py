@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.model import TENSORS, Alignment, Model, Pooling, PosteriorParameters, WindowMap
+from rt_decoder.model import (
+    TENSORS,
+    Alignment,
+    Language,
+    Model,
+    Pooling,
+    PosteriorParameters,
+    WindowMap,
+)
 from rt_decoder.recipe import MAX_FREQ, Recipe
 from rt_decoder.settings import listed, named, number, read, short, table, text
 from rt_decoder.signal import FLAGS_VERSION, SignalInfo
@@ -67,7 +75,10 @@ def _header(model: Model) -> dict[str, Any]:
     """Return everything but tensors; `unpack` reads new keys, `upgrade` adds them to old files."""
     info = model.info
     windows = [{"end": one.end, "posterior": asdict(one.posterior)} for one in model.windows]
-    return ({"windows": windows} if windows else {}) | {
+    more: dict[str, Any] = {"windows": windows} if windows else {}
+    if model.language is not None:
+        more["language"] = asdict(model.language)
+    return more | {
         "format_version": FORMAT_VERSION,
         "flags_version": FLAGS_VERSION,
         "info": {
@@ -134,6 +145,7 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
         posterior=PosteriorParameters(**posterior),
         continuous=PosteriorParameters(**continuous) if continuous else None,
         pooling=Pooling(**pooling) if pooling else None,
+        language=_language(head),
         alignment=Alignment(**alignment) if alignment else None,
         windows=_windows(head.get("windows", []), tensors),
         certificate=_table(head, "certificate"),
@@ -141,6 +153,13 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
         cleaning=_cleaning(_table(head, "cleaning"), tensors),
         **{name: tensors[name] for name in TENSORS if name in tensors},
     )
+
+
+def _language(head: Mapping[str, Any]) -> Language | None:
+    """Read how much a language says; most models do not have it."""
+    if "language" not in head:
+        return None
+    return Language(**_table(head, "language", [f.name for f in fields(Language)]))
 
 
 def _windows(rows: object, tensors: Tensors) -> tuple[WindowMap, ...]:

@@ -25,6 +25,7 @@ from rt_decoder.files.decisions import (
     MarkerWithoutTime,
     Note,
     Paused,
+    Prior,
     Realigned,
     Restart,
     Skip,
@@ -274,6 +275,7 @@ _OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool
     "realigned": (Realigned, {"n_events": is_count}),
     "restricted": (choices.restricted, {"items": are_names}),  # of version 5
     "chosen": (choices.chosen, {"choice": choices.is_choice}),
+    "prior": (Prior, {"log_prior": Prior.is_text}),
     "paused": (Paused, {"on": is_flag}),
     "truth": (Truth, {"seq": is_count, "label": is_text}),
     "dropped": (Dropped, {"n_jobs": is_count, "n_samples": is_count}),

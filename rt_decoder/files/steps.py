@@ -11,6 +11,7 @@ from rt_decoder.files.decisions import (
     Chosen,
     MarkerCame,
     Paused,
+    Prior,
     Realigned,
     Restart,
     Skip,
@@ -22,7 +23,7 @@ from rt_decoder.signal import Marker
 
 __all__ = ["Step", "skipped_rows", "steps_of"]
 
-Step = Marker | Restart | Realigned | Chosen | Paused | Truth
+Step = Marker | Restart | Realigned | Chosen | Prior | Paused | Truth
 
 
 def steps_of(
@@ -51,7 +52,7 @@ def steps_of(
     left = Counter((marker.label, marker.time) for marker in markers)
     for decision in recording.decisions:
         step = steps.setdefault(min(decision.index, len(stamps)), [])
-        if isinstance(decision, Restart | Realigned | Chosen | Paused | Truth):
+        if isinstance(decision, Restart | Realigned | Chosen | Prior | Paused | Truth):
             step.append(decision)
         elif isinstance(decision, MarkerCame):
             marker = Marker(decision.label, decision.time, answering=decision.choice)

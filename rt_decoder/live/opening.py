@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from rt_decoder.decoding.language.process import LanguageProcess
 from rt_decoder.files.atomic import named_error
 from rt_decoder.files.outputs import reserve
 from rt_decoder.files.proof import check_proven, forced
@@ -48,6 +49,9 @@ class RunOptions(LiveOptions):
     record: Path | None = None
     outlet: str = ""  # stem of the outlets' names; none if empty
     clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
+    language_text: Path | None = None  # what tells the prior of the next word: a text,
+    language_model: str = ""  # or a causal language model
+    language_weight: float | None = None  # its share; None as fitted
     quiet: bool = False  # events are told all the same
     seconds: float = 0.0
     choice: Choice = Choice()  # noqa: RUF009  (immutable)
@@ -55,7 +59,9 @@ class RunOptions(LiveOptions):
 
 _CHOICE = tuple(one.name for one in fields(Choice))
 _SELECTION = ("name", "type", "source_id", "predicate")
-_MADE = {"selection", "rules", "skip", "references", "choice"}  # fields that no option sets alone
+_MADE = {  # fields that no option sets alone
+    "selection", "rules", "skip", "references", "choice", "next_word", "level", "language",
+}  # fmt: skip
 _OTHERS = ("mask", "markers", "reference", "when_behind")
 _IN_MS = ("marker_offset", "marker_wait", "max_behind")
 _WHEN_BEHIND = ("catch-up", "skip")
@@ -93,7 +99,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
         raise ValueError(f"need when_behind among {', '.join(_WHEN_BEHIND)}, got {behind!r}")
     references = tuple(parse_reference(text) for text in rest.pop("reference", ()))
     choice = Choice(**{name: rest.pop(name) for name in _CHOICE if name in rest})
-    for name in ("log", "record", "channels"):
+    for name in ("log", "record", "channels", "language_text"):
         if name in rest:
             rest[name] = Path(rest[name])
     known = {one.name for one in fields(RunOptions)} - _MADE
@@ -180,10 +186,12 @@ def open_session(
     if options.continuous is None:
         are_marked = bool(options.markers or options.rules.trigger)
         options = replace(options, continuous=model.has_map and not are_marked)
+    options = _with_language(model, options, stack)
     streams = _streams(options)
     samples, markers = _found(streams)
     session = Session(model, samples, options, markers=markers, streams=streams)
     stack.callback(session.close)
+    stack.callback(session.next_words.close)
     if options.choice != Choice():
         session.steering.choose(**{name: getattr(options.choice, name) for name in _CHOICE})
     session.decoder.warm_up()  # kernels may have to be compiled
@@ -200,6 +208,7 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
     model, source = session.model, session.source
     decoder, force = session.decoder, options.force
     header = header_line(model, source.name, decoder.alignment, force=force, learn=decoder.learns)
+    header |= {"language": options.language.told} if options.language else {}
     log = recorder = outlets = cleaned = None
     meta = {"model": header["model"], "stream": source.name} | forced(model, force=force)
     if options.outlet:
@@ -222,6 +231,18 @@ def _open_sinks(session: Session, options: RunOptions, markers: str, stack: Exit
         stack.callback(recorder.close)
     on_clean = None if cleaned is None else cleaned.push
     return Sinks(log=log, recorder=recorder, outlets=outlets, on_clean=on_clean)
+
+
+def _with_language(model: Model, options: RunOptions, stack: ExitStack) -> RunOptions:
+    """Start the language that is named, which `stack` ends; it is ready before the session begins."""
+    text, name, weight = options.language_text, options.language_model, options.language_weight
+    if text is None and not name:
+        if weight is not None:
+            raise ValueError("need language_text or language_model for a weight, got neither")
+        return options
+    language = LanguageProcess(model, text, name, weight)
+    stack.callback(language.close)
+    return replace(options, language=language)
 
 
 def _opened(path: Path, make: Callable[[Path], Sink]) -> Sink:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rt_decoder.decoding.language.process import LanguageProcess
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Chunk, Readout
 
@@ -30,11 +31,14 @@ class LiveOptions(PipelineOptions):
         pipeline sees as a gap; False decodes everything and marks it late.
     max_behind : float
         Backlog at which samples are skipped, in s.
+    language : LanguageProcess or None
+        Tells each event's prior; see `next_words`.
     """
 
     until_lost: bool = False
     skip: bool = False
     max_behind: float = 0.5
+    language: LanguageProcess | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

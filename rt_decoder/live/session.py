@@ -24,6 +24,7 @@ from rt_decoder.live.labels import LabelCheck
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.map_updates import MapUpdates
 from rt_decoder.live.marker_reader import MarkerReader
+from rt_decoder.live.next_words import NextWords
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.overrun import skip_to_newest
 from rt_decoder.live.receiver import Receiver
@@ -86,20 +87,19 @@ class Session:
         self.source, self._info = source, source.info  # a stream that returns is put in this order
         self.decoder = Decoder(model, source.info, options, clock=local_clock)
         self._updates, self.steering = MapUpdates(self.decoder), Steering(self.decoder)
+        self.next_words = NextWords(self.decoder, options.language)
         self.attach(sinks)
         self.streams, self.until_lost, self.skip = streams, options.until_lost, options.skip
         self._n_behind = options.max_behind * source.info.sfreq
         self._n_hop = model.n_hop * self.decoder.pipeline.factor
-        self._receiver, self._ended, self.n_samples = Receiver(), False, 0
-        self.counts: Counter[str] = Counter()
+        self._receiver, self._stamp_clock, self._ended = Receiver(), StampClock(), False
+        self.n_samples, self.counts, self._descriptors = 0, Counter[str](), DescriptorCheck()
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
         self._reference_check = ReferenceCheck(*self.decoder.pipeline.stages.values())
         self._markers = MarkerReader(markers, self.counts, self._event)
         self.mark = self._markers.add  # from any thread, as `steering`
-        self._scale = scale_check(model, source.info.sfreq)
-        self._labels = LabelCheck(model.items if model.has_map else ())
-        self._descriptors, self._stamp_clock = DescriptorCheck(), StampClock()
+        self._scale, self._labels = scale_check(model, source.info.sfreq), LabelCheck(model.items)
 
     def attach(self, sinks: Sinks) -> None:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
@@ -170,7 +170,7 @@ class Session:
             self._decode(received)
 
     def _decode(self, received: Received) -> None:
-        for changes in (self._updates.swap, self.steering.apply):
+        for changes in (self._updates.swap, self.steering.apply, self.next_words.apply):
             self._happened(changes(received.arrival, self.n_samples, self.recorder))
         if self.recorder is not None:
             self.recorder.pulled(received)

@@ -41,7 +41,13 @@ def _number(value: float, digits: int) -> float | None:
 def readout_line(readout: Readout) -> dict[str, Any]:
     """Return a readout as the log and the outlets write it."""
     top = zip(readout.words, readout.scores, readout.probabilities, strict=True)
-    more: dict[str, Any] = {"n_repeats": readout.n_repeats} if readout.kind == "pooled" else {}
+    more: dict[str, Any] = {}
+    if readout.kind == "pooled":
+        more["n_repeats"] = readout.n_repeats
+    if readout.prior:
+        more["prior"] = readout.prior
+    if readout.plausible is not None:
+        more |= {"set": list(readout.plausible), "set_is_all": not readout.plausible}
     if readout.posterior:
         more |= {"posterior": list(readout.posterior), "before": list(readout.before)}
     return {
@@ -101,6 +107,8 @@ def parse_readout(line: str | Mapping[str, Any]) -> Readout:
     known = {name: plain[name] for name in Readout._fields if name in plain}
     known |= {name: nan for name in ("onset", "time", "latency_ms") if known[name] is None}
     known |= {name: tuple(known[name]) for name in _TUPLES if name in known}
+    if "set" in plain:
+        known["plausible"] = () if plain["set_is_all"] else tuple(plain["set"])
     shares = known["corrected"]
     known["corrected"] = tuple(float(shares.get(name, 0.0)) for name in reason_names(CORRECTED))
     words, scores, probabilities = (tuple(row[k] for row in rows) for k in range(3))

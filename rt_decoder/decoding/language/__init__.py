@@ -1,0 +1,1 @@
+"""What a language says of the next word, before the brain is asked."""
