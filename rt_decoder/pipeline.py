@@ -499,7 +499,8 @@ class Pipeline:
             item=int(answer.idx[0]) if len(answer.idx) else -1,
         )
         if by.choice.posterior and len(answer.idx) and self.scores is not None:
-            posterior, before = whole(by, kind, self.scores, self.vocabulary.length)
+            both = whole(by, kind, self.scores, self.vocabulary.length)
+            posterior, before = (tuple(one.tolist()) for one in both)
             readout = readout._replace(posterior=posterior, before=before)
         self.stopwatch.lap("readout")
         self.n_readouts += 1

@@ -29,7 +29,7 @@ NAMES = [f"{program} {name}" for program, name, _ in COMMANDS]
 # the same word for another thing; everything else means one thing in every command
 OTHER_THINGS = {"--force",
     "--seconds", "--seed", "--name", "--channels", "--session", "--wait", "--reference", "--out",
-    "--output", "-o", "--people", "--language-model",
+    "--output", "-o", "--people", "--language-model", "--top",
 }  # fmt: skip
 
 

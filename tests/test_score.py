@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.scores import bits_beyond_prior, rank_accuracy, top_k
+from rt_decoder.commands.session_text import score_text
 from rt_decoder.decoding.answering import make_answering, whole
 from rt_decoder.decoding.readout import Posterior
 from rt_decoder.decoding.score import Score, mean_interval, share_interval
@@ -73,6 +74,15 @@ def test_what_knows_something_is_soon_above_it(gain: float, latest: int) -> None
         assert 5 <= score.since <= latest
         assert score.p < 0.05
         assert score.summary()["verdict"] == f"above chance since event {score.since}"
+
+
+def test_it_is_told_beside_chance() -> None:
+    told = score_text(session(200, 2.0)[0].summary())
+    assert told.startswith("score of 200 events whose item was told: above chance since event ")
+    assert "(chance 0.025)" in told
+    assert "bits beyond the prior" in told
+    few = score_text(session(3, 0.0)[0].summary())
+    assert "not above chance so far" in few
 
 
 def test_answers_that_could_not_be_right_tell_nothing() -> None:
@@ -153,8 +163,8 @@ def test_choices_are_those_of_the_model_with_these_changes() -> None:
     assert (by.n_top, by.posterior.threshold) == (2, 0.3)
     assert by.told == pytest.approx(math.log2(12 / 2))
     same = make_answering(model)
-    assert whole(same, "event", scores, 1.0)[0] == tuple(
-        same.posterior.probabilities(scores, 1.0).tolist()
+    np.testing.assert_array_equal(
+        whole(same, "event", scores, 1.0)[0], same.posterior.probabilities(scores, 1.0)
     )
     for choice, why in (
         (Choice(("word99",)), "word99"),

@@ -118,7 +118,7 @@ def make_answering(model: Model, choice: Choice = Choice()) -> Answering:  # noq
 
 def whole(
     by: Answering, kind: str, scores: np.ndarray, length: float
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the probability of every item, and what it was before the signal.
 
     Parameters
@@ -134,18 +134,17 @@ def whole(
 
     Returns
     -------
-    posterior, prior : tuple of float
-        n_items each; both sum to less than 1 where nothing may have been said.
+    posterior, prior : array of shape (n_items,)
+        Both sum to less than 1 where nothing may have been said.
     """
     if kind == "pooled" and by.pool is not None:
-        return tuple(by.pool.probabilities().tolist()), tuple(by.posterior.prior.tolist())
+        return by.pool.probabilities(), by.posterior.prior
     if kind == "continuous" and by.continuous is not None:
         inner = by.continuous.posterior
         scores, n_items = np.append(scores, np.float32(0.0)), len(inner.log_prior) - 1
     else:
         inner, n_items = by.posterior, len(by.posterior.log_prior)
-    posterior = inner.probabilities(scores, length)[:n_items]
-    return tuple(posterior.tolist()), tuple(inner.prior[:n_items].tolist())
+    return inner.probabilities(scores, length)[:n_items], inner.prior[:n_items]
 
 
 def _log_prior(model: Model, choice: Choice) -> np.ndarray:

@@ -117,6 +117,6 @@ class Scored:
         readout, by = event.readout, event.by
         posterior, prior = whole(by, readout.kind, event.scores, event.length)
         self.score.add(
-            np.array(posterior), np.array(prior), self._numbers[label],
+            posterior, prior, self._numbers[label],
             seq=readout.seq, onset=readout.onset, abstained=readout.abstained,
         )  # fmt: skip

@@ -61,7 +61,7 @@ def send_hearing(
     ears = _Ears(markers)
     start, n_sent, n_heard, n_unknown = pylsl.local_clock(), 0, 0, 0
     while n_sent < len(data) and not should_stop():
-        for text, at in ears.listen():
+        for text, at in ears.take():
             response = evoked.get(text)
             n_unknown += response is None
             if response is not None:
@@ -89,7 +89,7 @@ class _Ears:
         self._resolver = pylsl.ContinuousResolver("name", name)
         self._look_at = 0.0
 
-    def listen(self) -> list[tuple[str, float]]:
+    def take(self) -> list[tuple[str, float]]:
         """Return texts and times in s of what has come."""
         now = pylsl.local_clock()
         if self._inlet is None and now >= self._look_at:

@@ -15,13 +15,13 @@ from __future__ import annotations
 import argparse
 import time
 
-import pylsl
-
 import rt_decoder
+from rt_decoder.sinks.loopback import stay_local
+from rt_decoder.sinks.outlets import marker_outlet
 
 
 def spell(live: rt_decoder.Live, words: list[str], error_rate: float, most: int, name: str) -> dict:
-    cues = pylsl.StreamOutlet(pylsl.StreamInfo(name, "Markers", 1, 0, "string", f"{name}-1"))
+    cues = marker_outlet(name, f"{name}-1")
     cues.wait_for_consumers(10.0)
     evidence = rt_decoder.Evidence(
         live.items, error_rate=error_rate, most=most, correlation=live.correlation
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10, help="cues a word")
     parser.add_argument("--cues", default="Cues", help="name of the marker stream to send")
     args = parser.parse_args()
+    stay_local()  # other machines cannot read what is sent
     with rt_decoder.open_live(
         args.model, args.name, continuous=False, posterior=True, outlet="", force=True
     ) as live:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 
-import pylsl
-
 import rt_decoder
+from rt_decoder.sinks.loopback import stay_local
+from rt_decoder.sinks.outlets import data_outlet
 
 
 def main() -> None:
@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--item", required=True)
     parser.add_argument("--seconds", type=float, default=60.0)
     args = parser.parse_args()
-    out = pylsl.StreamOutlet(pylsl.StreamInfo("Feedback", "Feedback", 1, 10.0, "float32", "bar"))
+    stay_local()  # other machines cannot read what is sent
+    info = rt_decoder.SignalInfo(10.0, ("bar",), ("misc",), ("n/a",))
+    out = data_outlet("Feedback", info, "bar", "float32")
     with rt_decoder.open_live(
         args.model, args.name, posterior=True, outlet="", force=True, seconds=args.seconds
     ) as live:

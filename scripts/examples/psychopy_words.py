@@ -17,6 +17,8 @@ import time
 import pylsl
 
 import rt_decoder
+from rt_decoder.sinks.loopback import stay_local
+from rt_decoder.sinks.outlets import marker_outlet
 
 
 class Stub:
@@ -59,9 +61,8 @@ def main() -> None:
     parser.add_argument("--words", required=True, help="with commas between")
     parser.add_argument("--n", type=int, default=20, help="words to show")
     args = parser.parse_args()
-    stimuli = pylsl.StreamOutlet(
-        pylsl.StreamInfo("Stimuli", "Markers", 1, 0, "string", "psychopy-words")
-    )
+    stay_local()  # other machines cannot read what is sent
+    stimuli = marker_outlet("Stimuli", "psychopy-words")
     shown = window()
     with rt_decoder.open_live(
         args.model, args.name, markers="Stimuli", outlet="", force=True
