@@ -22,6 +22,7 @@ from calibration.next_word import (
     side_by_side,
     text_of,
 )
+from calibration.sets import fit_cutoffs
 from rt_decoder.decoding.language.next_word import WordModel
 from rt_decoder.model import Language, Model
 
@@ -148,7 +149,10 @@ def fit_language(
         np.exp(posterior.max(axis=1)), right, model.recipe.readout.precision, groups=groups,
         above=float(alone.mean()),
     ).threshold  # fmt: skip
-    model = replace(model, language=Language(weight, threshold, shown, words.identity))
+    model = replace(
+        model, language=Language(weight, threshold, shown, words.identity),
+        language_cutoffs=fit_cutoffs(posterior, truth, groups),
+    )  # fmt: skip
     return model, {"weight": weight} | side_by_side(model, energies, truth, {"prior": both})
 
 

@@ -16,7 +16,9 @@ from calibration.confidence import Evidence, log_posterior
 from calibration.design import Design
 from calibration.likelihood import log_mixture
 from calibration.scores import bits_beyond_prior, top_k
+from calibration.sets import SHOWN, coverages, set_lines
 from rt_decoder.decoding.language.next_word import Beam, WordModel
+from rt_decoder.decoding.sets import cutoff_of
 from rt_decoder.model import Language, Model
 
 __all__ = [
@@ -163,6 +165,10 @@ def language_scores(
         deaf = np.full(len(truth), -1)
         priors["alone"] = follow(model, energies, deaf, text, words, rules, asked)[known]
     scores = side_by_side(model, energies[known], truth[known], priors)
+    if model.language_cutoffs.size:
+        both = fused(model, energies[known], priors["prior"])
+        cutoffs = {level: cutoff_of(model, level, spoken=True) for level in SHOWN}
+        scores["sets"] = coverages(both, truth[known], cutoffs)
     context = "shown" if rules.shown else "decoded"
     return {"weight": rules.weight, "context": context} | scores
 
@@ -194,7 +200,7 @@ def side_by_side(
     bits = {name: bits_beyond_prior(log_p, usual, truth) for name, log_p in rows.items()}
     gained = bits["fused"] - bits["prior"]
     error = float(gained.std(ddof=1) / np.sqrt(len(gained))) if len(gained) > 1 else None
-    scores: dict[str, Any] = {"n": len(truth)}
+    scores: dict[str, Any] = {"n": len(truth), "n_items": len(usual)}
     for name, log_p in rows.items():
         scores[name] = {
             "top1": float(top_k(log_p, truth, 1).mean()),
@@ -237,4 +243,5 @@ def language_lines(scores: dict[str, Any], where: str) -> list[str]:
     error = scores["brain_error"]
     about = "" if error is None else f" (standard error {error:.3f})"
     lines.append(f"  of the bits of both, {scores['brain_bits']:.3f} are the brain's{about}")
-    return lines
+    n_items = scores.get("n_items", 0)
+    return lines + [f"  both, {line}" for line in set_lines(scores.get("sets", []), n_items)]

@@ -6,7 +6,7 @@ that of as many independent ones as the groups leave.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from calibration.confidence import Evidence, log_posterior
 from rt_decoder.decoding.sets import LEVELS, cutoff_of, mass_above, plausible
 from rt_decoder.model import Model
 
-__all__ = ["SHOWN", "fit_cutoffs", "set_lines", "set_scores"]
+__all__ = ["SHOWN", "coverages", "fit_cutoffs", "set_lines", "set_scores"]
 
 SHOWN = (0.8, 0.9, 0.95)  # shares that are scored
 
@@ -86,16 +86,35 @@ def set_scores(
     """
     if not model.set_cutoffs.size or not len(truth):
         return []
-    p = np.exp(log_posterior(found, model.posterior, model.log_prior, model.item_bias))
-    rows = []
-    for level in levels:
-        cutoff = cutoff_of(model, level)
+    log_p = log_posterior(found, model.posterior, model.log_prior, model.item_bias)
+    return coverages(log_p, truth, {level: cutoff_of(model, level) for level in levels})
+
+
+def coverages(
+    log_p: np.ndarray, truth: np.ndarray, cutoffs: Mapping[float, float]
+) -> list[dict[str, Any]]:
+    """Count how often sets hold the true item, as `set_scores`.
+
+    Parameters
+    ----------
+    log_p : array of shape (n, V)
+        Log posterior.
+    truth : array of shape (n,), int
+    cutoffs : mapping of float to float
+        By wanted share.
+
+    Returns
+    -------
+    list of dict
+    """
+    p, rows = np.exp(log_p), []
+    for level, cutoff in cutoffs.items():
         sets = [plausible(one, cutoff) for one in p]
         held = [item in chosen for item, chosen in zip(truth, sets, strict=True)]
         sizes = np.array([len(chosen) for chosen in sets])
         rows.append({
             "level": level, "coverage": float(np.mean(held)), "size": float(sizes.mean()),
-            "one": float(np.mean(sizes == 1)), "all": bool((sizes == len(model.items)).all()),
+            "one": float(np.mean(sizes == 1)), "all": bool((sizes == p.shape[1]).all()),
         })  # fmt: skip
     return rows
 

@@ -17,10 +17,9 @@ import numpy as np
 from calibration.choice import Choices, MapFit, choose_map
 from calibration.confidence import Evidence
 from calibration.design import Design
-from calibration.evaluate import evaluate, rank_scores
+from calibration.frontier import earliest, one_window, window_scores
 from calibration.gram import RidgeGram
 from calibration.hold_out import HeldOut
-from calibration.interval import mean_interval
 from calibration.mapping import wider_groups
 from calibration.readout import fit_readout
 from calibration.ridge import low_rank
@@ -31,8 +30,6 @@ from calibration.whitened import own_penalty
 from rt_decoder.model import Model, WindowMap
 
 __all__ = ["fit_windows", "map_of_window", "score_windows", "window_ends"]
-
-SHOWN = 0.05  # p of the fixed sequence from the longest window to the shortest
 
 
 class _Window(NamedTuple):
@@ -248,38 +245,7 @@ def score_windows(
                "bits_out_of_fold": found["bits_per_word"]}  # fmt: skip
         row |= dict.fromkeys(("n", "chance", "rank", "low", "high", "bits", "p"))
         if "final" in figures:
-            one = _as_model(model, number)
-            part = X[final][:, : len(one.center)]
-            memory = figures["null_memory"]
-            scores = evaluate(one, part, labels, memory=memory, groups=units)
-            ranks = rank_scores(one, part, labels)
-            low, high = mean_interval(ranks, scores["null_unit"], one.recipe.fit.seed)
-            row |= {"n": scores["n"], "chance": scores["chance_rank_accuracy"],
-                    "rank": scores["rank_accuracy"], "low": low, "high": high,
-                    "bits": scores["bits_per_word"], "p": scores["p"]}  # fmt: skip
+            one = one_window(model, number)
+            row |= window_scores(one, X[final], labels, figures["null_memory"], units)
         rows.append(row)
-    earliest = None
-    for row in rows[::-1]:
-        if row["p"] is None or row["p"] > SHOWN:
-            break
-        earliest = row["end"]
-    return {"anytime": {"windows": rows, "earliest": earliest}}
-
-
-def _as_model(model: Model, number: int) -> Model:
-    """Return the model that decodes a shorter window; past the last it is the model itself."""
-    if number == len(model.windows):
-        return model
-    one = model.windows[number]
-    q = len(one.weights)
-    return replace(
-        model,
-        center=model.center[:q],
-        scale=model.scale[:q],
-        weights=one.weights,
-        offset=one.offset,
-        item_bias=one.item_bias,
-        posterior=one.posterior,
-        covariance=np.zeros((0, 0), np.float32),
-        windows=(),
-    )
+    return {"anytime": {"windows": rows, "earliest": earliest(rows)}}

@@ -30,7 +30,7 @@ __all__ = [
 TENSORS = (
     "sos", "channel_scale", "channel_jump", "channel_level", "center", "scale", "weights", "offset",
     "basis", "target_mean", "vectors", "log_prior", "item_bias", "covariance", "prior_gram",
-    "target_lengths", "set_cutoffs",
+    "target_lengths", "set_cutoffs", "language_cutoffs",
 )  # fmt: skip
 
 
@@ -171,8 +171,8 @@ class Model:
         Of a group, for labels that join its map: see `decoding.learning`; empty if none can.
     target_lengths : array of shape (V,)
         Length of each item's target in the map; empty as `prior_gram`.
-    set_cutoffs : array of shape (99,)
-        Of conformal sets: see `decoding.sets`; empty in older models.
+    set_cutoffs, language_cutoffs : arrays of shape (99,)
+        Of conformal sets, without and with `language`: see `decoding.sets`; empty where not fitted.
     posterior : PosteriorParameters
         Sharpness, and when to abstain.
     continuous : PosteriorParameters or None
@@ -215,6 +215,7 @@ class Model:
     prior_gram: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     target_lengths: np.ndarray = field(default_factory=lambda: np.zeros(0))
     set_cutoffs: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    language_cutoffs: np.ndarray = field(default_factory=lambda: np.zeros(0))
     posterior: PosteriorParameters = field(default_factory=PosteriorParameters)
     continuous: PosteriorParameters | None = None
     pooling: Pooling | None = None

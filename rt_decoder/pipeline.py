@@ -114,6 +114,16 @@ class PipelineOptions:
         return replace(self, learn=learn and model.learns and self.align is not False)
 
 
+def _cutoffs(model: Model, options: PipelineOptions) -> tuple[float, float] | None:
+    """Cutoffs of sets, without and with a language's prior; None if no sets are asked for."""
+    if not options.level:
+        return None
+    language = options.next_word
+    is_fitted = language is None or language.rules == model.language
+    spoken = cutoff_of(model, options.level, spoken=True) if is_fitted else 1.0
+    return cutoff_of(model, options.level), spoken
+
+
 class Pipeline:
     """Decode a stream with a model.
 
@@ -145,7 +155,7 @@ class Pipeline:
         options.check_learning(model)
         info = model.info
         self.model = model
-        self._cutoff = cutoff_of(model, options.level) if options.level else 0.0
+        self._cutoffs = _cutoffs(model, options)
         self.continuous, self.force = bool(options.continuous), options.force
         self.align = options.align
         self.without = frozenset(options.without)
@@ -438,17 +448,21 @@ class Pipeline:
         readout = self._said(by, kind, marker, features, answer, reasons)
         if kind == "event" and len(answer.idx):
             self.scored.add(readout, scores, self.vocabulary.length, by)
-        if kind == "event" and (self._cutoff or self.foretell is not None):
+        if kind == "event" and (self._cutoffs or self.foretell is not None):
             is_bad, length = not _UNUSABLE.isdisjoint(answer.reasons), self.vocabulary.length
             self._ratio = None if is_bad else by.posterior.ratio(scores, length)
-            if self._cutoff:
-                p = None if is_bad else by.posterior.probabilities(scores, length)
-                readout = readout._replace(plausible=self._set(p))
+            if self._cutoffs:
+                is_other = bool(by.choice.candidates or by.choice.prior)
+                p = None if is_bad or is_other else by.posterior.probabilities(scores, length)
+                readout = readout._replace(plausible=self._set(p, self._cutoffs[bool(prior)]))
         return readout._replace(prior=prior) if prior else readout
 
-    def _set(self, p: np.ndarray | None) -> tuple[str, ...]:
-        """Name the items of the set by probabilities (V,); none stands for all."""
-        chosen = np.zeros(0, int) if p is None else plausible(p, self._cutoff)
+    def _set(self, p: np.ndarray | None, cutoff: float) -> tuple[str, ...]:
+        """Name the items of the set by probabilities (V,); none stands for all.
+
+        So it is where the window is bad, or among other candidates: calibration had neither.
+        """
+        chosen = np.zeros(0, int) if p is None else plausible(p, cutoff)
         is_all = p is None or len(chosen) == np.count_nonzero(p)
         return () if is_all else tuple(self.model.items[i] for i in chosen)
 

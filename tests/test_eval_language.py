@@ -17,7 +17,7 @@ def found(**changes: Any) -> dict[str, Any]:
     sets = [{"level": 0.1, "wanted": 0.9, "coverage": 0.915}]
     return {
         "both_better": 1.0, "wrong_loss": -0.001, "silent_loss": -0.001, "sets": sets,
-        "late": {"wrong": 0, "n": 9},
+        "late": {"wrong": 0, "n": 9}, "spoken_sets": sets,
     } | changes  # fmt: skip
 
 
@@ -37,6 +37,8 @@ def test_sessions_cover_levels_languages_and_contexts() -> None:
         ({"sets": [{"level": 0.1, "wanted": 0.9, "coverage": 0.93}]}, 1),
         ({"sets": [{"level": 0.8, "wanted": 0.9, "coverage": 0.99}]}, 0),
         ({"sets": [{"level": 0.8, "wanted": 0.9, "coverage": 0.87}]}, 1),
+        ({"spoken_sets": [{"level": 0.8, "wanted": 0.9, "coverage": 0.87}]}, 1),
+        ({"spoken_sets": [{"level": 0.1, "wanted": 0.9, "coverage": 0.95}]}, 0),
     ],
 )
 def test_what_is_missed_is_told(changes: dict[str, Any], n_missed: int) -> None:

@@ -84,6 +84,7 @@ def test_the_hash_sees_every_field(model: Model) -> None:
         "prior_gram": np.eye(len(model.center)),
         "target_lengths": np.ones(len(model.items)),
         "set_cutoffs": np.ones(99),
+        "language_cutoffs": np.ones(99),
         "language": Language(0.5),
         "certificate": {},
         "references": ("ECG",),

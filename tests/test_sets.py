@@ -14,6 +14,7 @@ from scipy import special
 from calibration.confidence import Evidence
 from calibration.sets import fit_cutoffs, set_lines, set_scores
 from rt_decoder.decoding.sets import LEVELS, cutoff_of, mass_above, plausible
+from rt_decoder.files.decisions import Restricted
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.pipeline import PipelineOptions
@@ -154,6 +155,21 @@ def test_readouts_carry_sets_only_on_request_and_say_when_it_is_everything() -> 
         )
     )  # fmt: skip
     assert [readout_line(one)["set_is_all"] for one in whole] == [True] * len(whole)
+
+
+def test_among_other_candidates_a_set_is_everything() -> None:
+    """Calibration had none: its cutoffs say nothing of them."""
+    model = with_cutoffs(LEVELS / 2)
+    record = replace(RECORDING, decisions=(Restricted(0, WORDS[:3]),))
+    found = decode_recording(model, record, RECORDING.markers, PipelineOptions(level=0.9))
+    assert {one.plausible for one in found} == {()}
+
+
+def test_events_with_a_language_have_cutoffs_of_their_own() -> None:
+    model = replace(with_cutoffs(LEVELS / 2), language_cutoffs=LEVELS / 3)
+    assert cutoff_of(model, 0.9) == 0.45
+    assert cutoff_of(model, 0.9, spoken=True) == pytest.approx(0.3)
+    assert cutoff_of(with_cutoffs(LEVELS / 2), 0.9, spoken=True) == 1.0
 
 
 def test_cutoffs_stay_with_the_model(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from calibration.design import Design, draft_model
+from calibration.evaluate import evaluate
 from calibration.fit import fit_model
+from calibration.frontier import earliest, frontier
 from calibration.gram import RidgeGram
 from calibration.report.text import certificate_lines
 from calibration.splits import leave_group_out
@@ -105,6 +107,19 @@ def test_accuracy_over_latency_follows_the_signal(model: Model) -> None:
     told = "\n".join(certificate_lines(model))
     assert "window end   0.2   0.3   0.4   0.5   0.6   0.7   0.8" in told
     assert "tested from the longest on" in told
+
+
+def test_windows_are_scored_on_new_events_as_well(model: Model) -> None:
+    new = design_of(seed=1)
+    X = scale_features(new.X, model.center, model.scale, model.recipe.features.clamp)
+    found = frontier(model, X, new.labels)["anytime"]
+    whole = evaluate(model, X, new.labels)
+    rows = found["windows"]
+    assert [row["end"] for row in rows] == [*(one.end for one in model.windows), 0.8]
+    assert (rows[-1]["rank"], rows[-1]["bits"]) == (whole["rank_accuracy"], whole["bits_per_word"])
+    assert earliest([{"end": 1, "p": 0.5}, {"end": 2, "p": 0.01}, {"end": 3, "p": 0.01}]) == 2
+    assert earliest([{"end": 1, "p": 0.01}, {"end": 2, "p": None}]) is None
+    assert frontier(replace(model, windows=()), X, new.labels) == {}
 
 
 def test_windows_are_kept_in_the_model_and_neutral_when_absent(model, tmp_path: Path) -> None:

@@ -106,16 +106,23 @@ def _is_known(recordings: Sequence[Path], model: Model, design: Design) -> bool:
 def _more(
     options: EvaluateOptions, model: Model, design: Design, found: Evidence | None
 ) -> dict[str, Any]:
-    """Score ideas, and a language, where there are such."""
-    return _ideas(model, design, found) | _language(options, model, design, found)
+    """Score ideas, shorter windows and a language, where there are such."""
+    from calibration.frontier import frontier
+
+    memory, windows = model.certificate.get("null_memory", 0), {}
+    if found is None:  # a map as stored: the shorter windows' have no other
+        windows = frontier(model, design.X, design.labels, memory=memory, groups=design.run)
+    return _ideas(model, design, found) | windows | _language(options, model, design, found)
 
 
 def _more_lines(scores: dict[str, Any]) -> list[str]:
     from calibration.ideas import idea_lines
     from calibration.next_word import language_lines
+    from rt_decoder.files.proof import anytime_lines
 
     spoken = language_lines(scores.get("language", {}), "these recordings")
-    return [*idea_lines(scores.get("ideas", {})), *spoken]
+    windows = anytime_lines(scores["anytime"]) if "anytime" in scores else []
+    return [*idea_lines(scores.get("ideas", {})), *windows, *spoken]
 
 
 def _ideas(model: Model, design: Design, found: Evidence | None) -> dict[str, Any]:

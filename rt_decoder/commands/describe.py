@@ -89,6 +89,8 @@ def model_lines(model: Model) -> list[str]:
             f"proven      {_proven_text(model)}",
             f"every hop   {continuous_text(model)}",
             f"at events   {_answers_text(model)}",
+            f"language    {_language_text(model)}",
+            f"sets        {_sets_text(model)}",
             *_more_lines(model),
             *_anytime_lines(model),
         ]
@@ -101,6 +103,23 @@ def _anytime_lines(model: Model) -> list[str]:
         return anytime_lines(anytime) if anytime else []
     except (TypeError, KeyError, ValueError):
         return ["windows     cannot be read: the certificate holds no table of them"]
+
+
+def _language_text(model: Model) -> str:
+    rules = model.language
+    if rules is None:
+        return "none weighed (rt-calibrate fit --language-text, --language-model)"
+    context = "words that are shown" if rules.shown else "words as they are decoded"
+    return f"weight {rules.weight:g} for {rules.identity}; context: {context}"
+
+
+def _sets_text(model: Model) -> str:
+    known = int((model.set_cutoffs < 1).sum())
+    if not model.set_cutoffs.size:
+        return "none: fitted by an older version"
+    return (
+        f"up to {known} % of events; for more, calibration was too short and sets hold every item"
+    )
 
 
 def _alignment_text(alignment: Alignment | None) -> str:

@@ -45,7 +45,7 @@ def mass_above(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray((np.cumsum(own) - own / 2)[place])
 
 
-def cutoff_of(model: Model, level: float) -> float:
+def cutoff_of(model: Model, level: float, *, spoken: bool = False) -> float:
     """Return the cutoff of a wanted share.
 
     Parameters
@@ -55,6 +55,8 @@ def cutoff_of(model: Model, level: float) -> float:
     level : float
         Share of events whose set is to hold the true item, above 0 and at most .99; it is rounded up
         to hundredths.
+    spoken : bool
+        Of events with a language's prior; 1 where the model has no language.
 
     Returns
     -------
@@ -68,9 +70,10 @@ def cutoff_of(model: Model, level: float) -> float:
     """
     if not 0 < level <= LEVELS[-1]:
         raise ValueError(f"need a share above 0 and at most {LEVELS[-1]:g} for sets, got {level:g}")
-    if not model.set_cutoffs.size:
+    if not spoken and not model.set_cutoffs.size:
         raise ValueError("need a model that was fitted with sets, got an older one; fit it again")
-    return float(model.set_cutoffs[np.searchsorted(LEVELS, level - _ROUNDING)])
+    cutoffs = model.language_cutoffs if spoken else model.set_cutoffs
+    return float(cutoffs[np.searchsorted(LEVELS, level - _ROUNDING)]) if cutoffs.size else 1.0
 
 
 def plausible(probabilities: np.ndarray, cutoff: float) -> np.ndarray:

@@ -163,12 +163,12 @@ class NextWord:
     def __init__(
         self, items: Sequence[str], own: np.ndarray, words: WordModel, rules: Language
     ) -> None:
-        self._beam, self._rules = Beam(items, own, words, rules.weight), rules
+        self._beam, self.rules = Beam(items, own, words, rules.weight), rules
 
     @property
     def told(self) -> dict[str, Any]:
         """What a log's header says of the language."""
-        return told(self._rules)
+        return told(self.rules)
 
     def foretell(self, marker: Marker, ratio: np.ndarray | None) -> np.ndarray:
         """Take an event, and compute the log prior of the next one.
@@ -188,7 +188,7 @@ class NextWord:
         """
         if marker.label.startswith(CUE):
             self._beam.begin()
-        elif self._rules.shown:
+        elif self.rules.shown:
             self._beam.shown(marker.label)
         else:
             self._beam.decoded(ratio)
