@@ -84,6 +84,7 @@ def fit_eye(
         (2 s), or no source stands out. The report::
 
             way, source                  how events were found, in which channels
+            eog_left_out                 EOG channels that show no eyes, and why; absent if none
             n_blinks, n_saccades         events found
             eye_s, rest_s                seconds of eye activity and of rest
             rank, rank_by_rule, rule     sources taken; by the rule; the rule
@@ -104,8 +105,9 @@ def fit_eye(
         )
     events = find_eye_events(data, info, bad, cued)
     train = _train_part(events.phase)
+    said = _without(events.left_out)
     if reason := _too_little(events, train, info.sfreq):
-        return LeftOut(reason)
+        return LeftOut(reason + said)
     x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
     most = min(max(MAX_RANK, rank or 0), len(picks))
     onsets = (np.cumsum(train) - 1)[onsets[train[onsets]]]
@@ -113,7 +115,8 @@ def fit_eye(
     sources = fit_sources(x, events.eye[train], events.rest[train], info.sfreq, most, onsets)
     rank = sources.rank if rank is None else min(rank, most)
     if rank == 0:
-        return LeftOut(f"no source stands out: the largest ratio is {sources.ratios[0]:.2f}")
+        ratio = sources.ratios[0]
+        return LeftOut(f"no source stands out: the largest ratio is {ratio:.2f}{said}")
     report = _describe(events, info.sfreq) | {
         "rank": rank,
         "rank_by_rule": sources.rank,
@@ -149,6 +152,7 @@ def _describe(events: EyeEvents, sfreq: float) -> dict[str, Any]:
         "n_saccades": len(events.saccades),
         "eye_s": round(float(events.eye.sum() / sfreq), 2),
         "rest_s": round(float(events.rest.sum() / sfreq), 2),
+        **({"eog_left_out": events.left_out} if events.left_out else {}),
     }
 
 
@@ -249,12 +253,17 @@ def _rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(x**2)))
 
 
+def _without(left_out: dict[str, str]) -> str:
+    """Say which EOG channels are left out, or nothing."""
+    return "".join(f"; {name} left out: {reason}" for name, reason in left_out.items())
+
+
 def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, taken out and kept."""
     held_out = report["held_out"][report["rank"] - 1]
     found = (
         f"rank {report['rank']} ({report['rule']}); {report['n_blinks']} blinks and "
-        f"{report['n_saccades']} saccades ({report['way']})"
+        f"{report['n_saccades']} saccades ({report['way']}){_without(report.get('eog_left_out', {}))}"
     )
     blinks, activity = decibels(held_out["blink_db"]), decibels(held_out["eye_db"])
     kept = f"changed at rest: {held_out['rest_distortion']:.1%} of the amplitude"
@@ -267,5 +276,6 @@ def line(report: dict[str, Any]) -> str:
     return (
         f"rank {report['rank']} ({report['rule']}; ratios {report['ratios']}, null "
         f"{report['null']}), {report['n_blinks']} blinks and {report['n_saccades']} saccades "
-        f"({report['way']}); " + ", ".join(f"{k} {v}" for k, v in held_out.items() if k != "rank")
+        f"({report['way']}){_without(report.get('eog_left_out', {}))}; "
+        + ", ".join(f"{k} {v}" for k, v in held_out.items() if k != "rank")
     )
