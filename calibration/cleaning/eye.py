@@ -32,6 +32,7 @@ __all__ = ["fit", "fit_eye", "line", "summary"]
 _LEAST_EVENTS = 8
 _LEAST_ASKED = 10.0  # s of cued eye activity, if too few single movements are found
 _TRAIN = 2 / 3
+_NONE = "no source stands out: the largest ratio"
 _EPOCH = (-0.1, 0.6)  # s around a blink
 
 
@@ -105,9 +106,8 @@ def fit_eye(
         )
     events = find_eye_events(data, info, bad, cued)
     train = _train_part(events.phase)
-    said = _without(events.left_out)
     if reason := _too_little(events, train, info.sfreq):
-        return LeftOut(reason + said)
+        return _left_out(events, reason)
     x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
     most = min(max(MAX_RANK, rank or 0), len(picks))
     onsets = (np.cumsum(train) - 1)[onsets[train[onsets]]]
@@ -115,8 +115,7 @@ def fit_eye(
     sources = fit_sources(x, events.eye[train], events.rest[train], info.sfreq, most, onsets)
     rank = sources.rank if rank is None else min(rank, most)
     if rank == 0:
-        ratio = sources.ratios[0]
-        return LeftOut(f"no source stands out: the largest ratio is {ratio:.2f}{said}")
+        return _left_out(events, f"{_NONE} is {sources.ratios[0]:.2f}")
     report = _describe(events, info.sfreq) | {
         "rank": rank,
         "rank_by_rule": sources.rank,
@@ -125,9 +124,8 @@ def fit_eye(
         "null": round(sources.null, 2),
     }
     del x
-    gates = {"threshold": threshold, "release_s": release_s}
-    ranks = range(1, len(sources.rest_scale) + 1)
-    of_rank = [_of_rank(sources, r, scales) | gates for r in ranks]
+    gates, ranks = {"threshold": threshold, "release_s": release_s}, len(sources.rest_scale)
+    of_rank = [_of_rank(sources, r, scales) | gates for r in range(1, ranks + 1)]
     report["held_out"] = [
         _held_out(arguments, data, info, events, ~train, scales) for arguments in of_rank
     ]
@@ -251,6 +249,10 @@ def _db(ratio: float) -> float:
 
 def _rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(x**2)))
+
+
+def _left_out(events: EyeEvents, reason: str) -> LeftOut:
+    return LeftOut(reason + _without(events.left_out))
 
 
 def _without(left_out: dict[str, str]) -> str:
