@@ -248,7 +248,7 @@ def test_references_that_were_turned_upside_down_are_told() -> None:
     """As soon as the weights have learned that little fits any more."""
     told = faulty(inverts, NAMES).told
     for channel in NAMES:
-        assert GONE + 10.0 < first_change(told, channel) < BACK
+        assert GONE + 5.0 < first_change(told, channel) < BACK
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ from tests.small import VECTORS, WORDS
 NAMES = ("ECG", "RESP")
 FAULTS = ("dead", "silent", "railed", "swapped", "six times", "EOG", "noise", "another person's")
 SETTLED, END = 5.0, 100.0  # s that are judged
+BEGINS = 30.0  # s; of a fault in mid-session, judged over the minute from there
 
 
 @cache
@@ -103,10 +104,10 @@ def uncleaned() -> tuple[np.ndarray, np.ndarray]:
     return run(np.asarray(brain), model, STAGES)[0], run(person().data, model, STAGES)[0]
 
 
-def left(out: np.ndarray) -> float:
+def left(out: np.ndarray, start: float = SETTLED, stop: float = END) -> float:
     """RMS of what is not the brain, over that without cleaning."""
     truth, none = uncleaned()
-    rows = slice(round(SETTLED * SFREQ), round(END * SFREQ))
+    rows = slice(round(start * SFREQ), round(stop * SFREQ))
     return float(np.sqrt(np.mean((out - truth)[rows] ** 2) / np.mean((none - truth)[rows] ** 2)))
 
 
@@ -120,6 +121,19 @@ def test_a_faulty_reference_does_no_harm_live_and_is_told(fault: str) -> None:
     assert left(out) <= 1.05
     about = {name for event, name in told if event in ("reference_changed", "reference_unusable")}
     assert about if fault == "noise" else about == set(NAMES)
+
+
+@pytest.mark.parametrize("fault", LIVE)
+def test_a_fault_that_begins_in_mid_session_does_no_harm_and_is_told(fault: str) -> None:
+    """As long as it is not noticed it may harm, and so little that the minute is no worse."""
+    model, _ = fitted()
+    data, first = np.array(person().data), round(BEGINS * SFREQ)
+    data[first:] = with_fault(fault, person().data, person().info)[first:]
+    out, told = run(data, model)
+    assert left(out, BEGINS, BEGINS + 60.0) <= 1.05
+    about = {name for event, name in told if event in ("reference_changed", "reference_unusable")}
+    assert about if fault == "noise" else about == set(NAMES)
+    np.testing.assert_array_equal(out[:first], run(np.array(person().data), model)[0][:first])
 
 
 def test_good_references_help_and_nothing_is_told() -> None:

@@ -32,6 +32,7 @@ __all__ = ["fit", "fit_eye", "summary"]
 _LEAST_EVENTS = 8
 _LEAST_ASKED = 10.0  # s of cued eye activity, if too few single movements are found
 _TRAIN = 2 / 3
+_NONE = "no source stands out: the largest ratio"
 _EPOCH = (-0.1, 0.6)  # s around a blink
 
 
@@ -84,6 +85,7 @@ def fit_eye(
         (2 s), or no source stands out. The report::
 
             way, source                  how events were found, in which channels
+            eog_left_out                 EOG channels that show no eyes, and why; absent if none
             n_blinks, n_saccades         events found
             eye_s, rest_s                seconds of eye activity and of rest
             rank, rank_by_rule, rule     sources taken; by the rule; the rule
@@ -105,7 +107,7 @@ def fit_eye(
     events = find_eye_events(data, info, bad, cued)
     train = _train_part(events.phase)
     if reason := _too_little(events, train, info.sfreq):
-        return LeftOut(reason)
+        return _left_out(events, reason)
     x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
     most = min(max(MAX_RANK, rank or 0), len(picks))
     onsets = (np.cumsum(train) - 1)[onsets[train[onsets]]]
@@ -113,7 +115,7 @@ def fit_eye(
     sources = fit_sources(x, events.eye[train], events.rest[train], info.sfreq, most, onsets)
     rank = sources.rank if rank is None else min(rank, most)
     if rank == 0:
-        return LeftOut(f"no source stands out: the largest ratio is {sources.ratios[0]:.2f}")
+        return _left_out(events, f"{_NONE} is {sources.ratios[0]:.2f}")
     report = _describe(events, info.sfreq) | {
         "rank": rank,
         "rank_by_rule": sources.rank,
@@ -122,9 +124,8 @@ def fit_eye(
         "null": round(sources.null, 2),
     }
     del x
-    gates = {"threshold": threshold, "release_s": release_s}
-    ranks = range(1, len(sources.rest_scale) + 1)
-    of_rank = [_of_rank(sources, r, scales) | gates for r in ranks]
+    gates, ranks = {"threshold": threshold, "release_s": release_s}, len(sources.rest_scale)
+    of_rank = [_of_rank(sources, r, scales) | gates for r in range(1, ranks + 1)]
     report["held_out"] = [
         _held_out(arguments, data, info, events, ~train, scales) for arguments in of_rank
     ]
@@ -149,6 +150,7 @@ def _describe(events: EyeEvents, sfreq: float) -> dict[str, Any]:
         "n_saccades": len(events.saccades),
         "eye_s": round(float(events.eye.sum() / sfreq), 2),
         "rest_s": round(float(events.rest.sum() / sfreq), 2),
+        **({"eog_left_out": events.left_out} if events.left_out else {}),
     }
 
 
@@ -252,6 +254,15 @@ def _rms(x: np.ndarray) -> float:
 _WAYS = {"cued": "cues", "eog": "EOG channels", "frontal": "frontal channels"}
 
 
+def _left_out(events: EyeEvents, reason: str) -> LeftOut:
+    return LeftOut(reason + _without(events.left_out))
+
+
+def _without(left_out: dict[str, str]) -> str:
+    """Say which EOG channels are left out, or nothing."""
+    return "".join(f"; {name} left out: {reason}" for name, reason in left_out.items())
+
+
 def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, taken out and kept."""
     held_out = report["held_out"][report["rank"] - 1]
@@ -259,6 +270,7 @@ def summary(report: dict[str, Any]) -> Summary:
     found = (
         f"{patterns} over channels, from {report['n_blinks']} blinks and {report['n_saccades']} gaze "
         f"shifts, found by {_WAYS.get(report['way'], report['way'])}"
+        f"{_without(report.get('eog_left_out', {}))}"
     )
     blinks, activity = decibels(held_out["blink_db"]), decibels(held_out["eye_db"])
     kept = f"all but {share_text(held_out['rest_distortion'])} of the amplitude at rest"

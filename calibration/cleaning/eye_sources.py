@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from calibration.cleaning.eye_events import mean_around
+from calibration.cleaning.eye_moves import mean_around
 
 __all__ = ["LEAST_RATIO", "LEAST_REST", "MAX_RANK", "NO_ONSETS", "Sources", "fit_sources"]
 

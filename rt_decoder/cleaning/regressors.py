@@ -20,13 +20,13 @@ __all__ = ["REFERENCE_TYPES", "Regressors"]
 
 REFERENCE_TYPES = ("ecg", "resp", "emg", "misc", "eog")  # eog only where it is named
 _GRID = 16  # lessons a step of the leakage, as in the kernel
-_CLOSE, _OPEN, _POWER = 0.01, 0.05, 5.0  # s: a gate closes, opens; running power
+_CLOSE, _OPEN, _POWER = 0.01, 0.05, 2.0  # s: a gate closes, opens; running power
 _MAX_LAG = 10.0  # s
 _MAX_TAPS = 1000
 # state of a reference: no hold, gate open; age, place, energy, what smoothing remembers; trusted
 _AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 _LOUD = 4.0  # s for which a reference is not used once it was above its limit
-_AT_FIRST = 0.6  # share that a watched reference is given to begin with: half trust
+_AT_FIRST = 0.5  # share that a watched reference is given to begin with: little trust
 _SILENT = 0.2  # times its RMS in calibration: below, it says nothing any more
 
 
@@ -47,8 +47,10 @@ class Regressors:
     for `holdoff` s, or 4 s after it was too loud.
 
     If `watched`, a reference is subtracted only while the data hold what it says: the share of it
-    that is found there, a running mean, fades it out from .8 to .4. A reference of another size, of
-    another kind or of another person is so left alone, and it teaches nothing.
+    that is found there, a running mean, fades it out from .8 to .4. Doubt is quicker: the evidence
+    that the data hold none of it (log likelihood ratio, 0 to 4) fades it out from 1 to 4, and is
+    complete once it was too loud or had another rhythm. A reference of another size, kind or person
+    is so left alone, and teaches nothing. No value counts for more than half of `limit`.
 
     Parameters
     ----------
@@ -181,7 +183,7 @@ class Regressors:
         watch = 1.0 - np.exp(-1.0 / memory)
         fixed = (columns, 1.0 / scale, limit, silent * scale**2, wait, most, reach, smooth)
         state = (scale**2, *np.outer(_AT_START, np.ones(r)), _AT_FIRST * usual, usual)
-        state = (*state, rhythm * scale**2, 0.0 * scale)
+        state = (*state, rhythm * scale**2, *np.zeros((3, r)))
         self._constants = np.array([forget, *rates, every])
         self._taps = taps
         self._calibrated = (

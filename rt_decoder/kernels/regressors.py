@@ -45,6 +45,8 @@ FOUND                 running product of what it says about the data and what is
 SAID                  running square of what it says
 STEPS        ref^2    running square of its change from sample to sample
 BEFORE       ref      last value
+DOUBT                 evidence that what it says is not there: log likelihood ratio, 0 to 4
+LAST         ref      last value as it came, at most LIMIT
 ===========  =======  ======================================================================
 
 ===========  =======  ======================================================================
@@ -99,7 +101,7 @@ COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH, LOUD, WATCH, USU
     12
 )
 POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE, TRUST, FOUND, SAID = range(12, 23)
-STEPS, BEFORE = range(23, 25)
+STEPS, BEFORE, DOUBT, LAST = range(23, 27)
 LIVE, CALIBRATED = range(2)
 CLIP, NOTABLE, PREDICTED, ERROR = range(4)
 NOW, WORTH, LEARNING, GAINED, TRUSTED, COURSE = range(6)
@@ -108,7 +110,10 @@ _GRID = 16  # lessons from one leak, and check of the box, to the next
 _SHUT, _OPEN = 1e-3, 0.999  # a gate beyond these is shut or open: it gets there in finite time
 _LEAST, _WHOLE = 0.4, 0.8  # shares of what a reference says that are there: no trust, whole trust
 _CLIP = 4.0  # standard deviations: what is there counts up to this beyond twice what is said
-_OTHER = 4.0  # times as fast or slow as in calibration: it is another kind of signal
+_OTHER = 5.0  # times as fast or slow as in calibration: it is another kind of signal
+_USED = 0.5  # of LIMIT: what is larger is used as if it were that large
+_SOME_DOUBT, _MOST_DOUBT = 1.0, 4.0  # log likelihood ratios: whole trust below, no trust
+_CERTAIN = 12.5  # 1 / (2 * _UNSURE**2) of `calibration.cleaning.reference_effect`
 _FLOOR = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
 
 
@@ -150,7 +155,7 @@ def regress(
         Reference, and lag in samples, of each regressor.
     ring : array of shape (n_past, r)
         Past of the references; updated.
-    references : array of shape (r, 25)
+    references : array of shape (r, 27)
         Updated from column POWER on; see the tables.
     inverse : array of shape (2, k, k)
         P, live, which is updated, and calibrated.
@@ -216,14 +221,11 @@ def _listen(
         bad = flag & UNUSABLE != 0
         beyond = abs(value) > state[LIMIT]
         back = 0.0 < state[HOLD] <= state[HOLDOFF]  # after a flag: what filters still ring with
-        loud = (
-            beyond
-            and not bad
-            and not back
-            and abs(ring[int(state[PLACE]), r]) != state[LIMIT] * state[GAIN]
-        )
+        loud = beyond and not bad and not back and abs(state[LAST]) < state[LIMIT]
         bad = bad or beyond or (flag & R_JUMP != 0 and state[HOLD] > 0.0)
-        value = min(max(value, -state[LIMIT]), state[LIMIT])
+        state[LAST] = min(max(value, -state[LIMIT]), state[LIMIT])
+        most = _USED * state[LIMIT]
+        value = min(max(value, -most), most)
         if state[SMOOTH] < 1.0:
             if state[AGE] == 0.0:
                 state[ONCE] = state[TWICE] = value
@@ -261,6 +263,8 @@ def _measure(value: float, bad: bool, rate: float, state: np.ndarray) -> bool:
 @njit(**KERNEL)
 def _gate(bad: bool, loud: bool, constants: np.ndarray, state: np.ndarray) -> None:
     """Hold a reference off while it is bad, and move its gate."""
+    if loud and state[WATCH] > 0.0:
+        state[DOUBT], state[TRUST] = _MOST_DOUBT, 0.0
     if bad or loud:
         state[HOLD] = max(state[HOLD] - 1.0, state[LOUD] if loud else state[HOLDOFF])
     else:
@@ -302,12 +306,11 @@ def _watch(
         state = references[r]
         if state[WATCH] == 0.0:
             continue
-        if (
-            state[GATE] < 1.0 or state[POWER] < state[FLOOR]
-        ):  # nobody knows: it is taken to come back as in calibration
+        if 0.0 < state[HOLD] <= state[HOLDOFF]:  # flagged: taken to come back as in calibration
             state[FOUND] += state[WATCH] * (state[USUAL] - state[FOUND])
             state[SAID] += state[WATCH] * (state[USUAL] - state[SAID])
-            continue
+        if state[GATE] < 1.0 or state[POWER] < state[FLOOR]:
+            continue  # nobody knows
         said, there = 0.0, 0.0
         for j in range(len(taps)):
             if taps[j, 0] == r:
@@ -320,6 +323,10 @@ def _watch(
         state[SAID] += state[WATCH] * (said * said - state[SAID])
         share = (state[FOUND] + _FLOOR * state[USUAL]) / (state[SAID] + _FLOOR * state[USUAL])
         rise = min(max((share - _LEAST) / (_WHOLE - _LEAST), 0.0), 1.0)
+        evidence = _CERTAIN * state[WATCH] / state[USUAL] * (0.5 * said * said - said * there)
+        state[DOUBT] = min(max(state[DOUBT] + evidence, 0.0), _MOST_DOUBT)
+        fall = min(max((_MOST_DOUBT - state[DOUBT]) / (_MOST_DOUBT - _SOME_DOUBT), 0.0), 1.0)
+        rise = min(rise, fall)
         state[TRUST] = rise * rise * (3.0 - 2.0 * rise)
 
 
