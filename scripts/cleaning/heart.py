@@ -95,12 +95,21 @@ def judged_beats(filtered: np.ndarray, recording: Recording) -> np.ndarray:
     ecg = [k for k, kind in enumerate(info.ch_types) if kind == "ecg"]
     best = np.empty(0, np.int64)
     for column in ecg:
-        peaks = offline_peaks(filtered[:, column], info.sfreq)
+        upright = filtered[:, column] * _polarity(filtered[:, column], info.sfreq)
+        peaks = offline_peaks(upright, info.sfreq)
         if _is_regular(peaks, info.sfreq) and _is_clear(filtered[:, column]):
             best = peaks if len(peaks) > len(best) else best
     start, stop = (round(t * info.sfreq) for t in WINDOWS["whole"])
     first = round(SETTLE * info.sfreq)
     return best[(best + start > first) & (best + stop < len(filtered))]
+
+
+def _polarity(ecg: np.ndarray, sfreq: float) -> float:
+    """Find which way its largest waves point: a lead may be upside down, and its R waves small."""
+    window = round(2 * sfreq)
+    parts = ecg[: len(ecg) // window * window].reshape(-1, window)
+    parts = parts - np.median(parts, axis=1, keepdims=True)
+    return 1.0 if np.median(parts.max(axis=1)) >= np.median(-parts.min(axis=1)) else -1.0
 
 
 def _is_regular(peaks: np.ndarray, sfreq: float) -> bool:
