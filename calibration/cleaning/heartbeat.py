@@ -203,6 +203,8 @@ def _before(levels: np.ndarray, info: SignalInfo) -> int:
 def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, taken out and kept."""
     found = f"{report['beats']} beats in {report['source']}, {report['rate']:g} a minute"
+    if report.get("upstroke", "").endswith("R peak"):
+        found += f", told {report['upstroke']}"
     preserved = report.get("preserved")
     kept = "not measured" if preserved is None else f"{preserved:.1%} of an injected response"
     return Summary(found, decibels(report.get("attenuation_db")), kept)

@@ -15,7 +15,7 @@ __all__ = ["find_components"]
 
 _SHRINK = 0.01
 _WHOLE = 0.9999  # of the mean's power
-_MOST, _WEIGHTS = 24, 2500  # components; weights of each kind that the live stage has time for
+_MOST, _WEIGHTS = 20, 2500  # components; weights of each kind that the live stage has time for
 
 
 def find_components(
@@ -31,7 +31,7 @@ def find_components(
     A generalized eigendecomposition of the mean against all other activity sorts its directions by
     how far they stand out, ratio l_i. Means after random moments have l'_i on average. Each
     direction keeps the share ``1 - l'_i / l_i``. What is left is decomposed again in the channels'
-    units: the artifact is learned live in as many directions as it has, at most 24, and fewer than
+    units: the artifact is learned live in as many directions as it has, at most 20, and fewer than
     2500 weights.
 
     Parameters
