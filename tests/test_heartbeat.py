@@ -497,7 +497,7 @@ def test_words_are_not_taken_for_beats(seed):
 @pytest.mark.realdata
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("subject", "least_db", "most_left"), [("05", 2.5, 1.3), ("33", 10.0, 1.1)]
+    ("subject", "least_db", "most_left"), [("05", 2.5, 1.3), ("33", 10.0, 1.4)]
 )
 def test_real_heartbeats_are_removed(data_dir, subject, least_db, most_left):
     """Compare the R-locked mean with random-locked ones; the other half fits the template."""

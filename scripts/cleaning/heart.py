@@ -166,13 +166,21 @@ def _sizes(x: np.ndarray, moments: np.ndarray, sfreq: float) -> dict[str, float]
     return sizes
 
 
-def unlocked(difference: np.ndarray, beats: np.ndarray, sfreq: float) -> np.ndarray:
+def unlocked(
+    difference: np.ndarray, beats: np.ndarray, sfreq: float, n_alike: int | None = None
+) -> np.ndarray:
     """Take out of `difference` (n, c) what is locked to beats, from .2 s before to .9 s after each.
 
-    One response is fitted by least squares, which tells the responses to successive beats apart.
-    Rows before the first beat and after the last are left out.
+    One response is fitted by least squares, which tells the responses to successive beats apart; or
+    one to every `n_alike` beats, so that a response that changes slowly is locked as well. Rows
+    before the first beat and after the last are left out.
     """
     start, length = round(0.2 * sfreq), round(1.1 * sfreq)
-    good = np.zeros(len(difference), bool)
-    rest = without_evoked(difference, good, beats - start, length)
-    return rest[beats[0] : beats[-1]]
+    n_parts = max(len(beats) // (n_alike or len(beats)), 1)
+    parts = []
+    for own in np.array_split(beats, n_parts):
+        first, stop = max(own[0] - start, 0), own[-1] + length
+        part = difference[first:stop]
+        rest = without_evoked(part, np.zeros(len(part), bool), own - start - first, length)
+        parts.append(rest[own[0] - first : own[-1] - first])
+    return np.concatenate(parts)
