@@ -13,7 +13,8 @@ has every stage; "without ECG" neither sees the ECG in its fit nor live.
 dB: RMS of the mean beat, after over before. "excess" is the same with the power of means around
 random moments taken off both, as no method can clean that without taking brain. Distortion: RMS of
 what a method takes that is not locked to beats, over RMS of the input; of the chain, of its stages
-against the heart. "injected" is what a method does to the same person's EEG at other times, which
+against the heart. "distortion_30" lets what is locked change every 30 beats, as a template that moves
+to the session's own does. "injected" is what a method does to the same person's EEG at other times, which
 is added: RMS of its change over its RMS.
 
     python scripts/eval_heart.py [--data DIR] [--people N] [--json]
@@ -47,6 +48,7 @@ OURS, NO_ECG = "this chain", "without ECG"
 HEART = tuple(n for n in ("regressors", "heart", "heartbeat") if n in CLEANING)
 WORSE = 1.02  # times the RMS before
 LEAST_BEATS = 10  # beats, to fit a rival or to judge
+ALIKE = 30  # beats: a response may change from one such part to the next, which is no distortion
 
 
 def main() -> None:
@@ -131,8 +133,9 @@ def figures(
         enough = left[0] > 0.25 * was[f"{name}_rms_random"] ** 2
         share = max(left[1], 1e-2 * left[0]) / left[0] if enough else 1.0
         found[f"{name}_excess_db"] = 10 * float(np.log10(share)) if enough else None
-    taken = unlocked(out - kept, beats, judged.info.sfreq)
-    found["distortion"] = _ratio(taken, kept)
+    for key, n_alike in (("distortion", None), ("distortion_30", ALIKE)):
+        taken = unlocked(out - kept, beats, judged.info.sfreq, n_alike)
+        found[key] = _ratio(taken, kept)
     return found
 
 
@@ -207,6 +210,7 @@ COLUMNS = (
     "max",
     "max_random",
     "distortion",
+    "distortion_30",
     "injected",
 )  # fmt: skip
 

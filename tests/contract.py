@@ -88,13 +88,13 @@ def eye(info: SignalInfo) -> EyeCorrection:
 
 
 def heartbeat(info: SignalInfo) -> HeartbeatTemplate:
-    """One that takes noise for broad beats every second, and remembers but the last of them."""
+    """One that takes noise for broad beats every second, and remembers but two of them."""
     n = sum(kind == "eeg" for kind in info.ch_types)
     maps = np.linalg.qr(np.random.default_rng(0).standard_normal((n, 2)))[0].T
     courses = np.random.default_rng(1).standard_normal((round(0.8 * info.sfreq), 2))
     source = np.eye(info.n_channels)[-1]
-    levels = np.array([1e-3, 1e-5, info.sfreq, 1.0, 1e-7, 1e-7, 1e-5])
-    return HeartbeatTemplate(info, source, 1e-6 * maps, 1e5 * maps, courses, levels, n_beats=1.0)
+    levels = np.array([1e-3, 1e-5, info.sfreq, 1.0, 1e-7, 1e-7, 1e-5, 3e-5, 0.5, 0.02])
+    return HeartbeatTemplate(info, source, 1e-6 * maps, 1e5 * maps, courses, levels, n_beats=2.0)
 
 
 def muscle(info: SignalInfo) -> MuscleGate:

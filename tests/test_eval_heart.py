@@ -48,6 +48,16 @@ def test_beats_are_found_and_a_dead_lead_judges_nobody():
     assert len(heart.judged_beats(dead, recording)) == 0
 
 
+def test_a_lead_that_is_upside_down_judges_as_well():
+    """Its small waves that point up are no R waves: some would be missed."""
+    data, recording, peaks = planted()
+    data[:, C] -= 0.4 * np.roll(data[:, C], 12)
+    upright = heart.judged_beats(data, recording)
+    data[:, C] *= -1.0
+    assert np.array_equal(heart.judged_beats(data, recording), upright)
+    assert np.abs(upright[:, None] - peaks).min(axis=1).max() <= 3
+
+
 def test_what_follows_beats_stands_out_and_random_moments_do_not():
     data, recording, _ = planted()
     beats = heart.judged_beats(data, recording)

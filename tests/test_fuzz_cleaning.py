@@ -66,7 +66,8 @@ def arguments() -> dict[str, dict[str, Any]]:
             "source": np.array([kind == "ecg" for kind in INFO.ch_types], float),
             "maps": 1e-6 * basis.T, "filters": 1e6 * basis.T,
             "courses": rng.standard_normal((100, 2)),
-            "levels": np.array([1e-3, 1e-5, INFO.sfreq, 1.0, 1e-7, 1e-7, 1e-5]), "n_beats": 50.0,
+            "levels": np.array([1e-3, 1e-5, INFO.sfreq, 1.0, 1e-7, 1e-7, 1e-5, 1e-3, 0.35, 0.02]),
+            "n_beats": 50.0,
             "watched": np.ones(2),
         },
     }  # fmt: skip

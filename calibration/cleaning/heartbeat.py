@@ -11,24 +11,23 @@ from typing import Any
 
 import numpy as np
 
+from calibration.cleaning.heartbeat_components import find_components
 from calibration.cleaning.heartbeat_judged import (
     LENGTH,
-    N_SURROGATES,
     SEEN,
     judge_template,
-    locked_mean,
 )
 from calibration.cleaning.heartbeat_source import Source, find_source
+from calibration.cleaning.heartbeat_upstroke import find_upstroke
 from calibration.cleaning.reference_effect import watch_time
 from calibration.cleaning.seen import Seen, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels, share_text
-from rt_decoder.signal import DATA_TYPES, SignalInfo
+from rt_decoder.cleaning.qrs import N_LEVELS
+from rt_decoder.signal import SignalInfo
 
 __all__ = ["fit", "fit_heartbeat", "summary"]
 
-_MOST = 4
-_SHRINK = 0.01
 _HELPS_DB = -0.5  # more than this is no help
 
 
@@ -48,9 +47,8 @@ def fit_heartbeat(
 ) -> StageFit | LeftOut:
     """Find the source of beats and the components of the template.
 
-    The components are the directions in which the mean after R peaks is largest relative to all
-    other activity, and of what they leave, those in which it is largest in the channels' units.
-    Of each kind, those larger than every mean after random moments are taken, at most four.
+    `calibration.cleaning.heartbeat_components` finds the components. Where beats show an upstroke,
+    the template begins with it, if that leaves less of the QRS complex of held-out beats.
 
     Parameters
     ----------
@@ -63,7 +61,7 @@ def fit_heartbeat(
     onsets : array of shape (n_events,) or None
         Sample indices of stimuli, so that answers to them are not taken for heartbeats.
     n_beats : float
-        Time constant of the live stage in beats, for the held-out values of the report.
+        How many beats the calibrated template counts as live, for the held-out values.
     seed : int
         Seeds the random moments.
 
@@ -80,7 +78,8 @@ def fit_heartbeat(
             random_locked_largest          held out: the same after random moments, cleaned
             locked_unit                    unit of these three
             attenuation_db                 held out: of the power of the R-locked mean
-            beats_db                       held out: power that is locked to beats, after over before
+            beats_db, qrs_db               held out: power that is locked to beats, after over before
+            upstroke                       how long before the R peak it is told, or why it is not
             preserved                      held out: gain of an injected response
             rank                           number of components
     """
@@ -115,19 +114,48 @@ def _fit(
         "clarity": round(source.clarity, 2),
     }
     split = 2 * len(data) // 3
-    rng = np.random.default_rng(seed)
-    first = _arguments(data[:split], info, bad[:split], source, rng)
-    if len(first["maps"]):
-        report |= judge_template(first, data, info, bad, source.beats.peaks, split, n_beats, rng)
-        helps = report["beats_db"]
-        if helps is not None and helps > _HELPS_DB:
-            return LeftOut(f"does not help on held-out beats of {source.name} ({helps:+.1f} dB)")
-    arguments = _arguments(data, info, bad, source, rng)
+    upstroke, report["upstroke"] = find_upstroke(data, info, bad, source)
+    judged = _judged(data, info, bad, source, split, n_beats, seed, None)
+    if upstroke is not None and judged:
+        earlier = _judged(data, info, bad, source, split, n_beats, seed, upstroke)
+        if _better(earlier, judged):
+            judged = earlier
+        else:
+            upstroke, report["upstroke"] = None, "does not help on held-out beats"
+    report |= judged
+    helps = report.get("beats_db")
+    if helps is not None and helps > _HELPS_DB:
+        return LeftOut(f"does not help on held-out beats of {source.name} ({helps:+.1f} dB)")
+    arguments = _arguments(data, info, bad, source, np.random.default_rng(seed), upstroke)
     report["rank"] = len(arguments["maps"])
     if report["rank"] == 0:
         return LeftOut("nothing follows the beats that does not follow random moments as well")
     arguments["watched"] = _watch(arguments, data, info, bad, source)
     return StageFit(arguments, report)
+
+
+def _judged(
+    data: np.ndarray,
+    info: SignalInfo,
+    bad: np.ndarray,
+    source: Source,
+    split: int,
+    n_beats: float,
+    seed: int,
+    upstroke: np.ndarray | None,
+) -> dict[str, Any]:
+    """Fit before `split` and judge after it; empty if nothing follows the beats."""
+    rng = np.random.default_rng(seed)
+    first = _arguments(data[:split], info, bad[:split], source, rng, upstroke)
+    if not len(first["maps"]):
+        return {}
+    return judge_template(first, data, info, bad, source.beats.peaks, split, n_beats, rng)
+
+
+def _better(earlier: dict[str, Any], later: dict[str, Any]) -> bool:
+    """Whether it helps to begin before beats are decided: in the QRS, and not less in all."""
+    pairs = [(earlier.get(key), later.get(key)) for key in ("qrs_db", "beats_db")]
+    return all(a is not None and b is not None and a <= b for a, b in pairs)
 
 
 def _watch(
@@ -138,10 +166,10 @@ def _watch(
     source: Source,
 ) -> np.ndarray:
     """Find the mean square of the template, and how long it must be watched to be sure of it."""
-    courses, n = arguments["courses"], len(data)
+    courses, n, before = arguments["courses"], len(data), _before(arguments["levels"], info)
     said = np.zeros((n, courses.shape[1]))
-    n_seen = round(SEEN * info.sfreq)
-    for peak in source.beats.peaks.tolist():
+    n_seen = round(SEEN * info.sfreq) + before
+    for peak in (source.beats.peaks[source.beats.peaks >= before] - before).tolist():
         stop = min(peak + len(courses), n)
         if peak + n_seen < stop:
             said[peak + n_seen : stop] += courses[n_seen : stop - peak]
@@ -156,73 +184,27 @@ def _arguments(
     bad: np.ndarray,
     source: Source,
     rng: np.random.Generator,
+    upstroke: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
-    """Fit the arguments of `HeartbeatTemplate`; of rank 0 if no component stands out."""
-    kinds = np.array([kind for kind in info.ch_types if kind in DATA_TYPES])
-    scale = np.ones(len(kinds))
-    x = data[:, : len(kinds)]
-    for kind in set(kinds.tolist()):  # each type has its own unit
-        scale[kinds == kind] = max(
-            np.sqrt(np.mean(np.var(x[~bad][:, kinds == kind], axis=0))), 1e-300
-        )
-    x = (x - x[~bad].mean(axis=0)) / scale
-    covariance = x[~bad].T @ x[~bad] / np.sum(~bad)
-    covariance += _SHRINK * np.trace(covariance) / len(kinds) * np.eye(len(kinds))
-    peaks = source.beats.peaks[source.beats.peaks < len(x)]
-    means = _means(x, peaks, bad, round(LENGTH * info.sfreq), rng)
-    maps = _components(means, covariance, round(SEEN * info.sfreq))
-    filters = _measuring(maps, covariance)
-    return {
-        "source": source.weights,
-        "levels": source.levels,
-        "maps": maps * scale,
-        "filters": filters / scale,
-        "courses": means[0] @ filters.T,
-    }
+    """Fit the arguments of `HeartbeatTemplate`; of rank 0 if nothing follows the beats."""
+    levels = source.levels if upstroke is None else np.append(source.levels, upstroke)
+    before = _before(levels, info)
+    n = round(LENGTH * info.sfreq) + before
+    starts = source.beats.peaks[source.beats.peaks < len(data)] - before
+    found = find_components(data, info, bad, starts, n, rng)
+    return {"source": source.weights, "levels": levels} | found
 
 
-def _means(
-    x: np.ndarray, peaks: np.ndarray, bad: np.ndarray, n: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Compute the mean after the beats, and means after as many random moments, (n, c) each."""
-    draws = (rng.integers(0, len(x), len(peaks)) for _ in range(N_SURROGATES))
-    random = (locked_mean(x, moments, bad, n, n_passes=1) for moments in draws)
-    return [locked_mean(x, peaks, bad, n), *random]
-
-
-def _components(means: list[np.ndarray], covariance: np.ndarray, n_seen: int) -> np.ndarray:
-    """Find how the components show in the channels, (rank, c), at unit size of their noise.
-
-    First those that stand out most of all other activity; then, of what these leave, those that are
-    largest in the channels themselves: where the brain is loud, a large artifact hardly stands out.
-    """
-    powers, axes = np.linalg.eigh(covariance)
-    white = axes / np.sqrt(powers) @ axes.T
-    maps = _above_chance([mean[n_seen:] @ white for mean in means])
-    maps = maps @ (axes * np.sqrt(powers) @ axes.T)
-    filters = _measuring(maps, covariance)
-    more = _above_chance([mean[n_seen:] - mean[n_seen:] @ filters.T @ maps for mean in means])
-    maps = np.vstack([maps, more])
-    filters = _measuring(maps, covariance)
-    return maps * np.sqrt(np.sum(filters @ covariance * filters, axis=1))[:, None]
-
-
-def _above_chance(means: list[np.ndarray]) -> np.ndarray:
-    """Find directions (rank, c) in which the first mean is larger than all others, at most four."""
-    _, sizes, directions = np.linalg.svd(means[0], full_matrices=False)
-    chance = max(float(np.linalg.norm(mean, 2)) for mean in means[1:])
-    return directions[: min(int(np.sum(sizes > chance)), _MOST)]
-
-
-def _measuring(maps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Find the filters (rank, c) that measure the components with least of all else."""
-    inverse = np.linalg.inv(covariance)
-    return np.linalg.solve(maps @ inverse @ maps.T, maps @ inverse)
+def _before(levels: np.ndarray, info: SignalInfo) -> int:
+    """Count the samples of the template before the R peak."""
+    return 0 if len(levels) == N_LEVELS else max(round(levels[-1] * info.sfreq), 0)
 
 
 def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, taken out and kept."""
     found = f"{report['beats']} beats in {report['source']}, {report['rate']:g} a minute"
+    if report.get("upstroke", "").endswith("R peak"):
+        found += f", told {report['upstroke']}"
     preserved = report.get("preserved")
     kept = (
         "not measured" if preserved is None else f"{share_text(preserved)} of an injected response"

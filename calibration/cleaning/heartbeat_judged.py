@@ -115,7 +115,7 @@ def judge_template(
     chance = _chance(clean[:, picks], len(peaks), bad[split:], n_after, rng)
     size = np.maximum(np.std(x[~bad[split:]][:, picks], axis=0), 1e-300)
     was, now = (part[:, picks] / size for part in (x, clean))
-    helps = decibels_on_beats(was, now, peaks, info.sfreq)["beats_db"]
+    helps = decibels_on_beats(was, now, peaks, info.sfreq)
     unit = 1e6 if info.units[0] == "V" else 1e15
     before, after = (float(np.abs(mean).max()) for mean in means)
     power = [float(np.mean(mean**2)) for mean in means]
@@ -124,7 +124,7 @@ def judge_template(
         "locked_after": round(unit * after, 3),
         "random_locked_largest": round(float(unit * chance), 3),
         "locked_unit": "uV" if unit == 1e6 else "fT",
-        "beats_db": None if helps is None else round(helps, 2),
+        **{name: None if db is None else round(db, 2) for name, db in helps.items()},
         "attenuation_db": round(float(10 * np.log10(power[0] / max(power[1], 1e-300))), 2),
         "preserved": round(
             _preserved(arguments, x, info, bad[split:], clean, n_beats, n_data, rng), 4

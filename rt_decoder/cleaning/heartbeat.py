@@ -9,35 +9,44 @@ from __future__ import annotations
 import numpy as np
 
 from rt_decoder.cleaning.arguments import bound, numbers
-from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector
+from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector, Upstroke
 from rt_decoder.kernels import heartbeat as kernel
 from rt_decoder.kernels.heartbeat import heartbeat_subtract
 from rt_decoder.kernels.memory import Rows
+from rt_decoder.kernels.qrs import N_LEVELS
 from rt_decoder.settings import read
 from rt_decoder.signal import BAD, DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["HeartbeatTemplate"]
 
-_RISE, _FADE = 0.02, 0.1  # s: smooth start when a beat is decided, smooth end of the template
-_BASELINE = 1.5  # s
+_RISE, _FADE, _PATIENCE = (
+    0.016,
+    0.1,
+    0.06,
+)  # s: smooth start when a beat is decided, smooth end of the template; see the class
+_BASELINE, _TURN = 1.5, 0.5  # s, of the slow mean; in which the share of the session's own moves
 _LEARNING_RATE = 250.0  # Hz: heartbeats hold no faster detail
 _MARK = 0.1  # of the template's largest size: samples below it are not flagged
-_N_BEATS = 6  # remembered: 0.8 s of template span 3 beats at 180 per minute, 6 with false ones
+_N_BEATS = 8  # remembered: 0.8 s of template span 3 beats at 180 per minute, 8 with false ones
 _NEVER = -(1 << 40)
 _AT_FIRST = 0.7  # share that a watched template is given to begin with: nearly whole trust
 _SILENT = 5.0  # s without a beat
-_N_AVERAGED = bound(1.0)
+_N_AVERAGED = bound(0.0)
+_REASONS = int(BAD), int(Reason.HEARTBEAT)
 
 
 class HeartbeatTemplate:
     """Subtracts a template locked to the R peak from the data channels.
 
-    The template is ``courses @ maps`` and begins at the R peak. It is subtracted from the moment
-    the beat is decided, some 35 ms after its peak: the part before would need look-ahead. If beats
-    are closer together than the template is long, their templates add up. On good samples the
-    courses follow the signal's components ``x @ filters.T`` as an exponential average over beats;
-    the maps stay fixed. A missed or false beat does no more harm than the template's size. An R
-    peak that turns out to be false within 0.2 s is faded out.
+    The template is ``courses @ maps``. It is subtracted from the moment the beat is decided, some
+    35 ms after the R peak; or from the moment the beat is told by its upstroke, some
+    15 ms before the R peak, for the QRS complex itself. What comes earlier would need look-ahead.
+    A beat that is told but not decided within 60 ms after its R peak is faded out, and so is an R
+    peak that turns out to be false within 0.2 s. If beats are closer together than the template is
+    long, their templates add up. On good samples the courses follow the signal's components
+    ``x @ filters.T``: their mean over the beats of the session, but no more of its difference from
+    calibration than stands out of noise (James and Stein). The maps stay fixed. A missed or false
+    beat does no more harm than the template's size.
 
     If `watched`, the template is subtracted only while the data hold it: the share of it that is
     found there, a running mean, fades it out from .8 to .4, as where beats come from noise, or from
@@ -54,11 +63,14 @@ class HeartbeatTemplate:
     filters : array of shape (rank, n_data)
         How each component is measured from the data channels, at unit variance without heartbeats.
     courses : array of shape (n_template, rank)
-        Course of each component after an R peak.
-    levels : array of shape (7,) or None
-        Levels of the beat detector, from calibration; None learns them in the first 2 s.
+        Course of each component, from the R peak or, if it comes earlier, the upstroke on.
+    levels : array of shape (7,), (10,) or None
+        Levels of the beat detector, from calibration; None learns them in the first 2 s. Then
+        three of the upstroke, see `rt_decoder.cleaning.qrs.Upstroke`; without these, nothing is
+        subtracted until beats are decided.
     n_beats : float
-        Time constant of the average in beats; infinite keeps the calibrated template.
+        Beats in the session's mean, at least 1: so many are remembered. 0 keeps the calibrated
+        template.
     watched : array of shape (2,) or None
         Mean square of the template in calibration, and time constant of the running mean in s;
         None watches nothing.
@@ -89,7 +101,7 @@ class HeartbeatTemplate:
         filters: np.ndarray,
         courses: np.ndarray,
         levels: np.ndarray | None = None,
-        n_beats: float = 50.0,
+        n_beats: float = 300.0,
         watched: np.ndarray | None = None,
     ) -> None:
         self.info = info
@@ -100,25 +112,29 @@ class HeartbeatTemplate:
         if not (len(maps) and len(courses)):
             raise ValueError(f"need maps and courses that are not empty, got {courses.shape}")
         n_beats = read("n_beats", n_beats, _N_AVERAGED)
+        if 0.0 < n_beats < 1.0:
+            raise ValueError(f"need n_beats of at least 1, or 0 to learn nothing, got {n_beats:g}")
         watched = numbers("watched", np.zeros(2) if watched is None else watched, (2,), 0.0)
-        self._detector = QrsDetector(info, source, levels)
+        self._levels, upstroke = _parted(levels)
+        self._detector = QrsDetector(info, source, self._levels)
+        self._upstroke = Upstroke(info, source, upstroke)
         rank, share = len(maps), np.abs(filters).sum(axis=0)
         self._space = np.vstack([maps, filters, share / max(share.sum(), 1e-300), 0.0 * share])
-        self._start = np.column_stack([courses, *_weights(info, courses @ maps)])
+        self._courses = np.column_stack(
+            [courses, *_weights(info, courses @ maps), np.zeros(courses.shape)]
+        )
         n_rise = max(round(_RISE * info.sfreq), 1)
         self._rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, n_rise + 1) / (n_rise + 1))
-        self._stride = max(round(info.sfreq / _LEARNING_RATE), 1)
-        self._rates = 1.0 / n_beats, self._stride / max(_BASELINE * info.sfreq, 1.0)
-        self._courses, self._state = self._start.copy(), np.zeros((4, rank + 5))
-        usual, seconds = watched.tolist()
-        memory = max(seconds, 1e-3) * info.sfreq / self._stride
-        share = 1.0 - float(np.exp(-1.0 / memory)) if usual * seconds > 0 else 0.0
-        self._trust = 1.0, _AT_FIRST * usual, usual, share, usual
-        picks = np.flatnonzero(source)
-        is_ecg = len(picks) == 1 and info.ch_types[picks[0]] == "ecg"
-        self.names = (info.ch_names[picks[0]] if is_ecg else "heartbeat",)
-        self._levels = None if levels is None else np.asarray(levels, np.float64)
-        self._beats = np.empty((1 + _N_BEATS, 5), np.int64)
+        stride = max(round(info.sfreq / _LEARNING_RATE), 1)
+        self._start, self._state = np.zeros((5, rank + 5)), np.zeros((5, rank + 5))
+        self._start[0, rank + 2 : rank + 4] = stride / max(_BASELINE * info.sfreq, 1.0), n_beats
+        self._start[kernel.SESSION, 3:5] = 1.0, 1.0 - float(np.exp(-1.0 / (_TURN * info.sfreq)))
+        self._start[kernel.TRUST, :5] = _trust(watched, info.sfreq / stride)
+        self.names = (_name(info, source),)
+        self._beats = np.full((1 + _N_BEATS, 7), _NEVER, np.int64)
+        before = max(self._upstroke.lead, 0)
+        refractory, patience = (round(s * info.sfreq) for s in (REFRACTORY, _PATIENCE))
+        self._beats[0] = *_REASONS, refractory, stride, int(Reason.REPAIRED), before, patience
         self._data = Rows((info.n_channels,), np.float64)
         self._flags = Rows((), FLAGS)
         self.reset()
@@ -127,12 +143,13 @@ class HeartbeatTemplate:
     def template(self) -> np.ndarray:
         """Template that is subtracted after a beat, (n_template, n_data)."""
         rank = len(self._space) // 2 - 1
-        return self._courses[:, :rank] @ self._space[:rank]
+        given = self._state[kernel.SESSION, 0]
+        return (self._courses[:, :rank] + given * self._courses[:, rank + 2 :]) @ self._space[:rank]
 
     @property
     def agreement(self) -> np.ndarray:
         """How much of the template is there, (1,); 0 if no beat was seen for 5 s."""
-        floor = 1e-300 + 0.02 * self._trust[-1]
+        floor = 1e-300 + 0.02 * self._start[kernel.TRUST, kernel.USUAL]
         trust = self._state[kernel.TRUST]
         share = (trust[kernel.FOUND] + floor) / (trust[kernel.SAID] + floor)
         seen = self._now - int(self._beats[1:, 1].max())
@@ -150,12 +167,15 @@ class HeartbeatTemplate:
         """Subtract the template after every beat, and learn from the remainder."""
         x, times, index, flags, channel_flags = chunk
         data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
+        peaks = self._detector.process(chunk)
+        told = self._upstroke.process(chunk, peaks)
         heartbeat_subtract(
             x,
             flags,
             channel_flags,
             index,
-            self._detector.process(chunk),
+            peaks,
+            told,
             self._space,
             self._courses,
             self._rise,
@@ -170,17 +190,32 @@ class HeartbeatTemplate:
     def reset(self) -> None:
         """Restore the calibrated template and levels; forget the beats."""
         self._detector.reset()
-        self._courses[:] = self._start
-        self._state[:] = 0.0
-        rank = len(self._space) // 2 - 1
-        self._state[0, rank + 1 : rank + 3] = self._rates
-        self._state[kernel.TRUST, :5] = self._trust
-        self._now = 0
-        stops = int(BAD)
-        refractory = round(REFRACTORY * self.info.sfreq)
-        marks = int(Reason.HEARTBEAT), int(Reason.REPAIRED)
-        self._beats[0] = stops, marks[0], refractory, self._stride, marks[1]
+        self._upstroke.reset()
+        self._courses[:, len(self._space) // 2 + 1 :] = 0.0
+        self._state[:] = self._start
         self._beats[1:] = _NEVER
+        self._now = 0
+
+
+def _name(info: SignalInfo, source: np.ndarray) -> str:
+    picks = np.flatnonzero(source)
+    is_ecg = len(picks) == 1 and info.ch_types[picks[0]] == "ecg"
+    return info.ch_names[picks[0]] if is_ecg else "heartbeat"
+
+
+def _parted(levels: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Part levels into those of the detector and those of the upstroke."""
+    if levels is None:
+        return None, None
+    parts = numbers("levels", levels, (None,))
+    return parts[:N_LEVELS].copy(), parts[N_LEVELS:].copy() if len(parts) > N_LEVELS else None
+
+
+def _trust(watched: np.ndarray, rate: float) -> tuple[float, ...]:
+    """Compute how a template is watched to begin with, (5,); `rate` samples are looked at a second."""
+    usual, seconds = watched.tolist()
+    share = 1.0 - float(np.exp(-1.0 / (max(seconds, 1e-3) * rate))) if usual * seconds > 0 else 0.0
+    return 1.0, _AT_FIRST * usual, usual, share, usual
 
 
 def _weights(info: SignalInfo, template: np.ndarray) -> np.ndarray:

@@ -12,11 +12,28 @@ import numpy as np
 from rt_decoder.cleaning.arguments import SMALLEST, numbers
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.qrs import N_LEVELS, qrs_detect, qrs_layout, qrs_state
+from rt_decoder.kernels.upstroke import (
+    upstroke_detect,
+    upstroke_layout,
+    upstroke_slope,
+    upstroke_state,
+)
 from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
-__all__ = ["REFRACTORY", "Beats", "QrsDetector", "find_beats"]
+__all__ = [
+    "LEADS",
+    "N_LEVELS",
+    "REFRACTORY",
+    "Beats",
+    "QrsDetector",
+    "Upstroke",
+    "find_beats",
+    "steepness",
+]
 
 REFRACTORY = 0.2  # s: of two R peaks closer than this the later one counts
+_NEVER = 1.0, float("inf"), 0.0  # of an upstroke: nothing is so steep
+LEADS = -0.02, 0.06  # s from an upstroke to its R peak
 # a QRS may look like a jump or a rail, and pauses between may be flat: these do not blind
 _BLINDING = Reason.NONFINITE | Reason.GAP | Reason.HELD | Reason.BAD_CHANNEL | Reason.REFERENCE_LOST
 
@@ -89,6 +106,59 @@ class QrsDetector:
         self._state = qrs_state(self.info.sfreq, self._start)
 
 
+class Upstroke:
+    """Expects R peaks some 15 ms before they occur, where the source is as steep as in a beat.
+
+    The size of the slope follows the beats that are decided, so a gain that changes does not matter
+    for long. What is told may be wrong: at most one beat every 250 ms.
+
+    Parameters
+    ----------
+    info : SignalInfo
+        Of the signal.
+    weights : array of shape (n_channels,)
+        The source is this combination of the channels.
+    upstroke : array of shape (3,) or None
+        Usual largest change of the source within 20 ms; share of it that tells a beat, below 1;
+        time in s from there to the R peak, -.02 to .06. None expects nothing.
+
+    Raises
+    ------
+    ValueError
+        If `weights` or `upstroke` have another shape, are not finite or out of range.
+    """
+
+    def __init__(self, info: SignalInfo, weights: np.ndarray, upstroke: np.ndarray | None) -> None:
+        usual, share, lead = _NEVER
+        if upstroke is not None:
+            usual, share, lead = numbers("upstroke", upstroke, (3,)).tolist()
+        limited = share < 1.0 or upstroke is None
+        if not (usual > 0.0 and share > 0.0 and limited and LEADS[0] <= lead <= LEADS[1]):
+            raise ValueError(
+                "need upstroke of a size above 0, a share between 0 and 1 and a lead of "
+                f"{LEADS[0]} to {LEADS[1]} s, got {usual:g}, {share:g} and {lead:g} s"
+            )
+        self._source = _source_picks(info, weights)
+        self._start, self.lead = (usual, share), round(lead * info.sfreq)
+        bits = int(_BLINDING), int(Reason.REPAIRED)
+        self._layout = upstroke_layout(info.sfreq, self.lead, *bits)
+        self._told = Rows((), np.int64)
+        self.reset()
+
+    def process(self, chunk: Chunk, peaks: np.ndarray) -> np.ndarray:
+        """Return where an R peak is expected, (n,) int64, or -1; `peaks` are those decided."""
+        x, _, index, flags, channel_flags = chunk
+        told = self._told.take(len(x))
+        upstroke_detect(
+            x, flags, channel_flags, index, self._source, self._layout, *self._state, peaks, told
+        )  # fmt: skip
+        return told
+
+    def reset(self) -> None:
+        """Restore the calibrated size."""
+        self._state = upstroke_state(*self._start)
+
+
 def _source_picks(info: SignalInfo, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Channels that make up the source and their weights, whose sizes add up to 1."""
     weights = numbers("source", weights, (info.n_channels,))
@@ -103,6 +173,27 @@ def _check_levels(levels: np.ndarray | None) -> np.ndarray | None:
     if levels is None:
         return None
     return numbers("levels", levels, (N_LEVELS,)).copy()
+
+
+def steepness(data: np.ndarray, info: SignalInfo, weights: np.ndarray) -> np.ndarray:
+    """Compute how far the source moves within 20 ms, as `Upstroke` does.
+
+    Parameters
+    ----------
+    data : array of shape (n, c)
+        Recording.
+    info : SignalInfo
+        Of the signal.
+    weights : array of shape (c,)
+        The source is this combination of the channels.
+
+    Returns
+    -------
+    array of shape (n,)
+        Not negative.
+    """
+    picks, weights = _source_picks(info, weights)
+    return upstroke_slope(data[:, picks] @ weights, info.sfreq)
 
 
 def find_beats(

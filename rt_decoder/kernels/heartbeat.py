@@ -1,27 +1,39 @@
 """Subtract the heartbeat template sample by sample, and learn it from the same samples.
 
-A few components ``z = filters @ x`` carry the artifact. Each component has a course in time after
-the R peak. The output is ``x - maps.T @ (sum of the courses after all recent beats)``: if beats
-follow each other faster than a course is long, their courses add up. Each sample moves a course
-by a small share of what the course left over. For beats far apart this is an exponential average
-over beats; with overlap it still converges on the true course.
+A few components ``z = filters @ x`` carry the artifact. Each has a course in time that begins with
+the R peak or a little earlier. The output is ``x - maps.T @ (sum of the courses after all recent
+beats)``: if beats follow each other faster than a course is long, their courses add up.
+
+Each sample moves the change of a course in this session by a small share of what was left over. For
+beats far apart this is a mean over beats; with overlap it still converges on the true course. Of
+the change, the share of James and Stein is subtracted: 1 less the power that noise alone would
+give it over the power that it has. A beat that is only told begins like any other, and ends soon
+unless it is decided; from one to the other the courses cross over.
 
 ============  =======  =====================================================================
 state, beats  unit     meaning
 ============  =======  =====================================================================
-_BASELINE              row of the state: slow mean of each component; then SEEN, RATE, SHARE
+_BASELINE              row of the state: slow mean of each component; then the next five
 _Z                     row of the state: components of this sample, then what is left of them
 _AMOUNT                row of the state: amount of each component that is subtracted now
 _SEEN         samples  column rank of _BASELINE: samples learned from so far
-_RATE                  column rank + 1 of _BASELINE: share of a beat in a course
+_RATE                  column rank + 1 of _BASELINE: share of a beat in the change of a course
 _SHARE                 column rank + 2 of _BASELINE: least share of a sample in the slow mean
+_MOST         beats    column rank + 3 of _BASELINE: in the mean; 0 learns nothing
+_COUNT        beats    column rank + 4 of _BASELINE: decided so far, at most _MOST
+SESSION                row of the state: the next five
+_GIVEN                 column 0: share of the change that is subtracted
+_WANTED                column 1: what it moves to
+_POWER                 column 2: sum of squares of the change
+_NOISE                 column 3: mean square of what is left of a component
+_PACE                  column 4: share of the way that _GIVEN moves in a sample
 TRUST                  row of the state: the next five
 TRUSTED                column 0: share of the template that is subtracted, 0 to 1
 FOUND                  column 1: running product of the template and what is there
 SAID                   column 2: running square of the template
 WATCH                  column 3: share of a new sample in these two; 0 watches nothing
 USUAL                  column 4: SAID in calibration
-_PEAK         sample   column of the beats: absolute index of the R peak
+_PEAK         sample   column of the beats: absolute index where the course begins
 _DECIDED      sample   column of the beats: absolute index where it was decided
 _END          sample   column of the beats: absolute index where it was found to be false
 _STOPS        bits     row 0 of the beats: reasons that stop learning
@@ -29,8 +41,9 @@ _MARK         bits     row 0 of the beats: this stage's own reason
 _REFRACTORY   samples  row 0 of the beats: a peak within so many of the last one replaces it
 _STRIDE       samples  row 0 of the beats: one in so many, on the grid of the index, teaches
 _HEALS        bits     row 0 of the beats: reason that makes a flagged channel good again
+_BEFORE       samples  row 0 of the beats: from the beginning of the course to the R peak
+_PATIENCE     samples  row 0 of the beats: a beat that is told ends so long after its R peak
 ============  =======  =====================================================================
-
 Components are in units of their own standard deviation.
 """
 
@@ -40,17 +53,19 @@ import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
 
-__all__ = ["FOUND", "SAID", "TRUST", "TRUSTED", "USUAL", "WATCH", "heartbeat_subtract"]
+__all__ = ["FOUND", "SAID", "SESSION", "TRUST", "TRUSTED", "USUAL", "WATCH", "heartbeat_subtract"]
 
+_SLOWER = 0.05  # of the pace of the slow mean: that of the noise
 _LARGEST = 3.0  # standard deviations: errors that move a course are clipped to this
 _LOST = 0.05  # share of the filters' weights: with more on flagged channels nothing is learned
-_LEAST, _WHOLE = 0.4, 0.8  # shares of the template that are there: no trust, whole trust
+_LEAST, _WHOLE = 0.2, 0.6  # shares of the template that are there: no trust, whole trust
 _FLOOR = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
-_BASELINE, _Z, _AMOUNT, TRUST = range(4)
+_BASELINE, _Z, _AMOUNT, TRUST, SESSION = range(5)
 TRUSTED, FOUND, SAID, WATCH, USUAL = range(5)
-_SEEN, _RATE, _SHARE = range(3)
+_SEEN, _RATE, _SHARE, _MOST, _COUNT = range(5)
+_GIVEN, _WANTED, _POWER, _NOISE, _PACE = range(5)
 _PEAK, _DECIDED, _END = range(3)
-_STOPS, _MARK, _REFRACTORY, _STRIDE, _HEALS = range(5)
+_STOPS, _MARK, _REFRACTORY, _STRIDE, _HEALS, _BEFORE, _PATIENCE = range(7)
 _FOREVER = 1 << 62
 
 
@@ -61,6 +76,7 @@ def heartbeat_subtract(
     channel_flags: np.ndarray,
     index: int,
     peaks: np.ndarray,
+    told: np.ndarray,
     space: np.ndarray,
     courses: np.ndarray,
     rise: np.ndarray,
@@ -83,32 +99,37 @@ def heartbeat_subtract(
         Absolute index of the first sample.
     peaks : array of shape (n,), int64
         Absolute index of the R peak that each sample decided, or -1.
+    told : array of shape (n,), int64
+        Absolute index of the R peak that each sample lets expect, or -1.
     space : array of shape (2 * rank + 2, n_data)
         Maps and filters of the components, each channel's share of the filters' weights, and a row
         of scratch.
-    courses : array of shape (n_template, rank + 2)
-        Courses of the components after the R peak, which are updated; then the weight of each
-        sample and whether it is worth a flag.
+    courses : array of shape (n_template, 2 * rank + 2)
+        Courses of the components in calibration; the weight of each sample and whether it is worth
+        a flag; then the changes of the courses, which are updated.
     rise : array of shape (n_rise,)
         Weight in the samples after the decision; reversed, it fades out a false beat.
-    state : array of shape (4, rank + 5)
+    state : array of shape (5, rank + 5)
         Updated; see the table of this file.
-    beats : array of shape (1 + n_beats, 5), int64
+    beats : array of shape (1 + n_beats, 7), int64
         Row 0 holds constants, the others recent beats, in turn. Updated.
     out : array of shape (n, c)
         Written: the clean samples.
     out_flags : array of shape (n,), uint32
         Written: `flags`, with this stage's reason added.
     """
-    n_data = space.shape[1]
-    rank = space.shape[0] // 2 - 1
-    amount = state[_AMOUNT]
+    rank, n_data = space.shape[0] // 2 - 1, space.shape[1]
+    amount, session = state[_AMOUNT], state[SESSION]
     for t in range(len(x)):
         now = index + t
         out_flags[t] = flags[t]
         if peaks[t] >= 0:
-            _begin(peaks[t], now, beats)
-        if _sum(now, courses, rise, beats, amount):
+            _begin(peaks[t], now, _FOREVER, beats)
+            _count(rank * len(courses), rank, state)
+        elif told[t] >= 0:
+            _begin(told[t], now, told[t] + beats[0, _PATIENCE], beats)
+        session[_GIVEN] += session[_PACE] * (session[_WANTED] - session[_GIVEN])
+        if _sum(now, courses, rise, state, beats):
             out_flags[t] |= beats[0, _MARK]
         row, clean = x[t], out[t]
         for k in range(x.shape[1]):
@@ -126,8 +147,9 @@ def heartbeat_subtract(
 
 
 @njit(**KERNEL)
-def _begin(peak: int, now: int, beats: np.ndarray) -> None:
+def _begin(peak: int, now: int, end: int, beats: np.ndarray) -> None:
     """Replace the oldest beat by a new one; end the last beat if the new one corrects it."""
+    peak -= beats[0, _BEFORE]
     last, oldest = 1, 1
     for b in range(2, len(beats)):
         if beats[b, _DECIDED] > beats[last, _DECIDED]:
@@ -135,8 +157,22 @@ def _begin(peak: int, now: int, beats: np.ndarray) -> None:
         if beats[b, _DECIDED] < beats[oldest, _DECIDED]:
             oldest = b
     if peak - beats[last, _PEAK] <= beats[0, _REFRACTORY]:
-        beats[last, _END] = now
-    beats[oldest, _PEAK], beats[oldest, _DECIDED], beats[oldest, _END] = peak, now, _FOREVER
+        beats[last, _END] = min(now, beats[last, _END])
+    beats[oldest, _PEAK], beats[oldest, _DECIDED], beats[oldest, _END] = peak, now, end
+
+
+@njit(**KERNEL)
+def _count(size: int, rank: int, state: np.ndarray) -> None:
+    """Count a beat; find its share in the mean, and the share of the changes that is no noise."""
+    most = state[_BASELINE, rank + _MOST]
+    if most == 0.0:
+        return
+    count = state[_BASELINE, rank + _COUNT]  # the mean holds so many
+    if count > 0.0:
+        noise = state[SESSION, _NOISE] * size / count
+        state[SESSION, _WANTED] = max(1.0 - noise / max(state[SESSION, _POWER], 1e-300), 0.0)
+    count = min(count + 1.0, most)
+    state[_BASELINE, rank + _COUNT], state[_BASELINE, rank + _RATE] = count, 1.0 / count
 
 
 @njit(**KERNEL)
@@ -145,12 +181,10 @@ def _project(
 ) -> bool:
     """Compute a sample's components without flagged channels; false if these weigh too much."""
     rank, n_data = space.shape[0] // 2 - 1, space.shape[1]
-    stops, heals = beats[0, _STOPS], beats[0, _HEALS]
-    n_bad = 0
+    stops, heals, n_bad = beats[0, _STOPS], beats[0, _HEALS], 0
     for k in range(n_data):
         n_bad += (row_flags[k] & stops) != 0
-    lost = 0.0
-    products = space[2 * rank + 1, :n_data]
+    lost, products = 0.0, space[2 * rank + 1, :n_data]
     for r in range(rank):
         weights = space[rank + r, :n_data]
         for k in range(n_data):
@@ -174,18 +208,18 @@ def _project(
 
 @njit(**KERNEL)
 def _sum(
-    now: int, courses: np.ndarray, rise: np.ndarray, beats: np.ndarray, amount: np.ndarray
+    now: int, courses: np.ndarray, rise: np.ndarray, state: np.ndarray, beats: np.ndarray
 ) -> bool:
     """Add up the courses after all recent beats; true if any is worth a flag."""
-    rank = courses.shape[1] - 2
+    amount, given = state[_AMOUNT], state[SESSION, _GIVEN]
+    rank, marked = courses.shape[1] // 2 - 1, False
     amount[:] = 0.0
-    marked = False
     for b in range(1, len(beats)):
         at = now - beats[b, _PEAK]
         if at < len(courses):
             weight = courses[at, rank] * _weight(now, beats[b, _DECIDED], beats[b, _END], rise)
             for r in range(rank):
-                amount[r] += weight * courses[at, r]
+                amount[r] += weight * (courses[at, r] + given * courses[at, rank + 2 + r])
             marked |= weight > 0.0 and courses[at, rank + 1] > 0.0
     return marked
 
@@ -223,23 +257,28 @@ def _watch(rank: int, state: np.ndarray) -> None:
 def _learn(
     now: int, courses: np.ndarray, rise: np.ndarray, state: np.ndarray, beats: np.ndarray
 ) -> None:
-    """Move the courses and the baseline towards this sample.
+    """Move the changes of the courses and the baseline towards this sample.
 
     The sample stands for the `_STRIDE` samples around it; otherwise each point of a course would
     learn from few beats.
     """
-    rank, stride = courses.shape[1] - 2, beats[0, _STRIDE]
+    rank, stride = courses.shape[1] // 2 - 1, beats[0, _STRIDE]
     state[_BASELINE, rank + _SEEN] += 1.0
     # a plain mean at first
     share = max(state[_BASELINE, rank + _SHARE], 1.0 / state[_BASELINE, rank + _SEEN])
     rate = state[_BASELINE, rank + _RATE]
     found = share <= state[_BASELINE, rank + _SHARE]  # the baseline is known: clip outliers
+    given, size = state[SESSION, _GIVEN], 0.0
     for r in range(rank):
-        left = state[_Z, r] - state[_AMOUNT, r] - state[_BASELINE, r]
         # mean of the whole component: a mean of the rest could absorb part of a course
         off = state[_Z, r] - state[_BASELINE, r]
+        left = off - state[_AMOUNT, r]
         state[_BASELINE, r] += share * (min(max(off, -_LARGEST), _LARGEST) if found else off)
-        state[_Z, r] = min(max(left, -_LARGEST), _LARGEST)
+        left = min(max(left, -_LARGEST), _LARGEST)
+        state[_Z, r] = left
+        size += left * left
+    slow = max(state[_BASELINE, rank + _SHARE] * _SLOWER, 1.0 / state[_BASELINE, rank + _SEEN])
+    state[SESSION, _NOISE] += slow * (size / rank - state[SESSION, _NOISE])
     n_active = 0
     for b in range(1, len(beats)):
         n_active += now - beats[b, _PEAK] < len(courses) and now < beats[b, _END]
@@ -252,5 +291,8 @@ def _learn(
             for near in range(first, min(at - stride // 2 + stride, len(courses))):
                 for r in range(rank):
                     # the part that the weight held back is no error
-                    held_back = (1.0 - weight) * courses[near, r]
-                    courses[near, r] += rate * (state[_Z, r] - held_back)
+                    old = courses[near, rank + 2 + r]
+                    held_back = (1.0 - weight) * (courses[near, r] + given * old)
+                    new = old + rate * (state[_Z, r] - held_back - (1.0 - given) * old)
+                    courses[near, rank + 2 + r] = new
+                    state[SESSION, _POWER] += new * new - old * old

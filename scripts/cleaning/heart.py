@@ -95,12 +95,21 @@ def judged_beats(filtered: np.ndarray, recording: Recording) -> np.ndarray:
     ecg = [k for k, kind in enumerate(info.ch_types) if kind == "ecg"]
     best = np.empty(0, np.int64)
     for column in ecg:
-        peaks = offline_peaks(filtered[:, column], info.sfreq)
+        upright = filtered[:, column] * _polarity(filtered[:, column], info.sfreq)
+        peaks = offline_peaks(upright, info.sfreq)
         if _is_regular(peaks, info.sfreq) and _is_clear(filtered[:, column]):
             best = peaks if len(peaks) > len(best) else best
     start, stop = (round(t * info.sfreq) for t in WINDOWS["whole"])
     first = round(SETTLE * info.sfreq)
     return best[(best + start > first) & (best + stop < len(filtered))]
+
+
+def _polarity(ecg: np.ndarray, sfreq: float) -> float:
+    """Find which way its largest waves point: a lead may be upside down, and its R waves small."""
+    window = round(2 * sfreq)
+    parts = ecg[: len(ecg) // window * window].reshape(-1, window)
+    parts = parts - np.median(parts, axis=1, keepdims=True)
+    return 1.0 if np.median(parts.max(axis=1)) >= np.median(-parts.min(axis=1)) else -1.0
 
 
 def _is_regular(peaks: np.ndarray, sfreq: float) -> bool:
@@ -157,13 +166,21 @@ def _sizes(x: np.ndarray, moments: np.ndarray, sfreq: float) -> dict[str, float]
     return sizes
 
 
-def unlocked(difference: np.ndarray, beats: np.ndarray, sfreq: float) -> np.ndarray:
+def unlocked(
+    difference: np.ndarray, beats: np.ndarray, sfreq: float, n_alike: int | None = None
+) -> np.ndarray:
     """Take out of `difference` (n, c) what is locked to beats, from .2 s before to .9 s after each.
 
-    One response is fitted by least squares, which tells the responses to successive beats apart.
-    Rows before the first beat and after the last are left out.
+    One response is fitted by least squares, which tells the responses to successive beats apart; or
+    one to every `n_alike` beats, so that a response that changes slowly is locked as well. Rows
+    before the first beat and after the last are left out.
     """
     start, length = round(0.2 * sfreq), round(1.1 * sfreq)
-    good = np.zeros(len(difference), bool)
-    rest = without_evoked(difference, good, beats - start, length)
-    return rest[beats[0] : beats[-1]]
+    n_parts = max(len(beats) // (n_alike or len(beats)), 1)
+    parts = []
+    for own in np.array_split(beats, n_parts):
+        first, stop = max(own[0] - start, 0), own[-1] + length
+        part = difference[first:stop]
+        rest = without_evoked(part, np.zeros(len(part), bool), own - start - first, length)
+        parts.append(rest[own[0] - first : own[-1] - first])
+    return np.concatenate(parts)
