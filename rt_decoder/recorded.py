@@ -20,6 +20,7 @@ from rt_decoder.files.decisions import MarkerCame, Realigned, Restart, Restricte
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.stamps import are_usable
 from rt_decoder.model import Model
+from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, ModelMismatch, Readout
 
@@ -78,8 +79,7 @@ def _steps(
 
 def _skipped(recording: Recording) -> list[tuple[int, int]]:
     """Return the stretches of rows that the live session skipped as overdue."""
-    skips = [decision for decision in recording.decisions if isinstance(decision, Skip)]
-    return [(skip.index, skip.index + skip.n) for skip in skips]
+    return [(one.index, one.index + one.n) for one in recording.decisions if isinstance(one, Skip)]
 
 
 class _Scale:
@@ -87,9 +87,8 @@ class _Scale:
 
     def __init__(self, decoder: Decoder, recording: Recording) -> None:
         self._decoder, self._name = decoder, recording.name
-        self._sfreq = recording.info.sfreq
+        self._sfreq, self._n = recording.info.sfreq, 0
         self._check = scale_check(decoder.pipeline.model, self._sfreq)
-        self._n = 0
 
     def look(self, data: np.ndarray) -> None:
         """Add samples as recorded (n, c); raise ModelMismatch once a wrong unit is certain."""
@@ -128,8 +127,7 @@ def _feed(
 ) -> Iterator[_Piece]:
     """Yield the recording in pieces, after adding the markers that arrive before each.
 
-    Samples that the live session skipped are skipped. If `judged`, a scale that is not that of
-    calibration is refused.
+    If `judged`, a scale that is not that of calibration is refused.
     """
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
@@ -225,7 +223,7 @@ def decode_recording(
     """
     start = recorded_start(recording)
     if decoder is None:
-        options = options.as_recorded(start is not None and start.learn, model)
+        options = options.as_recorded(start, model)
         decoder = Decoder(model, recording.info, options)
     _say_differences(decoder, recording)
     if start is not None and start.align is not None and decoder.pipeline.align is None:
@@ -254,7 +252,6 @@ def hops_of_recording(
     Yields
     ------
     Chunk
-        Its arrays are valid until the next one.
     """
     for piece in _feed(decoder, recording, markers, 1024, judged=False):
         yield from decoder.push_until(stage, *piece)
@@ -267,6 +264,7 @@ def features_of_recording(
     options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
     *,
     progress: Callable[[float], None] | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[tuple[Marker, Features]]:
     """Yield the features of each event, through the same stages as a live stream.
 
@@ -282,6 +280,8 @@ def features_of_recording(
         How to decode it.
     progress : callable or None
         Called with the share done, in [0, 1].
+    watcher : Watcher or None
+        Sees what a monitor would.
 
     Yields
     ------
@@ -290,8 +290,8 @@ def features_of_recording(
         Its `values` (n_features,) are a copy.
     """
     decoder = Decoder(model, recording.info, options)
+    decoder.pipeline.monitor, done = watcher or Watcher(), 0
     _say_differences(decoder, recording)
-    done = 0
     for piece in _feed(decoder, recording, markers, 1024):
         for _, marker, features in decoder.push_features(*piece):
             yield marker, features._replace(values=features.values.copy())

@@ -248,3 +248,4 @@ class Readout(NamedTuple):
     late: bool | None  # over the budget; None where a live latency is unknown
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
     n_repeats: int = 1  # events whose evidence it holds
+    fit: str = "unchecked"  # is the signal calibration's: also "fits", "doubtful", "unlike"

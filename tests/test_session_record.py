@@ -55,6 +55,7 @@ TEXTS: list[tuple[Decision, str]] = [
         '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
         '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": true, "learn": true, '
+        '"when_unlike": "abstain", '
         '"format_version": 5, "flags_version": 2}',
     ),
     (Restart(7), '{"index": 7, "decision": "restart"}'),

@@ -26,6 +26,7 @@ from rt_decoder.commands.options import (
     Network,
     Seconds,
     Units,
+    WhenUnlike,
     Without,
     one_of,
 )
@@ -113,6 +114,7 @@ def run(
     force: Force = False,
     align: Align = None,
     learn: Learn = None,
+    when_unlike: WhenUnlike = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -213,6 +215,7 @@ def run(
             "force": force,
             "align": align,
             "learn": learn,
+            "when_unlike": when_unlike,
             "log": log,
             "record": record,
             "outlet": outlet,

@@ -28,6 +28,7 @@ from rt_decoder.commands.options import (
     RecordingFile,
     Stream,
     Units,
+    WhenUnlike,
     Without,
 )
 from rt_decoder.commands.outputs import FIF, LOG, XDF, Overwrite, claim_outputs
@@ -51,6 +52,7 @@ def decode(
     force: Force = False,
     align: Align = None,
     learn: Learn = None,
+    when_unlike: WhenUnlike = None,
     chunk: Annotated[
         int,
         typer.Option(
@@ -72,13 +74,16 @@ def decode(
     """
     from rt_decoder.commands.decode import decode_file, no_readouts
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.monitor_text import fit_lines
     from rt_decoder.files.proof import check_proven
     from rt_decoder.files.read import read_marked
     from rt_decoder.pipeline import PipelineOptions
     from rt_decoder.timing.markers import MarkerRules
 
     rules = MarkerRules(markers.trigger, mask=mask, offset=marker_offset * 1e-3)
-    options = PipelineOptions(rules, continuous, without, force, align, learn)
+    options = PipelineOptions(
+        rules, continuous, without, force, align, learn, when_unlike=when_unlike
+    )
     if markers.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
     claim_outputs([("--jsonl", jsonl, LOG)], [recording, model, events, channels], overwrite)
@@ -102,6 +107,7 @@ def decode(
     show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
     if "n_labels" in footer:
         show_lines(f"learned from {footer['n_labels']} labels, each after its own readout")
+    show_lines(*fit_lines(footer))
     if footer["n_readouts"] == 0:
         warnings.warn(no_readouts(footer, markers), RuntimeWarning, stacklevel=2)
     if as_json:

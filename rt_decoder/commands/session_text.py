@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rt_decoder.files.monitor_text import fit_lines
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["ended_lines", "search_text", "waiting_text"]
@@ -66,6 +67,7 @@ def ended_lines(footer: Mapping[str, Any], seconds: float, *files: Path | None) 
     ]
     if (n_labels := footer.get("n_labels")) is not None:
         lines.append(f"learned from {n_labels} labels, each after its own readout")
+    lines += fit_lines(footer)
     latency = {name: value for name, value in footer["latency_ms"].items() if value is not None}
     if latency:
         figures = "  ".join(f"{name} {value:.2f}" for name, value in latency.items())

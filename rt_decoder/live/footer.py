@@ -52,6 +52,7 @@ def footer_line(
         "n_samples": n_samples,
         "n_readouts": pipeline.n_readouts,
         **decoder.learned(),
+        "fit": pipeline.monitor.summary,
         "n_late": pipeline.n_late,
         "n_early": pipeline.n_early,
         "counts": dict(counts)
