@@ -76,7 +76,7 @@ def _swap_gain(
     """Correlation that the best exchange gains; `order` (m,) is 0, 1, ... before and after."""
     a, b = int(place[0, 0]), int(place[0, 1])
     order[a], order[b] = b, a
-    gain = likeness(now, usual, order) - before
+    gain: float = likeness(now, usual, order) - before
     order[a], order[b] = a, b
     return gain
 
