@@ -16,8 +16,10 @@ import numpy as np
 
 from calibration.design import Design
 from calibration.events import LabelledRecording
+from calibration.hold_out import split_again
 from calibration.monitor_collect import Collected, collect
 from calibration.monitor_montage import fit_montage
+from calibration.monitor_ranks import fit_ranks
 from calibration.monitor_response import Response, fit_response, score_epochs
 from rt_decoder.files.monitor_text import monitor_lines
 from rt_decoder.model import Model
@@ -69,7 +71,12 @@ def fit_monitor(
     channels, told_channels = fit_montage(model, found.picks, found.seconds)
     if channels:
         fitted["channels"] = channels
-    certificate = {**model.certificate, "monitor": {"events": told, "channels": told_channels}}
+    _, _, locked = split_again(design, model.recipe.fit, model.certificate["split"]["purge_s"])
+    ranks, told_ranks = fit_ranks(model, design, locked)
+    if ranks:
+        fitted["ranks"] = ranks
+    table = {"events": told, "channels": told_channels, "ranks": told_ranks}
+    certificate = {**model.certificate, "monitor": table}
     model = replace(model, monitor=fitted, certificate=certificate)
     for line in monitor_lines(model):
         say(line)

@@ -246,6 +246,9 @@ class Pipeline:
         readouts = []
         for kind, marker, features in self.push_features(chunk):
             readouts.append(self._read_out(kind, marker, features))
+            is_good = features.good >= self.posterior.quality_floor
+            if self.scores is not None and kind == "event" and is_good:
+                self.monitor.truth(marker.label, self.scores)
             if self.pool is not None and kind == "event":
                 readouts += self._pooled(self.pool, marker, features)
             if self.adaptation is not None and kind == "event":

@@ -27,6 +27,7 @@ def monitor_lines(model: Model) -> list[str]:
     try:
         return [
             f"is it you   {_events_text(told['events'])}",
+            f"truth told  {_ranks_text(told['ranks'])}",
             f"montage     {_channels_text(told['channels'])}",
         ]
     except (LookupError, TypeError, ValueError, AttributeError):
@@ -54,6 +55,15 @@ def _events_text(events: dict[str, Any]) -> str:
         own = f"false alarm at event {alarm}" if alarm else "no false alarm"
         text += f" (tried on {locked['n']} locked events: {own}; {told})"
     return text
+
+
+def _ranks_text(ranks: dict[str, Any]) -> str:
+    if ranks["weak"]:
+        return "ranks of items that markers name are not checked: the effect is too small"
+    return (
+        f"where markers name the item, its rank tells after about {ranks['alarm']} events that the "
+        f"effect is gone, after {ranks['sure']} that it is above chance"
+    )
 
 
 def _channels_text(channels: dict[str, Any]) -> str:

@@ -8,17 +8,20 @@ ready before the next one ends.
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from rt_decoder.kernels.ranks import rank_of
 from rt_decoder.model import Model
 from rt_decoder.monitor.montage import MontageCheck
+from rt_decoder.monitor.ranks import RankTest
 from rt_decoder.monitor.response import EventScores
 from rt_decoder.monitor.sequence import ResponseTest
-from rt_decoder.monitor.verdict import Fit, about_channels, about_response
+from rt_decoder.monitor.verdict import Fit, about_channels, about_ranks, about_response
 from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.signal import Chunk
 
@@ -38,6 +41,8 @@ class Monitor(Watcher):
         Scores the response to each event, and tests the scores.
     montage : MontageCheck or None
         Compares the differences of channels.
+    ranks : RankTest or None
+        Tests the ranks of the truth, where markers tell it.
 
     Attributes
     ----------
@@ -50,8 +55,10 @@ class Monitor(Watcher):
         model: Model,
         response: tuple[EventScores, ResponseTest] | None,
         montage: MontageCheck | None,
+        ranks: RankTest | None = None,
     ) -> None:
         self._model, self._response, self._montage = model, response, montage
+        self._ranks, self._places = ranks, {item: i for i, item in enumerate(model.items)}
         self._least_good = model.recipe.readout.min_quality
         self._waiting: list[int] = []
         self._news: list[Event] = []
@@ -105,6 +112,22 @@ class Monitor(Watcher):
             while self._waiting and self._waiting[0] + last <= stop:
                 self._judge(*self._response, self._waiting.pop(0))
 
+    def truth(self, label: str, scores: np.ndarray) -> None:
+        """Take the cosines (V,) of an event whose marker has this label, after its readout."""
+        ranks, place = self._ranks, self._places.get(label)
+        if ranks is None or place is None or math.isnan(rank := rank_of(scores, place)):
+            return
+        was = ranks.alarm
+        if ranks.add(rank):
+            self.state = self._seen()
+            found = {"check": "ranks", "n_events": ranks.n}
+            if ranks.alarm:
+                unlike = self.state is Fit.UNLIKE and not was
+                name = "unlike_calibration" if unlike else "ranks_differ"
+                self._news.append((name, found | about_ranks()))
+            else:
+                self._news.append(("above_chance", found))
+
     def _judge(self, response: EventScores, test: ResponseTest, onset: int) -> None:
         if response.look(onset) < self._least_good or not response.score():
             return
@@ -122,9 +145,10 @@ class Monitor(Watcher):
     def _seen(self) -> Fit:
         test = None if self._response is None else self._response[1]
         change = "" if self._montage is None else self._montage.change.what
-        if (test is not None and test.alarm) or change == "order":
+        ranks = self._ranks is not None and self._ranks.alarm
+        if (test is not None and test.alarm) or change == "order" or (ranks and test is None):
             return Fit.UNLIKE
-        if (test is not None and test.in_doubt) or change:
+        if (test is not None and test.in_doubt) or change or ranks:
             return Fit.DOUBTFUL
         return Fit.FITS if test is not None and test.fits else Fit.UNCHECKED
 
@@ -141,6 +165,8 @@ class Monitor(Watcher):
             test = self._response[1]
             told["n_events"] = test.n
             told |= {"level": round(test.level, 3)} if test.n else {}
+        if self._ranks is not None:
+            told |= {"n_truths": self._ranks.n, "above_chance_since": self._ranks.above_since}
         if self._montage is not None and (likeness := self._montage.likeness) == likeness:
             told |= {"channels": self._montage.change.what, "likeness": round(likeness, 3)}
         return told
@@ -156,6 +182,8 @@ class Monitor(Watcher):
             test.level  # noqa: B018  (compiles)
         if self._montage is not None:
             self._montage.warm_up()
+        if self._ranks is not None:
+            rank_of(np.zeros(len(self._places), np.float32), 0)
         self.reset()
 
     def restart(self) -> None:
@@ -173,6 +201,8 @@ class Monitor(Watcher):
             self._response[1].reset()
         if self._montage is not None:
             self._montage.reset()
+        if self._ranks is not None:
+            self._ranks.reset()
         self._waiting.clear()
         self._news.clear()
         self._is_told, self.state = False, Fit.UNCHECKED
@@ -197,19 +227,21 @@ def make_monitor(model: Model, wait: float = 0.0) -> Monitor | None:
     ValueError
         If what the model holds does not fit together.
     """
-    response = montage = None
+    response = montage = ranks = None
     try:
         if fitted := model.monitor.get("events"):
             response = _response(model, fitted, wait)
         if fitted := model.monitor.get("channels"):
             montage = _montage(model, fitted)
+        if fitted := model.monitor.get("ranks"):
+            ranks = RankTest(fitted["ratio"], len(model.items))
     except KeyError as error:
         raise ValueError(f"need {error.args[0]} in the monitor, got none") from None
     except (TypeError, AttributeError, IndexError):
         raise ValueError("need arrays and numbers in the monitor, got others") from None
-    if response is None and montage is None:
+    if response is None and montage is None and ranks is None:
         return None
-    return Monitor(model, response, montage)
+    return Monitor(model, response, montage, ranks)
 
 
 def _response(

@@ -8,7 +8,15 @@ from typing import Any
 from rt_decoder.monitor.montage import Change
 from rt_decoder.monitor.sequence import Finding
 
-__all__ = ["CHANGES", "UNLIKE_REASON", "WHEN_UNLIKE", "Fit", "about_channels", "about_response"]
+__all__ = [
+    "CHANGES",
+    "UNLIKE_REASON",
+    "WHEN_UNLIKE",
+    "Fit",
+    "about_channels",
+    "about_ranks",
+    "about_response",
+]
 
 UNLIKE_REASON = "unlike_calibration"  # of readouts that abstain
 WHEN_UNLIKE = ("abstain", "warn", "stop")
@@ -17,6 +25,8 @@ CHANGES = (  # events that every consumer hears of
     "fits_calibration",
     "channels_differ",
     "channels_fit",
+    "ranks_differ",
+    "above_chance",
 )
 
 
@@ -56,6 +66,16 @@ def about_response(finding: Finding) -> dict[str, Any]:
         "what": "unlike",
         "explanation": "the response to events is not as in calibration; how is not clear yet",
         "fix": "wait for more events, or look at person, cap, markers and stimuli",
+    }
+
+
+def about_ranks() -> dict[str, Any]:
+    """Explain that the truth is ranked worse than in the certificate."""
+    return {
+        "what": "ranks",
+        "explanation": "items that markers name are ranked less than half as well as in calibration",
+        "fix": "is it another person, cap, timing or stimuli, or do markers not tell the truth?",
+        "named": True,
     }
 
 
