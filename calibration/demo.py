@@ -27,6 +27,7 @@ from calibration.events import label_recording
 from calibration.fit import fit_model
 from calibration.language.embeddings import embed
 from calibration.language.words import frequent_words
+from calibration.monitor import fit_monitor
 from calibration.nulls import matching_test
 from calibration.report.text import certificate_lines, cleaning_lines
 from calibration.scores import rank_accuracies, summarize
@@ -185,7 +186,9 @@ def _calibrate(recording: Recording, n_vocabulary: int, say: Callable[[str], Non
     labelled = label_recording(recording, None, recipe, MarkerRules())
     share = unlocked_share([labelled], recipe.fit)
     draft, cleaning = fit_cleaning(draft, [labelled], share=share)
-    model = fit_model(draft, build_design(draft, [labelled]), say=lambda line: say(f"   {line}"))
+    design = build_design(draft, [labelled])
+    model = fit_model(draft, design, say=lambda line: say(f"   {line}"))
+    model = fit_monitor(model, design, [labelled], say=lambda line: say(f"   {line}"))
     model = replace(model, certificate={**model.certificate, "cleaning": cleaning})
     for line in (*cleaning_lines(cleaning), *certificate_lines(model)):
         say(f"   {line}")

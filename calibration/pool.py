@@ -211,6 +211,7 @@ def _stages(
         info=first.info.pick(picks),
         recipe=recipe,
         references=(),
+        monitor={},
         cleaning={name: one for name, one in first.cleaning.items() if name == "mains"},
         **{
             name: np.exp(np.mean([np.log(row) for row in rows], axis=0))

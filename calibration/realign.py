@@ -19,6 +19,7 @@ its mean is another one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -146,7 +147,16 @@ def _referenced(model: Model, restore: np.ndarray, X: np.ndarray) -> Model:
         covariance=np.cov(now.T, bias=True).astype(np.float32)
         if model.covariance.size
         else model.covariance,
+        monitor=_watched(model, restore),
     )
+
+
+def _watched(model: Model, matrix: np.ndarray) -> dict[str, Mapping[str, Any]]:
+    """Fold a matrix (c, c) from today's channels into what the monitor compares, where it can be."""
+    events = model.monitor.get("events")
+    if events is None or model.recipe.features.kind != "amplitude":
+        return {}
+    return {"events": {**events, "projection": matrix.T @ events["projection"]}}
 
 
 def _channels(X: np.ndarray, c: int) -> np.ndarray:
@@ -188,7 +198,12 @@ def _through(
     n_blocks = len(model.center) // len(matrix)
     if not angles.any():
         factor = np.tile(np.diag(matrix), n_blocks)
-        return replace(model, center=model.center / factor, scale=model.scale / factor)
+        return replace(
+            model,
+            center=model.center / factor,
+            scale=model.scale / factor,
+            monitor=_watched(model, matrix),
+        )
     spread = np.kron(np.eye(n_blocks), matrix)
     forth = np.kron(np.eye(n_blocks), cap.turned(angles) / gains[:, None])
     center = forth @ model.center
@@ -206,6 +221,7 @@ def _through(
         windows=(),  # of other features
         offset=offset.astype(np.float32),
         covariance=((S + S.T) / 2).astype(np.float32) if model.covariance.size else S[:0, :0],
+        monitor=_watched(model, matrix),
         prior_gram=S[:0, :0],  # of whitened features, which the turn has mixed: labels cannot join
         target_lengths=S[0, :0],
     )

@@ -215,9 +215,9 @@ class Decoder:
         return self.align.take_decisions()
 
     def take_events(self) -> list[tuple[str, dict[str, Any]]]:
-        """Take what the repair tells of channels since the last call; see `ChannelRepair`."""
-        stage = self.pipeline.stages.get("repair")
-        return stage.take_events() if isinstance(stage, ChannelRepair) else []
+        """Take what repair (see `ChannelRepair`) and monitor tell since the last call."""
+        stage, told = self.pipeline.stages.get("repair"), self.pipeline.monitor.take_events()
+        return (stage.take_events() if isinstance(stage, ChannelRepair) else []) + told
 
     def take_markers(self) -> tuple[list[Marker], list[tuple[Marker, str]]]:
         """Take markers found, and markers lost with reasons, since the last call."""

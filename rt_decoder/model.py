@@ -191,6 +191,9 @@ class Model:
         The last channels of `info`; they clean the others and are not used as features.
     cleaning : mapping of str to mapping
         Arguments of each fitted cleaning stage by name; lists as tuples.
+    monitor : mapping of str to mapping
+        What a session compares its signal with, by check; empty where nothing is. See
+        `monitor.monitor`.
     versions : mapping of str to str
         Versions of the packages that fitted it.
     """
@@ -225,6 +228,7 @@ class Model:
     certificate: Mapping[str, Any] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     cleaning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    monitor: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -234,11 +238,12 @@ class Model:
             self.info.positions.setflags(write=False)
         for name in ("certificate", "versions"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
-        cleaning = {
-            stage: MappingProxyType({name: _frozen(value) for name, value in arguments.items()})
-            for stage, arguments in self.cleaning.items()
-        }
-        object.__setattr__(self, "cleaning", MappingProxyType(cleaning))
+        for table in ("cleaning", "monitor"):
+            rows = {
+                part: MappingProxyType({name: _frozen(value) for name, value in arguments.items()})
+                for part, arguments in getattr(self, table).items()
+            }
+            object.__setattr__(self, table, MappingProxyType(rows))
 
     @property
     def has_map(self) -> bool:

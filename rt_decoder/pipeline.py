@@ -28,10 +28,14 @@ from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.scored import Scored
 from rt_decoder.decoding.sets import cutoff_of, plausible
 from rt_decoder.decoding.vocabulary import Vocabulary
+from rt_decoder.files.decisions import Start
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Histogram, Stopwatch, is_latency
 from rt_decoder.model import Model
+from rt_decoder.monitor.monitor import make_monitor
+from rt_decoder.monitor.verdict import UNLIKE_REASON, WHEN_UNLIKE
+from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.recipe import Target
 from rt_decoder.signal import (
     FLAGS,
@@ -82,6 +86,10 @@ class PipelineOptions:
         A language, which tells each event's prior; it comes before one that a record holds.
     level : float
         Share of events whose set is to hold the true item (`decoding.sets`); 0 makes no sets.
+    when_unlike : str or None
+        What to do while the signal is not that of calibration: "abstain", "warn" or "stop" (which
+        abstains as well, and ends a session). None stands for "abstain", but a session record is
+        decoded as its session was.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
@@ -92,6 +100,7 @@ class PipelineOptions:
     learn: bool | None = None
     next_word: NextWord | None = None
     level: float = 0.0
+    when_unlike: str | None = None
 
     def for_target(self, target: Target) -> Self:
         """Return the options with the marker rules of a recipe, unless they have names already."""
@@ -107,11 +116,13 @@ class PipelineOptions:
                 "pool makes one"
             )
 
-    def as_recorded(self, learn: bool, model: Model) -> Self:
-        """Return the options with labels as in a recorded session, unless they say so already."""
-        if self.learn is not None:
-            return self
-        return replace(self, learn=learn and model.learns and self.align is not False)
+    def as_recorded(self, start: Start | None, model: Model) -> Self:
+        """Return the options of a recorded session, where these do not say so already."""
+        options, learn = self, False
+        if start is not None:
+            learn = start.learn and model.learns and self.align is not False
+            options = replace(self, when_unlike=self.when_unlike or start.when_unlike)
+        return options if self.learn is not None else replace(options, learn=learn)
 
 
 def _cutoffs(model: Model, options: PipelineOptions) -> tuple[float, float] | None:
@@ -141,7 +152,8 @@ class Pipeline:
     Raises
     ------
     ValueError
-        If `options.without` names an unknown stage, or labels are to join a map that cannot learn.
+        If `options.without` names an unknown stage, labels are to join a map that cannot learn, or
+        `options.when_unlike` is none of what can be done.
     """
 
     def __init__(
@@ -158,6 +170,11 @@ class Pipeline:
         self._cutoffs = _cutoffs(model, options)
         self.continuous, self.force = bool(options.continuous), options.force
         self.align = options.align
+        self.when_unlike = options.when_unlike or WHEN_UNLIKE[0]
+        if self.when_unlike not in WHEN_UNLIKE:
+            raise ValueError(
+                f"need when_unlike among {', '.join(WHEN_UNLIKE)}, got {self.when_unlike!r}"
+            )
         self.without = frozenset(options.without)
         if unknown := self.without - set(CLEANING):
             raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")
@@ -190,8 +207,9 @@ class Pipeline:
         if self.map is not None and model.alignment is not None and options.align is not False:
             learn = bool(options.learn)
             self.adaptation = Adaptation(model, self.window, self.map, learn=learn)
+        self.monitor: Watcher = make_monitor(model, options.rules.wait) or Watcher()
         self.stopwatch = Stopwatch(
-            [*self.stages, "ring", "features", "map", "vocabulary", "readout"]
+            [*self.stages, "ring", "features", "map", "vocabulary", "readout", "monitor"]
         )
         self.latency = Histogram()
         self.clock_offset = 0.0  # s from the stream's times to `clock`; NaN if unknown
@@ -260,6 +278,8 @@ class Pipeline:
             late = self.stages["decimate"].delay * self.model.info.sfreq
             marker = marker._replace(index=round(marker.index / self.factor + late))
         insort(self._pending, marker, key=lambda waiting: waiting.index)
+        if not marker.label.startswith(CUE):
+            self.monitor.mark(marker.index)
 
     def take_missed(self) -> list[tuple[Marker, str]]:
         """Take the markers without a readout since the last call, with reasons."""
@@ -273,6 +293,9 @@ class Pipeline:
             readouts.append(self._read_out(kind, marker, features))
             if self.foretell is not None and kind == "event":
                 self._ask_next(marker)
+            is_good = features.good >= self.answering.posterior.quality_floor
+            if self.scores is not None and kind == "event" and is_good:
+                self.monitor.truth(marker.label, self.scores)
             if self.pool is not None and kind == "event" and marker.answering is None:
                 readouts += self._pooled(self.pool, marker, features)
             if self.adaptation is not None and kind == "event":
@@ -303,6 +326,8 @@ class Pipeline:
             cleaned = hop
             for name, stage in self.stages.items():
                 hop = stage.process(hop)
+                if name == "filter":
+                    self.monitor.raw(hop)
                 if name != "bank":
                     cleaned = hop
                 self.stopwatch.lap(name)
@@ -312,7 +337,11 @@ class Pipeline:
                 flags[: self._settled - hop.index] |= _SETTLING
             self.ring.write(hop.data[:, : self.ring.n_channels], flags)
             self.stopwatch.lap("ring")
+            self.monitor.write(cleaned.data, flags, hop.index)
+            self.stopwatch.lap("monitor")
             yield from self._due()
+            self.monitor.advance(self.ring.next)
+            self.stopwatch.lap("monitor")
             if self._on_clean is not None:
                 self._on_clean(cleaned._replace(flags=flags))
 
@@ -384,6 +413,7 @@ class Pipeline:
     def _due(self) -> Iterator[tuple[str, Marker, Features]]:
         while self._pending and self._pending[0].index + self._due_after <= self.ring.next:
             marker = self._pending.pop(0)
+            self.monitor.advance(marker.index + self._due_after)
             if self.paused:
                 self._missed.append((marker, PAUSED))
                 continue
@@ -398,6 +428,7 @@ class Pipeline:
         onset = self.ring.next - self.window.last
         every = self.continuous and not self.paused and self._on_grid
         if every and onset + self.window.first >= self.ring.first:
+            self.monitor.advance(self.ring.next)
             time = self._time_of(onset)
             yield "continuous", Marker("", time, onset), self._features(onset)
 
@@ -491,6 +522,9 @@ class Pipeline:
         reasons: tuple[str, ...],
     ) -> Readout:  # fmt: skip
         """Make a readout of an answer, now."""
+        abstained = answer.abstained
+        if self.monitor.unlike and self.when_unlike != "warn":
+            abstained, reasons = True, (*reasons, UNLIKE_REASON)
         now = features.time if self._clock is None else self._clock()
         latency_ms, late = self._latency(features.time, now)
         readout = Readout(
@@ -503,7 +537,7 @@ class Pipeline:
             words=tuple(self.model.items[i] for i in answer.idx),
             scores=tuple(float(x) for x in answer.cos),
             probabilities=tuple(float(x) for x in answer.prob),
-            abstained=answer.abstained,
+            abstained=abstained,
             bits=answer.bits - by.told,
             quality=features.good,
             reasons=reasons,
@@ -511,6 +545,7 @@ class Pipeline:
             late=late,
             corrected=features.corrected,
             item=int(answer.idx[0]) if len(answer.idx) else -1,
+            fit=self.monitor.state.value,
         )
         if by.choice.posterior and len(answer.idx) and self.scores is not None:
             both = whole(by, kind, self.scores, self.vocabulary.length)
@@ -565,6 +600,7 @@ class Pipeline:
                 if self.adaptation is not None:
                     self.adaptation.add(self.window.unscaled, features.good)
         self._on_clean = on_clean
+        self.monitor.warm_up()
         self.reset()
 
     def restart(self) -> None:
@@ -574,6 +610,7 @@ class Pipeline:
             stage.reset()
         self.ring.reset()
         self.prepare(None)
+        self.monitor.restart()
         if self.pool is not None:
             self.pool.begin()
         self._missed.extend((marker, "the stream was lost") for marker in self._pending)
@@ -588,6 +625,7 @@ class Pipeline:
         if self.adaptation is not None:
             self.adaptation.reset()
         self.scored.reset()
+        self.monitor.reset()
         self._missed.clear()
         self.stopwatch.reset()
         self.latency.reset()

@@ -21,6 +21,7 @@ from rt_decoder.files import decisions as made
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.steps import Step, skipped_rows, steps_of
 from rt_decoder.model import Model
+from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, ModelMismatch, Readout
 
@@ -210,7 +211,7 @@ def decode_recording(
     """
     start = recorded_start(recording)
     if decoder is None:
-        options = options.as_recorded(start is not None and start.learn, model)
+        options = options.as_recorded(start, model)
         decoder = Decoder(model, recording.info, options)
     _say_differences(decoder, recording)
     if start is not None and start.align is not None and decoder.pipeline.align is None:
@@ -240,7 +241,6 @@ def hops_of_recording(
     Yields
     ------
     Chunk
-        Its arrays are valid until the next one.
     """
     for piece in _feed(decoder, recording, markers, 1024, judged=False):
         yield from decoder.push_until(stage, *piece)
@@ -253,6 +253,7 @@ def features_of_recording(
     options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
     *,
     progress: Callable[[float], None] | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[tuple[Marker, Features]]:
     """Yield the features of each event, through the same stages as a live stream.
 
@@ -268,6 +269,8 @@ def features_of_recording(
         How to decode it.
     progress : callable or None
         Called with the share done, in [0, 1].
+    watcher : Watcher or None
+        Sees what a monitor would.
 
     Yields
     ------
@@ -276,8 +279,8 @@ def features_of_recording(
         Its `values` (n_features,) are a copy.
     """
     decoder = Decoder(model, recording.info, options)
+    decoder.pipeline.monitor, done = watcher or Watcher(), 0
     _say_differences(decoder, recording)
-    done = 0
     for piece in _feed(decoder, recording, markers, 1024):
         for _, marker, features in decoder.push_features(*piece):
             yield marker, features._replace(values=features.values.copy())

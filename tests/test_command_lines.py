@@ -159,7 +159,7 @@ def test_help_and_completion_wait_for_nothing_heavy(program: str) -> None:
     ("words", "completed"),
     [
         ("rt-decoder run --when-behind ", {"catch-up", "skip"}),
-        ("rt-decoder run --when", {"--when-behind"}),
+        ("rt-decoder run --when", {"--when-behind", "--when-unlike"}),
         ("rt-calibrate fit --mains ", {"notch", "adaptive"}),
     ],
 )

@@ -89,6 +89,7 @@ def test_the_hash_sees_every_field(model: Model) -> None:
         "certificate": {},
         "references": ("ECG",),
         "cleaning": {"eye": {"mixing": np.ones((2, 1)), "threshold": 3.0}},
+        "monitor": {"events": {"ar": np.ones(3), "spread": 0.5}},
         "versions": {"python": "4"},
     }
     for field in fields(Model):

@@ -59,7 +59,7 @@ TEXTS: list[tuple[Decision, str]] = [
         '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
         '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": true, "learn": true, '
-        '"format_version": 6, "flags_version": 2}',
+        '"when_unlike": "abstain", "format_version": 6, "flags_version": 2}',
     ),
     (Restart(7), '{"index": 7, "decision": "restart"}'),
     (

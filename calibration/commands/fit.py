@@ -189,6 +189,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     from calibration.events import load_labelled
     from calibration.fit import fit_model
     from calibration.items import check_items, item_lines
+    from calibration.monitor import fit_monitor
     from calibration.report.text import certificate_lines, cleaning_lines
     from rt_decoder.files.sums import Companion, PersonSums
 
@@ -212,7 +213,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     )  # fmt: skip
     with progress_bar("looking at every hop") as progress:
         model = fit_continuous(model, design, labelled, progress=progress)
-    model = _signed(model, found, options)
+    model = _signed(fit_monitor(model, design, labelled), found, options)
     show_lines(*cleaning_lines(found), *certificate_lines(model))
     if options.encode:
         model = with_encoding(model, labelled)

@@ -116,6 +116,7 @@ def decode_file(
                 "n_readouts": decoder.pipeline.n_readouts,
                 **decoder.learned(),
                 **scored(decoder),
+                "fit": decoder.pipeline.monitor.summary,
                 "counts": dict(counts)
                 | {
                     "markers_waiting": decoder.n_waiting,
@@ -185,10 +186,11 @@ def _settled(
             options.learn,
             options.next_word,
             options.level,
+            options.when_unlike,
         )
     else:
         options = options.for_target(model.recipe.target)
-    options = options.as_recorded(start is not None and start.learn, model)
+    options = options.as_recorded(start, model)
     if options.continuous is None:
         item = options.rules.item_rule().item
         is_marked = any(item(marker.label) is not None for marker in markers)

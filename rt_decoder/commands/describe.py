@@ -13,6 +13,7 @@ import numpy as np
 from rt_decoder.files.history import changed_since, history, history_lines
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
+from rt_decoder.files.monitor_text import monitor_lines
 from rt_decoder.files.proof import answers_line, anytime_lines, proof, why_unproven
 from rt_decoder.model import Alignment, Model, versions
 from rt_decoder.sinks.header import contract
@@ -89,6 +90,7 @@ def model_lines(model: Model) -> list[str]:
             f"proven      {_proven_text(model)}",
             f"every hop   {continuous_text(model)}",
             f"at events   {_answers_text(model)}",
+            *monitor_lines(model),
             f"language    {_language_text(model)}",
             f"sets        {_sets_text(model)}",
             *_more_lines(model),

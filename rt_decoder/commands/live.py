@@ -28,6 +28,7 @@ from rt_decoder.commands.options import (
     Network,
     Seconds,
     Units,
+    WhenUnlike,
     Without,
     one_of,
 )
@@ -152,6 +153,7 @@ def run(
     language_text: LanguageText = None,
     language_model: LanguageModel = "",
     language_weight: LanguageWeight = None,
+    when_unlike: WhenUnlike = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -261,6 +263,7 @@ def run(
             "language_text": language_text,
             "language_model": language_model,
             "language_weight": language_weight,
+            "when_unlike": when_unlike,
             "log": log,
             "record": record,
             "outlet": outlet,

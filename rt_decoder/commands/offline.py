@@ -35,6 +35,7 @@ from rt_decoder.commands.options import (
     RecordingFile,
     Stream,
     Units,
+    WhenUnlike,
     Without,
 )
 from rt_decoder.commands.outputs import FIF, LOG, XDF, Overwrite, claim_outputs
@@ -62,6 +63,7 @@ def decode(
     language_model: LanguageModel = "",
     language_weight: LanguageWeight = None,
     level: SetLevel = 0.0,
+    when_unlike: WhenUnlike = None,
     chunk: Annotated[
         int,
         typer.Option(
@@ -83,6 +85,7 @@ def decode(
     """
     from rt_decoder.commands.decode import decode_file, no_readouts
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.monitor_text import fit_lines
     from rt_decoder.files.proof import check_proven
     from rt_decoder.files.read import read_marked
     from rt_decoder.pipeline import PipelineOptions
@@ -99,7 +102,9 @@ def decode(
     if not force:
         check_proven(fitted, model.name)
     language = next_word_of(fitted, language_text, language_model, language_weight)
-    options = PipelineOptions(rules, continuous, without, force, align, learn, language, level)
+    options = PipelineOptions(
+        rules, continuous, without, force, align, learn, language, level, when_unlike
+    )
     label = label or fitted.recipe.target.label
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream,
@@ -115,6 +120,7 @@ def decode(
     show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
     if "n_labels" in footer:
         show_lines(f"learned from {footer['n_labels']} labels, each after its own readout")
+    show_lines(*fit_lines(footer))
     if footer["n_readouts"] == 0:
         warnings.warn(no_readouts(footer, markers), RuntimeWarning, stacklevel=2)
     if as_json:

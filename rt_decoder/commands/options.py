@@ -35,6 +35,7 @@ __all__ = [
     "SentName",
     "Stream",
     "Units",
+    "WhenUnlike",
     "Without",
     "one_of",
     "parsed_by",
@@ -274,6 +275,16 @@ Learn = Annotated[
         "it joins the group's map. Default no, or as a session record says.",
         show_default=False,
         rich_help_panel=DECODING,
+    ),
+]
+WhenUnlike = Annotated[
+    str | None,
+    typer.Option(
+        "--when-unlike",
+        help="While the signal is not calibration's: abstain (default), only warn, or stop.",
+        show_default=False,
+        rich_help_panel=DECODING,
+        **one_of("abstain", "warn", "stop"),
     ),
 ]
 Without = Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rt_decoder.files.monitor_text import fit_lines
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["ended_lines", "score_text", "search_text", "waiting_text"]
@@ -97,6 +98,7 @@ def ended_lines(footer: Mapping[str, Any], seconds: float, *files: Path | None) 
         lines.append(f"learned from {n_labels} labels, each after its own readout")
     if (score := footer.get("score")) is not None:
         lines.append(score_text(score))
+    lines += fit_lines(footer)
     latency = {name: value for name, value in footer["latency_ms"].items() if value is not None}
     if latency:
         figures = "  ".join(f"{name} {value:.2f}" for name, value in latency.items())

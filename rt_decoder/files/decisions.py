@@ -61,6 +61,8 @@ class Start:
         Whether the map was kept aligned, as each `Realigned` says; None if the model could not be.
     learn : bool
         Whether labels joined the map with each `Realigned`.
+    when_unlike : str
+        What it did while the signal was not that of calibration; see `PipelineOptions`.
     format_version, flags_version : int
         Versions of the record that it was read from; `encode` writes the present ones.
     """
@@ -72,6 +74,7 @@ class Start:
     references: tuple[dict[str, Any], ...] = ()
     align: bool | None = None
     learn: bool = False
+    when_unlike: str = "abstain"
     format_version: int = field(default=FORMAT_VERSION, compare=False)
     flags_version: int = field(default=FLAGS_VERSION, compare=False)
 

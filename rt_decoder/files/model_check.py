@@ -14,6 +14,7 @@ from rt_decoder.cleaning.filters import Rereference
 from rt_decoder.cleaning.guard import Guard
 from rt_decoder.cleaning.stages import fitted_stage
 from rt_decoder.model import TENSORS, Model
+from rt_decoder.monitor.monitor import make_monitor
 
 __all__ = ["check_model"]
 
@@ -38,6 +39,7 @@ def check_model(model: Model) -> None:
     Rereference(model.info, model.recipe.stream.reference)
     for name, arguments in model.cleaning.items():
         fitted_stage(name, model.info, arguments)
+    make_monitor(model)
 
 
 def _check_arrays(model: Model) -> None:

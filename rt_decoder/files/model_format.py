@@ -43,6 +43,7 @@ _ADDED: dict[int, dict[str, dict[str, Any]]] = {
     },
 }
 _CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
+_MONITOR = "monitor."  # tensors of its checks are named monitor.CHECK.NAME
 _WINDOW = "window."  # tensors of shorter windows are named window.NUMBER.NAME
 _OF_WINDOW = ("weights", "offset", "item_bias")
 _CHANNELS = listed(text(), "a list of texts, a channel each")
@@ -59,10 +60,11 @@ def pack(model: Model) -> tuple[str, Tensors]:
     if model.info.positions is not None:
         tensors["positions"] = model.info.positions
     tensors = {name: tensor for name, tensor in tensors.items() if tensor.size}
-    for stage, arguments in model.cleaning.items():
-        for name, value in arguments.items():
-            if isinstance(value, np.ndarray):
-                tensors[f"{_CLEANING}{stage}.{name}"] = value
+    for prefix, parts in ((_CLEANING, model.cleaning), (_MONITOR, model.monitor)):
+        for part, arguments in parts.items():
+            for name, value in arguments.items():
+                if isinstance(value, np.ndarray):
+                    tensors[f"{prefix}{part}.{name}"] = value
     for place, window in enumerate(model.windows):
         for name in _OF_WINDOW:
             if getattr(window, name).size:
@@ -78,6 +80,8 @@ def _header(model: Model) -> dict[str, Any]:
     more: dict[str, Any] = {"windows": windows} if windows else {}
     if model.language is not None:
         more["language"] = asdict(model.language)
+    if model.monitor:
+        more["monitor"] = _plain(model.monitor)
     return more | {
         "format_version": FORMAT_VERSION,
         "flags_version": FLAGS_VERSION,
@@ -96,10 +100,15 @@ def _header(model: Model) -> dict[str, Any]:
         "alignment": asdict(model.alignment) if model.alignment else {},
         "certificate": dict(model.certificate),
         "versions": dict(model.versions),
-        "cleaning": {
-            stage: {k: v for k, v in arguments.items() if not isinstance(v, np.ndarray)}
-            for stage, arguments in model.cleaning.items()
-        },
+        "cleaning": _plain(model.cleaning),
+    }
+
+
+def _plain(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return arguments by part, less the arrays."""
+    return {
+        part: {k: v for k, v in arguments.items() if not isinstance(v, np.ndarray)}
+        for part, arguments in parts.items()
     }
 
 
@@ -150,7 +159,8 @@ def unpack(head: Mapping[str, Any], tensors: Tensors) -> Model:
         windows=_windows(head.get("windows", []), tensors),
         certificate=_table(head, "certificate"),
         versions=read("versions", head.get("versions"), table(text(), "a table of texts")),
-        cleaning=_cleaning(_table(head, "cleaning"), tensors),
+        cleaning=_parts(_table(head, "cleaning"), tensors, _CLEANING, "cleaning stage"),
+        monitor=_parts(_table({"monitor": {}} | dict(head), "monitor"), tensors, _MONITOR, "check"),
         **{name: tensors[name] for name in TENSORS if name in tensors},
     )
 
@@ -205,18 +215,20 @@ def _whole_recipe(sections: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def _cleaning(plain: Mapping[str, Any], tensors: Tensors) -> dict[str, dict[str, Any]]:
-    """Collect the arguments of each stage from the header and the tensors."""
-    cleaning = {stage: dict(_table(plain, stage)) for stage in plain}
+def _parts(
+    plain: Mapping[str, Any], tensors: Tensors, prefix: str, what: str
+) -> dict[str, dict[str, Any]]:
+    """Collect the arguments of each part from the header and the tensors."""
+    parts = {part: dict(_table(plain, part)) for part in plain}
     for name, tensor in tensors.items():
-        if name.startswith(_CLEANING):
-            stage, _, argument = name.removeprefix(_CLEANING).partition(".")
-            if stage not in cleaning:
-                raise ValueError(f"need cleaning stage {named(stage)} in the header, got none")
-            if argument in cleaning[stage]:
-                raise ValueError(f"need {named(argument)} of cleaning stage {stage} once, got two")
-            cleaning[stage][argument] = tensor
-    return cleaning
+        if name.startswith(prefix):
+            part, _, argument = name.removeprefix(prefix).partition(".")
+            if part not in parts:
+                raise ValueError(f"need {what} {named(part)} in the header, got none")
+            if argument in parts[part]:
+                raise ValueError(f"need {named(argument)} of {what} {part} once, got two")
+            parts[part][argument] = tensor
+    return parts
 
 
 def upgrade(

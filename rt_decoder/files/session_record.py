@@ -42,6 +42,7 @@ from rt_decoder.files.plain import (
     is_time,
 )
 from rt_decoder.files.stamps import LATEST
+from rt_decoder.monitor.verdict import WHEN_UNLIKE
 from rt_decoder.signal import FLAGS_VERSION
 from rt_decoder.timing.markers import MarkerRules
 
@@ -235,12 +236,16 @@ def _start(index: int, plain: dict[str, Any]) -> Start | None:
     if not (isinstance(references, list) and all(map(are_details, references))):
         return None
     align, learn = plain.get("align"), plain.get("learn", False)
+    when_unlike = plain.get("when_unlike", WHEN_UNLIKE[0])
     if not ((align is None or isinstance(align, bool)) and isinstance(learn, bool)):
+        return None
+    if when_unlike not in WHEN_UNLIKE:
         return None
     if versions[0] == 1:
         without = [RENAMED.get(stage, stage) for stage in without]
     joined = tuple(references)
-    return Start(index, rules, continuous, tuple(without), joined, align, learn, *versions)
+    options = (tuple(without), joined, align, learn, when_unlike)
+    return Start(index, rules, continuous, *options, *versions)
 
 
 def _rules(plain: Any) -> MarkerRules | None:

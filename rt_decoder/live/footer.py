@@ -59,6 +59,7 @@ def footer_line(
         "n_readouts": pipeline.n_readouts,
         **decoder.learned(),
         **scored(decoder),
+        "fit": pipeline.monitor.summary,
         "n_late": pipeline.n_late,
         "n_early": pipeline.n_early,
         "counts": dict(counts)

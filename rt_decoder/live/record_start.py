@@ -40,7 +40,9 @@ def begin_record(
     joined = tuple(one.describe() for one in references)
     align = None if pipeline.model.alignment is None else decoder.alignment is not None
     rules, continuous = decoder.align.rules, pipeline.continuous
-    start = Start(0, rules, continuous, without, joined, align, decoder.learns)
+    start = Start(
+        0, rules, continuous, without, joined, align, decoder.learns, pipeline.when_unlike
+    )
     recorder.decision(local_clock(), start)
 
 

@@ -1,8 +1,7 @@
 """The live loop: one thread that blocks on the stream, decodes and hands on.
 
 Nothing here waits for a disk, a display or a consumer. What the operator must know is an event in
-the log and a count in the footer. The loop ends on request, when the stream is lost and cannot be
-found again, or with an exception that names the cause.
+the log and a count in the footer.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from rt_decoder.live.labels import LabelCheck
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.map_updates import MapUpdates
 from rt_decoder.live.marker_reader import MarkerReader
+from rt_decoder.live.monitoring import pass_on
 from rt_decoder.live.next_words import NextWords
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.overrun import skip_to_newest
@@ -83,8 +83,8 @@ class Session:
         streams: Streams | None = None,
         sinks: Sinks = Sinks(),  # noqa: B008  (immutable)
     ) -> None:
-        self.model = model
-        self.source, self._info = source, source.info  # a stream that returns is put in this order
+        self.model, self.source = model, source
+        self._info = source.info  # a stream that returns is put in this order
         self.decoder = Decoder(model, source.info, options, clock=local_clock)
         self._updates, self.steering = MapUpdates(self.decoder), Steering(self.decoder)
         self.next_words = NextWords(self.decoder, options.language)
@@ -281,6 +281,7 @@ class Session:
             self.recorder.decision(line["time"], LogEnded(self.n_samples, details["reason"]))
         if self.on_event is not None:
             self.on_event(line)
+        pass_on(line, self.n_samples, self.sinks, self.decoder.pipeline.when_unlike)
         for many in self._descriptors.look(event):
             self._event("descriptors", **many)
 

@@ -65,6 +65,7 @@ def readout_line(readout: Readout) -> dict[str, Any]:
         "bits": readout.bits,
         "quality": readout.quality,
         "reasons": list(readout.reasons),
+        "fit": readout.fit,
         "corrected": {
             name: round(share, 4)
             for name, share in zip(reason_names(CORRECTED), readout.corrected, strict=True)

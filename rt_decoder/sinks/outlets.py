@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import nan
+from typing import Any
 
 import numpy as np
 import pylsl
@@ -193,6 +194,19 @@ class ReadoutOutlets:
     def _push_text(self, readout: Readout) -> None:
         text = json.dumps(readout_line(readout), ensure_ascii=False)
         self._readout.push_sample((text,), readout.time)
+
+    def tell(self, line: Mapping[str, Any], time: float) -> None:
+        """Send an event, a line of the log, among the texts.
+
+        Parameters
+        ----------
+        line : mapping
+            As the log has it; its ``type`` is "event".
+        time : float
+            Stamp in s on the LSL clock.
+        """
+        text = json.dumps(line, ensure_ascii=False)
+        self.texts.put(lambda: self._readout.push_sample((text,), time))
 
     def close(self) -> None:
         """Send the texts that wait."""

@@ -1,0 +1,126 @@
+"""Fit what a session needs to notice another brain, cap, timing or polarity.
+
+The response is fitted on the training events, and tried on the locked ones, as they are and with
+faults. Where it is too weak to be told from nothing, the certificate says so, and a session does not
+check it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from calibration.design import Design
+from calibration.events import LabelledRecording
+from calibration.hold_out import split_again
+from calibration.monitor_collect import Collected, collect
+from calibration.monitor_montage import fit_montage
+from calibration.monitor_ranks import fit_ranks
+from calibration.monitor_response import Response, fit_response, score_epochs
+from rt_decoder.files.monitor_text import monitor_lines
+from rt_decoder.model import Model
+from rt_decoder.monitor.response import LAGS, response_span
+from rt_decoder.monitor.sequence import ResponseTest, events_to_notice, n_to_name
+
+__all__ = ["fit_monitor"]
+
+_LEAST_D, _LEAST_SURE = 0.25, 6.0  # d, and d times the root of the number of events
+_SHIFT = 0.1  # s, of the fault that is tried
+
+
+def fit_monitor(
+    model: Model,
+    design: Design,
+    sessions: Sequence[LabelledRecording],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Callable[[float], None] | None = None,
+) -> Model:
+    """Fit the monitor, and measure on the locked block what it notices.
+
+    Parameters
+    ----------
+    model : Model
+        As `fit.fit_model` returns it.
+    design : Design
+        That it was fitted on.
+    sessions : sequence of LabelledRecording
+        That the design was built from.
+    say : callable
+        Receives lines of progress.
+    progress : callable or None
+        Called with the share done, 0 to 1.
+
+    Returns
+    -------
+    Model
+        With `monitor`, and a table of that name in the certificate.
+    """
+    found = collect(model, design, sessions, progress)
+    response, told = _response(model, found)
+    fitted: dict[str, dict[str, Any]] = {}
+    if response is not None and not told["weak"]:
+        fitted["events"] = response._asdict() | {
+            "projection": response.projection / found.scale[:, None]
+        }
+        del fitted["events"]["n"]
+    channels, told_channels = fit_montage(model, found.picks, found.seconds)
+    if channels:
+        fitted["channels"] = channels
+    _, _, locked = split_again(design, model.recipe.fit, model.certificate["split"]["purge_s"])
+    ranks, told_ranks = fit_ranks(model, design, locked)
+    if ranks:
+        fitted["ranks"] = ranks
+    table = {"events": told, "channels": told_channels, "ranks": told_ranks}
+    certificate = {**model.certificate, "monitor": table}
+    model = replace(model, monitor=fitted, certificate=certificate)
+    for line in monitor_lines(model):
+        say(line)
+    return model
+
+
+def _response(model: Model, found: Collected) -> tuple[Response | None, dict[str, Any]]:
+    """Fit the response, and tell how strong it is."""
+    sfreq = model.info.sfreq
+    response = fit_response(found.epochs[found.is_train].astype(float), sfreq)
+    n = int(found.is_train.sum())
+    if response is None:
+        return None, {"n": n, "d": 0.0, "weak": True}
+    d = 1 / response.spread
+    told: dict[str, Any] = {
+        "n": n,
+        "d": d,
+        "weak": not (d > _LEAST_D and d * math.sqrt(n) > _LEAST_SURE),
+        "n_to_name": n_to_name(d),
+        "notices": events_to_notice(d),
+    }
+    if not told["weak"] and found.is_locked.any():
+        scores = score_epochs(found.epochs[found.is_locked].astype(float), sfreq, response)
+        told["locked"] = _tried(response, scores, response_span(sfreq).width / sfreq)
+    return response, told
+
+
+def _tried(response: Response, scores: np.ndarray, lag: float) -> dict[str, Any]:
+    """Watch held-out scores (n, n_lags) as they are, and with faults: at which event each is seen."""
+
+    def seen(rows: np.ndarray) -> int | None:
+        test = ResponseTest(response.profile, response.spread, response.spreads, lag)
+        for number, row in enumerate(rows, 1):
+            if test.add(row) and test.alarm:
+                return number
+        return None
+
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), len(scores))
+    return {
+        "n": len(scores),
+        "level": float(scores[:, LAGS].mean()),
+        "d": float(1 / scores[:, LAGS].std(ddof=1)) if len(scores) > 2 else None,
+        "as_it_is": seen(scores),
+        "inverted": seen(-scores),
+        "shifted": seen(np.roll(scores, round(_SHIFT / lag), axis=1)),
+        "absent": seen(scores * signs[:, None]),
+    }

@@ -1,0 +1,105 @@
+"""Say what a model's monitor can notice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rt_decoder.model import Model
+
+__all__ = ["fit_lines", "monitor_lines"]
+
+
+def monitor_lines(model: Model) -> list[str]:
+    """Describe what a session with this model notices, and what not.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    list of str
+    """
+    told = model.certificate.get("monitor")
+    if not isinstance(told, dict):
+        return ["is it you   not checked: the model was fitted without a monitor; fit it again"]
+    try:
+        return [
+            f"is it you   {_events_text(told['events'])}",
+            f"truth told  {_ranks_text(told['ranks'])}",
+            f"montage     {_channels_text(told['channels'])}",
+        ]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return ["is it you   cannot be read: the certificate holds no table of it"]
+
+
+def _events_text(events: dict[str, Any]) -> str:
+    if events["weak"]:
+        return (
+            f"response to events too weak (d = {events['d']:.2f} in {events['n']} events): timing, "
+            "polarity and person are not checked"
+        )
+    notices = events["notices"]
+    text = (
+        f"response to events checked (d = {events['d']:.2f}): inverted noticed after about "
+        f"{notices['inverted']} events, late or early by more than 40 ms after {notices['shifted']}, "
+        f"missing or another's after {notices['absent']}"
+    )
+    if locked := events.get("locked"):
+        told = ", ".join(
+            f"{fault} at event {locked[fault]}" if locked[fault] else f"{fault} never"
+            for fault in ("inverted", "shifted", "absent")
+        )
+        alarm = locked["as_it_is"]
+        own = f"false alarm at event {alarm}" if alarm else "no false alarm"
+        text += f" (tried on {locked['n']} locked events: {own}; {told})"
+    return text
+
+
+def _ranks_text(ranks: dict[str, Any]) -> str:
+    if ranks["weak"]:
+        return "ranks of items that markers name are not checked: the effect is too small"
+    return (
+        f"where markers name the item, its rank tells after about {ranks['alarm']} events that the "
+        f"effect is gone, after {ranks['sure']} that it is above chance"
+    )
+
+
+def _channels_text(channels: dict[str, Any]) -> str:
+    if "never" in channels:
+        return f"not checked: {channels['never']} ({channels['n_channels']} channels)"
+    text = "order, swaps, inversions, bridges and gain of channels checked, within 20 s"
+    if not (tried := channels.get("tried")):
+        return text
+    orders = tried["orders"]
+    named = ", ".join(name for name, seen in orders.items() if seen) or "none"
+    missed = ", ".join(name for name, seen in orders.items() if not seen)
+    return (
+        f"{text} (tried on held-out seconds: named {named}"
+        f"{f'; not seen {missed}' if missed else ''}; {tried['exchange']:.0%} of swaps, "
+        f"{tried['inversion']:.0%} of inversions, {tried['bridge']:.0%} of bridges)"
+    )
+
+
+def fit_lines(footer: Mapping[str, Any]) -> list[str]:
+    """Say whether the signal of a session was that of calibration.
+
+    Parameters
+    ----------
+    footer : mapping
+        Last line of its log.
+
+    Returns
+    -------
+    list of str
+    """
+    fit = footer.get("fit")
+    if fit is None:
+        return ["like calibration: not checked, the model cannot tell"]
+    told = f"{fit['n_events']} events judged"
+    if "level" in fit:
+        told += f", response {fit['level']:.2f} of calibration's"
+    n_times = footer["counts"].get("unlike_calibration", 0)
+    found = f"; differences were told {n_times} times, see the log" if n_times else ""
+    return [f"like calibration: {fit['state']} ({told}){found}"]

@@ -1,0 +1,1 @@
+"""Tell whether brain, cap, timing and polarity are those of calibration."""
