@@ -23,6 +23,7 @@ _BLIND        count    before which the slope cannot be trusted
 _USUAL        source   usual largest slope of a beat
 _SHARE                 share of it that tells a beat
 _TOP          source   largest slope since the last beat
+_HISTORY      source   from here on, 256 past values
 ============  =======  =====================================================================
 """
 
