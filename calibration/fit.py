@@ -149,9 +149,9 @@ def _told(
     data_hash: Sequence[str], fingerprints: list[str], recipe: Recipe, targets: Targets
 ) -> dict[str, Any]:
     same = [[targets.items[i] for i in group] for group in targets.same[:100]]
+    trained = trained_items(np.bincount(targets.truth, minlength=len(targets.items)))
     seen = {"data_hash": list(data_hash), "fingerprints": fingerprints}
-    seen |= trained_items(np.bincount(targets.truth, minlength=len(targets.items)))
-    return seen | {"seed": recipe.fit.seed, "same_vector": same}
+    return seen | trained | {"seed": recipe.fit.seed, "same_vector": same}
 
 
 def _tell_repeats(repeats: int, scores: dict[str, Any], say: Callable[[str], None]) -> None:

@@ -104,7 +104,7 @@ class Posterior:
     @property
     def entropy(self) -> float:
         """Entropy of the prior in bits."""
-        p = self._prior[self._prior > 0]
+        p = self.prior[self.prior > 0]
         return float(-(p @ np.log2(p)))
 
     def _resize(self, k: int) -> None:
@@ -128,7 +128,7 @@ class Posterior:
         """How much more probable than before each item is (n_items,), by cosines (n_items,)."""
         gained = self.probabilities(scores, length)
         out = np.zeros_like(gained)
-        return np.asarray(np.divide(gained, self._prior, out=out, where=self._prior > 0))
+        return np.asarray(np.divide(gained, self.prior, out=out, where=self.prior > 0))
 
     def decide(
         self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan
