@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from language_late import late
+from language_sentences import N_WORDS, WORDS, draw_grammar, draw_sentences, draw_text
 from rich.console import Console
 from rich.progress import track
 from threadpoolctl import threadpool_limits
@@ -51,12 +52,10 @@ from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import SignalInfo
 
-N_WORDS, N_DIMENSIONS, N_FEATURES = 60, 40, 80
+N_DIMENSIONS, N_FEATURES = 40, 80
 LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8, 3.0)  # of signal, beside noise of 1
 HELPED = (0.2, 0.4, 0.8)  # where brain and language have something to add to each other
 SETS = (0.1, 0.2)  # where sets have more than one item
-WORDS = tuple(f"word{i:02d}" for i in range(N_WORDS))
-N_SENTENCES = 2000  # in the text
 GOALS = {"both_better": 0.95, "worst_loss": -0.01, "coverage": 0.02}
 
 
@@ -107,33 +106,6 @@ def plan(n_sessions: int, seed: int) -> list[Session]:
         level = LEVELS[i % len(LEVELS)]
         sessions.append(Session(seed + i, level, turn % 2 == 0, turn // 2 % 2 == 1, n_train))
     return sessions
-
-
-def draw_grammar(rng: np.random.Generator) -> np.ndarray:
-    """Transitions (N_WORDS + 1, N_WORDS): of the start of a sentence, in the last row, and of words."""
-    return rng.dirichlet(np.full(N_WORDS, 0.05), N_WORDS + 1)
-
-
-def draw_sentences(
-    grammar: np.ndarray, n: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return n words, and the place of each in its sentence of 4 to 9 words."""
-    words, places = np.zeros(n, int), np.zeros(n, int)
-    last, place, length = N_WORDS, 0, int(rng.integers(4, 10))
-    for i in range(n):
-        if place == length:
-            last, place, length = N_WORDS, 0, int(rng.integers(4, 10))
-        last = words[i] = rng.choice(N_WORDS, p=grammar[last])
-        places[i], place = place, place + 1
-    return words, places
-
-
-def draw_text(grammar: np.ndarray, rng: np.random.Generator) -> str:
-    words, places = draw_sentences(grammar, 6 * N_SENTENCES, rng)
-    return "".join(
-        ("\n" if not place else " ") + WORDS[word]
-        for word, place in zip(words, places, strict=True)
-    )
 
 
 def fit_session(
