@@ -29,14 +29,12 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import product
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 import numpy as np
+from language_late import late
+from language_sentences import N_WORDS, WORDS, draw_grammar, draw_sentences, draw_text
 from rich.console import Console
 from rich.progress import track
 from threadpoolctl import threadpool_limits
@@ -47,24 +45,17 @@ from calibration.fit import fit_model
 from calibration.language_weight import LanguageWish
 from calibration.next_word import Text, language_scores
 from calibration.sets import SHOWN, set_scores
-from rt_decoder.decoder import Decoder
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.decoding.language.ngram import NGram
-from rt_decoder.decoding.language.process import LanguageProcess
 from rt_decoder.files.recording import Recording
-from rt_decoder.live.next_words import NextWords
-from rt_decoder.model import Model, PosteriorParameters
-from rt_decoder.pipeline import Pipeline
+from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import SignalInfo
-from rt_decoder.simulation.participant import Participant
 
-N_WORDS, N_DIMENSIONS, N_FEATURES = 60, 40, 80
+N_DIMENSIONS, N_FEATURES = 40, 80
 LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8, 3.0)  # of signal, beside noise of 1
 HELPED = (0.2, 0.4, 0.8)  # where brain and language have something to add to each other
 SETS = (0.1, 0.2)  # where sets have more than one item
-WORDS = tuple(f"word{i:02d}" for i in range(N_WORDS))
-N_SENTENCES = 2000  # in the text
 GOALS = {"both_better": 0.95, "worst_loss": -0.01, "coverage": 0.02}
 
 
@@ -95,7 +86,8 @@ def main() -> None:
     )
     with threadpool_limits(1):
         rows = [judge(session, args.trials) for session in drawn]
-    result = {"sessions": len(rows), "trials": args.trials} | summarise(rows) | {"late": late()}
+    result = {"sessions": len(rows), "trials": args.trials} | summarise(rows)
+    result["late"] = late(draw_text(draw_grammar(rng := np.random.default_rng(2)), rng), WORDS)
     report(result)
     missed = missed_goals(result)
     for line in missed:
@@ -114,33 +106,6 @@ def plan(n_sessions: int, seed: int) -> list[Session]:
         level = LEVELS[i % len(LEVELS)]
         sessions.append(Session(seed + i, level, turn % 2 == 0, turn // 2 % 2 == 1, n_train))
     return sessions
-
-
-def draw_grammar(rng: np.random.Generator) -> np.ndarray:
-    """Transitions (N_WORDS + 1, N_WORDS): of the start of a sentence, in the last row, and of words."""
-    return rng.dirichlet(np.full(N_WORDS, 0.05), N_WORDS + 1)
-
-
-def draw_sentences(
-    grammar: np.ndarray, n: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return n words, and the place of each in its sentence of 4 to 9 words."""
-    words, places = np.zeros(n, int), np.zeros(n, int)
-    last, place, length = N_WORDS, 0, int(rng.integers(4, 10))
-    for i in range(n):
-        if place == length:
-            last, place, length = N_WORDS, 0, int(rng.integers(4, 10))
-        last = words[i] = rng.choice(N_WORDS, p=grammar[last])
-        places[i], place = place, place + 1
-    return words, places
-
-
-def draw_text(grammar: np.ndarray, rng: np.random.Generator) -> str:
-    words, places = draw_sentences(grammar, 6 * N_SENTENCES, rng)
-    return "".join(
-        ("\n" if not place else " ") + WORDS[word]
-        for word, place in zip(words, places, strict=True)
-    )
 
 
 def fit_session(
@@ -195,85 +160,6 @@ def judge(session: Session, n_trials: int) -> dict[str, Any]:
     truth = np.array([place.get(label, -1) for label in said.labels])
     sets = set_scores(model, found.of(truth >= 0), truth[truth >= 0])
     return session._asdict() | {"language": scores, "sets": sets}
-
-
-class Held:
-    """Passes events on to a language; every second one only when its answer is too late."""
-
-    def __init__(self, language: LanguageProcess) -> None:
-        self._language = language
-        self.late: tuple[Any, ...] | None = None
-        self.done: set[int] = set()  # events that are answered, or kept
-
-    def begin(self, take: Callable[..., None], ended: Callable[[str], None]) -> None:
-        def taken(n: int, log_prior: np.ndarray) -> None:
-            take(n, log_prior)
-            self.done.add(n)
-
-        self._language.begin(taken, ended)
-
-    def ask(self, *event: Any) -> None:
-        if event[0] % 2:
-            self._language.ask(*event)
-        else:
-            self.late = event
-            self.done.add(event[0])
-
-    def release(self) -> None:
-        if self.late is not None:
-            self._language.ask(*self.late)
-            self.late = None
-
-    def close(self) -> None:
-        self._language.close()
-
-
-def late() -> dict[str, int]:
-    """Play a recording to a live decoder whose language is late at every second event."""
-    vectors = np.random.default_rng(0).standard_normal((N_WORDS, N_DIMENSIONS))
-    simulation = Participant(vectors, WORDS, n_channels=8, sfreq=250.0).simulate(
-        duration=20.0, seed=1, components=False
-    )
-    recording = Recording(
-        simulation.data, np.arange(len(simulation.data)) / 250.0, simulation.info, simulation.events
-    )
-    draft = draft_model([recording], Recipe.from_dict({"stream": {"picks": ["eeg"]},
-                                                       "clean": {"stages": []}}))  # fmt: skip
-    p = Pipeline(draft).window.n_features
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    model = replace(
-        draft, center=np.zeros(p), scale=np.full(p, 1e-5), offset=np.zeros(5, np.float32),
-        weights=np.random.default_rng(1).standard_normal((p, 5)).astype(np.float32),
-        basis=np.eye(5, N_DIMENSIONS), target_mean=np.zeros(N_DIMENSIONS), items=WORDS, vectors=unit,
-        log_prior=np.full(N_WORDS, -np.log(N_WORDS)), posterior=PosteriorParameters(3.0),
-    )  # fmt: skip
-    with TemporaryDirectory() as folder:
-        text = Path(folder) / "text.txt"
-        text.write_text(draw_text(draw_grammar(np.random.default_rng(2)), np.random.default_rng(3)))
-        language = Held(LanguageProcess(model, text, "", 0.9))
-        return played(Decoder(model, recording.info), recording, language)
-
-
-def played(decoder: Decoder, recording: Recording, language: Held) -> dict[str, int]:
-    """Count priors that came late, were told, and were not used as they came."""
-    words, n, n_told, wrong = NextWords(decoder, language), 0, 0, 0  # type: ignore[arg-type]
-    waiting = list(recording.markers)
-    for start in range(0, len(recording.data), 25):
-        piece = slice(start, start + 25)
-        while waiting and waiting[0].time <= recording.times[start] + 0.2:
-            decoder.mark(waiting.pop(0))
-        n_told += len(words.apply(0.0, start, None))
-        for readout in decoder.push(recording.data[piece], recording.times[piece]):
-            wrong += (readout.prior == "language") != (n % 2 == 1)
-            language.release()
-            n += 1
-            deadline = monotonic() + 30.0
-            while n not in language.done and monotonic() < deadline:
-                sleep(1e-3)
-    n_told += len(words.apply(0.0, len(recording.data), None))
-    words.close()
-    n_late = (n - 1) // 2
-    return {"n": n - 1, "n_late": n_late, "n_told": n_told, "wrong": wrong + abs(n_told - n_late)}
 
 
 def bits(name: str, rows: list[dict[str, Any]]) -> np.ndarray:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from scripts.eval_language import GOALS, LEVELS, missed_goals, plan
 from tests.small import REPO
+
+sys.path.insert(0, str(REPO / "scripts"))
+from eval_language import GOALS, LEVELS, missed_goals, plan
 
 
 def found(**changes: Any) -> dict[str, Any]:
