@@ -90,11 +90,12 @@ def test_words_with_markers_are_shown_without_psychopy(model: Path, source_id: s
 def test_feedback_goes_out_at_every_tenth_of_a_second(model: Path, source_id: str) -> None:
     with listening(source_id, f"{source_id}-silence"):
         told = run_example(
-            "neurofeedback.py", model, "--name", source_id, "--item", "the", "--seconds", "3"
+            "neurofeedback.py", model, "--name", source_id, "--item", "the", "--seconds", "4"
         )
     bars = [float(line.split()[0]) for line in told.splitlines()]
     assert 20 <= len(bars) <= 40
     assert all(0 <= bar <= 1 for bar in bars)
+    assert len(set(bars)) > 1
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ def main() -> None:
             good = readout.posterior and "quality" not in readout.reasons
             now = readout.posterior[number] if good else bar
             bar += 0.05 * (now - bar)  # 20 hops of 10 ms
-            if readout.time - sent_at >= 0.1:
+            if readout.onset - sent_at >= 0.095:  # hops are 10 ms apart
                 out.push_sample([bar], readout.time)
-                sent_at = readout.time
+                sent_at = readout.onset
                 print(f"{bar:5.2f} {'#' * round(40 * bar)}")
 
 
