@@ -55,6 +55,7 @@ def evaluate(
     from calibration.ideas import idea_lines
     from calibration.identity import hash_files, is_same, recording_ids, were_told
     from calibration.report.text import score_lines
+    from calibration.watching import watch_recordings, watching_lines
     from rt_decoder.files.model_file import load_model
 
     need_drawing(options.report)
@@ -83,6 +84,8 @@ def evaluate(
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
     scores |= _ideas(fitted, design, found)
     show_lines(*score_lines(scores, "these recordings"), *idea_lines(scores.get("ideas", {})))
+    scores["like_calibration"] = watched = watch_recordings(fitted, labelled)
+    show_lines(*watching_lines(watched))
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     _write(options, fitted, labelled, scores)
