@@ -40,7 +40,7 @@ def real(data: Path) -> Iterator[dict[str, Any]]:
         changes = {"as it is": channels(np.eye(4)), "inverted": channels(-np.eye(4)),
                    "100 ms": late(0.1), "200 ms": late(0.2)}  # fmt: skip
         for number, run in enumerate(runs):
-            model = listen([one for other, one in enumerate(runs) if other != number], recipe)
+            model = monitored([one for other, one in enumerate(runs) if other != number], recipe)
             for what, change in changes.items():
                 yield {"data": task, "run": number, "what": what, **heard(model, change(run))}
     yield from _flicker(data / "ssvep_exo")
@@ -60,7 +60,7 @@ def _flicker(folder: Path) -> Iterator[dict[str, Any]]:
         people[file.name[:9]].append(replace(read, markers=marks))
     recipe = {"stream": {"reference": "none"}, "filter": {"l_freq": 1.0, "h_freq": 40.0}}
     for name, (first, second) in people.items():
-        model = listen([first], recipe)
+        model = monitored([first], recipe)
         yield {"data": "flicker", "run": name, "what": "other record", **heard(model, second)}
         for other, records in people.items():
             if other != name:
@@ -77,7 +77,7 @@ def _rest(folder: Path) -> Iterator[dict[str, Any]]:
     for name, rest in rests.items():
         every = np.arange(2.0, rest.times[len(rest.times) // 2] - rest.times[0] - 3, 1.5)
         marks = tuple(Marker("tick", rest.times[0] + float(one)) for one in every)
-        model = listen([replace(half(rest, False), markers=marks)], recipe)
+        model = monitored([replace(half(rest, False), markers=marks)], recipe)
         order = known_orders(model.info.ch_names, None)["left and right"]
         picks = [rest.info.ch_names.index(one) for one in model.info.ch_names]
         matrix = np.eye(len(rest.info.ch_names))
@@ -93,7 +93,7 @@ def _rest(folder: Path) -> Iterator[dict[str, Any]]:
                "alarms": [one["alarms"] for one in told]}  # fmt: skip
 
 
-def listen(recordings: Sequence[Recording], recipe: dict[str, Any]) -> Model:
+def monitored(recordings: Sequence[Recording], recipe: dict[str, Any]) -> Model:
     """Fit the monitor alone on recordings with markers."""
     settings = Recipe.from_dict(recipe)
     labelled = [label_recording(one, None, settings, MarkerRules()) for one in recordings]

@@ -21,6 +21,7 @@ from calibration.monitor import fit_monitor
 from calibration.monitor_montage import SecondsOfChannels, fit_montage, known_orders
 from calibration.monitor_ranks import rank_ratio
 from calibration.monitor_response import fit_response
+from calibration.watching import watch_recordings, watching_lines
 from rt_decoder.commands.decode import decode_file
 from rt_decoder.commands.describe import model_lines
 from rt_decoder.decoder import Decoder
@@ -170,6 +171,15 @@ def test_a_model_keeps_it_in_its_file(tmp_path: Path) -> None:
     text = "\n".join(model_lines(again))
     assert "response to events checked" in text
     assert "no false alarm" in text
+
+
+def test_those_who_score_a_recording_hear_of_it() -> None:
+    turned = label_recording(inverted(today()), None, watched().recipe, MarkerRules())
+    found = watch_recordings(watched(), [turned])
+    assert found[0]["summary"]["state"] == "unlike"
+    assert "polarity is inverted" in "\n".join(watching_lines(found))
+    blind = replace(watched(), monitor={})
+    assert "not checked" in watching_lines(watch_recordings(blind, [turned]))[0]
 
 
 def test_a_model_without_it_says_so() -> None:

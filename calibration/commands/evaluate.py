@@ -61,6 +61,7 @@ def evaluate(
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
     from calibration.report.text import score_lines
+    from calibration.watching import watch_recordings, watching_lines
     from rt_decoder.files.model_file import load_model
 
     need_drawing(options.report)
@@ -87,6 +88,8 @@ def evaluate(
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
     scores |= _more(options, fitted, design, found)
     show_lines(*score_lines(scores, "these recordings"), *_more_lines(scores))
+    scores["like_calibration"] = watched = watch_recordings(fitted, labelled)
+    show_lines(*watching_lines(watched))
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     _write(options, fitted, labelled, scores)

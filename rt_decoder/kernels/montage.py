@@ -192,7 +192,8 @@ def row_changes(
         The channel.
     best : array of shape (3,)
         Largest gain by an exchange with a later channel, by an inversion, and largest fall of a
-        difference; updated. A gain is in mean squared log power, and must explain half of it.
+        difference; updated. A gain is in mean squared log power; an exchange must explain half of what
+        differs, an inversion three quarters (a channel with more noise looks a little like one).
     place : array of shape (3, 2), int
         Channels of each; updated.
     """
@@ -207,7 +208,7 @@ def row_changes(
             if j > a and difference[a, j] - value > best[2]:
                 best[2] = difference[a, j] - value
                 place[2, 0], place[2, 1] = a, j
-    if n > m // 2 and after < 0.5 * before and (before - after) / n > best[1]:
+    if n > m // 2 and after < 0.25 * before and (before - after) / n > best[1]:
         best[1] = (before - after) / n
         place[1, 0], place[1, 1] = a, a
     for b in range(a + 1, m):

@@ -63,6 +63,7 @@ class Monitor(Watcher):
         self._waiting: list[int] = []
         self._news: list[Event] = []
         self._is_told = False  # that it fits
+        self._stop = 0
         self.state = Fit.UNCHECKED
 
     def mark(self, onset: int) -> None:
@@ -107,6 +108,7 @@ class Monitor(Watcher):
 
     def advance(self, stop: int) -> None:
         """Judge the events whose last sample lies before `stop`."""
+        self._stop = stop
         if self._response is not None:
             last = self._response[0].span.last
             while self._waiting and self._waiting[0] + last <= stop:
@@ -117,13 +119,11 @@ class Monitor(Watcher):
         ranks, place = self._ranks, self._places.get(label)
         if ranks is None or place is None or math.isnan(rank := rank_of(scores, place)):
             return
-        was = ranks.alarm
         if ranks.add(rank):
             self.state = self._seen()
-            found = {"check": "ranks", "n_events": ranks.n}
+            found = {"check": "ranks", "n_events": ranks.n, "sample": self._stop}
             if ranks.alarm:
-                unlike = self.state is Fit.UNLIKE and not was
-                name = "unlike_calibration" if unlike else "ranks_differ"
+                name = "unlike_calibration" if self._response is None else "ranks_differ"
                 self._news.append((name, found | about_ranks()))
             else:
                 self._news.append(("above_chance", found))

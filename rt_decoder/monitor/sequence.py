@@ -152,8 +152,8 @@ class ResponseTest:
             self.n = self._begun = n_events
             self._since = [n_events] * 3
             return
-        if n < self.n_needed and self.finding.what:
-            return  # a name is only changed by a whole window
+        if self.finding.what and (self.n - self._begun) % self.n_needed:
+            return  # a name is only changed by a whole window, of which none overlap
         if (finding := self._name(n)) is not None:
             self.finding = finding
 
