@@ -77,6 +77,7 @@ FLAGS_VERSION = 2  # version of the bits in models and session records; version 
 CORRECTED = Reason.REPAIRED | Reason.EYE | Reason.HEARTBEAT | Reason.REGRESSED
 BAD = ~FLAGS(CORRECTED)  # every bit, named or not, that marks a sample as bad
 NOTHING = (0.0,) * len(CORRECTED)
+ONSET = "onset"  # label of an event whose item nobody tells
 
 
 def reason_names(bits: int) -> tuple[str, ...]:
@@ -250,9 +251,6 @@ class Choice:
             raise ValueError(f"need a threshold of 0 or more, got {self.threshold}")
         if self.top is not None and self.top < 1:
             raise ValueError(f"need at least 1 item in a readout, got top {self.top}")
-
-
-ONSET = "onset"  # label of an event whose item nobody tells
 
 
 class Marker(NamedTuple):

@@ -72,8 +72,7 @@ def evaluate(
     rules = inputs.rules(recipe.target)
     labelled = load_labelled(recordings, inputs.tables, recipe, rules, **inputs.reading)
     inputs.tell_columns(recipe.target.label)
-    told = _unknown(fitted, labelled)
-    if told:
+    if told := _unknown(fitted, labelled):
         show_lines(told)
     with progress_bar("decoding") as progress:
         adapts = fitted.alignment is not None
@@ -89,9 +88,8 @@ def evaluate(
     scores |= _more(options, fitted, design, found)
     show_lines(*score_lines(scores, "these recordings"), *_more_lines(scores))
     scores["like_calibration"] = watched = watch_recordings(fitted, labelled)
-    show_lines(*watching_lines(watched))
-    if trained:
-        show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
+    warned = ["  WARNING: the model was trained on this data; the figures prove nothing"]
+    show_lines(*watching_lines(watched), *(warned if trained else ()))
     _write(options, fitted, labelled, scores)
     if as_json:
         show_json({"model": model.name, "scores": scores})

@@ -26,12 +26,7 @@ from calibration.commands.people import (
     load_people,
     write_companion,
 )
-from calibration.commands.recipe_options import (
-    REPEATED,
-    names_of,
-    read_settings,
-    recipe_option,
-)
+from calibration.commands.recipe_options import REPEATED, names_of, read_settings, recipe_option
 from calibration.commands.study import StudyOptions, check_alone, fit_people
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson

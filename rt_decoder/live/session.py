@@ -236,8 +236,7 @@ class Session:
             self.log.write(readout)
         if self.on_readout is not None:
             self.on_readout(readout)
-        self.counts["readouts"] += 1
-        self.counts["abstained"] += readout.abstained
+        self.counts.update(readouts=1, abstained=int(readout.abstained))
 
     def _take_markers(self) -> None:
         for marker in self._markers.pull(self.streams):
@@ -254,8 +253,8 @@ class Session:
             return
         if self.streams is None:
             raise error
-        needed = self.decoder.needed
-        returned = wait_for_return(self.streams, self._info, needed, should_stop, self._event)
+        wanted = self._info, self.decoder.needed
+        returned = wait_for_return(self.streams, *wanted, should_stop, self._event)
         if returned is None:
             return
         self.source, picks = returned
