@@ -51,11 +51,8 @@ def evaluate(
     Example: rt-calibrate evaluate run3.fif --events run3.tsv --model me.rtd.safetensors
     """
     inputs = ReadOptions.of(options, *recordings)
-    claim_outputs(
-        [("--report", options.report, HTML)],
-        [*inputs.files, model, options.language_text],
-        options.overwrite,
-    )
+    read = [*inputs.files, model, options.language_text]
+    claim_outputs([("--report", options.report, HTML)], read, options.overwrite)
     from calibration.design import build_design
     from calibration.evaluate import aligned_evidence
     from calibration.evaluate import evaluate as score
@@ -68,10 +65,10 @@ def evaluate(
     fitted = load_model(model)
     if not fitted.has_map:
         raise ValueError(f"{model.name} has no map: it cleans, it does not name words")
-    recipe = fitted.recipe
-    rules = inputs.rules(recipe.target)
-    labelled = load_labelled(recordings, inputs.tables, recipe, rules, **inputs.reading)
-    inputs.tell_columns(recipe.target.label)
+    target = fitted.recipe.target
+    rules = inputs.rules(target)
+    labelled = load_labelled(recordings, inputs.tables, fitted.recipe, rules, **inputs.reading)
+    inputs.tell_columns(target.label)
     if told := _unknown(fitted, labelled):
         show_lines(told)
     with progress_bar("decoding") as progress:

@@ -236,7 +236,8 @@ class Session:
             self.log.write(readout)
         if self.on_readout is not None:
             self.on_readout(readout)
-        self.counts.update(readouts=1, abstained=int(readout.abstained))
+        self.counts["readouts"] += 1
+        self.counts["abstained"] += readout.abstained
 
     def _take_markers(self) -> None:
         for marker in self._markers.pull(self.streams):
@@ -254,10 +255,9 @@ class Session:
         if self.streams is None:
             raise error
         wanted = self._info, self.decoder.needed
-        returned = wait_for_return(self.streams, *wanted, should_stop, self._event)
-        if returned is None:
+        if (back := wait_for_return(self.streams, *wanted, should_stop, self._event)) is None:
             return
-        self.source, picks = returned
+        self.source, picks = back
         self._receiver.restart(picks)
         self.decoder.restart()
         self._scale = scale_check(self.model, self.source.info.sfreq)
