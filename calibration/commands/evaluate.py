@@ -55,7 +55,6 @@ def evaluate(
     from calibration.ideas import idea_lines
     from calibration.identity import hash_files, is_same, recording_ids, were_told
     from calibration.report.text import score_lines
-    from calibration.watching import watch_recordings, watching_lines
     from rt_decoder.files.model_file import load_model
 
     need_drawing(options.report)
@@ -82,15 +81,22 @@ def evaluate(
     known = were_told(fitted.certificate)
     trained = any(is_same(one, other) for one in ids for other in known)
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
-    scores |= _ideas(fitted, design, found)
+    scores |= _ideas(fitted, design, found) | {"like_calibration": _watch(fitted, labelled)}
     show_lines(*score_lines(scores, "these recordings"), *idea_lines(scores.get("ideas", {})))
-    scores["like_calibration"] = watched = watch_recordings(fitted, labelled)
-    show_lines(*watching_lines(watched))
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     _write(options, fitted, labelled, scores)
     if as_json:
         show_json({"model": model.name, "scores": scores})
+
+
+def _watch(model: Model, labelled: Sequence[LabelledRecording]) -> list[dict[str, Any]]:
+    """Say of each recording whether it is like calibration."""
+    from calibration.watching import watch_recordings, watching_lines
+
+    found = watch_recordings(model, labelled)
+    show_lines(*watching_lines(found))
+    return found
 
 
 def _ideas(model: Model, design: Design, found: Evidence | None) -> dict[str, Any]:
