@@ -516,9 +516,8 @@ def test_live_record_and_file_say_the_same(choice: str, source_id: str, tmp_path
     told = [line for line in lines(log) if line.get("event") == "unlike_calibration"]
     assert told[-1]["what"] == "inverted"
     again = read_recording(record)
-    assert [one.event for one in again.decisions if isinstance(one, Note)] == [
-        "unlike_calibration"
-    ] * len(told)
+    notes = [one.event for one in again.decisions if isinstance(one, Note)]
+    assert notes.count("unlike_calibration") == len(told)
     for chunk in (7, 1000):
         answers = list(decode_recording(watched(), again, again.markers, chunk=chunk,
                                         options=PipelineOptions(continuous=True)))  # fmt: skip

@@ -58,7 +58,6 @@ def evaluate(
     from calibration.evaluate import evaluate as score
     from calibration.events import load_labelled
     from calibration.report.text import score_lines
-    from calibration.watching import watch_recordings, watching_lines
     from rt_decoder.files.model_file import load_model
 
     need_drawing(options.report)
@@ -84,9 +83,9 @@ def evaluate(
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
     scores |= _more(options, fitted, design, found)
     show_lines(*score_lines(scores, "these recordings"), *_more_lines(scores))
-    scores["like_calibration"] = watched = watch_recordings(fitted, labelled)
-    warned = ["  WARNING: the model was trained on this data; the figures prove nothing"]
-    show_lines(*watching_lines(watched), *(warned if trained else ()))
+    scores["like_calibration"] = _watch(fitted, labelled)
+    if trained:
+        show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     _write(options, fitted, labelled, scores)
     if as_json:
         show_json({"model": model.name, "scores": scores})
@@ -121,6 +120,15 @@ def _more_lines(scores: dict[str, Any]) -> list[str]:
     spoken = language_lines(scores.get("language", {}), "these recordings")
     windows = anytime_lines(scores["anytime"]) if "anytime" in scores else []
     return [*idea_lines(scores.get("ideas", {})), *windows, *spoken]
+
+
+def _watch(model: Model, labelled: Sequence[LabelledRecording]) -> list[dict[str, Any]]:
+    """Say of each recording whether it is like calibration."""
+    from calibration.watching import watch_recordings, watching_lines
+
+    found = watch_recordings(model, labelled)
+    show_lines(*watching_lines(found))
+    return found
 
 
 def _ideas(model: Model, design: Design, found: Evidence | None) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     )  # fmt: skip
     with progress_bar("looking at every hop") as progress:
         model = fit_continuous(model, design, labelled, progress=progress)
-    model = _signed(fit_monitor(model, design, labelled), found, options)
+    model = _signed(fit_monitor(model, design, labelled, say=show_lines), found, options)
     show_lines(*cleaning_lines(found), *certificate_lines(model))
     if options.encode:
         model = with_encoding(model, labelled)
