@@ -463,7 +463,7 @@ def test_a_few_channels_are_not_compared() -> None:
     assert told["never"] == "too few channels"
 
 
-def test_looking_at_channels_allocates_no_array_and_holds_no_hop_up() -> None:
+def test_looking_at_channels_allocates_no_array() -> None:
     (data, _), _ = capped()
     check = second_by_second(data[:500])
     all_hops, at = list(hops(data)), [0]
