@@ -312,7 +312,8 @@ def test_the_command_fits_a_model_that_only_cleans(tmp_path: Path, capsys) -> No
     assert model.certificate["subject"] == "S01"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert str(tmp_path).encode() not in out.read_bytes()
-    assert "eye         rank" in ran.out
+    assert "eye         " in ran.out
+    assert "gaze shifts, found by cues" in ran.out
     shown = call(capsys, "inspect", out)
     assert (shown.code, shown.err) == (0, "")
     told = clean_file(model, read, tmp_path / "c.fif")

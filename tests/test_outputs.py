@@ -60,7 +60,9 @@ WRITTEN = {
     ("encode", "--report"): ".html",
 }
 LIVE = {("run", "--log"), ("run", "--record"), ("replay", "--faults-log")}
-INPUT_OPTIONS = {"--model", "--events", "--channels", "--recipe", "--prior-from", "--people"}
+INPUT_OPTIONS = {
+    "--model", "--events", "--channels", "--recipe", "--prior-from", "--people", "--language-text",
+}  # fmt: skip
 # read with rec.vhdr, rec.set, rec_raw.fif and llm, though no call names them
 BESIDE = {
     "rec.vhdr": ("data.bin", "rec.vmrk", "rec.eeg"),

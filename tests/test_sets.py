@@ -14,11 +14,12 @@ from scipy import special
 from calibration.confidence import Evidence
 from calibration.sets import fit_cutoffs, set_lines, set_scores
 from rt_decoder.decoding.sets import LEVELS, cutoff_of, mass_above, plausible
-from rt_decoder.files.decisions import Restricted
+from rt_decoder.files.decisions import Chosen
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
+from rt_decoder.signal import Choice
 from rt_decoder.sinks.log import readout_line
 from tests.small import WORDS, random_model, small_recipe, small_recording, timeless
 
@@ -160,7 +161,7 @@ def test_readouts_carry_sets_only_on_request_and_say_when_it_is_everything() -> 
 def test_among_other_candidates_a_set_is_everything() -> None:
     """Calibration had none: its cutoffs say nothing of them."""
     model = with_cutoffs(LEVELS / 2)
-    record = replace(RECORDING, decisions=(Restricted(0, WORDS[:3]),))
+    record = replace(RECORDING, decisions=(Chosen(0, Choice(tuple(WORDS[:3]))),))
     found = decode_recording(model, record, RECORDING.markers, PipelineOptions(level=0.9))
     assert {one.plausible for one in found} == {()}
 

@@ -94,7 +94,8 @@ def score_notes(scores: dict[str, Any]) -> list[str]:
         f"bits a word beyond the prior {_figure(scores['bits_per_word'])}, "
         f"calibration error {_figure(scores['calibration_error'])}"
     )
-    notes += set_lines(scores.get("sets", []), scores["n_items"])
+    if "sets" in scores:
+        notes += set_lines(scores["sets"], scores["n_items"])
     if scores.get("heard"):
         notes.append(heard_line(scores["heard"]))
     if scores.get("n_unseen") and "unseen" in scores:

@@ -126,7 +126,8 @@ def trigger_markers(
     Examples
     --------
     >>> import numpy as np
-    >>> trigger_markers(np.array([0, 2, 2, 0, 5]), np.arange(5.0), names={"2": "word"})
-    [Marker(label='word', time=1.0, index=1), Marker(label='5', time=4.0, index=4)]
+    >>> markers = trigger_markers(np.array([0, 2, 2, 0, 5]), np.arange(5.0), names={"2": "word"})
+    >>> [(marker.label, marker.index) for marker in markers]
+    [('word', 1), ('5', 4)]
     """
     return TriggerReader(mask, names).process(values, stamps, 0)
