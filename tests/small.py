@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -147,13 +148,16 @@ def start(
     )
 
 
+PROGRESS = re.compile(r"^[^\n:]+: \d+ %\n", re.MULTILINE)  # of long steps: a slow machine has more
+
+
 def finish(process: subprocess.Popen[str], deadline: float = 90.0) -> Ran:
     """Wait for a process; one that hangs fails the test and is ended."""
     try:
         out, err = process.communicate(timeout=deadline)
     finally:
         process.kill()
-    return Ran(process.returncode, out, err)
+    return Ran(process.returncode, out, PROGRESS.sub("", err))
 
 
 def call(
@@ -172,7 +176,7 @@ def call(
     finally:
         sys.argv = before
     out, err = capsys.readouterr()
-    return Ran(int(ended.value.code or 0), out, err)
+    return Ran(int(ended.value.code or 0), out, PROGRESS.sub("", err))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
