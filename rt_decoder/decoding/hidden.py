@@ -26,7 +26,7 @@ _USELESS = frozenset({"quality", "nonfinite", "not fitted", "unlike_calibration"
 class Decision(NamedTuple):
     """What was decided of one hidden item."""
 
-    item: str  # the most probable one
+    item: str  # the most probable one; "" where nothing was heard of it
     probability: float
     is_sure: bool  # it is as probable as was asked for
     n: int  # readouts whose evidence it holds
@@ -222,7 +222,7 @@ class Evidence:
         """
         if truth is not None and truth not in self.items:
             raise ValueError(f"need the truth among the items, got {truth!r}")
-        item, probability = self.best
+        item, probability = self.best if self.n or self.is_sure else ("", 0.0)
         seconds = max(0.0, self._newest - self._first) if self.n_seen else 0.0
         decision = Decision(
             item, probability, self.is_sure, self.n, self.n_seen, seconds, self._bits(truth),

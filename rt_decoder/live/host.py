@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from rt_decoder.files.model_file import load_model
@@ -23,13 +24,9 @@ from rt_decoder.sinks.loopback import stay_local
 __all__ = ["ASKED", "SessionHost", "SessionThread"]
 
 _EXPECTED = (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError)
-ASKED = (
-    "mark",
-    "choose",
-    "pause",
-    "truth",
-    "stop",
-)  # what an experiment may ask of a session that runs
+ASKED = ("mark", "choose", "pause", "truth", "stop")  # what an experiment may ask of a session
+_FIRST_S = 0.1  # s of samples, beside those before an onset, until a session counts as open
+_LATEST_S = 3.0  # s after which it does without samples
 
 
 class SessionHost:
@@ -48,6 +45,7 @@ class SessionHost:
         self._tell = tell
         self._stopped = threading.Event()
         self._session: Session | None = None
+        self._opened = False
 
     def run(self, given: Mapping[str, Any]) -> None:
         """Run the session to its end; errors are told, too.
@@ -99,15 +97,32 @@ class SessionHost:
             fitted = 0.0 if model.pooling is None else model.pooling.correlation
             about["correlation"] = model.certificate.get("pooled", {}).get("correlation", fitted)
             self._session = session
-            self._tell(("opened", about))
-            footer = session.run(self._until(session, options.seconds))
+            footer = session.run(self._until(session, options.seconds, about))
+            self._open(about)
         torn = [f"{s.name}: {s.reason}" for s in files.values() if s is not None and s.reason]
         self._tell(("ended", footer, torn))
 
-    def _until(self, session: Session, seconds: float) -> Callable[[], bool]:
-        """Whether the session is to end: it was asked to, or has decoded for so many s."""
-        n_most = seconds * session.source.info.sfreq if seconds else math.inf
-        return lambda: self._stopped.is_set() or session.n_samples >= n_most
+    def _until(self, session: Session, seconds: float, about: dict[str, Any]) -> Callable[[], bool]:
+        """Whether the session is to end: it was asked to, or has decoded for so many s.
+
+        It is open once an event that comes now has its whole window.
+        """
+        sfreq, pipeline = session.source.info.sfreq, session.decoder.pipeline
+        n_most = seconds * sfreq if seconds else math.inf
+        before = max(0, -pipeline.window.first) / session.model.info.sfreq
+        n_first, latest = (before + _FIRST_S) * sfreq, monotonic() + before + _LATEST_S
+
+        def should_stop() -> bool:
+            if session.n_samples >= n_first or monotonic() > latest:
+                self._open(about)
+            return self._stopped.is_set() or session.n_samples >= n_most
+
+        return should_stop
+
+    def _open(self, about: dict[str, Any]) -> None:
+        if not self._opened:
+            self._opened = True
+            self._tell(("opened", about))
 
     def ask(self, what: str, *arguments: Any) -> None:
         """Do what the consumer asks for, among `ASKED`; what cannot be done is told, as an event."""
