@@ -16,6 +16,7 @@ import pytest
 from calibration import fit
 from calibration.cleaning.stages import FITS
 from calibration.demo import save_recording
+from calibration.report.cleaned import cleaned
 from calibration.report.figures import figures
 from calibration.report.head_maps import heads_of
 from calibration.report.html import report_page, write_report
@@ -263,7 +264,7 @@ def test_repeats_unseen_words_hops_and_precision_are_told(stretch, tmp_path: Pat
     assert "at most 4 false alarms an hour (3 in 1.25 h without events)" in told
     for text in (page, told):
         assert (
-            "answers 25 % of events; out of fold 58 % of these answers are right (50 % promised)"
+            "answers 25 % of events out of fold; 58 % of these answers are right (50 % promised)"
             in text
         )
 
@@ -355,6 +356,46 @@ def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> N
     assert any(limit in one for one in limits(shown))
     if "p" in changed:
         assert verdict(shown).startswith("Not shown to be above chance")
+
+
+def test_which_events_are_answered_is_said() -> None:
+    intervals = {"answered": [0.2, 0.4]}
+    locked = SCORED | {"answered": 0.3, "detail": {"intervals": intervals}}
+    told = limits(Shown(certified(split=SPLIT, final=locked, out_of_fold=INNER)))
+    of_locked = (
+        "it answers 30 % (95 % interval 20 to 40 %) of the 80 events of the locked final block"
+    )
+    assert any(one.startswith(of_locked) for one in told)
+    told = limits(Shown(certified(split=SPLIT, final=SCORED, out_of_fold=INNER)))
+    assert any("25 % of the training events, out of fold" in one for one in told)
+
+
+def test_only_cleaning_that_was_fitted_is_named() -> None:
+    eye = {"rank": 1, "held_out": [{"blink_db": None, "eye_db": 12.0}]}
+    references = {"RESP": {"kept": True}, "ECG": {"kept": False}}
+    cleaning = {
+        "eye": eye, "repair": {"bad": {}}, "regressors": {"references": references},
+        "heartbeat": {"left_out": "no beats"},
+    }  # fmt: skip
+    done, left = cleaned(Shown(certified(cleaning=cleaning)))
+    assert done == (
+        "removing eye activity (blinks not measured) and what RESP records and repairing bad "
+        "channels (none was)"
+    )
+    assert left == ["heartbeat"]
+
+
+def test_an_old_reason_does_not_contradict_the_nulls() -> None:
+    """Older models said that no reference explains anything also where none was recorded."""
+    old = {"regressors": {"left_out": "no reference explains anything of the data"}}
+    nulls = {"artifacts": {"note": "none recorded"}}
+    scored = {"split": SPLIT, "final": SCORED, "out_of_fold": INNER, "cleaning": old}
+    assert "no reference explains anything" in text_of(report_page(certified(**scored)))
+    text = text_of(report_page(certified(**scored, nulls=nulls)))
+    assert "no reference explains anything" not in text
+    assert text.count("no reference channel was recorded, or none varies") == 3
+    assert "this page was made from the model file alone" in text
+    assert "here it is uniform: chance" in text
 
 
 LEARNING = {

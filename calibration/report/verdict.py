@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from calibration.report.shown import Shown, percent
-from rt_decoder.cleaning.stages import FLOW
+from calibration.report.cleaned import cleaned
+from calibration.report.shown import Shown, listed, percent
 
-__all__ = ["P_SHOWN", "cleaned", "is_above", "limits", "listed", "people_interval", "verdict"]
+__all__ = [
+    "P_SHOWN",
+    "answered",
+    "cleaned",
+    "is_above",
+    "limits",
+    "listed",
+    "people_interval",
+    "verdict",
+]
 
 P_SHOWN = 0.05
 _FEW = 50  # events
 _N_DRAWS = 2000
-_DONE = {
-    "mains": ("removing", "mains"),
-    "projector": ("removing", "projections of the file"),
-    "eye": ("removing", "blinks and gaze"),
-    "regressors": ("removing", "what reference channels record"),
-    "heartbeat": ("removing", "heartbeat"),
-    "repair": ("repairing", "bad channels"),
-    "muscle": ("flagging", "muscle activity"),
-}
-
-_LEFT = {"regressors": "reference channels", "repair": "repair of bad channels"}
 _MISCALIBRATED = 0.2  # mean distance of probability and share that is right: too much
 _CHANGED = 0.2  # of the signal at rest, or of the samples: too much
 
@@ -37,40 +35,6 @@ def is_above(shown: Shown) -> bool | None:
         return None
     chance = scores.get("null_rank_accuracy")
     return scores["p"] <= P_SHOWN and scores["rank_accuracy"] > (0.5 if chance is None else chance)
-
-
-def cleaned(shown: Shown) -> tuple[str, list[str]]:
-    """Say what cleaning does, and list what it was asked for and could not be fitted."""
-    stages = shown.certificate.get("cleaning", {})
-    done: dict[str, list[str]] = {}
-    left: list[str] = []
-    for name in [*(one for one in _DONE if one in stages), *(set(stages) - set(_DONE))]:
-        title = FLOW[name].title if name in FLOW else name
-        how, what = _DONE.get(name, ("applying", title))
-        if "left_out" in stages[name]:
-            left.append(_LEFT.get(name) or what)
-        else:
-            done.setdefault(how, []).append(what)
-    return listed([f"{how} {listed(what)}" for how, what in done.items()]), left
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Join parts of a sentence.
-
-    Parameters
-    ----------
-    parts : sequence of str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
 def people_interval(values: list[float], seed: int = 0) -> list[float] | None:
@@ -247,6 +211,31 @@ def _of_the_cleaning(shown: Shown) -> list[str]:
     return found
 
 
+def answered(shown: Shown) -> str:
+    """Say which share of which events is answered; empty if all are, or that is unknown.
+
+    Parameters
+    ----------
+    shown : Shown
+
+    Returns
+    -------
+    str
+        Of the events that the report is about, with the interval; else of the training events.
+    """
+    scores, where = shown.best
+    share = scores.get("answered")
+    if share is not None and "people" not in shown.certificate:
+        found = (scores.get("detail") or {}).get("intervals", {}).get("answered")
+        within = f" (95 % interval {100 * found[0]:.0f} to {percent(found[1], 0)})" if found else ""
+        return (
+            f"{percent(share, 0)}{within} of the {scores['n']} events {where}" if share < 1 else ""
+        )
+    share = shown.certificate.get("out_of_fold", {}).get("coverage")
+    told = share is not None and share < 1
+    return f"{percent(share, 0)} of the training events, out of fold," if told else ""
+
+
 def _needed(shown: Shown) -> float:
     """Bits that name one of the items that are heard."""
     n_items = shown.claim.get("n_items", len(shown.model.items))
@@ -260,7 +249,6 @@ def _bits_interval(scores: Mapping[str, Any]) -> str:
 
 def _of_the_answers(shown: Shown) -> list[str]:
     scores = shown.claim
-    inner = shown.certificate.get("out_of_fold", {})
     found = []
     bits = scores.get("bits_per_word")
     if bits is not None and bits <= 0:
@@ -275,10 +263,8 @@ def _of_the_answers(shown: Shown) -> list[str]:
     threshold = shown.model.posterior.threshold
     if threshold > 1:
         found.append("it never answers, as no wanted precision was shown")
-    elif inner.get("coverage") is not None and inner["coverage"] < 1:
-        found.append(
-            f"it answers {percent(inner['coverage'], 0)} of events and abstains from the others"
-        )
+    elif share := answered(shown):
+        found.append(f"it answers {share} and abstains from the others")
     if never := shown.certificate.get("continuous", {}).get("never"):
         found.append(f"readouts at every hop never answer ({never})")
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from calibration.report.page import Note, Section, Table
 from calibration.report.shown import Shown
 
@@ -18,10 +20,10 @@ _WORDS = (
     ("micro, macro", "mean over events; mean over words of the mean over the events of each. A "
      "decoder that knows word frequencies alone gains in micro only"),
     ("chance", "what guessing gives"),
-    ("prior alone", "what the frequencies of the words give, without looking at the brain"),
+    ("prior alone", "what the model's prior gives, without looking at the brain"),
     ("unit", "events in a row that hang together, as words and signal remember what came before; "
      "they are permuted, and drawn, as a whole"),
-    ("null", "the same score with labels permuted in units"),
+    ("null", "the same score with labels permuted, each by itself or, where events hang together, in units"),
     ("p", "share of permutations that score as high; smallest p: what so many events allow. Above .05 "
      "nothing can be shown"),
     ("95 % interval", "bootstrap over units of events that hang together (over people for a group's "
@@ -58,5 +60,8 @@ COLOURS = (
 
 def section(shown: Shown) -> Section:
     """Define every word that stands in a table."""
-    rows = [*_WORDS, *_MODEL_ONLY] if shown.model.has_map else _MODEL_ONLY[:1]
+    rows = [*_WORDS, *_MODEL_ONLY] if shown.model.has_map else list(_MODEL_ONLY[:1])
+    if shown.model.has_map and np.ptp(shown.model.log_prior) == 0:
+        rows = [(word, f"{said}; here it is uniform: chance" if word == "prior alone" else said)
+                for word, said in rows]  # fmt: skip
     return Section("What the words mean", [Table((), rows, 2), Note(COLOURS)])
