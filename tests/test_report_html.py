@@ -320,9 +320,10 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
     said = verdict(Shown(model))
     assert said in text
     assert said.startswith(
-        "Above chance: on 80 events of the locked final block, without any cleaning, the true word "
+        "Weakly above chance, as the interval of its rank accuracy reaches chance: on 80 events of the "
+        "locked final block, without any cleaning, the true word "
         "ranked above 61.3 % of the others among 12 (95 % interval 50.0 to 70.0 %; chance 50.0 %, of "
-        "permuted labels; p = 0.005); what limits it most: the interval of its rank accuracy reaches chance."
+        "permuted labels; p = 0.005); what limits it, too: "
     )
     assert said.count(". ") == 0
     assert "blinks and gaze (no blinks)" in text.partition("What could not be?")[2][:40]
@@ -348,6 +349,7 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
         ({"p": 0.2, "p_smallest": 0.2}, "so few units that nothing can be shown"),
         ({"n": 12}, "only 12 events test it"),
         ({"bits_per_word": -0.1}, "it tells nothing beyond the prior"),
+        ({"calibration_error": 0.12}, "its probabilities are 0.12 from the share that is right"),
     ],
 )
 def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> None:
@@ -356,6 +358,35 @@ def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> N
     assert any(limit in one for one in limits(shown))
     if "p" in changed:
         assert verdict(shown).startswith("Not shown to be above chance")
+
+
+def test_controls_that_do_as_well_weaken_the_verdict() -> None:
+    scored = {"split": SPLIT, "final": SCORED | {"rank_accuracy": 0.6}, "out_of_fold": INNER}
+    assert verdict(Shown(certified(**scored))).startswith("Above chance: ")
+    nulls = {
+        "phases": {"p": 0.01, "p_smallest": 0.01},
+        "circular_shift": {"p": 0.1, "p_smallest": 0.1},
+        "prior": {"p": 0.058, "p_smallest": 0.001},
+    }
+    shown = Shown(certified(**scored, nulls=nulls))
+    clause = (
+        "it is not told apart from labels shifted in time (p = 0.1, the smallest that so few events "
+        "allow) and the prior alone (p = 0.058)"
+    )
+    assert verdict(shown).startswith(f"Weakly above chance, as {clause}: on 80 events")
+    assert clause in limits(shown)
+    assert verdict(shown).count(clause) == 1
+    tested = Shown(shown.model, scores=scored["final"])  # nulls are of the fit
+    assert verdict(tested).startswith("Above chance: ")
+
+
+def test_what_words_look_like_is_a_limit_with_what_remains() -> None:
+    alone, beyond = {"rank_accuracy": 0.588, "p": 0.001}, {"rank_accuracy": 0.57, "p": 0.002}
+    nuisance = {"covariates": ["length", "frequency"], "alone": alone, "beyond": beyond}
+    scored = {"split": SPLIT, "final": SCORED | {"rank_accuracy": 0.6}, "out_of_fold": INNER}
+    told = limits(Shown(certified(**scored, nuisance=nuisance)))
+    said = "length and frequency alone tell words apart, too (rank accuracy 0.588, p = 0.001)"
+    assert any(one == f"{said}, and without them 0.570 remains (p = 0.002)" for one in told)
 
 
 def test_which_events_are_answered_is_said() -> None:

@@ -7,54 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from calibration.report.above import P_SHOWN, doubts, is_above, p_of, rank_interval
 from calibration.report.cleaned import cleaned
 from calibration.report.shown import Shown, listed, percent
 
 __all__ = [
-    "P_SHOWN",
     "answered",
-    "cleaned",
-    "is_above",
     "limits",
-    "listed",
-    "people_interval",
     "verdict",
 ]
 
-P_SHOWN = 0.05
 _FEW = 50  # events
-_N_DRAWS = 2000
-_MISCALIBRATED = 0.2  # mean distance of probability and share that is right: too much
+_MISCALIBRATED = 0.1  # mean distance of probability and share that is right: too much
 _CHANGED = 0.2  # of the signal at rest, or of the samples: too much
-
-
-def is_above(shown: Shown) -> bool | None:
-    """Say whether the true items rank higher than under permuted labels; None without a test."""
-    scores = shown.claim
-    if scores.get("p") is None or scores.get("rank_accuracy") is None:
-        return None
-    chance = scores.get("null_rank_accuracy")
-    return scores["p"] <= P_SHOWN and scores["rank_accuracy"] > (0.5 if chance is None else chance)
-
-
-def people_interval(values: list[float], seed: int = 0) -> list[float] | None:
-    """Bootstrap the mean over people; None for fewer than three.
-
-    Parameters
-    ----------
-    values : list of float
-        One a person.
-    seed : int
-
-    Returns
-    -------
-    list of float or None
-        95 % interval.
-    """
-    if len(values) < 3:
-        return None
-    rows = np.random.default_rng(seed).integers(len(values), size=(_N_DRAWS, len(values)))
-    return np.percentile(np.asarray(values)[rows].mean(axis=1), (2.5, 97.5)).tolist()
 
 
 def verdict(shown: Shown) -> str:
@@ -79,6 +44,9 @@ def verdict(shown: Shown) -> str:
         )
     above = is_above(shown)
     said = {True: "Above chance", False: "Not shown to be above chance", None: "Untested"}[above]
+    unsure = doubts(shown)
+    if unsure:
+        said = f"Weakly above chance, as {listed(unsure)}"
     if scores.get("trained_on"):
         said = "No proof of anything, as the model was trained on these recordings"
     n, n_items = scores.get("n"), scores.get("n_items", len(shown.model.items))
@@ -88,8 +56,9 @@ def verdict(shown: Shown) -> str:
         f"{said}: {on}, {after}, {_ranked(shown, scores['rank_accuracy'], n_items)} "
         f"({_spread(shown)})"
     )
-    first = limits(shown)
-    return f"{sentence}; what limits it most: {first[0]}." if first else f"{sentence}."
+    first = [one for one in limits(shown) if one not in unsure]
+    most = "it, too" if unsure else "it most"
+    return f"{sentence}; what limits {most}: {first[0]}." if first else f"{sentence}."
 
 
 def _ranked(shown: Shown, rank: float, n_items: int) -> str:
@@ -100,11 +69,7 @@ def _ranked(shown: Shown, rank: float, n_items: int) -> str:
 
 def _spread(shown: Shown) -> str:
     scores = shown.claim
-    if "people" in shown.certificate and shown.scores is None:
-        each = [one["rank_accuracy"] for one in shown.certificate["people"]["each"]]
-        interval, over = people_interval(each), " over people"
-    else:
-        interval, over = (scores.get("detail") or {}).get("intervals", {}).get("rank_accuracy"), ""
+    interval, over = rank_interval(shown)
     parts = [
         f"95 % interval{over} {100 * interval[0]:.1f} to {percent(interval[1])}"
         if interval
@@ -155,9 +120,7 @@ def _of_the_test(shown: Shown) -> list[str]:
             "events that hang together are so few units that nothing can be shown (the smallest p "
             f"that they allow is {smallest:.2g})"
         )
-    interval = (scores.get("detail") or {}).get("intervals", {}).get("rank_accuracy")
-    if is_above(shown) and interval and interval[0] <= 0.5:
-        found.append("the interval of its rank accuracy reaches chance")
+    found += doubts(shown)
     if is_above(shown) is False:
         found.append("no evidence that brain and words are related was found")
     nuisance = certificate.get("nuisance")
@@ -171,6 +134,17 @@ def _of_the_test(shown: Shown) -> list[str]:
     found += _feigned(shown)
     if scores.get("n") and scores["n"] < _FEW:
         found.append(f"only {scores['n']} events test it")
+    if (
+        shown.scores is None
+        and nuisance
+        and max(nuisance["alone"]["p"], nuisance["beyond"]["p"]) <= P_SHOWN
+    ):
+        alone, beyond = nuisance["alone"], nuisance["beyond"]
+        found.append(
+            f"{listed(nuisance['covariates'])} alone tell {shown.noun}s apart, too (rank accuracy "
+            f"{alone['rank_accuracy']:.3f}, p = {alone['p']:.2g}), and without them "
+            f"{beyond['rank_accuracy']:.3f} remains (p = {beyond['p']:.2g})"
+        )
     return found
 
 
@@ -180,20 +154,13 @@ def _feigned(shown: Shown) -> list[str]:
     if shown.scores is not None or not isinstance(nulls, Mapping):
         return []
     found = []
-    if (p := _p_of(nulls, "artifacts")) is not None and p <= P_SHOWN:
+    if (p := p_of(nulls, "artifacts")) is not None and p <= P_SHOWN:
         score = nulls["artifacts"]["score"]
         found.append(
             "channels of artifacts alone (EOG, ECG, EMG, breath) decode words, too (rank accuracy "
             f"{score:.3f}, p = {p:.2g})"
         )
-    if is_above(shown) and (p := _p_of(nulls, "phases")) is not None and p > P_SHOWN:
-        found.append(f"it is not told apart from a signal of random phases (p = {p:.2g})")
     return found
-
-
-def _p_of(nulls: Mapping[str, Any], name: str) -> float | None:
-    one = nulls.get(name)
-    return one.get("p") if isinstance(one, Mapping) else None
 
 
 def _of_the_cleaning(shown: Shown) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from calibration.cleaning.stages import FITS
+from calibration.report.above import P_SHOWN, doubts, is_above, people_interval
 from calibration.report.cleaned import why_left
 from calibration.report.page import Section, Table
 from calibration.report.shown import Shown, in_flow_order, interval_text, listed, score_text
-from calibration.report.verdict import P_SHOWN, is_above, limits, people_interval
+from calibration.report.verdict import limits
 from rt_decoder.cleaning.stages import FLOW
 
 __all__ = ["section"]
@@ -54,6 +55,8 @@ def _measured(shown: Shown) -> str:
 def _above(shown: Shown) -> str:
     scores = shown.claim
     above = {True: "yes", False: "not shown", None: "not tested"}[is_above(shown)]
+    if doubts(shown):
+        above = "weakly"
     if scores.get("p") is None:
         return above
     told = f"{above}, p = {scores['p']:.2g} against permuted labels"
