@@ -19,7 +19,7 @@ from calibration.demo import save_recording
 from calibration.report.cleaned import cleaned
 from calibration.report.figures import figures
 from calibration.report.head_maps import heads_of
-from calibration.report.html import report_page, write_report
+from calibration.report.html import report_of, report_page, write_report
 from calibration.report.sections.brain import decoder_strength
 from calibration.report.shown import Shown
 from calibration.report.stretch import Stretch, look
@@ -427,6 +427,18 @@ def test_an_old_reason_does_not_contradict_the_nulls() -> None:
     assert text.count("no reference channel was recorded, or none varies") == 3
     assert "this page was made from the model file alone" in text
     assert "here it is uniform: chance" in text
+
+
+def test_the_top_says_of_whom_and_how_much() -> None:
+    model = certified(data_hash=["a" * 64, "b" * 64])
+    text = text_of(report_page(model))
+    assert "subject not given" in text
+    assert "2 recordings (a model file does not keep how long)" in text
+    told = text_of(report_of(Shown(model, minutes=(7.25,))))
+    assert "1 recording, 7.2 min" in told
+    named = text_of(report_page(certified(subject="S07", people=PEOPLE, final=SCORED)))
+    assert "subject S07" in named
+    assert "2 people · " in text_of(report_page(certified(people=PEOPLE, final=SCORED)))
 
 
 LEARNING = {
