@@ -13,9 +13,10 @@ from calibration.evaluate import evaluate
 from calibration.events import label_recording
 from calibration.fit import fit_model
 from calibration.heard import heard_line, scores_among
+from calibration.report.above import is_above
 from calibration.report.shown import Shown
 from calibration.report.text import certificate_lines
-from calibration.report.verdict import is_above, limits, verdict
+from calibration.report.verdict import limits, verdict
 from calibration.targets import vocabulary_items
 from rt_decoder.commands.describe import model_lines
 from rt_decoder.files.proof import proof, why_unproven

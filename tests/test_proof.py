@@ -192,7 +192,7 @@ ANSWERS = {
     "always": (0.0, {}, "always answers, however uncertain it is (precision = 0)"),
     "some": (
         0.25, {"wanted_precision": 0.5, "precision": 0.6, "coverage": 0.4},
-        "answers 40 % of events; out of fold 60 % of these answers are right (50 % promised)",
+        "answers 40 % of events out of fold; 60 % of these answers are right (50 % promised)",
     ),
     "old": (0.25, {}, "answers where the probability is at least 0.25"),
     "never": (2.0, {"wanted_precision": 0.8}, "never answers: a precision of 0.8 was not shown"),

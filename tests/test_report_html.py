@@ -16,9 +16,10 @@ import pytest
 from calibration import fit
 from calibration.cleaning.stages import FITS
 from calibration.demo import save_recording
+from calibration.report.cleaned import cleaned
 from calibration.report.figures import figures
 from calibration.report.head_maps import heads_of
-from calibration.report.html import report_page, write_report
+from calibration.report.html import report_of, report_page, write_report
 from calibration.report.sections.brain import decoder_strength
 from calibration.report.shown import Shown
 from calibration.report.stretch import Stretch, look
@@ -263,7 +264,7 @@ def test_repeats_unseen_words_hops_and_precision_are_told(stretch, tmp_path: Pat
     assert "at most 4 false alarms an hour (3 in 1.25 h without events)" in told
     for text in (page, told):
         assert (
-            "answers 25 % of events; out of fold 58 % of these answers are right (50 % promised)"
+            "answers 25 % of events out of fold; 58 % of these answers are right (50 % promised)"
             in text
         )
 
@@ -319,9 +320,10 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
     said = verdict(Shown(model))
     assert said in text
     assert said.startswith(
-        "Above chance: on 80 events of the locked final block, without any cleaning, the true word "
+        "Weakly above chance, as the interval of its rank accuracy reaches chance: on 80 events of the "
+        "locked final block, without any cleaning, the true word "
         "ranked above 61.3 % of the others among 12 (95 % interval 50.0 to 70.0 %; chance 50.0 %, of "
-        "permuted labels; p = 0.005); what limits it most: the interval of its rank accuracy reaches chance."
+        "permuted labels; p = 0.005); what limits it, too: "
     )
     assert said.count(". ") == 0
     assert "blinks and gaze (no blinks)" in text.partition("What could not be?")[2][:40]
@@ -347,6 +349,7 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
         ({"p": 0.2, "p_smallest": 0.2}, "so few units that nothing can be shown"),
         ({"n": 12}, "only 12 events test it"),
         ({"bits_per_word": -0.1}, "it tells nothing beyond the prior"),
+        ({"calibration_error": 0.12}, "its probabilities are 0.12 from the share that is right"),
     ],
 )
 def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> None:
@@ -355,6 +358,87 @@ def test_what_limits_a_model_is_told(changed: dict[str, float], limit: str) -> N
     assert any(limit in one for one in limits(shown))
     if "p" in changed:
         assert verdict(shown).startswith("Not shown to be above chance")
+
+
+def test_controls_that_do_as_well_weaken_the_verdict() -> None:
+    scored = {"split": SPLIT, "final": SCORED | {"rank_accuracy": 0.6}, "out_of_fold": INNER}
+    assert verdict(Shown(certified(**scored))).startswith("Above chance: ")
+    nulls = {
+        "phases": {"p": 0.01, "p_smallest": 0.01},
+        "circular_shift": {"p": 0.1, "p_smallest": 0.1},
+        "prior": {"p": 0.058, "p_smallest": 0.001},
+    }
+    shown = Shown(certified(**scored, nulls=nulls))
+    clause = (
+        "it is not told apart from labels shifted in time (p = 0.1, the smallest that so few events "
+        "allow) and the prior alone (p = 0.058)"
+    )
+    assert verdict(shown).startswith(f"Weakly above chance, as {clause}: on 80 events")
+    assert clause in limits(shown)
+    assert verdict(shown).count(clause) == 1
+    tested = Shown(shown.model, scores=scored["final"])  # nulls are of the fit
+    assert verdict(tested).startswith("Above chance: ")
+
+
+def test_what_words_look_like_is_a_limit_with_what_remains() -> None:
+    alone, beyond = {"rank_accuracy": 0.588, "p": 0.001}, {"rank_accuracy": 0.57, "p": 0.002}
+    nuisance = {"covariates": ["length", "frequency"], "alone": alone, "beyond": beyond}
+    scored = {"split": SPLIT, "final": SCORED | {"rank_accuracy": 0.6}, "out_of_fold": INNER}
+    told = limits(Shown(certified(**scored, nuisance=nuisance)))
+    said = "length and frequency alone tell words apart, too (rank accuracy 0.588, p = 0.001)"
+    assert any(one == f"{said}, and without them 0.570 remains (p = 0.002)" for one in told)
+
+
+def test_which_events_are_answered_is_said() -> None:
+    intervals = {"answered": [0.2, 0.4]}
+    locked = SCORED | {"answered": 0.3, "detail": {"intervals": intervals}}
+    told = limits(Shown(certified(split=SPLIT, final=locked, out_of_fold=INNER)))
+    of_locked = (
+        "it answers 30 % (95 % interval 20 to 40 %) of the 80 events of the locked final block"
+    )
+    assert any(one.startswith(of_locked) for one in told)
+    told = limits(Shown(certified(split=SPLIT, final=SCORED, out_of_fold=INNER)))
+    assert any("25 % of the training events, out of fold" in one for one in told)
+
+
+def test_only_cleaning_that_was_fitted_is_named() -> None:
+    eye = {"rank": 1, "held_out": [{"blink_db": None, "eye_db": 12.0}]}
+    references = {"RESP": {"kept": True}, "ECG": {"kept": False}}
+    cleaning = {
+        "eye": eye, "repair": {"bad": {}}, "regressors": {"references": references},
+        "heartbeat": {"left_out": "no beats"},
+    }  # fmt: skip
+    done, left = cleaned(Shown(certified(cleaning=cleaning)))
+    assert done == (
+        "removing eye activity (blinks not measured) and what RESP records and repairing bad "
+        "channels (none was)"
+    )
+    assert left == ["heartbeat"]
+
+
+def test_an_old_reason_does_not_contradict_the_nulls() -> None:
+    """Older models said that no reference explains anything also where none was recorded."""
+    old = {"regressors": {"left_out": "no reference explains anything of the data"}}
+    nulls = {"artifacts": {"note": "none recorded"}}
+    scored = {"split": SPLIT, "final": SCORED, "out_of_fold": INNER, "cleaning": old}
+    assert "no reference explains anything" in text_of(report_page(certified(**scored)))
+    text = text_of(report_page(certified(**scored, nulls=nulls)))
+    assert "no reference explains anything" not in text
+    assert text.count("no reference channel was recorded, or none varies") == 3
+    assert "this page was made from the model file alone" in text
+    assert "here it is uniform: chance" in text
+
+
+def test_the_top_says_of_whom_and_how_much() -> None:
+    model = certified(data_hash=["a" * 64, "b" * 64])
+    text = text_of(report_page(model))
+    assert "subject not given" in text
+    assert "2 recordings (a model file does not keep how long)" in text
+    told = text_of(report_of(Shown(model, minutes=(7.25,))))
+    assert "1 recording, 7.2 min" in told
+    named = text_of(report_page(certified(subject="S07", people=PEOPLE, final=SCORED)))
+    assert "subject S07" in named
+    assert "2 people · " in text_of(report_page(certified(people=PEOPLE, final=SCORED)))
 
 
 LEARNING = {

@@ -14,6 +14,8 @@ from scipy.signal import lfilter
 
 __all__ = [
     "HELD_OUT",
+    "LAG",
+    "LAG_OF",
     "RIDGE",
     "Moments",
     "lagged",
@@ -29,7 +31,7 @@ HELD_OUT = 1 / 3  # the last part
 _SPACINGS = {"resp": (0.1, 0.2)}
 _SMOOTHING = {"resp": (0.0, 2.0)}  # Hz; gains 5 dB if the belt's noise is as large as the breath
 _FAST = (0.004, 0.008, 0.016)
-_LAG = {"resp": 0.5}  # s; the largest lag tried in either direction, 0.04 for other types
+LAG, LAG_OF = 0.04, {"resp": 0.5}  # s; the largest lag tried in either direction, and by type
 _LAG_SPAN = 300.0  # s of data on which the lag is measured
 _WORTH = 0.02  # three taps must explain at least this share more than one
 
@@ -184,7 +186,7 @@ def search(
     score, (smoothing, taps) = scores[best], candidates[best]
     shifts = rng.integers(len(x) // 10, len(x) - len(x) // 10, n_surrogates)
     surrogates = [held_out(candidates[best], shift) for shift in shifts.tolist()]
-    most = _LAG.get(kind, 0.04)
+    most = LAG_OF.get(kind, LAG)
     lag = _lag_ms(x, reference, bad, sfreq, most)
     return {
         "lag_ms": lag,

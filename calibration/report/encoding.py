@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from calibration.encode import P_SHOWN
+from calibration.report.cleaned import cleaned
 from calibration.report.page import Heading, Note, Section, Table, render
 from calibration.report.sections import made_of, recipe
 from calibration.report.sections.definitions import COLOURS
@@ -19,8 +20,7 @@ from calibration.report.sections.encoded import (
     share_parts,
 )
 from calibration.report.sections.time_and_minutes import learning_parts
-from calibration.report.shown import Shown, today
-from calibration.report.verdict import cleaned, listed
+from calibration.report.shown import Shown, listed, today
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.model import Model
 

@@ -134,11 +134,23 @@ def _about(shown: Shown) -> str:
     """Say whose model, from how much, and when."""
     certificate, model = shown.certificate, shown.model
     codes = [f"{key} {certificate[key]}" for key in ("subject", "session") if certificate.get(key)]
-    told = [*codes, f"{model.n_picks} channels"]
-    if shown.minutes:
-        told.append(f"{sum(shown.minutes):.1f} min of recording")
+    people = certificate.get("people")
+    if not certificate.get("subject"):
+        codes = [f"{people['n']} people" if people else "subject not given", *codes]
+    told = [*codes, f"{model.n_picks} channels", *_recorded(shown)]
     if certificate.get("fitted"):
         told.append(f"fitted {certificate['fitted']}")
     if shown.written:
         told.append(f"report written {shown.written}")
     return " · ".join(told)
+
+
+def _recorded(shown: Shown) -> list[str]:
+    """Say how many recordings the page is of, and how long they are."""
+    n = len(shown.minutes or shown.certificate.get("data_hash", ()))
+    if not n:
+        return []
+    told = f"{n} recording{'' if n == 1 else 's'}"
+    if not shown.minutes:
+        return [f"{told} (a model file does not keep how long)"]
+    return [f"{told}, {sum(shown.minutes):.1f} min"]

@@ -15,6 +15,7 @@ __all__ = [
     "Shown",
     "in_flow_order",
     "interval_text",
+    "listed",
     "number",
     "p_text",
     "percent",
@@ -125,6 +126,25 @@ def interval_text(interval: Sequence[float] | None) -> str:
         return ""
     low, high = (round(float(end), 3) + 0.0 for end in interval)  # no -0.000
     return f"{low:.3f} to {high:.3f}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Join parts of a sentence.
+
+    Parameters
+    ----------
+    parts : sequence of str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -2,95 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from calibration.report.shown import Shown, percent
-from rt_decoder.cleaning.stages import FLOW
+from calibration.report.above import P_SHOWN, doubts, is_above, p_of, rank_interval
+from calibration.report.cleaned import cleaned
+from calibration.report.shown import Shown, listed, percent
 
-__all__ = ["P_SHOWN", "cleaned", "is_above", "limits", "listed", "people_interval", "verdict"]
+__all__ = [
+    "answered",
+    "limits",
+    "verdict",
+]
 
-P_SHOWN = 0.05
 _FEW = 50  # events
-_N_DRAWS = 2000
-_DONE = {
-    "mains": ("removing", "mains"),
-    "projector": ("removing", "projections of the file"),
-    "eye": ("removing", "blinks and gaze"),
-    "regressors": ("removing", "what reference channels record"),
-    "heartbeat": ("removing", "heartbeat"),
-    "repair": ("repairing", "bad channels"),
-    "muscle": ("flagging", "muscle activity"),
-}
-
-_LEFT = {"regressors": "reference channels", "repair": "repair of bad channels"}
-_MISCALIBRATED = 0.2  # mean distance of probability and share that is right: too much
+_MISCALIBRATED = 0.1  # mean distance of probability and share that is right: too much
 _CHANGED = 0.2  # of the signal at rest, or of the samples: too much
-
-
-def is_above(shown: Shown) -> bool | None:
-    """Say whether the true items rank higher than under permuted labels; None without a test."""
-    scores = shown.claim
-    if scores.get("p") is None or scores.get("rank_accuracy") is None:
-        return None
-    chance = scores.get("null_rank_accuracy")
-    return scores["p"] <= P_SHOWN and scores["rank_accuracy"] > (0.5 if chance is None else chance)
-
-
-def cleaned(shown: Shown) -> tuple[str, list[str]]:
-    """Say what cleaning does, and list what it was asked for and could not be fitted."""
-    stages = shown.certificate.get("cleaning", {})
-    done: dict[str, list[str]] = {}
-    left: list[str] = []
-    for name in [*(one for one in _DONE if one in stages), *(set(stages) - set(_DONE))]:
-        title = FLOW[name].title if name in FLOW else name
-        how, what = _DONE.get(name, ("applying", title))
-        if "left_out" in stages[name]:
-            left.append(_LEFT.get(name) or what)
-        else:
-            done.setdefault(how, []).append(what)
-    return listed([f"{how} {listed(what)}" for how, what in done.items()]), left
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Join parts of a sentence.
-
-    Parameters
-    ----------
-    parts : sequence of str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
-
-
-def people_interval(values: list[float], seed: int = 0) -> list[float] | None:
-    """Bootstrap the mean over people; None for fewer than three.
-
-    Parameters
-    ----------
-    values : list of float
-        One a person.
-    seed : int
-
-    Returns
-    -------
-    list of float or None
-        95 % interval.
-    """
-    if len(values) < 3:
-        return None
-    rows = np.random.default_rng(seed).integers(len(values), size=(_N_DRAWS, len(values)))
-    return np.percentile(np.asarray(values)[rows].mean(axis=1), (2.5, 97.5)).tolist()
 
 
 def verdict(shown: Shown) -> str:
@@ -115,6 +44,9 @@ def verdict(shown: Shown) -> str:
         )
     above = is_above(shown)
     said = {True: "Above chance", False: "Not shown to be above chance", None: "Untested"}[above]
+    unsure = doubts(shown)
+    if unsure:
+        said = f"Weakly above chance, as {listed(unsure)}"
     if scores.get("trained_on"):
         said = "No proof of anything, as the model was trained on these recordings"
     n, n_items = scores.get("n"), scores.get("n_items", len(shown.model.items))
@@ -124,8 +56,9 @@ def verdict(shown: Shown) -> str:
         f"{said}: {on}, {after}, {_ranked(shown, scores['rank_accuracy'], n_items)} "
         f"({_spread(shown)})"
     )
-    first = limits(shown)
-    return f"{sentence}; what limits it most: {first[0]}." if first else f"{sentence}."
+    first = [one for one in limits(shown) if one not in unsure]
+    most = "it, too" if unsure else "it most"
+    return f"{sentence}; what limits {most}: {first[0]}." if first else f"{sentence}."
 
 
 def _ranked(shown: Shown, rank: float, n_items: int) -> str:
@@ -136,11 +69,7 @@ def _ranked(shown: Shown, rank: float, n_items: int) -> str:
 
 def _spread(shown: Shown) -> str:
     scores = shown.claim
-    if "people" in shown.certificate and shown.scores is None:
-        each = [one["rank_accuracy"] for one in shown.certificate["people"]["each"]]
-        interval, over = people_interval(each), " over people"
-    else:
-        interval, over = (scores.get("detail") or {}).get("intervals", {}).get("rank_accuracy"), ""
+    interval, over = rank_interval(shown)
     parts = [
         f"95 % interval{over} {100 * interval[0]:.1f} to {percent(interval[1])}"
         if interval
@@ -191,9 +120,7 @@ def _of_the_test(shown: Shown) -> list[str]:
             "events that hang together are so few units that nothing can be shown (the smallest p "
             f"that they allow is {smallest:.2g})"
         )
-    interval = (scores.get("detail") or {}).get("intervals", {}).get("rank_accuracy")
-    if is_above(shown) and interval and interval[0] <= 0.5:
-        found.append("the interval of its rank accuracy reaches chance")
+    found += doubts(shown)
     if is_above(shown) is False:
         found.append("no evidence that brain and words are related was found")
     nuisance = certificate.get("nuisance")
@@ -207,6 +134,17 @@ def _of_the_test(shown: Shown) -> list[str]:
     found += _feigned(shown)
     if scores.get("n") and scores["n"] < _FEW:
         found.append(f"only {scores['n']} events test it")
+    if (
+        shown.scores is None
+        and nuisance
+        and max(nuisance["alone"]["p"], nuisance["beyond"]["p"]) <= P_SHOWN
+    ):
+        alone, beyond = nuisance["alone"], nuisance["beyond"]
+        found.append(
+            f"{listed(nuisance['covariates'])} alone tell {shown.noun}s apart, too (rank accuracy "
+            f"{alone['rank_accuracy']:.3f}, p = {alone['p']:.2g}), and without them "
+            f"{beyond['rank_accuracy']:.3f} remains (p = {beyond['p']:.2g})"
+        )
     return found
 
 
@@ -216,20 +154,13 @@ def _feigned(shown: Shown) -> list[str]:
     if shown.scores is not None or not isinstance(nulls, Mapping):
         return []
     found = []
-    if (p := _p_of(nulls, "artifacts")) is not None and p <= P_SHOWN:
+    if (p := p_of(nulls, "artifacts")) is not None and p <= P_SHOWN:
         score = nulls["artifacts"]["score"]
         found.append(
             "channels of artifacts alone (EOG, ECG, EMG, breath) decode words, too (rank accuracy "
             f"{score:.3f}, p = {p:.2g})"
         )
-    if is_above(shown) and (p := _p_of(nulls, "phases")) is not None and p > P_SHOWN:
-        found.append(f"it is not told apart from a signal of random phases (p = {p:.2g})")
     return found
-
-
-def _p_of(nulls: Mapping[str, Any], name: str) -> float | None:
-    one = nulls.get(name)
-    return one.get("p") if isinstance(one, Mapping) else None
 
 
 def _of_the_cleaning(shown: Shown) -> list[str]:
@@ -247,6 +178,31 @@ def _of_the_cleaning(shown: Shown) -> list[str]:
     return found
 
 
+def answered(shown: Shown) -> str:
+    """Say which share of which events is answered; empty if all are, or that is unknown.
+
+    Parameters
+    ----------
+    shown : Shown
+
+    Returns
+    -------
+    str
+        Of the events that the report is about, with the interval; else of the training events.
+    """
+    scores, where = shown.best
+    share = scores.get("answered")
+    if share is not None and "people" not in shown.certificate:
+        found = (scores.get("detail") or {}).get("intervals", {}).get("answered")
+        within = f" (95 % interval {100 * found[0]:.0f} to {percent(found[1], 0)})" if found else ""
+        return (
+            f"{percent(share, 0)}{within} of the {scores['n']} events {where}" if share < 1 else ""
+        )
+    share = shown.certificate.get("out_of_fold", {}).get("coverage")
+    told = share is not None and share < 1
+    return f"{percent(share, 0)} of the training events, out of fold," if told else ""
+
+
 def _needed(shown: Shown) -> float:
     """Bits that name one of the items that are heard."""
     n_items = shown.claim.get("n_items", len(shown.model.items))
@@ -260,7 +216,6 @@ def _bits_interval(scores: Mapping[str, Any]) -> str:
 
 def _of_the_answers(shown: Shown) -> list[str]:
     scores = shown.claim
-    inner = shown.certificate.get("out_of_fold", {})
     found = []
     bits = scores.get("bits_per_word")
     if bits is not None and bits <= 0:
@@ -275,10 +230,8 @@ def _of_the_answers(shown: Shown) -> list[str]:
     threshold = shown.model.posterior.threshold
     if threshold > 1:
         found.append("it never answers, as no wanted precision was shown")
-    elif inner.get("coverage") is not None and inner["coverage"] < 1:
-        found.append(
-            f"it answers {percent(inner['coverage'], 0)} of events and abstains from the others"
-        )
+    elif share := answered(shown):
+        found.append(f"it answers {share} and abstains from the others")
     if never := shown.certificate.get("continuous", {}).get("never"):
         found.append(f"readouts at every hop never answer ({never})")
     return found

@@ -196,7 +196,7 @@ def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> answers_line(0.4, {"coverage": 0.25, "precision": 0.58, "wanted_precision": 0.5})
-    'answers 25 % of events; out of fold 58 % of these answers are right (50 % promised)'
+    'answers 25 % of events out of fold; 58 % of these answers are right (50 % promised)'
     """
     wanted, share = scores.get("wanted_precision"), scores.get("precision")
     if threshold > 1:
@@ -207,8 +207,6 @@ def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
         return "always answers, however uncertain it is (precision = 0)"
     if scores.get("coverage") is None:  # of an older model
         return f"answers where the probability is at least {threshold:.3g}"
-    told = f"answers {scores['coverage']:.0%} of events".replace("%", " %")
-    told += (
-        f"; out of fold {100 * share:.0f} % of these answers are right" if share is not None else ""
-    )
+    told = f"answers {scores['coverage']:.0%} of events out of fold".replace("%", " %")
+    told += f"; {100 * share:.0f} % of these answers are right" if share is not None else ""
     return told + (f" ({100 * wanted:g} % promised)" if wanted else "")

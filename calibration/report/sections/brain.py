@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from calibration.patterns import haufe_patterns
+from calibration.report.above import is_above
 from calibration.report.page import Heading, Note, Part, Section
 from calibration.report.sections.encoded import columns, null_parts, r_parts, share_parts
 from calibration.report.shown import Shown
 from calibration.report.tables import Axis, head_pictures, images, unit_of
-from calibration.report.verdict import is_above
 from rt_decoder.model import Model
 
 __all__ = ["decoder_strength", "section"]

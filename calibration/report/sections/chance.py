@@ -11,9 +11,8 @@ from calibration.nuisance import nuisance_line
 from calibration.null_table import NULLS
 from calibration.report.drawing import AFTER, draw_null, drawn
 from calibration.report.page import Heading, Note, Part, Picture, Section, Table, Text
-from calibration.report.shown import Shown, interval_text, p_text, score_text
+from calibration.report.shown import Shown, interval_text, listed, p_text, score_text
 from calibration.report.text import permuted_units
-from calibration.report.verdict import listed
 
 __all__ = ["section"]
 
@@ -54,7 +53,12 @@ def _histogram(canvas: Any, null: Any, scores: Mapping[str, Any], detail: Any) -
 
 def _nulls(shown: Shown) -> Iterator[Part]:
     certificate = shown.certificate
-    rows = list(_rows(certificate))
+    rows = list(
+        _rows(
+            certificate,
+            permuted_units(shown.best[0] if shown.scores is None else certificate.get("final", {})),
+        )
+    )
     yield Heading("What could feign decoding")
     if not rows:
         yield Note("No other null is in this certificate.")
@@ -75,10 +79,9 @@ def _nulls(shown: Shown) -> Iterator[Part]:
             if beyond.get("low") is not None
             else nuisance_line(nuisance).strip().capitalize() + "."
         )
-    yield Note("Labels are permuted in units as long as words and signal remember.")
 
 
-def _rows(certificate: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _rows(certificate: Mapping[str, Any], permuted: str) -> Iterator[tuple[str, ...]]:
     nulls = certificate.get("nulls") or {}
     known = nulls if isinstance(nulls, Mapping) else {}
     for name in [*(one for one in NULLS if one in known), *(set(known) - set(NULLS))]:
@@ -86,6 +89,8 @@ def _rows(certificate: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         if not isinstance(one, Mapping):
             continue
         title = NULLS.get(name, name.replace("_", " "))
+        if name == "permutation":
+            title = f"labels permuted ({permuted})"
         if one.get("note"):
             yield title, "n/a", "", str(one["note"]), "", ""
             continue

@@ -10,6 +10,7 @@ import numpy as np
 from calibration.report.drawing import AFTER, BEFORE, GREY, drawn
 from calibration.report.page import Note, Part, Picture, Section, Text
 from calibration.report.shown import Shown
+from calibration.report.verdict import answered
 from rt_decoder.files.proof import answers_line
 
 __all__ = ["section"]
@@ -21,7 +22,11 @@ def section(shown: Shown) -> Section | None:
         return None
     title, detail = "Probabilities and abstention", shown.detail
     inner = shown.certificate.get("out_of_fold", {})
-    said: list[Part] = [Text(f"The model {answers_line(shown.model.posterior.threshold, inner)}.")]
+    threshold = shown.model.posterior.threshold
+    told = f"The model {answers_line(threshold, inner)}."
+    if threshold <= 1 and shown.best[0].get("answered") is not None and (share := answered(shown)):
+        told += f" It answers {share}."
+    said: list[Part] = [Text(told)]
     if not detail.get("reliability"):
         why = "No reliability and risk-coverage curves: they need a locked block scored in detail."
         return Section(title, [*said, Note(why)])

@@ -11,9 +11,8 @@ from calibration.encode import P_SHOWN
 from calibration.report.drawing import AFTER, GREY, draw_null, drawn
 from calibration.report.limits import ceiling_line, layer_line, order_line
 from calibration.report.page import Note, Part, Picture, Table, Text
-from calibration.report.shown import interval_text, p_text, score_text
+from calibration.report.shown import interval_text, listed, p_text, score_text
 from calibration.report.tables import Axis, head_pictures, images
-from calibration.report.verdict import listed
 from rt_decoder.model import Model
 
 __all__ = ["ceiling_text", "columns", "layer_parts", "null_parts", "r_parts", "share_parts"]

@@ -65,7 +65,15 @@ def _items(shown: Shown) -> list[Part]:
     if not model.has_map:
         return []
     if not shown.counts:
-        return [Note(f"{len(model.items)} items; how often each came is not known here.")]
+        said = (
+            f"{len(model.items)} items; a model file does not keep how often each came in training"
+        )
+        counted = (
+            f'; "All {shown.noun}s" counts the events that were scored'
+            if shown.detail.get("words")
+            else ""
+        )
+        return [Note(f"{said}{counted}.")]
     known = [(item, shown.counts.get(item, 0)) for item in model.items]
     known.sort(key=lambda one: -one[1])
     came = [one for one in known if one[1]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from calibration.report.above import people_interval
 from calibration.report.page import Heading, Note, Part, Section, Table, Text
 from calibration.report.shown import Shown, interval_text, number, p_text, score_text
 from calibration.report.text import SCORES, groups_line, is_sure, people_lines, score_notes
-from calibration.report.verdict import people_interval
 from calibration.splits import split_line
 
 __all__ = ["section"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from calibration.cleaning.stages import FITS
+from calibration.report.above import P_SHOWN, doubts, is_above, people_interval
+from calibration.report.cleaned import why_left
 from calibration.report.page import Section, Table
-from calibration.report.shown import Shown, in_flow_order, interval_text, score_text
-from calibration.report.verdict import P_SHOWN, is_above, limits, listed, people_interval
+from calibration.report.shown import Shown, in_flow_order, interval_text, listed, score_text
+from calibration.report.verdict import limits
 from rt_decoder.cleaning.stages import FLOW
 
 __all__ = ["section"]
@@ -53,6 +55,8 @@ def _measured(shown: Shown) -> str:
 def _above(shown: Shown) -> str:
     scores = shown.claim
     above = {True: "yes", False: "not shown", None: "not tested"}[is_above(shown)]
+    if doubts(shown):
+        above = "weakly"
     if scores.get("p") is None:
         return above
     told = f"{above}, p = {scores['p']:.2g} against permuted labels"
@@ -140,7 +144,7 @@ def _cleaning(shown: Shown) -> tuple[str, str]:
     for stage, found in in_flow_order(shown.certificate.get("cleaning", {})).items():
         title = _TITLES.get(stage, FLOW[stage].title if stage in FLOW else stage)
         if "left_out" in found:
-            left.append(f"{title} ({found['left_out']})")
+            left.append(f"{title} ({why_left(shown, found)})")
         elif stage in FITS:
             left += [
                 f"{name} ({one.get('reason', 'it explains nothing')})"
@@ -150,5 +154,6 @@ def _cleaning(shown: Shown) -> tuple[str, str]:
             said, taken, _ = FITS[stage].summary(found)
             said = said.replace("; bad: none", ", none of them bad")
             taken = taken.removeprefix("nothing, flagged: ")
-            out.append(f"{title}{_HOW.get(stage, '')}: {said if stage == 'repair' else taken}")
+            how = "" if stage == "repair" and not found.get("bad") else _HOW.get(stage, "")
+            out.append(f"{title}{how}: {said if stage == 'repair' else taken}")
     return "; ".join(out), "; ".join(left)
