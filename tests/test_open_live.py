@@ -325,6 +325,15 @@ def test_what_the_function_raises_is_raised_where_it_can_be_caught(
 
 @pytest.mark.slow
 @pytest.mark.lsl
+def test_what_comes_right_after_opening_is_answered(model, amplifier, source_id) -> None:
+    """Once a session is open, the samples before an onset are there."""
+    with hold(model, source_id, continuous=False) as live:
+        assert live.ask("word2", timeout=120.0) is not None
+    assert "marker_lost" not in told(live)
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
 def test_what_is_asked_has_its_own_readout(model, amplifier, source_id) -> None:
     """Whatever else comes: hops, and an event before it that nobody took."""
     with hold(model, source_id, continuous=True, marker_offset=20.0) as live:
