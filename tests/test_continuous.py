@@ -233,7 +233,7 @@ def test_without_signal_or_without_pauses_it_never_answers() -> None:
     for model, why in (
         (silent, ""),
         (fitted([long]), ""),
-        (few, "too few to show that false alarms are below 1 an hour: need 138 min"),
+        (few, "too few to show that false alarms stay below 1 an hour; it takes 138 min"),
     ):
         assert model.continuous.threshold > 1
         assert why in model.certificate["continuous"]["never"]

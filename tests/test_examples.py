@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,10 +89,20 @@ def test_words_with_markers_are_shown_without_psychopy(model: Path, source_id: s
 @pytest.mark.slow
 @pytest.mark.lsl
 def test_feedback_goes_out_at_every_tenth_of_a_second(model: Path, source_id: str) -> None:
-    with listening(source_id, f"{source_id}-silence"):
+    cues, ended = marker_outlet(f"{source_id}-cues", f"{source_id}-cues"), threading.Event()
+
+    def say() -> None:
+        while not ended.wait(0.7):
+            cues.push_sample(["the"])
+
+    with listening(source_id, f"{source_id}-cues"):
+        saying = threading.Thread(target=say)
+        saying.start()
         told = run_example(
             "neurofeedback.py", model, "--name", source_id, "--item", "the", "--seconds", "4"
         )
+        ended.set()
+        saying.join()
     bars = [float(line.split()[0]) for line in told.splitlines()]
     assert 20 <= len(bars) <= 40
     assert all(0 <= bar <= 1 for bar in bars)
