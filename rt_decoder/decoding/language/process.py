@@ -14,7 +14,7 @@ import sys
 import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -71,7 +71,8 @@ class LanguageProcess:
             start_new_session=True,  # Ctrl-C is the session's, which ends this in order
         )
         self._reader: threading.Thread | None = None
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close, 0.0)
             place = None if text is None else str(text)
             self._send({"text": place, "name": name, "items": model.items,
                         "own": _packed(model.log_prior)})  # fmt: skip
@@ -82,9 +83,7 @@ class LanguageProcess:
                 raise ValueError(answer["error"])
             self.rules = rules_of(model, answer["identity"], weight)
             self._send({"rules": asdict(self.rules)})
-        except BaseException:
-            self.close(0.0)
-            raise
+            undo.pop_all()
 
     @property
     def told(self) -> dict[str, Any]:
