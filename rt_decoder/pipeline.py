@@ -287,9 +287,14 @@ class Pipeline:
         return taken
 
     def push(self, chunk: Chunk) -> list[Readout]:
-        """Return the readouts of the windows that these samples complete, in order."""
-        readouts = []
+        """Return the readouts of the windows that these samples complete, in order.
+
+        A model without a map, which only cleans, makes none.
+        """
+        readouts: list[Readout] = []
         for kind, marker, features in self.push_features(chunk):
+            if self.map is None:
+                continue
             readouts.append(self._read_out(kind, marker, features))
             if self.foretell is not None and kind == "event":
                 self._ask_next(marker)

@@ -208,7 +208,14 @@ def decode_recording(
     Yields
     ------
     Readout
+
+    Raises
+    ------
+    ValueError
+        If the model has no map.
     """
+    if not model.has_map:
+        raise ValueError("need a model with a map to name words, got one that only cleans")
     start = recorded_start(recording)
     if decoder is None:
         options = options.as_recorded(start, model)

@@ -46,7 +46,8 @@ _EXAMPLE = "\n\nExample: "
 LARGEST = 1e9  # of a number that an option takes; more is a slip
 PROGRAMS = {
     "rt-decoder": (
-        "demo", "simulate", "streams", "replay", "run", "decode", "clean", "convert", "inspect", "info",
+        "demo", "simulate", "streams", "replay", "record", "run", "decode", "clean", "convert", "inspect",
+        "info",
     ),
     "rt-calibrate": (
         "fit", "cleaning", "evaluate", "encode", "refit", "realign", "pool", "embed",
@@ -206,6 +207,8 @@ def _wrong_call(error: Any) -> str:
                 return f"{text.rstrip('.')}; {program} {found[1]} is one"
     command = getattr(getattr(error, "ctx", None), "command", None)
     example = (getattr(command, "help", None) or "").partition(_EXAMPLE)[2]
+    if "'--model'" in text and getattr(command, "name", "") == "run":
+        return f"{text.rstrip('.')}; rt-decoder record needs none"
     if text.startswith("Missing ") and example:
         return f"{text.rstrip('.')}; example: {example}"
     return text

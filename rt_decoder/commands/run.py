@@ -17,7 +17,7 @@ from rt_decoder.signal import Readout
 from rt_decoder.sinks.text import plain
 from rt_decoder.sinks.worker import Worker
 
-__all__ = ["event_text", "readout_text", "run_live"]
+__all__ = ["event_text", "readout_text", "run_live", "terminal"]
 
 
 def run_live(
@@ -54,10 +54,8 @@ def run_live(
     tell = say or (lambda _: None)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(options.seconds))
-        others = {"FieldTrip buffer": options.fieldtrip, "markers": options.markers}
-        others["references"] = ", ".join(choice.name for choice in options.references)
-        tell(search_text(options.selection | others, options.timeout))
-        on_readout, on_event = _terminal(say, stack) if say else (None, None)
+        tell(search_text(options.wanted, options.timeout))
+        on_readout, on_event = terminal(say, stack) if say else (None, None)
         session = open_session(
             model, options, stack, None if options.quiet else on_readout, on_event
         )
@@ -87,7 +85,7 @@ def run_live(
     return footer, [f"{sink.name}: {sink.reason}" for sink in sinks if sink.reason]
 
 
-def _terminal(
+def terminal(
     say: Callable[[str], None], stack: ExitStack
 ) -> tuple[Callable[[Readout], None], Callable[[dict[str, Any]], None]]:
     """Print readouts and events from another thread: a terminal that is held up holds nothing up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ __all__ = ["LabelCheck"]
 
 TOLD = 10  # unknown labels that are told; more are counted only
 NAMED = 12  # labels named in a sentence
+KEPT = 1000  # labels whose markers are counted: a stream may send a new one each time
 
 
 class LabelCheck:
@@ -21,12 +23,18 @@ class LabelCheck:
     ----------
     items : collection of str
         Of the model; empty if it names nothing, and every label is then as good as another.
+
+    Attributes
+    ----------
+    seen : Counter of str
+        Markers that came, by label.
     """
 
     def __init__(self, items: Collection[str]) -> None:
         self._items = dict.fromkeys(items)
         self._known: dict[str, None] = {}  # labels of the stream, as they came
         self._unknown: dict[str, None] = {}
+        self.seen = Counter[str]()
 
     def look(self, markers: Sequence[Marker]) -> tuple[int, list[tuple[str, dict[str, Any]]]]:
         """Return how many markers have unknown labels, and an event for each new one.
@@ -42,6 +50,9 @@ class LabelCheck:
         events : list of (str, dict)
             Each ``label_unknown`` names the label, and what the stream and the model have.
         """
+        for marker in markers:
+            if marker.label in self.seen or len(self.seen) < KEPT:
+                self.seen[marker.label] += 1
         if not self._items:
             return 0, []
         n_unknown, events = 0, []

@@ -12,10 +12,12 @@ from uuid import uuid4
 
 from rt_decoder.decoding.language.process import LanguageProcess
 from rt_decoder.files.atomic import named_error
+from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.outputs import reserve
 from rt_decoder.files.proof import check_proven, forced
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
+from rt_decoder.live.unfitted import unfitted_model
 from rt_decoder.model import Model
 from rt_decoder.signal import Choice, Readout
 from rt_decoder.sinks.clean_outlet import CleanOutlet
@@ -55,6 +57,13 @@ class RunOptions(LiveOptions):
     quiet: bool = False  # events are told all the same
     seconds: float = 0.0
     choice: Choice = Choice()  # noqa: RUF009  (immutable)
+
+    @property
+    def wanted(self) -> dict[str, str | None]:
+        """Which streams are looked for, by what they are."""
+        others = {"FieldTrip buffer": self.fieldtrip, "markers": self.markers}
+        references = ", ".join(choice.name for choice in self.references)
+        return self.selection | others | {"references": references}
 
 
 _CHOICE = tuple(one.name for one in fields(Choice))
@@ -145,7 +154,7 @@ def check_model(model: Model, options: RunOptions, name: str) -> None:
 
 
 def open_session(
-    model: Model,
+    model: Model | None,
     options: RunOptions,
     stack: ExitStack,
     on_readout: Callable[[Readout], object] | None = None,
@@ -156,8 +165,8 @@ def open_session(
 
     Parameters
     ----------
-    model : Model
-        With a map; without one it only cleans, and has no outlets of readouts.
+    model : Model or None
+        With a map; without one it only cleans, and has no outlets of readouts. None only records.
     options : RunOptions
         Which stream, which markers, where to.
     stack : ExitStack
@@ -180,16 +189,13 @@ def open_session(
     ModelMismatch
         If the stream does not fit the model; no file has been made then.
     """
-    if not model.has_map:
-        options = replace(options, outlet="")
-    options = options.for_target(model.recipe.target)
-    if options.continuous is None:
-        are_marked = bool(options.markers or options.rules.trigger)
-        options = replace(options, continuous=model.has_map and not are_marked)
-    options = _with_language(model, options, stack)
+    if model is not None:
+        options = _for_model(model, options)
+        options = _with_language(model, options, stack)
     streams = _streams(options)
     samples, markers = _found(streams)
-    session = Session(model, samples, options, markers=markers, streams=streams)
+    fitted = model or unfitted_model(samples.info)
+    session = Session(fitted, samples, options, markers=markers, streams=streams)
     stack.callback(session.close)
     stack.callback(session.next_words.close)
     if options.choice != Choice():
@@ -198,19 +204,33 @@ def open_session(
     # only now: what was refused or interrupted leaves no file behind
     log, record = reserve(options.log, options.record)
     options = replace(options, log=log, record=record)
-    sinks = _open_sinks(session, options, markers.name if markers else "", stack)
+    meta = {"stream": samples.name} | ({} if model is None else {"model": model_hash(model)})
+    sinks = _open_sinks(session, options, markers.name if markers else "", meta, stack)
     session.attach(replace(sinks, on_readout=on_readout, on_event=on_event, on_score=on_score))
     return session
 
 
-def _open_sinks(session: Session, options: RunOptions, markers: str, stack: ExitStack) -> Sinks:
+def _for_model(model: Model, options: RunOptions) -> RunOptions:
+    """The options where the model's recipe and what it can do leave no choice."""
+    if not model.has_map:
+        options = replace(options, outlet="")
+    options = options.for_target(model.recipe.target)
+    if options.continuous is None:
+        are_marked = bool(options.markers or options.rules.trigger)
+        options = replace(options, continuous=model.has_map and not are_marked)
+    return options
+
+
+def _open_sinks(
+    session: Session, options: RunOptions, markers: str, meta: dict[str, str], stack: ExitStack
+) -> Sinks:
     """Log, record (`markers` names its marker stream) and outlets, which `stack` closes."""
     model, source = session.model, session.source
     decoder, force = session.decoder, options.force
     header = header_line(model, source.name, decoder.alignment, force=force, learn=decoder.learns)
     header |= {"language": options.language.told} if options.language else {}
     log = recorder = outlets = cleaned = None
-    meta = {"model": header["model"], "stream": source.name} | forced(model, force=force)
+    meta |= forced(model, force=force)
     if options.outlet:
         source_id = f"{options.outlet}-{uuid4().hex[:12]}"
         outlets = ReadoutOutlets(options.outlet, source_id, meta, model.items)

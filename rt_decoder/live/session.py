@@ -99,7 +99,7 @@ class Session:
         self._reference_check = ReferenceCheck(*self.decoder.pipeline.stages.values())
         self._markers = MarkerReader(markers, self.counts, self._event)
         self.mark = self._markers.add  # from any thread, as `steering`
-        self._scale, self._labels = scale_check(model, source.info.sfreq), LabelCheck(model.items)
+        self._scale, self.labels = scale_check(model, source.info.sfreq), LabelCheck(model.items)
 
     def attach(self, sinks: Sinks) -> None:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
@@ -142,7 +142,7 @@ class Session:
             self._updates.close()
             self.decoder.end()
             self._happened(self.steering.apply(local_clock(), self.n_samples, self.recorder))
-            report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
+            report_markers(self.decoder, self.counts, self.log, self._event, self.labels)
             footer = end_sinks(self.log, self.recorder, self.counts, self._event, self.footer)
         return footer
 
@@ -209,7 +209,7 @@ class Session:
             if self.streams is not None:
                 self.streams.stop_looking()
         self.n_samples += len(data)
-        report_markers(self.decoder, self.counts, self.log, self._event, self._labels)
+        report_markers(self.decoder, self.counts, self.log, self._event, self.labels)
         report_decisions(self.decoder, self.counts, self._event)
         take = getattr(self.source, "take_events", tuple)  # what became of its auxiliary streams
         self._happened((*take(), *self._reference_check.look(arrival)))

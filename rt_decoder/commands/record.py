@@ -1,0 +1,185 @@
+"""``rt-decoder record``: streams into a session record, without a model."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rt_decoder.commands.console import show_error, show_json, show_lines
+from rt_decoder.commands.options import UNMARKED, AsJson, Channels, Markers, Seconds, Units
+from rt_decoder.commands.outputs import XDF, claim_outputs
+from rt_decoder.commands.stream_options import (
+    Fieldtrip,
+    Predicate,
+    Reference,
+    SourceId,
+    StreamName,
+    StreamType,
+    Timeout,
+    UntilLost,
+)
+from rt_decoder.commands.streams import keep_here
+
+if TYPE_CHECKING:
+    from rt_decoder.live.opening import RunOptions
+
+__all__ = ["COMMANDS", "record_stream"]
+
+_MOST_LABELS, _MOST_CHANNELS = 12, 12
+
+
+def record(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="XDF", help="Session record; if taken, the next number."
+        ),
+    ],
+    name: StreamName = "",
+    type_: StreamType = "",
+    source_id: SourceId = "",
+    predicate: Predicate = "",
+    fieldtrip: Fieldtrip = "",
+    reference: Reference = None,
+    timeout: Timeout = 10.0,
+    channels: Channels = None,
+    units: Units = None,
+    markers: Markers = UNMARKED,
+    as_json: AsJson = False,
+    seconds: Seconds = 0.0,
+    until_lost: UntilLost = False,
+) -> None:
+    """Record a stream, its markers and references, watched as in a session; no model is needed.
+
+    What `rt-calibrate fit` reads, and every program that reads XDF. Ctrl-C ends. Exit code 3: the
+    record is not whole.
+
+    Example: rt-decoder record --name Amp --markers Stimuli --reference belt -o calibration.xdf
+    """
+    keep_here(network=False, offers=False)
+    claim_outputs([("--output", output, XDF)], [channels], None)
+    from rt_decoder.files.tables import read_channel_table
+    from rt_decoder.live.opening import run_options
+
+    options = run_options(
+        {
+            "name": name,
+            "type": type_,
+            "source_id": source_id,
+            "predicate": predicate,
+            "fieldtrip": fieldtrip,
+            "reference": reference or [],
+            "timeout": timeout,
+            "channels": channels,
+            "units": units,
+            "markers": markers,
+            "record": output,
+            "seconds": seconds,
+            "until_lost": until_lost,
+        }
+    )
+    read_channel_table(channels)
+    summary = record_stream(options)
+    if as_json:
+        show_json(summary)
+    if summary["errors"]:
+        show_error(f"recorded, but not all is written: {'; '.join(summary['errors'])}")
+        raise typer.Exit(3)
+
+
+def record_stream(options: RunOptions) -> dict[str, Any]:
+    """Record until a signal, the time or the end of the stream, and say how it went.
+
+    Parameters
+    ----------
+    options : RunOptions
+        Which streams, and where to.
+
+    Returns
+    -------
+    dict
+        ``path``, ``n_samples``, ``seconds``, ``markers`` by label, ``channels`` (what was wrong, as
+        `StreamQuality.shares`), ``counts`` of events, ``errors``.
+
+    Raises
+    ------
+    LookupError
+        If not exactly one stream matches.
+    KeyboardInterrupt
+        If a signal came before the first sample.
+    """
+    from rt_decoder.commands.interrupt import stop_on_signals
+    from rt_decoder.commands.run import terminal
+    from rt_decoder.commands.session_text import search_text, waiting_text
+    from rt_decoder.live.opening import open_session
+    from rt_decoder.live.stream_quality import StreamQuality
+
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals(options.seconds))
+        show_lines(search_text(options.wanted, options.timeout))
+        _, on_event = terminal(show_lines, stack)
+        session = open_session(None, options, stack, on_event=on_event)
+        recorder, info = session.recorder, session.source.info
+        if recorder is None:
+            raise ValueError("need a file to record to, got none")
+        quality = StreamQuality(info)
+        session.decoder.pipeline.tap(quality.look)
+        stop.only_ask()
+        show_lines(
+            f"record {recorder.path}", waiting_text(session.source.name, info, options.markers)
+        )
+
+        def should_stop() -> bool:
+            if session.n_samples:
+                stop.began()
+            return stop()
+
+        footer = session.run(should_stop)
+    if session.n_samples == 0:
+        recorder.path.unlink(missing_ok=True)  # it holds nothing
+        raise (
+            KeyboardInterrupt("no sample had come")
+            if stop.came
+            else LookupError(f"need samples of {session.source.name!r}, got none before it ended")
+        )
+    summary = {
+        "path": str(recorder.path),
+        "n_samples": session.n_samples,
+        "seconds": session.n_samples / info.sfreq,
+        "markers": dict(session.labels.seen),
+        "channels": quality.shares(),
+        "counts": footer["counts"],
+        "n_dropped": footer["n_dropped"],
+        "errors": footer["errors"],
+    }
+    show_lines(*_lines(summary, quality.lines()))
+    return summary
+
+
+def _lines(summary: dict[str, Any], wrong: list[str]) -> list[str]:
+    """Say what was recorded, what was lost and which channels were bad."""
+    counts, labels = summary["counts"], summary["markers"]
+    named = [f"{label} ({n})" for label, n in list(labels.items())[:_MOST_LABELS]]
+    more = f", ... ({len(labels)} labels)" if len(labels) > _MOST_LABELS else ""
+    lost = {
+        "samples lost": counts.get("lost_samples", 0),
+        "markers lost": counts.get("markers_lost", 0),
+        "entries dropped by a slow disk": summary["n_dropped"],
+        "losses of the stream": counts.get("lost", 0),
+    }
+    said = ", ".join(f"{n} {what}" for what, n in lost.items() if n)
+    wrong_more = f" and {len(wrong) - _MOST_CHANNELS} more" if len(wrong) > _MOST_CHANNELS else ""
+    return [
+        f"recorded: {summary['n_samples']} samples ({summary['seconds']:.1f} s), "
+        f"{sum(labels.values())} markers{': ' if named else ''}{', '.join(named)}{more}",
+        f"lost: {said or 'nothing'}",
+        f"channels: {', '.join(wrong[:_MOST_CHANNELS]) or 'none missing, constant or impossible'}"
+        f"{wrong_more}",
+        f"file: {summary['path']}",
+    ]
+
+
+COMMANDS = (record,)
