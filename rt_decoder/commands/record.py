@@ -123,8 +123,7 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         _, on_event = terminal(show_lines, stack)
         session = open_session(None, options, stack, on_event=on_event)
         recorder, info = session.recorder, session.source.info
-        if recorder is None:
-            raise ValueError("need a file to record to, got none")
+        assert recorder is not None  # options.record is set
         quality = StreamQuality(info)
         session.decoder.pipeline.tap(quality.look)
         stop.only_ask()
