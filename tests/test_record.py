@@ -15,8 +15,8 @@ import pytest
 
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
-from rt_decoder.live.stream_quality import StreamQuality
-from rt_decoder.live.unfitted import unfitted_model
+from rt_decoder.checks.quality import StreamQuality
+from rt_decoder.checks.unfitted import unfitted_model
 from rt_decoder.recorded import decode_recording
 from rt_decoder.replay.plan import ReplayOptions
 from rt_decoder.replay.replay import replay

@@ -115,7 +115,7 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
     from rt_decoder.commands.run import terminal
     from rt_decoder.commands.session_text import search_text, waiting_text
     from rt_decoder.live.opening import open_session
-    from rt_decoder.live.stream_quality import StreamQuality
+    from rt_decoder.checks.quality import StreamQuality
 
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(options.seconds))

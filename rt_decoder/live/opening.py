@@ -17,7 +17,7 @@ from rt_decoder.files.outputs import reserve
 from rt_decoder.files.proof import check_proven, forced
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
-from rt_decoder.live.unfitted import unfitted_model
+from rt_decoder.checks.unfitted import unfitted_model
 from rt_decoder.model import Model
 from rt_decoder.signal import Choice, Readout
 from rt_decoder.sinks.clean_outlet import CleanOutlet

@@ -1,0 +1,1 @@
+"""Look whether a stream is fit for a session; the command `check`."""
