@@ -109,9 +109,7 @@ def _breath(x: np.ndarray, info: SignalInfo, i: int) -> Finding:
     slow = wave[: len(wave) // step * step].reshape(-1, step).mean(axis=1)
     rate = info.sfreq / step
     n = min(len(slow), round(30 * rate))
-    freqs, power = scipy.signal.welch(
-        scipy.signal.detrend(slow), rate, nperseg=n, detrend="linear"
-    )
+    freqs, power = scipy.signal.welch(scipy.signal.detrend(slow), rate, nperseg=n, detrend="linear")
     slow_enough = freqs <= 2.0
     breath = (freqs >= _BREATH[0]) & (freqs <= _BREATH[1])
     share = float(power[breath].sum() / max(power[slow_enough].sum(), 1e-300))

@@ -140,7 +140,9 @@ def _mains(x: np.ndarray, info: SignalInfo) -> Finding:
 
     eeg = [i for i, unit in enumerate(info.units) if unit_gain(unit)[0] == "V"]
     if not eeg or info.sfreq < 2 * (_MAINS[0] + 8):
-        return Finding("mains", Verdict.UNKNOWN, f"needs channels in volts, and {2 * 58} Hz or more")
+        return Finding(
+            "mains", Verdict.UNKNOWN, f"needs channels in volts, and {2 * 58} Hz or more"
+        )
     n = min(len(x), round(4 * info.sfreq))
     freqs, power = scipy.signal.welch(x[:, eeg], info.sfreq, nperseg=n, axis=0)
     width = freqs[1]
@@ -155,7 +157,9 @@ def _mains(x: np.ndarray, info: SignalInfo) -> Finding:
     middle = float(np.median(size))
     figures = {"hz": mains, "median_uv": middle}
     text = f"{mains:g} Hz of {middle:.1f} uV in the median channel"
-    loud = [info.ch_names[eeg[i]] for i in np.argsort(-size) if size[i] > max(_MAINS_UV, 3 * middle)]
+    loud = [
+        info.ch_names[eeg[i]] for i in np.argsort(-size) if size[i] > max(_MAINS_UV, 3 * middle)
+    ]
     if middle <= _MAINS_UV and not loud:
         return Finding("mains", Verdict.GOOD, text, figures=figures)
     text += f"; most in {named(loud)}" if loud else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from rt_decoder.commands.console import show_error, show_json, show_lines
@@ -50,9 +48,6 @@ from rt_decoder.commands.run_options import (
     WholePosterior,
 )
 from rt_decoder.commands.streams import keep_here
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["COMMANDS"]
 
@@ -116,7 +111,7 @@ def run(
     from rt_decoder.files.tables import read_channel_table
     from rt_decoder.live.opening import check_model, run_options
 
-    given |= {"type": given.pop("type_"), "reference": _references(reference)}
+    given |= {"type": given.pop("type_"), "reference": reference or ()}
     options = run_options(given)
     read_channel_table(channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)
@@ -127,17 +122,6 @@ def run(
     if torn:
         show_error(f"decoded, but not all is written: {'; '.join(torn)}")
         raise typer.Exit(3)
-
-
-def _references(texts: Sequence[str] | None) -> Sequence[str]:
-    from rt_decoder.sources.streams import parse_reference
-
-    try:
-        for text in texts or ():
-            parse_reference(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    return texts or ()
 
 
 COMMANDS = (run,)

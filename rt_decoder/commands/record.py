@@ -11,10 +11,10 @@ import typer
 from rt_decoder.commands.console import show_error, show_json, show_lines
 from rt_decoder.commands.options import UNMARKED, AsJson, Channels, Markers, Seconds, Units
 from rt_decoder.commands.outputs import XDF, claim_outputs
-from rt_decoder.commands.stream_options import (
-    Fieldtrip,
+from rt_decoder.commands.run_options import (
+    FieldTrip,
     Predicate,
-    Reference,
+    References,
     SourceId,
     StreamName,
     StreamType,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "record_stream"]
 
+_NOT_ASKED = ("output", "as_json")  # of a session
 _MOST_LABELS, _MOST_CHANNELS = 12, 12
 
 
@@ -42,8 +43,8 @@ def record(
     type_: StreamType = "",
     source_id: SourceId = "",
     predicate: Predicate = "",
-    fieldtrip: Fieldtrip = "",
-    reference: Reference = None,
+    fieldtrip: FieldTrip = "",
+    reference: References = None,
     timeout: Timeout = 10.0,
     channels: Channels = None,
     units: Units = None,
@@ -59,28 +60,14 @@ def record(
 
     Example: rt-decoder record --name Amp --markers Stimuli --reference belt -o calibration.xdf
     """
+    given = {option: value for option, value in locals().items() if option not in _NOT_ASKED}
+    given |= {"record": output, "type": given.pop("type_"), "reference": reference or ()}
     keep_here(network=False, offers=False)
     claim_outputs([("--output", output, XDF)], [channels], None)
     from rt_decoder.files.tables import read_channel_table
     from rt_decoder.live.opening import run_options
 
-    options = run_options(
-        {
-            "name": name,
-            "type": type_,
-            "source_id": source_id,
-            "predicate": predicate,
-            "fieldtrip": fieldtrip,
-            "reference": reference or [],
-            "timeout": timeout,
-            "channels": channels,
-            "units": units,
-            "markers": markers,
-            "record": output,
-            "seconds": seconds,
-            "until_lost": until_lost,
-        }
-    )
+    options = run_options(given)
     read_channel_table(channels)
     summary = record_stream(options)
     if as_json:

@@ -1,4 +1,4 @@
-"""Declare the options that `run` alone has."""
+"""Declare the options of a live session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rt_decoder.commands.options import DECODING, OUTPUT, STREAM, one_of
+from rt_decoder.commands.options import DECODING, OUTPUT, STREAM, one_of, parsed_by
 
 __all__ = [
     "Candidates",
@@ -32,6 +32,14 @@ __all__ = [
 ]
 
 WRONG = "When something goes wrong"
+
+
+def _reference(text: str) -> str:
+    from rt_decoder.sources.streams import parse_reference
+
+    parse_reference(text)
+    return text
+
 
 StreamName = Annotated[
     str,
@@ -82,6 +90,7 @@ FieldTrip = Annotated[
 References = Annotated[
     list[str] | None,
     typer.Option(
+        parser=parsed_by(_reference),
         metavar="NAME[=MS]",
         help="Auxiliary stream (ECG, belt) and its delay in ms; repeatable; default none.",
         rich_help_panel=STREAM,
