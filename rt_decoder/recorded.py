@@ -193,7 +193,7 @@ def decode_recording(
     Parameters
     ----------
     model : Model
-        With a map.
+        Without a map, which only cleans, there are no readouts.
     recording : Recording
         What to decode; samples that its session skipped are skipped.
     markers : sequence of Marker
@@ -208,14 +208,7 @@ def decode_recording(
     Yields
     ------
     Readout
-
-    Raises
-    ------
-    ValueError
-        If the model has no map.
     """
-    if not model.has_map:
-        raise ValueError("need a model with a map to name words, got one that only cleans")
     start = recorded_start(recording)
     if decoder is None:
         options = options.as_recorded(start, model)

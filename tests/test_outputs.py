@@ -27,6 +27,7 @@ READ = {
     "convert": ("rec.set", "--channels c.tsv"),
     "run": ("--model m.safetensors", "--channels c.tsv"),
     "replay": ("rec_raw.fif", "--events e.tsv", "--channels c.tsv", "--faults loss=1s@1"),
+    "record": ("--channels c.tsv", "--timeout 0"),
     "simulate": ("--seconds 5",),
     "fit": (
         "rec_raw.fif", "other.xdf", "--events e.tsv", "--events f.tsv", "--channels c.tsv",
@@ -44,6 +45,7 @@ WRITTEN = {
     ("decode", "--jsonl"): ".jsonl",
     ("clean", "--out"): ".fif",
     ("convert", "--out"): ".xdf",
+    ("record", "--output"): ".xdf",
     ("run", "--log"): ".jsonl",
     ("run", "--record"): ".xdf",
     ("replay", "--faults-log"): ".json",
@@ -59,9 +61,12 @@ WRITTEN = {
     ("evaluate", "--report"): ".html",
     ("encode", "--report"): ".html",
 }
-LIVE = {("run", "--log"), ("run", "--record"), ("replay", "--faults-log")}
+LIVE = {
+    ("record", "--output"), ("run", "--log"), ("run", "--record"), ("replay", "--faults-log"),
+}  # fmt: skip
 INPUT_OPTIONS = {
     "--model", "--events", "--channels", "--recipe", "--prior-from", "--people", "--language-text",
+    "--folder",
 }  # fmt: skip
 # read with rec.vhdr, rec.set, rec_raw.fif and llm, though no call names them
 BESIDE = {

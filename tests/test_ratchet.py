@@ -36,6 +36,7 @@ def test_parameters_are_counted(n, found):
     assert rules(f"def f({names}, *args, y=1, **others): pass") == found
     assert rules(f"class C:\n    def f(self, {names}, *args, y=1, **others): pass") == found
     assert rules(f"def f({names}, *args, y=1, **others): pass", kernel=True) == []
+    assert rules(f"def f({names}, *args, y=1, **others): pass\nCOMMANDS = (f,)") == []
 
 
 @pytest.mark.parametrize(("n", "found"), [(44, []), (45, ["long_functions"])])

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rt_decoder.files.read import read_recording
-from rt_decoder.files.recording import Recording
 from rt_decoder.checks.quality import StreamQuality
 from rt_decoder.checks.unfitted import unfitted_model
+from rt_decoder.files.read import read_recording
+from rt_decoder.files.recording import Recording
 from rt_decoder.recorded import decode_recording
 from rt_decoder.replay.plan import ReplayOptions
 from rt_decoder.replay.replay import replay
@@ -54,7 +54,9 @@ def recorded(
 
 
 @pytest.mark.lsl
-def test_what_was_sent_is_what_is_recorded(capsys, source_id: str, tmp_path: Path) -> None:
+def test_what_was_sent_is_what_is_recorded(
+    capsys: pytest.CaptureFixture[str], source_id: str, tmp_path: Path
+) -> None:
     """Samples, markers, and the readouts of any model: it decodes as if it had been a session."""
     path, markers = tmp_path / "calibration.xdf", f"{source_id}-markers"
     ran = recorded(capsys, RECORDING, source_id, "--markers", markers, "-o", path)
@@ -78,11 +80,11 @@ def test_what_was_sent_is_what_is_recorded(capsys, source_id: str, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.lsl
 def test_a_dead_channel_is_told_and_a_taken_name_is_not_replaced(
-    capsys, source_id: str, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], source_id: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "rest.xdf"
     path.write_bytes(b"of another day")
-    data = RECORDING.data.copy()
+    data = np.array(RECORDING.data)
     data[:, 2], data[len(data) // 2 :, 5] = 0.0, np.nan
     silent = replace(RECORDING, data=data, markers=())
     ran = recorded(capsys, silent, source_id, "-o", path)
@@ -119,14 +121,22 @@ def test_a_stop_before_the_first_sample_leaves_no_file(source_id: str, tmp_path:
         ((), 2, "example: rt-decoder record"),
     ],
 )  # fmt: skip
-def test_a_wrong_call_writes_nothing(capsys, tmp_path: Path, arguments, code, said) -> None:
+def test_a_wrong_call_writes_nothing(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
     ran = call(capsys, "record", *(one.format(tmp=tmp_path) for one in arguments))
     assert (ran.code, list(tmp_path.iterdir())) == (code, [])
     assert said in ran.err
     assert ran.err.count("\n") == 1
 
 
-def test_run_without_a_model_points_to_record(capsys, tmp_path: Path) -> None:
+def test_run_without_a_model_points_to_record(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     ran = call(capsys, "run", "--record", tmp_path / "s.xdf")
     assert ran.code == 2
     assert "rt-decoder record" in ran.err

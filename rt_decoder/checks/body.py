@@ -46,6 +46,7 @@ def _blinks(data: np.ndarray, info: SignalInfo) -> Finding:
     names = electrode_names(info.ch_names, info.ch_types)
     front = [i for i, name in enumerate(names) if name in _FRONT]
     eog = [i for i, kind in enumerate(info.ch_types) if kind == "eog"]
+    eog = [i for i in eog if "h" not in info.ch_names[i].casefold()] or eog  # HEOG sees gaze
     if not front and not eog:
         return Finding("blinks", Verdict.UNKNOWN, "no EOG and no frontal electrode by name")
     best, where = 0, ""
@@ -66,7 +67,7 @@ def _blinks(data: np.ndarray, info: SignalInfo) -> Finding:
     minutes = len(data) / info.sfreq / 60
     looked = named([info.ch_names[i] for i in (*eog, *front)])
     if best:
-        text = f"{best} seen in {where} ({best / minutes:.0f} a minute)"
+        text = f"{best} seen in {where} ({best / minutes:.2g} a minute)"
         return Finding("blinks", Verdict.GOOD, text, figures={"n": best, "channel": where})
     fix = "ask for a few blinks; if still none is seen, an electrode or a name is wrong"
     return Finding("blinks", Verdict.LOOK, f"none seen in {looked}", fix, {"n": 0})

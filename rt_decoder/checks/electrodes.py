@@ -12,7 +12,11 @@ __all__ = ["check_channels"]
 
 _MOSTLY = 0.5  # share of the time from which a channel is dead, not only disturbed
 _BAND = 1.0, 40.0  # Hz
-_NOISY, _QUIET = 3.0, 5.0  # times larger, or smaller, than the median channel of its type
+_NOISY, _QUIET = (
+    4.0,
+    5.0,
+)  # times larger, or smaller, than the median channel of its type; the front
+# of a head blinks, and is up to three times as large
 _BRIDGED = 0.003  # share of the usual variance of a difference; neighbours on a head stay above .02
 _LEAST = 4  # channels of a type to compare with each other
 _SIZES_UV = 0.3, 300.0  # between which scalp EEG lies, 1 to 40 Hz

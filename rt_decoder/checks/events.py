@@ -16,7 +16,7 @@ __all__ = ["check_markers"]
 _LATE_MS = 500.0
 
 
-def check_markers(recording: Recording, expected: bool) -> list[Finding]:
+def check_markers(recording: Recording, *, expected: bool) -> list[Finding]:
     """Judge the markers of a recording.
 
     Parameters
@@ -35,7 +35,11 @@ def check_markers(recording: Recording, expected: bool) -> list[Finding]:
     if not labels:
         if not expected:
             return [Finding("markers", Verdict.UNKNOWN, "no marker stream was named (--markers)")]
-        fix = "start the stimuli while this looks; does the program send to this stream?"
+        fix = (
+            "let the stimuli run meanwhile; does their program send to this stream?"
+            if recording.pulls is not None
+            else "name their stream or channel (--markers), or give fit an events table (--events)"
+        )
         return [Finding("markers", Verdict.LOOK, "none came", fix, {"n": 0})]
     told = named([f"{label} ({n})" for label, n in labels.most_common()])
     n = sum(labels.values())

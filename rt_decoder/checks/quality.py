@@ -13,6 +13,7 @@ _JUDGED = {  # what the guard flags, and how it is called
     "constant": Reason.FLAT | Reason.RAIL,
     "impossible": Reason.AMPLITUDE | Reason.JUMP,
 }
+_NAMED = 4  # channels with the same figure that are named
 
 
 class StreamQuality:
@@ -53,10 +54,13 @@ class StreamQuality:
 
     def lines(self, least: float = 0.01) -> list[str]:
         """Say which channels were wrong for more than a share `least` of the time, worst first."""
-        told = [
-            (sum(shares.values()), f"{name} {100 * share:.0f} % {what}")
-            for name, shares in self.shares().items()
-            for what, share in shares.items()
-            if share > least
-        ]
-        return [text for _, text in sorted(told, reverse=True)]
+        alike: dict[tuple[float, str], list[str]] = {}
+        for name, shares in self.shares().items():
+            for what, share in shares.items():
+                if share > least:
+                    alike.setdefault((round(100 * share), what), []).append(name)
+        lines = []
+        for (percent, what), names in sorted(alike.items(), reverse=True):
+            who = f"{len(names)} channels" if len(names) > _NAMED else ", ".join(names)
+            lines.append(f"{who} {percent:.0f} % {what}")
+        return lines

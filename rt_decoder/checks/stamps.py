@@ -97,7 +97,7 @@ def _arrivals(recording: Recording, pulls: np.ndarray) -> list[Finding]:
     n, sfreq = float(np.median(counts[some])), recording.info.sfreq
     packet_ms = 1e3 * n / sfreq
     figures = {"samples": n, "ms": packet_ms}
-    text = f"{n:.0f} samples at a time, every {packet_ms:.0f} ms"
+    text = f"{n:.0f} sample{'s' if n > 1 else ''} at a time, every {packet_ms:.0f} ms"
     fix = "" if packet_ms <= _PACKET_MS else "answers wait for them: let it send smaller packets"
     found = [Finding("packets", Verdict.LOOK if fix else Verdict.GOOD, text, fix, figures)]
     figures = {"p50_ms": usual, "p99_ms": late}

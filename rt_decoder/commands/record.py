@@ -70,6 +70,7 @@ def record(
     options = run_options(given)
     read_channel_table(channels)
     summary = record_stream(options)
+    show_lines(*_lines(summary))
     if as_json:
         show_json(summary)
     if summary["errors"]:
@@ -78,7 +79,7 @@ def record(
 
 
 def record_stream(options: RunOptions) -> dict[str, Any]:
-    """Record until a signal, the time or the end of the stream, and say how it went.
+    """Record until a signal, the time or the end of the stream.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
     -------
     dict
         ``path``, ``n_samples``, ``seconds``, ``markers`` by label, ``channels`` (what was wrong, as
-        `StreamQuality.shares`), ``counts`` of events, ``errors``.
+        `StreamQuality.shares`), ``bad`` (the same in words), ``counts`` of events, ``errors``.
 
     Raises
     ------
@@ -98,15 +99,15 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
     KeyboardInterrupt
         If a signal came before the first sample.
     """
+    from rt_decoder.checks.quality import StreamQuality
     from rt_decoder.commands.interrupt import stop_on_signals
     from rt_decoder.commands.run import terminal
     from rt_decoder.commands.session_text import search_text, waiting_text
     from rt_decoder.live.opening import open_session
-    from rt_decoder.checks.quality import StreamQuality
 
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(options.seconds))
-        show_lines(search_text(options.wanted, options.timeout))
+        show_lines(search_text(options))
         _, on_event = terminal(show_lines, stack)
         session = open_session(None, options, stack, on_event=on_event)
         recorder, info = session.recorder, session.source.info
@@ -114,9 +115,7 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         quality = StreamQuality(info)
         session.decoder.pipeline.tap(quality.look)
         stop.only_ask()
-        show_lines(
-            f"record {recorder.path}", waiting_text(session.source.name, info, options.markers)
-        )
+        show_lines(waiting_text(session.source.name, info, options.markers))
 
         def should_stop() -> bool:
             if session.n_samples:
@@ -131,21 +130,20 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
             if stop.came
             else LookupError(f"need samples of {session.source.name!r}, got none before it ended")
         )
-    summary = {
+    return {
         "path": str(recorder.path),
         "n_samples": session.n_samples,
         "seconds": session.n_samples / info.sfreq,
         "markers": dict(session.labels.seen),
         "channels": quality.shares(),
+        "bad": quality.lines(),
         "counts": footer["counts"],
         "n_dropped": footer["n_dropped"],
         "errors": footer["errors"],
     }
-    show_lines(*_lines(summary, quality.lines()))
-    return summary
 
 
-def _lines(summary: dict[str, Any], wrong: list[str]) -> list[str]:
+def _lines(summary: dict[str, Any]) -> list[str]:
     """Say what was recorded, what was lost and which channels were bad."""
     counts, labels = summary["counts"], summary["markers"]
     named = [f"{label} ({n})" for label, n in list(labels.items())[:_MOST_LABELS]]
@@ -157,6 +155,7 @@ def _lines(summary: dict[str, Any], wrong: list[str]) -> list[str]:
         "losses of the stream": counts.get("lost", 0),
     }
     said = ", ".join(f"{n} {what}" for what, n in lost.items() if n)
+    wrong = summary["bad"]
     wrong_more = f" and {len(wrong) - _MOST_CHANNELS} more" if len(wrong) > _MOST_CHANNELS else ""
     return [
         f"recorded: {summary['n_samples']} samples ({summary['seconds']:.1f} s), "

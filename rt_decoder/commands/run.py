@@ -54,7 +54,7 @@ def run_live(
     tell = say or (lambda _: None)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(options.seconds))
-        tell(search_text(options.wanted, options.timeout))
+        tell(search_text(options))
         on_readout, on_event = terminal(say, stack) if say else (None, None)
         session = open_session(
             model, options, stack, None if options.quiet else on_readout, on_event

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rt_decoder.files.monitor_text import fit_lines
+from rt_decoder.live.opening import RunOptions
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["ended_lines", "score_text", "search_text", "waiting_text"]
@@ -19,12 +20,14 @@ _SCORES = {
 }
 
 
-def search_text(wanted: Mapping[str, str | None], timeout: float) -> str:
-    """Say which streams, by their properties, a session looks for, and how long in s."""
+def search_text(options: RunOptions) -> str:
+    """Say which streams a session looks for, and how long in s."""
+    joined = ", ".join(choice.name for choice in options.references)
+    wanted = options.selection | {"FieldTrip buffer": options.fieldtrip}
+    wanted |= {"markers": options.markers, "references": joined}
     chosen = ", ".join(f"{key} {value!r}" for key, value in wanted.items() if value)
-    return (
-        f"looking for {chosen or 'any stream of numbers at a regular rate'}, {timeout:g} s at most"
-    )
+    streams = chosen or "any stream of numbers at a regular rate"
+    return f"looking for {streams}, {options.timeout:g} s at most"
 
 
 def waiting_text(name: str, info: SignalInfo, markers: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from rt_decoder.checks.unfitted import unfitted_model
 from rt_decoder.decoding.language.process import LanguageProcess
 from rt_decoder.files.atomic import named_error
 from rt_decoder.files.model_file import model_hash
@@ -17,7 +18,6 @@ from rt_decoder.files.outputs import reserve
 from rt_decoder.files.proof import check_proven, forced
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
-from rt_decoder.checks.unfitted import unfitted_model
 from rt_decoder.model import Model
 from rt_decoder.signal import Choice, Readout
 from rt_decoder.sinks.clean_outlet import CleanOutlet
@@ -57,13 +57,6 @@ class RunOptions(LiveOptions):
     quiet: bool = False  # events are told all the same
     seconds: float = 0.0
     choice: Choice = Choice()  # noqa: RUF009  (immutable)
-
-    @property
-    def wanted(self) -> dict[str, str | None]:
-        """Which streams are looked for, by what they are."""
-        others = {"FieldTrip buffer": self.fieldtrip, "markers": self.markers}
-        references = ", ".join(choice.name for choice in self.references)
-        return self.selection | others | {"references": references}
 
 
 _CHOICE = tuple(one.name for one in fields(Choice))
@@ -190,8 +183,7 @@ def open_session(
         If the stream does not fit the model; no file has been made then.
     """
     if model is not None:
-        options = _for_model(model, options)
-        options = _with_language(model, options, stack)
+        options = _with_language(model, _for_model(model, options), stack)
     streams = _streams(options)
     samples, markers = _found(streams)
     fitted = model or unfitted_model(samples.info)
@@ -212,13 +204,13 @@ def open_session(
 
 def _for_model(model: Model, options: RunOptions) -> RunOptions:
     """The options where the model's recipe and what it can do leave no choice."""
-    if not model.has_map:
-        options = replace(options, outlet="")
     options = options.for_target(model.recipe.target)
-    if options.continuous is None:
-        are_marked = bool(options.markers or options.rules.trigger)
-        options = replace(options, continuous=model.has_map and not are_marked)
-    return options
+    if not model.has_map:
+        return replace(options, outlet="", continuous=bool(options.continuous))
+    are_marked = bool(options.markers or options.rules.trigger)
+    return (
+        options if options.continuous is not None else replace(options, continuous=not are_marked)
+    )
 
 
 def _open_sinks(

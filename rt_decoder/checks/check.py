@@ -1,0 +1,83 @@
+"""Look at everything that `check` reports, on a recording of a minute or so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rt_decoder.checks.body import check_body
+from rt_decoder.checks.electrodes import check_channels
+from rt_decoder.checks.events import check_markers
+from rt_decoder.checks.finding import Finding
+from rt_decoder.checks.fitness import check_model_fits
+from rt_decoder.checks.stamps import check_stamps
+from rt_decoder.checks.watch import watch
+from rt_decoder.files.recording import Recording
+from rt_decoder.model import Model
+
+__all__ = ["LONGEST", "check_recording"]
+
+LONGEST = 300.0  # s of a recording that are looked at
+
+
+def check_recording(
+    recording: Recording, model: Model | None = None, *, expects_markers: bool = False
+) -> list[Finding]:
+    """Say whether what a recording holds is fit for a session.
+
+    Parameters
+    ----------
+    recording : Recording
+        Its first five minutes are looked at.
+    model : Model or None
+        What it has to fit.
+    expects_markers : bool
+        Whether markers should have come.
+
+    Returns
+    -------
+    list of Finding
+        In the order of the data flow.
+
+    Raises
+    ------
+    ValueError
+        If the recording has less than a second of samples.
+    """
+    info = recording.info
+    n = min(len(recording.stamps), round(LONGEST * info.sfreq))
+    if n < info.sfreq:
+        raise ValueError(f"{recording.name}: need a second of samples or more, got {n} samples")
+    recording = _beginning(recording, n)
+    data = np.asarray(recording.data, np.float64)
+    watched = watch(recording)
+    findings = check_stamps(recording, watched)
+    findings += check_channels(data, info, watched.quality)
+    findings += check_body(data, info)
+    findings += check_markers(recording, expected=expects_markers)
+    if model is not None:
+        findings += check_model_fits(recording, model)
+    return findings
+
+
+def _beginning(recording: Recording, n: int) -> Recording:
+    """The first `n` samples, or somewhat fewer: a session record is cut between pulls."""
+    pulls = recording.pulls
+    if pulls is not None:
+        ends = np.cumsum(pulls[:, 0]).astype(int)
+        pulls = pulls[ends <= n]
+        n = int(ends[len(pulls) - 1]) if len(pulls) else 0
+    end = recording.times[n - 1] if n else -np.inf
+    correction, since = recording.correction, recording.since
+    return replace(
+        recording,
+        data=recording.data[:n],
+        stamps=recording.stamps[:n],
+        correction=correction[:n] if isinstance(correction, np.ndarray) else correction,
+        since=None if since is None else since[:n],
+        pulls=pulls,
+        markers=tuple(one for one in recording.markers if one.time <= end),
+        decisions=tuple(one for one in recording.decisions if one.index <= n),
+        bad_segments=(),
+    )

@@ -1,0 +1,138 @@
+"""``rt-decoder check``: whether a stream is fit for a session."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rt_decoder.commands.console import show_json, show_lines
+from rt_decoder.commands.options import READING, UNMARKED, AsJson, Channels, Markers, Stream, Units
+from rt_decoder.commands.run_options import (
+    FieldTrip,
+    Predicate,
+    References,
+    SourceId,
+    StreamName,
+    StreamType,
+    Timeout,
+)
+from rt_decoder.commands.streams import keep_here
+
+if TYPE_CHECKING:
+    from rt_decoder.checks.finding import Finding
+    from rt_decoder.files.recording import Recording
+    from rt_decoder.model import Model
+    from rt_decoder.timing.marker_choice import MarkerChoice
+
+__all__ = ["COMMANDS"]
+
+_OF_STREAMS = (
+    "name", "type_", "source_id", "predicate", "fieldtrip", "reference", "timeout", "channels",
+    "units", "markers", "seconds",
+)  # fmt: skip
+_ENDS = {
+    "good": "ready: nothing stands against a session",
+    "look": "a session would run; look at {n} things first: {what}",
+    "bad": "not ready: {what}",
+}
+
+
+def check(
+    recording: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[REC]", help="A recording to look at, instead of a live stream.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FILE", help="Model file of rt-calibrate."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="How long to look at a live stream.", min=2.0)
+    ] = 60.0,
+    name: StreamName = "",
+    type_: StreamType = "",
+    source_id: SourceId = "",
+    predicate: Predicate = "",
+    fieldtrip: FieldTrip = "",
+    reference: References = None,
+    timeout: Timeout = 10.0,
+    channels: Channels = None,
+    units: Units = None,
+    stream: Stream = None,
+    markers: Markers = UNMARKED,
+    folder: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Folder of the records to come, whose disk is tried.",
+            rich_help_panel=READING,
+        ),
+    ] = Path(),
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Look at a stream for a minute before a session: stamps, channels, body, markers, disk, model.
+
+    Blink a few times and let the stimuli run meanwhile. Exit code 1: not ready.
+
+    Example: rt-decoder check --name Amp --markers Stimuli --model me.rtd.safetensors
+    """
+    given = {option: value for option, value in locals().items() if option in _OF_STREAMS}
+    keep_here(network=False, offers=False)
+    from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.read import read_recording
+    from rt_decoder.files.tables import read_channel_table
+
+    fitted = None if model is None else load_model(model)
+    read_channel_table(channels)
+    if recording is not None:
+        found = read_recording(
+            recording, channels=channels, units=units, stream=stream, markers=markers
+        )
+        verdict, findings = _judge(found, fitted)
+    else:
+        found = _live(given | {"reference": reference or ()}, markers)
+        verdict, findings = _judge(found, fitted, folder, expects_markers=bool(markers))
+    if as_json:
+        plain = [one._asdict() | {"verdict": one.verdict.value} for one in findings]
+        show_json({"verdict": verdict, "findings": plain})
+    if verdict == "bad":
+        raise typer.Exit(1)
+
+
+def _judge(
+    found: Recording, model: Model | None, folder: Path | None = None, *,
+    expects_markers: bool = True,
+) -> tuple[str, list[Finding]]:  # fmt: skip
+    """Look at a recording, and at the disk where the next one would go; print what is found."""
+    from rt_decoder.checks.check import check_recording
+    from rt_decoder.checks.finding import finding_lines, worst
+    from rt_decoder.checks.machine import check_disk
+
+    findings = check_recording(found, model, expects_markers=expects_markers)
+    if folder is not None:
+        findings.append(check_disk(folder, 8.0 * found.info.n_channels * found.info.sfreq))
+    verdict = worst(findings).value
+    what = [one.what for one in findings if one.verdict.value == verdict]
+    show_lines(*finding_lines(findings), _ENDS[verdict].format(n=len(what), what=", ".join(what)))
+    return verdict, findings
+
+
+def _live(given: dict[str, Any], markers: MarkerChoice) -> Recording:
+    """Record for a while, into a file that is gone afterwards."""
+    from rt_decoder.commands.record import record_stream
+    from rt_decoder.files.read import read_recording
+    from rt_decoder.live.opening import run_options
+
+    with tempfile.TemporaryDirectory(prefix="rt_decoder-check-") as place:
+        path = Path(place) / "check.xdf"
+        given |= {"type": given.pop("type_"), "record": path, "until_lost": True}
+        record_stream(run_options(given))
+        return read_recording(path, markers=markers if markers.trigger else UNMARKED)
+
+
+COMMANDS = (check,)
