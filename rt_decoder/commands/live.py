@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from rt_decoder.commands.console import show_error, show_json, show_lines
-from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
+from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight, SetLevel
 from rt_decoder.commands.options import (
     UNMARKED,
     Align,
+    Anytime,
     AsJson,
     Channels,
     Continuous,
@@ -86,7 +87,9 @@ def run(
     language_text: LanguageText = None,
     language_model: LanguageModel = "",
     language_weight: LanguageWeight = None,
+    level: SetLevel = 0.0,
     when_unlike: WhenUnlike = None,
+    anytime: Anytime = None,
     log: Log = None,
     record: Record = None,
     outlet: Outlet = "rt_decoder",
@@ -116,7 +119,11 @@ def run(
     from rt_decoder.files.tables import read_channel_table
     from rt_decoder.live.opening import check_model, run_options
 
-    given |= {"type": given.pop("type_"), "reference": _references(reference)}
+    given |= {
+        "type": given.pop("type_"),
+        "set": given.pop("level"),
+        "reference": _references(reference),
+    }
     options = run_options(given)
     read_channel_table(channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)
