@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -19,7 +20,8 @@ from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.cleaning.stages import CLEANING, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
 from rt_decoder.decoding.answerer import Answerer
-from rt_decoder.decoding.features import make_window
+from rt_decoder.decoding.anytime import SoonerWindows, certified_windows
+from rt_decoder.decoding.features import FeatureWindow, make_window
 from rt_decoder.decoding.language.next_word import NextWord
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.sets import cutoff_of
@@ -27,7 +29,7 @@ from rt_decoder.files.decisions import Start
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Lateness, Stopwatch
-from rt_decoder.model import Model
+from rt_decoder.model import Model, WindowMap
 from rt_decoder.monitor.monitor import make_monitor
 from rt_decoder.monitor.verdict import WHEN_UNLIKE
 from rt_decoder.monitor.watcher import Watcher
@@ -76,11 +78,16 @@ class PipelineOptions:
     next_word : NextWord or None
         A language, which tells each event's prior; it comes before one that a record holds.
     level : float
-        Share of events whose set is to hold the true item (`decoding.sets`); 0 makes no sets.
+        Share of events whose set is to hold the true item (`decoding.sets`); 0 makes no sets, but
+        a session record is decoded as its session was.
     when_unlike : str or None
         What to do while the signal is not that of calibration: "abstain", "warn" or "stop" (which
         abstains as well, and ends a session). None stands for "abstain", but a session record is
         decoded as its session was.
+    anytime : bool or None
+        Whether events are answered sooner, too, by the windows that are above chance in the
+        certificate; with `force` by all. None stands for false, but a session record is decoded as
+        its session was.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
@@ -92,13 +99,20 @@ class PipelineOptions:
     next_word: NextWord | None = None
     level: float = 0.0
     when_unlike: str | None = None
+    anytime: bool | None = None
 
     def for_target(self, target: Target) -> Self:
         """Return the options with the marker rules of a recipe, unless they have names already."""
         return replace(self, rules=self.rules.for_target(target))
 
-    def check_learning(self, model: Model) -> None:
-        """Raise ValueError if labels are to join a map that cannot take them."""
+    def windows(self, model: Model) -> tuple[WindowMap, ...]:
+        """Return the windows by which events are answered sooner; often none."""
+        return certified_windows(model, force=self.force) if self.anytime else ()
+
+    def check(self, model: Model) -> None:
+        """Raise ValueError if a model cannot do what is asked for."""
+        if self.anytime:
+            self._check_anytime(model)
         if self.learn and self.align is False:
             raise ValueError("need a map that is kept aligned with --learn, got --no-align")
         if self.learn and not model.learns:
@@ -107,12 +121,35 @@ class PipelineOptions:
                 "pool makes one"
             )
 
+    def _check_anytime(self, model: Model) -> None:
+        if not model.windows:
+            raise ValueError(
+                "need a model with maps of windows that end earlier for --anytime, got one without; "
+                "rt-calibrate fit --anytime .1 makes them"
+            )
+        if model.alignment is not None and self.align is not False:
+            raise ValueError(
+                "need --no-align with --anytime, got a map that is kept aligned: its shorter windows "
+                "are not"
+            )
+        if not self.windows(model):
+            raise ValueError(
+                "need a window above chance in the certificate for --anytime, got none that ends "
+                "before the model's own (--force takes them all)"
+            )
+
     def as_recorded(self, start: Start | None, model: Model) -> Self:
         """Return the options of a recorded session, where these do not say so already."""
         options, learn = self, False
         if start is not None:
             learn = start.learn and model.learns and self.align is not False
             options = replace(self, when_unlike=self.when_unlike or start.when_unlike)
+            if start.level and not self.level and model.set_cutoffs.size:
+                options = replace(options, level=start.level)
+            if self.anytime is None and start.anytime:
+                sooner = replace(options, anytime=True)
+                is_fixed = model.alignment is None or self.align is False
+                options = sooner if is_fixed and sooner.windows(model) else options
         return options if self.learn is not None else replace(options, learn=learn)
 
 
@@ -155,11 +192,11 @@ class Pipeline:
         factor: int = 1,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        options.check_learning(model)
+        options.check(model)
         info = model.info
         self.model = model
         self.continuous, self.force = bool(options.continuous), options.force
-        self.align = options.align
+        self.align, self.level = options.align, options.level
         self.when_unlike = options.when_unlike or WHEN_UNLIKE[0]
         if self.when_unlike not in WHEN_UNLIKE:
             raise ValueError(
@@ -189,6 +226,8 @@ class Pipeline:
             [*self.stages, "ring", "features", "map", "vocabulary", "readout", "monitor"]
         )
         self.lateness = Lateness(clock, model.recipe.readout.budget_ms)
+        model = replace(model, windows=options.windows(model))
+        self.sooner = SoonerWindows(model, out)
         self.answerer = Answerer(
             model, self.lateness, self.stopwatch,
             cutoffs=_cutoffs(model, options), force=self.force,
@@ -239,6 +278,7 @@ class Pipeline:
             late = self.stages["decimate"].delay * self.model.info.sfreq
             marker = marker._replace(index=round(marker.index / self.factor + late))
         insort(self._pending, marker, key=lambda waiting: waiting.index)
+        self.sooner.mark(marker)
         if not marker.label.startswith(CUE):
             self.monitor.mark(marker.index)
 
@@ -268,7 +308,7 @@ class Pipeline:
 
         Yields
         ------
-        kind : {"event", "continuous"}
+        kind : {"event", "continuous", "anytime"}
         marker : Marker
         features : Features
             Its `values` are valid until the next one: copy them to keep them.
@@ -343,10 +383,11 @@ class Pipeline:
 
     def _cut(self, start: int) -> int:
         """Where the next event's window ends: its readout does not wait for the hop's end."""
+        sooner = self.sooner.after(start // self.factor) * self.factor
         for marker in self._pending:
             if (due := (marker.index + self._due_after) * self.factor) > start:
-                return due
-        return 0
+                return min(due, sooner or due)
+        return sooner
 
     def _bridge(self, index: int) -> None:
         """Reset the stages after a gap too long to hold, and flag samples until they have settled.
@@ -366,22 +407,36 @@ class Pipeline:
 
     def _due(self) -> Iterator[tuple[str, Marker, Features]]:
         while self._pending and self._pending[0].index + self._due_after <= self.ring.next:
+            first = self._pending[0].index
+            yield from self._due_sooner(first + self._due_after, first)
             marker = self._pending.pop(0)
             self.monitor.advance(marker.index + self._due_after)
             if self.paused:
                 self._missed.append((marker, PAUSED))
                 continue
             try:
-                yield "event", marker, self._features(marker.index)
+                yield "event", marker, self._features(self.window, marker.index)
             except LookupError:
                 self._missed.append((marker, self._why_missed(marker.index)))
                 self.answerer.missed(marker)
+        yield from self._due_sooner(self.ring.next, self.ring.next)
         onset = self.ring.next - self.window.last
         every = self.continuous and not self.paused and self._on_grid
         if every and onset + self.window.first >= self.ring.first:
             self.monitor.advance(self.ring.next)
             time = self._time_of(onset)
-            yield "continuous", Marker("", time, onset), self._features(onset)
+            yield "continuous", Marker("", time, onset), self._features(self.window, onset)
+
+    def _due_sooner(self, at: int, index: int) -> Iterator[tuple[str, Marker, Features]]:
+        """Windows that end earlier, up to where an event's own is full; one that is lost is left out.
+
+        What is lost of it is lost of the event's own window, too, which tells.
+        """
+        while (due := self.sooner.take(at, index)) is not None:
+            self.monitor.advance(due.at)
+            if not self.paused:
+                with suppress(LookupError):
+                    yield "anytime", due.marker, self._features(due.window, due.index)
 
     def _why_missed(self, index: int) -> str:
         """Say why the window of a marker is no longer in the ring."""
@@ -403,10 +458,10 @@ class Pipeline:
         else:
             self._skipped = self._skipped[0], end
 
-    def _features(self, onset: int) -> Features:
-        start, stop = onset + self.window.first, onset + self.window.last
+    def _features(self, window: FeatureWindow, onset: int) -> Features:
+        start, stop = onset + window.first, onset + window.last
         data, flags = self.ring.window(start, stop)
-        features = self.window.process(data, flags, self._time_of(stop - 1))
+        features = window.process(data, flags, self._time_of(stop - 1))
         self.stopwatch.lap("features")
         return features
 
@@ -424,8 +479,10 @@ class Pipeline:
         noise = 1e-6 * np.random.default_rng(0).standard_normal((length, info.n_channels))
         on_clean, self._on_clean = self._on_clean, None  # keep the noise from the tap
         self.mark(Marker("", 0.0, -self.window.first * factor))
-        for _, marker, features in self.push_features(Chunk(noise, times, 0, flags, channel_flags)):
-            self.answerer.warm_up(marker, features, self.monitor)
+        for kind, marker, features in self.push_features(
+            Chunk(noise, times, 0, flags, channel_flags)
+        ):
+            self.answerer.warm_up(kind, marker, features, self.monitor)
             if self.adaptation is not None:
                 self.adaptation.add(self.window.unscaled, features.good)
         self._on_clean = on_clean
@@ -442,6 +499,7 @@ class Pipeline:
         self.monitor.restart()
         self._missed.extend((marker, "the stream was lost") for marker in self._pending)
         self._pending.clear()
+        self.sooner.clear()
         self._hop_time = math.nan
         self._settled = 0
         self._skipped = self._gap = (0, 0)

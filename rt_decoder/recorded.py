@@ -16,7 +16,6 @@ import numpy as np
 
 from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
-from rt_decoder.decoding.answering import make_answering
 from rt_decoder.files import decisions as made
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.steps import Step, skipped_rows, steps_of
@@ -90,14 +89,14 @@ def _do(decoder: Decoder, step: Step, *, answers: bool) -> bool:
     pipeline = decoder.pipeline
     match step:
         case Marker(answering=choice):
-            own = None if choice is None or not answers else make_answering(pipeline.model, choice)
+            own = None if choice is None or not answers else pipeline.answerer.make(choice)
             decoder.mark(step._replace(answering=own))
         case made.Restart():
             decoder.restart()
         case made.Realigned(n_events=n_events):
             return decoder.realign(n_events)
         case made.Chosen(choice=choice) if answers and pipeline.model.has_map:
-            pipeline.answerer.answer_by(make_answering(pipeline.model, choice))
+            pipeline.answerer.answer_by(pipeline.answerer.make(choice))
         case made.Prior() if answers and pipeline.answerer.foretell is None:
             pipeline.answerer.prepare(pipeline.answerer.expect(step.values))
         case made.Paused(on=on) if answers:

@@ -276,7 +276,7 @@ class Readout(NamedTuple):
     """One answer of the decoder."""
 
     seq: int
-    kind: str  # "event", "continuous", or "pooled" over repeats of one item
+    kind: str  # "event", "continuous", "pooled" over repeats of one item, "anytime"
     label: str  # of the marker that asked for it; "" for continuous readouts
     index: int  # type: ignore[assignment]  # onset as absolute sample index
     onset: float  # s
@@ -298,3 +298,5 @@ class Readout(NamedTuple):
     fit: str = "unchecked"  # is the signal calibration's: also "fits", "doubtful", "unlike"
     prior: str = ""  # "language" where the event had a prior of its own
     plausible: tuple[str, ...] | None = None  # the set that was asked for; every item where empty
+    until: float | None = None  # s after the onset where the window of kind "anytime" ends
+    committed: str = ""  # of kind "anytime": the word that the event keeps; empty before

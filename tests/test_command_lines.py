@@ -27,7 +27,7 @@ COMMANDS = [
 ]
 NAMES = [f"{program} {name}" for program, name, _ in COMMANDS]
 # the same word for another thing; everything else means one thing in every command
-OTHER_THINGS = {"--force",
+OTHER_THINGS = {"--force", "--anytime",
     "--seconds", "--seed", "--name", "--channels", "--session", "--wait", "--reference", "--out",
     "--output", "-o", "--people", "--language-model", "--top",
 }  # fmt: skip

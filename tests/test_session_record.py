@@ -59,7 +59,7 @@ TEXTS: list[tuple[Decision, str]] = [
         '"continuous": true, "without": ["eye", '
         '"mains"], "references": [{"stream": "belt", "channels": ["belt"], "sfreq": 25.0, '
         '"delay_ms": 80.0, "limit_ms": 120.0, "averaged": 1}], "align": true, "learn": true, '
-        '"when_unlike": "abstain", "format_version": 6, "flags_version": 2}',
+        '"when_unlike": "abstain", "anytime": false, "level": 0.0, "format_version": 7, "flags_version": 2}',
     ),
     (Restart(7), '{"index": 7, "decision": "restart"}'),
     (
@@ -169,8 +169,10 @@ def test_a_record_of_before_says_nothing_of_alignment() -> None:
 
 @pytest.mark.parametrize("version", ["format_version", "flags_version"])
 def test_a_newer_record_is_refused(version: str) -> None:
-    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 7}}'
-    with pytest.raises(ValueError, match=r"r\.xdf: need a .* older, got .*7.*: upgrade rt-decoder"):
+    text = f'{{"index": 0, "decision": "start", "rules": "of another kind", "{version}": 99}}'
+    with pytest.raises(
+        ValueError, match=r"r\.xdf: need a .* older, got .*99.*: upgrade rt-decoder"
+    ):
         checked_decisions("r.xdf", [text, '{"index": 0, "decision": "pause"}'])
 
 

@@ -14,13 +14,15 @@ from scipy import special
 from calibration.confidence import Evidence
 from calibration.sets import fit_cutoffs, set_lines, set_scores
 from rt_decoder.decoding.sets import LEVELS, cutoff_of, mass_above, plausible
-from rt_decoder.files.decisions import Chosen
+from rt_decoder.files.decisions import Chosen, Start
 from rt_decoder.files.model_file import load_model, save_model
+from rt_decoder.live.opening import run_options
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Choice
 from rt_decoder.sinks.log import readout_line
+from rt_decoder.timing.markers import MarkerRules
 from tests.small import WORDS, random_model, small_recipe, small_recording, timeless
 
 RECORDING = small_recording(seconds=8.0)
@@ -156,6 +158,26 @@ def test_readouts_carry_sets_only_on_request_and_say_when_it_is_everything() -> 
         )
     )  # fmt: skip
     assert [readout_line(one)["set_is_all"] for one in whole] == [True] * len(whole)
+
+
+def test_a_record_is_decoded_with_the_sets_of_its_session() -> None:
+    model = with_cutoffs(LEVELS / 2)
+    session = replace(RECORDING, decisions=(Start(0, MarkerRules(), False, level=0.9),))
+    found = [
+        timeless(list(decode_recording(model, one, RECORDING.markers, options)))
+        for one, options in (
+            (session, PipelineOptions()),
+            (RECORDING, PipelineOptions(level=0.9)),
+        )
+    ]
+    assert found[0] == found[1]
+    older = replace(model, set_cutoffs=np.zeros(0))
+    plain = decode_recording(older, session, RECORDING.markers)
+    assert all(one.plausible is None for one in plain)
+
+
+def test_a_session_takes_a_share() -> None:
+    assert run_options({"set": 0.9}).level == 0.9
 
 
 def test_among_other_candidates_a_set_is_everything() -> None:

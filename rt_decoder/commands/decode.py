@@ -96,7 +96,12 @@ def decode_file(
         try:
             kind = Path(recording.name).suffix.lstrip(".") or "recorded"
             header = header_line(
-                model, f"{kind} file", decoder.alignment, force=options.force, learn=decoder.learns
+                model,
+                f"{kind} file",
+                decoder.alignment,
+                force=options.force,
+                learn=decoder.learns,
+                anytime=decoder.pipeline.sooner.ends,
             ) | ({"language": options.next_word.told} if options.next_word else {})
             header |= {"set": options.level} if options.level else {}
             log.write(header)  # its name may be a person's
@@ -187,6 +192,7 @@ def _settled(
             options.next_word,
             options.level,
             options.when_unlike,
+            options.anytime,
         )
     else:
         options = options.for_target(model.recipe.target)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import typer
 
 from rt_decoder.commands.console import show_error, show_json, show_lines
-from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
+from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight, SetLevel
 from rt_decoder.commands.options import (
     UNMARKED,
     Align,
+    Anytime,
     AsJson,
     Channels,
     Continuous,
@@ -81,7 +82,9 @@ def run(
     language_text: LanguageText = None,
     language_model: LanguageModel = "",
     language_weight: LanguageWeight = None,
+    level: SetLevel = 0.0,
     when_unlike: WhenUnlike = None,
+    anytime: Anytime = None,
     log: Log = None,
     record: Record = None,
     outlet: Outlet = "rt_decoder",
@@ -111,7 +114,7 @@ def run(
     from rt_decoder.files.tables import read_channel_table
     from rt_decoder.live.opening import check_model, run_options
 
-    given |= {"type": given.pop("type_"), "reference": reference or ()}
+    given |= {"type": given.pop("type_"), "set": given.pop("level"), "reference": reference or ()}
     options = run_options(given)
     read_channel_table(channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)

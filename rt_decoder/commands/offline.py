@@ -21,6 +21,7 @@ from rt_decoder.commands.options import (
     DECODING,
     UNMARKED,
     Align,
+    Anytime,
     AsJson,
     Channels,
     Continuous,
@@ -64,6 +65,7 @@ def decode(
     language_weight: LanguageWeight = None,
     level: SetLevel = 0.0,
     when_unlike: WhenUnlike = None,
+    anytime: Anytime = None,
     chunk: Annotated[
         int,
         typer.Option(
@@ -103,8 +105,9 @@ def decode(
         check_proven(fitted, model.name)
     language = next_word_of(fitted, language_text, language_model, language_weight)
     options = PipelineOptions(
-        rules, continuous, without, force, align, learn, language, level, when_unlike
+        rules, continuous, without, force, align, learn, language, level, when_unlike, anytime
     )
+    options.check(fitted)
     label = label or fitted.recipe.target.label
     read, found = read_marked(
         recording, events, label, channels=channels, units=units, stream=stream,

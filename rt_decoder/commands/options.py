@@ -17,6 +17,7 @@ from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 __all__ = [
     "UNMARKED",
     "Align",
+    "Anytime",
     "AsJson",
     "Channels",
     "Continuous",
@@ -273,6 +274,16 @@ Learn = Annotated[
         "--learn/--no-learn",
         help="Take each marker that names a word of the model as true: once its event is read out, "
         "it joins the group's map. Default no, or as a session record says.",
+        show_default=False,
+        rich_help_panel=DECODING,
+    ),
+]
+Anytime = Annotated[
+    bool | None,
+    typer.Option(
+        "--anytime/--no-anytime",
+        help="Answer events sooner, too, by each shorter window that is above chance in the "
+        "certificate. Default no, or as a session record says.",
         show_default=False,
         rich_help_panel=DECODING,
     ),

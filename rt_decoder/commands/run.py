@@ -120,6 +120,9 @@ def readout_text(readout: Readout) -> str:
         pairs = zip(readout.words[:3], readout.probabilities[:3], strict=True)
         answer = "  ".join(f"{word} {p:.2f}" for word, p in pairs)
     truth = f"{plain(readout.label, 60):>16} -> " if readout.label else ""
+    if readout.until is not None:
+        kept = f", kept {readout.committed}" if readout.committed else ""
+        answer += f"  by {readout.until:g} s{kept}"
     late = "  LATE" if readout.late else ""
     took = "latency unknown" if math.isnan(readout.latency_ms) else f"{readout.latency_ms:.2f} ms"
     return f"{readout.seq:>5} {truth}{answer}  [{took}]{late}"

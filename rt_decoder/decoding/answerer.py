@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from rt_decoder.decoding.answering import Answering, expect, make_answering, whole
+from rt_decoder.decoding.anytime import Commitment
 from rt_decoder.decoding.evidence import EvidencePool
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.readout import Answer
@@ -21,7 +22,7 @@ from rt_decoder.decoding.sets import plausible
 from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.latency import Lateness, Stopwatch
 from rt_decoder.model import Model
-from rt_decoder.signal import Features, Marker, Readout, reason_names
+from rt_decoder.signal import Choice, Features, Marker, Readout, reason_names
 from rt_decoder.timing.items import CUE
 
 __all__ = ["NOT_FITTED", "Answerer", "Watching"]
@@ -52,7 +53,7 @@ class Answerer:
     Parameters
     ----------
     model : Model
-        Without a map it answers nothing.
+        Without a map it answers nothing. By its `windows` events are answered sooner, too.
     lateness : Lateness
         Measures each readout.
     stopwatch : Stopwatch
@@ -68,6 +69,8 @@ class Answerer:
         None without a map.
     pool : EvidencePool or None
         Pools repeats of an item, where the recipe asks for it.
+    answering : Answering
+        What answers now; only with a map.
     scored : Scored
         The running score of events whose item is known.
     scores : array of shape (n_items,) or None
@@ -95,6 +98,10 @@ class Answerer:
         self.foretell: Callable[[Marker, np.ndarray | None], np.ndarray | None] | None = None
         self.scores: np.ndarray | None = None
         self._next: Answering | None = None  # of the next event alone
+        self._sooner = tuple(LinearMap(one.weights, one.offset) for one in model.windows)
+        self._places = {len(one.weights): k for k, one in enumerate(model.windows)}
+        # Of the events that were answered sooner, by onset and label, oldest first.
+        self._commitments: dict[tuple[int, str], Commitment] = {}
         self._ratio: np.ndarray | None = None
         self.n_readouts = 0
 
@@ -102,6 +109,10 @@ class Answerer:
         """Answer otherwise from the next readout on, such as among other candidates."""
         self.answering, self.pool = answering, answering.pool
         self._next = None
+
+    def make(self, choice: Choice) -> Answering:
+        """Make what answers as is chosen, for `answer_by` or `Marker.answering`; see `make_answering`."""
+        return make_answering(self.model, choice)
 
     def expect(self, log_prior: np.ndarray | None) -> Answering | None:
         """Make what answers an event with a prior of its own, (n_items,); None for the usual one."""
@@ -112,7 +123,8 @@ class Answerer:
         self._next = answering
 
     def begin(self) -> None:
-        """Begin a trial of repeats, if they are pooled."""
+        """Begin a trial of repeats, if they are pooled; open events commit to nothing."""
+        self._commitments.clear()
         if self.pool is not None:
             self.pool.begin()
 
@@ -123,24 +135,29 @@ class Answerer:
 
         Parameters
         ----------
-        kind : {"event", "continuous"}
+        kind : {"event", "continuous", "anytime"}
         marker : Marker
             Of the event.
         features : Features
-            Of the window.
+            Of the window; which one "anytime" has, their number tells.
         watcher : Watching
             Knows whether the signal is that of calibration.
 
         Returns
         -------
         list of Readout
-            One, or with the pooled one two; none by a model without a map.
+            One; of an event as many as are asked for: its own, that which ends its sooner ones, and
+            the pooled one. None by a model without a map.
         """
         if self.map is None:
             return []
+        if kind == "anytime":
+            return [self._read_sooner(marker, features, watcher)]
         readouts = [self._read_out(self.map, kind, marker, features, watcher)]
         if kind != "event":
             return readouts
+        if self._sooner and not marker.label.startswith(CUE):
+            readouts.append(self._last(marker, readouts[0]))
         if self.foretell is not None:
             self._ask_next(marker)
         is_good = features.good >= self.answering.posterior.quality_floor
@@ -152,6 +169,7 @@ class Answerer:
 
     def missed(self, marker: Marker) -> None:
         """Take note of an event whose window is lost."""
+        self._commitments.pop((marker.index, marker.label), None)
         self._ratio = None
         self._ask_next(marker)
         if self.pool is not None:
@@ -160,10 +178,7 @@ class Answerer:
     def _read_out(
         self, map_: LinearMap, kind: str, marker: Marker, features: Features, watcher: Watching
     ) -> Readout:
-        z = map_.process(features.values)
-        self._stopwatch.lap("map")
-        scores = self.scores = self.vocabulary.scores(z)
-        self._stopwatch.lap("vocabulary")
+        scores = self._scan(map_, features)
         by, prior = marker.answering or self.answering, ""
         if kind == "event" and not marker.label.startswith(CUE):
             if self._next is not None and marker.answering is None:
@@ -182,6 +197,42 @@ class Answerer:
                 p = None if is_bad or is_other else by.posterior.probabilities(scores, length)
                 readout = readout._replace(plausible=self._set(p, self._cutoffs[bool(prior)]))
         return readout._replace(prior=prior) if prior else readout
+
+    def _scan(self, linear: LinearMap, features: Features) -> np.ndarray:
+        """Cosines (V,) of what a map predicts."""
+        z = linear.process(features.values)
+        self._stopwatch.lap("map")
+        scores = self.scores = self.vocabulary.scores(z)
+        self._stopwatch.lap("vocabulary")
+        return scores
+
+    def _read_sooner(self, marker: Marker, features: Features, watcher: Watching) -> Readout:
+        """Answer by a window that ends earlier."""
+        place, event = self._places[len(features.values)], (marker.index, marker.label)
+        scores = self._scan(self._sooner[place], features)
+        commitment = self._commitments.setdefault(event, Commitment())
+        by, prior = marker.answering or self.answering, ""
+        is_next = next(iter(self._commitments)) == event  # no earlier event is open
+        if self._next is not None and marker.answering is None and is_next:
+            by, prior = self._next, LANGUAGE
+        by = by._replace(posterior=by.windows[place])
+        answer = by.posterior.decide(scores, by.n_top, features.good, self.vocabulary.length)
+        why = answer.reasons + reason_names(features.reasons)
+        answer = answer._replace(reasons=why)
+        readout = self._said(by, "anytime", marker, features, answer, watcher)
+        readout = readout._replace(until=self.model.windows[place].end, prior=prior)
+        return readout._replace(committed=commitment.add(readout))
+
+    def _last(self, marker: Marker, whole_window: Readout) -> Readout:
+        """End the sooner readouts of an event: they have come to the whole window's."""
+        commitment = self._commitments.pop((marker.index, marker.label), Commitment())
+        self.n_readouts += 1
+        return whole_window._replace(
+            seq=self.n_readouts - 1,
+            kind="anytime",
+            until=self.model.recipe.features.tmax,
+            committed=commitment.end(whole_window),
+        )
 
     def _set(self, p: np.ndarray | None, cutoff: float) -> tuple[str, ...]:
         """Name the items of the set by probabilities (V,); none stands for all.
@@ -258,9 +309,12 @@ class Answerer:
             return answer
         return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))
 
-    def warm_up(self, marker: Marker, features: Features, watcher: Watching) -> None:
+    def warm_up(self, kind: str, marker: Marker, features: Features, watcher: Watching) -> None:
         """Run every kernel once on a window; what is counted and scored stays until `reset`."""
         if self.map is None:
+            return
+        if kind == "anytime":
+            self._read_sooner(marker, features, watcher)
             return
         self._read_out(self.map, "event", marker, features, watcher)
         if self.pool is not None and self.scores is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rt_decoder.decoding.evidence import EvidencePool, make_pool
 from rt_decoder.decoding.readout import ContinuousPosterior, Posterior, make_continuous
-from rt_decoder.model import Model, Pooling
+from rt_decoder.model import Model, Pooling, PosteriorParameters
 from rt_decoder.signal import Choice
 
 __all__ = ["Answering", "expect", "make_answering", "whole"]
@@ -26,6 +26,7 @@ class Answering(NamedTuple):
     told: float  # bits that the choice of candidates has told beforehand
     choice: Choice
     items: bytes  # which can be answered, the same for the same items
+    windows: tuple[Posterior, ...] = ()  # of windows that end earlier, as of `Model.windows`
 
 
 def expect(model: Model, usual: Answering, log_prior: np.ndarray) -> Answering:
@@ -57,17 +58,11 @@ def expect(model: Model, usual: Answering, log_prior: np.ndarray) -> Answering:
     single, rules, threshold = model.posterior, model.language, usual.choice.threshold
     if threshold is None:
         threshold = single.threshold if rules is None else rules.threshold
-    posterior = Posterior(
-        np.where(np.isfinite(before.log_prior), log_prior, -np.inf),
-        single.tau,
-        threshold,
-        single.min_quality,
-        length=single.length,
-        floor=single.floor,
-        item_bias=model.item_bias,
-    )
+    log_prior = np.where(np.isfinite(before.log_prior), log_prior, -np.inf)
+    posterior = _posterior(log_prior, replace(single, threshold=threshold), model.item_bias)
     told = usual.told + before.entropy - posterior.entropy
-    return usual._replace(posterior=posterior, told=told)
+    windows = _windows(model, log_prior, usual.choice.threshold)
+    return usual._replace(posterior=posterior, told=told, windows=windows)
 
 
 def make_answering(model: Model, choice: Choice = Choice()) -> Answering:  # noqa: B008  (immutable)
@@ -100,20 +95,36 @@ def make_answering(model: Model, choice: Choice = Choice()) -> Answering:  # noq
         pooling = replace(pooling or Pooling(), threshold=threshold)
         hops = None if hops is None else replace(hops, threshold=threshold)
     model = replace(model, log_prior=prior, posterior=single, pooling=pooling, continuous=hops)
-    posterior = Posterior(
-        prior,
-        single.tau,
-        single.threshold,
-        single.min_quality,
-        length=single.length,
-        floor=single.floor,
-        item_bias=model.item_bias,
-    )
+    posterior = _posterior(prior, single, model.item_bias)
     n_top = min(choice.top or model.recipe.readout.top, n_candidates)
     told = math.log2(n_items / n_candidates)
     items = np.packbits(possible).tobytes()
     continuous, pool = make_continuous(model), make_pool(model)
-    return Answering(posterior, continuous, pool, n_top, told, choice, items)
+    windows = _windows(model, prior, choice.threshold)
+    return Answering(posterior, continuous, pool, n_top, told, choice, items, windows)
+
+
+def _posterior(log_prior: np.ndarray, fitted: PosteriorParameters, bias: np.ndarray) -> Posterior:
+    return Posterior(
+        log_prior,
+        fitted.tau,
+        fitted.threshold,
+        fitted.min_quality,
+        length=fitted.length,
+        floor=fitted.floor,
+        item_bias=bias,
+    )
+
+
+def _windows(model: Model, log_prior: np.ndarray, threshold: float | None) -> tuple[Posterior, ...]:
+    """Posteriors of the windows that end earlier, each with its own threshold if none is chosen."""
+    fitted = [one.posterior for one in model.windows]
+    if threshold is not None:
+        fitted = [replace(one, threshold=threshold) for one in fitted]
+    return tuple(
+        _posterior(log_prior, one, window.item_bias)
+        for one, window in zip(fitted, model.windows, strict=True)
+    )
 
 
 def whole(

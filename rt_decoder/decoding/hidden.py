@@ -112,7 +112,7 @@ class Evidence:
         readout : Readout or None
             With its `posterior` (``open_live(..., posterior=True)``). One that did not come (None), or
             abstained for its quality, or because it is not finite or fitted, is seen and left out; one
-            of kind "pooled" holds what others have said, and is not seen at all.
+            of kind "pooled" or "anytime" holds what others have said, and is not seen at all.
         weight : float
             What it counts for, 0 to 1: windows of hops that overlap say the same again and again, so
             that each should count for the share of it that is new.
@@ -130,7 +130,7 @@ class Evidence:
         """
         if not 0 <= weight <= 1:
             raise ValueError(f"need a weight from 0 to 1, got {weight}")
-        if readout is not None and readout.kind == "pooled":
+        if readout is not None and readout.kind in ("pooled", "anytime"):
             return self.is_done
         self.n_seen += 1
         if readout is None:

@@ -37,8 +37,9 @@ __all__ = [
 # Of session records. Version 1 declares none, uses any event as a kind, and names the stage "mains"
 # "line". Version 2 knows no patterns of stimuli, and takes every label for another item. Up to version
 # 3 no map is aligned, up to version 4 no candidates are chosen, up to version 5 nothing else, no event
-# has a prior of its own, and no session pauses or is told the truth.
-FORMAT_VERSION = 6
+# has a prior of its own, and no session pauses or is told the truth; up to version 6 none
+# answers sooner or names sets of items.
+FORMAT_VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,10 @@ class Start:
         Whether labels joined the map with each `Realigned`.
     when_unlike : str
         What it did while the signal was not that of calibration; see `PipelineOptions`.
+    anytime : bool
+        Whether events were answered sooner, too.
+    level : float
+        Share of events whose set was to hold the true item; 0 made no sets.
     format_version, flags_version : int
         Versions of the record that it was read from; `encode` writes the present ones.
     """
@@ -75,6 +80,8 @@ class Start:
     align: bool | None = None
     learn: bool = False
     when_unlike: str = "abstain"
+    anytime: bool = False
+    level: float = 0.0
     format_version: int = field(default=FORMAT_VERSION, compare=False)
     flags_version: int = field(default=FLAGS_VERSION, compare=False)
 

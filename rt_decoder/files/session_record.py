@@ -62,6 +62,7 @@ ARRIVALS = "rt_decoder-arrivals"  # a row for each pull: n samples, arrival, clo
 DECISIONS = "rt_decoder-decisions"  # JSON text
 REFERENCE = "Reference"  # type of auxiliary streams in a session record, each on another clock
 MAX_WAIT = 600.0  # s; the ring holds that much
+MAX_LEVEL = 0.99  # the largest of `decoding.sets`
 RENAMED = {"line": "mains"}  # stages renamed since version 1
 
 
@@ -236,15 +237,18 @@ def _start(index: int, plain: dict[str, Any]) -> Start | None:
     if not (isinstance(references, list) and all(map(are_details, references))):
         return None
     align, learn = plain.get("align"), plain.get("learn", False)
-    when_unlike = plain.get("when_unlike", WHEN_UNLIKE[0])
+    when_unlike, anytime = plain.get("when_unlike", WHEN_UNLIKE[0]), plain.get("anytime", False)
     if not ((align is None or isinstance(align, bool)) and isinstance(learn, bool)):
         return None
-    if when_unlike not in WHEN_UNLIKE:
+    level = plain.get("level", 0.0)
+    if not (is_finite(level) and 0 <= level <= MAX_LEVEL):
+        return None
+    if when_unlike not in WHEN_UNLIKE or not isinstance(anytime, bool):
         return None
     if versions[0] == 1:
         without = [RENAMED.get(stage, stage) for stage in without]
     joined = tuple(references)
-    options = (tuple(without), joined, align, learn, when_unlike)
+    options = (tuple(without), joined, align, learn, when_unlike, anytime, float(level))
     return Start(index, rules, continuous, *options, *versions)
 
 

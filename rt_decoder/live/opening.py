@@ -64,7 +64,7 @@ _SELECTION = ("name", "type", "source_id", "predicate")
 _MADE = {  # fields that no option sets alone
     "selection", "rules", "skip", "references", "choice", "next_word", "level", "language",
 }  # fmt: skip
-_OTHERS = ("mask", "markers", "reference", "when_behind")
+_OTHERS = ("mask", "markers", "reference", "when_behind", "set")
 _IN_MS = ("marker_offset", "marker_wait", "max_behind")
 _WHEN_BEHIND = ("catch-up", "skip")
 
@@ -76,7 +76,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     ----------
     given : mapping
         Values by the names that the command line has, without dashes: ``name``, ``marker_offset``
-        in ms, ``when_behind``; ``reference`` is a list.
+        in ms, ``when_behind``, ``set``; ``reference`` is a list.
 
     Returns
     -------
@@ -99,6 +99,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     )
     if (behind := rest.pop("when_behind", _WHEN_BEHIND[0])) not in _WHEN_BEHIND:
         raise ValueError(f"need when_behind among {', '.join(_WHEN_BEHIND)}, got {behind!r}")
+    level = float(rest.pop("set", 0.0))
     references = tuple(parse_reference(text) for text in rest.pop("reference", ()))
     choice = Choice(**{name: rest.pop(name) for name in _CHOICE if name in rest})
     for name in ("log", "record", "channels", "language_text"):
@@ -114,6 +115,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
         choice=choice,
         rules=rules,
         references=references,
+        level=level,
         skip=behind == "skip",
         max_behind=times.get("max_behind", 0.5),
         **rest,
@@ -133,8 +135,8 @@ def check_model(model: Model, options: RunOptions, name: str) -> None:
     Raises
     ------
     ValueError
-        If it has no map and nothing is to be cleaned, is not proven (`files.proof`), or cannot
-        learn.
+        If it has no map and nothing is to be cleaned, is not proven (`files.proof`), cannot
+        learn, or has no windows to answer sooner by.
     """
     if not model.has_map and not options.clean_outlet:
         raise ValueError(
@@ -143,7 +145,7 @@ def check_model(model: Model, options: RunOptions, name: str) -> None:
         )
     if model.has_map and not options.force:
         check_proven(model, name)
-    options.check_learning(model)
+    options.check(model)
 
 
 def open_session(
@@ -219,8 +221,12 @@ def _open_sinks(
     """Log, record (`markers` names its marker stream) and outlets, which `stack` closes."""
     model, source = session.model, session.source
     decoder, force = session.decoder, options.force
-    header = header_line(model, source.name, decoder.alignment, force=force, learn=decoder.learns)
+    header = header_line(
+        model, source.name, decoder.alignment, force=force, learn=decoder.learns,
+        anytime=decoder.pipeline.sooner.ends,
+    )  # fmt: skip
     header |= {"language": options.language.told} if options.language else {}
+    header |= {"set": options.level} if options.level else {}
     log = recorder = outlets = cleaned = None
     meta |= forced(model, force=force)
     if options.outlet:
@@ -254,6 +260,11 @@ def _with_language(model: Model, options: RunOptions, stack: ExitStack) -> RunOp
         return options
     language = LanguageProcess(model, text, name, weight)
     stack.callback(language.close)
+    if options.level and language.rules != model.language:
+        raise ValueError(
+            "need the weight of the language that was fitted for --set, got another: cutoffs of sets "
+            "hold for that alone"
+        )
     return replace(options, language=language)
 
 

@@ -41,8 +41,9 @@ def begin_record(
     align = None if pipeline.model.alignment is None else decoder.alignment is not None
     rules, continuous = decoder.align.rules, pipeline.continuous
     start = Start(
-        0, rules, continuous, without, joined, align, decoder.learns, pipeline.when_unlike
-    )
+        0, rules, continuous, without, joined, align, decoder.learns, pipeline.when_unlike,
+        anytime=bool(pipeline.sooner.ends), level=pipeline.level,
+    )  # fmt: skip
     recorder.decision(local_clock(), start)
 
 

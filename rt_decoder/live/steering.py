@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from rt_decoder.decoder import Decoder
-from rt_decoder.decoding.answering import Answering, make_answering
+from rt_decoder.decoding.answering import Answering
 from rt_decoder.files.decisions import Chosen, Paused, Truth
 from rt_decoder.signal import Choice, Marker
 from rt_decoder.sinks.record import Recorder
@@ -62,7 +62,7 @@ class Steering:
         with self._lock:
             choice = replace(self._choice, **changes)
             self._wanted.append(
-                _Wish(Chosen(0, choice), make_answering(self._decoder.pipeline.model, choice))
+                _Wish(Chosen(0, choice), self._decoder.pipeline.answerer.make(choice))
             )
             self._choice = choice
 
@@ -91,7 +91,7 @@ class Steering:
             return Marker(label, time)
         with self._lock:
             choice = replace(self._choice, **changes)
-        return Marker(label, time, answering=make_answering(self._decoder.pipeline.model, choice))
+        return Marker(label, time, answering=self._decoder.pipeline.answerer.make(choice))
 
     def pause(self, on: bool) -> None:
         """Make no readouts from the next samples on, or make them again."""

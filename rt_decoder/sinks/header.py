@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +34,7 @@ def header_line(
     *,
     force: bool = False,
     learn: bool = False,
+    anytime: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Return the first line of a log.
 
@@ -48,6 +50,8 @@ def header_line(
         Whether a model that is not proven is used all the same; then the line says so.
     learn : bool
         Whether labels join the map; then the line says so.
+    anytime : sequence of float
+        Where the windows end by which events are answered sooner, in s after the onset.
 
     Returns
     -------
@@ -63,5 +67,6 @@ def header_line(
         "contract": contract(model),
         "alignment": None if alignment is None else asdict(alignment),
         **({"learn": True} if learn else {}),
+        **({"anytime": list(anytime)} if anytime else {}),
         **({"history": told} if (told := history(model)) else {}),
     }

@@ -44,6 +44,8 @@ def readout_line(readout: Readout) -> dict[str, Any]:
     more: dict[str, Any] = {}
     if readout.kind == "pooled":
         more["n_repeats"] = readout.n_repeats
+    if readout.until is not None:
+        more |= {"until": readout.until, "committed": readout.committed}
     if readout.prior:
         more["prior"] = readout.prior
     if readout.plausible is not None:
