@@ -80,13 +80,23 @@ NOTHING = (0.0,) * len(CORRECTED)
 ONSET = "onset"  # label of an event whose item nobody tells
 
 
+_REASON_NAMES = {int(reason): str(reason.name).lower() for reason in Reason}
+
+
 def reason_names(bits: int) -> tuple[str, ...]:
     """Return the lower-case names of the bits that are set, corrections included.
 
     >>> reason_names(Reason.GAP | Reason.SETTLING)
     ('gap', 'settling')
     """
-    return tuple(reason.name.lower() for reason in Reason if bits & reason and reason.name)
+    names: tuple[str, ...] = ()
+    bits = int(bits)
+    while bits:
+        lowest = bits & -bits
+        if lowest in _REASON_NAMES:
+            names += (_REASON_NAMES[lowest],)
+        bits ^= lowest
+    return names
 
 
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")  # channels that record the brain

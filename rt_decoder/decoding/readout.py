@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rt_decoder.kernels.scan import log_posterior, mixture_bits, softmax_bits, top_k
+from rt_decoder.kernels.memory import aligned
+from rt_decoder.kernels.posterior import N_PARTS, N_SUMS, answer
 from rt_decoder.model import Model
 
 __all__ = ["Answer", "ContinuousPosterior", "Posterior", "make_continuous"]
@@ -98,7 +99,7 @@ class Posterior:
         self.prior = prior / prior.sum()
         self.threshold = float(threshold)
         self.quality_floor = float(quality_floor)
-        self._logits = np.zeros(len(log_prior))
+        self._logits, self._parts = aligned((len(log_prior),)), aligned((N_SUMS, N_PARTS))
         self._resize(0)
 
     @property
@@ -163,8 +164,13 @@ class Posterior:
             )
         if len(self._indices) != k:
             self._resize(k)
-        tau = self._sharpness(length)
-        if not (log_posterior(scores, tau, self._offset, self._logits) and math.isfinite(tau)):
+        tau, bits = self._sharpness(length), math.nan
+        if math.isfinite(tau):
+            bits = answer(
+                scores, tau, self._offset, self.prior, self.floor, self._logits, self._parts,
+                self._indices, self._probabilities, self._top_scores,
+            )  # fmt: skip
+        if math.isnan(bits):
             none = slice(0, 0)
             return Answer(
                 self._indices[none],
@@ -174,24 +180,10 @@ class Posterior:
                 0.0,
                 ("nonfinite",),
             )
-        bits = self._rank()
-        np.take(scores, self._indices, out=self._top_scores)
         reasons = self._doubts(float(self._probabilities[0]), quality)
         return Answer(
             self._indices, self._top_scores, self._probabilities, bool(reasons), bits, reasons
         )
-
-    def _rank(self) -> float:
-        """Find the most probable items and their probabilities; returns the bits."""
-        if self.floor:
-            bits: float = mixture_bits(self._logits, self.prior, self.floor, self._logits)
-            top_k(self._logits, self._indices, self._probabilities)
-            return bits
-        top_k(self._logits, self._indices, self._probabilities)
-        log_total, bits = softmax_bits(self._logits, float(self._probabilities[0]))
-        np.subtract(self._probabilities, log_total, out=self._probabilities)
-        np.exp(self._probabilities, out=self._probabilities)
-        return float(bits)
 
     def _doubts(self, best: float, quality: float) -> tuple[str, ...]:
         reasons: tuple[str, ...] = ()

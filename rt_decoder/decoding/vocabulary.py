@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rt_decoder.kernels.scan import normalize, project, scan, top_k
+from rt_decoder.kernels.scan import normalize, project, scan
+from rt_decoder.kernels.top import top_k
 
 __all__ = ["Vocabulary"]
 
