@@ -215,7 +215,7 @@ def _decode_live(
 
         def keep(readout: Readout) -> None:
             labels.append(readout.label)
-            cosines.append(session.decoder.pipeline.scores.copy())  # type: ignore[union-attr]
+            cosines.append(session.decoder.pipeline.answerer.scores.copy())  # type: ignore[union-attr]
             hit = "*" if readout.label in readout.words else " "
             say(f"  {hit}{readout_text(readout)}")
 

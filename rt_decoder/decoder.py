@@ -194,7 +194,7 @@ class Decoder:
             marked = None if flags is None else flags[piece]
             chunks = self.align.process(data[piece], stamps[piece], came, marked)
             if self._is_live and isinstance(came, float):
-                self.pipeline.clock_offset = clock_offset(self.align.timebase.newest, came)
+                self.pipeline.lateness.clock_offset = clock_offset(self.align.timebase.newest, came)
             self._place()
             yield from chunks
 

@@ -7,12 +7,12 @@ memory; the maximum is exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
 import numpy as np
 
-__all__ = ["Histogram", "Stopwatch", "clock_offset", "is_latency"]
+__all__ = ["Histogram", "Lateness", "Stopwatch", "clock_offset", "is_latency"]
 
 _AHEAD = 1.0  # s by which stamps may run ahead of this machine's clock: corrections are imprecise
 _BEHIND = 600.0  # s of samples that may wait: more than any buffer holds
@@ -93,6 +93,72 @@ class Histogram:
         row = {f"p{q:g}": self.percentile(q) / unit_ns for q in percentiles}
         row["max"] = self.max_ns / unit_ns if self.n else math.nan
         return {name: None if math.isnan(value) else round(value, 4) for name, value in row.items()}
+
+
+class Lateness:
+    """Measures how old the newest sample of each readout is, and counts those over the budget.
+
+    Parameters
+    ----------
+    clock : callable or None
+        Returns the time in s on the clock of the stamps. With None (offline) latencies are NaN.
+    budget_ms : float
+        Latency that is allowed.
+
+    Attributes
+    ----------
+    latencies : Histogram
+        Of the readouts so far.
+    clock_offset : float
+        Seconds from the stream's times to `clock`; NaN if unknown.
+    n_late, n_early : int
+        Readouts over the budget; readouts that came before the stamp of their newest sample.
+    earliest_ms : float
+        By which the first of `n_early` readouts came before its time.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None, budget_ms: float) -> None:
+        self._clock, self.budget_ms = clock, budget_ms
+        self.latencies = Histogram()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all readouts and the offset."""
+        self.latencies.reset()
+        self.n_late = self.n_early = 0
+        self.clock_offset = self.earliest_ms = 0.0
+
+    def measure(self, taken: float) -> tuple[float, float, bool | None]:
+        """Measure a readout that is made now.
+
+        Parameters
+        ----------
+        taken : float
+            Stamp of its newest sample, in s.
+
+        Returns
+        -------
+        now : float
+            In s; offline, `taken`.
+        latency_ms : float
+            NaN where unknown.
+        late : bool or None
+            Whether it is over the budget; None where a live latency is unknown.
+        """
+        if self._clock is None:
+            return taken, math.nan, False
+        now = self._clock()
+        latency_ms = (now - taken - self.clock_offset) * 1e3
+        if not is_latency(1e-3 * latency_ms):
+            return now, math.nan, None
+        late = latency_ms > self.budget_ms
+        if latency_ms >= 0:
+            self.latencies.add(int(latency_ms * 1e6))
+            self.n_late += late
+        else:  # no duration: the stamps run ahead
+            self.earliest_ms = self.earliest_ms or -latency_ms
+            self.n_early += 1
+        return now, latency_ms, late
 
 
 class Stopwatch:

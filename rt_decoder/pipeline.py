@@ -18,23 +18,18 @@ import numpy as np
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.cleaning.stages import CLEANING, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
-from rt_decoder.decoding.answering import Answering, expect, make_answering, whole
-from rt_decoder.decoding.evidence import EvidencePool
+from rt_decoder.decoding.answerer import Answerer
 from rt_decoder.decoding.features import make_window
 from rt_decoder.decoding.language.next_word import NextWord
-from rt_decoder.decoding.mapping import LinearMap
-from rt_decoder.decoding.readout import Answer
 from rt_decoder.decoding.ring import Ring
-from rt_decoder.decoding.scored import Scored
-from rt_decoder.decoding.sets import cutoff_of, plausible
-from rt_decoder.decoding.vocabulary import Vocabulary
+from rt_decoder.decoding.sets import cutoff_of
 from rt_decoder.files.decisions import Start
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
-from rt_decoder.latency import Histogram, Stopwatch, is_latency
+from rt_decoder.latency import Lateness, Stopwatch
 from rt_decoder.model import Model
 from rt_decoder.monitor.monitor import make_monitor
-from rt_decoder.monitor.verdict import UNLIKE_REASON, WHEN_UNLIKE
+from rt_decoder.monitor.verdict import WHEN_UNLIKE
 from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.recipe import Target
 from rt_decoder.signal import (
@@ -44,7 +39,6 @@ from rt_decoder.signal import (
     Marker,
     Readout,
     Reason,
-    reason_names,
 )
 from rt_decoder.timing.framing import Framer
 from rt_decoder.timing.items import CUE
@@ -55,9 +49,6 @@ __all__ = ["Pipeline", "PipelineOptions"]
 
 _SETTLING = FLAGS(Reason.SETTLING)
 PAUSED = "the session was paused"  # why a marker has no readout
-LANGUAGE = "language"  # in a readout, whose prior was told by a language
-_UNUSABLE = frozenset(("quality", "nonfinite"))  # reasons of a window that tells nothing
-NOT_FITTED = "not fitted"  # why a model without a posterior for it abstains at every hop
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +158,6 @@ class Pipeline:
         options.check_learning(model)
         info = model.info
         self.model = model
-        self._cutoffs = _cutoffs(model, options)
         self.continuous, self.force = bool(options.continuous), options.force
         self.align = options.align
         self.when_unlike = options.when_unlike or WHEN_UNLIKE[0]
@@ -178,8 +168,6 @@ class Pipeline:
         self.without = frozenset(options.without)
         if unknown := self.without - set(CLEANING):
             raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")
-        self.budget_ms = model.recipe.readout.budget_ms
-        self._clock = clock
 
         fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
@@ -197,61 +185,34 @@ class Pipeline:
         self._due_after = max(self.window.last, 2)
         capacity = span + model.n_hop + math.ceil(options.rules.wait * info.sfreq)
         self.ring = Ring(capacity, out.n_channels)
-        self.map: LinearMap | None = None
-        self.pool: EvidencePool | None = None
-        if model.has_map:
-            self.map = LinearMap(model.weights, model.offset)
-            self.vocabulary = Vocabulary(model.items, model.vectors, model.basis)
-            self.answer_by(make_answering(model))
-        self.adaptation: Adaptation | None = None
-        if self.map is not None and model.alignment is not None and options.align is not False:
-            learn = bool(options.learn)
-            self.adaptation = Adaptation(model, self.window, self.map, learn=learn)
-        self.monitor: Watcher = make_monitor(model, options.rules.wait) or Watcher()
         self.stopwatch = Stopwatch(
             [*self.stages, "ring", "features", "map", "vocabulary", "readout", "monitor"]
         )
-        self.latency = Histogram()
-        self.clock_offset = 0.0  # s from the stream's times to `clock`; NaN if unknown
-        self.n_late = self.n_early = self.n_readouts = 0
-        self.earliest_ms = 0.0  # by which the first of `n_early` readouts came before its time
+        self.lateness = Lateness(clock, model.recipe.readout.budget_ms)
+        self.answerer = Answerer(
+            model, self.lateness, self.stopwatch,
+            cutoffs=_cutoffs(model, options), force=self.force,
+        )  # fmt: skip
+        if options.next_word is not None:
+            self.answerer.foretell = options.next_word.foretell
+        self.adaptation: Adaptation | None = None
+        linear = self.answerer.map
+        if linear is not None and model.alignment is not None and options.align is not False:
+            self.adaptation = Adaptation(model, self.window, linear, learn=bool(options.learn))
+        self.monitor: Watcher = make_monitor(model, options.rules.wait) or Watcher()
+        self.monitor.silences = self.when_unlike != "warn"
         self._pending: list[Marker] = []
         self._hop_time = math.nan
         self._settled = 0  # index from which samples are settled after a gap
-        self._skipped = self._gap = (
-            0,
-            0,
-        )  # indices of the last samples skipped, and of the last gap
+        self._skipped = self._gap = (0, 0)  # indices of the last samples skipped, and lost
         self._missed: list[tuple[Marker, str]] = []
         self._on_clean: Callable[[Chunk], None] | None = None
-        self.scored = Scored(model.items if model.has_map else ())
         self.paused = False  # whether no readout is made
-        # Takes each event, and how much more probable the brain made each item (V,), or None if it
-        # told nothing; returns the log prior (V,) of the next event, or None for the usual one.
-        self.foretell: Callable[[Marker, np.ndarray | None], np.ndarray | None] | None = None
-        self._ratio: np.ndarray | None = None
-        if options.next_word is not None:
-            self.foretell = options.next_word.foretell
-        self.scores: np.ndarray | None = None  # (V,) cosines of the newest readout
-
-    def answer_by(self, answering: Answering) -> None:
-        """Answer otherwise from the next readout on, such as among other candidates."""
-        self.answering, self.pool = answering, answering.pool
-        self._next: Answering | None = None  # of the next event alone
 
     def pause(self, on: bool) -> None:
         """Make no readouts until this is called with False; markers meanwhile are missed."""
         self.paused = on
-        if self.pool is not None:
-            self.pool.begin()
-
-    def expect(self, log_prior: np.ndarray | None) -> Answering | None:
-        """Make what answers an event with a prior of its own, (n_items,); None for the usual one."""
-        return None if log_prior is None else expect(self.model, self.answering, log_prior)
-
-    def prepare(self, answering: Answering | None) -> None:
-        """Answer the next event alone by this; None for as usual."""
-        self._next = answering
+        self.answerer.begin()
 
     @property
     def delay(self) -> float:
@@ -290,17 +251,10 @@ class Pipeline:
         """Return the readouts of the windows that these samples complete, in order."""
         readouts = []
         for kind, marker, features in self.push_features(chunk):
-            readouts.append(self._read_out(kind, marker, features))
-            if self.foretell is not None and kind == "event":
-                self._ask_next(marker)
-            is_good = features.good >= self.answering.posterior.quality_floor
-            if self.scores is not None and kind == "event" and is_good:
-                self.monitor.truth(marker.label, self.scores)
-            if self.pool is not None and kind == "event" and marker.answering is None:
-                readouts += self._pooled(self.pool, marker, features)
+            readouts += self.answerer.answer(kind, marker, features, self.monitor)
             if self.adaptation is not None and kind == "event":
-                n_open = 0 if self.pool is None else self.pool.n_open
-                good = features.good
+                pool, good = self.answerer.pool, features.good
+                n_open = 0 if pool is None else pool.n_open
                 self.adaptation.add(self.window.unscaled, good, marker.label, n_open=n_open)
         return readouts
 
@@ -421,10 +375,7 @@ class Pipeline:
                 yield "event", marker, self._features(marker.index)
             except LookupError:
                 self._missed.append((marker, self._why_missed(marker.index)))
-                self._ratio = None
-                self._ask_next(marker)
-                if self.pool is not None:
-                    self.pool.begin() if marker.label.startswith(CUE) else self.pool.leave_out()
+                self.answerer.missed(marker)
         onset = self.ring.next - self.window.last
         every = self.continuous and not self.paused and self._on_grid
         if every and onset + self.window.first >= self.ring.first:
@@ -462,124 +413,6 @@ class Pipeline:
     def _time_of(self, index: int) -> float:
         return float(self._hop_time - (self.ring.next - 1 - index) / self.model.info.sfreq)
 
-    def _read_out(self, kind: str, marker: Marker, features: Features) -> Readout:
-        if self.map is None:
-            raise ValueError("need a model with a map to name words, got one that only cleans")
-        z = self.map.process(features.values)
-        self.stopwatch.lap("map")
-        scores = self.scores = self.vocabulary.scores(z)
-        self.stopwatch.lap("vocabulary")
-        by, prior = marker.answering or self.answering, ""
-        if kind == "event" and not marker.label.startswith(CUE):
-            if self._next is not None and marker.answering is None:
-                by, prior = self._next, LANGUAGE
-            self._next = None
-        answer = self._answer(by, kind, scores, features.good)
-        reasons = answer.reasons + reason_names(features.reasons)
-        readout = self._said(by, kind, marker, features, answer, reasons)
-        if kind == "event" and len(answer.idx):
-            self.scored.add(readout, scores, self.vocabulary.length, by)
-        if kind == "event" and (self._cutoffs or self.foretell is not None):
-            is_bad, length = not _UNUSABLE.isdisjoint(answer.reasons), self.vocabulary.length
-            self._ratio = None if is_bad else by.posterior.ratio(scores, length)
-            if self._cutoffs:
-                is_other = bool(by.choice.candidates or by.choice.prior)
-                p = None if is_bad or is_other else by.posterior.probabilities(scores, length)
-                readout = readout._replace(plausible=self._set(p, self._cutoffs[bool(prior)]))
-        return readout._replace(prior=prior) if prior else readout
-
-    def _set(self, p: np.ndarray | None, cutoff: float) -> tuple[str, ...]:
-        """Name the items of the set by probabilities (V,); none stands for all.
-
-        So it is where the window is bad, or among other candidates: calibration had neither.
-        """
-        chosen = np.zeros(0, int) if p is None else plausible(p, cutoff)
-        is_all = p is None or len(chosen) == np.count_nonzero(p)
-        return () if is_all else tuple(self.model.items[i] for i in chosen)
-
-    def _ask_next(self, marker: Marker) -> None:
-        """Prepare for the event after this one."""
-        told = None if self.foretell is None else self.foretell(marker, self._ratio)
-        self.prepare(self.expect(told))
-
-    def _pooled(self, pool: EvidencePool, marker: Marker, features: Features) -> list[Readout]:
-        """Pool an event with those before it in its trial; a cue begins a trial."""
-        if marker.label.startswith(CUE):
-            pool.begin()
-            return []
-        by = self.answering
-        if self.scores is not None and features.good >= by.posterior.quality_floor:
-            pool.add(self.scores, self.vocabulary.length, features.good)
-        else:
-            pool.leave_out()
-        if pool.n_seen < 2 or (answer := pool.answer(by.n_top)) is None:
-            return []
-        readout = self._said(by, "pooled", marker, features, answer, answer.reasons)
-        return [readout._replace(quality=pool.quality, n_repeats=pool.n_repeats)]
-
-    def _said(
-        self, by: Answering, kind: str, marker: Marker, features: Features, answer: Answer,
-        reasons: tuple[str, ...],
-    ) -> Readout:  # fmt: skip
-        """Make a readout of an answer, now."""
-        abstained = answer.abstained
-        if self.monitor.unlike and self.when_unlike != "warn":
-            abstained, reasons = True, (*reasons, UNLIKE_REASON)
-        now = features.time if self._clock is None else self._clock()
-        latency_ms, late = self._latency(features.time, now)
-        readout = Readout(
-            seq=self.n_readouts,
-            kind=kind,
-            label=marker.label,
-            index=marker.index,
-            onset=marker.time,
-            time=now,
-            words=tuple(self.model.items[i] for i in answer.idx),
-            scores=tuple(float(x) for x in answer.cos),
-            probabilities=tuple(float(x) for x in answer.prob),
-            abstained=abstained,
-            bits=answer.bits - by.told,
-            quality=features.good,
-            reasons=reasons,
-            latency_ms=latency_ms,
-            late=late,
-            corrected=features.corrected,
-            item=int(answer.idx[0]) if len(answer.idx) else -1,
-            fit=self.monitor.state.value,
-        )
-        if by.choice.posterior and len(answer.idx) and self.scores is not None:
-            both = whole(by, kind, self.scores, self.vocabulary.length)
-            posterior, before = (tuple(one.tolist()) for one in both)
-            readout = readout._replace(posterior=posterior, before=before)
-        self.stopwatch.lap("readout")
-        self.n_readouts += 1
-        return readout
-
-    def _answer(self, by: Answering, kind: str, scores: np.ndarray, good: float) -> Answer:
-        length = self.vocabulary.length
-        if kind == "continuous" and by.continuous is not None:
-            return by.continuous.decide(scores, by.n_top, good, length)
-        answer = by.posterior.decide(scores, by.n_top, good, length)
-        if kind == "event" or self.force:
-            return answer
-        return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))
-
-    def _latency(self, taken: float, now: float) -> tuple[float, bool | None]:
-        """Return latency in ms and whether it is over the budget; NaN and None where unknown."""
-        if self._clock is None:
-            return math.nan, False
-        latency_ms = (now - taken - self.clock_offset) * 1e3
-        if not is_latency(1e-3 * latency_ms):
-            return math.nan, None
-        late = latency_ms > self.budget_ms
-        if latency_ms >= 0:
-            self.latency.add(int(latency_ms * 1e6))
-            self.n_late += late
-        else:  # no duration: the stamps run ahead
-            self.earliest_ms = self.earliest_ms or -latency_ms
-            self.n_early += 1
-        return latency_ms, late
-
     def warm_up(self) -> None:
         """Run every kernel once on noise, so that it is compiled, then reset."""
         info, n = self.model.info, self.model.n_hop
@@ -592,13 +425,9 @@ class Pipeline:
         on_clean, self._on_clean = self._on_clean, None  # keep the noise from the tap
         self.mark(Marker("", 0.0, -self.window.first * factor))
         for _, marker, features in self.push_features(Chunk(noise, times, 0, flags, channel_flags)):
-            if self.map is not None:
-                self._read_out("event", marker, features)
-                if self.pool is not None and self.scores is not None:
-                    self.pool.add(self.scores, self.vocabulary.length)
-                    self.pool.answer(self.answering.n_top)
-                if self.adaptation is not None:
-                    self.adaptation.add(self.window.unscaled, features.good)
+            self.answerer.warm_up(marker, features, self.monitor)
+            if self.adaptation is not None:
+                self.adaptation.add(self.window.unscaled, features.good)
         self._on_clean = on_clean
         self.monitor.warm_up()
         self.reset()
@@ -609,10 +438,8 @@ class Pipeline:
         for stage in self.stages.values():
             stage.reset()
         self.ring.reset()
-        self.prepare(None)
+        self.answerer.restart()
         self.monitor.restart()
-        if self.pool is not None:
-            self.pool.begin()
         self._missed.extend((marker, "the stream was lost") for marker in self._pending)
         self._pending.clear()
         self._hop_time = math.nan
@@ -624,10 +451,8 @@ class Pipeline:
         self.restart()
         if self.adaptation is not None:
             self.adaptation.reset()
-        self.scored.reset()
+        self.answerer.reset()
+        self.lateness.reset()
         self.monitor.reset()
         self._missed.clear()
         self.stopwatch.reset()
-        self.latency.reset()
-        self.n_late = self.n_early = self.n_readouts = 0
-        self.clock_offset = self.earliest_ms = 0.0

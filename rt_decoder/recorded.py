@@ -97,14 +97,14 @@ def _do(decoder: Decoder, step: Step, *, answers: bool) -> bool:
         case made.Realigned(n_events=n_events):
             return decoder.realign(n_events)
         case made.Chosen(choice=choice) if answers and pipeline.model.has_map:
-            pipeline.answer_by(make_answering(pipeline.model, choice))
-        case made.Prior() if answers and pipeline.foretell is None:
-            pipeline.prepare(pipeline.expect(step.values))
+            pipeline.answerer.answer_by(make_answering(pipeline.model, choice))
+        case made.Prior() if answers and pipeline.answerer.foretell is None:
+            pipeline.answerer.prepare(pipeline.answerer.expect(step.values))
         case made.Paused(on=on) if answers:
             pipeline.pause(on)
         case made.Truth(seq=seq, label=label) if answers:
             with suppress(ValueError):  # other markers than its session's were asked for
-                pipeline.scored.truth(seq, label)
+                pipeline.answerer.scored.truth(seq, label)
     return True
 
 
@@ -219,7 +219,7 @@ def decode_recording(
         decoder.follow({update.n_events for update in updates})
     for piece in _feed(decoder, recording, markers, chunk, answers=True):
         yield from decoder.push(*piece)
-        decoder.pipeline.scored.settle()
+        decoder.pipeline.answerer.scored.settle()
 
 
 def hops_of_recording(

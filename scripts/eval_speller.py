@@ -110,7 +110,7 @@ def person(number: int, args: argparse.Namespace) -> dict[str, Any]:
     model = fitted(recorded(one, 1, args.minutes))
     recording = recorded(one, 2, args.minutes)
     decoder = Decoder(model, recording.info)
-    decoder.pipeline.answer_by(make_answering(model, Choice(posterior=True)))
+    decoder.pipeline.answerer.answer_by(make_answering(model, Choice(posterior=True)))
     cues: dict[str, list[Readout]] = {word: [] for word in WORDS}
     for readout in decode_recording(model, recording, recording.markers, decoder=decoder):
         cues[readout.label].append(readout)

@@ -44,8 +44,9 @@ ROOMS = {
     "timing": Room("stamps to a grid", "kernels values"),
     "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs"),
     "cleaning/stages": Room("the stages in one table", "values cleaning", "cleaning/stages"),
-    "decoding": Room("window to word", "kernels values",
-        shared="features mapping whitening learning alignment readout evidence answering score hidden"),
+    "decoding": Room("window to word", "kernels values timing",
+        shared="features mapping whitening learning alignment readout evidence answering score hidden scored sets"
+        " vocabulary"),
     "monitor": Room("is it the brain of calibration", "kernels values decoding"),
     "files": Room("every file format, read and written", "values timing cleaning cleaning/stages monitor"),
     "decoding/language": Room("the prior of the next word", "values timing files"),

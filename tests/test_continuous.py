@@ -18,11 +18,12 @@ from calibration.design import build_design, draft_model
 from calibration.events import Event, LabelledRecording, label_recording
 from calibration.fit import fit_model
 from calibration.hops import Hops, read_hops
+from rt_decoder.decoding.answerer import NOT_FITTED
 from rt_decoder.decoding.readout import ContinuousPosterior, Posterior
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model, PosteriorParameters
-from rt_decoder.pipeline import NOT_FITTED, PipelineOptions
+from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import Recipe
 from rt_decoder.recorded import decode_recording
 from rt_decoder.simulation.participant import Participant

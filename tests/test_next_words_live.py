@@ -130,7 +130,7 @@ def test_candidates_that_are_chosen_meanwhile_hold_for_the_prior(played: Played)
     played.until(1)
     played.wait(1)
     played.language.answer(1)
-    played.decoder.pipeline.answer_by(
+    played.decoder.pipeline.answerer.answer_by(
         make_answering(played.decoder.pipeline.model, Choice(tuple(WORDS[:3])))
     )
     (readout,) = played.until(1)

@@ -235,7 +235,7 @@ def test_what_an_experiment_chooses_pauses_and_tells_is_in_the_record(
             )
         )
         assert timeless(again) == timeless(readouts)
-        score = decoder.pipeline.scored.score.summary()
+        score = decoder.pipeline.answerer.scored.score.summary()
         score.pop("bits_per_minute"), footer["score"].pop("bits_per_minute", None)
         assert score == footer["score"]
 

@@ -307,7 +307,7 @@ def test_warm_up_and_reset_leave_no_trace() -> None:
     used.warm_up()
     decode(used, [Marker("m", 0.4, 100)], chunk)
     used.reset()
-    assert used.n_readouts == used.latency.n == used.n_pending == 0
+    assert used.answerer.n_readouts == used.lateness.latencies.n == used.n_pending == 0
     markers = [Marker("m", 2.0, 500)]
     assert timeless(decode(used, markers, chunk)) == timeless(decode(fresh, markers, chunk))
 
@@ -326,8 +326,8 @@ def test_latency_is_from_the_newest_sample_to_the_answer() -> None:
     now[0] = newest[1] + 0.051
     (b,) = pipeline.push(second)
     assert (a.latency_ms, b.latency_ms) == pytest.approx((12.0, 51.0))
-    assert (a.late, b.late, pipeline.n_late) == (False, True, 1)
-    assert pipeline.latency.summary(1e6)["max"] == pytest.approx(51.0)
+    assert (a.late, b.late, pipeline.lateness.n_late) == (False, True, 1)
+    assert pipeline.lateness.latencies.summary(1e6)["max"] == pytest.approx(51.0)
     assert (a.time, a.onset) == (newest[0] + 0.012, 0.4)
 
 

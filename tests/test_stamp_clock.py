@@ -48,7 +48,7 @@ def test_stamps_of_this_machine_say_nothing():
     # a readout of an earlier hop of the same pull is older
     assert {round(one.latency_ms) % 4 for one in readouts} == {1}
     assert round(min(one.latency_ms for one in readouts)) == 13
-    assert live.decoder.pipeline.n_early == 0
+    assert live.decoder.pipeline.lateness.n_early == 0
 
 
 @pytest.mark.parametrize("offset", [1.7e9, 3600.0, -3600.0, 2.0, -1.7e9])
@@ -68,7 +68,7 @@ def test_stamps_of_another_clock_are_said_once_and_latency_counts_from_arrival(o
     assert [one.late for one in readouts[10:]] == [
         one.latency_ms > MODEL.recipe.readout.budget_ms for one in readouts[10:]
     ]
-    assert live.decoder.pipeline.latency.n == len(readouts)
+    assert live.decoder.pipeline.lateness.latencies.n == len(readouts)
 
 
 @pytest.mark.parametrize("ahead", [0.02, 0.5])
@@ -82,7 +82,10 @@ def test_stamps_that_run_ahead_are_said_once_and_kept_out_of_the_percentiles(ahe
     assert early
     assert not any(one.late for one in early)
     pipeline = live.decoder.pipeline
-    assert (pipeline.n_early, pipeline.latency.n) == (len(early), len(readouts) - len(early))
+    assert (pipeline.lateness.n_early, pipeline.lateness.latencies.n) == (
+        len(early),
+        len(readouts) - len(early),
+    )
 
 
 def test_a_clock_that_is_set_to_unix_time_meanwhile():

@@ -113,7 +113,7 @@ def decode_file(
                 "type": "footer",
                 **forced(model, force=options.force),
                 "n_samples": n_samples,
-                "n_readouts": decoder.pipeline.n_readouts,
+                "n_readouts": decoder.pipeline.answerer.n_readouts,
                 **decoder.learned(),
                 **scored(decoder),
                 "fit": decoder.pipeline.monitor.summary,

@@ -16,7 +16,7 @@ __all__ = ["footer_line", "scored"]
 
 def scored(decoder: Decoder) -> dict[str, Any]:
     """Return ``score``, where items of events were told; nothing else."""
-    score = decoder.pipeline.scored.score
+    score = decoder.pipeline.answerer.scored.score
     return {"score": score.summary()} if score.n else {}
 
 
@@ -56,12 +56,12 @@ def footer_line(
         "type": "footer",
         **forced(pipeline.model, force=pipeline.force),
         "n_samples": n_samples,
-        "n_readouts": pipeline.n_readouts,
+        "n_readouts": pipeline.answerer.n_readouts,
         **decoder.learned(),
         **scored(decoder),
         "fit": pipeline.monitor.summary,
-        "n_late": pipeline.n_late,
-        "n_early": pipeline.n_early,
+        "n_late": pipeline.lateness.n_late,
+        "n_early": pipeline.lateness.n_early,
         "counts": dict(counts)
         | {"markers_waiting": decoder.n_waiting, "markers_left_out": decoder.n_left_out},
         "references": {
@@ -70,7 +70,7 @@ def footer_line(
         "n_descriptors": None if (have := descriptors()) is None else have[0],
         "n_dropped": sum(sink.n_dropped for sink in used.values()),
         "errors": [f"{what}: {sink.reason}" for what, sink in used.items() if sink.reason],
-        "latency_ms": pipeline.latency.summary(1e6),
+        "latency_ms": pipeline.lateness.latencies.summary(1e6),
         "backlog_ms": backlog.summary(1e6),
         "stages_us": pipeline.stopwatch.summary_us(),
     }

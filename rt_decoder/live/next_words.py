@@ -50,7 +50,7 @@ class NextWords:
         self._has_ended = language is None
         if language is not None:
             self._worker = Worker("language", _MAX_WAITING)
-            self._pipeline.foretell = self._ask
+            self._pipeline.answerer.foretell = self._ask
             language.begin(self._take, self._end)
 
     def _ask(self, marker: Marker, ratio: np.ndarray | None) -> None:
@@ -67,8 +67,8 @@ class NextWords:
 
     def _take(self, n: int, log_prior: np.ndarray) -> None:
         """Take an answer, in the reader's thread, and make of it what answers an event."""
-        usual = self._pipeline.answering
-        expected = self._pipeline.expect(log_prior)
+        usual = self._pipeline.answerer.answering
+        expected = self._pipeline.answerer.expect(log_prior)
         if expected is not None:
             self._answers.append((n, log_prior, usual, expected))
 
@@ -100,9 +100,9 @@ class NextWords:
             n, log_prior, usual, expected = self._answers.popleft()
             if n != self._n_asked:  # of an event that is over
                 continue
-            if usual is not self._pipeline.answering:  # other candidates since
-                expected = self._pipeline.expect(log_prior) or expected
-            self._pipeline.prepare(expected)
+            if usual is not self._pipeline.answerer.answering:  # other candidates since
+                expected = self._pipeline.answerer.expect(log_prior) or expected
+            self._pipeline.answerer.prepare(expected)
             self._n_ready = n
             if recorder is not None:
                 recorder.decision(time, Prior.of(n_samples, log_prior))
@@ -115,6 +115,6 @@ class NextWords:
         """End the language's process."""
         self._has_ended = True
         if self._language is not None:
-            self._pipeline.foretell = None
+            self._pipeline.answerer.foretell = None
             self._language.close()
             self._worker.close()

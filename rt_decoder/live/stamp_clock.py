@@ -33,16 +33,16 @@ class StampClock:
         list of (str, dict)
             Events with their details.
         """
-        if pipeline.clock_offset and math.isfinite(pipeline.clock_offset):
+        if pipeline.lateness.clock_offset and math.isfinite(pipeline.lateness.clock_offset):
             return self._once(
                 "stamps_of_another_clock",
-                ahead_s=round(-pipeline.clock_offset, 3),
+                ahead_s=round(-pipeline.lateness.clock_offset, 3),
                 reason="latencies count from arrival: the sender stamps by another clock",
             )
-        if pipeline.n_early:
+        if pipeline.lateness.n_early:
             return self._once(
                 "stamps_ahead",
-                ahead_ms=round(pipeline.earliest_ms, 3),
+                ahead_ms=round(pipeline.lateness.earliest_ms, 3),
                 reason="a readout came before the stamp of its newest sample: the sender's clock, "
                 "or its correction, runs ahead",
             )

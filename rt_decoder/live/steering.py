@@ -134,7 +134,7 @@ class Steering:
 
     def score(self) -> None:
         """Score the events whose items are known by now, and tell."""
-        scored = self._decoder.pipeline.scored
+        scored = self._decoder.pipeline.answerer.scored
         scored.settle()
         if scored.score.n > self._n_scored:
             self._n_scored = scored.score.n
@@ -146,13 +146,13 @@ class Steering:
     ) -> tuple[str, dict[str, Any]]:
         pipeline = self._decoder.pipeline
         if isinstance(decision, Truth):
-            pipeline.scored.truth(decision.seq, decision.label)
+            pipeline.answerer.scored.truth(decision.seq, decision.label)
             return "truth", {"seq": decision.seq, "label": decision.label}
         if isinstance(decision, Paused):
             pipeline.pause(decision.on)
             return "paused" if decision.on else "resumed", {}
         assert answering is not None
-        pipeline.answer_by(answering)
+        pipeline.answerer.answer_by(answering)
         return "chosen", _plain(decision.choice, len(pipeline.model.items))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.monitor.verdict import Fit
+from rt_decoder.monitor.verdict import UNLIKE_REASON, Fit
 from rt_decoder.signal import Chunk
 
 __all__ = ["Watcher"]
@@ -19,14 +19,17 @@ class Watcher:
     ----------
     state : Fit
         What is known of the signal so far.
+    silences : bool
+        Whether readouts abstain while the signal is not that of calibration.
     """
 
     state = Fit.UNCHECKED
+    silences = True
 
     @property
-    def unlike(self) -> bool:
-        """Whether the signal is not that of calibration."""
-        return self.state is Fit.UNLIKE
+    def doubts(self) -> tuple[str, ...]:
+        """Reasons for readouts to abstain; empty for none."""
+        return (UNLIKE_REASON,) if self.silences and self.state is Fit.UNLIKE else ()
 
     def mark(self, onset: int) -> None:
         """Expect a response to an event at this sample."""
