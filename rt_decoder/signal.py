@@ -77,10 +77,8 @@ FLAGS_VERSION = 2  # version of the bits in models and session records; version 
 CORRECTED = Reason.REPAIRED | Reason.EYE | Reason.HEARTBEAT | Reason.REGRESSED
 BAD = ~FLAGS(CORRECTED)  # every bit, named or not, that marks a sample as bad
 NOTHING = (0.0,) * len(CORRECTED)
+_NAMES = tuple((int(reason), str(reason.name).lower()) for reason in Reason)
 ONSET = "onset"  # label of an event whose item nobody tells
-
-
-_REASON_NAMES = {int(reason): str(reason.name).lower() for reason in Reason}
 
 
 def reason_names(bits: int) -> tuple[str, ...]:
@@ -89,14 +87,7 @@ def reason_names(bits: int) -> tuple[str, ...]:
     >>> reason_names(Reason.GAP | Reason.SETTLING)
     ('gap', 'settling')
     """
-    names: tuple[str, ...] = ()
-    bits = int(bits)
-    while bits:
-        lowest = bits & -bits
-        if lowest in _REASON_NAMES:
-            names += (_REASON_NAMES[lowest],)
-        bits ^= lowest
-    return names
+    return tuple(name for bit, name in _NAMES if bits & bit)
 
 
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")  # channels that record the brain
@@ -116,8 +107,7 @@ for _names, _unit, _factor in (
     (("ft/cm", "femtotesla/cm", "femtotesla/centimeter"), "T/m", 1e-13),
     (("n/a", "na", "none", "au", "a.u.", "arbitrary"), "n/a", 1.0),
 ):
-    for _name in _names:
-        _UNITS[_name] = (_unit, _factor)
+    _UNITS |= dict.fromkeys(_names, (_unit, _factor))
 
 
 def unit_gain(unit: str) -> tuple[str, float]:

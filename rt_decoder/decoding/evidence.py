@@ -15,7 +15,7 @@ import numpy as np
 from rt_decoder.decoding.readout import Answer
 from rt_decoder.kernels.evidence import add_evidence, pooled_logits
 from rt_decoder.kernels.memory import aligned
-from rt_decoder.kernels.posterior import N_PARTS, N_SUMS, pick
+from rt_decoder.kernels.posterior import N_PARTS, N_SUMS, most_probable
 from rt_decoder.model import Model, Pooling
 
 __all__ = ["EvidencePool", "make_pool"]
@@ -177,10 +177,7 @@ class EvidencePool:
             self._scores = np.zeros(k, np.float32)
         weight = 1.0 / (1.0 + (self.n_repeats - 1) * self._correlation)
         pooled_logits(self._total, weight, self._log_prior, self._scratch)
-        bits: float = pick(
-            self._scratch, self._scratch.max(), self._log_prior, 0.0, self._parts,
-            self._indices, self._probabilities,
-        )  # fmt: skip
+        bits: float = most_probable(self._scratch, self._parts, self._indices, self._probabilities)
         for place, item in enumerate(self._indices):
             self._scores[place] = self._cosines[item] / self.n_repeats
         sure = bool(self._probabilities[0] >= self.threshold)
