@@ -77,6 +77,7 @@ FLAGS_VERSION = 2  # version of the bits in models and session records; version 
 CORRECTED = Reason.REPAIRED | Reason.EYE | Reason.HEARTBEAT | Reason.REGRESSED
 BAD = ~FLAGS(CORRECTED)  # every bit, named or not, that marks a sample as bad
 NOTHING = (0.0,) * len(CORRECTED)
+_NAMES = tuple((int(reason), str(reason.name).lower()) for reason in Reason)
 ONSET = "onset"  # label of an event whose item nobody tells
 
 
@@ -86,7 +87,7 @@ def reason_names(bits: int) -> tuple[str, ...]:
     >>> reason_names(Reason.GAP | Reason.SETTLING)
     ('gap', 'settling')
     """
-    return tuple(reason.name.lower() for reason in Reason if bits & reason and reason.name)
+    return tuple(name for bit, name in _NAMES if bits & bit)
 
 
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")  # channels that record the brain
@@ -106,8 +107,7 @@ for _names, _unit, _factor in (
     (("ft/cm", "femtotesla/cm", "femtotesla/centimeter"), "T/m", 1e-13),
     (("n/a", "na", "none", "au", "a.u.", "arbitrary"), "n/a", 1.0),
 ):
-    for _name in _names:
-        _UNITS[_name] = (_unit, _factor)
+    _UNITS |= dict.fromkeys(_names, (_unit, _factor))
 
 
 def unit_gain(unit: str) -> tuple[str, float]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -95,3 +98,61 @@ def test_without_any_folder_it_is_said_and_kernels_still_work(place: Path) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # said once
         assert _doubles(_kernel()) == 0
+
+
+CALLEE = """
+from rt_decoder.kernels.options import KERNEL, njit
+
+@njit(**KERNEL)
+def inner(x):
+    return x + {}
+"""
+BETWEEN = """
+from rt_decoder.kernels.called import inner
+from rt_decoder.kernels.options import KERNEL, njit
+
+@njit(**KERNEL)
+def middle(x):
+    return inner(x)
+"""
+CALLER = """
+import importlib.util, sys
+from pathlib import Path
+for name in ("called", "between"):
+    full = f"rt_decoder.kernels.{name}"
+    spec = importlib.util.spec_from_file_location(full, Path(__file__).with_name(f"{name}.py"))
+    sys.modules[full] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[full])
+from rt_decoder.kernels.between import middle
+from rt_decoder.kernels.options import KERNEL, njit
+
+@njit(**KERNEL)
+def outer(x):
+    return middle(x)
+
+print(outer(1.0), sum(outer.stats.cache_hits.values()))
+"""
+
+
+def test_a_kernel_is_compiled_again_when_what_it_calls_has_changed(tmp_path: Path) -> None:
+    """A callee of a callee, in another file; and what does not call it stays."""
+    other = CALLEE.format(7.0) + "\nprint(inner(1.0), sum(inner.stats.cache_hits.values()))\n"
+    for name, text in (("between", BETWEEN), ("caller", CALLER), ("other", other)):
+        (tmp_path / f"{name}.py").write_text(text)
+
+    def run(name: str) -> list[float]:
+        done = subprocess.run(
+            [sys.executable, tmp_path / f"{name}.py"],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept")},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return [float(word) for word in done.stdout.split()]
+
+    (tmp_path / "called.py").write_text(CALLEE.format(1.0))
+    assert run("caller") == [2.0, 0]
+    assert run("other") == [8.0, 0]
+    assert run("caller") == [2.0, 1]
+    (tmp_path / "called.py").write_text(CALLEE.format(5.0))
+    assert run("caller") == [6.0, 0]
+    assert run("caller") == [6.0, 1]
+    assert run("other") == [8.0, 1]

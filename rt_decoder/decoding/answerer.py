@@ -301,10 +301,10 @@ class Answerer:
         return readout
 
     def _decide(self, by: Answering, kind: str, scores: np.ndarray, good: float) -> Answer:
-        length = self.vocabulary.length
+        exactly = self.vocabulary.length, self.vocabulary.exact
         if kind == "continuous" and by.continuous is not None:
-            return by.continuous.decide(scores, by.n_top, good, length)
-        answer = by.posterior.decide(scores, by.n_top, good, length)
+            return by.continuous.decide(scores, by.n_top, good, *exactly)
+        answer = by.posterior.decide(scores, by.n_top, good, *exactly)
         if kind == "event" or self.force:
             return answer
         return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))

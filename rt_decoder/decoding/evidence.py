@@ -14,7 +14,8 @@ import numpy as np
 
 from rt_decoder.decoding.readout import Answer
 from rt_decoder.kernels.evidence import add_evidence, pooled_logits
-from rt_decoder.kernels.scan import softmax_bits, top_k
+from rt_decoder.kernels.memory import aligned
+from rt_decoder.kernels.posterior import N_PARTS, N_SUMS, most_probable
 from rt_decoder.model import Model, Pooling
 
 __all__ = ["EvidencePool", "make_pool"]
@@ -88,6 +89,7 @@ class EvidencePool:
         self._repeats, self._correlation = repeats, float(correlation)
         self.threshold = float(threshold)
         self._total, self._cosines, self._scratch = np.zeros((3, n_items))
+        self._parts = aligned((N_SUMS, N_PARTS))
         self._indices, self._probabilities = np.zeros(0, np.int64), np.zeros(0)
         self._scores = np.zeros(0, np.float32)
         self.begin()
@@ -141,7 +143,7 @@ class EvidencePool:
             tau *= length / math.hypot(length, self._length)
         if add_evidence(
             scores, tau, self._bias, self._log_prior, self._floor,
-            self._scratch, self._total, self._cosines,
+            self._scratch, self._parts[0], self._total, self._cosines,
         ):  # fmt: skip
             self.n_repeats += 1
             self.quality += (quality - self.quality) / self.n_repeats
@@ -175,10 +177,7 @@ class EvidencePool:
             self._scores = np.zeros(k, np.float32)
         weight = 1.0 / (1.0 + (self.n_repeats - 1) * self._correlation)
         pooled_logits(self._total, weight, self._log_prior, self._scratch)
-        top_k(self._scratch, self._indices, self._probabilities)
-        log_total, bits = softmax_bits(self._scratch, float(self._probabilities[0]))
-        np.subtract(self._probabilities, log_total, out=self._probabilities)
-        np.exp(self._probabilities, out=self._probabilities)
+        bits: float = most_probable(self._scratch, self._parts, self._indices, self._probabilities)
         for place, item in enumerate(self._indices):
             self._scores[place] = self._cosines[item] / self.n_repeats
         sure = bool(self._probabilities[0] >= self.threshold)

@@ -13,10 +13,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rt_decoder.kernels.scan import log_posterior, mixture_bits, softmax_bits, top_k
+from rt_decoder.kernels.memory import aligned
+from rt_decoder.kernels.posterior import N_PARTS, N_SUMS, answer
 from rt_decoder.model import Model
 
-__all__ = ["Answer", "ContinuousPosterior", "Posterior", "make_continuous"]
+__all__ = ["ALL_EXACT", "Answer", "ContinuousPosterior", "Exact", "Posterior", "make_continuous"]
+
+
+class Exact(NamedTuple):
+    """How to compute cosines again that come from a compact table (`vocabulary.Vocabulary`)."""
+
+    query: np.ndarray  # (m,) float32; the prediction, of length 1, in its first r elements
+    rows: np.ndarray  # (n_items, r) float32 coordinates of the items; none where all are exact
+    slack: float  # by which a cosine of the table may be off
+
+
+ALL_EXACT = Exact(np.zeros(1, np.float32), np.zeros((0, 1), np.float32), 0.0)
 
 
 class Answer(NamedTuple):
@@ -98,7 +110,8 @@ class Posterior:
         self.prior = prior / prior.sum()
         self.threshold = float(threshold)
         self.quality_floor = float(quality_floor)
-        self._logits = np.zeros(len(log_prior))
+        self._logits, self._parts = aligned((len(log_prior),)), aligned((N_SUMS, N_PARTS))
+        self._mixed = np.zeros(0)  # as long as needed
         self._resize(0)
 
     @property
@@ -131,8 +144,9 @@ class Posterior:
         return np.asarray(np.divide(gained, self.prior, out=out, where=self.prior > 0))
 
     def decide(
-        self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan
-    ) -> Answer:
+        self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan,
+        exact: Exact = ALL_EXACT,
+    ) -> Answer:  # fmt: skip
         """Find the `k` most probable items, and decide whether to abstain.
 
         Parameters
@@ -145,6 +159,9 @@ class Posterior:
             Share of good samples in the window.
         length : float
             Length |z| of the prediction; not needed where the posterior ignores lengths.
+        exact : Exact
+            Of the vocabulary that computed the scores: those that matter are computed again, and
+            written into `scores`.
 
         Returns
         -------
@@ -163,8 +180,16 @@ class Posterior:
             )
         if len(self._indices) != k:
             self._resize(k)
-        tau = self._sharpness(length)
-        if not (log_posterior(scores, tau, self._offset, self._logits) and math.isfinite(tau)):
+        if len(exact.rows) and self.floor and not len(self._mixed):
+            self._mixed = aligned(self._logits.shape)
+        tau, bits = self._sharpness(length), math.nan
+        if math.isfinite(tau):
+            bits = answer(
+                scores, tau, self._offset, self.prior, self.floor,
+                self._logits, self._mixed, self._parts, *exact,
+                self._indices, self._probabilities, self._top_scores,
+            )  # fmt: skip
+        if math.isnan(bits):
             none = slice(0, 0)
             return Answer(
                 self._indices[none],
@@ -174,24 +199,10 @@ class Posterior:
                 0.0,
                 ("nonfinite",),
             )
-        bits = self._rank()
-        np.take(scores, self._indices, out=self._top_scores)
         reasons = self._doubts(float(self._probabilities[0]), quality)
         return Answer(
             self._indices, self._top_scores, self._probabilities, bool(reasons), bits, reasons
         )
-
-    def _rank(self) -> float:
-        """Find the most probable items and their probabilities; returns the bits."""
-        if self.floor:
-            bits: float = mixture_bits(self._logits, self.prior, self.floor, self._logits)
-            top_k(self._logits, self._indices, self._probabilities)
-            return bits
-        top_k(self._logits, self._indices, self._probabilities)
-        log_total, bits = softmax_bits(self._logits, float(self._probabilities[0]))
-        np.subtract(self._probabilities, log_total, out=self._probabilities)
-        np.exp(self._probabilities, out=self._probabilities)
-        return float(bits)
 
     def _doubts(self, best: float, quality: float) -> tuple[str, ...]:
         reasons: tuple[str, ...] = ()
@@ -224,8 +235,9 @@ class ContinuousPosterior:
         self._scores = np.zeros(len(posterior.log_prior), np.float32)  # the last one stays 0
 
     def decide(
-        self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan
-    ) -> Answer:
+        self, scores: np.ndarray, k: int, quality: float = 1.0, length: float = math.nan,
+        exact: Exact = ALL_EXACT,
+    ) -> Answer:  # fmt: skip
         """Find the `k` most probable items, and decide whether to abstain.
 
         Parameters
@@ -238,6 +250,8 @@ class ContinuousPosterior:
             Share of good samples in the window.
         length : float
             Length |z| of the prediction; not needed where the posterior ignores lengths.
+        exact : Exact
+            Of the vocabulary that computed the scores: those that matter are computed again.
 
         Returns
         -------
@@ -247,7 +261,7 @@ class ContinuousPosterior:
         """
         nothing = len(self._scores) - 1
         self._scores[:nothing] = scores
-        answer = self.posterior.decide(self._scores, k + 1, 1.0, length)
+        answer = self.posterior.decide(self._scores, k + 1, 1.0, length, exact)
         if answer.abstained:  # not finite
             return answer
         idx, cos, prob = answer.idx, answer.cos, answer.prob

@@ -3,6 +3,10 @@
 A prediction of a rank-r map lies in r directions of embedding space. The coordinates of the items
 in these directions suffice: the inner products are the same, and V x r numbers are read instead of
 V x D.
+
+A table that is too large for the caches is kept in whole numbers of 16 bits as well, which halves the
+bytes that a prediction waits for. Its cosines are off by about 1e-6, and by no more than a bound; the
+best are computed again from float32, here and by `readout.Posterior`, so that they are exact.
 """
 
 from __future__ import annotations
@@ -11,9 +15,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rt_decoder.kernels.scan import normalize, project, scan, top_k
+from rt_decoder.decoding.readout import ALL_EXACT, Exact
+from rt_decoder.kernels.memory import aligned
+from rt_decoder.kernels.scan import WIDTH, normalize, project, scan, scan_compact
+from rt_decoder.kernels.top import top_exactly, top_k
 
 __all__ = ["Vocabulary"]
+
+_LARGE = 1 << 21  # bytes of a float32 table from which on the compact one is read
+_MOST = 32767
+_ROUNDING = 2.0**-24  # of float32
 
 
 class Vocabulary:
@@ -27,6 +38,15 @@ class Vocabulary:
         Centred embeddings of length 1.
     basis : array of shape (rank, n_dims)
         Orthonormal rows: a prediction is ``z @ basis``.
+    compact : bool or None
+        Whether to scan whole numbers of 16 bits; None where float32 would take over 2 MiB.
+
+    Attributes
+    ----------
+    length : float
+        Of the newest prediction.
+    exact : Exact
+        How to compute its cosines again.
 
     Raises
     ------
@@ -41,20 +61,55 @@ class Vocabulary:
     array([0., 1.], dtype=float32)
     """
 
-    def __init__(self, items: Sequence[str], vectors: np.ndarray, basis: np.ndarray) -> None:
+    def __init__(
+        self, items: Sequence[str], vectors: np.ndarray, basis: np.ndarray, *,
+        compact: bool | None = None,
+    ) -> None:  # fmt: skip
         self.items = tuple(items)
         vectors = np.ascontiguousarray(vectors, np.float32)
         basis = np.asarray(basis, np.float64)
         _check(self.items, vectors, basis)
         self.rank = len(basis)
-        n_rows = -(-self.rank // 4) * 4  # the scan reads four rows a pass; padding is 0
-        self._table = np.zeros((n_rows, len(vectors)), np.float32)
-        project(vectors, np.ascontiguousarray(basis.T), np.zeros(self.rank), self._table)
+        n_rows = -(-self.rank // 8) * 8  # the scans read whole groups of rows; padding is 0
+        table = np.zeros((n_rows, len(vectors)), np.float32)
+        project(vectors, np.ascontiguousarray(basis.T), np.zeros(self.rank), table)
         self._query = np.zeros(n_rows, np.float32)
-        self._scores = np.zeros(len(vectors), np.float32)
+        self.compact = table.nbytes > _LARGE if compact is None else compact
+        self.exact = ALL_EXACT
+        if self.compact:
+            self._make_compact(table)
+        else:
+            self._table, self._all_scores = table, np.zeros(len(vectors), np.float32)
+        self._scores = self._all_scores[: len(vectors)]
         self._indices = np.zeros(0, np.int64)
         self._best = np.zeros(0, np.float32)
-        self.length = 0.0  # of the newest prediction
+        self.length = 0.0
+
+    def _make_compact(self, table: np.ndarray) -> None:
+        """Keep a table (n_rows, n_items) in whole numbers, its rows for exact cosines, and the bound."""
+        n_rows, n_items = table.shape
+        units = np.abs(table).max(axis=1) / np.float32(_MOST)
+        units[units == 0] = 1.0
+        n_blocks = -(-n_items // WIDTH)
+        self._table = aligned((n_blocks, n_rows, WIDTH), np.int16)
+        worst = longest = 0.0
+        for b in range(n_blocks):
+            part = table[:, b * WIDTH : (b + 1) * WIDTH]
+            whole = np.rint(part / units[:, None])
+            self._table[b, :, : part.shape[1]] = whole
+            rest = part - whole * units[:, None].astype(np.float64)
+            worst = max(worst, np.sqrt((rest**2).sum(axis=0).max()))
+            longest = max(longest, np.sqrt((part**2).sum(axis=0).max()))
+        self._units, self._scaled = units, np.zeros(n_rows, np.float32)
+        self._all_scores = aligned((n_blocks * WIDTH,), np.float32)
+        rows = np.ascontiguousarray(table[: self.rank].T)
+        slack = float(worst + (n_rows + 3) * _ROUNDING * longest)
+        self.exact = Exact(self._query, rows, slack)
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes that a prediction is scanned against."""
+        return self._table.nbytes
 
     def __len__(self) -> int:
         return len(self.items)
@@ -70,7 +125,8 @@ class Vocabulary:
         Returns
         -------
         array of shape (n_items,), float32
-            All 0 if `z` is 0. Valid until the next call.
+            All 0 if `z` is 0; of a compact table off by at most ``exact.slack``. Valid until the
+            next call.
 
         Raises
         ------
@@ -80,7 +136,11 @@ class Vocabulary:
         if z.shape != (self.rank,):
             raise ValueError(f"need a prediction of rank {self.rank}, got shape {z.shape}")
         self.length = normalize(z, self._query)
-        scan(self._query, self._table, self._scores)
+        if self.compact:
+            np.multiply(self._query, self._units, out=self._scaled)
+            scan_compact(self._scaled, self._table, self._all_scores)
+        else:
+            scan(self._query, self._table, self._scores)
         return self._scores
 
     def top(self, scores: np.ndarray, k: int) -> np.ndarray:
@@ -88,8 +148,9 @@ class Vocabulary:
 
         Parameters
         ----------
-        scores : array of shape (n_items,)
-            Cosines.
+        scores : array of shape (n_items,), float32
+            Cosines of the newest prediction, or any others. Those of a compact table that can be
+            among the best are computed again, in place.
         k : int
             How many; between 1 and the number of items.
 
@@ -108,6 +169,8 @@ class Vocabulary:
         if len(self._indices) != k:
             self._indices, self._best = np.zeros(k, np.int64), np.zeros(k, np.float32)
         top_k(scores, self._indices, self._best)
+        if self.compact and scores is self._scores:
+            top_exactly(scores, *self.exact, self._indices, self._best)
         return self._indices
 
 

@@ -5,9 +5,10 @@ damaged file holds (a crash without a word), and takes any folder. Here
 
 - the folder is ours and nobody else can write to it: beside this file, else in the user's cache;
   without one kernels are compiled in memory, and that is said once;
-- a file holds the hash of its content, of the kernel's source and of the options it was compiled
-  with: one that is damaged or stale is compiled again and replaced. There is no index that two
-  programs could overwrite for each other.
+- a file holds the hash of its content, of the kernel's source, of every kernel file that this source
+  imports, they and what they import in turn, and of the options it was compiled with: one that is
+  damaged or stale is compiled again and replaced. So a kernel may call kernels of other files. There
+  is no index that two programs could overwrite for each other.
 
 The classes of numba that this builds on are private to it: pyproject.toml allows the versions that
 were tested.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -38,6 +40,11 @@ __all__ = ["cache_folder", "cached_njit", "user_cache"]
 HERE = Path(__file__).resolve().parent
 _N_HASH = 32  # bytes of SHA-256
 _OTHERS = 0o022  # group and others may write
+_IMPORT = re.compile(rb"^from rt_decoder\.kernels\.(\w+) import", re.MULTILINE)
+_NOT_COMPILED = (
+    "options",
+    "cache",
+)  # their part in a kernel is the options that it is compiled with
 
 
 def user_cache() -> Path | None:
@@ -102,15 +109,36 @@ class _Locator(_CacheLocator):
         return str(cache_folder())
 
     def get_source_stamp(self) -> bytes:
-        return _hash_of(self._file)
+        return _hash_of(_with_imports(self._file))
 
     def get_disambiguator(self) -> str:
         return str(self._line)
 
 
+@lru_cache(maxsize=256)
+def _read(file: str) -> tuple[bytes, tuple[str, ...]]:
+    """Text of a kernel file, and the kernel files beside it that it imports."""
+    text = Path(file).read_bytes()
+    beside = (Path(file).with_name(f"{name.decode()}.py") for name in _IMPORT.findall(text))
+    kernels = (path for path in beside if path.stem not in _NOT_COMPILED and path.is_file())
+    return text, tuple(map(str, kernels))
+
+
 @lru_cache(maxsize=64)
-def _hash_of(file: str) -> bytes:
-    return hashlib.sha256(Path(file).read_bytes()).digest()
+def _with_imports(file: str) -> tuple[str, ...]:
+    """List a kernel file and all that it imports, also by others, in a fixed order."""
+    found, left = {file}, [file]
+    while left:
+        new = set(_read(left.pop())[1]) - found
+        found |= new
+        left += new
+    return tuple(sorted(found))
+
+
+@lru_cache(maxsize=64)
+def _hash_of(files: tuple[str, ...]) -> bytes:
+    parts = (hashlib.sha256(_read(file)[0]).digest() for file in files)
+    return hashlib.sha256(b"".join(parts)).digest()
 
 
 class _Implementation(CompileResultCacheImpl):

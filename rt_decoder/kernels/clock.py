@@ -7,7 +7,7 @@ one push; its earliest residual is the least delayed. Statistics are over groups
 A question is opened when residuals suggest a shift: a gap (lost samples), or a step of the
 sender's clock. Later groups decide it.
 
-The file is long because a kernel calls only kernels of its own file (see `options`).
+Its parts share state and are read together.
 
 ==============  =======  =======================================================================
 state           unit     meaning (of 43 numbers)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from rt_decoder.kernels.exponential import exp, log
 from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["add_evidence", "pooled_logits"]
@@ -19,6 +20,7 @@ def add_evidence(
     log_prior: np.ndarray,
     floor: float,
     scratch: np.ndarray,
+    parts: np.ndarray,
     total: np.ndarray,
     cosines: np.ndarray,
 ) -> bool:
@@ -38,6 +40,8 @@ def add_evidence(
         Share of the prior in the posterior.
     scratch : array of shape (V,), float64
         Overwritten.
+    parts : array of shape (n_parts,), float64
+        Overwritten: the sum over items is kept in parts, as in `kernels/posterior.py`.
     total : array of shape (V,), float64
         Added to.
     cosines : array of shape (V,), float64
@@ -57,18 +61,21 @@ def add_evidence(
         peak = max(peak, energy + log_prior[v])
     if n_bad != 0:
         return False
+    parts[:] = 0.0
+    for start in range(0, len(scores), len(parts)):
+        stop = min(len(scores), start + len(parts))
+        energies, before = scratch[start:stop], log_prior[start:stop]
+        for j in range(len(energies)):
+            parts[j] += exp(energies[j] + before[j] - peak)
     norm = 0.0
-    for v in range(len(scores)):
-        below = scratch[v] + log_prior[v] - peak
-        if below > -745.0:
-            norm += math.exp(below)
+    for j in range(len(parts)):
+        norm += parts[j]
     log_norm = peak + math.log(norm)
     for v in range(len(scores)):
-        if log_prior[v] > -np.inf:
-            ratio = scratch[v] - log_norm
-            if floor > 0.0:
-                ratio = math.log((1.0 - floor) * math.exp(ratio) + floor)
-            total[v] += ratio
+        ratio = scratch[v] - log_norm
+        if floor > 0.0:
+            ratio = log((1.0 - floor) * exp(ratio) + floor)
+        total[v] += ratio if log_prior[v] > -np.inf else 0.0
         cosines[v] += scores[v]
     return True
 

@@ -1,12 +1,11 @@
 """Options that all kernels are compiled with, and what a kernel file may import.
 
-A compiled kernel is kept under the hash of its own file and of these options. Functions and
-constants of other files are compiled into the kernel too, but nothing notices when those files
-change. So
+A compiled kernel is kept under the hash of these options, of its own file and of the kernel files that
+it imports (`cache.py`). Functions and constants of other files would be compiled into it too, and
+nothing would notice when those change. So
 
-- a kernel calls only kernels of its own file, however long that file gets;
-- its file defines its constants, bits of `signal.Reason` too, named ``R_`` and the bit's name;
-- `KERNEL` and `njit` are all that kernel files import from this package.
+- a kernel file imports of this package only `KERNEL`, `njit`, and kernels of other files;
+- it defines its own constants, bits of `signal.Reason` too, named ``R_`` and the bit's name.
 
 `tests/test_kernels.py` checks these rules.
 """

@@ -4,7 +4,7 @@ One inverse correlation P of k regressors serves all c channels: k^2 + 2kc opera
 Each sample is computed alone, and slow limits act on a grid of the absolute index, so the cuts
 between calls cannot change a bit.
 
-The file is long because a kernel calls only kernels of its own file (see `options`).
+Its parts share state and are read together.
 
 ===========  =======  ======================================================================
 constants    unit     meaning (of 6 numbers)

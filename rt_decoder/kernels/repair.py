@@ -4,7 +4,7 @@ While every channel is trusted, a prediction depends on its sample alone. Predic
 for a block of samples at once, vectorized over time. Only samples in which something is wrong are
 repaired channel by channel, at a cost that grows with the number of bad channels.
 
-The file is long because a kernel calls only kernels of its own file (see `options`).
+Its parts share state and are read together.
 
 ==========  =======  =======================================================================
 state       unit     meaning (rows, a column a channel)

@@ -1,4 +1,4 @@
-"""Kernels of the readout: map, cosine scan, exact top-k and posterior.
+"""Kernels of the readout: map and cosine scan.
 
 Sums run in one fixed order, so that results do not depend on thread counts or BLAS versions.
 """
@@ -11,19 +11,13 @@ import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
 
-__all__ = [
-    "log_posterior",
-    "mixture_bits",
-    "normalize",
-    "project",
-    "row_product",
-    "scan",
-    "softmax_bits",
-    "top_k",
-]
+__all__ = ["WIDTH", "normalize", "project", "row_product", "scan", "scan_compact"]
 
 # Items in a block: 4096 float32 sums are 16 KiB, half of a first-level cache.
 _BLOCK = 4096
+WIDTH = (
+    64  # items in a block of a compact table: their sums stay in registers, and it is read in order
+)
 
 
 @njit(**KERNEL)
@@ -134,138 +128,36 @@ def scan(query: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
 
 
 @njit(**KERNEL)
-def top_k(values: np.ndarray, indices: np.ndarray, best: np.ndarray) -> None:
-    """Find the k largest values: best first, ties by lower index, NaN last.
+def scan_compact(query: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
+    """Compute the product of a vector with whole numbers of 16 bits, in float32.
+
+    Memory is read in order, and half of the bytes of float32: 145 us instead of 310 for 24,000
+    items of 64 numbers that are in no cache [measured].
 
     Parameters
     ----------
-    values : array of shape (V,)
-        Scores.
-    indices : array of shape (k,), int
-        Written: where the largest values are; k <= V.
-    best : array of shape (k,)
-        Written: the largest values.
-    """
-    k = len(indices)
-    count = 0
-    for start in range(0, len(values), 64):
-        stop = min(len(values), start + 64)
-        if count == k:
-            # counting vectorizes where a search for the maximum does not
-            part, least = values[start:stop], best[k - 1]
-            n_above = 0
-            for v in range(len(part)):
-                n_above += part[v] > least
-            if n_above == 0:
-                continue
-        for v in range(start, stop):
-            value = values[v]
-            if math.isnan(value):
-                value = -np.inf
-            if count < k:
-                count += 1
-            elif not value > best[k - 1]:
-                continue
-            at = count - 1
-            while at > 0 and value > best[at - 1]:
-                best[at] = best[at - 1]
-                indices[at] = indices[at - 1]
-                at -= 1
-            best[at] = value
-            indices[at] = v
-
-
-@njit(**KERNEL)
-def log_posterior(scores: np.ndarray, tau: float, log_prior: np.ndarray, out: np.ndarray) -> bool:
-    """Compute ``tau * scores + log_prior`` in float64.
-
-    Parameters
-    ----------
-    scores : array of shape (V,)
-        Scores.
-    tau : float
-        Factor of the scores.
-    log_prior : array of shape (V,)
-        Log of the prior.
-    out : array of shape (V,), float64
+    query : array of shape (r,), float32
+        Vector, times the unit of each row of the table; r is a multiple of 8.
+    table : array of shape (n_blocks, r, WIDTH), int16
+        Blocks of `WIDTH` items.
+    out : array of shape (n_blocks * WIDTH,), float32
         Written.
-
-    Returns
-    -------
-    bool
-        False if a score is not finite.
     """
-    n_bad = 0
-    for v in range(len(scores)):
-        out[v] = tau * scores[v] + log_prior[v]
-        n_bad += not np.isfinite(scores[v])
-    return n_bad == 0
-
-
-@njit(**KERNEL)
-def softmax_bits(logits: np.ndarray, peak: float) -> tuple[float, float]:
-    """Compute the log of the normaliser, and the bits gained over the uniform distribution.
-
-    Parameters
-    ----------
-    logits : array of shape (V,)
-        Unnormalised log probabilities.
-    peak : float
-        The largest of them.
-
-    Returns
-    -------
-    log_normaliser : float
-        Log of the sum of ``exp(logits)``.
-    bits : float
-        ``log2 V`` less the entropy.
-    """
-    total = 0.0
-    weighted = 0.0
-    for v in range(len(logits)):
-        below = logits[v] - peak
-        if below > -745.0:  # exp underflows to 0 below, and -inf * 0 would be NaN
-            weight = math.exp(below)
-            total += weight
-            weighted += weight * below
-    entropy = math.log(total) - weighted / total
-    return peak + math.log(total), (math.log(len(logits)) - entropy) / math.log(2.0)
-
-
-@njit(**KERNEL)
-def mixture_bits(logits: np.ndarray, prior: np.ndarray, floor: float, out: np.ndarray) -> float:
-    """Compute ``(1 - floor) * softmax(logits) + floor * prior``, and the bits that it gains.
-
-    Parameters
-    ----------
-    logits : array of shape (V,)
-        Unnormalised log probabilities.
-    prior : array of shape (V,)
-        Probabilities.
-    floor : float
-        Share of the prior, 0 to 1.
-    out : array of shape (V,), float64
-        Written; may be `logits`.
-
-    Returns
-    -------
-    float
-        ``log2 V`` less the entropy of the mixture.
-    """
-    peak = -np.inf
-    for v in range(len(logits)):
-        peak = max(peak, logits[v])
-    total = 0.0
-    for v in range(len(logits)):
-        below = logits[v] - peak
-        weight = math.exp(below) if below > -745.0 else 0.0
-        out[v] = weight
-        total += weight
-    share = (1.0 - floor) / total
-    entropy = 0.0
-    for v in range(len(out)):
-        p = share * out[v] + floor * prior[v]
-        out[v] = p
-        if p > 0.0:
-            entropy -= p * math.log(p)
-    return (math.log(len(out)) - entropy) / math.log(2.0)
+    for b in range(len(table)):
+        block, total = table[b], out[b * WIDTH : b * WIDTH + WIDTH]
+        for v in range(WIDTH):
+            total[v] = np.float32(0.0)
+        for i in range(0, len(query), 8):
+            q0, q1, q2, q3 = query[i], query[i + 1], query[i + 2], query[i + 3]
+            q4, q5, q6, q7 = query[i + 4], query[i + 5], query[i + 6], query[i + 7]
+            t0, t1, t2, t3 = block[i], block[i + 1], block[i + 2], block[i + 3]
+            t4, t5, t6, t7 = block[i + 4], block[i + 5], block[i + 6], block[i + 7]
+            for v in range(WIDTH):
+                s = total[v] + q0 * np.float32(t0[v])
+                s = s + q1 * np.float32(t1[v])
+                s = s + q2 * np.float32(t2[v])
+                s = s + q3 * np.float32(t3[v])
+                s = s + q4 * np.float32(t4[v])
+                s = s + q5 * np.float32(t5[v])
+                s = s + q6 * np.float32(t6[v])
+                total[v] = s + q7 * np.float32(t7[v])
