@@ -97,6 +97,7 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
             f"need events with a complete window, got none among {n_outside} of "
             f"{', '.join(dict.fromkeys(session.source for session in sessions))}"
         )
+    _check_groups(groups, sessions, recipe.fit.groups)
     check_enough(labels)
     _check_repeats(labels, recipe.readout.repeats)
     check_items_known(items, recipe.target)
@@ -110,6 +111,18 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
             f"{recipe.fit.final_block:g} locks the others away; lower it"
         )
     leave_group_out(names_of[train], at[train], purge)
+
+
+def _check_groups(
+    groups: Sequence[str], sessions: Sequence[LabelledRecording], column: str
+) -> None:
+    """Refuse groups that no event has, as those of a trigger channel."""
+    if column and not any(groups):
+        sources = ", ".join(dict.fromkeys(session.source for session in sessions))
+        raise ValueError(
+            f"need events tables (--events TSV) with a column {column!r} for --groups {column}, got "
+            f"events from {sources}; without --groups, blocks of each recording are held out"
+        )
 
 
 def _check_repeats(labels: Sequence[str], repeats: int) -> None:

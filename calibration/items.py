@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration.contract import bad_channels
+from calibration.language.pieces import in_pieces
 from calibration.targets import spelled_labels
 from rt_decoder.timing.items import is_code, shorten, some
 
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     from calibration.events import LabelledRecording
     from rt_decoder.recipe import Recipe, Target
 
-__all__ = ["bad_lines", "check_items", "item_lines", "same_vector_line"]
+__all__ = ["bad_lines", "check_items", "item_lines", "piece_lines", "same_vector_line"]
 
-_SHORT = 12  # items that are listed one by one
+_SHORT = 40  # items that are listed one by one
 
 
 def item_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[str]:
@@ -105,6 +107,40 @@ def bad_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[str
         listed = some(channels)
         lines.append(f"  channels marked as bad, left out: {listed} (--bads keep uses them)")
     return lines
+
+
+def piece_lines(sessions: Sequence[LabelledRecording], target: Target) -> list[str]:
+    """Say which items are no words of the language model; no line if all are.
+
+    Parameters
+    ----------
+    sessions : sequence of LabelledRecording
+        As they will be learned from.
+    target : Target
+        Names the model; where its items are files or have vectors by hand, none is asked.
+
+    Returns
+    -------
+    list of str
+        Lines to print.
+
+    Raises
+    ------
+    ValueError, OSError, ImportError
+        If the model or its tokenizer cannot be loaded.
+    """
+    if target.vectors or target.stimuli:
+        return []
+    items = sorted({label for session in sessions for label in session.labels()})
+    found = in_pieces(items, target.embedding)
+    if not found:
+        return []
+    told = [f"{item} ({' '.join(pieces)})" for item, pieces in found.items()]
+    return [
+        f"  no words of {Path(target.embedding).name}, which reads them in pieces: "
+        f"{some(told, 20)}; their vectors tell little of what they mean: name items by words that "
+        "it knows (--names TSV), or give vectors (--vectors FILE)"
+    ]
 
 
 def check_items(sessions: Sequence[LabelledRecording], target: Target | None = None) -> None:

@@ -203,7 +203,7 @@ def check_folds(folds: Sequence[Fold], purge: float, column: str) -> None:
     if kept >= LEAST_KEPT:
         return
     got = (
-        f"need {LEAST_KEPT:.0%} of the training events in every fold, got {kept:.0%} after a purge "
+        f"need {100 * LEAST_KEPT:.0f} % of the training events in every fold, got {100 * kept:.0f} % after a purge "
         f"of {purge:.3g} s around held-out events"
     )
     if column:

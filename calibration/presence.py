@@ -75,7 +75,7 @@ def fit_presence(
     share = float(np.average(is_said, weights=weights)) if len(said) else 0.0
     if not 0 < share < 1:
         raise ValueError(
-            f"need windows with an item and windows with none, got {share:.0%} with one"
+            f"need windows with an item and windows with none, got {100 * share:.0f} % with one"
         )
     rms = math.sqrt(np.average(np.square(lengths), weights=weights)) or 1.0
     weights = weights / weights.sum()

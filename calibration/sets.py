@@ -134,12 +134,12 @@ def set_lines(rows: Sequence[dict[str, Any]], n_items: int) -> list[str]:
     list of str
     """
     return [
-        f"sets that hold the item in {row['level']:.0%}: "
+        f"sets that hold the item in {100 * row['level']:.0f} %: "
         + (
-            f"every item, always: calibration shows no fewer (it is held in {row['coverage']:.0%})"
+            f"every item, always: calibration shows no fewer (it is held in {100 * row['coverage']:.0f} %)"
             if row["all"]
-            else f"it is held in {row['coverage']:.1%}; {row['size']:.1f} of {n_items} items on "
-            f"average, {row['one']:.0%} of one item"
+            else f"it is held in {100 * row['coverage']:.1f} %; {row['size']:.1f} of {n_items} items on "
+            f"average, {100 * row['one']:.0f} % of one item"
         )
         for row in rows
     ]

@@ -74,7 +74,9 @@ def main() -> None:
               for snr, one in table.items() for name in ("item_error", "nothing_error")
               if one[name] > ERROR]  # fmt: skip
     if kept < KEPT:
-        missed.append(f"false alarms as asked in {kept:.1%} of sessions, not {KEPT:.0%}")
+        missed.append(
+            f"false alarms as asked in {100 * kept:.1f} % of sessions, not {100 * KEPT:.0f} %"
+        )
     if missed:
         sys.exit(f"eval_continuous: {'; '.join(missed)}")
 

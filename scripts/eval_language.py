@@ -224,7 +224,9 @@ def missed_goals(found: dict[str, Any]) -> list[str]:
     """Say which goals are missed."""
     missed = []
     if found["both_better"] < GOALS["both_better"]:
-        missed.append(f"both are better than each in {found['both_better']:.1%} of sessions")
+        missed.append(
+            f"both are better than each in {100 * found['both_better']:.1f} % of sessions"
+        )
     for name in ("wrong_loss", "silent_loss"):
         if found[name] < GOALS["worst_loss"]:
             missed.append(f"{name} {found[name]:.4f} bit in the worst session")
@@ -234,14 +236,14 @@ def missed_goals(found: dict[str, Any]) -> list[str]:
         off = row["coverage"] - row["wanted"]
         if off < -GOALS["coverage"] or (row["level"] in SETS and off > GOALS["coverage"]):
             missed.append(
-                f"sets of {row['wanted']:.0%} hold the item in {row['coverage']:.1%} (signal "
+                f"sets of {100 * row['wanted']:.0f} % hold the item in {100 * row['coverage']:.1f} % (signal "
                 f"{row['level']:g})"
             )
     for row in found["spoken_sets"]:
         if row["coverage"] < row["wanted"] - GOALS["coverage"]:
             missed.append(
-                f"sets of {row['wanted']:.0%} with a language hold the item in "
-                f"{row['coverage']:.1%} (signal {row['level']:g})"
+                f"sets of {100 * row['wanted']:.0f} % with a language hold the item in "
+                f"{100 * row['coverage']:.1f} % (signal {row['level']:g})"
             )
     return missed
 
@@ -265,7 +267,7 @@ def report(result: dict[str, Any]) -> None:
         )
     print(
         f"both better than each (signal {HELPED[0]:g} to {HELPED[-1]:g}, right language): "
-        f"{result['both_better']:.1%}; worst loss by a wrong language {result['wrong_loss']:.4f}, by "
+        f"{100 * result['both_better']:.1f} %; worst loss by a wrong language {result['wrong_loss']:.4f}, by "
         f"a silent brain {result['silent_loss']:.4f} bit"
     )
     print(
@@ -277,9 +279,9 @@ def report(result: dict[str, Any]) -> None:
     )
     for row, spoken in zip(result["sets"], result["spoken_sets"], strict=True):
         print(
-            f"{row['level']:>6g} {row['wanted']:>6.0%} {row['coverage']:>6.1%} {row['size']:>6.1f} "
-            f"{row['one']:>6.0%}   {spoken['coverage']:>6.1%} {spoken['size']:>6.1f} "
-            f"{spoken['one']:>6.0%}"
+            f"{row['level']:>6g} {100 * row['wanted']:>4.0f} % {100 * row['coverage']:>4.1f} % {row['size']:>6.1f} "
+            f"{100 * row['one']:>4.0f} %   {100 * spoken['coverage']:>4.1f} % {spoken['size']:>6.1f} "
+            f"{100 * spoken['one']:>4.0f} %"
         )
 
 

@@ -265,9 +265,9 @@ def missed_goals(found: dict[str, Any]) -> list[str]:
         if found[name] > GOALS[name]:
             missed.append(f"{name} {found[name]:.4f}")
     if found["refused"] > GOALS["refused"]:
-        missed.append(f"{found['refused']:.1%} of the fits refused")
+        missed.append(f"{100 * found['refused']:.1f} % of the fits refused")
     if found["kept_all"] < GOALS["kept"]:
-        missed.append(f"wanted precision kept in {found['kept_all']:.1%} of sessions")
+        missed.append(f"wanted precision kept in {100 * found['kept_all']:.1f} % of sessions")
     return missed
 
 
@@ -287,13 +287,13 @@ def report(result: dict[str, Any]) -> None:
             f"{row['answered']:>8.3f} {row['kept']:>6.3f}"
         )
     silent = ", ".join(f"{kind} {bits:.4f}" for kind, bits in found["silent_bits"].items())
-    kept = ", ".join(f"{wanted}: {share:.1%}" for wanted, share in found["kept"].items())
+    kept = ", ".join(f"{wanted}: {100 * share:.1f} %" for wanted, share in found["kept"].items())
     print(f"no signal, 400 trials, mean bits: {silent}")
     print(
         f"calibration error {found['ece']:.4f}, worst {found['worst_ece']:.4f} "
         f"(slow noise {found['worst_ece_slow']:.4f})"
     )
-    print(f"wanted precision kept: {kept}; fits refused: {found['refused']:.1%}")
+    print(f"wanted precision kept: {kept}; fits refused: {100 * found['refused']:.1f} %")
 
 
 if __name__ == "__main__":

@@ -282,7 +282,7 @@ def print_table(result: dict[str, Any]) -> None:
     for name, one in result["people"].items():
         for channel, row in one["as_they_are"]["channels"].items():
             print(
-                f"{name:<12}{channel:<12}{row['replaced']:>9.1%}{row['replaced_after_30_s']:>11.1%}"
+                f"{name:<12}{channel:<12}{100 * row['replaced']:>7.1f} %{100 * row['replaced_after_30_s']:>9.1f} %"
                 f"{row['in_a_row_s']:>7.1f} s{row['size']:>6.2f}{row['r']:>7.3f}  "
                 f"{'bad in first' if row['bad_in_first'] else 'yes' if row['told'] else '-'}"
             )

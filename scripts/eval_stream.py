@@ -403,7 +403,7 @@ def missed_goals(results: list[dict[str, Any]], tasks: dict[str, dict[str, Any]]
     ]
     for task, total in tasks.items():
         if task == "SSVEP" and total["accuracy_whole"] < LEAST_FLICKER:
-            missed.append(f"SSVEP right in {LEAST_FLICKER:.0%} of whole trials")
+            missed.append(f"SSVEP right in {100 * LEAST_FLICKER:.0f} % of whole trials")
         best = max(total[f"auc_{peer}"] or 0.0 for peer in ("lda", "clamped"))
         if task != "SSVEP" and (total["auc"] or 0.0) < best - AUC_MARGIN:
             missed.append(f"mean AUC of {task} at least that of either LDA less {AUC_MARGIN:g}")

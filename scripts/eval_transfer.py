@@ -206,7 +206,7 @@ def missed_goals(result: dict[str, Any]) -> list[str]:
                 if not one[key] < GOALS["p"]:
                     missed.append(f"group of {n_donors:g} who share: {key} {one[key]:.3g}")
         if not shared and one["gain"][0] < -GOALS["cost"]:
-            missed.append(f"prior of {n_donors:g} strangers costs {-one['gain'][0]:.2%}")
+            missed.append(f"prior of {n_donors:g} strangers costs {100 * (-one['gain'][0]):.2f} %")
         if not shared and one["group_least_bits"] < -GOALS["group_cost_bits"]:
             missed.append(f"group of {n_donors:g} strangers: {one['group_least_bits']:.4f} bit")
     for row in result["heads"]:
@@ -214,7 +214,7 @@ def missed_goals(result: dict[str, Any]) -> list[str]:
         if turned and row["share"] is not None:
             back = min(row["share"][0], row["pooled"])
             if back < GOALS["won_back"]:
-                missed.append(f"{row['channels']} channels, {row['kind']}: {back:.0%} back")
+                missed.append(f"{row['channels']} channels, {row['kind']}: {100 * back:.0f} % back")
     return missed
 
 
@@ -237,7 +237,7 @@ def report(result: dict[str, Any]) -> None:
     for name, one in people["all"].items():
         mean, low, high = one["gain"]
         print(
-            f"shared, donors {name}: prior {mean:+.2%} of own bits ({low:+.2%} to {high:+.2%}), "
+            f"shared, donors {name}: prior {100 * mean:+.2f} % of own bits ({100 * low:+.2f} % to {100 * high:+.2f} %), "
             f"p {one['p_bits']:.2g}, rank p {one['p_rank']:.2g}; group: bits p "
             f"{one['p_group_bits']:.2g}, least {one['group_least_bits']:.4f}"
         )
@@ -248,8 +248,8 @@ def report(result: dict[str, Any]) -> None:
             ""
             if share is None
             else (
-                f", {row['pooled']:.0%} of all, {share[0]:.0%} on average "
-                f"({share[1]:.0%} to {share[2]:.0%})"
+                f", {100 * row['pooled']:.0f} % of all, {100 * share[0]:.0f} % on average "
+                f"({100 * share[1]:.0f} % to {100 * share[2]:.0f} %)"
             )
         )
         print(

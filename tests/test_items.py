@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calibration.ahead import check_events
 from calibration.events import label_recording
-from calibration.items import check_items, item_lines
+from calibration.items import check_items, item_lines, piece_lines
 from calibration.targets import share_vectors, spelled_labels, vocabulary_items
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.annotations import bad_segments
@@ -176,8 +177,15 @@ def test_items_are_told_with_their_counts() -> None:
     many = label_recording(
         recording([f"w{chr(97 + k)}" for k in range(16)]), None, recipe, MarkerRules()
     )
-    assert item_lines([many], recipe)[0].startswith(
-        "16 items in 16 events, from its own markers: most"
+    assert item_lines([many], recipe)[0].count(" 1") == 16 + 1  # every item, and "16 items"
+    most = label_recording(
+        recording([f"w{chr(97 + k % 26)}{k // 26}x" for k in range(50)]),
+        None,
+        recipe,
+        MarkerRules(),
+    )
+    assert item_lines([most], recipe)[0].startswith(
+        "50 items in 50 events, from its own markers: most"
     )
 
 
@@ -230,3 +238,21 @@ def test_items_with_the_same_vector_are_found(kinds: list[int], seed: int) -> No
 def test_unknown_labels_are_told_once() -> None:
     assert unknown_labels({"axe": 2}, ["axe"]) == ""
     assert "3 of 5 events" in unknown_labels({"axe": 2, "owl": 3}, ["axe"])
+
+
+def test_items_that_are_no_words_of_the_language_model_are_told() -> None:
+    one = label_recording(recording(["owl", "zorblax", "owl"]), None, Recipe(), MarkerRules())
+    (line,) = piece_lines([one], Recipe().target)
+    assert "no words of minilm, which reads them in pieces: zorblax (z " in line
+    assert "owl" not in line
+    known = label_recording(recording(["owl", "bee"]), None, Recipe(), MarkerRules())
+    assert piece_lines([known], Recipe().target) == []
+
+
+def test_groups_that_no_event_has_are_refused_with_the_fix() -> None:
+    recipe = Recipe.from_dict({"fit": {"groups": "run"}})
+    one = label_recording(recording(["owl", "bee"] * 10), None, recipe, MarkerRules())
+    with pytest.raises(
+        ValueError, match=r"need events tables \(--events TSV\) with a column 'run'"
+    ):
+        check_events([one], recipe)

@@ -378,7 +378,7 @@ def test_fit_evaluate_and_decode_take_a_text(
     assert (ran.code, ran.err) == (0, "")
     certificate = json.loads(ran.out.splitlines()[-1])["certificate"]
     assert "language prior of weight" in ran.out
-    assert "sets that hold the item in 90%" in ran.out
+    assert "sets that hold the item in 90 %" in ran.out
     assert {"neural", "prior", "alone", "fused"} <= certificate["language"]["final"].keys()
     kept = load_model(model)
     assert kept.language is not None

@@ -112,7 +112,7 @@ def test_a_session_that_an_experiment_marks_is_its_record(
     recording = read_recording(record)
     again = decode_recording(load_model(model), recording, recording.markers)
     assert timeless(list(again)) == timeless(readouts)
-    with pytest.raises(EOFError, match="has ended"):
+    with pytest.raises(EOFError, match="has ended: it was asked to stop"):
         live.next()
 
 
@@ -346,7 +346,30 @@ def test_what_is_asked_has_its_own_readout(model, amplifier, source_id) -> None:
         assert readout.onset > earlier
         live.pause()
         wait_for(lambda: live.paused)
-        assert live.ask(timeout=1.5) is None
+        assert live.ask(timeout=None) is None  # at once: it is known that there will be none
+        assert live.missed == "the session was paused"
+        live.resume()
+        assert live.ask(timeout=0.001) is None
+        assert live.missed == "no readout within 0.001 s"
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
+def test_liblsl_says_nothing_on_stderr(model, amplifier, source_id, tmp_path) -> None:
+    """Without any configuration of its own, neither in the experiment nor in its session."""
+    code = f"""
+    import rt_decoder
+    with rt_decoder.open_live({str(model)!r}, {source_id!r}, force=True, outlet="") as live:
+        live.mark("word1")
+        live.next(timeout=60.0)
+    """
+    given = {key: value for key, value in os.environ.items() if key != "LSLAPICFG"}
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=given | {"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert "INFO" not in ran.stderr
+    assert "Configuration" not in ran.stderr
 
 
 @pytest.mark.slow
@@ -355,6 +378,8 @@ def test_a_session_ends_after_the_seconds_asked_for(model, amplifier, source_id)
     with hold(model, source_id, seconds=1.0) as live:
         assert live.wait(timeout=120.0)
         readouts = list(live)
+        with pytest.raises(EOFError, match=r"it has decoded for the 1\.?\d* s asked for"):
+            live.next()
     assert len(readouts) > 10
 
 

@@ -90,7 +90,7 @@ def test_every_cleaning_stage_has_words_in_both_reports() -> None:
         for said in summary:
             assert " ".join(said.split()) in page
     text = "\n".join(lines)
-    assert "50 Hz; taken out: 50 Hz at least 30.0 dB; kept: 99.0% of the power" in text
+    assert "50 Hz; taken out: 50 Hz at least 30.0 dB; kept: 99.0 % of the power" in text
     sources = "PCA-v1, PCA-v2, signal-space separation"
     assert FITS["projector"].summary(PROJECTOR) == (sources, "", "rank 60")
 

@@ -58,13 +58,13 @@ def why_no_eog(data: np.ndarray, info: SignalInfo, bad: np.ndarray, column: int)
         nearest = np.abs(moves[:, None] - beats[None, :]).min(axis=1)
         with_beats = float(np.mean(nearest <= _NEAR * info.sfreq))
         if with_beats > _MOST_BEATS:
-            return f"shows the heart ({with_beats:.0%} of {len(moves)} movements are beats)"
+            return f"shows the heart ({100 * with_beats:.0f} % of {len(moves)} movements are beats)"
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
     share, chance = explained(data[:, picks], trace, rows)
     if share < max(_LEAST, chance):
         return (
             f"no blinks that the data show as well ({len(moves)} movements, of which the data "
-            f"explain {max(share, 0.0):.0%}, by chance {max(chance, 0.0):.0%})"
+            f"explain {100 * max(share, 0.0):.0f} %, by chance {100 * max(chance, 0.0):.0f} %)"
         )
     return ""
 

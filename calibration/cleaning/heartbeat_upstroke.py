@@ -60,7 +60,7 @@ def find_upstroke(
         right, wrong = _right_and_wrong(told, peaks, inside, _EXACT * info.sfreq)
         if right >= _TOLD and wrong <= _FALSE:
             return upstroke, f"{1e3 * lead:.0f} ms before the R peak"
-        said = f"tells {right:.0%} of the beats, and {wrong:.0%} that are none"
+        said = f"tells {100 * right:.0f} % of the beats, and {100 * wrong:.0f} % that are none"
     return None, said
 
 

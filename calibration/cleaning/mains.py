@@ -120,5 +120,5 @@ def summary(report: dict[str, Any]) -> Summary:
         f"{freq} {'absent' if db is None else f'at least {db:.1f} dB'}"
         for freq, db in zip(freqs, report["attenuation_db"], strict=True)
     )
-    kept = ", ".join(f"{share:.1%}" for share in report["preserved"])
+    kept = ", ".join(f"{100 * share:.1f} %" for share in report["preserved"])
     return Summary(", ".join(freqs), taken, f"{kept} of the power 1 to 3 Hz away")

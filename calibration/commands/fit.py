@@ -183,7 +183,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     from calibration.design import build_design, draft_model
     from calibration.events import load_labelled
     from calibration.fit import fit_model
-    from calibration.items import check_items, item_lines
+    from calibration.items import check_items, item_lines, piece_lines
     from calibration.monitor import fit_monitor
     from calibration.report.text import certificate_lines, cleaning_lines
     from rt_decoder.files.sums import Companion, PersonSums
@@ -198,6 +198,7 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     check_items(labelled, settings.target)
     draft = draft_model([one.recording for one in labelled], settings)
     check_events(labelled, settings)
+    show_lines(*piece_lines(labelled, settings.target))
     share = unlocked_share(labelled, settings.fit)
     draft, found = fit_cleaning(draft, labelled, share=share, mne_info=options.fif, say=show_lines)
     with progress_bar("running the live stages") as progress:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from rt_decoder.files.damage import first_line
 
-__all__ = ["ModelSource", "load_model"]
+__all__ = ["ModelSource", "load_model", "load_part"]
 
 # what transformers raises where files are missing, damaged or of another kind
 _UNLOADABLE = (
@@ -60,7 +60,6 @@ def load_model(source: ModelSource, part: str, device: str) -> tuple[Any, Any]:
         If the model or the part cannot be loaded.
     """
     import torch
-    import transformers
 
     try:
         where_to = torch.device(device)
@@ -69,22 +68,48 @@ def load_model(source: ModelSource, part: str, device: str) -> tuple[Any, Any]:
         raise ValueError(
             f"need a torch device of this machine such as 'cpu', got {device!r}"
         ) from None
+    prepare = load_part(source, part)
+    net = _loaded(source, part, "AutoModel", use_safetensors=True)
+    # half-precision checkpoints would round differently in each batch
+    return prepare, net.float().eval().to(device)
+
+
+def load_part(source: ModelSource, part: str) -> Any:
+    """Load what prepares the input, without the network.
+
+    Parameters
+    ----------
+    source : ModelSource
+    part : str
+        As `load_model` takes it.
+
+    Returns
+    -------
+    object
+        Such as a tokenizer.
+
+    Raises
+    ------
+    OSError
+        If it cannot be loaded.
+    """
+    return _loaded(source, part, part)
+
+
+def _loaded(source: ModelSource, part: str, kind: str, **how: Any) -> Any:
+    import transformers
+
     where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
     if source.revision is None:
         where = {"local_files_only": True, "trust_remote_code": False}
     try:
         with _quiet():
-            prepare = getattr(transformers, part).from_pretrained(source.location, **where)
-            net = transformers.AutoModel.from_pretrained(
-                source.location, use_safetensors=True, **where
-            )
+            return getattr(transformers, kind).from_pretrained(source.location, **where, **how)
     except _UNLOADABLE as error:
         raise OSError(
             f"need a transformers model with its {_PARTS[part]} in {Path(source.location).name}, "
             f"got one that cannot be loaded: {first_line(error)}"
         ) from error
-    # half-precision checkpoints would round differently in each batch
-    return prepare, net.float().eval().to(device)
 
 
 @contextmanager

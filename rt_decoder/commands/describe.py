@@ -17,6 +17,7 @@ from rt_decoder.files.monitor_text import monitor_lines
 from rt_decoder.files.proof import answers_line, anytime_lines, proof, why_unproven
 from rt_decoder.model import Alignment, Model, versions
 from rt_decoder.sinks.header import contract
+from rt_decoder.timing.items import some
 
 __all__ = [
     "continuous_text",
@@ -25,6 +26,8 @@ __all__ = [
     "system_summary",
     "versions",
 ]
+
+_ITEMS = 40  # that are named; --json has them all
 
 
 def model_summary(model: Model) -> dict[str, Any]:
@@ -48,6 +51,7 @@ def model_summary(model: Model) -> dict[str, Any]:
         "window_s": [window.first / model.info.sfreq, window.last / model.info.sfreq],
         "n_features": window.n_features,
         "n_items": len(model.items),
+        "items": list(model.items),
         "rank": model.weights.shape[1],
         "posterior": asdict(model.posterior) if model.has_map else {},
         "continuous": asdict(model.continuous) if model.continuous else {},
@@ -79,6 +83,7 @@ def model_lines(model: Model) -> list[str]:
         f"delays      {delays or 'none'} (ms)",
         f"map         rank {summary['rank']} to {summary['n_items']} items of "
         f"{model.recipe.target.vectors or model.recipe.target.embedding}",
+        f"items       {some(model.items, _ITEMS) or 'none'}",
         f"adapts      {_alignment_text(model.alignment)}",
         f"learns      {'from true labels, with --learn' if model.learns else 'no labels'}",
         f"memory      {sum(summary['memory_bytes'].values()) / 1e6:.1f} MB",

@@ -157,10 +157,12 @@ def clean(
     read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
     with progress_bar("cleaning") as progress:
         told = clean_file(fitted, read, out, options, overwrite=overwrite, progress=progress)
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in told["corrected"].items() if share)
+    shares = ", ".join(
+        f"{name} {100 * share:.1f} %" for name, share in told["corrected"].items() if share
+    )
     show_lines(
         f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
-        f"corrected: {shares or 'nothing'}; bad {told['bad']:.1%}",
+        f"corrected: {shares or 'nothing'}; bad {100 * told['bad']:.1f} %",
         *(
             f"{event['channel']} {event['event'].removeprefix('channel_')}: {event['fix']}"
             for event in told["events"]

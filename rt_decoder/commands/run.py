@@ -14,6 +14,7 @@ from rt_decoder.commands.session_text import ended_lines, search_text, waiting_t
 from rt_decoder.live.opening import RunOptions, open_session
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout
+from rt_decoder.sinks.advice import advised
 from rt_decoder.sinks.text import plain
 from rt_decoder.sinks.worker import Worker
 
@@ -106,7 +107,7 @@ def event_text(event: dict[str, Any]) -> str:
     """An event as one line for the terminal."""
     details = (
         f"{name} {plain(', '.join(value) if isinstance(value, list) else value, 400)}"
-        for name, value in event.items()
+        for name, value in advised(event).items()
         if name not in ("type", "event", "time", "index")
     )
     return f"{event['event'].upper()} at sample {event['index']}  {'  '.join(details)}".rstrip()

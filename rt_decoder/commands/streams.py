@@ -170,9 +170,10 @@ def keep_here(network: bool, offers: bool = True) -> None:
     typer.BadParameter
         If this system cannot keep others out.
     """
-    from rt_decoder.sinks.loopback import stay_local
+    from rt_decoder.sinks.loopback import keep_quiet, stay_local
 
     if network:
+        keep_quiet()
         return
     try:
         stay_local(offers)

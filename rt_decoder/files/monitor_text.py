@@ -77,8 +77,8 @@ def _channels_text(channels: dict[str, Any]) -> str:
     missed = ", ".join(name for name, seen in orders.items() if not seen)
     return (
         f"{text} (tried on held-out seconds: named {named}"
-        f"{f'; not seen {missed}' if missed else ''}; {tried['exchange']:.0%} of swaps, "
-        f"{tried['inversion']:.0%} of inversions, {tried['bridge']:.0%} of bridges)"
+        f"{f'; not seen {missed}' if missed else ''}; {100 * tried['exchange']:.0f} % of swaps, "
+        f"{100 * tried['inversion']:.0f} % of inversions, {100 * tried['bridge']:.0f} % of bridges)"
     )
 
 

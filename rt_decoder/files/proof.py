@@ -207,6 +207,6 @@ def answers_line(threshold: float, scores: Mapping[str, Any]) -> str:
         return "always answers, however uncertain it is (precision = 0)"
     if scores.get("coverage") is None:  # of an older model
         return f"answers where the probability is at least {threshold:.3g}"
-    told = f"answers {scores['coverage']:.0%} of events out of fold".replace("%", " %")
+    told = f"answers {100 * scores['coverage']:.0f} % of events out of fold"
     told += f"; {100 * share:.0f} % of these answers are right" if share is not None else ""
     return told + (f" ({100 * wanted:g} % promised)" if wanted else "")

@@ -9,6 +9,7 @@ from typing import Any
 from rt_decoder.live.handle import Live
 from rt_decoder.live.opening import run_options
 from rt_decoder.signal import Readout
+from rt_decoder.sinks.loopback import keep_quiet
 
 __all__ = ["open_live"]
 
@@ -67,5 +68,7 @@ def open_live(
     """
     given = {"outlet": "rt_decoder"} | options | {"name": name, "markers": markers}
     run_options(given)  # what is wrong with them is told before anything starts
+    if network or not in_process:  # else the session configures this process
+        keep_quiet()
     given |= {"model": os.fspath(model), "network": network}
     return Live(given, in_process, on_readout, budget_ms)

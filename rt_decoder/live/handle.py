@@ -38,7 +38,14 @@ class Live(Steered):
         As `open_live` takes it.
     budget_ms : float
         Of `on_readout`.
+
+    Attributes
+    ----------
+    missed : str
+        Why the last `ask` has no readout; empty if it has one.
     """
+
+    missed = ""
 
     def __init__(
         self,
@@ -185,7 +192,8 @@ class Live(Steered):
         Returns
         -------
         Readout or None
-            None if it did not come in time: its window was lost, or the session is paused.
+            None if it did not come in time, or as soon as it is known that there will be none, as
+            its samples were lost or the session is paused; `missed` says why.
 
         Raises
         ------
@@ -195,13 +203,14 @@ class Live(Steered):
             As `choose`.
         """
         self._refuse_beside_callback()
-        onset = self.mark(label, **choice) + self._offset
         end = math.inf if timeout is None else monotonic() + timeout
-        while (left := end - monotonic()) > 0:
-            readout = self._inbox.next(None if timeout is None else left)
-            if readout is not None and readout.kind == "event" and readout.onset == onset:
-                return readout
-        return None
+        at = self.mark(label, **choice)
+        times = (at + self._offset, at)
+        readout = self._inbox.answer_to(times, end)
+        reasons = (self._inbox.unanswered.get(time) for time in times)
+        late = f"no readout within {timeout:g} s" if timeout is not None else ""
+        self.missed = "" if readout is not None else next(filter(None, reasons), late)
+        return readout
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the session ends, while ``on_readout`` works.

@@ -17,9 +17,10 @@ from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.live.opening import RunOptions, check_model, open_session, run_options
 from rt_decoder.live.session import Session
+from rt_decoder.live.watchdog import State
 from rt_decoder.signal import ONSET
 from rt_decoder.sinks.log import event_line
-from rt_decoder.sinks.loopback import stay_local
+from rt_decoder.sinks.loopback import keep_quiet, stay_local
 
 __all__ = ["ASKED", "SessionHost", "SessionThread"]
 
@@ -60,7 +61,9 @@ class SessionHost:
             rest = dict(given)
             path, network = Path(rest.pop("model")), rest.pop("network")
             options = run_options(rest)
-            if not network:
+            if network:
+                keep_quiet()
+            else:
                 stay_local(offers=bool(options.outlet or options.clean_outlet))
             self._run(path, options)
         except _EXPECTED as error:
@@ -100,7 +103,7 @@ class SessionHost:
             footer = session.run(self._until(session, options.seconds, about))
             self._open(about)
         torn = [f"{s.name}: {s.reason}" for s in files.values() if s is not None and s.reason]
-        self._tell(("ended", footer, torn))
+        self._tell(("ended", footer, torn, self._why(session)))
 
     def _until(self, session: Session, seconds: float, about: dict[str, Any]) -> Callable[[], bool]:
         """Whether the session is to end: it was asked to, or has decoded for so many s.
@@ -119,6 +122,16 @@ class SessionHost:
 
         return should_stop
 
+    def _why(self, session: Session) -> str:
+        """Say why a session has ended."""
+        if self._stopped.is_set():
+            return "it was asked to stop"
+        if session.watchdog.state is State.LOST:
+            return "its stream was lost, and until_lost was set"
+        return (
+            f"it has decoded for the {session.n_samples / session.source.info.sfreq:g} s asked for"
+        )
+
     def _open(self, about: dict[str, Any]) -> None:
         if not self._opened:
             self._opened = True
@@ -131,9 +144,9 @@ class SessionHost:
         try:
             getattr(self, what)(*arguments)
         except ValueError as error:
-            self._tell(
-                ("event", event_line("refused", None, {"asked": what, "reason": str(error)}))
-            )
+            details = {"asked": what, "reason": str(error)}
+            at = arguments[1] if what == "mark" else None
+            self._tell(("event", event_line("refused", at, details)))
 
     def mark(self, label: str, time: float, changes: Mapping[str, Any]) -> None:
         """Add a marker to the session.

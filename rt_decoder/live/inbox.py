@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rt_decoder.signal import Readout
+from rt_decoder.sinks.advice import advised
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,6 +31,7 @@ _STATES = {
     "lost": "lost",
     "returned": "live",
 }  # event -> state
+_UNANSWERED = ("marker_lost", "refused")  # events that tell of a marker without a readout
 
 
 class Inbox:
@@ -57,6 +60,10 @@ class Inbox:
         Of the session, once it has ended.
     torn : list of str
         What it could not write.
+    why : str
+        Why it has ended.
+    unanswered : dict of float to str
+        Times of markers that have no readout, and why.
     error : BaseException or None
         What ended it, or went wrong in the callback.
     """
@@ -68,6 +75,8 @@ class Inbox:
         self.score: dict[str, Any] = {}
         self.footer: dict[str, Any] = {}
         self.torn: list[str] = []
+        self.why = ""
+        self.unanswered: dict[float, str] = {}
         self.error: BaseException | None = None
         self._callback = callback
         self._readouts: deque[Readout] = deque()
@@ -87,7 +96,7 @@ class Inbox:
             elif what == "opened":
                 self.about, self.state = rest[0], "live"
             elif what == "ended":
-                (self.footer, self.torn), self.state = rest, "ended"
+                (self.footer, self.torn, self.why), self.state = rest, "ended"
             else:
                 self.error = rest[0]
                 self.state = "ended" if what == "failed" else self.state
@@ -105,8 +114,12 @@ class Inbox:
         self._readouts.append(readout)
 
     def _take_event(self, line: dict[str, Any]) -> None:
-        self.events.append(line)
+        self.events.append(advised(line))
         event = line["event"]
+        if event in _UNANSWERED and line.get("time") is not None:
+            self.unanswered[line["time"]] = str(line["reason"])
+            while len(self.unanswered) > MAX_EVENTS:
+                del self.unanswered[next(iter(self.unanswered))]
         if self.state not in ("opening", "ended"):
             self.state = _STATES.get(event, self.state)
         if event in ("paused", "resumed"):
@@ -117,6 +130,38 @@ class Inbox:
         for wake in wakers:
             with suppress(RuntimeError):  # its loop is closed
                 wake()
+
+    def answer_to(self, times: Sequence[float], end: float) -> Readout | None:
+        """Take readouts until that of an event comes, or it is told that it has none.
+
+        Parameters
+        ----------
+        times : sequence of float
+            Of the event in s: with the markers' offset, which its readout has, and without.
+        end : float
+            Of the wait, on the clock of `monotonic`.
+
+        Returns
+        -------
+        Readout or None
+            None if there is none, or none by `end`.
+
+        Raises
+        ------
+        EOFError, Exception
+            As `next`.
+        """
+
+        def is_known() -> bool:
+            return self._is_due() or any(time in self.unanswered for time in times)
+
+        while True:
+            self.wait(is_known, None if end == math.inf else max(0.0, end - monotonic()))
+            readout = self.next(0.0)
+            if readout is None:
+                return None
+            if readout.kind == "event" and readout.onset in times:
+                return readout
 
     def _is_due(self) -> bool:
         return bool(self._readouts) or self.state == "ended" or self.error is not None
@@ -163,7 +208,7 @@ class Inbox:
             if self.error is not None:
                 raise self.error
             if self.state == "ended":
-                raise EOFError("the session has ended")
+                raise EOFError(f"the session has ended: {self.why}")
         return None
 
     async def coming(self) -> Readout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rt_decoder.files.decisions import Note
-from rt_decoder.monitor.verdict import CHANGES
+from rt_decoder.monitor.verdict import CHANGES, UNCLEAR
 from rt_decoder.signal import ModelMismatch
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def pass_on(line: dict[str, Any], n_samples: int, sinks: Sinks, when_unlike: str
         sinks.recorder.decision(line["time"], Note(n_samples, line["event"], details))
     if sinks.outlets is not None:
         sinks.outlets.tell(line, line["time"])
-    if when_unlike == "stop" and line.get("named"):
+    if when_unlike == "stop" and line.get("what", UNCLEAR) != UNCLEAR:
         raise ModelMismatch(
             f"need the signal of calibration, got another: {line['explanation']}: {line['fix']} "
             "(--when-unlike abstain goes on)"

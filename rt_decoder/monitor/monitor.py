@@ -135,8 +135,7 @@ class Monitor(Watcher):
         self.state = self._seen()
         found = {"check": "events", "n_events": test.n, "sample": onset + response.span.last}
         if test.alarm and changed:
-            details = about_response(test.finding) | {"named": bool(test.finding.what)}
-            self._news.append(("unlike_calibration", found | details))
+            self._news.append(("unlike_calibration", found | about_response(test.finding)))
             self._is_told = False
         elif test.fits and not self._is_told:
             self._news.append(("fits_calibration", found | {"level": round(test.level, 3)}))

@@ -10,6 +10,7 @@ from rt_decoder.monitor.sequence import Finding
 
 __all__ = [
     "CHANGES",
+    "UNCLEAR",
     "UNLIKE_REASON",
     "WHEN_UNLIKE",
     "Fit",
@@ -19,6 +20,7 @@ __all__ = [
 ]
 
 UNLIKE_REASON = "unlike_calibration"  # of readouts that abstain
+UNCLEAR = "unlike"  # what an event says while it is not clear how the signal differs
 WHEN_UNLIKE = ("abstain", "warn", "stop")
 CHANGES = (  # events that every consumer hears of
     "unlike_calibration",
@@ -63,7 +65,7 @@ def about_response(finding: Finding) -> dict[str, Any]:
             "fix": "is it another person, cap or stimuli? Put it right, or calibrate again",
         }
     return {
-        "what": "unlike",
+        "what": UNCLEAR,
         "explanation": "the response to events is not as in calibration; how is not clear yet",
         "fix": "wait for more events, or look at person, cap, markers and stimuli",
     }
@@ -75,7 +77,6 @@ def about_ranks() -> dict[str, Any]:
         "what": "ranks",
         "explanation": "items that markers name are ranked less than half as well as in calibration",
         "fix": "is it another person, cap, timing or stimuli, or do markers not tell the truth?",
-        "named": True,
     }
 
 
@@ -105,5 +106,5 @@ def about_channels(change: Change, names: tuple[str, ...]) -> dict[str, Any]:
             "did gain or unit change, or the contact of the reference?",
         ),
     }[change.what]
-    found = {"what": change.what, "explanation": explanation, "fix": fix, "named": True}
+    found = {"what": change.what, "explanation": explanation, "fix": fix}
     return found | ({"channels": told} if told else {})

@@ -25,6 +25,7 @@ __all__ = [
     "configure_local",
     "configure_loopback",
     "keep_local",
+    "keep_quiet",
     "stay_local",
 ]
 
@@ -59,7 +60,11 @@ ListenAddress = 127.0.0.1
 
 [lab]
 KnownPeers = {127.0.0.1}
+
+[log]
+level = -2
 """
+_QUIET = "[log]\nlevel = -2\n"  # errors alone: liblsl tells on stderr which files it has read
 
 
 def configure_loopback() -> Path:
@@ -92,10 +97,25 @@ def configure_local() -> Path | None:
     path : Path or None
         The file that ``LSLAPICFG`` names; None if liblsl finds a configuration by itself.
     """
+    return None if _finds_own() else _configure(_LOCAL)
+
+
+def _finds_own() -> bool:
+    """Whether liblsl finds a configuration of the user's by itself."""
     found = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
-    if not os.environ.get("LSLAPICFG") and any(Path(p).expanduser().is_file() for p in found):
-        return None
-    return _configure(_LOCAL)
+    return not os.environ.get("LSLAPICFG") and any(Path(p).expanduser().is_file() for p in found)
+
+
+def keep_quiet() -> None:
+    """Keep liblsl's information off stderr, and leave the rest as it is; call it before liblsl is used.
+
+    In this process alone; a configuration of the user's is kept.
+    """
+    if os.environ.get("LSLAPICFG") or _finds_own():
+        return
+    import pylsl
+
+    pylsl.set_config_content(_QUIET)
 
 
 def _configure(text: str) -> Path:

@@ -64,6 +64,11 @@ class Worker:
         return self._closed or self.error is not None
 
     @property
+    def is_idle(self) -> bool:
+        """Whether every job that holds memory is done."""
+        return self._bytes_put == self._bytes_done
+
+    @property
     def is_full(self) -> bool:
         """Whether there is no room for the next job."""
         return (
