@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
+from calibration.demo import save_recording
 from calibration.design import build_design, draft_model
 from calibration.events import label_recording
 from calibration.fit import fit_model
@@ -52,6 +54,7 @@ from rt_decoder.timing.markers import MarkerRules
 from tests.contract import allocated
 from tests.lsl_loopback import wait_for
 from tests.small import (
+    call,
     fake_embedder,
     fit_small,
     lines,
@@ -527,3 +530,34 @@ def test_live_record_and_file_say_the_same(choice: str, source_id: str, tmp_path
         footer = decode_file(watched(), again, again.markers, tmp_path / "again.jsonl",
                              PipelineOptions())  # fmt: skip
     assert footer["fit"]["state"] == "unlike"
+
+
+def test_cleaning_tells_what_decoding_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, recording = tmp_path / "me.rtd.safetensors", tmp_path / "today.xdf"
+    save_model(watched(), model)
+    save_recording(inverted(today()), recording)
+    ran = call(
+        capsys, "clean", recording, "--model", model, "-o", tmp_path / "c.fif", "--json"
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    assert "like calibration: unlike" in ran.out
+    assert "polarity is inverted: do amplifier" in ran.out
+    cleaned = json.loads(ran.out.splitlines()[-1])["fit"]
+    read = read_recording(recording)
+    options = PipelineOptions(MarkerRules().for_target(watched().recipe.target))
+    footer = decode_file(watched(), read, read.markers, tmp_path / "log.jsonl", options)
+    told = ("state", "n_events", "level")  # ranks of the truth need a readout
+    assert [cleaned[key] for key in told] == [footer["fit"][key] for key in told]
+
+
+def test_cleaning_by_a_model_without_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, recording = tmp_path / "me.rtd.safetensors", tmp_path / "today.xdf"
+    save_model(replace(watched(), monitor={}), model)
+    save_recording(today(), recording)
+    ran = call(capsys, "clean", recording, "--model", model, "-o", tmp_path / "c.fif")
+    assert ran.code == 0
+    assert "like calibration: not checked" in ran.out
