@@ -561,3 +561,36 @@ def test_cleaning_by_a_model_without_it_says_so(
     ran = call(capsys, "clean", recording, "--model", model, "-o", tmp_path / "c.fif")
     assert ran.code == 0
     assert "like calibration: not checked" in ran.out
+
+
+@pytest.mark.parametrize("d", [1.0, 3.0])
+@pytest.mark.parametrize("alike", [-0.4, 0.8])
+def test_left_and_right_exchanged_are_told_from_inverted(d: float, alike: float) -> None:
+    """What differs between the sides becomes its opposite; the whole keeps the part that does not."""
+    rng = np.random.default_rng(3)
+    sides = rng.standard_normal(1000) / d
+    spreads = np.full(len(PROFILE), np.sqrt(2) / 5)
+    for level, turned, name in (
+        (alike, True, "mirrored"),
+        (-1.0, True, "inverted"),
+        (1, False, ""),
+    ):
+        test = ResponseTest(PROFILE, 1 / 5, spreads, LAG, (1 / d, alike))
+        noise = rng.standard_normal((1000, len(PROFILE))) / 5
+        seen = [
+            test.alarm
+            for row, odd in zip(level * PROFILE + noise, sides + (-1 if turned else 1), strict=True)
+            if test.add(row, odd) or True
+        ]
+        assert test.finding.what == name
+        assert (seen.index(True) + 1 if turned else not any(seen)) <= 40 / d**2 + 2
+
+
+def test_exchanged_sides_are_named_by_the_response() -> None:
+    order = known_orders(today().info.ch_names[:8], None)["left and right"]
+    data = today().data.copy()
+    data[:, :8] = data[:, order]
+    _, told = decoded(replace(today(), data=data))
+    told = [one for one in told if one["check"] == "events"]
+    assert told[-1]["explanation"] == "left and right look exchanged"
+    assert "left and right exchanged after" in "\n".join(model_lines(watched()))

@@ -46,6 +46,8 @@ def _events_text(events: dict[str, Any]) -> str:
         f"{notices['inverted']} events, late or early by more than 40 ms after {notices['shifted']}, "
         f"missing or another's after {notices['absent']}"
     )
+    if "left and right" in notices:
+        text += f", left and right exchanged after {notices['left and right']}"
     if locked := events.get("locked"):
         told = ", ".join(
             f"{fault} at event {locked[fault]}" if locked[fault] else f"{fault} never"
