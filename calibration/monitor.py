@@ -18,7 +18,7 @@ from calibration.design import Design
 from calibration.events import LabelledRecording
 from calibration.hold_out import split_again
 from calibration.monitor_collect import Collected, collect
-from calibration.monitor_montage import fit_montage
+from calibration.monitor_montage import fit_montage, known_orders
 from calibration.monitor_ranks import fit_ranks
 from calibration.monitor_response import Response, fit_response, score_epochs
 from rt_decoder.files.monitor_text import monitor_lines
@@ -64,10 +64,12 @@ def fit_monitor(
     response, told = _response(model, found)
     fitted: dict[str, dict[str, Any]] = {}
     if response is not None and not told["weak"]:
-        fitted["events"] = response._asdict() | {
-            "projection": response.projection / found.scale[:, None]
-        }
-        del fitted["events"]["n"]
+        fitted["events"] = _stored(response, response.projection / found.scale[:, None])
+        told_sides, sides = _sides(model, found, response)
+        told |= told_sides
+        if sides:
+            fitted["sides"] = sides
+            told["notices"] = events_to_notice(told["d"], told["d_sides"])
     channels, told_channels = fit_montage(model, found.picks, found.seconds)
     if channels:
         fitted["channels"] = channels
@@ -83,6 +85,43 @@ def fit_monitor(
     return model
 
 
+def _stored(response: Response, projection: np.ndarray) -> dict[str, Any]:
+    """What a session needs of a response whose projection (c, r) takes samples in SI units."""
+    stored = response._asdict() | {"projection": projection}
+    del stored["n"]
+    return stored
+
+
+def _is_sure(response: Response, n: int) -> bool:
+    d = 1 / response.spread
+    return d > _LEAST_D and d * math.sqrt(n) > _LEAST_SURE
+
+
+def _sides(
+    model: Model, found: Collected, whole: Response
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fit what differs between left and right; tell how strong it is, and at which event it is seen.
+
+    Differences of every two channels that mirror each other become their opposite where left and
+    right are exchanged.
+    """
+    c, positions = model.n_picks, model.info.positions
+    places = None if positions is None else np.array(positions)[:c]
+    order = known_orders(model.info.ch_names[:c], places).get("left and right", np.arange(c))
+    left = np.flatnonzero(order > np.arange(c))
+    pairs = np.zeros((c, len(left)))
+    pairs[left, np.arange(len(left))], pairs[order[left], np.arange(len(left))] = 1.0, -1.0
+    if not len(left):
+        return {"d_sides": 0.0}, {}
+    epochs = found.epochs[found.is_train].astype(float) * found.scale
+    response = fit_response(epochs @ pairs, model.info.sfreq)
+    if response is None or not _is_sure(response, len(epochs)):
+        return {"d_sides": 0.0}, {}
+    exchanged = score_epochs(epochs[..., order] / found.scale, model.info.sfreq, whole)
+    sides = _stored(response, pairs @ response.projection)
+    return {"d_sides": 1 / response.spread}, sides | {"alike": float(exchanged[:, LAGS].mean())}
+
+
 def _response(model: Model, found: Collected) -> tuple[Response | None, dict[str, Any]]:
     """Fit the response, and tell how strong it is."""
     sfreq = model.info.sfreq
@@ -94,7 +133,7 @@ def _response(model: Model, found: Collected) -> tuple[Response | None, dict[str
     told: dict[str, Any] = {
         "n": n,
         "d": d,
-        "weak": not (d > _LEAST_D and d * math.sqrt(n) > _LEAST_SURE),
+        "weak": not _is_sure(response, n),
         "n_to_name": n_to_name(d),
         "notices": events_to_notice(d),
     }

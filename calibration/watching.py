@@ -7,6 +7,7 @@ from typing import Any
 
 from calibration.design import without_map
 from calibration.events import LabelledRecording
+from rt_decoder.files.monitor_text import told_lines
 from rt_decoder.model import Model
 from rt_decoder.monitor.monitor import make_monitor
 from rt_decoder.pipeline import PipelineOptions
@@ -42,12 +43,8 @@ def watch_recordings(model: Model, sessions: Sequence[LabelledRecording]) -> lis
             without_map(model), session.recording, words, options, watcher=monitor
         ):
             pass
-        told = [
-            f"{details['explanation']}: {details['fix']}"
-            for _, details in monitor.take_events()
-            if "explanation" in details
-        ]
-        found.append({"summary": monitor.summary, "told": list(dict.fromkeys(told))})
+        told = told_lines(details for _, details in monitor.take_events())
+        found.append({"summary": monitor.summary, "told": told})
     return found
 
 

@@ -253,6 +253,7 @@ def features_of_recording(
     *,
     progress: Callable[[float], None] | None = None,
     watcher: Watcher | None = None,
+    decoder: Decoder | None = None,
 ) -> Iterator[tuple[Marker, Features]]:
     """Yield the features of each event, through the same stages as a live stream.
 
@@ -270,6 +271,8 @@ def features_of_recording(
         Called with the share done, in [0, 1].
     watcher : Watcher or None
         Sees what a monitor would.
+    decoder : Decoder or None
+        Decoder to use, with its own monitor; None makes one from `options`, with `watcher`.
 
     Yields
     ------
@@ -277,8 +280,10 @@ def features_of_recording(
     features : Features
         Its `values` (n_features,) are a copy.
     """
-    decoder = Decoder(model, recording.info, options)
-    decoder.pipeline.monitor, done = watcher or Watcher(), 0
+    if decoder is None:
+        decoder = Decoder(model, recording.info, options)
+        decoder.pipeline.monitor = watcher or Watcher()
+    done = 0
     _say_differences(decoder, recording)
     for piece in _feed(decoder, recording, markers, 1024):
         for _, marker, features in decoder.push_features(*piece):

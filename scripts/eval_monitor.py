@@ -198,11 +198,13 @@ def judged(
     in_time = [one for one in by_events if one["n_events"] <= BY_EVENT]
     in_time += [one for one in by_channels if one["sample"] / sfreq <= BY_SECOND]
     wanted = NAMES.get(fault, "absent")
-    said = (
-        by_channels if wanted in ("order", "exchange", "inversion", "bridge", "gain") else by_events
-    )
-    names = [one["what"] for one in said if one.get("n_events", 0) <= BY_EVENT + LATER]
-    right = bool(names) and names[-1] == wanted
+    said = by_events
+    if wanted in ("order", "exchange", "inversion", "bridge", "gain"):  # the response may tell one
+        said = [one for one in found if one["check"] == "channels" or one["what"] == "order"]
+    said = [one for one in said if one.get("n_events", 0) <= BY_EVENT + LATER]
+    right = bool(said) and said[-1]["what"] == wanted
+    if right and wanted == "order":
+        right = said[-1]["explanation"].startswith("left and right") == (fault == "left and right")
     lag_error = None
     if wanted == "shifted" and right:
         ms = int(strength.split()[0]) * (1 if fault.startswith("late") else -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
+from calibration.demo import save_recording
 from calibration.design import build_design, draft_model
 from calibration.events import label_recording
 from calibration.fit import fit_model
@@ -52,6 +54,7 @@ from rt_decoder.timing.markers import MarkerRules
 from tests.contract import allocated
 from tests.lsl_loopback import wait_for
 from tests.small import (
+    call,
     fake_embedder,
     fit_small,
     lines,
@@ -527,3 +530,67 @@ def test_live_record_and_file_say_the_same(choice: str, source_id: str, tmp_path
         footer = decode_file(watched(), again, again.markers, tmp_path / "again.jsonl",
                              PipelineOptions())  # fmt: skip
     assert footer["fit"]["state"] == "unlike"
+
+
+def test_cleaning_tells_what_decoding_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, recording = tmp_path / "me.rtd.safetensors", tmp_path / "today.xdf"
+    save_model(watched(), model)
+    save_recording(inverted(today()), recording)
+    ran = call(
+        capsys, "clean", recording, "--model", model, "-o", tmp_path / "c.fif", "--json"
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    assert "like calibration: unlike" in ran.out
+    assert "polarity is inverted: do amplifier" in ran.out
+    cleaned = json.loads(ran.out.splitlines()[-1])["fit"]
+    read = read_recording(recording)
+    options = PipelineOptions(MarkerRules().for_target(watched().recipe.target))
+    footer = decode_file(watched(), read, read.markers, tmp_path / "log.jsonl", options)
+    told = ("state", "n_events", "level")  # ranks of the truth need a readout
+    assert [cleaned[key] for key in told] == [footer["fit"][key] for key in told]
+
+
+def test_cleaning_by_a_model_without_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, recording = tmp_path / "me.rtd.safetensors", tmp_path / "today.xdf"
+    save_model(replace(watched(), monitor={}), model)
+    save_recording(today(), recording)
+    ran = call(capsys, "clean", recording, "--model", model, "-o", tmp_path / "c.fif")
+    assert ran.code == 0
+    assert "like calibration: not checked" in ran.out
+
+
+@pytest.mark.parametrize("d", [1.0, 3.0])
+@pytest.mark.parametrize("alike", [-0.4, 0.8])
+def test_left_and_right_exchanged_are_told_from_inverted(d: float, alike: float) -> None:
+    """What differs between the sides becomes its opposite; the whole keeps the part that does not."""
+    rng = np.random.default_rng(3)
+    sides = rng.standard_normal(1000) / d
+    spreads = np.full(len(PROFILE), np.sqrt(2) / 5)
+    for level, turned, name in (
+        (alike, True, "mirrored"),
+        (-1.0, True, "inverted"),
+        (1, False, ""),
+    ):
+        test = ResponseTest(PROFILE, 1 / 5, spreads, LAG, (1 / d, alike))
+        noise = rng.standard_normal((1000, len(PROFILE))) / 5
+        seen = [
+            test.alarm
+            for row, odd in zip(level * PROFILE + noise, sides + (-1 if turned else 1), strict=True)
+            if test.add(row, odd) or True
+        ]
+        assert test.finding.what == name
+        assert (seen.index(True) + 1 if turned else not any(seen)) <= 40 / d**2 + 2
+
+
+def test_exchanged_sides_are_named_by_the_response() -> None:
+    order = known_orders(today().info.ch_names[:8], None)["left and right"]
+    data = today().data.copy()
+    data[:, :8] = data[:, order]
+    _, told = decoded(replace(today(), data=data))
+    told = [one for one in told if one["check"] == "events"]
+    assert told[-1]["explanation"] == "left and right look exchanged"
+    assert "left and right exchanged after" in "\n".join(model_lines(watched()))

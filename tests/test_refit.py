@@ -207,6 +207,7 @@ def test_refit_command_adds_and_takes_out(files, capsys):
         program="calibration",
     )  # fmt: skip
     assert ran.code == 0, ran.err
+    assert "like calibration: " in ran.out
     before = json.loads(ran.out.splitlines()[-1])["refit"]["before"]
     evaluated = scores_of(capsys, path, paths[1])
     for name in ("n", "rank_accuracy", "bits_per_word", "calibration_error"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from calibration.events import LabelledRecording
     from rt_decoder.model import Model
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "watch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def evaluate(
     scores |= {"aligned": adapts, "n_dropped": design.n_dropped, "trained_on": trained}
     scores |= _more(options, fitted, design, found)
     show_lines(*score_lines(scores, "these recordings"), *_more_lines(scores))
-    scores["like_calibration"] = _watch(fitted, labelled)
+    scores["like_calibration"] = watch(fitted, labelled)
     if trained:
         show_lines("  WARNING: the model was trained on this data; the figures prove nothing")
     _write(options, fitted, labelled, scores)
@@ -122,7 +122,7 @@ def _more_lines(scores: dict[str, Any]) -> list[str]:
     return [*idea_lines(scores.get("ideas", {})), *windows, *spoken]
 
 
-def _watch(model: Model, labelled: Sequence[LabelledRecording]) -> list[dict[str, Any]]:
+def watch(model: Model, labelled: Sequence[LabelledRecording]) -> list[dict[str, Any]]:
     """Say of each recording whether it is like calibration."""
     from calibration.watching import watch_recordings, watching_lines
 

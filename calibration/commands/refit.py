@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calibration.commands.bundles import bundled
+from calibration.commands.evaluate import watch
 from calibration.commands.inputs import ForceWrite, Inputs, ReadOptions
 from calibration.commands.people import SUMS, companion_path, load_people
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
@@ -67,7 +68,7 @@ def refit(
     from rt_decoder.files.sums_file import save_sums
 
     (fitted,), (companion,) = load_people([model])
-    person = only_person(companion.people)
+    person, told = only_person(companion.people), list[dict[str, Any]]()
     (data_hash,) = hash_files([recording])
     if remove:
         if data_hash not in person.hashes:
@@ -80,6 +81,7 @@ def refit(
         recorded = RecordingId(data_hash, labelled[0].fingerprint)
         _check_new(recorded, recording.name, model.name, person)
         new, person = add_recording(fitted, person, read_design(fitted, labelled), *recorded)
+        told = watch(fitted, labelled)
         new = _judged(new, fitted, f"{recording.name} for {model.name}", force)
     step = new.certificate["refit"][-1]
     _tell(step, remove)
@@ -87,7 +89,8 @@ def refit(
     save_sums(Companion((person,), digest), sums, overwrite=overwrite)
     show_lines(f"wrote {output.name} ({digest[:12]}) and {sums.name}")
     if as_json:
-        show_json({"model": output.name, "hash": digest, "refit": step})
+        found = {"model": output.name, "hash": digest, "refit": step}
+        show_json(found | ({"like_calibration": told} if told else {}))
 
 
 def _check_new(recorded: RecordingId, name: str, model: str, person: PersonSums) -> None:

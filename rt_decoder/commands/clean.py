@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.files.spool import Spool
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.recorded import decode_recording
+from rt_decoder.recorded import features_of_recording, recorded_start
 from rt_decoder.signal import (
     BAD,
     CORRECTED,
@@ -73,7 +74,7 @@ def clean_file(
     -------
     dict
         Counts, the texts of the markers, the share of samples that each stage corrected and that
-        is bad, and what the repair tells of channels.
+        is bad, what repair and monitor tell, and `fit`: whether the signal is that of calibration.
 
     Raises
     ------
@@ -84,6 +85,9 @@ def clean_file(
     """
     if out.suffix.lower() != ".fif":
         raise ValueError(f"need a file named .fif, got {out.name}")
+    started = recorded_start(recording)
+    rules = options.rules if started is None else started.rules
+    options = replace(options, rules=rules.for_target(model.recipe.target))
     decoder = Decoder(model, recording.info, options)
     n = len(recording.stamps)
     spool = Spool(model.info.n_channels, out.parent)
@@ -108,6 +112,7 @@ def clean_file(
         "texts": list(dict.fromkeys(marker.label for marker in recording.markers)),
         "bad": round(float(np.mean(bad != 0)), 4),
         "events": [{"event": event} | details for event, details in decoder.take_events()],
+        "fit": decoder.pipeline.monitor.summary,
         "corrected": {
             reason.name.lower(): round(float(np.mean(flags & reason != 0)), 4)
             for reason in CORRECTED
@@ -133,8 +138,9 @@ def _run(
         done(stop)
 
     decoder.pipeline.tap(keep)
-    for _ in decode_recording(decoder.pipeline.model, recording, (), chunk=1024, decoder=decoder):
-        pass  # readouts are not needed
+    model, markers = decoder.pipeline.model, recording.markers
+    for _ in features_of_recording(model, recording, markers, decoder=decoder):
+        pass  # features are not needed; the monitor judges the response to each event
     flags = np.full(stop, Reason.GAP, FLAGS)
     for at, of_part in hops:
         flags[at : at + len(of_part)] = of_part

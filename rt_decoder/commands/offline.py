@@ -148,6 +148,7 @@ def clean(
     """
     from rt_decoder.commands.clean import clean_file
     from rt_decoder.files.model_file import load_model
+    from rt_decoder.files.monitor_text import fit_lines, told_lines
     from rt_decoder.files.read import read_recording
     from rt_decoder.pipeline import PipelineOptions
 
@@ -166,8 +167,10 @@ def clean(
         *(
             f"{event['channel']} {event['event'].removeprefix('channel_')}: {event['fix']}"
             for event in told["events"]
-            if "fix" in event
+            if "fix" in event and "channel" in event
         ),
+        *fit_lines(told | {"counts": {}}),
+        *told_lines(told["events"]),
         *_texts(told["texts"]),
     )
     if as_json:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rt_decoder.model import Model
 
-__all__ = ["fit_lines", "monitor_lines"]
+__all__ = ["fit_lines", "monitor_lines", "told_lines"]
 
 
 def monitor_lines(model: Model) -> list[str]:
@@ -46,6 +46,8 @@ def _events_text(events: dict[str, Any]) -> str:
         f"{notices['inverted']} events, late or early by more than 40 ms after {notices['shifted']}, "
         f"missing or another's after {notices['absent']}"
     )
+    if "left and right" in notices:
+        text += f", left and right exchanged after {notices['left and right']}"
     if locked := events.get("locked"):
         told = ", ".join(
             f"{fault} at event {locked[fault]}" if locked[fault] else f"{fault} never"
@@ -103,3 +105,19 @@ def fit_lines(footer: Mapping[str, Any]) -> list[str]:
     n_times = footer["counts"].get("unlike_calibration", 0)
     found = f"; differences were told {n_times} times, see the log" if n_times else ""
     return [f"like calibration: {fit['state']} ({told}){found}"]
+
+
+def told_lines(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say what differs from calibration and what to look at, each once, in order.
+
+    Parameters
+    ----------
+    events : iterable of mapping
+        Details of events; those that explain nothing are left out.
+
+    Returns
+    -------
+    list of str
+    """
+    told = [f"{one['explanation']}: {one['fix']}" for one in events if "explanation" in one]
+    return list(dict.fromkeys(told))

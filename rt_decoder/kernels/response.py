@@ -10,7 +10,8 @@ from rt_decoder.kernels.options import KERNEL, njit
 
 __all__ = ["likelihood_step", "mean_rows", "project", "score_lags"]
 
-ENOUGH = 7.0  # most that one event tells: two are needed for odds of a million
+ENOUGH = 7.0  # most that one event tells: two are needed for odds of a hundred thousand
+WEAKER = 0.25  # level of another's response that is partly alike
 
 
 @njit(**KERNEL)
@@ -104,8 +105,8 @@ def likelihood_step(
         Standard deviation of the difference; 0 for lags that are not tested.
     most : float
         Largest statistic.
-    odds : array of shape (2 + n_lags,)
-        Statistics of: absent, inverted, moved to each lag. Updated.
+    odds : array of shape (3 + n_lags,)
+        Statistics of: absent, weaker than half, inverted, moved to each lag. Updated.
 
     Returns
     -------
@@ -116,10 +117,13 @@ def likelihood_step(
     score = min(max(scores[zero], -1.0 - limit), 1.0 + limit)
     half = 0.5 / (spread * spread)
     if score == score:  # neither fault explains a score that is no number
-        absent = min(half * ((score - 0.5) ** 2 - score * score), ENOUGH)
-        inverted = min(half * ((score - 0.5) ** 2 - (score + 1.0) ** 2), ENOUGH)
+        usual = (score - 0.5) ** 2
+        absent = min(half * (usual - score * score), ENOUGH)
+        weaker = min(half * (usual - (score - WEAKER) ** 2), ENOUGH)
+        inverted = min(half * (usual - (score + 1.0) ** 2), ENOUGH)
         odds[0] = min(most, (1.0 + odds[0]) * math.exp(absent))
-        odds[1] = min(most, (1.0 + odds[1]) * math.exp(inverted))
+        odds[1] = min(most, (1.0 + odds[1]) * math.exp(weaker))
+        odds[2] = min(most, (1.0 + odds[2]) * math.exp(inverted))
     total, n = 0.0, 0
     for lag in range(scores.shape[0]):
         if spreads[lag] > 0.0:
@@ -129,8 +133,8 @@ def likelihood_step(
             value = min(max(scores[lag] - scores[zero], low), high)
             if value == value:
                 gain = ((value - null[lag]) ** 2 - (value - moved[lag]) ** 2) / (2.0 * sd * sd)
-                odds[2 + lag] = min(most, (1.0 + odds[2 + lag]) * math.exp(min(gain, ENOUGH)))
-            total += odds[2 + lag]
+                odds[3 + lag] = min(most, (1.0 + odds[3 + lag]) * math.exp(min(gain, ENOUGH)))
+            total += odds[3 + lag]
             n += 1
     return total / n if n > 0 else 0.0
 

@@ -19,7 +19,7 @@ from rt_decoder.kernels.ranks import rank_of
 from rt_decoder.model import Model
 from rt_decoder.monitor.montage import MontageCheck
 from rt_decoder.monitor.ranks import RankTest
-from rt_decoder.monitor.response import EventScores
+from rt_decoder.monitor.response import LAGS, EventScores
 from rt_decoder.monitor.sequence import ResponseTest
 from rt_decoder.monitor.verdict import Fit, about_channels, about_ranks, about_response
 from rt_decoder.monitor.watcher import Watcher
@@ -39,6 +39,8 @@ class Monitor(Watcher):
         Names the channels, and says which windows are good enough.
     response : (EventScores, ResponseTest) or None
         Scores the response to each event, and tests the scores.
+    sides : EventScores or None
+        Scores what differs in it between left and right.
     montage : MontageCheck or None
         Compares the differences of channels.
     ranks : RankTest or None
@@ -56,7 +58,9 @@ class Monitor(Watcher):
         response: tuple[EventScores, ResponseTest] | None,
         montage: MontageCheck | None,
         ranks: RankTest | None = None,
+        sides: EventScores | None = None,
     ) -> None:
+        self._sides = sides
         self._model, self._response, self._montage = model, response, montage
         self._ranks, self._places = ranks, {item: i for i, item in enumerate(model.items)}
         self._least_good = model.recipe.readout.min_quality
@@ -105,6 +109,8 @@ class Monitor(Watcher):
         """
         if self._response is not None:
             self._response[0].write(data, flags, index)
+        if self._sides is not None:
+            self._sides.write(data, flags, index)
 
     def advance(self, stop: int) -> None:
         """Judge the events whose last sample lies before `stop`."""
@@ -131,7 +137,7 @@ class Monitor(Watcher):
     def _judge(self, response: EventScores, test: ResponseTest, onset: int) -> None:
         if response.look(onset) < self._least_good or not response.score():
             return
-        changed = test.add(response.scores)
+        changed = test.add(response.scores, self._score_sides(onset))
         self.state = self._seen()
         found = {"check": "events", "n_events": test.n, "sample": onset + response.span.last}
         if test.alarm and changed:
@@ -140,6 +146,12 @@ class Monitor(Watcher):
         elif test.fits and not self._is_told:
             self._news.append(("fits_calibration", found | {"level": round(test.level, 3)}))
             self._is_told = True
+
+    def _score_sides(self, onset: int) -> float:
+        sides = self._sides
+        if sides is None or sides.look(onset) < self._least_good or not sides.score():
+            return math.nan
+        return float(sides.scores[LAGS])
 
     def _seen(self) -> Fit:
         test = None if self._response is None else self._response[1]
@@ -179,6 +191,8 @@ class Monitor(Watcher):
             response.score()
             test.add(response.scores)
             test.level  # noqa: B018  (compiles)
+        if self._sides is not None:
+            self._score_sides(-self._sides.span.first)
         if self._montage is not None:
             self._montage.warm_up()
         if self._ranks is not None:
@@ -189,6 +203,8 @@ class Monitor(Watcher):
         """Begin a new time line at index 0; what is known of the signal stays."""
         if self._response is not None:
             self._response[0].restart()
+        if self._sides is not None:
+            self._sides.restart()
         if self._montage is not None:
             self._montage.restart()
         self._waiting.clear()
@@ -198,6 +214,8 @@ class Monitor(Watcher):
         if self._response is not None:
             self._response[0].reset()
             self._response[1].reset()
+        if self._sides is not None:
+            self._sides.reset()
         if self._montage is not None:
             self._montage.reset()
         if self._ranks is not None:
@@ -226,10 +244,12 @@ def make_monitor(model: Model, wait: float = 0.0) -> Monitor | None:
     ValueError
         If what the model holds does not fit together.
     """
-    response = montage = ranks = None
+    response = montage = ranks = sides = None
     try:
         if fitted := model.monitor.get("events"):
-            response = _response(model, fitted, wait)
+            of_sides = model.monitor.get("sides")
+            response = _response(model, fitted, wait, of_sides)
+            sides = None if of_sides is None else _scores(model, of_sides, wait)
         if fitted := model.monitor.get("channels"):
             montage = _montage(model, fitted)
         if fitted := model.monitor.get("ranks"):
@@ -240,20 +260,27 @@ def make_monitor(model: Model, wait: float = 0.0) -> Monitor | None:
         raise ValueError("need arrays and numbers in the monitor, got others") from None
     if response is None and montage is None and ranks is None:
         return None
-    return Monitor(model, response, montage, ranks)
+    return Monitor(model, response, montage, ranks, sides)
 
 
-def _response(
-    model: Model, fitted: Mapping[str, Any], wait: float
-) -> tuple[EventScores, ResponseTest]:
+def _scores(model: Model, fitted: Mapping[str, Any], wait: float) -> EventScores:
     scores = EventScores(
         model.info.sfreq, fitted["projection"], fitted["ar"], fitted["template"],
         fitted["log_size"], wait,
     )  # fmt: skip
     if len(fitted["projection"]) != model.n_picks:
         raise ValueError(f"need a projection of {model.n_picks} channels, got another")
+    return scores
+
+
+def _response(
+    model: Model, fitted: Mapping[str, Any], wait: float, sides: Mapping[str, Any] | None
+) -> tuple[EventScores, ResponseTest]:
+    scores = _scores(model, fitted, wait)
     lag = scores.span.width / model.info.sfreq
-    return scores, ResponseTest(fitted["profile"], fitted["spread"], fitted["spreads"], lag)
+    tested = fitted["profile"], fitted["spread"], fitted["spreads"]
+    of_sides = None if sides is None else (sides["spread"], sides["alike"])
+    return scores, ResponseTest(*tested, lag, of_sides)
 
 
 def _montage(model: Model, fitted: Mapping[str, Any]) -> MontageCheck:

@@ -52,6 +52,12 @@ def about_response(finding: Finding) -> dict[str, Any]:
             "explanation": f"responses come {when} than in calibration",
             "fix": "did a marker or amplifier delay change? (--marker-offset)",
         }
+    if finding.what == "mirrored":
+        return {
+            "what": "order",
+            "explanation": "left and right look exchanged",
+            "fix": "look at plugs, cap and channel names (--channels TSV)",
+        }
     if finding.what == "inverted":
         return {
             "what": "inverted",
