@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Event", "events_of_rows"]
 
 
+RUN = "run"  # as groups: without such a column, all events of a recording are one group
+
+
 class Event(NamedTuple):
     """Group and sentence context of one event."""
 
@@ -45,7 +48,8 @@ def events_of_rows(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
     """
     groups, context, fold = recipe.fit.groups, recipe.target.context, recipe.target.fold
     ideas = recipe.fit.ideas or next((name for name in COLUMNS if name in rows[0].row), "")
-    for column in filter(None, (groups, context, ideas)):
+    needed = (groups if groups != RUN else "", context, ideas)
+    for column in filter(None, needed):
         if column not in rows[0].row:
             raise ValueError(f"need a column {column}, got {', '.join(rows[0].row)}")
     events, sentence, place = [], None, 0
@@ -56,7 +60,7 @@ def events_of_rows(rows: Sequence[EventRow], recipe: Recipe) -> list[Event]:
             place = place + 1 if text == sentence else 0
             sentence = text
             where = (composed(text) if fold else text, place)
-        group = row.row[groups] if groups else ""
+        group = row.row.get(groups, RUN) if groups else ""
         idea = row.row[ideas] if ideas and row.row[ideas] != "n/a" else ""
         events.append(Event(group, where, _duration(row.row.get("duration", "")), idea))
     return events

@@ -133,7 +133,10 @@ def test_options_of_many_people_need_a_table(more, tmp_path: Path, capsys) -> No
     )
     assert (ran.code, "need --people" in ran.err) == (2, True)
     nothing = call(capsys, "fit", "-o", tmp_path / "m.rtd.safetensors", program="calibration")
-    assert (nothing.code, "need recordings, or --people" in nothing.err) == (2, True)
+    assert (
+        nothing.code,
+        "need recordings, --bids ROOT or --people TSV, got none" in nothing.err,
+    ) == (2, True)
 
 
 def test_a_missing_package_is_named(tmp_path: Path, capsys, monkeypatch) -> None:

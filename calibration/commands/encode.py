@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calibration.commands.bundles import bundled
-from calibration.commands.inputs import ReadOptions, Recordings, need_drawing
+from calibration.commands.inputs import Inputs, need_drawing
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, ModelFile
 from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
@@ -30,7 +30,7 @@ NETWORK, TEST = "Network and window", "Test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EncodeOptions(ReadOptions):
+class EncodeOptions(Inputs):
     """Network, window and test; each field is an option."""
 
     language_model: Annotated[
@@ -121,14 +121,12 @@ class EncodeOptions(ReadOptions):
 
 
 @bundled
-def encode(
-    recordings: Recordings, model: ModelFile, options: EncodeOptions, as_json: AsJson = False
-) -> None:
+def encode(model: ModelFile, options: EncodeOptions, as_json: AsJson = False) -> None:
     """Predict the brain from the network: correlation at every channel and time, with its null.
 
     Example: rt-calibrate encode run3.fif --events run3.tsv --model me.rtd.safetensors
     """
-    inputs = ReadOptions.of(options, *recordings)
+    inputs, recordings = options, options.recordings
     claim_outputs([("--report", options.report, HTML)], [*inputs.files, model], options.overwrite)
     from calibration.encode import encode as fit
     from calibration.encode import encoding_facts, vectors_of_model

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calibration.commands.bundles import bundled
-from calibration.commands.inputs import ReadOptions, Recordings, need_drawing
+from calibration.commands.inputs import Inputs, need_drawing
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
 from rt_decoder.commands.options import AsJson, ModelFile
@@ -27,7 +27,7 @@ __all__ = ["COMMANDS", "watch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateOptions(ReadOptions):
+class EvaluateOptions(Inputs):
     """How recordings are read, and where the report goes; each field is an option."""
 
     report: Annotated[
@@ -43,14 +43,12 @@ class EvaluateOptions(ReadOptions):
 
 
 @bundled
-def evaluate(
-    recordings: Recordings, model: ModelFile, options: EvaluateOptions, as_json: AsJson = False
-) -> None:
+def evaluate(model: ModelFile, options: EvaluateOptions, as_json: AsJson = False) -> None:
     """Test a model on recordings that it has never seen; a group's is aligned with their person.
 
     Example: rt-calibrate evaluate run3.fif --events run3.tsv --model me.rtd.safetensors
     """
-    inputs = ReadOptions.of(options, *recordings)
+    inputs, recordings = options, options.recordings
     read = [*inputs.files, model, options.language_text]
     claim_outputs([("--report", options.report, HTML)], read, options.overwrite)
     from calibration.design import build_design

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import Parameter
 from pathlib import Path
@@ -13,7 +13,7 @@ import typer
 
 from calibration.commands.bundles import command_of, options_of
 from calibration.commands.encode import with_encoding
-from calibration.commands.inputs import Inputs, Recordings, need_drawing
+from calibration.commands.inputs import Inputs, need_drawing
 from calibration.commands.language import LanguageOptions
 from calibration.commands.people import (
     SUMS,
@@ -46,6 +46,7 @@ __all__ = ["COMMANDS", "FitOptions"]
 class FitOptions(Inputs):
     """What `fit` and `cleaning` take besides the recipe; each field is an option of both."""
 
+    only_bids = ("task", "run", "datatype")  # person and session are told of any recording
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Model file to write.")
     ]
@@ -53,18 +54,6 @@ class FitOptions(Inputs):
         Path | None,
         typer.Option("--recipe", metavar="TOML", help="Recipe file; options override it."),
     ] = None
-    subject: Annotated[
-        str,
-        typer.Option(
-            metavar="CODE",
-            help="Code of the person, never a name; default the sub-CODE of BIDS file names.",
-            show_default=False,
-        ),
-    ] = ""
-    session: Annotated[
-        str,
-        typer.Option(metavar="CODE", help="Code of the session; default none.", show_default=False),
-    ] = ""
     report: Annotated[
         Path | None,
         typer.Option(
@@ -98,7 +87,7 @@ class FitOptions(Inputs):
 class MapOptions(StudyOptions, LanguageOptions, FitOptions):
     """What `fit` alone takes: other people's models, its own companion, many people."""
 
-    recordings: Recordings = field(default_factory=list)
+    instead = ", --bids ROOT or --people TSV"
     prior_from: PriorFrom = None
     montage: Montage = "name"
     no_sums: NoSums = False
@@ -109,6 +98,11 @@ class MapOptions(StudyOptions, LanguageOptions, FitOptions):
             help="Also measure what the network predicts of the brain, and the learning curve.",
         ),
     ] = False
+
+    @property
+    def is_study(self) -> bool:
+        """With many people, each finds their own."""
+        return self.people is not None
 
     @property
     def files(self) -> list[Path | None]:

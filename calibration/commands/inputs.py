@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from calibration.commands.bids import BidsOptions, runs_of
 from rt_decoder.commands.console import show_lines
 from rt_decoder.commands.options import (
     MARKERS,
@@ -44,7 +45,7 @@ EventTables = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOptions:
+class ReadOptions(BidsOptions):
     """Events tables of recordings, and how both are read; each field is an option."""
 
     events: EventTables = None
@@ -54,23 +55,47 @@ class ReadOptions:
     units: Units = None
     stream: Stream = None
 
-    def of(self, *recordings: Path) -> Inputs:
-        """Add the recordings that are read; raises typer.BadParameter as `Inputs` does."""
+    def of(self, recording: Path | None) -> tuple[Inputs, Path]:
+        """Add the one recording that is read.
+
+        Parameters
+        ----------
+        recording : Path or None
+            None takes that of the data set.
+
+        Returns
+        -------
+        tuple of Inputs and Path
+            All inputs, and the recording.
+
+        Raises
+        ------
+        typer.BadParameter
+            As `Inputs`, or if the data set holds several.
+        """
         read = {one.name: getattr(self, one.name) for one in fields(ReadOptions)}
-        return Inputs(recordings=list(recordings), **read)
+        inputs = Inputs(recordings=[] if recording is None else [recording], **read)
+        if len(inputs.recordings) > 1:
+            names = ", ".join(path.name for path in inputs.recordings[:4])
+            raise typer.BadParameter(f"need one recording, such as --run 1, got {names}")
+        return inputs, inputs.recordings[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs(ReadOptions):
     """Recordings, their events tables in the same order, and how both are read.
 
+    With a BIDS data set both are those that it holds.
+
     Raises
     ------
     typer.BadParameter
-        If there are tables as well as a trigger channel, or not one table per recording.
+        If there are tables as well as a trigger channel, or not one table per recording; if there
+        is no recording, or the data set has not what is asked for.
     """
 
-    recordings: Recordings
+    instead: ClassVar[str] = " or --bids ROOT"  # of recordings, in an error
+    recordings: Recordings = field(default_factory=list)
 
     @property
     def tables(self) -> list[Path]:
@@ -92,7 +117,38 @@ class Inputs(ReadOptions):
             "markers": self.markers.stream,
         }
 
+    @property
+    def is_study(self) -> bool:
+        """Whether a table of people names what is read."""
+        return False
+
+    @property
+    def reads_tables(self) -> bool:
+        """Whether events are those of the data set: none are named in the call."""
+        return not self.events and not self.markers.trigger
+
+    def _find_runs(self) -> None:
+        """Put what the data set holds in place of recordings and tables."""
+        if self.recordings:
+            raise typer.BadParameter(
+                f"need recordings or --bids ROOT, got both: {self.recordings[0].name} and --bids"
+            )
+        try:
+            root, choice = self.bids or Path(), self.choice()
+            recordings, tables = runs_of(root, choice, with_events=self.reads_tables)
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(str(error)) from None
+        object.__setattr__(self, "recordings", recordings)
+        object.__setattr__(self, "events", self.events or tables)
+        show_lines(*(f"reading {path.name}" for path in recordings))
+
     def __post_init__(self) -> None:
+        if self.bids is None:
+            self.check_no_bids()
+        elif not self.is_study:
+            self._find_runs()
+        if not self.recordings and not self.is_study:
+            raise typer.BadParameter(f"need recordings{self.instead}, got none")
         if self.tables and len(self.tables) != len(self.recordings):
             raise typer.BadParameter(
                 f"need one --events for each of {len(self.recordings)} recordings, "

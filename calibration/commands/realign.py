@@ -29,10 +29,11 @@ __all__ = ["COMMANDS"]
 def realign(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model of another day.")],
     rest: Annotated[
-        Path, typer.Argument(metavar="REST", help="Recording of today: a minute, without events.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Model to write.")],
+        Path | None,
+        typer.Argument(metavar="REST", help="Recording of today: a minute, without events."),
+    ] = None,
     *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Model to write.")],
     method: Annotated[
         str,
         typer.Option(
@@ -54,7 +55,7 @@ def realign(
 
     Example: rt-calibrate realign me.rtd.safetensors rest.fif -o today.rtd.safetensors
     """
-    inputs = options.of(rest)
+    inputs, rest = options.of(rest)
     beside = companion_path(model)
     written = [("--output", output, MODEL), ("--output", companion_path(output), (SUMS,))]
     claim_outputs(written, [model, beside, *inputs.files], overwrite)

@@ -29,7 +29,7 @@ OneModel = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Model; its companion lies beside it.")
 ]
 Recording = Annotated[
-    Path, typer.Argument(metavar="REC", help="Recording: what rt-calibrate fit reads.")
+    Path | None, typer.Argument(metavar="REC", help="Recording: what rt-calibrate fit reads.")
 ]
 NewModel = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Model to write.")]
 
@@ -37,9 +37,9 @@ NewModel = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="
 @bundled
 def refit(
     model: OneModel,
-    recording: Recording,
-    output: NewModel,
+    recording: Recording = None,
     *,
+    output: NewModel,
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the recording out instead.")
     ] = False,
@@ -57,7 +57,7 @@ def refit(
 
     Example: rt-calibrate refit me.rtd.safetensors run4.fif --events run4.tsv -o me2.rtd.safetensors
     """
-    inputs = options.of(recording)
+    inputs, recording = options.of(recording)
     sums = companion_path(output)
     written = [("--output", output, MODEL), ("--output", sums, (SUMS,))]
     claim_outputs(written, [model, companion_path(model), *inputs.files], overwrite)

@@ -37,6 +37,7 @@ class StudyOptions:
             "--people",
             metavar="TSV",
             help="Table of people, columns person, recordings, events, and recipe keys that differ; "
+            "with --bids, codes of its people suffice; "
             "--output is a folder then. A call that was cut short goes on where it was.",
             rich_help_panel=STUDY,
         ),
@@ -76,7 +77,7 @@ class StudyOptions:
 
 
 def check_alone(options: Any) -> None:
-    """Refuse a call for one person that names no recording, or options of many people.
+    """Refuse options of many people in a call for one person.
 
     Parameters
     ----------
@@ -87,8 +88,6 @@ def check_alone(options: Any) -> None:
     typer.BadParameter
         In one sentence, with the option.
     """
-    if not options.recordings:
-        raise typer.BadParameter("need recordings, or --people TSV, got neither")
     for name in ("layers", "windows", "dask", "restart"):
         if getattr(options, name):
             raise typer.BadParameter(f"need --people TSV with --{name}, got none")
@@ -117,7 +116,7 @@ def fit_people(options: Any, settings: Recipe) -> None:
     from calibration.people.table import read_cells
 
     _check(options, settings)
-    people = _told(lambda: read_people(options.people or "", list(recipe_options())))
+    people = _told(lambda: read_people(options.people, list(recipe_options()), options.finder()))
     tasks = _told(lambda: _tasks(people, options, settings))
     check_cluster(options.dask, options.jobs)
     for sections in (recipe for task in tasks for recipe in task.recipes):
@@ -180,7 +179,7 @@ def _told(work: Callable[[], Any]) -> Any:
 def _check(options: Any, settings: Recipe) -> None:
     given = {
         "recordings": options.recordings, "--events": options.events, "--subject": options.subject,
-        "--session": options.session, "--report": options.report,
+        "--session": options.session if options.bids is None else "", "--report": options.report,
         "--prior-from": options.prior_from, "--no-sums": options.no_sums,
     }  # fmt: skip
     if wrong := [name for name, value in given.items() if value]:

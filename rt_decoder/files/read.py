@@ -10,6 +10,7 @@ from rt_decoder.files.csv_file import read_csv
 from rt_decoder.files.events import markers_from_events, read_events
 from rt_decoder.files.mne_file import read_mne
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.sidecar import is_data_set
 from rt_decoder.files.xdf import read_xdf
 from rt_decoder.signal import Marker
 from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
@@ -68,6 +69,11 @@ def read_recording(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path.name}")
+    if is_data_set(path):
+        raise ValueError(
+            f"need a recording, got {path.name}, a BIDS data set: rt-calibrate fit --bids ROOT "
+            "--subject CODE reads it; other commands take one of its recordings"
+        )
     if path.name.endswith(".safetensors"):
         raise ValueError(f"need a recording, got {path.name}, which is a model or belongs to one")
     suffix, chosen = path.suffix.lower(), parse_markers(markers)

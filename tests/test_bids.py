@@ -1,0 +1,270 @@
+"""A BIDS data set in place of recordings; mne-bids writes it, and its reader is the oracle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mne_bids")
+
+from mne_bids import BIDSPath, read_raw_bids
+
+from rt_decoder.files.bids import BidsChoice, find_runs
+from rt_decoder.files.model_file import load_model
+from rt_decoder.files.read import read_marked, read_recording
+from tests.bids_data import BAD, KINDS, LINE_FREQ, raw_of, write_dataset, write_run
+from tests.small import VECTORS, WORDS, call, small_recording
+
+QUICK = (
+    "--n-permutations", "19", "--nulls", "false", "--stages", "repair", "--picks", "eeg",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bids") / "study"
+    write_dataset(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(root, tmp_path) -> Path:
+    """A data set that a test may break."""
+    return shutil.copytree(root, tmp_path / "study")
+
+
+@pytest.fixture
+def vectors(tmp_path) -> Path:
+    path = tmp_path / "vectors.tsv"
+    rows = [["item", *(f"d{k}" for k in range(VECTORS.shape[1]))]]
+    rows += [[word, *map(str, vector)] for word, vector in zip(WORDS, VECTORS, strict=True)]
+    path.write_text("\n".join("\t".join(row) for row in rows) + "\n")
+    return path
+
+
+def oracle(root: Path, run: str):
+    path = BIDSPath(
+        root=root, subject="01", task="words", run=run, datatype="eeg", suffix="eeg",
+        extension=".vhdr",
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read_raw_bids(path, verbose="error")
+
+
+def recording_of(folder: Path, run: str = "1") -> Path:
+    return folder / "sub-01" / "eeg" / f"sub-01_task-words_run-{run}_eeg.vhdr"
+
+
+def test_a_recording_reads_as_mne_bids_reads_it(root):
+    (run,) = find_runs(root, BidsChoice("01", run="2"))
+    read, markers = read_marked(run.recording, run.events)
+    raw = oracle(root, "2")
+    assert read.info.ch_names == tuple(raw.ch_names)
+    assert list(read.info.ch_types) == raw.get_channel_types()
+    assert dict(zip(read.info.ch_names, read.info.ch_types, strict=True)).items() >= KINDS.items()
+    assert read.bads == tuple(raw.info["bads"]) == (BAD,)
+    assert read.line_freq == raw.info["line_freq"] == LINE_FREQ
+    np.testing.assert_array_equal(read.data, raw.get_data().T)
+    assert [m.label for m in markers] == list(raw.annotations.description)
+    assert [m.index for m in markers] == np.rint(raw.annotations.onset * 250).astype(int).tolist()
+    places = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
+    np.testing.assert_allclose(read.info.positions[:8], places[:8], atol=1e-6)
+    assert np.isnan(read.info.positions[8:]).all()
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "frame", "turn"),
+    [
+        ("mm", 1e3, "CapTrak", (0, 1, 2, 1, 1, 1)),
+        ("cm", 1e2, "EEGLAB", (1, 0, 2, 1, -1, 1)),  # x to the front, y to the left
+    ],
+)
+@pytest.mark.parametrize("has_landmarks", [True, False])
+def test_positions_are_in_metres_in_the_frame_of_the_head(
+    copy, unit, scale, frame, turn, has_landmarks
+):
+    before = read_recording(recording_of(copy)).info.positions
+    folder = recording_of(copy).parent
+    system = folder / "sub-01_space-CapTrak_coordsystem.json"
+    told = json.loads(system.read_text())
+
+    def moved(place):
+        x, y, z, *signs = turn
+        return [place[axis] * scale * sign for axis, sign in zip((x, y, z), signs, strict=True)]
+
+    told |= {"EEGCoordinateSystem": frame, "EEGCoordinateUnits": unit}
+    told["AnatomicalLandmarkCoordinateUnits"] = unit
+    marks = {name: moved(place) for name, place in told["AnatomicalLandmarkCoordinates"].items()}
+    told["AnatomicalLandmarkCoordinates"] = marks if has_landmarks else "n/a"
+    system.write_text(json.dumps(told))
+    table = folder / "sub-01_space-CapTrak_electrodes.tsv"
+    header, *rows = table.read_text().splitlines()
+    new = [header]
+    for row in rows:
+        name, *place = row.split("\t")
+        new.append(
+            "\t".join([name, *map(str, moved([float(x.replace("n/a", "nan")) for x in place]))])
+        )
+    table.write_text("\n".join(new).replace("nan", "n/a") + "\n")
+    np.testing.assert_allclose(read_recording(recording_of(copy)).info.positions, before, atol=1e-5)
+
+
+def test_positions_in_no_unit_are_left_out(copy):
+    system = recording_of(copy).parent / "sub-01_space-CapTrak_coordsystem.json"
+    system.write_text(system.read_text().replace('"m"', '"n/a"'))
+    with pytest.warns(RuntimeWarning, match="need CoordinateUnits m, cm or mm"):
+        assert read_recording(recording_of(copy)).info.positions is None
+
+
+def test_runs_come_in_order_and_may_be_named_in_any_way(root, tmp_path):
+    for choice in (
+        BidsChoice(),
+        BidsChoice("sub-01", "", "task-words"),
+        BidsChoice("1", run="2,01"),
+    ):
+        runs = find_runs(root, choice)
+        assert [run.entities["run"] for run in runs] == ["1", "2"]
+        assert [run.events.name for run in runs] == [
+            f"sub-01_task-words_run-{run}_events.tsv" for run in "12"
+        ]
+    ten = tmp_path / "ten"
+    write_dataset(ten, ("10",))
+    for run in "29":
+        for file in recording_of(ten, "10").parent.glob("*run-10*"):
+            shutil.copy(file, file.with_name(file.name.replace("run-10", f"run-{run}")))
+    assert [run.entities["run"] for run in find_runs(ten)] == ["2", "9", "10"]
+
+
+def broken(kind: str, folder: Path) -> None:
+    eeg = recording_of(folder).parent
+    if kind == "tasks":
+        for file in eeg.glob("*run-2*"):
+            file.rename(file.with_name(file.name.replace("words", "rest")))
+    elif kind == "sessions":
+        for name in ("ses-a", "ses-b"):
+            shutil.copytree(eeg, folder / "sub-01" / name / "eeg")
+        for file in [*folder.glob("sub-01/ses-*/eeg/*")]:
+            name = file.name.replace("sub-01", f"sub-01_{file.parent.parent.name}")
+            file.rename(file.with_name(name))
+        shutil.rmtree(eeg)
+    elif kind == "datatypes":
+        shutil.copytree(eeg, folder / "sub-01" / "ieeg")
+        for file in folder.glob("sub-01/ieeg/*_eeg.*"):
+            file.rename(file.with_name(file.name.replace("_eeg.", "_ieeg.")))
+    elif kind == "acquisitions":
+        for file in eeg.glob("*run-1*"):
+            shutil.copy(file, file.with_name(file.name.replace("run-1", "acq-x_run-1")))
+    elif kind == "people":
+        shutil.copytree(folder / "sub-01", folder / "sub-02")
+    elif kind == "no events":
+        next(eeg.glob("*run-2_events.tsv")).unlink()
+    elif kind == "no recordings":
+        shutil.rmtree(eeg)
+    elif kind == "empty":
+        shutil.rmtree(folder / "sub-01")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        ("", ("--subject", "07"), "study: need --subject among 01, got 07"),
+        ("", ("--task", "rest"), "sub-01: need --task (several with commas) among words, got rest"),
+        ("", ("--run", "1,3"), "need --run (several with commas) among 1, 2, got 3"),
+        ("", ("--session", "x"), "need --session (several with commas) but sub-01 names none, got x"),
+        ("", ("--datatype", "meg"), "sub-01: need --datatype among eeg, got meg"),
+        ("tasks", (), "need --task (several with commas) among rest, words, got no --task"),
+        ("sessions", (), "need --session (several with commas) among a, b, got no --session"),
+        ("datatypes", (), "need --datatype among eeg, ieeg, got no --datatype"),
+        ("acquisitions", (), "and sub-01_task-words_run-1_eeg.vhdr; name those wanted as REC"),
+        ("people", (), "need --subject among 01, 02, got no --subject"),
+        ("no events", (), "none beside sub-01_task-words_run-2_eeg.vhdr; --run 1 takes the others"),
+        ("no recordings", (), "study: need recordings of sub-01 in its folder eeg, meg, ieeg"),
+        ("empty", (), "study: need a BIDS data set, a folder with folders sub-CODE in it, got none"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_told_with_what_is(copy, tmp_path, capsys, kind, options, told):
+    broken(kind, copy)
+    ran = call(
+        capsys, "fit", "--bids", copy, *options, "-o", tmp_path / "m.rtd.safetensors",
+        program="calibration",
+    )  # fmt: skip
+    assert (ran.code, told in ran.err) == (2, True), ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("fit", "{root}"), "got study, a BIDS data set: rt-calibrate fit --bids ROOT"),
+        (
+            ("fit", "{root}/gone.fif", "--bids", "{root}"),
+            "need recordings or --bids ROOT, got both",
+        ),
+        (
+            ("fit", "--bids", "{root}/gone"),
+            "need the folder of a BIDS data set, got no folder gone",
+        ),
+        (("fit", "a.fif", "--task", "x"), "need --bids ROOT with --task, got none"),
+        (("cleaning",), "need recordings or --bids ROOT, got none"),
+        (("realign", "{model}", "--bids", "{root}"), "need one recording, such as --run 1, got"),
+    ],
+)
+def test_calls_that_are_wrong(root, tmp_path, capsys, arguments, told):
+    given = [one.format(root=root, model=tmp_path / "a.rtd.safetensors") for one in arguments]
+    ran = call(capsys, *given, "-o", tmp_path / "m.rtd.safetensors", program="calibration")
+    assert ran.code
+    assert told in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_without_a_description_nothing_above_is_read(copy):
+    (copy / "dataset_description.json").unlink()
+    with pytest.warns(RuntimeWarning, match="need a dataset_description.json"):
+        assert len(find_runs(copy)) == 2
+
+
+@pytest.mark.slow
+def test_a_data_set_fits(root, tmp_path, vectors, capsys):
+    model = tmp_path / "m.rtd.safetensors"
+    ran = call(
+        capsys, "fit", "--bids", root, "--subject", "01", "--vectors", vectors, *QUICK,
+        "--groups", "run", "--final-block", "0", "-o", model, "--json", program="calibration",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    fitted = load_model(model)
+    assert BAD not in fitted.info.ch_names
+    kinds = dict(zip(fitted.info.ch_names, fitted.info.ch_types, strict=True))
+    assert list(kinds.values()).count("eeg") == 7
+    assert kinds.items() >= KINDS.items()
+    assert fitted.recipe.stream.line_freq == LINE_FREQ
+    told = json.loads(ran.out.splitlines()[-1])["certificate"]
+    assert told["subject"] == "01"
+    assert told["split"]["n_groups"] == 2
+    n = sum(len(small_recording(session=k).markers) for k in (1, 2))
+    assert told["split"]["n_events"] == n
+    less = tmp_path / "less.rtd.safetensors"
+    for given in (("evaluate", "--model", model), ("refit", model, "--remove", "-o", less)):
+        ran = call(capsys, *given, "--bids", root, "--run", "2", program="calibration")
+        assert ran.code == 0, ran.err
+        assert "reading sub-01_task-words_run-2_eeg.vhdr" in ran.out
+    assert load_model(less).certificate["refit"][-1]["n"] == len(small_recording(session=2).markers)
+
+
+@pytest.mark.slow
+def test_people_of_a_data_set(copy, tmp_path, vectors, capsys):
+    write_run(copy, raw_of(small_recording(session=3)), subject="02", run="1")
+    table, out = tmp_path / "people.tsv", tmp_path / "out"
+    table.write_text("person\trun\n01\t2\n02\tn/a\n")
+    ran = call(
+        capsys, "fit", "--people", table, "--bids", copy, "--vectors", vectors, *QUICK,
+        "-o", out, program="calibration",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    made = [one.name for one in (out / "cells").glob("*.json")]
+    assert [sum(code in name for name in made) for code in ("01", "02")] == [1, 1], made
