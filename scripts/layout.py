@@ -54,7 +54,7 @@ ROOMS = {
         "kernels values timing cleaning cleaning/stages decoding monitor files decoding/language",
         "pipeline decoder recorded"),
     "checks": Room("is a stream fit for a session", "values timing files path",
-        shared="finding watch quality unfitted stamps electrodes body events fitness"),
+        shared="finding watch quality unfitted stamps electrodes body events photodiode fitness"),
     "simulation": Room("a participant with known truth", "values"),
     "sources/lsl": Room("the Lab Streaming Layer", "values timing files"),
     "sources/fieldtrip": Room("a FieldTrip buffer", "values files"),

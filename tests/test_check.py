@@ -14,6 +14,7 @@ import pytest
 from rt_decoder.checks.check import check_recording
 from rt_decoder.checks.finding import Finding, Verdict, finding_lines, worst
 from rt_decoder.checks.machine import check_disk
+from rt_decoder.checks.photodiode import check_photodiode
 from rt_decoder.files.decisions import MarkerCame
 from rt_decoder.files.recording import Recording
 from rt_decoder.replay.plan import ReplayOptions
@@ -193,6 +194,50 @@ def test_hardly_any_samples_and_no_channels_of_the_brain() -> None:
         check_recording(few)
     some = Recording(np.zeros((300, 1)), np.arange(300) / 100.0, info)
     assert {one.what for one in check_recording(some)} >= {"rate", "channels", "body"}
+
+
+@pytest.mark.parametrize("kind", ["flash", "toggle", "dark flash"])
+@pytest.mark.parametrize(("lag", "jitter"), [(0.023, 0.004), (0.0, 0.0), (0.061, 0.006)])
+@pytest.mark.parametrize("sfreq", [250.0, 1000.0])
+def test_a_screen_that_lags_is_measured_to_a_millisecond(
+    kind: str, lag: float, jitter: float, sfreq: float
+) -> None:
+    """The truth lies off the sample grid; one frame in thirty comes late."""
+    rng = np.random.default_rng(int(1e6 * lag + sfreq))
+    times = 50.0 + np.arange(int(150 * sfreq)) / sfreq
+    marks = 51.0 + np.cumsum(rng.uniform(0.8, 1.2, 140))
+    shown = (
+        marks + lag + rng.uniform(-jitter, jitter, len(marks)) + 0.0167 * (rng.random(140) < 0.03)
+    )
+    if kind == "toggle":
+        lit = np.searchsorted(shown, times) % 2
+    else:
+        lit = np.sum([(times >= one) & (times < one + 0.2) for one in shown], axis=0)
+    light = lit + 0.02 * rng.standard_normal(len(times))
+    light = -light if kind == "dark flash" else light
+    info = SignalInfo(sfreq, ("Cz", "photo"), ("eeg", "misc"), ("V", "n/a"))
+    data = np.column_stack((1e-5 * rng.standard_normal(len(times)), 3.0 + 40.0 * light))
+    markers = tuple(Marker("word", float(one), int(np.argmin(abs(times - one)))) for one in marks)
+    recording = Recording(data, times, info, markers)
+    finding = check_photodiode(recording, "photo")
+    assert abs(finding.figures["delay_ms"] - 1e3 * lag) < 1.0
+    assert finding.figures["spread_ms"] < 1.5e3 * jitter + 1e3 / sfreq
+    assert f"--marker-offset {finding.figures['delay_ms']:.1f}" in finding.fix
+
+
+def test_a_photodiode_that_sees_nothing() -> None:
+    rng = np.random.default_rng(0)
+    noise = np.column_stack((PERSON.data, rng.standard_normal(len(PERSON.stamps))))
+    info = PERSON.info
+    joined = SignalInfo(
+        SFREQ, (*info.ch_names, "photo"), (*info.ch_types, "misc"), (*info.units, "n/a")
+    )
+    dark = replace(PERSON, data=noise, info=joined)
+    assert check_photodiode(dark, "photo").verdict is Verdict.BAD
+    assert check_photodiode(dark, "diode").verdict is Verdict.BAD
+    assert "screen" in found(dark, photodiode="photo")
+    few = replace(dark, markers=PERSON.markers[:3])
+    assert check_photodiode(few, "photo").verdict is Verdict.UNKNOWN
 
 
 def test_a_disk_is_tried_and_left_as_it_was(tmp_path: Path) -> None:

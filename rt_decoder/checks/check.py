@@ -11,6 +11,7 @@ from rt_decoder.checks.electrodes import check_channels
 from rt_decoder.checks.events import check_markers
 from rt_decoder.checks.finding import Finding
 from rt_decoder.checks.fitness import check_model_fits
+from rt_decoder.checks.photodiode import check_photodiode
 from rt_decoder.checks.stamps import check_stamps
 from rt_decoder.checks.watch import watch
 from rt_decoder.files.recording import Recording
@@ -22,7 +23,11 @@ LONGEST = 300.0  # s of a recording that are looked at
 
 
 def check_recording(
-    recording: Recording, model: Model | None = None, *, expects_markers: bool = False
+    recording: Recording,
+    model: Model | None = None,
+    *,
+    expects_markers: bool = False,
+    photodiode: str = "",
 ) -> list[Finding]:
     """Say whether what a recording holds is fit for a session.
 
@@ -34,6 +39,8 @@ def check_recording(
         What it has to fit.
     expects_markers : bool
         Whether markers should have come.
+    photodiode : str
+        Channel of a photodiode on the screen; none if empty.
 
     Returns
     -------
@@ -56,6 +63,8 @@ def check_recording(
     findings += check_channels(data, info, watched.quality)
     findings += check_body(data, info)
     findings += check_markers(recording, expected=expects_markers)
+    if photodiode:
+        findings.append(check_photodiode(recording, photodiode))
     if model is not None:
         findings += check_model_fits(recording, model)
     return findings

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rt_decoder.commands.console import show_json, show_lines
-from rt_decoder.commands.options import READING, UNMARKED, AsJson, Channels, Markers, Stream, Units
+from rt_decoder.commands.options import (
+    MARKERS,
+    READING,
+    UNMARKED,
+    AsJson,
+    Channels,
+    Markers,
+    Stream,
+    Units,
+)
 from rt_decoder.commands.run_options import (
     FieldTrip,
     Predicate,
@@ -66,6 +75,13 @@ def check(
     units: Units = None,
     stream: Stream = None,
     markers: Markers = UNMARKED,
+    photodiode: Annotated[
+        str,
+        typer.Option(
+            metavar="CHANNEL", help="Channel of a photodiode on the screen: measures --marker-offset.",
+            show_default=False, rich_help_panel=MARKERS,
+        ),
+    ] = "",
     folder: Annotated[
         Path,
         typer.Option(
@@ -93,10 +109,12 @@ def check(
         found = read_recording(
             recording, channels=channels, units=units, stream=stream, markers=markers
         )
-        verdict, findings = _judge(found, fitted)
+        looked = {"expects_markers": True, "photodiode": photodiode}
+        verdict, findings = _judge(found, fitted, None, looked)
     else:
         found = _live(given | {"reference": reference or ()}, markers)
-        verdict, findings = _judge(found, fitted, folder, expects_markers=bool(markers))
+        looked = {"expects_markers": bool(markers), "photodiode": photodiode}
+        verdict, findings = _judge(found, fitted, folder, looked)
     if as_json:
         plain = [one._asdict() | {"verdict": one.verdict.value} for one in findings]
         show_json({"verdict": verdict, "findings": plain})
@@ -105,15 +123,14 @@ def check(
 
 
 def _judge(
-    found: Recording, model: Model | None, folder: Path | None = None, *,
-    expects_markers: bool = True,
-) -> tuple[str, list[Finding]]:  # fmt: skip
+    found: Recording, model: Model | None, folder: Path | None, looked: dict[str, Any]
+) -> tuple[str, list[Finding]]:
     """Look at a recording, and at the disk where the next one would go; print what is found."""
     from rt_decoder.checks.check import check_recording
     from rt_decoder.checks.finding import finding_lines, worst
     from rt_decoder.checks.machine import check_disk
 
-    findings = check_recording(found, model, expects_markers=expects_markers)
+    findings = check_recording(found, model, **looked)
     if folder is not None:
         findings.append(check_disk(folder, 8.0 * found.info.n_channels * found.info.sfreq))
     verdict = worst(findings).value
