@@ -28,6 +28,7 @@ READ = {
     "run": ("--model m.safetensors", "--channels c.tsv"),
     "replay": ("rec_raw.fif", "--events e.tsv", "--channels c.tsv", "--faults loss=1s@1"),
     "record": ("--channels c.tsv", "--timeout 0"),
+    "present": ("words.txt", "--wait 0"),
     "simulate": ("--seconds 5",),
     "fit": (
         "rec_raw.fif", "other.xdf", "--events e.tsv", "--events f.tsv", "--channels c.tsv",
@@ -45,6 +46,7 @@ WRITTEN = {
     ("decode", "--jsonl"): ".jsonl",
     ("clean", "--out"): ".fif",
     ("convert", "--out"): ".xdf",
+    ("present", "--save"): ".tsv",
     ("record", "--output"): ".xdf",
     ("run", "--log"): ".jsonl",
     ("run", "--record"): ".xdf",
@@ -62,11 +64,11 @@ WRITTEN = {
     ("encode", "--report"): ".html",
 }
 LIVE = {
-    ("record", "--output"), ("run", "--log"), ("run", "--record"), ("replay", "--faults-log"),
+    ("present", "--save"), ("record", "--output"), ("run", "--log"), ("run", "--record"), ("replay", "--faults-log"),
 }  # fmt: skip
 INPUT_OPTIONS = {
     "--model", "--events", "--channels", "--recipe", "--prior-from", "--people", "--language-text",
-    "--folder",
+    "--folder", "--bids",
 }  # fmt: skip
 # read with rec.vhdr, rec.set, rec_raw.fif and llm, though no call names them
 BESIDE = {

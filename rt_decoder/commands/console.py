@@ -46,7 +46,7 @@ _EXAMPLE = "\n\nExample: "
 LARGEST = 1e9  # of a number that an option takes; more is a slip
 PROGRAMS = {
     "rt-decoder": (
-        "demo", "simulate", "streams", "replay", "check", "record", "run", "decode", "clean", "convert", "inspect",
+        "demo", "simulate", "streams", "replay", "present", "check", "record", "run", "decode", "clean", "convert", "inspect",
         "info",
     ),
     "rt-calibrate": (

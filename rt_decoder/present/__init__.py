@@ -1,0 +1,1 @@
+"""Show words to a participant, and mark when; the command `present`."""
