@@ -201,7 +201,7 @@ def test_a_presentation_on_a_terminal(source_id: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "rt_decoder", "present", str(tmp_path / "words.txt"), "--markers",
          source_id, "--save", str(tmp_path / "run.tsv"), "--no-cues", "--catch", "0",
-         "--shown", ".1", "--gap", ".1", "--jitter", "0", "--repeats", "1000", "--json"],
+         "--shown", ".1", "--gap", ".1", "--jitter", "0", "--times", "1000", "--json"],
         stdin=theirs, stdout=theirs, stderr=subprocess.STDOUT, cwd=REPO,
     )  # fmt: skip
     os.close(theirs)

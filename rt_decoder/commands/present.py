@@ -46,7 +46,10 @@ def present(
         typer.Option(metavar="S", help="Range of the gap.", min=0.0, rich_help_panel=SCHEDULE),
     ] = 0.2,
     repeats: Annotated[
-        int, typer.Option(metavar="N", help="Times each word is shown.", rich_help_panel=SCHEDULE)
+        int,
+        typer.Option(
+            "--times", metavar="N", help="Times each word is shown.", rich_help_panel=SCHEDULE
+        ),
     ] = 1,
     block: Annotated[
         int,

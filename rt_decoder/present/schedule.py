@@ -85,7 +85,7 @@ def make_schedule(words: Sequence[str], plan: Plan = Plan()) -> tuple[Step, ...]
         raise ValueError("need words to show, got none")
     if len(set(words)) < len(words):
         twice = sorted({word for word in words if words.count(word) > 1})
-        raise ValueError(f"need each word once (--repeats shows it again), got {twice[0]!r} twice")
+        raise ValueError(f"need each word once (--times shows it again), got {twice[0]!r} twice")
     rng = random.Random(plan.seed)  # noqa: S311  (an order, no secret)
     steps = [Step("rest", "Press a key to begin", "", 0.0, 0)]
     if plan.cues:
