@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rt_decoder.commands.answer_options import Anytime, SetLevel, WhenUnlike
 from rt_decoder.commands.console import show_error, show_json, show_lines
-from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight, SetLevel
+from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
 from rt_decoder.commands.options import (
     UNMARKED,
     Align,
-    Anytime,
     AsJson,
     Channels,
     Continuous,
@@ -25,7 +25,6 @@ from rt_decoder.commands.options import (
     Network,
     Seconds,
     Units,
-    WhenUnlike,
     Without,
 )
 from rt_decoder.commands.outputs import LOG, XDF, claim_outputs
