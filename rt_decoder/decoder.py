@@ -14,7 +14,7 @@ import numpy as np
 from rt_decoder.cleaning.repair import ChannelRepair
 from rt_decoder.latency import clock_offset
 from rt_decoder.model import Alignment, Model
-from rt_decoder.pipeline import Pipeline, PipelineOptions
+from rt_decoder.pipeline import Pipeline, PipelineOptions, Successor
 from rt_decoder.signal import Chunk, Features, Marker, Readout, SignalInfo
 from rt_decoder.timing.align import Align, rate_factor
 from rt_decoder.timing.timebase import Decision
@@ -204,6 +204,11 @@ class Decoder:
             self.pipeline.mark(marker)
         self.found.extend(known)
         self.lost.extend(lost)
+
+    def swap(self, next_one: Successor) -> None:
+        """Go on with another model from the next sample on; `Pipeline.ready` makes it."""
+        self.pipeline.swap(next_one)
+        self.align.rename(next_one.model.items)
 
     def end(self) -> None:
         """Give up the markers that lie beyond the stream, which has ended."""

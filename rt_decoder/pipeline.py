@@ -12,7 +12,7 @@ from bisect import insort
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from rt_decoder.decoding.features import FeatureWindow, make_window
 from rt_decoder.decoding.language.next_word import NextWord
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.sets import cutoff_of
+from rt_decoder.decoding.succession import carried, check_follows
 from rt_decoder.files.decisions import Start
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
@@ -36,6 +37,7 @@ from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.recipe import Target
 from rt_decoder.signal import (
     FLAGS,
+    Choice,
     Chunk,
     Features,
     Marker,
@@ -46,7 +48,7 @@ from rt_decoder.timing.framing import Framer
 from rt_decoder.timing.items import CUE
 from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["Pipeline", "PipelineOptions"]
+__all__ = ["Pipeline", "PipelineOptions", "Successor"]
 
 
 _SETTLING = FLAGS(Reason.SETTLING)
@@ -88,6 +90,8 @@ class PipelineOptions:
         Whether events are answered sooner, too, by the windows that are above chance in the
         certificate; with `force` by all. None stands for false, but a session record is decoded as
         its session was.
+    then : tuple of Model
+        With which the session of a record went on, in any order.
     """
 
     rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
@@ -100,6 +104,7 @@ class PipelineOptions:
     level: float = 0.0
     when_unlike: str | None = None
     anytime: bool | None = None
+    then: tuple[Model, ...] = ()
 
     def for_target(self, target: Target) -> Self:
         """Return the options with the marker rules of a recipe, unless they have names already."""
@@ -163,6 +168,16 @@ def _cutoffs(model: Model, options: PipelineOptions) -> tuple[float, float] | No
     return cutoff_of(model, options.level), spoken
 
 
+class Successor(NamedTuple):
+    """What goes on in place of what decodes now; see `Pipeline.ready`."""
+
+    model: Model
+    answerer: Answerer
+    sooner: SoonerWindows
+    monitor: Watcher | None  # None for the one that is there
+    grown: bool
+
+
 class Pipeline:
     """Decode a stream with a model.
 
@@ -193,7 +208,7 @@ class Pipeline:
         clock: Callable[[], float] | None = None,
     ) -> None:
         options.check(model)
-        info = model.info
+        self._options, info = options, model.info
         self.model = model
         self.continuous, self.force = bool(options.continuous), options.force
         self.align, self.level = options.align, options.level
@@ -202,7 +217,7 @@ class Pipeline:
             raise ValueError(
                 f"need when_unlike among {', '.join(WHEN_UNLIKE)}, got {self.when_unlike!r}"
             )
-        self.without = frozenset(options.without)
+        self.without, self.then = frozenset(options.without), options.then
         if unknown := self.without - set(CLEANING):
             raise ValueError(f"need stages among {', '.join(CLEANING)}, got {', '.join(unknown)}")
 
@@ -247,6 +262,57 @@ class Pipeline:
         self._missed: list[tuple[Marker, str]] = []
         self._on_clean: Callable[[Chunk], None] | None = None
         self.paused = False  # whether no readout is made
+
+    def ready(self, model: Model, choice: Choice, *, grown: bool = False) -> Successor:
+        """Make ready to go on with another model; takes time, in any thread.
+
+        Parameters
+        ----------
+        model : Model
+        choice : Choice
+            How to answer then; without what the model does not know.
+        grown : bool
+            Whether it is the model that runs, with more items.
+
+        Returns
+        -------
+        Successor
+
+        Raises
+        ------
+        ValueError
+            If it cannot follow in mid-session, and why.
+        """
+        if self.answerer.foretell is not None:
+            raise ValueError("need a session without a language for other items, got one with it")
+        options = self._options
+        if not grown:
+            check_follows(model, self.model)
+            options.check(model)
+        part = replace(model, windows=options.windows(model))
+        level = options.level if model.set_cutoffs.size else 0.0
+        cutoffs = _cutoffs(model, replace(options, level=level))
+        if options.level and cutoffs is None:
+            cutoffs = 1.0, 1.0  # every item is in the set
+        answerer = Answerer(part, self.lateness, self.stopwatch, cutoffs=cutoffs, force=self.force)
+        answerer.answer_by(answerer.make(carried(choice, model)))
+        sooner = SoonerWindows(part, self.window.info)
+        watcher = None if grown else make_monitor(model, options.rules.wait) or Watcher()
+        if watcher is not None:
+            watcher.silences = self.monitor.silences
+        return Successor(model, answerer, sooner, watcher, grown)
+
+    def swap(self, next_one: Successor) -> None:
+        """Go on with another model from the next sample on, at once and whole."""
+        model, sooner = next_one.model, next_one.sooner
+        next_one.answerer.follow(self.answerer, same_map=next_one.grown)
+        for marker in self._pending:
+            sooner.mark(marker)
+        sooner.drop(self.ring.next)
+        self.model, self.answerer = model, next_one.answerer
+        self.sooner, self.monitor = sooner, next_one.monitor or self.monitor
+        if not next_one.grown:
+            self.window.rescale(model.center, model.scale)
 
     def pause(self, on: bool) -> None:
         """Make no readouts until this is called with False; markers meanwhile are missed."""

@@ -7,7 +7,7 @@ arrives before the same sample as live. In other recordings each marker arrives 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,9 +16,11 @@ import numpy as np
 
 from rt_decoder.cleaning.scale import LEAST_SECONDS, channels_off, scale_check
 from rt_decoder.decoder import Decoder
+from rt_decoder.decoding.succession import grown
 from rt_decoder.files import decisions as made
+from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.recording import Recording
-from rt_decoder.files.steps import Step, skipped_rows, steps_of
+from rt_decoder.files.steps import Step, recorded_start, skipped_rows, steps_of, warn_of_missing
 from rt_decoder.model import Model
 from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.pipeline import PipelineOptions
@@ -29,7 +31,6 @@ __all__ = [
     "decode_recording",
     "features_of_recording",
     "hops_of_recording",
-    "recorded_start",
 ]
 
 MAINS_DIFFER = 1.0  # Hz between two statements of the mains frequency that contradict each other
@@ -42,11 +43,6 @@ class _Piece(NamedTuple):
     times: np.ndarray  # (n,) corrected stamps in s
     arrivals: np.ndarray | None  # (n,) s
     flags: np.ndarray | None  # (n,) reason bits of segments that are marked as bad
-
-
-def recorded_start(recording: Recording) -> made.Start | None:
-    """Return the options with which a session was started; None if it is no session record."""
-    return next((one for one in recording.decisions if isinstance(one, made.Start)), None)
 
 
 class _Scale:
@@ -84,13 +80,31 @@ class _Scale:
             )
 
 
-def _do(decoder: Decoder, step: Step, *, answers: bool) -> bool:
-    """Do what a session did; False if the map cannot be aligned as it was there."""
-    pipeline = decoder.pipeline
+def _swap(decoder: Decoder, step: made.Swapped | made.Added, models: Mapping[str, Model]) -> None:
+    """Go on with another model or with more items, as a session did."""
+    pipeline, is_added = decoder.pipeline, isinstance(step, made.Added)
+    if isinstance(step, made.Added):
+        model = grown(pipeline.model, step.items, step.values)
+    elif (found := models.get(step.model)) is None:
+        raise ValueError(
+            f"need the model {step.model[:12]} with which the session went on at sample {step.index} "
+            "(--then FILE), got none"
+        )
+    else:
+        model = found
+    choice = pipeline.answerer.answering.choice
+    decoder.swap(pipeline.ready(model, choice, grown=is_added))
+
+
+def _do(decoder: Decoder, step: Step, models: Mapping[str, Model] | None) -> bool:
+    """Do what a session did; False if the map cannot be aligned as it was there.
+
+    Without `models` nothing is answered.
+    """
+    pipeline, answers = decoder.pipeline, models is not None
     match step:
         case Marker(answering=choice):
-            own = None if choice is None or not answers else pipeline.answerer.make(choice)
-            decoder.mark(step._replace(answering=own))
+            decoder.mark(step._replace(answering=choice if answers else None))
         case made.Restart():
             decoder.restart()
         case made.Realigned(n_events=n_events):
@@ -99,6 +113,8 @@ def _do(decoder: Decoder, step: Step, *, answers: bool) -> bool:
             pipeline.answerer.answer_by(pipeline.answerer.make(choice))
         case made.Prior() if answers and pipeline.answerer.foretell is None:
             pipeline.answerer.prepare(pipeline.answerer.expect(step.values))
+        case made.Swapped() | made.Added() if models is not None:
+            _swap(decoder, step, models)
         case made.Paused(on=on) if answers:
             pipeline.pause(on)
         case made.Truth(seq=seq, label=label) if answers:
@@ -114,12 +130,13 @@ def _feed(
     chunk: int,
     *,
     judged: bool = True,
-    answers: bool = False,
+    models: Mapping[str, Model] | None = None,
 ) -> Iterator[_Piece]:
     """Yield the recording in pieces, after adding the markers that arrive before each.
 
     Samples that the live session skipped are skipped. If `judged`, a scale that is not that of
-    calibration is refused; if `answers`, they are given as the session's experiment chose.
+    calibration is refused; with `models`, answers are given as the
+    session's experiment chose, and by those with which it went on.
     """
     if chunk < 1:
         raise ValueError(f"need chunks of at least 1 sample, got {chunk}")
@@ -131,7 +148,7 @@ def _feed(
     edges = {0, len(stamps), *steps, *(edge for stretch in skipped for edge in stretch)}
     for low, high in pairwise(sorted(edge for edge in edges if edge <= len(stamps))):
         for step in steps.get(low, ()):
-            if not _do(decoder, step, answers=answers) and isinstance(step, made.Realigned):
+            if not _do(decoder, step, models) and isinstance(step, made.Realigned):
                 missing.append(step)
             if isinstance(step, made.Restart):
                 scale = _Scale(decoder, recording)
@@ -148,22 +165,11 @@ def _feed(
                 scale.look(piece.data)
     if judged:
         scale.end()
-    _say_missing(recording, missing)
+    warn_of_missing(recording, missing)
     for step in steps.get(len(stamps), ()):
         if isinstance(step, Marker | made.Truth):
-            _do(decoder, step, answers=answers)  # no sample follows: a marker is lost or waiting
+            _do(decoder, step, models)  # no sample follows: a marker is lost or waiting
     decoder.end()
-
-
-def _say_missing(recording: Recording, missing: Sequence[made.Realigned]) -> None:
-    """Warn (RuntimeWarning) of alignments whose events the recording lacks."""
-    if missing:
-        warnings.warn(
-            f"{recording.name}: {len(missing)} alignments of the map cannot be made as live: events "
-            f"before sample {missing[0].index} are missing, and readouts after it differ",
-            RuntimeWarning,
-            stacklevel=4,
-        )
 
 
 def _say_differences(decoder: Decoder, recording: Recording) -> None:
@@ -207,6 +213,11 @@ def decode_recording(
     Yields
     ------
     Readout
+
+    Raises
+    ------
+    ValueError
+        If a model is missing with which the session went on.
     """
     start = recorded_start(recording)
     if decoder is None:
@@ -216,7 +227,8 @@ def decode_recording(
     if start is not None and start.align is not None and decoder.pipeline.align is None:
         updates = [one for one in recording.decisions if isinstance(one, made.Realigned)]
         decoder.follow({update.n_events for update in updates})
-    for piece in _feed(decoder, recording, markers, chunk, answers=True):
+    models = {model_hash(one): one for one in decoder.pipeline.then}
+    for piece in _feed(decoder, recording, markers, chunk, models=models):
         yield from decoder.push(*piece)
         decoder.pipeline.answerer.scored.settle()
 

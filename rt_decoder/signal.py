@@ -1,8 +1,6 @@
 """Define the values that flow through the decoder.
 
-Arrays are ``(n_samples, n_channels)`` everywhere. Inside the package signals are in SI units (V, T,
-T/m); `timing.matching` finds the factors that convert them once, at the source. This module knows
-nothing of where samples come from or where they go.
+Arrays are ``(n_samples, n_channels)``, in SI units: `timing.matching` converts once, at the source.
 """
 
 from __future__ import annotations
@@ -199,7 +197,7 @@ class SignalInfo:
 class Chunk(NamedTuple):
     """Consecutive samples; a *hop* is a chunk of the pipeline's fixed length.
 
-    A stage owns the arrays of the chunks that it returns; they are valid until its next call.
+    A stage owns the arrays of chunks that it returns: they are valid until its next call.
     """
 
     data: np.ndarray  # (n, c) float64, SI
@@ -259,7 +257,7 @@ class Marker(NamedTuple):
     label: str
     time: float  # s on this machine's LSL clock
     index: int = -1  # type: ignore[assignment]  # nearest sample, absolute; -1 while not known
-    answering: Any = None  # of this event alone, a `decoding.answering.Answering`; None as ever
+    answering: Any = None  # of this event alone, a `decoding.answering.Answering` or `Choice`
 
 
 class Features(NamedTuple):

@@ -31,10 +31,11 @@ from rt_decoder.decoder import Decoder  # noqa: E402
 from rt_decoder.files.model_file import load_model, save_model  # noqa: E402
 from rt_decoder.files.read import read_recording  # noqa: E402
 from rt_decoder.files.recording import Recording  # noqa: E402
+from rt_decoder.files.steps import recorded_start  # noqa: E402
 from rt_decoder.live.session import Session  # noqa: E402
 from rt_decoder.model import Model  # noqa: E402
 from rt_decoder.recipe import STAGES  # noqa: E402
-from rt_decoder.recorded import decode_recording, recorded_start  # noqa: E402
+from rt_decoder.recorded import decode_recording  # noqa: E402
 from rt_decoder.replay.fault_plan import schedule  # noqa: E402
 from rt_decoder.replay.faults import Fault, parse_faults  # noqa: E402
 from rt_decoder.replay.replay import Replayed, replay  # noqa: E402

@@ -46,7 +46,7 @@ ROOMS = {
     "cleaning/stages": Room("the stages in one table", "values cleaning", "cleaning/stages"),
     "decoding": Room("window to word", "kernels values timing",
         shared="features mapping whitening learning alignment readout evidence answering score hidden scored sets"
-        " vocabulary anytime"),
+        " vocabulary anytime succession watching"),
     "monitor": Room("is it the brain of calibration", "kernels values decoding"),
     "files": Room("every file format, read and written", "values timing cleaning cleaning/stages monitor"),
     "decoding/language": Room("the prior of the next word", "values timing files"),

@@ -17,11 +17,12 @@ from rt_decoder.commands.decode import decode_file
 from rt_decoder.files.decisions import Realigned
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.steps import recorded_start
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.recorded import decode_recording, recorded_start
+from rt_decoder.recorded import decode_recording
 from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet
 from rt_decoder.sinks.record import Recorder

@@ -14,10 +14,11 @@ from pylsl import local_clock
 
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.read import read_recording
+from rt_decoder.files.steps import recorded_start
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.recorded import decode_recording, recorded_start
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker, Readout, StreamLost
 from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet

@@ -18,7 +18,7 @@ from calibration.design import build_design, draft_model
 from calibration.events import Event, LabelledRecording, label_recording
 from calibration.fit import fit_model
 from calibration.hops import Hops, read_hops
-from rt_decoder.decoding.answerer import NOT_FITTED
+from rt_decoder.decoding.answering import NOT_FITTED
 from rt_decoder.decoding.readout import ContinuousPosterior, Posterior
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording

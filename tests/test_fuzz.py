@@ -33,10 +33,11 @@ from rt_decoder.files.model_file import ModelCorrupt, content_hash, load_model, 
 from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.files.steps import recorded_start
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.files.xdf_writer import XdfWriter
 from rt_decoder.recipe import Recipe, read_recipe
-from rt_decoder.recorded import decode_recording, recorded_start
+from rt_decoder.recorded import decode_recording
 from rt_decoder.replay.faults import Fault, parse_faults
 from rt_decoder.signal import ModelMismatch
 from rt_decoder.sinks.record import Recorder

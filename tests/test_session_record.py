@@ -38,9 +38,10 @@ from rt_decoder.files.decisions import (
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.files.session_record import checked_decisions, encode, parse
+from rt_decoder.files.steps import recorded_start
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.recorded import decode_recording, recorded_start
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import FLAGS_VERSION, Choice, Marker
 from rt_decoder.timing.markers import MarkerRules
 from tests.small import lines, random_model, small_recipe, small_recording, timeless

@@ -17,10 +17,11 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import named_error, replacing
 from rt_decoder.files.outputs import is_place
 from rt_decoder.files.proof import forced
+from rt_decoder.files.steps import recorded_start
 from rt_decoder.live.footer import scored
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.recorded import decode_recording, recorded_start
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Marker
 from rt_decoder.sinks.header import header_line
 from rt_decoder.sinks.log import JsonlLog, decision_details, event_line
@@ -106,7 +107,11 @@ def decode_file(
             header |= {"set": options.level} if options.level else {}
             log.write(header)  # its name may be a person's
             for readout in decode_recording(
-                model, recording, markers, chunk=chunk, decoder=decoder
+                model,
+                recording,
+                markers,
+                chunk=chunk,
+                decoder=decoder,
             ):
                 counts += _write_events(log, decoder)
                 log.write(readout)
@@ -193,6 +198,7 @@ def _settled(
             options.level,
             options.when_unlike,
             options.anytime,
+            options.then,
         )
     else:
         options = options.for_target(model.recipe.target)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rt_decoder.decoding.language.next_word import NextWord
     from rt_decoder.model import Model
 
-__all__ = ["LanguageModel", "LanguageText", "LanguageWeight", "SetLevel", "next_word_of"]
+__all__ = ["LanguageModel", "LanguageText", "LanguageWeight", "next_word_of"]
 
 LanguageText = Annotated[
     Path | None,
@@ -44,19 +44,6 @@ LanguageWeight = Annotated[
         min=0.0,
         max=1.0,
         help="Share of the language in the prior; default as fitted with the model.",
-        show_default=False,
-        rich_help_panel=DECODING,
-    ),
-]
-
-SetLevel = Annotated[
-    float,
-    typer.Option(
-        "--set",
-        metavar="SHARE",
-        min=0.0,
-        max=0.99,
-        help="Name with each event the set of items that holds the true one in so many events.",
         show_default=False,
         rich_help_panel=DECODING,
     ),

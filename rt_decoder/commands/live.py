@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from rt_decoder.commands.answer_options import Anytime, SetLevel, WhenUnlike
 from rt_decoder.commands.console import show_error, show_json, show_lines
-from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight, SetLevel
+from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
 from rt_decoder.commands.options import (
     UNMARKED,
     Align,
-    Anytime,
     AsJson,
     Channels,
     Continuous,
@@ -23,7 +23,6 @@ from rt_decoder.commands.options import (
     Network,
     Seconds,
     Units,
-    WhenUnlike,
     Without,
 )
 from rt_decoder.commands.outputs import LOG, XDF, claim_outputs

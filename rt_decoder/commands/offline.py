@@ -9,19 +9,18 @@ from typing import Annotated
 
 import typer
 
+from rt_decoder.commands.answer_options import Anytime, SetLevel, Then, WhenUnlike
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.language import (
     LanguageModel,
     LanguageText,
     LanguageWeight,
-    SetLevel,
     next_word_of,
 )
 from rt_decoder.commands.options import (
     DECODING,
     UNMARKED,
     Align,
-    Anytime,
     AsJson,
     Channels,
     Continuous,
@@ -36,7 +35,6 @@ from rt_decoder.commands.options import (
     RecordingFile,
     Stream,
     Units,
-    WhenUnlike,
     Without,
 )
 from rt_decoder.commands.outputs import FIF, LOG, XDF, Overwrite, claim_outputs
@@ -66,6 +64,7 @@ def decode(
     level: SetLevel = 0.0,
     when_unlike: WhenUnlike = None,
     anytime: Anytime = None,
+    then: Then = None,
     chunk: Annotated[
         int,
         typer.Option(
@@ -96,7 +95,7 @@ def decode(
     rules = MarkerRules(markers.trigger, mask=mask, offset=marker_offset * 1e-3)
     if markers.trigger and events is not None:
         raise typer.BadParameter("need --events or --markers channel:NAME, got both")
-    read_too = [recording, model, events, channels, language_text]
+    read_too = [recording, model, events, channels, language_text, *(then or ())]
     claim_outputs([("--jsonl", jsonl, LOG)], read_too, overwrite)
     fitted = load_model(model)
     if not fitted.has_map:
@@ -105,7 +104,17 @@ def decode(
         check_proven(fitted, model.name)
     language = next_word_of(fitted, language_text, language_model, language_weight)
     options = PipelineOptions(
-        rules, continuous, without, force, align, learn, language, level, when_unlike, anytime
+        rules,
+        continuous,
+        without,
+        force,
+        align,
+        learn,
+        language,
+        level,
+        when_unlike,
+        anytime,
+        tuple(load_model(one) for one in then or ()),
     )
     options.check(fitted)
     label = label or fitted.recipe.target.label

@@ -17,7 +17,6 @@ from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 __all__ = [
     "UNMARKED",
     "Align",
-    "Anytime",
     "AsJson",
     "Channels",
     "Continuous",
@@ -36,7 +35,6 @@ __all__ = [
     "SentName",
     "Stream",
     "Units",
-    "WhenUnlike",
     "Without",
     "one_of",
     "parsed_by",
@@ -276,26 +274,6 @@ Learn = Annotated[
         "it joins the group's map. Default no, or as a session record says.",
         show_default=False,
         rich_help_panel=DECODING,
-    ),
-]
-Anytime = Annotated[
-    bool | None,
-    typer.Option(
-        "--anytime/--no-anytime",
-        help="Answer events sooner, too, by each shorter window that is above chance in the "
-        "certificate. Default no, or as a session record says.",
-        show_default=False,
-        rich_help_panel=DECODING,
-    ),
-]
-WhenUnlike = Annotated[
-    str | None,
-    typer.Option(
-        "--when-unlike",
-        help="While the signal is not calibration's: abstain (default), only warn, or stop.",
-        show_default=False,
-        rich_help_panel=DECODING,
-        **one_of("abstain", "warn", "stop"),
     ),
 ]
 Without = Annotated[

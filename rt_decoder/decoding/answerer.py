@@ -1,50 +1,33 @@
 """Answer one window: its features become a readout, by the map, the vocabulary and what answers now.
 
-What it knows of time is whether a window belongs to an event, which are answered in order. When a
-window is due, and what fills it, is the pipeline's.
+When a window is due, and what fills it, is the pipeline's; events are answered in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from typing import Protocol
 
 import numpy as np
 
-from rt_decoder.decoding.answering import Answering, expect, make_answering, whole
-from rt_decoder.decoding.anytime import Commitment
+from rt_decoder.decoding.answering import Answering, decide, expect, make_answering, with_whole
+from rt_decoder.decoding.anytime import KeptWords, SoonerMaps
 from rt_decoder.decoding.evidence import EvidencePool
 from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.decoding.readout import Answer
 from rt_decoder.decoding.scored import Scored
-from rt_decoder.decoding.sets import plausible
+from rt_decoder.decoding.sets import named_set
+from rt_decoder.decoding.succession import carried
 from rt_decoder.decoding.vocabulary import Vocabulary
+from rt_decoder.decoding.watching import Watching
 from rt_decoder.latency import Lateness, Stopwatch
 from rt_decoder.model import Model
 from rt_decoder.signal import Choice, Features, Marker, Readout, reason_names
 from rt_decoder.timing.items import CUE
 
-__all__ = ["NOT_FITTED", "Answerer", "Watching"]
+__all__ = ["Answerer"]
 
 LANGUAGE = "language"  # in a readout, whose prior was told by a language
-NOT_FITTED = "not fitted"  # why a model without a posterior for it abstains at every hop
 _UNUSABLE = frozenset(("quality", "nonfinite"))  # reasons of a window that tells nothing
-
-
-class Watching(Protocol):
-    """What knows whether the signal is that of calibration: a `monitor.watcher.Watcher`."""
-
-    @property
-    def state(self) -> Enum:
-        """What is known of the signal so far; its value is text."""
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """Reasons to abstain; empty for none."""
-
-    def truth(self, label: str, scores: np.ndarray) -> None:
-        """Take the cosines (V,) of an event whose marker has this label, after its readout."""
 
 
 class Answerer:
@@ -78,8 +61,8 @@ class Answerer:
     n_readouts : int
         Readouts so far.
     foretell : callable or None
-        Takes each event, and how much more probable the brain made each item (V,), or None if it
-        told nothing; returns the log prior (V,) of the next event, or None for the usual one.
+        Takes each event, and how much more probable the brain made each item (V,), None for bad
+        windows; returns the log prior (V,) of the next event, or None for the usual one.
     """
 
     def __init__(
@@ -98,12 +81,16 @@ class Answerer:
         self.foretell: Callable[[Marker, np.ndarray | None], np.ndarray | None] | None = None
         self.scores: np.ndarray | None = None
         self._next: Answering | None = None  # of the next event alone
-        self._sooner = tuple(LinearMap(one.weights, one.offset) for one in model.windows)
-        self._places = {len(one.weights): k for k, one in enumerate(model.windows)}
-        # Of the events that were answered sooner, by onset and label, oldest first.
-        self._commitments: dict[tuple[int, str], Commitment] = {}
+        self._maps, self._kept = SoonerMaps(model), KeptWords()
         self._ratio: np.ndarray | None = None
-        self.n_readouts = 0
+        self.n_readouts, self._n_first = 0, len(model.items)  # the latter: what the monitor knows
+
+    def follow(self, before: Answerer, *, same_map: bool) -> None:
+        """Take over from another one; `same_map` if this one has its map and its items, and more."""
+        self.n_readouts, self._kept = before.n_readouts, before._kept
+        self.scored.follow(before.scored, same_items=same_map)
+        if same_map:
+            self.map, self._n_first = before.map, before._n_first
 
     def answer_by(self, answering: Answering) -> None:
         """Answer otherwise from the next readout on, such as among other candidates."""
@@ -124,7 +111,7 @@ class Answerer:
 
     def begin(self) -> None:
         """Begin a trial of repeats, if they are pooled; open events commit to nothing."""
-        self._commitments.clear()
+        self._kept.clear()
         if self.pool is not None:
             self.pool.begin()
 
@@ -153,49 +140,51 @@ class Answerer:
             return []
         if kind == "anytime":
             return [self._read_sooner(marker, features, watcher)]
-        readouts = [self._read_out(self.map, kind, marker, features, watcher)]
+        readouts = [self._read(self.map, kind, marker, features, watcher)]
         if kind != "event":
             return readouts
-        if self._sooner and not marker.label.startswith(CUE):
+        if self._maps and not marker.label.startswith(CUE):
             readouts.append(self._last(marker, readouts[0]))
         if self.foretell is not None:
             self._ask_next(marker)
         is_good = features.good >= self.answering.posterior.quality_floor
         if self.scores is not None and is_good:
-            watcher.truth(marker.label, self.scores)
+            watcher.truth(marker.label, self.scores[: self._n_first])
         if self.pool is not None and marker.answering is None:
             readouts += self._pooled(self.pool, marker, features, watcher)
         return readouts
 
     def missed(self, marker: Marker) -> None:
         """Take note of an event whose window is lost."""
-        self._commitments.pop((marker.index, marker.label), None)
+        self._kept.forget(marker)
         self._ratio = None
         self._ask_next(marker)
         if self.pool is not None:
             self.pool.begin() if marker.label.startswith(CUE) else self.pool.leave_out()
 
-    def _read_out(
-        self, map_: LinearMap, kind: str, marker: Marker, features: Features, watcher: Watching
+    def _read(
+        self, linear: LinearMap, kind: str, marker: Marker, features: Features, watcher: Watching
     ) -> Readout:
-        scores = self._scan(map_, features)
-        by, prior = marker.answering or self.answering, ""
+        scores = self._scan(linear, features)
+        by, prior = self._by(marker), ""
         if kind == "event" and not marker.label.startswith(CUE):
             if self._next is not None and marker.answering is None:
                 by, prior = self._next, LANGUAGE
             self._next = None
-        answer = self._decide(by, kind, scores, features.good)
-        why = answer.reasons + reason_names(features.reasons)
-        readout = self._said(by, kind, marker, features, answer._replace(reasons=why), watcher)
+        is_hop, length = kind == "continuous", self.vocabulary.length
+        vocabulary = self.vocabulary
+        answer = decide(by, scores, features.good, vocabulary, is_hop=is_hop, force=self.force)
+        readout = self._said(by, kind, marker, features, answer, watcher)
         if kind == "event" and len(answer.idx):
-            self.scored.add(readout, scores, self.vocabulary.length, by)
+            self.scored.add(readout, scores, length, by)
         if kind == "event" and (self._cutoffs or self.foretell is not None):
-            is_bad, length = not _UNUSABLE.isdisjoint(answer.reasons), self.vocabulary.length
+            is_bad = not _UNUSABLE.isdisjoint(answer.reasons)
             self._ratio = None if is_bad else by.posterior.ratio(scores, length)
             if self._cutoffs:
                 is_other = bool(by.choice.candidates or by.choice.prior)
                 p = None if is_bad or is_other else by.posterior.probabilities(scores, length)
-                readout = readout._replace(plausible=self._set(p, self._cutoffs[bool(prior)]))
+                found = named_set(p, self._cutoffs[bool(prior)], self.model.items)
+                readout = readout._replace(plausible=found)
         return readout._replace(prior=prior) if prior else readout
 
     def _scan(self, linear: LinearMap, features: Features) -> np.ndarray:
@@ -206,42 +195,31 @@ class Answerer:
         self._stopwatch.lap("vocabulary")
         return scores
 
+    def _by(self, marker: Marker) -> Answering:
+        """What answers an event: a choice of its own holds for the vocabulary that is there now."""
+        own = marker.answering
+        if own is None or getattr(own, "vocabulary", None) is self.model.items:
+            return self.answering if own is None else own
+        return self.make(carried(own if isinstance(own, Choice) else own.choice, self.model))
+
     def _read_sooner(self, marker: Marker, features: Features, watcher: Watching) -> Readout:
         """Answer by a window that ends earlier."""
-        place, event = self._places[len(features.values)], (marker.index, marker.label)
-        scores = self._scan(self._sooner[place], features)
-        commitment = self._commitments.setdefault(event, Commitment())
-        by, prior = marker.answering or self.answering, ""
-        is_next = next(iter(self._commitments)) == event  # no earlier event is open
-        if self._next is not None and marker.answering is None and is_next:
+        place, linear, end = self._maps.of(features)
+        scores = self._scan(linear, features)
+        by, prior = self._by(marker), ""
+        if self._next is not None and marker.answering is None and self._kept.is_next(marker):
             by, prior = self._next, LANGUAGE
         by = by._replace(posterior=by.windows[place])
-        answer = by.posterior.decide(scores, by.n_top, features.good, self.vocabulary.length)
-        why = answer.reasons + reason_names(features.reasons)
-        answer = answer._replace(reasons=why)
+        exactly = self.vocabulary.length, self.vocabulary.exact
+        answer = by.posterior.decide(scores, by.n_top, features.good, *exactly)
         readout = self._said(by, "anytime", marker, features, answer, watcher)
-        readout = readout._replace(until=self.model.windows[place].end, prior=prior)
-        return readout._replace(committed=commitment.add(readout))
+        return self._kept.add(marker, readout._replace(until=end, prior=prior))
 
     def _last(self, marker: Marker, whole_window: Readout) -> Readout:
         """End the sooner readouts of an event: they have come to the whole window's."""
-        commitment = self._commitments.pop((marker.index, marker.label), Commitment())
         self.n_readouts += 1
-        return whole_window._replace(
-            seq=self.n_readouts - 1,
-            kind="anytime",
-            until=self.model.recipe.features.tmax,
-            committed=commitment.end(whole_window),
-        )
-
-    def _set(self, p: np.ndarray | None, cutoff: float) -> tuple[str, ...]:
-        """Name the items of the set by probabilities (V,); none stands for all.
-
-        So it is where the window is bad, or among other candidates: calibration had neither.
-        """
-        chosen = np.zeros(0, int) if p is None else plausible(p, cutoff)
-        is_all = p is None or len(chosen) == np.count_nonzero(p)
-        return () if is_all else tuple(self.model.items[i] for i in chosen)
+        last = whole_window._replace(seq=self.n_readouts - 1, until=self.model.recipe.features.tmax)
+        return self._kept.end(marker, last)
 
     def _ask_next(self, marker: Marker) -> None:
         """Prepare for the event after this one."""
@@ -256,10 +234,8 @@ class Answerer:
             pool.begin()
             return []
         by = self.answering
-        if self.scores is not None and features.good >= by.posterior.quality_floor:
-            pool.add(self.scores, self.vocabulary.length, features.good)
-        else:
-            pool.leave_out()
+        is_good = features.good >= by.posterior.quality_floor
+        pool.take(self.scores if is_good else None, self.vocabulary.length, features.good)
         if pool.n_seen < 2 or (answer := pool.answer(by.n_top)) is None:
             return []
         readout = self._said(by, "pooled", marker, features, answer, watcher)
@@ -271,6 +247,7 @@ class Answerer:
     ) -> Readout:  # fmt: skip
         """Make a readout of an answer, now."""
         doubts = watcher.doubts
+        why = answer.reasons + (() if kind == "pooled" else reason_names(features.reasons))
         now, latency_ms, late = self._lateness.measure(features.time)
         readout = Readout(
             seq=self.n_readouts,
@@ -285,7 +262,7 @@ class Answerer:
             abstained=answer.abstained or bool(doubts),
             bits=answer.bits - by.told,
             quality=features.good,
-            reasons=answer.reasons + doubts,
+            reasons=why + doubts,
             latency_ms=latency_ms,
             late=late,
             corrected=features.corrected,
@@ -293,32 +270,19 @@ class Answerer:
             fit=watcher.state.value,
         )
         if by.choice.posterior and len(answer.idx) and self.scores is not None:
-            both = whole(by, kind, self.scores, self.vocabulary.length)
-            posterior, before = (tuple(one.tolist()) for one in both)
-            readout = readout._replace(posterior=posterior, before=before)
+            readout = with_whole(readout, by, self.scores, self.vocabulary.length)
         self._stopwatch.lap("readout")
         self.n_readouts += 1
         return readout
 
-    def _decide(self, by: Answering, kind: str, scores: np.ndarray, good: float) -> Answer:
-        exactly = self.vocabulary.length, self.vocabulary.exact
-        if kind == "continuous" and by.continuous is not None:
-            return by.continuous.decide(scores, by.n_top, good, *exactly)
-        answer = by.posterior.decide(scores, by.n_top, good, *exactly)
-        if kind == "event" or self.force:
-            return answer
-        return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))
-
     def warm_up(self, kind: str, marker: Marker, features: Features, watcher: Watching) -> None:
         """Run every kernel once on a window; what is counted and scored stays until `reset`."""
-        if self.map is None:
-            return
         if kind == "anytime":
             self._read_sooner(marker, features, watcher)
-            return
-        self._read_out(self.map, "event", marker, features, watcher)
-        if self.pool is not None and self.scores is not None:
-            self.pool.add(self.scores, self.vocabulary.length)
+        elif self.map is not None:
+            self._read(self.map, "event", marker, features, watcher)
+        if self.pool is not None:
+            self.pool.take(self.scores, self.vocabulary.length, 1.0)
             self.pool.answer(self.answering.n_top)
 
     def restart(self) -> None:

@@ -9,11 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from rt_decoder.decoding.evidence import EvidencePool, make_pool
-from rt_decoder.decoding.readout import ContinuousPosterior, Posterior, make_continuous
+from rt_decoder.decoding.readout import Answer, ContinuousPosterior, Posterior, make_continuous
+from rt_decoder.decoding.vocabulary import Vocabulary
 from rt_decoder.model import Model, Pooling, PosteriorParameters
-from rt_decoder.signal import Choice
+from rt_decoder.signal import Choice, Readout
 
-__all__ = ["Answering", "expect", "make_answering", "whole"]
+__all__ = ["NOT_FITTED", "Answering", "decide", "expect", "make_answering", "whole", "with_whole"]
+
+NOT_FITTED = "not fitted"  # why a model without a posterior for it abstains at every hop
 
 
 class Answering(NamedTuple):
@@ -26,6 +29,7 @@ class Answering(NamedTuple):
     told: float  # bits that the choice of candidates has told beforehand
     choice: Choice
     items: bytes  # which can be answered, the same for the same items
+    vocabulary: tuple[str, ...]  # of the model
     windows: tuple[Posterior, ...] = ()  # of windows that end earlier, as of `Model.windows`
 
 
@@ -101,7 +105,7 @@ def make_answering(model: Model, choice: Choice = Choice()) -> Answering:  # noq
     items = np.packbits(possible).tobytes()
     continuous, pool = make_continuous(model), make_pool(model)
     windows = _windows(model, prior, choice.threshold)
-    return Answering(posterior, continuous, pool, n_top, told, choice, items, windows)
+    return Answering(posterior, continuous, pool, n_top, told, choice, items, model.items, windows)
 
 
 def _posterior(log_prior: np.ndarray, fitted: PosteriorParameters, bias: np.ndarray) -> Posterior:
@@ -156,6 +160,67 @@ def whole(
     else:
         inner, n_items = by.posterior, len(by.posterior.log_prior)
     return inner.probabilities(scores, length)[:n_items], inner.prior[:n_items]
+
+
+def decide(
+    by: Answering,
+    scores: np.ndarray,
+    good: float,
+    vocabulary: Vocabulary,
+    *,
+    is_hop: bool,
+    force: bool,
+) -> Answer:
+    """Answer a window.
+
+    Parameters
+    ----------
+    by : Answering
+        What answers.
+    scores : array of shape (n_items,), float32
+        Cosines; those that matter become exact.
+    good : float
+        Share of good samples in the window.
+    vocabulary : Vocabulary
+        That computed the cosines.
+    is_hop : bool
+        Whether it is read out because a hop has ended, not of an event.
+    force : bool
+        Whether a posterior that is fitted on events alone answers hops, too.
+
+    Returns
+    -------
+    Answer
+        Its arrays are valid until the next one.
+    """
+    exactly = vocabulary.length, vocabulary.exact
+    if is_hop and by.continuous is not None:
+        return by.continuous.decide(scores, by.n_top, good, *exactly)
+    answer = by.posterior.decide(scores, by.n_top, good, *exactly)
+    if force or not is_hop:
+        return answer
+    return answer._replace(abstained=True, reasons=(*answer.reasons, NOT_FITTED))
+
+
+def with_whole(readout: Readout, by: Answering, scores: np.ndarray, length: float) -> Readout:
+    """Return a readout with the probability of every item.
+
+    Parameters
+    ----------
+    readout : Readout
+    by : Answering
+        What answered.
+    scores : array of shape (n_items,), float32
+        As of `whole`.
+    length : float
+        As of `whole`.
+
+    Returns
+    -------
+    Readout
+    """
+    posterior, before = whole(by, readout.kind, scores, length)
+    return readout._replace(posterior=tuple(posterior.tolist()), before=tuple(before.tolist()))
 
 
 def _log_prior(model: Model, choice: Choice) -> np.ndarray:

@@ -14,11 +14,19 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rt_decoder.decoding.features import FeatureWindow, make_window
+from rt_decoder.decoding.mapping import LinearMap
 from rt_decoder.model import Model, WindowMap
-from rt_decoder.signal import Marker, Readout, SignalInfo
+from rt_decoder.signal import Features, Marker, Readout, SignalInfo
 from rt_decoder.timing.items import CUE
 
-__all__ = ["Commitment", "DueWindow", "SoonerWindows", "certified_windows"]
+__all__ = [
+    "Commitment",
+    "DueWindow",
+    "KeptWords",
+    "SoonerMaps",
+    "SoonerWindows",
+    "certified_windows",
+]
 
 IN_A_ROW = 2  # windows that name a word before an event commits to it
 
@@ -77,6 +85,59 @@ class Commitment:
         if not self.word and not readout.abstained:
             self.word = readout.words[0]
         return self.word
+
+
+class KeptWords:
+    """The words of the events that are open, by onset and label."""
+
+    def __init__(self) -> None:
+        self._events: dict[tuple[int, str], Commitment] = {}  # oldest first
+
+    def is_next(self, marker: Marker) -> bool:
+        """Whether no earlier event is open."""
+        event = marker.index, marker.label
+        return next(iter(self._events), event) == event
+
+    def add(self, marker: Marker, readout: Readout) -> Readout:
+        """Take the readout of a window; returns it with the word that its event keeps."""
+        commitment = self._events.setdefault((marker.index, marker.label), Commitment())
+        return readout._replace(committed=commitment.add(readout))
+
+    def end(self, marker: Marker, readout: Readout) -> Readout:
+        """End an event by the readout of its whole window; returns its last one."""
+        commitment = self._events.pop((marker.index, marker.label), Commitment())
+        return readout._replace(kind="anytime", committed=commitment.end(readout))
+
+    def forget(self, marker: Marker) -> None:
+        """Forget an event whose window is lost."""
+        self._events.pop((marker.index, marker.label), None)
+
+    def clear(self) -> None:
+        """Forget all events."""
+        self._events.clear()
+
+
+class SoonerMaps:
+    """The maps of windows that end earlier; false if there are none.
+
+    Parameters
+    ----------
+    model : Model
+        Its `windows` are used.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._by_size = {
+            len(one.weights): (place, LinearMap(one.weights, one.offset), one.end)
+            for place, one in enumerate(model.windows)
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._by_size)
+
+    def of(self, features: Features) -> tuple[int, LinearMap, float]:
+        """Return place, map and end in s of the window that has so many features."""
+        return self._by_size[len(features.values)]
 
 
 class DueWindow(NamedTuple):
@@ -144,6 +205,10 @@ class SoonerWindows:
         if self._waiting and self._waiting[0][:2] <= (at, index):
             return self._waiting.pop(0)
         return None
+
+    def drop(self, sample: int) -> None:
+        """Forget the windows that were full before a sample."""
+        self._waiting = [one for one in self._waiting if one.at > sample]
 
     def clear(self) -> None:
         """Forget the events."""

@@ -150,6 +150,21 @@ class EvidencePool:
         else:
             self.n_left_out += 1
 
+    def take(self, scores: np.ndarray | None, length: float, quality: float) -> None:
+        """Add a repeat as `add` does; None leaves it out.
+
+        Parameters
+        ----------
+        scores : array of shape (n_items,), float32, or None
+            Cosines.
+        length, quality : float
+            As of `add`.
+        """
+        if scores is None:
+            self.leave_out()
+        else:
+            self.add(scores, length, quality)
+
     def answer(self, k: int) -> Answer | None:
         """Find the `k` most probable items of the trial so far; None if there is no evidence yet.
 

@@ -55,6 +55,13 @@ class Scored:
         self._n = 0
         self.score = Score()
 
+    def follow(self, before: Scored, *, same_items: bool) -> None:
+        """Take over the score of another one; its events as well, if its items are among these."""
+        before.settle()
+        self.score = before.score
+        if same_items:
+            self._events = before._events
+
     def add(self, readout: Readout, scores: np.ndarray, length: float, by: Answering) -> None:
         """Keep an event, in place of the oldest.
 

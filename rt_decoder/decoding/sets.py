@@ -12,11 +12,13 @@ Vovk et al. 2005, doi:10.1007/b106715; Romano et al. 2020, arXiv:2006.02544
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rt_decoder.model import Model
 
-__all__ = ["LEVELS", "cutoff_of", "mass_above", "plausible"]
+__all__ = ["LEVELS", "cutoff_of", "mass_above", "named_set", "plausible"]
 
 LEVELS = np.arange(1, 100) / 100  # shares for which a model knows its cutoff
 _ROUNDING = 1e-9
@@ -95,3 +97,25 @@ def plausible(probabilities: np.ndarray, cutoff: float) -> np.ndarray:
     held = mass_above(probabilities) <= cutoff + _ROUNDING
     held[order[0]] = True
     return order[held[order] & (probabilities[order] > 0)]
+
+
+def named_set(p: np.ndarray | None, cutoff: float, items: Sequence[str]) -> tuple[str, ...]:
+    """Name the items of a set.
+
+    Parameters
+    ----------
+    p : array of shape (n_items,) or None
+        Probabilities; None stands for all, as where the window is bad, or among other candidates:
+        calibration had neither.
+    cutoff : float
+        Of `cutoff_of`.
+    items : sequence of str
+
+    Returns
+    -------
+    tuple of str
+        Empty for all.
+    """
+    chosen = np.zeros(0, int) if p is None else plausible(p, cutoff)
+    is_all = p is None or len(chosen) == np.count_nonzero(p)
+    return () if is_all else tuple(items[i] for i in chosen)

@@ -6,10 +6,10 @@ import math
 from dataclasses import fields
 from typing import Any
 
-from rt_decoder.files.decisions import Chosen, MarkerCame
+from rt_decoder.files.decisions import Added, Chosen, MarkerCame
 from rt_decoder.signal import Choice
 
-__all__ = ["chosen", "is_choice", "marker", "may_choose", "restricted"]
+__all__ = ["added", "chosen", "is_choice", "marker", "may_choose", "restricted"]
 
 
 def is_choice(value: Any) -> bool:
@@ -64,6 +64,25 @@ def marker(index: int, label: str, time: float, choice: dict[str, Any] | None) -
 def chosen(index: int, choice: dict[str, Any]) -> Chosen:
     """Make a choice of what `is_choice` has passed."""
     return Chosen(index, Choice(**choice))
+
+
+def added(index: int, items: list[str], vectors: str) -> Added:
+    """Make more items, as a record has them.
+
+    Parameters
+    ----------
+    index : int
+        As of `Added`.
+    items : list of str
+        As of `Added`.
+    vectors : str
+        As of `Added`.
+
+    Returns
+    -------
+    Added
+    """
+    return Added(index, tuple(items), vectors)
 
 
 def restricted(index: int, items: list[str]) -> Chosen:

@@ -8,6 +8,7 @@ instead of decoding it wrongly. An event that does not affect the readouts is a 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from rt_decoder.timing.markers import MarkerRules
 
 __all__ = [
     "FORMAT_VERSION",
+    "Added",
     "Chosen",
     "Decision",
     "Dropped",
@@ -31,6 +33,7 @@ __all__ = [
     "Restart",
     "Skip",
     "Start",
+    "Swapped",
     "Truth",
 ]
 
@@ -38,7 +41,7 @@ __all__ = [
 # "line". Version 2 knows no patterns of stimuli, and takes every label for another item. Up to version
 # 3 no map is aligned, up to version 4 no candidates are chosen, up to version 5 nothing else, no event
 # has a prior of its own, and no session pauses or is told the truth; up to version 6 none
-# answers sooner or names sets of items.
+# answers sooner, names sets of items or goes on with other items or another model.
 FORMAT_VERSION = 7
 
 
@@ -190,6 +193,63 @@ class Prior:
 
 
 @dataclass(frozen=True, slots=True)
+class Swapped:
+    """From here on another model decodes; `model` is its hash (`model_file.model_hash`)."""
+
+    index: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """From here on the model has these items, too.
+
+    Parameters
+    ----------
+    index : int
+        Number of data samples before it in the record.
+    items : tuple of str
+        The items.
+    vectors : str
+        Their vectors, float32, little endian, in base64; `values` reads them.
+    """
+
+    index: int
+    items: tuple[str, ...]
+    vectors: str
+
+    @classmethod
+    def of(cls, index: int, items: Sequence[str], vectors: np.ndarray) -> Added:
+        """Make one of vectors.
+
+        Parameters
+        ----------
+        index : int
+            As of the class.
+        items : sequence of str
+            As of the class.
+        vectors : array of shape (n_items, D)
+            Must be float32's.
+
+        Returns
+        -------
+        Added
+        """
+        return cls(index, tuple(items), b64encode(np.asarray(vectors, "<f4").tobytes()).decode())
+
+    @property
+    def values(self) -> np.ndarray:
+        """Vector of each item, (n_items, D) float64; ValueError if they are none."""
+        values = np.frombuffer(b64decode(self.vectors), "<f4").astype(np.float64)
+        if not self.items or values.size % len(self.items):
+            raise ValueError(
+                f"need a vector for each of {len(self.items)} new items, got {values.size} numbers: the "
+                "session record is damaged"
+            )
+        return values.reshape(len(self.items), -1)
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """The disk was too slow: the record lacks entries and samples before `index`."""
 
@@ -227,6 +287,8 @@ Decision = (
     | Paused
     | Truth
     | Prior
+    | Swapped
+    | Added
     | Dropped
     | LogEnded
     | Note

@@ -1,8 +1,7 @@
 """Format of a session record: its streams, the text of its decisions, and their checks.
 
 A session record is an XDF file with the data stream, its markers, and two more streams: the pulls,
-and the decisions as one JSON object each. `recorded` obeys the decisions, and a file may be damaged
-or forged, so each decision is checked here.
+and the decisions as one JSON object each, which are checked here: a file may be damaged or forged.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 from rt_decoder.files import choices
 from rt_decoder.files.decisions import (
     FORMAT_VERSION,
+    Added,
     Chosen,
     Decision,
     Dropped,
@@ -30,6 +30,7 @@ from rt_decoder.files.decisions import (
     Restart,
     Skip,
     Start,
+    Swapped,
     Truth,
 )
 from rt_decoder.files.plain import (
@@ -238,17 +239,15 @@ def _start(index: int, plain: dict[str, Any]) -> Start | None:
         return None
     align, learn = plain.get("align"), plain.get("learn", False)
     when_unlike, anytime = plain.get("when_unlike", WHEN_UNLIKE[0]), plain.get("anytime", False)
-    if not ((align is None or isinstance(align, bool)) and isinstance(learn, bool)):
+    if not ((align is None or is_flag(align)) and is_flag(learn)):
         return None
     level = plain.get("level", 0.0)
-    if not (is_finite(level) and 0 <= level <= MAX_LEVEL):
-        return None
-    if when_unlike not in WHEN_UNLIKE or not isinstance(anytime, bool):
+    is_level = is_finite(level) and 0 <= level <= MAX_LEVEL
+    if when_unlike not in WHEN_UNLIKE or not (is_flag(anytime) and is_level):
         return None
     if versions[0] == 1:
         without = [RENAMED.get(stage, stage) for stage in without]
-    joined = tuple(references)
-    options = (tuple(without), joined, align, learn, when_unlike, anytime, float(level))
+    options = (tuple(without), tuple(references), align, learn, when_unlike, anytime, float(level))
     return Start(index, rules, continuous, *options, *versions)
 
 
@@ -285,6 +284,8 @@ _OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool
     "restricted": (choices.restricted, {"items": are_names}),  # of version 5
     "chosen": (choices.chosen, {"choice": choices.is_choice}),
     "prior": (Prior, {"log_prior": Prior.is_text}),
+    "swapped": (Swapped, {"model": is_text}),
+    "added": (choices.added, {"items": are_names, "vectors": Prior.is_text}),
     "paused": (Paused, {"on": is_flag}),
     "truth": (Truth, {"seq": is_count, "label": is_text}),
     "dropped": (Dropped, {"n_jobs": is_count, "n_samples": is_count}),
@@ -294,5 +295,6 @@ _OTHERS: dict[str, tuple[Callable[..., Decision], dict[str, Callable[[Any], bool
 _NAMES = {make: kind for kind, (make, _) in _OTHERS.items()} | {
     Start: "start",
     Chosen: "chosen",
+    Added: "added",
     MarkerCame: "marker",
 }

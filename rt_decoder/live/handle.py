@@ -81,8 +81,9 @@ class Live(Steered):
 
     @property
     def items(self) -> tuple[str, ...]:
-        """Items of the model."""
-        return tuple(self._inbox.about["items"])
+        """Items of the model, which `swap` and `add` change."""
+        items: tuple[str, ...] = self._inbox.about["items"]
+        return items
 
     @property
     def correlation(self) -> float:

@@ -12,6 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from rt_decoder.files.model_file import load_model
 from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.tables import read_channel_table
@@ -25,7 +27,15 @@ from rt_decoder.sinks.loopback import keep_quiet, stay_local
 __all__ = ["ASKED", "SessionHost", "SessionThread"]
 
 _EXPECTED = (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError)
-ASKED = ("mark", "choose", "pause", "truth", "stop")  # what an experiment may ask of a session
+ASKED = (
+    "mark",
+    "choose",
+    "pause",
+    "truth",
+    "swap",
+    "add",
+    "stop",
+)  # what an experiment may ask of a session
 _FIRST_S = 0.1  # s of samples, beside those before an onset, until a session counts as open
 _LATEST_S = 3.0  # s after which it does without samples
 
@@ -47,6 +57,8 @@ class SessionHost:
         self._stopped = threading.Event()
         self._session: Session | None = None
         self._opened = False
+        self._options: RunOptions | None = None
+        self._one = threading.Lock()
 
     def run(self, given: Mapping[str, Any]) -> None:
         """Run the session to its end; errors are told, too.
@@ -87,7 +99,7 @@ class SessionHost:
                 options,
                 stack,
                 lambda readout: self._tell(("readout", readout)),
-                lambda line: self._tell(("event", line)),
+                self._tell_event,
                 lambda score: self._tell(("score", score)),
             )
             files = {"log": session.log, "record": session.recorder}
@@ -99,11 +111,16 @@ class SessionHost:
             }
             fitted = 0.0 if model.pooling is None else model.pooling.correlation
             about["correlation"] = model.certificate.get("pooled", {}).get("correlation", fitted)
-            self._session = session
+            self._session, self._options = session, options
             footer = session.run(self._until(session, options.seconds, about))
             self._open(about)
         torn = [f"{s.name}: {s.reason}" for s in files.values() if s is not None and s.reason]
         self._tell(("ended", footer, torn, self._why(session)))
+
+    def _tell_event(self, line: dict[str, Any]) -> None:
+        if line["event"] in ("swapped", "added") and self._session is not None:
+            self._tell(("items", self._session.decoder.pipeline.model.items))
+        self._tell(("event", line))
 
     def _until(self, session: Session, seconds: float, about: dict[str, Any]) -> Callable[[], bool]:
         """Whether the session is to end: it was asked to, or has decoded for so many s.
@@ -143,10 +160,11 @@ class SessionHost:
             return
         try:
             getattr(self, what)(*arguments)
-        except ValueError as error:
-            details = {"asked": what, "reason": str(error)}
-            at = arguments[1] if what == "mark" else None
-            self._tell(("event", event_line("refused", at, details)))
+        except (ValueError, OSError) as error:
+            self._refuse(what, error, arguments[1] if what == "mark" else None)
+
+    def _refuse(self, what: str, error: Exception, at: float | None = None) -> None:
+        self._tell(("event", event_line("refused", at, {"asked": what, "reason": str(error)})))
 
     def mark(self, label: str, time: float, changes: Mapping[str, Any]) -> None:
         """Add a marker to the session.
@@ -167,6 +185,35 @@ class SessionHost:
         """Answer otherwise; `changes` are those of a `Choice`."""
         if self._session is not None:
             self._session.steering.choose(**changes)
+
+    def swap(self, path: str) -> None:
+        """Go on with the model in a file; it is read in a thread of its own."""
+        session, options = self._session, self._options
+
+        def read() -> None:
+            if session is not None and options is not None:
+                model = load_model(path)
+                check_model(model, options, Path(path).name)
+                session.steering.swap(model)
+
+        self._beside("swap", read)
+
+    def add(self, items: list[str], vectors: list[list[float]]) -> None:
+        """Add items with their vectors; they are made ready in a thread of its own."""
+        if (session := self._session) is not None:
+            self._beside("add", lambda: session.steering.add(items, np.array(vectors)))
+
+    def _beside(self, what: str, work: Callable[[], None]) -> None:
+        """Work in another thread, one after the other; what goes wrong is told as an event."""
+
+        def run() -> None:
+            try:
+                with self._one:
+                    work()
+            except (ValueError, OSError) as error:
+                self._refuse(what, error)
+
+        threading.Thread(target=run, name=what, daemon=True).start()
 
     def pause(self, on: bool) -> None:
         """Make no readouts, or make them again."""

@@ -94,13 +94,15 @@ class Inbox:
             elif what == "score":
                 self.score = rest[0]
             elif what == "opened":
-                self.about, self.state = rest[0], "live"
+                self.about, self.state = rest[0] | {"items": tuple(rest[0]["items"])}, "live"
+            elif what == "items":
+                self.about = self.about | {"items": tuple(rest[0])}
             elif what == "ended":
                 (self.footer, self.torn, self.why), self.state = rest, "ended"
             else:
                 self.error = rest[0]
                 self.state = "ended" if what == "failed" else self.state
-            if what not in ("event", "score"):
+            if what not in ("event", "score", "items"):
                 self._wake()
             self._changed.notify_all()
 

@@ -31,10 +31,15 @@ class LabelCheck:
     """
 
     def __init__(self, items: Collection[str]) -> None:
-        self._items = dict.fromkeys(items)
+        self._given, self._items = items, dict.fromkeys(items)
         self._known: dict[str, None] = {}  # labels of the stream, as they came
         self._unknown: dict[str, None] = {}
         self.seen = Counter[str]()
+
+    def rename(self, items: Collection[str]) -> None:
+        """Compare with other items from now on; the same ones cost nothing."""
+        if items is not self._given:
+            self._given, self._items = items, dict.fromkeys(items)
 
     def look(self, markers: Sequence[Marker]) -> tuple[int, list[tuple[str, dict[str, Any]]]]:
         """Return how many markers have unknown labels, and an event for each new one.

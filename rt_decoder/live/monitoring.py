@@ -33,6 +33,8 @@ def pass_on(line: dict[str, Any], n_samples: int, sinks: Sinks, when_unlike: str
     ModelMismatch
         Once it is clear how the signal differs from calibration, if `when_unlike` is "stop".
     """
+    if line["event"] in ("swapped", "added") and sinks.outlets is not None:
+        sinks.outlets.tell(line, line["time"])  # items have other numbers
     if line["event"] not in CHANGES:
         return
     if sinks.recorder is not None and not sinks.recorder.has_ended:

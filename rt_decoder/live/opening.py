@@ -62,7 +62,7 @@ class RunOptions(LiveOptions):
 _CHOICE = tuple(one.name for one in fields(Choice))
 _SELECTION = ("name", "type", "source_id", "predicate")
 _MADE = {  # fields that no option sets alone
-    "selection", "rules", "skip", "references", "choice", "next_word", "level", "language",
+    "selection", "rules", "skip", "references", "choice", "next_word", "level", "language", "then",
 }  # fmt: skip
 _OTHERS = ("mask", "markers", "reference", "when_behind", "set")
 _IN_MS = ("marker_offset", "marker_wait", "max_behind")

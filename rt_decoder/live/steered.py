@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol, TypedDict, Unpack
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
+
+import numpy as np
 
 from rt_decoder.signal import Choice
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["Changes", "Link", "Steered"]
 
@@ -48,6 +55,7 @@ class Steered:
 
     def __init__(self, link: Link) -> None:
         self._link, self.pid = link, link.pid
+        self._named: tuple[str, ...] = ()
         self._names: Collection[str] = ()
 
     @property
@@ -135,9 +143,48 @@ class Steered:
         return {name: getattr(choice, name) for name in changes}
 
     def _known(self) -> Collection[str]:
-        if not self._names:
-            self._names = frozenset(self.items)
+        if self._named is not self.items:
+            self._named = self.items
+            self._names = frozenset(self._named)
         return self._names
+
+    def swap(self, model: str | os.PathLike[str]) -> None:
+        """Go on with another model, without a break: a refit, or one of other items.
+
+        It is made ready beside the loop, and in effect from some sample on, which the session record
+        holds; `items` are its items from the event ``swapped`` on. Candidates and prior that it does
+        not know are no longer chosen. One that is not proven, or does not clean and window as the one
+        that runs, is an event ``refused``, and the session goes on as before.
+
+        Parameters
+        ----------
+        model : path-like
+            Model file.
+        """
+        self._link.ask("swap", str(Path(model).resolve()))
+
+    def add(self, items: Sequence[str], vectors: ArrayLike) -> None:
+        """Add items to the vocabulary; they are in `items` from the event ``added`` on.
+
+        The session record holds them. Sets are every item from then on. What cannot be added is an
+        event ``refused``.
+
+        Parameters
+        ----------
+        items : sequence of str
+            Those that the model lacks.
+        vectors : array of shape (n_items, D)
+            Of the language model that the model was fitted with, as ``rt-calibrate embed`` writes.
+
+        Raises
+        ------
+        ValueError
+            If there is not one vector an item.
+        """
+        values = np.asarray(vectors, np.float32)
+        if isinstance(items, str) or values.ndim != 2 or len(values) != len(items):
+            raise ValueError(f"need a list of items and a vector for each, got {values.shape}")
+        self._link.ask("add", [str(item) for item in items], values.tolist())
 
     def pause(self) -> None:
         """Make no readouts from the next samples on; events meanwhile are told, and not answered."""

@@ -123,6 +123,10 @@ class Align:
         self._triggered: list[Marker] = []  # out of the trigger channel, with their samples
         self._allocate(math.ceil(have.sfreq * 0.1))
 
+    def rename(self, items: Collection[str]) -> None:
+        """Spell labels as among other items from now on."""
+        self._item = self.rules.item_rule(items).item
+
     def _allocate(self, n: int) -> None:
         self._raw = np.zeros((n, len(self.picks)))
         self._channel_flags = np.zeros((n, len(self.picks)), FLAGS)

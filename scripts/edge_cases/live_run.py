@@ -18,10 +18,11 @@ import pylsl
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.model_file import save_model
 from rt_decoder.files.read import read_recording
+from rt_decoder.files.steps import recorded_start
 from rt_decoder.live.opening import RunOptions, open_session
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.recorded import decode_recording, recorded_start
+from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import ModelMismatch, Readout, StreamLost
 from tests.small import random_model, small_recipe, small_recording, timeless
 
