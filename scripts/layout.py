@@ -59,7 +59,7 @@ ROOMS = {
     "sources": Room("any live stream", "values sources/lsl sources/fieldtrip sources/auxiliary"),
     "sinks": Room("where answers go", "kernels values timing files"),
     "live": Room("the loop and what watches it",
-        "values timing cleaning decoding monitor files decoding/language path sources sinks",
+        "kernels values timing cleaning decoding monitor files decoding/language path sources sinks",
         "live/ __init__"),
     "replay": Room("a recording as a live stream", "values files sinks"),
     "commands": Room("`rt-decoder`, a file a command",

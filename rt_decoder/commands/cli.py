@@ -7,13 +7,13 @@ what it works with when it runs.
 
 from __future__ import annotations
 
-from rt_decoder.commands import about, live, offline, simulated, streams
+from rt_decoder.commands import about, live, machine, offline, simulated, streams
 from rt_decoder.commands.console import add_commands, app_of, run_app
 
 __all__ = ["app", "main"]
 
 app = app_of("rt-decoder", "Decode words from brain signals in real time.")
-for _module in (simulated, streams, live, offline, about):
+for _module in (simulated, streams, live, offline, about, machine):
     add_commands(app, *_module.COMMANDS)
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from rt_decoder.commands.compiling import compile_kernels
 from rt_decoder.commands.describe import continuous_text
 from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.session_text import ended_lines, search_text, waiting_text
@@ -57,6 +58,7 @@ def run_live(
         stop = stack.enter_context(stop_on_signals(options.seconds))
         others = {"FieldTrip buffer": options.fieldtrip, "markers": options.markers}
         others["references"] = ", ".join(choice.name for choice in options.references)
+        compile_kernels()
         tell(search_text(options.selection | others, options.timeout))
         on_readout, on_event = _terminal(say, stack) if say else (None, None)
         session = open_session(
