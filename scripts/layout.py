@@ -63,7 +63,7 @@ ROOMS = {
     "sinks": Room("where answers go", "kernels values timing files"),
     "present": Room("words on a screen, with markers", "values files sinks", shared="schedule show"),
     "live": Room("the loop and what watches it",
-        "values timing cleaning decoding monitor files decoding/language path checks sources sinks",
+        "kernels values timing cleaning decoding monitor files decoding/language path checks sources sinks",
         "live/ __init__"),
     "replay": Room("a recording as a live stream", "values files sinks"),
     "commands": Room("`rt-decoder`, a file a command",

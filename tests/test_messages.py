@@ -27,7 +27,7 @@ def read_all(read: int, told: list[tuple[Any, ...]]) -> None:
 def test_messages_keep_their_order_while_nobody_reads(n_items: int) -> None:
     read, write = os.pipe()
     teller = Teller(write)
-    sent = []
+    sent: list[tuple[Any, ...]] = []
     for k in range(600):  # more than a pipe holds
         sent.append(("readout", READOUT._replace(seq=k, posterior=(0.5,) * n_items)))
         if k % 50 == 0:
@@ -47,9 +47,10 @@ def test_messages_keep_their_order_while_nobody_reads(n_items: int) -> None:
 def test_numbers_of_numpy_arrive_as_numbers_to_the_bit() -> None:
     read, write = os.pipe()
     teller = Teller(write)
-    odd = READOUT._replace(
-        bits=np.float64(0.1), abstained=np.bool_(True), posterior=(np.float32(0.3),)
-    )
+    changes: dict[str, Any] = {
+        "bits": np.float64(0.1), "abstained": np.bool_(True), "posterior": (np.float32(0.3),),
+    }  # fmt: skip
+    odd = READOUT._replace(**changes)
     teller.tell(("readout", odd))
     teller.close()
     told: list[tuple[Any, ...]] = []

@@ -7,13 +7,23 @@ what it works with when it runs.
 
 from __future__ import annotations
 
-from rt_decoder.commands import about, check, live, offline, present, record, simulated, streams
+from rt_decoder.commands import (
+    about,
+    check,
+    live,
+    machine,
+    offline,
+    present,
+    record,
+    simulated,
+    streams,
+)
 from rt_decoder.commands.console import add_commands, app_of, run_app
 
 __all__ = ["app", "main"]
 
 app = app_of("rt-decoder", "Decode words from brain signals in real time.")
-for _module in (simulated, streams, present, check, record, live, offline, about):
+for _module in (simulated, streams, present, check, record, live, offline, about, machine):
     add_commands(app, *_module.COMMANDS)
 
 

@@ -252,8 +252,8 @@ def show_json(value: dict[str, Any]) -> None:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
-    """Yield a function that takes the share done, 0 to 1.
+def progress_bar(what: str) -> Iterator[Callable[..., None]]:
+    """Yield a function that takes the share done, 0 to 1, and a text for it where it has one.
 
     On a terminal it draws a bar that is gone at the end; in a pipe or a log it writes a plain line
     to standard error, at most every `PROGRESS_EVERY` seconds, and none for short work.
@@ -266,7 +266,7 @@ def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
     Yields
     ------
     callable
-        Takes the share, and shows it.
+        Takes the share and maybe a text in place of `what`, and shows it.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -277,16 +277,16 @@ def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
         return
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+        yield lambda share, text=what: bar.update(task, completed=share, description=text)
 
 
-def _progress_lines(what: str) -> Callable[[float], None]:
+def _progress_lines(what: str) -> Callable[..., None]:
     last = monotonic()
 
-    def tell(share: float) -> None:
+    def tell(share: float, text: str = "") -> None:
         nonlocal last
         if (now := monotonic()) - last >= PROGRESS_EVERY:
             last = now
-            _write(sys.stderr, f"{what}: {100 * share:.0f} %")
+            _write(sys.stderr, text or f"{what}: {100 * share:.0f} %")
 
     return tell

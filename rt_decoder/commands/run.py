@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from rt_decoder.commands.compiling import compile_kernels
 from rt_decoder.commands.describe import continuous_text
 from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.session_text import ended_lines, search_text, waiting_text
@@ -55,6 +56,7 @@ def run_live(
     tell = say or (lambda _: None)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals(options.seconds))
+        compile_kernels()
         tell(search_text(options))
         on_readout, on_event = terminal(say, stack) if say else (None, None)
         session = open_session(

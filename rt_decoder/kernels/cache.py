@@ -35,7 +35,7 @@ from numba.core.caching import (
     _CacheLocator,
 )
 
-__all__ = ["cache_folder", "cached_njit", "user_cache"]
+__all__ = ["cache_folder", "cached_njit", "is_kept", "user_cache"]
 
 HERE = Path(__file__).resolve().parent
 _N_HASH = 32  # bytes of SHA-256
@@ -166,6 +166,14 @@ class _Files(IndexDataCacheFile):
             pass
         return None
 
+    def holds(self, key: object) -> bool:
+        """Whether what was saved is there and whole; nothing is loaded."""
+        try:
+            kept = self._path(key).read_bytes()
+        except OSError:
+            return False
+        return kept[-_N_HASH:] == self._hash(key, kept[:-_N_HASH])
+
     def save(self, key: object, data: object) -> None:
         """Replace a file as a whole; a full disk costs the next start a minute, and nothing else."""
         content, path, name = self._dump(data), self._path(key), None
@@ -190,6 +198,28 @@ class _Cache(FunctionCache):
         made_from = [numba.__version__, sys.version, sorted(options.items())]
         stamp = self._impl.locator.get_source_stamp() + repr(made_from).encode()
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
+
+    def holds(self, signature: tuple[Any, ...], codegen: Any) -> bool:
+        """Whether a kernel is kept for these types of arguments."""
+        return self._cache_file.holds(self._index_key(signature, codegen))
+
+
+def is_kept(dispatcher: Any, signature: tuple[Any, ...]) -> bool:
+    """Whether the cache has a kernel for these types of arguments, so that it need not be compiled.
+
+    Parameters
+    ----------
+    dispatcher : numba dispatcher
+        As `cached_njit` returns it.
+    signature : tuple of numba types
+        Of the arguments.
+
+    Returns
+    -------
+    bool
+    """
+    cache = dispatcher._cache
+    return isinstance(cache, _Cache) and cache.holds(signature, dispatcher.targetctx.codegen())
 
 
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:

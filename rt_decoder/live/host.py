@@ -19,6 +19,7 @@ from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.live.opening import RunOptions, check_model, open_session, run_options
 from rt_decoder.live.session import Session
+from rt_decoder.live.warm import warm
 from rt_decoder.live.watchdog import State
 from rt_decoder.signal import ONSET
 from rt_decoder.sinks.log import event_line
@@ -93,6 +94,7 @@ class SessionHost:
         read_channel_table(options.channels)
         model = load_model(path)
         check_model(model, options, path.name)
+        warm(self._go_on)
         with ExitStack() as stack:
             session = open_session(
                 model,
@@ -121,6 +123,10 @@ class SessionHost:
         if line["event"] in ("swapped", "added") and self._session is not None:
             self._tell(("items", self._session.decoder.pipeline.model.items))
         self._tell(("event", line))
+
+    def _go_on(self, *_: int) -> None:
+        if self._stopped.is_set():
+            raise InterruptedError("the session was asked to stop before it was open")
 
     def _until(self, session: Session, seconds: float, about: dict[str, Any]) -> Callable[[], bool]:
         """Whether the session is to end: it was asked to, or has decoded for so many s.
