@@ -1,8 +1,9 @@
 """Fit what a session needs to notice another brain, cap, timing or polarity.
 
 The response is fitted on the training events, and tried on the locked ones, as they are and with
-faults. Where it is too weak to be told from nothing, the certificate says so, and a session does not
-check it.
+faults. Where features are band powers, it is that of the signal or of its envelopes, whichever is
+stronger. Where it is too weak to be told from nothing, the certificate says so, and a session does
+not check it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,15 +62,19 @@ def fit_monitor(
         With `monitor`, and a table of that name in the certificate.
     """
     found = collect(model, design, sessions, progress)
-    response, told = _response(model, found)
     fitted: dict[str, dict[str, Any]] = {}
+    told, response, epochs = _stronger(model, found)
     if response is not None and not told["weak"]:
-        fitted["events"] = _stored(response, response.projection / found.scale[:, None])
-        told_sides, sides = _sides(model, found, response)
-        told |= told_sides
+        fitted["events"] = _stored(response, response.projection / epochs.scale[:, None])
+        fitted["events"]["of"] = told["of"]
+        sides = _sides(model.info.sfreq, epochs, response)
+        told["d_sides"] = 1 / sides["spread"] if sides else 0.0
         if sides:
             fitted["sides"] = sides
-            told["notices"] = events_to_notice(told["d"], told["d_sides"])
+        if sides:
+            told["notices"] |= {"left and right": events_to_notice(told["d_sides"])["mirrored"]}
+        if told["of"] == "envelopes":  # they have no polarity
+            del told["notices"]["inverted"]
     channels, told_channels = fit_montage(model, found.picks, found.seconds)
     if channels:
         fitted["channels"] = channels
@@ -85,6 +90,34 @@ def fit_monitor(
     return model
 
 
+class _Epochs(NamedTuple):
+    """Bins around n events, of the signal or of envelopes."""
+
+    values: np.ndarray  # (n, n_bins, c) relative to `scale`
+    scale: np.ndarray  # (c,) SI units
+    order: np.ndarray  # (c,) int: what stands in each place where left and right are exchanged
+    is_train: np.ndarray  # (n,) bool
+    is_locked: np.ndarray  # (n,) bool
+
+
+def _stronger(model: Model, found: Collected) -> tuple[dict[str, Any], Response | None, _Epochs]:
+    """Fit the response of the signal, and where features are band powers that of envelopes."""
+    c, positions = model.n_picks, model.info.positions
+    places = None if positions is None else np.array(positions)[:c]
+    order = known_orders(model.info.ch_names[:c], places).get("left and right", np.arange(c))
+    parts = found.is_train, found.is_locked
+    of = {"signal": _Epochs(found.epochs, found.scale, order, *parts)}
+    if n_bands := found.envelopes.shape[-1] // c:
+        orders = np.concatenate([order + band * c for band in range(n_bands)])
+        scale = np.tile(found.scale, n_bands)
+        of["envelopes"] = _Epochs(found.envelopes, scale, orders, *parts)
+    results = []
+    for name, epochs in of.items():
+        response, told = _response(model.info.sfreq, epochs)
+        results.append((told | {"of": name}, response, epochs))
+    return max(results, key=lambda one: one[0]["d"])
+
+
 def _stored(response: Response, projection: np.ndarray) -> dict[str, Any]:
     """What a session needs of a response whose projection (c, r) takes samples in SI units."""
     stored = response._asdict() | {"projection": projection}
@@ -97,35 +130,30 @@ def _is_sure(response: Response, n: int) -> bool:
     return d > _LEAST_D and d * math.sqrt(n) > _LEAST_SURE
 
 
-def _sides(
-    model: Model, found: Collected, whole: Response
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit what differs between left and right; tell how strong it is, and at which event it is seen.
+def _sides(sfreq: float, found: _Epochs, whole: Response) -> dict[str, Any]:
+    """Fit what differs between left and right; empty where that is too weak to be told.
 
     Differences of every two channels that mirror each other become their opposite where left and
     right are exchanged.
     """
-    c, positions = model.n_picks, model.info.positions
-    places = None if positions is None else np.array(positions)[:c]
-    order = known_orders(model.info.ch_names[:c], places).get("left and right", np.arange(c))
+    c, order = len(found.order), found.order
     left = np.flatnonzero(order > np.arange(c))
     pairs = np.zeros((c, len(left)))
     pairs[left, np.arange(len(left))], pairs[order[left], np.arange(len(left))] = 1.0, -1.0
     if not len(left):
-        return {"d_sides": 0.0}, {}
-    epochs = found.epochs[found.is_train].astype(float) * found.scale
-    response = fit_response(epochs @ pairs, model.info.sfreq)
+        return {}
+    epochs = found.values[found.is_train].astype(float) * found.scale
+    response = fit_response(epochs @ pairs, sfreq)
     if response is None or not _is_sure(response, len(epochs)):
-        return {"d_sides": 0.0}, {}
-    exchanged = score_epochs(epochs[..., order] / found.scale, model.info.sfreq, whole)
+        return {}
+    exchanged = score_epochs(epochs[..., order] / found.scale, sfreq, whole)
     sides = _stored(response, pairs @ response.projection)
-    return {"d_sides": 1 / response.spread}, sides | {"alike": float(exchanged[:, LAGS].mean())}
+    return sides | {"alike": float(exchanged[:, LAGS].mean())}
 
 
-def _response(model: Model, found: Collected) -> tuple[Response | None, dict[str, Any]]:
+def _response(sfreq: float, found: _Epochs) -> tuple[Response | None, dict[str, Any]]:
     """Fit the response, and tell how strong it is."""
-    sfreq = model.info.sfreq
-    response = fit_response(found.epochs[found.is_train].astype(float), sfreq)
+    response = fit_response(found.values[found.is_train].astype(float), sfreq)
     n = int(found.is_train.sum())
     if response is None:
         return None, {"n": n, "d": 0.0, "weak": True}
@@ -135,11 +163,17 @@ def _response(model: Model, found: Collected) -> tuple[Response | None, dict[str
         "d": d,
         "weak": not _is_sure(response, n),
         "n_to_name": n_to_name(d),
-        "notices": events_to_notice(d),
+        "notices": {k: n for k, n in events_to_notice(d).items() if k != "mirrored"},
     }
+    lag = response_span(sfreq).width / sfreq
+    shift = ResponseTest(response.profile, response.spread, response.spreads, lag).least_shift
+    if math.isfinite(shift):
+        told["least_shift"] = shift
+    else:
+        del told["notices"]["shifted"]
     if not told["weak"] and found.is_locked.any():
-        scores = score_epochs(found.epochs[found.is_locked].astype(float), sfreq, response)
-        told["locked"] = _tried(response, scores, response_span(sfreq).width / sfreq)
+        scores = score_epochs(found.values[found.is_locked].astype(float), sfreq, response)
+        told["locked"] = _tried(response, scores, lag)
     return response, told
 
 

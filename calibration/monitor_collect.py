@@ -28,6 +28,7 @@ class Collected(NamedTuple):
     """What the recordings hold. n events."""
 
     epochs: np.ndarray  # (n, n_bins, c) float32, relative to `scale`
+    envelopes: np.ndarray  # (n, n_bins, bands * c), likewise; no columns where nothing has bands
     scale: np.ndarray  # (c,) SI units
     is_train: np.ndarray  # (n,) bool
     is_locked: np.ndarray  # (n,) bool
@@ -42,8 +43,10 @@ class _Collector(Watcher):
         c, span = model.n_picks, response_span(model.info.sfreq)
         nothing = np.zeros((span.n_times, c))
         self._window = EventScores(model.info.sfreq, np.eye(c), np.zeros(ORDER), nothing)
+        self._powers = _powers(model)
         self._least_good, self._every = model.recipe.readout.min_quality, every
         self._scale = model.channel_scale[:c]
+        self.envelopes: dict[int, np.ndarray] = {}  # by the same
         self._waiting: list[int] = []
         self.channels, self.n = channels, 0
         self.epochs: dict[int, np.ndarray] = {}  # by the sample of the onset
@@ -60,6 +63,11 @@ class _Collector(Watcher):
         """Take cleaned samples."""
         self._window.write(data, flags, index)
 
+    def write_power(self, power: np.ndarray, flags: np.ndarray, index: int) -> None:
+        """Take band powers."""
+        if self._powers is not None:
+            self._powers.write(power, flags, index)
+
     def advance(self, stop: int) -> None:
         """Keep the events that are complete."""
         last = self._window.span.last
@@ -69,6 +77,21 @@ class _Collector(Watcher):
             wanted = (self.n - 1) % self._every == 0
             if wanted and self._window.look(onset) >= self._least_good:
                 self.epochs[onset] = (self._window.bins / self._scale).astype(np.float32)
+                if self._powers is None:
+                    self.envelopes[onset] = np.zeros((len(self._window.bins), 0), np.float32)
+                elif self._powers.look(onset) > 0:
+                    scale = np.tile(self._scale, self._powers.bins.shape[1] // len(self._scale))
+                    self.envelopes[onset] = (self._powers.bins / scale).astype(np.float32)
+
+
+def _powers(model: Model) -> EventScores | None:
+    """What keeps the bins of band powers, where features are of them."""
+    features, sfreq = model.recipe.features, model.info.sfreq
+    if features.kind != "bandpower":
+        return None
+    n = model.n_picks * len(features.bands)
+    nothing = np.zeros((response_span(sfreq).n_times, n))
+    return EventScores(sfreq, np.eye(n), np.zeros(ORDER), nothing, of_power=True)
 
 
 def collect(
@@ -100,11 +123,13 @@ def collect(
     part[train], part[locked] = 1, 2
     parts = dict(zip(design.onsets.tolist(), part.tolist(), strict=True))
     c, n_bins = model.n_picks, response_span(model.info.sfreq).n_bins
-    every = max(1, -(-len(design.onsets) * 4 * n_bins * c // _MOST_BYTES))
+    n_bands = 1 + len(model.recipe.features.bands) * (model.recipe.features.kind == "bandpower")
+    every = max(1, -(-len(design.onsets) * 4 * n_bins * n_bands * c // _MOST_BYTES))
     picks = compared_channels(model)
     n_seconds = sum(len(one.recording.times) / one.recording.info.sfreq for one in sessions)
     seconds, of_seconds = list[np.ndarray](), kept_every(n_seconds, len(picks))
     epochs: list[np.ndarray] = []
+    envelopes: list[np.ndarray] = []
     found: list[int] = []
     base = 0.0
     for run, session in enumerate(sessions):
@@ -123,12 +148,17 @@ def collect(
         ):  # fmt: skip
             times[marker.index] = base + marker.time - origin
         for onset, epoch in collector.epochs.items():
-            if (part_of := parts.get(times.get(onset, -1.0), 0)) > 0:
+            part_of = parts.get(times.get(onset, -1.0), 0)
+            if part_of > 0 and onset in collector.envelopes:
                 epochs.append(epoch)
+                envelopes.append(collector.envelopes[onset])
                 found.append(part_of)
         if collector.channels.products:
             seconds.append(np.stack(collector.channels.products))
         base += recording.times[-1] - origin + RUN_GAP
     kept = np.stack(epochs) if epochs else np.zeros((0, n_bins, c), np.float32)
-    which = np.array(found, int)
-    return Collected(kept, model.channel_scale[:c], which == 1, which == 2, picks, seconds)
+    powers = (
+        np.stack(envelopes) if envelopes else np.zeros((0, n_bins, (n_bands - 1) * c), np.float32)
+    )
+    which, scale = np.array(found, int), model.channel_scale[:c]
+    return Collected(kept, powers, scale, which == 1, which == 2, picks, seconds)

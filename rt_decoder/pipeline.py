@@ -398,6 +398,8 @@ class Pipeline:
             self.ring.write(hop.data[:, : self.ring.n_channels], flags)
             self.stopwatch.lap("ring")
             self.monitor.write(cleaned.data, flags, hop.index)
+            if hop is not cleaned:
+                self.monitor.write_power(hop.data, flags, hop.index)
             self.stopwatch.lap("monitor")
             yield from self._due()
             self.monitor.advance(self.ring.next)

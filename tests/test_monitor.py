@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.signal
 from pylsl import local_clock
 
 from calibration.demo import save_recording
@@ -29,6 +30,7 @@ from rt_decoder.commands.describe import model_lines
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import Note
 from rt_decoder.files.model_file import load_model, save_model
+from rt_decoder.files.monitor_text import monitor_lines
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.live.options import LiveOptions, Sinks
@@ -41,8 +43,8 @@ from rt_decoder.monitor.response import LAGS, ORDER, EventScores, response_span
 from rt_decoder.monitor.sequence import ResponseTest, events_to_notice, n_to_name
 from rt_decoder.monitor.verdict import about_channels
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.recorded import decode_recording
-from rt_decoder.signal import FLAGS, Chunk, Readout, SignalInfo
+from rt_decoder.recorded import decode_recording, features_of_recording
+from rt_decoder.signal import FLAGS, Chunk, Marker, Readout, SignalInfo
 from rt_decoder.simulation.head import MONTAGE, electrodes
 from rt_decoder.sinks.log import JsonlLog
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet
@@ -64,7 +66,7 @@ from tests.small import (
 )
 from tests.test_session import Running
 
-LAG = 0.02
+LAG, SFREQ = 0.02, 250.0
 PROFILE = np.exp(-0.5 * (np.arange(-LAGS, LAGS + 1) / 1.2) ** 2)
 
 
@@ -593,4 +595,60 @@ def test_exchanged_sides_are_named_by_the_response() -> None:
     _, told = decoded(replace(today(), data=data))
     told = [one for one in told if one["check"] == "events"]
     assert told[-1]["explanation"] == "left and right look exchanged"
-    assert "left and right exchanged after" in "\n".join(model_lines(watched()))
+    assert "left and right exchanged" in "\n".join(model_lines(watched()))
+
+
+BANDS = {"kind": "bandpower", "bands": [[8.0, 12.0], [18.0, 25.0]], "tmin": 0.2, "tmax": 1.0}
+NAMES = ("Fz", "C3", "Cz", "C4", "P3", "Pz", "P4", "Oz")
+
+
+def induced(seed: int, seconds: float, power: float = 0.3, ms: int = 0) -> Recording:
+    """Alpha of random phase that fades over C3 and grows over P4 after each event."""
+    rng, n = np.random.default_rng(seed), round(seconds * SFREQ)
+    onsets = np.cumsum(rng.integers(300, 600, n // 450 - 3)) + 250
+    t = np.arange(n)
+    after = np.zeros(n)
+    for onset in onsets:
+        after += np.exp(-0.5 * ((t - onset - 125) / 40) ** 2)
+    sos = scipy.signal.butter(2, [8, 12], "bandpass", fs=SFREQ, output="sos")
+    alpha = 10e-6 * scipy.signal.sosfilt(sos, rng.standard_normal((n, 8)), axis=0)
+    alpha *= 1 + np.outer(after, [0, -power, 0, 0, 0, 0, power, 0])
+    data = alpha + 1e-6 * rng.standard_normal((n, 8))
+    info = SignalInfo(SFREQ, NAMES, ("eeg",) * 8, ("V",) * 8)
+    marks = tuple(Marker("go", onset / SFREQ - 1e-3 * ms, int(onset)) for onset in onsets)
+    return Recording(data, t / SFREQ, info, marks, name="induced")
+
+
+@cache
+def envelopes() -> Model:
+    recipe = small_recipe(features=BANDS)
+    labelled = [label_recording(induced(1, 700.0, 0.8), None, recipe, MarkerRules())]
+    draft = draft_model([labelled[0].recording], recipe)
+    split = {"split": {"purge_s": 0.0}}
+    return fit_monitor(replace(draft, certificate=split), build_design(draft, labelled), labelled)
+
+
+def watched_by(model: Model, recording: Recording) -> list[dict[str, Any]]:
+    monitor = make_monitor(model)
+    assert monitor is not None
+    assert list(features_of_recording(model, recording, recording.markers, watcher=monitor))
+    return [details for _, details in monitor.take_events()]
+
+
+def test_envelopes_are_watched_where_features_are_band_powers() -> None:
+    told = envelopes().certificate["monitor"]["events"]
+    assert told["of"] == "envelopes"
+    assert "inverted" not in told["notices"]
+    assert "response of envelopes to events checked" in monitor_lines(envelopes())[0]
+    (fits,) = watched_by(envelopes(), induced(2, 250.0, 0.8))
+    assert fits["level"] == pytest.approx(1.0, abs=0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("power", "ms", "what"), [(0.0, 0, "absent"), (-0.8, 0, "absent"), (0.8, 400, "shifted")]
+)
+def test_faults_of_envelopes_are_named(power: float, ms: int, what: str) -> None:
+    told = watched_by(envelopes(), induced(3, 300.0, power, ms))
+    assert told[-1]["what"] == what
+    assert abs(told[-1].get("lag_ms", ms) - ms) <= 40  # an envelope is slow

@@ -35,27 +35,29 @@ def monitor_lines(model: Model) -> list[str]:
 
 
 def _events_text(events: dict[str, Any]) -> str:
+    of = " of envelopes" if events.get("of") == "envelopes" else ""
     if events["weak"]:
         return (
-            f"response to events too weak (d = {events['d']:.2f} in {events['n']} events): timing, "
+            f"response{of} to events too weak (d = {events['d']:.2f} in {events['n']} events): timing, "
             "polarity and person are not checked"
         )
     notices = events["notices"]
-    text = (
-        f"response to events checked (d = {events['d']:.2f}): inverted noticed after about "
-        f"{notices['inverted']} events, late or early by more than 40 ms after {notices['shifted']}, "
-        f"missing or another's after {notices['absent']}"
+    shift = f"late or early by {1e3 * events.get('least_shift', 0.06):.0f} ms or more"
+    names = {"absent": "missing or another's", "inverted": "inverted", "shifted": shift}
+    names["left and right"] = "left and right exchanged"
+    told = ", ".join(
+        f"{text} after {notices[key]}" for key, text in names.items() if key in notices
     )
-    if "left and right" in notices:
-        text += f", left and right exchanged after {notices['left and right']}"
+    text = f"response{of} to events checked (d = {events['d']:.2f}): noticed, in events, {told}"
     if locked := events.get("locked"):
-        told = ", ".join(
+        tried = ", ".join(
             f"{fault} at event {locked[fault]}" if locked[fault] else f"{fault} never"
             for fault in ("inverted", "shifted", "absent")
+            if fault in notices
         )
         alarm = locked["as_it_is"]
         own = f"false alarm at event {alarm}" if alarm else "no false alarm"
-        text += f" (tried on {locked['n']} locked events: {own}; {told})"
+        text += f" (tried on {locked['n']} locked events: {own}; {tried})"
     return text
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
 
-__all__ = ["likelihood_step", "mean_rows", "project", "score_lags"]
+__all__ = ["centre", "likelihood_step", "mean_rows", "project", "project_roots", "score_lags"]
 
 ENOUGH = 7.0  # most that one event tells: two are needed for odds of a hundred thousand
 WEAKER = 0.25  # level of another's response that is partly alike
@@ -33,6 +33,39 @@ def project(x: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
             for i in range(weights.shape[0]):
                 total += x[t, i] * weights[i, k]
             out[t, k] = total
+
+
+@njit(**KERNEL)
+def project_roots(power: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+    """Multiply the roots of powers by weights, as `project` does samples.
+
+    Parameters
+    ----------
+    power : array of shape (n, c)
+        Not below 0.
+    weights : array of shape (c, r)
+        Factors.
+    out : array of shape (n, r)
+        Overwritten by the products.
+    """
+    for t in range(power.shape[0]):
+        for k in range(weights.shape[1]):
+            out[t, k] = 0.0
+        for i in range(weights.shape[0]):
+            value = math.sqrt(power[t, i])
+            for k in range(weights.shape[1]):
+                out[t, k] += value * weights[i, k]
+
+
+@njit(**KERNEL)
+def centre(rows: np.ndarray) -> None:
+    """Subtract from each column of rows (n, r) its mean."""
+    for k in range(rows.shape[1]):
+        total = 0.0
+        for t in range(rows.shape[0]):
+            total += rows[t, k]
+        for t in range(rows.shape[0]):
+            rows[t, k] -= total / rows.shape[0]
 
 
 @njit(**KERNEL)

@@ -20,7 +20,7 @@ from rt_decoder.model import Model
 from rt_decoder.monitor.montage import MontageCheck
 from rt_decoder.monitor.ranks import RankTest
 from rt_decoder.monitor.response import LAGS, EventScores
-from rt_decoder.monitor.sequence import ResponseTest
+from rt_decoder.monitor.sequence import Finding, ResponseTest
 from rt_decoder.monitor.verdict import Fit, about_channels, about_ranks, about_response
 from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.signal import Chunk
@@ -61,6 +61,7 @@ class Monitor(Watcher):
         sides: EventScores | None = None,
     ) -> None:
         self._sides = sides
+        self._of_power = _of_power(model)
         self._model, self._response, self._montage = model, response, montage
         self._ranks, self._places = ranks, {item: i for i, item in enumerate(model.items)}
         self._least_good = model.recipe.readout.min_quality
@@ -107,6 +108,15 @@ class Monitor(Watcher):
         index : int
             Of the first sample; those before it that did not come were lost.
         """
+        if not self._of_power:
+            self._write(data, flags, index)
+
+    def write_power(self, power: np.ndarray, flags: np.ndarray, index: int) -> None:
+        """Take band powers (n, bands * c) of cleaned samples, as `write` takes those."""
+        if self._of_power:
+            self._write(power, flags, index)
+
+    def _write(self, data: np.ndarray, flags: np.ndarray, index: int) -> None:
         if self._response is not None:
             self._response[0].write(data, flags, index)
         if self._sides is not None:
@@ -141,7 +151,10 @@ class Monitor(Watcher):
         self.state = self._seen()
         found = {"check": "events", "n_events": test.n, "sample": onset + response.span.last}
         if test.alarm and changed:
-            self._news.append(("unlike_calibration", found | about_response(test.finding)))
+            finding = test.finding
+            if self._of_power and finding.what == "inverted":  # an envelope has no polarity
+                finding = Finding("absent")
+            self._news.append(("unlike_calibration", found | about_response(finding)))
             self._is_told = False
         elif test.fits and not self._is_told:
             self._news.append(("fits_calibration", found | {"level": round(test.level, 3)}))
@@ -263,13 +276,19 @@ def make_monitor(model: Model, wait: float = 0.0) -> Monitor | None:
     return Monitor(model, response, montage, ranks, sides)
 
 
+def _of_power(model: Model) -> bool:
+    """Whether the response is that of envelopes."""
+    return model.monitor.get("events", {}).get("of") == "envelopes"
+
+
 def _scores(model: Model, fitted: Mapping[str, Any], wait: float) -> EventScores:
     scores = EventScores(
         model.info.sfreq, fitted["projection"], fitted["ar"], fitted["template"],
-        fitted["log_size"], wait,
+        fitted["log_size"], wait, _of_power(model),
     )  # fmt: skip
-    if len(fitted["projection"]) != model.n_picks:
-        raise ValueError(f"need a projection of {model.n_picks} channels, got another")
+    n = model.n_picks * (len(model.recipe.features.bands) if _of_power(model) else 1)
+    if len(fitted["projection"]) != n:
+        raise ValueError(f"need a projection of {n} channels, got another")
     return scores
 
 

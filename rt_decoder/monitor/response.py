@@ -3,7 +3,8 @@
 The cleaned signal is projected on a few spatial components, averaged in bins of about 20 ms from the
 onset on, whitened in time by an autoregression, and compared with the template at 61 lags of a bin.
 A score is 1 where the response is as in calibration. Scores are divided by the size of the signal
-around the newest events over that in calibration: a gain does not matter.
+around the newest events over that in calibration: a gain does not matter. Of band powers the roots are
+taken, which are envelopes, less their mean around the event.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from rt_decoder.decoding.ring import Ring
 from rt_decoder.kernels.memory import Rows
-from rt_decoder.kernels.response import project, score_lags
+from rt_decoder.kernels.response import centre, project, project_roots, score_lags
 from rt_decoder.kernels.window import bin_means, good_and_reasons
 
 __all__ = ["LAGS", "ORDER", "EventScores", "Span", "response_span"]
@@ -65,6 +66,8 @@ class EventScores:
         Mean log size of the whitened components in calibration.
     wait : float
         How late a marker may come, in s.
+    of_power : bool
+        Whether samples are powers.
 
     Attributes
     ----------
@@ -87,6 +90,7 @@ class EventScores:
         template: np.ndarray,
         log_size: float = 0.0,
         wait: float = 0.0,
+        of_power: bool = False,
     ) -> None:
         self.span = response_span(sfreq)
         r = projection.shape[-1]
@@ -100,7 +104,7 @@ class EventScores:
         self._projection = np.ascontiguousarray(projection, np.float64)
         self._ar = np.ascontiguousarray(ar, np.float64)
         self._template = np.ascontiguousarray(template, np.float64)
-        self._log_size = float(log_size)
+        self._log_size, self._of_power = float(log_size), of_power
         capacity = self.span.last - self.span.first + math.ceil((wait + 1.0) * sfreq)
         self._ring = Ring(capacity, r)
         self._rows = Rows((r,), np.float64)
@@ -138,7 +142,7 @@ class EventScores:
         if index != self._ring.next:
             self._ring.restart(index)
         rows = self._rows.take(len(data))
-        project(data, self._projection, rows)
+        (project_roots if self._of_power else project)(data, self._projection, rows)
         self._ring.write(rows, flags)
 
     def look(self, onset: int) -> float:
@@ -159,6 +163,8 @@ class EventScores:
             return 0.0
         data, flags = self._ring.window(first, last)
         bin_means(data, 0, self.span.width, self.bins)
+        if self._of_power:
+            centre(self.bins)
         stop = -self.span.first + self.span.n_times * self.span.width
         n_good = good_and_reasons(flags[-self.span.first : stop])[0]
         return float(n_good / (stop + self.span.first))

@@ -28,6 +28,10 @@ _MOST = 1e12  # so that a long alarm can end
 _NEAR = 0.040  # s; a smaller shift is none
 _TOLD_APART = 0.5  # least difference of means at a lag that is tested
 _HALF = 0.5
+_TURNED, _ALIKE = (
+    0.75,
+    0.35,
+)  # least of the sides' response that is opposite; the rest differs by less
 _SURE_PEAK, _SURE_NONE = 5.0, 4.0  # standard errors; the largest of 61 lags is sought
 
 
@@ -43,25 +47,20 @@ def n_to_name(d: float) -> int:
     return int(np.clip(math.ceil((8 / d) ** 2), 20, 600))
 
 
-def events_to_notice(d: float, d_sides: float = 0.0) -> dict[str, int]:
+def events_to_notice(d: float) -> dict[str, int]:
     """Events after which faults are noticed, by what is wrong.
 
     Parameters
     ----------
     d : float
-        Mean over standard deviation of the score in calibration.
-    d_sides : float
-        The same of what differs between left and right; 0 if that is not tested.
+        Mean over standard deviation of the score in calibration; for "mirrored" of the sides' score.
 
     Returns
     -------
     dict of str to int
     """
-    needed = {"absent": 92, "inverted": 12, "shifted": 40}
-    found = {fault: max(2, math.ceil(n / d**2)) for fault, n in needed.items()}
-    if d_sides > 0:
-        found["left and right"] = max(2, math.ceil(25 / d_sides**2))
-    return found
+    needed = {"absent": 92, "inverted": 12, "shifted": 40, "mirrored": 25}
+    return {fault: max(2, math.ceil(n / d**2)) for fault, n in needed.items()}
 
 
 class ResponseTest:
@@ -91,6 +90,8 @@ class ResponseTest:
         Whether the response is another one than in calibration.
     finding : Finding
         What is wrong, while `alarm`.
+    least_shift : float
+        Smallest shift in s that is noticed; inf if none is.
 
     Raises
     ------
@@ -119,6 +120,8 @@ class ResponseTest:
         far = np.abs(np.arange(-LAGS, LAGS + 1)) * lag > _NEAR + 1e-9
         tested = far & (self._moved - self._null > _TOLD_APART) & (spreads > 0)
         self._spreads = np.where(tested, spreads, 0.0)
+        away = np.abs(np.flatnonzero(tested) - LAGS) * lag
+        self.least_shift = float(away.min()) if len(away) else math.inf
         self.n_needed = n_to_name(1 / self._spread)
         self._kept = np.zeros((self.n_needed, n_lags + 1))  # the last is of the sides
         self._mean = np.zeros(n_lags + 1)
@@ -214,9 +217,11 @@ class ResponseTest:
         """Whether the mean of `n` events says that left and right are exchanged."""
         if not self._sides > 0:
             return False
-        turned, error = -float(self._mean[-1]), self._sides / math.sqrt(n)
-        is_inverted = self._mean[LAGS] < 0.5 * (self._alike - 1.0)
-        return turned > max(peak, _HALF, _SURE_NONE * error) and not is_inverted
+        turned, error = -float(self._mean[-1]), self._sides / math.sqrt(n)  # an alarm came before
+        is_alike = (
+            abs(self._mean[LAGS] - self._alike) < _ALIKE
+        )  # and not just inverted, or in disorder
+        return is_alike and turned > max(peak, _TURNED, 3.0 * error)
 
     def _name(self, n: int) -> Finding | None:
         """Name what is wrong by the mean of `n` events; None while it is not clear."""

@@ -49,6 +49,9 @@ class Watcher:
             Of the first sample; those before it that did not come were lost.
         """
 
+    def write_power(self, power: np.ndarray, flags: np.ndarray, index: int) -> None:
+        """Take band powers (n, bands * c) of cleaned samples, as `write` takes those."""
+
     def advance(self, stop: int) -> None:
         """Judge what is complete before sample `stop`."""
 
