@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.design import RUN_GAP
+from calibration.language.scripts import language_note
+from calibration.language.words import check_language
 from calibration.senses import check_items_known, check_target
 from calibration.splits import check_enough, leave_group_out, split_events
 from calibration.targets import vocabulary_items
-from rt_decoder.files.packages import need_packages
+from rt_decoder.files.packages import has_package, need_packages
 from rt_decoder.recipe import Recipe
 from rt_decoder.timing.items import fold_key
 
@@ -40,8 +43,8 @@ def check_settings(recipe: Recipe, report: Path | None = None) -> None:
     OSError
         If vocabulary or language model cannot be read.
     ValueError
-        If the vocabulary is empty or no text, or the model has no such layer; if the file of vectors
-        is none.
+        If the vocabulary is empty or no text, the language is unknown, or the model has no such
+        layer; if the file of vectors is none.
     """
     if report is not None:
         need_packages("matplotlib", "jinja2", what="for --report")
@@ -49,7 +52,9 @@ def check_settings(recipe: Recipe, report: Path | None = None) -> None:
         need_packages("wordfreq", what="for the vocabulary")
     if recipe.readout.prior == "wordfreq":
         need_packages("wordfreq", what="for the prior")
-    vocabulary_items(recipe.target.vocabulary, ())
+    if recipe.target.language and has_package("wordfreq"):
+        check_language(recipe.target.language)
+    vocabulary_items(recipe.target.vocabulary, (), language=recipe.target.spoken)
     check_target(recipe.target)
 
 
@@ -101,6 +106,10 @@ def check_events(sessions: Sequence[LabelledRecording], recipe: Recipe) -> None:
     check_enough(labels)
     _check_repeats(labels, recipe.readout.repeats)
     check_items_known(items, recipe.target)
+    target = recipe.target
+    are_words = not target.vectors and not target.stimuli
+    if are_words and (note := language_note(items, target.embedding, target.language)):
+        warnings.warn(note, RuntimeWarning, stacklevel=2)
     at = np.array(onsets)
     window = recipe.features.tmax - recipe.features.tmin
     purge = window if recipe.fit.purge < 0 else recipe.fit.purge  # the memory is not known yet

@@ -128,7 +128,9 @@ def _as_kept(model: Model, asked: Recipe) -> Model:
 def _checked(design: Design, target: Target) -> Design:
     """Spell labels as the vocabulary does, where the recipe folds case; refuse too few."""
     if target.fold:
-        design = replace(design, labels=spelled_labels(target.vocabulary, design.labels))
+        design = replace(
+            design, labels=spelled_labels(target.vocabulary, design.labels, target.spoken)
+        )
     check_enough(design.labels)
     return design
 

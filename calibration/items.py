@@ -48,7 +48,9 @@ def item_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[st
     spelled = dict(zip(written, written, strict=True))
     if fold:
         labels = [label for label, _ in written.most_common()]
-        spelled = dict(zip(labels, spelled_labels(recipe.target.vocabulary, labels), strict=True))
+        target = recipe.target
+        items = spelled_labels(target.vocabulary, labels, target.spoken)
+        spelled = dict(zip(labels, items, strict=True))
     counts: Counter[str] = Counter()
     for label, n in written.items():
         counts[spelled[label]] += n

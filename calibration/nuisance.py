@@ -28,17 +28,19 @@ LEAST = 12  # items: of fewer, length and frequency leave nothing to tell apart
 _SHOWN = 0.05  # p
 
 
-def covariates(targets: Targets) -> dict[str, np.ndarray]:
+def covariates(targets: Targets, language: str = "en") -> dict[str, np.ndarray]:
     """Compute what is known of each item without its meaning.
 
     Parameters
     ----------
     targets : Targets
+    language : str
+        Of the items.
 
     Returns
     -------
     dict of str to array of shape (V,)
-        `length` in characters, `frequency` in English (logarithm), and `count`, how often the item
+        `length` in characters, `frequency` in the language (logarithm), and `count`, how often the item
         trains (logarithm); standardised over the training events. What does not vary there is left
         out, and so is the frequency where wordfreq is not installed.
     """
@@ -47,7 +49,7 @@ def covariates(targets: Targets) -> dict[str, np.ndarray]:
     if find_spec("wordfreq"):
         from calibration.language.words import word_log_prior
 
-        found["frequency"] = word_log_prior(targets.items)
+        found["frequency"] = word_log_prior(targets.items, language)
     found["count"] = np.log1p(counts)
     said = {name: values[targets.truth] for name, values in found.items()}
     return {
@@ -85,7 +87,7 @@ def nuisance_scores(
         the covariates vary, or no item of the locked block has trained.
     """
     targets, train = held_out.targets, held_out.train
-    known = covariates(targets)
+    known = covariates(targets, model.recipe.target.spoken)
     trained = {targets.items[i]: int(i) for i in np.unique(targets.truth)}
     locked = held_out.locked[design.answered[held_out.locked]]
     final = np.array([i for i in locked if design.labels[i] in trained], int)

@@ -97,7 +97,7 @@ def prior_of(targets: Targets, recipe: Recipe) -> np.ndarray:
     if recipe.readout.prior == "wordfreq":
         from calibration.language.words import word_log_prior
 
-        return word_log_prior(targets.items)
+        return word_log_prior(targets.items, recipe.target.spoken)
     counts = np.zeros(len(targets.items))
     if recipe.readout.prior == "training":
         counts = np.bincount(targets.truth, minlength=len(counts)).astype(float)

@@ -34,7 +34,7 @@ class Targets(NamedTuple):
     same: tuple[tuple[int, ...], ...] = ()  # groups of items that share one vector
 
 
-def spelled_labels(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
+def spelled_labels(spec: str, labels: Sequence[str], language: str = "en") -> tuple[str, ...]:
     """Write every label as its item is written, where labels differ in no more than that.
 
     Parameters
@@ -43,6 +43,8 @@ def spelled_labels(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
         The recipe's `vocabulary`; its spelling comes first, else the most frequent one.
     labels : sequence of str
         Of all events.
+    language : str
+        As for `vocabulary_items`.
 
     Returns
     -------
@@ -55,12 +57,14 @@ def spelled_labels(spec: str, labels: Sequence[str]) -> tuple[str, ...]:
     """
     spelled = dict[str, str]()
     often = [label for label, _ in Counter(labels).most_common()]
-    for item in (*vocabulary_items(spec, (), fold=True), *often):
+    for item in (*vocabulary_items(spec, (), fold=True, language=language), *often):
         spelled.setdefault(fold_key(item), item)
     return tuple(spelled[fold_key(label)] for label in labels)
 
 
-def vocabulary_items(spec: str, labels: Sequence[str], *, fold: bool = False) -> tuple[str, ...]:
+def vocabulary_items(
+    spec: str, labels: Sequence[str], *, fold: bool = False, language: str = "en"
+) -> tuple[str, ...]:
     """List the items to choose among: those of the recipe's `vocabulary`, then other labels.
 
     Parameters
@@ -71,6 +75,8 @@ def vocabulary_items(spec: str, labels: Sequence[str], *, fold: bool = False) ->
         Labels of the training events.
     fold : bool
         Tidy the items of the vocabulary, and take those that differ in case for one.
+    language : str
+        Of ``wordfreq:N``.
 
     Returns
     -------
@@ -80,7 +86,7 @@ def vocabulary_items(spec: str, labels: Sequence[str], *, fold: bool = False) ->
     Raises
     ------
     ValueError
-        If N is not a whole number that wordfreq can supply, or the file is empty, a table or no text.
+        If N is not a whole number that wordfreq can supply, or it does not know the language; if the file is empty, a table or no text.
     OSError
         If the file cannot be read.
     """
@@ -92,7 +98,7 @@ def vocabulary_items(spec: str, labels: Sequence[str], *, fold: bool = False) ->
             n = int(spec.removeprefix("wordfreq:"))
         except ValueError:
             raise ValueError(f"need wordfreq:N with a whole number, got {spec!r}") from None
-        extra = frequent_words(n)
+        extra = frequent_words(n, language)
     elif spec:
         extra = _listed(Path(spec))
     if fold:
@@ -160,7 +166,8 @@ def make_targets(
         If sentence contexts are asked for and the events have none, or the vocabulary is invalid.
     """
     labels = [design.labels[i] for i in train]
-    items = vocabulary_items(recipe.target.vocabulary, labels, fold=recipe.target.fold)
+    target = recipe.target
+    items = vocabulary_items(target.vocabulary, labels, fold=target.fold, language=target.spoken)
     place = {item: i for i, item in enumerate(items)}
     truth = np.array([place[label] for label in labels])
     how = {

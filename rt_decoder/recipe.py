@@ -238,11 +238,21 @@ class Target:
     vocabulary: str = key(
         "", text(), "file of items, one a line, or wordfreq:N; training items if empty"
     )
+    language: str = key(
+        "",
+        text(),
+        "code of the items' language, such as de or ru, for word frequencies; en if empty",
+    )
     power: float = key(
         -1.0,
         _or_chosen(number(0.0, 4.0)),
         "power of the singular values of the item vectors; 1 leaves them, -1 to choose",
     )
+
+    @property
+    def spoken(self) -> str:
+        """Code of the items' language, English where none is named."""
+        return self.language or "en"
 
     def __post_init__(self) -> None:
         check_keys(self, "[target]")

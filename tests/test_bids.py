@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ pytest.importorskip("mne_bids")
 
 from mne_bids import BIDSPath, read_raw_bids
 
+from calibration.demo import save_recording
 from rt_decoder.files.bids import BidsChoice, find_runs
 from rt_decoder.files.model_file import load_model
 from rt_decoder.files.read import read_marked, read_recording
@@ -268,3 +270,96 @@ def test_people_of_a_data_set(copy, tmp_path, vectors, capsys):
     assert ran.code == 0, ran.err
     made = [one.name for one in (out / "cells").glob("*.json")]
     assert [sum(code in name for name in made) for code in ("01", "02")] == [1, 1], made
+
+
+# --- convert to BIDS
+
+
+def session_of(folder: Path) -> Path:
+    """A recording as a session leaves it, with a gap, and words in two scripts."""
+    recording = small_recording()
+    stamps = recording.stamps + np.where(np.arange(len(recording.stamps)) < 12_000, 0.0, 2.0)
+    times = {m.index: float(stamps[m.index]) for m in recording.markers}
+    markers = [m._replace(time=times[m.index]) for m in recording.markers]
+    markers[0] = markers[0]._replace(label="вода")
+    markers[1] = markers[1]._replace(label="水")
+    save_recording(replace(recording, stamps=stamps, markers=tuple(markers)), folder / "s.xdf")
+    return folder / "s.xdf"
+
+
+def to_bids(capsys, source, root, *more):
+    return call(capsys, "convert", source, "-o", root, "--subject", "07", "--task", "words", *more)
+
+
+def test_what_is_converted_is_read_again(tmp_path, capsys):
+    source, root = session_of(tmp_path), tmp_path / "new"
+    before = source.read_bytes()
+    for run in "12":  # the second joins a data set that exists
+        ran = to_bids(capsys, source, root, "--session", "a", "--run", run)
+        assert ran.code == 0, ran.err
+        assert "time breaks in 1 places, 500 samples lost" in ran.out
+    assert source.read_bytes() == before
+    was = read_recording(source)
+    runs = find_runs(root, BidsChoice("07"))
+    assert [run.entities for run in runs] == [
+        {"session": "a", "task": "words", "run": run} for run in "12"
+    ]
+    for run in runs:
+        read, markers = read_marked(run.recording, run.events)
+        assert read.info.ch_names == was.info.ch_names
+        assert read.info.ch_types == was.info.ch_types
+        # BrainVision holds single precision
+        np.testing.assert_allclose(read.data, was.data, rtol=1.2e-7, atol=0)
+        words = [(m.label, m.index) for m in markers if not m.label.startswith("EDGE")]
+        assert words == [(m.label, m.index) for m in was.markers]
+        assert [m.index for m in markers if m.label.startswith("EDGE")] == [12_000]
+        assert run.recording.stat().st_mode & 0o077 == 0
+
+
+def test_bads_mains_positions_and_bad_segments_come_back(copy, tmp_path, capsys):
+    table = recording_of(copy).with_name("sub-01_task-words_run-1_events.tsv")
+    rows = table.read_text() + "20.0\t1.5\tBAD_move\t99\t5000\n"
+    table.write_text(rows)
+    was = read_recording(recording_of(copy))
+    assert was.bad_segments == ((5000, 5375, "BAD_move"),)
+    ran = to_bids(capsys, recording_of(copy), tmp_path / "new")
+    assert ran.code == 0, ran.err
+    (run,) = find_runs(tmp_path / "new")
+    read = read_recording(run.recording)
+    assert (read.bads, read.line_freq) == ((BAD,), LINE_FREQ)
+    assert read.bad_segments == was.bad_segments
+    np.testing.assert_allclose(read.info.positions, was.info.positions, atol=1e-9)
+
+
+def test_nothing_is_replaced(copy, tmp_path, capsys):
+    source = session_of(tmp_path)
+    files = {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()}
+    same = ("--subject", "01", "--task", "words", "--run", "1")
+    ran = call(capsys, "convert", source, "-o", copy, *same)
+    assert (ran.code, "--run sets another, --overwrite replaces it" in ran.err) == (1, True), (
+        ran.err
+    )
+    ran = call(capsys, "convert", recording_of(copy), "-o", copy, *same, "--overwrite")
+    assert (ran.code, "need another place than that of the recording" in ran.err) == (1, True)
+    assert {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()} == files
+    ran = to_bids(capsys, source, copy)
+    assert ran.code == 0, ran.err
+    table = {"participants.tsv"}  # a row more
+    assert all(file.read_bytes() == was for file, was in files.items() if file.name not in table)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("-o", "{out}/a.xdf", "--subject", "1"), "need a folder as --out with --subject"),
+        (("-o", "{out}/new", "--subject", "1"), "need --task for a BIDS data set, got none"),
+        (("-o", "{root}"), "need --subject and --task for a BIDS data set, got none"),
+        (("-o", "{out}", "--subject", "1", "--task", "w"), "or the root of a BIDS data set"),
+        (("-o", "{out}/n", "--subject", "a b", "--task", "w"), "need letters and digits as --subject"),
+    ],
+)  # fmt: skip
+def test_places_that_are_none(root, tmp_path, capsys, arguments, told):
+    (tmp_path / "s.xdf").touch()
+    given = [one.format(root=root, out=tmp_path) for one in arguments]
+    ran = call(capsys, "convert", tmp_path / "s.xdf", *given)
+    assert (ran.code, told in ran.err) == (2, True), ran.err

@@ -121,7 +121,7 @@ def test_a_file_of_format_1_says_the_same_words(model: Model, tmp_path: Path) ->
     same = replace(model, channel_level=np.zeros(0))  # format 1 had none
     assert model_hash(old) == model_hash(same) == save_model(old, tmp_path / "new")
     with_hash = json.loads(pack(load_model(tmp_path / "new"))[0])
-    assert with_hash["format_version"] == FORMAT_VERSION == 4
+    assert with_hash["format_version"] == FORMAT_VERSION == 5
 
 
 def test_a_file_of_format_2_takes_labels_and_channels_as_its_program_did(

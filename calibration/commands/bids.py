@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from rt_decoder.commands.bids_options import BIDS, Run, Session, Subject, Task
 from rt_decoder.commands.options import one_of
 
 if TYPE_CHECKING:
     from calibration.people.person import FindRuns
     from rt_decoder.files.bids import BidsChoice, BidsRun
 
-__all__ = ["BIDS", "BidsOptions", "runs_of"]
-
-BIDS = "BIDS"
+__all__ = ["BidsOptions", "runs_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,41 +33,10 @@ class BidsOptions:
             rich_help_panel=BIDS,
         ),
     ] = None
-    subject: Annotated[
-        str,
-        typer.Option(
-            metavar="CODE",
-            help="Code of the person, never a name; of a data set, whom to read. Default its only "
-            "one, or the sub-CODE of BIDS file names.",
-            show_default=False,
-            rich_help_panel=BIDS,
-        ),
-    ] = ""
-    session: Annotated[
-        str,
-        typer.Option(
-            metavar="CODE",
-            help="Code of the session; of a data set, what to read, several with commas. Default its "
-            "only one, or none.",
-            show_default=False,
-            rich_help_panel=BIDS,
-        ),
-    ] = ""
-    task: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,...",
-            help="Task; default the only one.",
-            show_default=False,
-            rich_help_panel=BIDS,
-        ),
-    ] = ""
-    run: Annotated[
-        str,
-        typer.Option(
-            metavar="RUN,...", help="Runs; default all.", show_default=False, rich_help_panel=BIDS
-        ),
-    ] = ""
+    subject: Subject = ""
+    session: Session = ""
+    task: Task = ""
+    run: Run = ""
     datatype: Annotated[
         str | None,
         typer.Option(

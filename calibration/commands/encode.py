@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calibration.commands.bundles import bundled
 from calibration.commands.inputs import Inputs, need_drawing
+from calibration.commands.recipe_options import recipe_option
+from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, ModelFile
 from rt_decoder.commands.outputs import HTML, Overwrite, claim_outputs
@@ -69,10 +70,7 @@ class EncodeOptions(Inputs):
         float,
         typer.Option(metavar="S", min=0.001, help="Averaged to one time.", rich_help_panel=NETWORK),
     ] = 0.05
-    language: Annotated[
-        str,
-        typer.Option(metavar="CODE", help="Of the frequency of words.", rich_help_panel=TEST),
-    ] = "en"
+    language: Annotated[str, recipe_option("language")] = ""
     envelope: Annotated[
         str,
         typer.Option(
@@ -147,7 +145,8 @@ def encode(model: ModelFile, options: EncodeOptions, as_json: AsJson = False) ->
     inputs.tell_columns(recipe.target.label)
     epoched = epoch_model(fitted, options.start, options.end, options.step)
     known = None if options.language_model else fitted.items
-    design, nuisance = _events(epoched, labelled, known, options.language, options.envelope)
+    language = options.language or fitted.recipe.target.spoken
+    design, nuisance = _events(epoched, labelled, known, language, options.envelope)
     rules = Rules(options.permutations, options.seed, fitted.certificate.get("null_memory", 0))
     embedder = embed if options.language_model else vectors_of_model(fitted)
     recipe = replace(recipe, features=epoched.recipe.features)
@@ -237,7 +236,7 @@ def _encoding_of_fit(model: Model, labelled: Sequence[LabelledRecording]) -> dic
     target, rules = replace(model.recipe.target, context=""), model.recipe.fit
     epoched = epoch_model(model, -0.1, max(model.recipe.features.tmax, 0.1), 0.05)
     recipe = replace(model.recipe, target=target, features=epoched.recipe.features)
-    design, nuisance = _events(epoched, labelled, model.items, "en")
+    design, nuisance = _events(epoched, labelled, model.items, target.spoken)
     tests = Rules(
         min(199, rules.n_permutations), rules.seed, model.certificate.get("null_memory", 0)
     )

@@ -56,6 +56,7 @@ _METAVARS = {
     "context": "COLUMN",
     "ideas": "COLUMN",
     "vocabulary": "FILE|wordfreq:N",
+    "language": "CODE",
     "groups": "COLUMN",
     "alphas": "ALPHA,...",
 }

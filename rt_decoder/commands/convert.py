@@ -7,7 +7,7 @@ or filled in: samples, and the order of everything, are as recorded.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from rt_decoder.signal import Marker, has_unit
 from rt_decoder.timing.marker_choice import MarkerChoice
 from rt_decoder.timing.timebase import TimeBase
 
-__all__ = ["Converted", "convert"]
+__all__ = ["Break", "Converted", "breaks_of", "convert", "converted", "spans_of"]
 
 _ROWS = 4096  # a chunk of XDF
 
@@ -42,7 +42,9 @@ class Converted(NamedTuple):
     texts: tuple[str, ...]  # of markers, each once: what anyone typed is carried over
 
 
-class _Break(NamedTuple):
+class Break(NamedTuple):
+    """Where time is not continuous."""
+
     row: int  # of the first sample after it
     what: str
 
@@ -99,9 +101,26 @@ def convert(
     claim([Output("out", out, tuple(_WRITERS))], [recording], overwrite=overwrite)
     write = _WRITERS[out.suffix.lower()]
     read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
-    breaks, n_lost = _breaks(read)
+    breaks, n_lost = breaks_of(read)
     with replacing(out, overwrite) as path:
         write(read, breaks, path)
+    return converted(read, breaks, n_lost)
+
+
+def converted(read: Recording, breaks: Sequence[Break], n_lost: int) -> Converted:
+    """Count what a file of a recording holds.
+
+    Parameters
+    ----------
+    read : Recording
+    breaks : sequence of Break
+    n_lost : int
+        Samples, as `breaks_of` counts them.
+
+    Returns
+    -------
+    Converted
+    """
     n_placed = sum(marker.index >= 0 for marker in read.markers)
     n, c = read.data.shape
     n_left_out = len(read.markers) - n_placed
@@ -109,41 +128,73 @@ def convert(
     return Converted(n, c, n / read.info.sfreq, n_placed, n_left_out, n_lost, len(breaks), texts)
 
 
-def _breaks(recording: Recording) -> tuple[list[_Break], int]:
-    """Where time is not continuous, and how many samples were lost in all."""
+def breaks_of(recording: Recording) -> tuple[list[Break], int]:
+    """Find where time is not continuous, and how many samples were lost in all.
+
+    Parameters
+    ----------
+    recording : Recording
+
+    Returns
+    -------
+    breaks : list of Break
+    n_lost : int
+    """
     times, arrivals = recording.times, recording.arrivals
-    breaks = [_Break(low, "stream came back") for low, _ in recording.stretches[1:]]
+    breaks = [Break(low, "stream came back") for low, _ in recording.stretches[1:]]
     n_lost = 0
     for low, high in recording.stretches:
         timebase = TimeBase(recording.info.sfreq, 0.0)
-        gaps: list[_Break] = []
+        gaps: list[Break] = []
         for decision in timebase.update(
             times[low:high], None if arrivals is None else arrivals[low:high]
         ).decisions:
             n_lost += decision.n_lost
             if decision.kind == "gap":
-                gaps.append(_Break(low + decision.change, f"{decision.n_lost} samples lost"))
+                gaps.append(Break(low + decision.change, f"{decision.n_lost} samples lost"))
             elif decision.kind == "revoked":  # they only came late
                 gaps = gaps[:-1]
             else:
-                gaps.append(_Break(low + decision.change, "clock set"))
+                gaps.append(Break(low + decision.change, "clock set"))
         breaks += gaps
     return sorted(breaks), n_lost
 
 
-def _write_fif(recording: Recording, breaks: list[_Break], path: Path) -> None:
+def spans_of(recording: Recording, breaks: Sequence[Break]) -> list[Span]:
+    """List markers, breaks and bad segments as annotations.
+
+    Parameters
+    ----------
+    recording : Recording
+    breaks : sequence of Break
+
+    Returns
+    -------
+    list of Span
+
+    Raises
+    ------
+    ValueError
+        If a unit is unknown: what holds annotations holds SI.
+    """
     for name, unit in zip(recording.info.ch_names, recording.info.units, strict=True):
         if not has_unit(unit):
             raise ValueError(
-                f"channel {name}: need a known unit for FIF, got {unit!r}; --units UNIT"
+                f"channel {name}: need a known unit for FIF and BIDS, got {unit!r}; --units UNIT"
             )
     spans = [Span(marker.index, marker.label) for marker in recording.markers if marker.index >= 0]
     spans += [Span(gap.row, f"EDGE {gap.what}") for gap in breaks]
-    spans += [Span(start, label, stop - start) for start, stop, label in recording.bad_segments]
+    return spans + [
+        Span(start, label, stop - start) for start, stop, label in recording.bad_segments
+    ]
+
+
+def _write_fif(recording: Recording, breaks: list[Break], path: Path) -> None:
+    spans = spans_of(recording, breaks)
     write_fif(path, recording.data, recording.info, spans, recording.line_freq, bads=recording.bads)
 
 
-def _write_xdf(recording: Recording, breaks: list[_Break], path: Path) -> None:  # noqa: ARG001
+def _write_xdf(recording: Recording, breaks: list[Break], path: Path) -> None:  # noqa: ARG001
     info, name = recording.info, "recording"  # the file's name may be a person's
     is_meg = {"mag", "grad"} & set(info.ch_types)
     # a reference stream of a session record has a fourth column, and no decisions of its own
@@ -186,7 +237,7 @@ def _write_session(recording: Recording, xdf: XdfWriter) -> None:
     xdf.write_samples(4, [encode(decision) for decision in recording.decisions], arrivals)
 
 
-_WRITERS: dict[str, Callable[[Recording, list[_Break], Path], None]] = {
+_WRITERS: dict[str, Callable[[Recording, list[Break], Path], None]] = {
     ".fif": _write_fif,
     ".xdf": _write_xdf,
 }

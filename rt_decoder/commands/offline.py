@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from rt_decoder.commands.answer_options import Anytime, SetLevel, Then, WhenUnlike
+from rt_decoder.commands.bids_options import ConvertOptions
+from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.language import (
     LanguageModel,
@@ -186,32 +188,35 @@ def clean(
         show_json(told)
 
 
+@bundled
 def convert(
     recording: RecordingFile,
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", metavar="FIF|XDF", help="File to write; its name sets the format."
+            "--out",
+            "-o",
+            metavar="FIF|XDF|ROOT",
+            help="File to write, whose name sets the format; with --subject, a BIDS data set.",
         ),
     ],
-    channels: Channels = None,
-    units: Units = None,
-    stream: Stream = None,
-    markers: Markers = UNMARKED,
+    options: ConvertOptions,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a recording or session record as FIF or XDF; mends one that a kill cut off.
+    """Write a recording or session record as FIF, as XDF or into BIDS; mends one that a kill cut off.
 
     Example: rt-decoder convert session.xdf -o session_raw.fif
     """
     from rt_decoder.commands.convert import convert as write
+    from rt_decoder.commands.convert_bids import bids_name, convert_to_bids
 
-    claim_outputs([("--out", out, FIF + XDF)], [recording, channels], overwrite)
-    told = write(
-        recording, out, channels=channels, units=units, stream=stream, markers=markers,
-        overwrite=overwrite,
-    )  # fmt: skip
+    name = bids_name(out, options.codes)
+    if name is None:
+        claim_outputs([("--out", out, FIF + XDF)], [recording, options.channels], overwrite)
+        told = write(recording, out, **options.reading, overwrite=overwrite)
+    else:
+        told, out = convert_to_bids(recording, out, name, **options.reading, overwrite=overwrite)
     show_lines(
         f"{told.n_samples} samples of {told.n_channels} channels and {told.n_markers} markers "
         f"in {out.name}"

@@ -1,15 +1,26 @@
-"""Tell segments that MNE's annotations mark as bad from markers."""
+"""Tell segments that MNE's annotations, or BIDS events of them, mark as bad from markers."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rt_decoder.files.recording import BadSegment
+from rt_decoder.files.sidecar import beside
+from rt_decoder.files.tables import read_tsv
 from rt_decoder.timing.items import is_stimulus
 
-__all__ = ["bad_segments", "is_segment"]
+__all__ = ["Spans", "bad_segments", "is_segment", "spans_beside"]
+
+
+class Spans(NamedTuple):
+    """Rows of an events table, with the fields of MNE's annotations."""
+
+    onset: list[float]  # s
+    duration: list[float]  # s
+    description: list[str]
 
 
 def is_segment(label: str, duration: float) -> bool:
@@ -61,3 +72,39 @@ def bad_segments(annotations: Any, times: np.ndarray, sfreq: float) -> tuple[Bad
             if stop > start:
                 found.append(BadSegment(start, stop, str(label)))
     return tuple(sorted(found))
+
+
+def spans_beside(path: Path) -> Spans:
+    """Read what the BIDS events table beside a recording says of stretches: mne-bids writes bad ones there.
+
+    Parameters
+    ----------
+    path : path
+        The recording.
+
+    Returns
+    -------
+    Spans
+        Rows with an onset, a duration and a ``trial_type``; onsets from the first sample.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the table cannot be read.
+    """
+    found, spans = beside(path, "_events.tsv"), Spans([], [], [])
+    if found is None:
+        return spans
+    columns, rows = read_tsv(found)
+    if not {"onset", "duration", "trial_type"} <= set(columns):
+        return spans
+    for _, cells in rows:
+        row = dict(zip(columns, cells, strict=False))
+        try:
+            onset, duration = float(row["onset"]), float(row["duration"])
+        except (ValueError, KeyError):  # whoever needs its event says what is wrong
+            continue
+        spans.onset.append(onset)
+        spans.duration.append(duration)
+        spans.description.append(row.get("trial_type", ""))
+    return spans

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rt_decoder.files.blocks import Blocks
+from rt_decoder.files.packages import need_packages
 from rt_decoder.signal import SignalInfo, has_unit, unit_gain
 
-__all__ = ["Span", "write_fif"]
+__all__ = ["Span", "mne_raw", "write_fif"]
 
 _FIFF_UNITS, _NO_UNIT = {"V": 107, "T": 112, "T/m": 201}, -1
 
@@ -60,16 +61,47 @@ def write_fif(
     ValueError
         If a channel's name is not ASCII.
     """
-    try:
-        import mne
-    except ImportError:
-        raise ImportError("need mne to write .fif files: pip install 'rt-decoder[files]'") from None
+    need_packages("mne", what="to write .fif files")
     odd = [name for name in info.ch_names if not name.isascii()]
     if odd:
         raise ValueError(
             f"need channel names in ASCII for FIF, got {', '.join(odd)}; "
             "rename with --channels TSV, or write .xdf"
         )
+    raw = mne_raw(data, info, spans, line_freq, bads)
+    rows, labels = np.array([span.row for span in spans]), [span.label for span in spans]
+    _warn_of_changes(path.name, rows, labels, info.sfreq)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This filename")  # MNE's own conventions
+        raw.save(path, fmt="double", verbose="error")
+
+
+def mne_raw(
+    data: np.ndarray | Blocks,
+    info: SignalInfo,
+    spans: Sequence[Span],
+    line_freq: float | None = None,
+    bads: Sequence[str] = (),
+) -> Any:
+    """Make MNE's raw object of samples, in SI, with annotations.
+
+    Parameters
+    ----------
+    data : array of shape (n, c), float64, or Blocks
+        In the units of `info`; `Blocks` stay where they are.
+    info : SignalInfo
+    spans : sequence of Span
+    line_freq : float or None
+        Mains frequency in Hz, where known.
+    bads : sequence of str
+        Channels to mark as bad.
+
+    Returns
+    -------
+    mne.io.BaseRaw
+    """
+    import mne
+
     sfreq = info.sfreq
     gains = np.array([unit_gain(unit)[1] if has_unit(unit) else 1.0 for unit in info.units])
     described = mne.create_info(list(info.ch_names), sfreq, list(info.ch_types), verbose="error")
@@ -81,13 +113,9 @@ def write_fif(
             channel["loc"][:3] = position
     described["line_freq"] = line_freq
     raw = _raw(data, gains, described)
-    rows, labels = np.array([span.row for span in spans]), [span.label for span in spans]
-    _warn_of_changes(path.name, rows, labels, sfreq)
-    lengths = np.array([span.n for span in spans]) / sfreq
-    raw.set_annotations(mne.Annotations(rows / sfreq, lengths, labels))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This filename")  # MNE's own conventions
-        raw.save(path, fmt="double", verbose="error")
+    rows, lengths = np.array([(span.row, span.n) for span in spans]).reshape(-1, 2).T / sfreq
+    raw.set_annotations(mne.Annotations(rows, lengths, [span.label for span in spans]))
+    return raw
 
 
 def _raw(data: np.ndarray | Blocks, gains: np.ndarray, described: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import declared_info
-from rt_decoder.files.annotations import bad_segments, is_segment
+from rt_decoder.files.annotations import bad_segments, is_segment, spans_beside
 from rt_decoder.files.bids_electrodes import electrode_positions
 from rt_decoder.files.blocks import Blocks, loaded
 from rt_decoder.files.damage import DAMAGE, first_line
@@ -86,10 +86,13 @@ def read_mne(
     info = replace(info, positions=None if np.isnan(positions).all() else positions)
     # of each sample, on the clock of the annotations
     clock = stamps - stamps[0] if layout.are_timed else layout.rows / sfreq + raw.first_time
+    bad = set(bad_segments(layout.annotations, clock, sfreq))
+    since = stamps - stamps[0] if layout.since is None else layout.since
+    bad |= set(bad_segments(spans_beside(path), since, sfreq))
     recording = Recording(
         _kept(values, layout.rows), stamps, info, name=path.name,
         since=layout.since, line_freq=known.line_freq,
-        bad_segments=bad_segments(layout.annotations, clock, sfreq),
+        bad_segments=tuple(sorted(bad)),
         bads=tuple(map(str, raw.info["bads"])),
     )  # fmt: skip
     check_recording(recording)

@@ -27,7 +27,7 @@ from rt_decoder.signal import FLAGS_VERSION, SignalInfo
 
 __all__ = ["FORMAT_VERSION", "pack", "unpack", "upgrade"]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 _MAX_ITEMS = 10_000_000
 # keys that older formats lack: first format with it -> section -> key -> what programs did before
 _ADDED: dict[int, dict[str, dict[str, Any]]] = {
@@ -41,6 +41,7 @@ _ADDED: dict[int, dict[str, dict[str, Any]]] = {
         "fit": {"unseen": False, "ideas": "", "nulls": True},
         "readout": {"repeats": 1, "false_alarms": 6.0},
     },
+    5: {"target": {"language": ""}},
 }
 _CLEANING = "cleaning."  # tensors of cleaning stages are named cleaning.STAGE.ARGUMENT
 _MONITOR = "monitor."  # tensors of its checks are named monitor.CHECK.NAME
@@ -238,7 +239,8 @@ def upgrade(
 
     Format 1 named the mains `line`: as a key of ``[clean]``, as a cleaning stage and in its
     report. Formats 1 and 2 took every label for another item, and used channels marked as bad.
-    Format 3 knows neither whitening nor the length of a prediction.
+    Format 3 knows neither whitening nor the length of a prediction, format 4 no language but
+    English.
 
     Parameters
     ----------
