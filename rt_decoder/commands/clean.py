@@ -15,9 +15,10 @@ from rt_decoder.files.atomic import write_file
 from rt_decoder.files.blocks import Blocks, loaded
 from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.files.spool import Spool
+from rt_decoder.files.steps import recorded_start
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
-from rt_decoder.recorded import features_of_recording, recorded_start
+from rt_decoder.recorded import features_of_recording
 from rt_decoder.signal import (
     BAD,
     CORRECTED,

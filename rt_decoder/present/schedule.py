@@ -34,7 +34,13 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How words are shown; times in s."""
+    """How words are shown; times in s.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range, or the jitter is more than twice the gap.
+    """
 
     shown: float = key(0.5, number(0.05, 60.0), "time a word stays, in s")
     gap: float = key(0.7, number(0.0, 60.0), "time between words, in s")
