@@ -17,7 +17,12 @@ against the heart. "distortion_30" lets what is locked change every 30 beats, as
 to the session's own does. "injected" is what a method does to the same person's EEG at other times, which
 is added: RMS of its change over its RMS.
 
-    python scripts/eval_heart.py [--data DIR] [--people N] [--json]
+`--trade` adds the chain with other settings of its heartbeat template: what learning from the session
+and watching cost in distortion, and what they gain in dB. A template that neither learns nor is
+watched takes nearly the same after each beat; one that moves to another response takes something
+else at first than later, and that is counted as not locked.
+
+    python scripts/eval_heart.py [--data DIR] [--people N] [--trade] [--json]
 """
 
 from __future__ import annotations
@@ -48,6 +53,13 @@ OURS, NO_ECG = "this chain", "without ECG"
 HEART = tuple(n for n in ("regressors", "heart", "heartbeat") if n in CLEANING)
 WORSE = 1.02  # times the RMS before
 LEAST_BEATS = 10  # beats, to fit a rival or to judge
+TRADE: dict[str, dict[str, Any]] = {
+    "calibrated": {"n_beats": 0.0, "watched": None},
+    "watched": {"n_beats": 0.0},
+    "last 20 beats": {"n_beats": 20.0, "watched": None},
+    "last 100": {"n_beats": 100.0, "watched": None},
+    "all, unwatched": {"watched": None},
+}  # settings of the template, by what is printed
 ALIKE = 30  # beats: a response may change from one such part to the next, which is no distortion
 
 
@@ -55,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder of recordings")
     parser.add_argument("--people", type=int, help="only the first so many")
+    parser.add_argument("--trade", action="store_true", help="add other settings of the template")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     args = parser.parse_args()
     found = people(args.data) if args.data.is_dir() else {}
@@ -66,7 +79,10 @@ def main() -> None:
         warnings.simplefilter("ignore", RuntimeWarning)  # types of channels go by their names
         for name in track([*found][: args.people], "people", console=console):
             for split in splits(found[name]):
-                rows.append({"person": name, "split": split.name} | measure(split))
+                rows.append(
+                    {"person": name, "split": split.name}
+                    | measure(split, TRADE if args.trade else {})
+                )
                 print_row(rows[-1])
     result: dict[str, Any] = {"people": rows, "summary": summary(rows)}
     print_summary(result["summary"])
@@ -78,7 +94,7 @@ def main() -> None:
     sys.exit(0 if all(goal["pass"] for goal in result["goals"].values()) else 1)
 
 
-def measure(split: Split) -> dict[str, Any]:
+def measure(split: Split, trade: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Run every method on one split; figures by method, or why there are none."""
     info = split.judged.info
     seen, test = (filtered(r.data, info.sfreq) for r in (split.fit, split.judged))
@@ -107,12 +123,34 @@ def measure(split: Split) -> dict[str, Any]:
         more = np.hstack([injected[:, :c], judged.data[:, c:]])
         change = chain.clean(more).data[:, :c] - rest.clean(more).data[:, :c] - (out - kept)
         methods[name]["injected"] = _ratio(change, passed)
+        if name == OURS:
+            methods |= traded(chain, trade, split.judged, test, beats, kept)
         methods[name]["stages"] = {
             stage: chain.reports[stage].get("left_out", "fitted")
             for stage in HEART
             if stage in chain.reports
         }
     return {"n_beats": len(beats), "methods": methods}
+
+
+def traded(
+    chain: Chain,
+    trade: dict[str, dict[str, Any]],
+    judged: Recording,
+    test: np.ndarray,
+    beats: np.ndarray,
+    kept: np.ndarray,
+) -> dict[str, Any]:
+    """Measure the chain with other settings of its heartbeat template, by name."""
+    found = {}
+    for name, settings in trade.items():
+        stages = dict(chain.model.cleaning)
+        if "heartbeat" in stages:
+            stages["heartbeat"] = stages["heartbeat"] | settings
+        other = Chain(replace(chain.model, cleaning=stages), chain.reports)
+        out = other.clean(judged.data).data[:, : kept.shape[1]]
+        found[name] = figures(out, test, judged, beats, kept) | {"injected": None}
+    return found
 
 
 def figures(

@@ -78,6 +78,8 @@ CASES: dict[str, Case] = {
     "reference-nan": of_references("nan=2s@5", 14, "reference_unusable", "reference_usable"),
     "reference-rail": of_references("rail=5s@5", 17, "reference_unusable", "reference_usable"),
     "reference-invert": of_references("invert=60s@5", 69, "reference_changed"),
+    "reference-gain": of_references("gain=20s@5", 32, "reference_unusable", "reference_usable"),
+    "reference-swap": of_references("swap=20s@5", 32, "reference_unusable"),
 }
 
 

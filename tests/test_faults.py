@@ -255,6 +255,18 @@ def test_values_go_bad_where_and_only_where_asked() -> None:
     np.testing.assert_array_equal(bad[good], data[good])
 
 
+def test_values_are_of_another_size_or_channel_where_asked() -> None:
+    data = np.random.default_rng(0).normal(size=(2000, 4))
+    bad = corrupt(data, since(), INFO, parse_faults("gain=1s@2,swap=1s@4"))
+    np.testing.assert_array_equal(bad[500:750, :3], 6.0 * data[500:750, :3])
+    np.testing.assert_array_equal(bad[1000:1250, :3], data[1000:1250][:, [1, 2, 0]])
+    np.testing.assert_array_equal(bad[:, 3], data[:, 3])
+    good = np.r_[0:500, 750:1000, 1250:2000]
+    np.testing.assert_array_equal(bad[good], data[good])
+    with pytest.raises(ValueError, match="need two channels"):
+        corrupt(data[:, [0, 3]], since(), INFO.pick([0, 3]), parse_faults("swap=1s@4"))
+
+
 def test_each_life_builds_on_the_one_before() -> None:
     first, second, third, fourth, fifth = lives(
         INFO, parse_faults("kill=1s@1,permute@3,rate@5,unit@7"), seed=1

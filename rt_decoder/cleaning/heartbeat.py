@@ -29,7 +29,7 @@ _LEARNING_RATE = 250.0  # Hz: heartbeats hold no faster detail
 _MARK = 0.1  # of the template's largest size: samples below it are not flagged
 _N_BEATS = 8  # remembered: 0.8 s of template span 3 beats at 180 per minute, 8 with false ones
 _NEVER = -(1 << 40)
-_AT_FIRST = 0.7  # share that a watched template is given to begin with: nearly whole trust
+_AT_FIRST = 0.7  # share of a watched template that is there, as long as nothing is known
 _SILENT = 5.0  # s without a beat
 _N_AVERAGED = bound(0.0)
 _REASONS = int(BAD), int(Reason.HEARTBEAT)
@@ -48,9 +48,10 @@ class HeartbeatTemplate:
     calibration than stands out of noise (James and Stein). The maps stay fixed. A missed or false
     beat does no more harm than the template's size.
 
-    If `watched`, the template is subtracted only while the data hold it: the share of it that is
-    found there, a running mean, fades it out from .8 to .4, as where beats come from noise, or from
-    another person's ECG.
+    If `watched`, the template is subtracted only while the data hold it. It helps where more than
+    half of it is there: evidence that less is, as where beats come from noise or from another
+    person's ECG, adds up to doubt and fades it out (log likelihood ratio 2 to 3.5). Evidence for it
+    only takes doubt away.
 
     Parameters
     ----------

@@ -27,12 +27,13 @@ _WANTED                column 1: what it moves to
 _POWER                 column 2: sum of squares of the change
 _NOISE                 column 3: mean square of what is left of a component
 _PACE                  column 4: share of the way that _GIVEN moves in a sample
-TRUST                  row of the state: the next five
+TRUST                  row of the state: the next six
 TRUSTED                column 0: share of the template that is subtracted, 0 to 1
 FOUND                  column 1: running product of the template and what is there
 SAID                   column 2: running square of the template
 WATCH                  column 3: share of a new sample in these two; 0 watches nothing
 USUAL                  column 4: SAID in calibration
+DOUBT                  column 5: evidence that the template is not there: log likelihood ratio
 _PEAK         sample   column of the beats: absolute index where the course begins
 _DECIDED      sample   column of the beats: absolute index where it was decided
 _END          sample   column of the beats: absolute index where it was found to be false
@@ -58,10 +59,10 @@ __all__ = ["FOUND", "SAID", "SESSION", "TRUST", "TRUSTED", "USUAL", "WATCH", "he
 _SLOWER = 0.05  # of the pace of the slow mean: that of the noise
 _LARGEST = 3.0  # standard deviations: errors that move a course are clipped to this
 _LOST = 0.05  # share of the filters' weights: with more on flagged channels nothing is learned
-_LEAST, _WHOLE = 0.4, 0.8  # shares of the template that are there: no trust, whole trust
-_FLOOR = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
+_SOME_DOUBT, _MOST_DOUBT = 2.0, 3.5  # log likelihood ratios: whole trust below, no trust
+_CERTAIN = 12.5  # 1 / (2 * _UNSURE**2) of `calibration.cleaning.reference_effect`
 _BASELINE, _Z, _AMOUNT, TRUST, SESSION = range(5)
-TRUSTED, FOUND, SAID, WATCH, USUAL = range(5)
+TRUSTED, FOUND, SAID, WATCH, USUAL, DOUBT = range(6)
 _SEEN, _RATE, _SHARE, _MOST, _COUNT = range(5)
 _GIVEN, _WANTED, _POWER, _NOISE, _PACE = range(5)
 _PEAK, _DECIDED, _END = range(3)
@@ -236,7 +237,11 @@ def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
 
 @njit(**KERNEL)
 def _watch(rank: int, state: np.ndarray) -> None:
-    """Compare the template with what is there, and set the share of it that is subtracted."""
+    """Compare the template with what is there, and set the share of it that is subtracted.
+
+    It helps where more than half of it is there, and harms where less is: each sample counts for or
+    against it, and what speaks for it is not saved up.
+    """
     trust = state[TRUST]
     if trust[WATCH] == 0.0:
         return
@@ -248,8 +253,9 @@ def _watch(rank: int, state: np.ndarray) -> None:
         said += state[_AMOUNT, r] * state[_AMOUNT, r]
     trust[FOUND] += trust[WATCH] * (found - trust[FOUND])
     trust[SAID] += trust[WATCH] * (said - trust[SAID])
-    share = (trust[FOUND] + _FLOOR * trust[USUAL]) / (trust[SAID] + _FLOOR * trust[USUAL])
-    rise = min(max((share - _LEAST) / (_WHOLE - _LEAST), 0.0), 1.0)
+    evidence = _CERTAIN * trust[WATCH] / trust[USUAL] * (0.5 * said - found)
+    trust[DOUBT] = min(max(trust[DOUBT] + evidence, 0.0), _MOST_DOUBT)
+    rise = min((_MOST_DOUBT - trust[DOUBT]) / (_MOST_DOUBT - _SOME_DOUBT), 1.0)
     trust[TRUSTED] = rise * rise * (3.0 - 2.0 * rise)
 
 

@@ -16,6 +16,7 @@ from rt_decoder.signal import SignalInfo, unit_gain
 
 __all__ = ["Life", "Schedule", "corrupt", "lives", "schedule"]
 
+_GAIN = 6.0
 _OTHER_UNIT = {"V": "uV", "T": "fT", "T/m": "fT/cm"}
 
 
@@ -96,7 +97,7 @@ def _last_of_each(n: int, size: int) -> np.ndarray:
 def corrupt(
     data: np.ndarray, since: np.ndarray, info: SignalInfo, faults: Sequence[Fault]
 ) -> np.ndarray:
-    """Apply the faults ``nan``, ``rail`` and ``invert`` to a copy of the data.
+    """Apply the faults ``nan``, ``rail``, ``invert``, ``gain`` and ``swap`` to a copy of the data.
 
     Parameters
     ----------
@@ -113,15 +114,28 @@ def corrupt(
     -------
     array of shape (n, c), float64
         A new array.
+
+    Raises
+    ------
+    ValueError
+        If there are no two channels to swap.
     """
     data = data.copy()
     analog = np.flatnonzero([ch_type != "stim" for ch_type in info.ch_types])
+    if len(analog) < 2 and any(fault.kind == "swap" for fault in faults):
+        raise ValueError(f"need two channels other than triggers to swap, got {len(analog)}")
     rails = 10 * np.abs(data[:, analog]).max(axis=0, initial=0.0)
     for fault in faults:
-        if fault.kind in ("nan", "rail", "invert"):
+        if fault.kind in ("nan", "rail", "invert", "gain", "swap"):
             rows = np.flatnonzero((since >= fault.at) & (since < fault.end))
             part = np.ix_(rows, analog)
-            wrong = {"nan": np.nan, "rail": rails, "invert": -data[part]}
+            wrong = {
+                "nan": np.nan,
+                "rail": rails,
+                "invert": -data[part],
+                "gain": _GAIN * data[part],
+                "swap": np.roll(data[part], -1, axis=1),
+            }
             data[part] = wrong[fault.kind]
     return data
 

@@ -15,7 +15,7 @@ __all__ = ["GRAMMAR", "Fault", "parse_faults"]
 
 GRAMMAR = (
     "NAME=AMOUNT@SECOND, joined by commas, such as loss=0.1s@10, stall=2s@20, step=+0.5s@30, "
-    "nan=50ms@50, rail=1s@55, invert=1s@58, kill=5s@60, hang=2s@70, silent=2s@75, permute@80, rate=500@85, "
+    "nan=50ms@50, rail=1s@55, invert=1s@58, gain=1s@59, swap=1s@59, kill=5s@60, hang=2s@70, silent=2s@75, permute@80, rate=500@85, "
     "unit@90, and for the whole stream jitter=4ms, burst=16, drift=200ppm"
 )
 
@@ -28,6 +28,8 @@ _KINDS: dict[str, tuple[dict[str, float] | None, bool]] = {
     "nan": (_SECONDS, True),
     "rail": (_SECONDS, True),
     "invert": (_SECONDS, True),
+    "gain": (_SECONDS, True),
+    "swap": (_SECONDS, True),
     "kill": (_SECONDS, True),
     "hang": (_SECONDS, True),
     "silent": (_SECONDS, True),
@@ -57,6 +59,8 @@ class Fault(NamedTuple):
     ``nan``               values are NaN, except in trigger channels
     ``rail``              values are ten times the channel's largest magnitude, except in triggers
     ``invert``            values have the opposite sign, except in trigger channels
+    ``gain``              values are six times as large, except in trigger channels
+    ``swap``              each channel has the values of the next, except trigger channels
     ``step``              stamps are off by `amount` from then on; samples come as before
     ``drift``             the clock of the stamps runs fast by that ratio
     ``jitter``            stamps have normal errors with that standard deviation, one error a burst;
