@@ -36,6 +36,7 @@ ASKED = (
     "stop",
 )  # what an experiment may ask of a session
 _FIRST_S = 0.1  # s of samples, beside those before an onset, until a session counts as open
+_PIECE = 2000  # items in a message
 _LATEST_S = 3.0  # s after which it does without samples
 
 
@@ -116,7 +117,9 @@ class SessionHost:
 
     def _tell_event(self, line: dict[str, Any]) -> None:
         if line["event"] in ("swapped", "added") and self._session is not None:
-            self._tell(("items", self._session.decoder.pipeline.model.items))
+            items = self._session.decoder.pipeline.model.items
+            for first in range(0, len(items), _PIECE):  # a long message would hold the loop up
+                self._tell(("items", first, items[first : first + _PIECE], len(items)))
         self._tell(("event", line))
 
     def _until(self, session: Session, seconds: float, about: dict[str, Any]) -> Callable[[], bool]:

@@ -197,6 +197,9 @@ class Steered:
     def truth(self, seq: int, label: str) -> None:
         """Tell which item an event had, for `score`; the session record holds it.
 
+        With ``learn=True`` the label joins the map, with the first update that is begun after another
+        event; of events that have left the newest ones that are kept, only the score knows.
+
         A readout that is not known, too old (`Scored`) or told of before is an event ``refused``.
 
         Parameters
