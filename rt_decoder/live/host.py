@@ -17,6 +17,7 @@ import numpy as np
 from rt_decoder.files.model_file import load_model
 from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.tables import read_channel_table
+from rt_decoder.live.new_vectors import vectors_of
 from rt_decoder.live.opening import RunOptions, check_model, open_session, run_options
 from rt_decoder.live.session import Session
 from rt_decoder.signal import ONSET
@@ -188,10 +189,17 @@ class SessionHost:
 
         self._beside("swap", read)
 
-    def add(self, items: list[str], vectors: list[list[float]]) -> None:
-        """Add items with their vectors; they are made ready in a thread of its own."""
-        if (session := self._session) is not None:
-            self._beside("add", lambda: session.steering.add(items, np.array(vectors)))
+    def add(self, items: list[str], vectors: list[list[float]] | None) -> None:
+        """Add items with their vectors, which None computes; in a thread of its own."""
+        session = self._session
+
+        def compute() -> None:
+            if session is not None:
+                target = session.decoder.pipeline.model.recipe.target
+                given = vectors_of(target, items) if vectors is None else np.array(vectors)
+                session.steering.add(items, given)
+
+        self._beside("add", compute)
 
     def _beside(self, what: str, work: Callable[[], None]) -> None:
         """Work in another thread, one after the other; what goes wrong is told as an event."""
