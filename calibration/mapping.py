@@ -15,7 +15,7 @@ from calibration.prior import Prior, covariance
 from calibration.ridge import low_rank, signed
 from calibration.scores import cosine, unit_rows
 from calibration.splits import Fold, blocks, encode_groups, leave_group_out
-from calibration.targets import Targets
+from calibration.targets import Targets, target_transform
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.model import Model
 from rt_decoder.recipe import Recipe
@@ -86,6 +86,7 @@ def fit_map(
         offset=(-fit.ridge.x_mean @ A).astype(np.float32),
         basis=basis.astype(np.float32),
         target_mean=targets.Y.mean(axis=0).astype(np.float32),
+        target_transform=target_transform(fit.items, fit.axes, chosen.power),
         items=targets.items,
         vectors=(unit_rows(fit.items) @ fit.axes).astype(np.float32),
         covariance=covariance(X) if kept else np.zeros((0, 0), np.float32),

@@ -28,6 +28,7 @@ from calibration.identity import told as told_of
 from calibration.montage import carried, common_channels
 from calibration.persons import draw_together, every_person, person_lines, persons_of, together
 from calibration.scores import cosine, unit_rows
+from calibration.targets import target_transform
 from calibration.transfer import Shared, check_window, shared_sums
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.files.sums import Companion, PersonSums
@@ -143,6 +144,7 @@ def _model(
         offset=np.zeros(weights.shape[1], np.float32),
         basis=space.axes.astype(np.float32),
         target_mean=space.mean.astype(np.float32),
+        target_transform=target_transform(space.vectors(setting.power), space.axes, setting.power),
         items=group.items,
         vectors=vectors.astype(np.float32),
         covariance=covariance.astype(np.float32),

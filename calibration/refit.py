@@ -19,6 +19,7 @@ from calibration.identity import is_same, told
 from calibration.ridge import signed
 from calibration.scores import unit_rows
 from calibration.sums import moments, sum_recording
+from calibration.targets import target_transform
 from calibration.unseen import trained_items
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.decoding.whitening import whitener
@@ -100,6 +101,7 @@ def map_of_sums(model: Model, person: PersonSums) -> Model:
         basis=basis.astype(np.float32),
         windows=(),
         target_mean=target_mean.astype(np.float32),
+        target_transform=target_transform(items, axes, chosen["power"]),
         vectors=(unit_rows(items) @ axes).astype(np.float32),
         covariance=S if model.covariance.size else model.covariance,
     )

@@ -15,7 +15,14 @@ from calibration.scores import unit_rows
 from rt_decoder.recipe import Recipe
 from rt_decoder.timing.items import fold_key, shorten, tidy
 
-__all__ = ["Targets", "make_targets", "share_vectors", "spelled_labels", "vocabulary_items"]
+__all__ = [
+    "Targets",
+    "make_targets",
+    "share_vectors",
+    "spelled_labels",
+    "target_transform",
+    "vocabulary_items",
+]
 
 # Two runs of a language model, in other batches, give the same text vectors so close to each other.
 _SAME = 1e-4  # of their length
@@ -221,3 +228,24 @@ def share_vectors(vectors: np.ndarray) -> tuple[tuple[int, ...], ...]:
     for group in groups:
         vectors[list(group)] = vectors[group[0]]
     return tuple(groups)
+
+
+def target_transform(items: np.ndarray, axes: np.ndarray, power: float) -> np.ndarray:
+    """Make what takes a centred vector to a target power; see `Model.target_transform`.
+
+    Parameters
+    ----------
+    items : array of shape (V, r)
+        Items in their principal axes: singular vectors, each times its value to the power.
+    axes : array of shape (r, D)
+    power : float
+
+    Returns
+    -------
+    array of shape (D, D), float32
+        Empty for a power of 1, which changes nothing, and of 0, which forgets the values.
+    """
+    if power in (0.0, 1.0):
+        return np.zeros((0, 0), np.float32)
+    raised = np.linalg.norm(items, axis=0)  # values to the power
+    return ((axes.T * raised ** ((power - 1) / power)) @ axes).astype(np.float32)

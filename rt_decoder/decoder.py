@@ -208,7 +208,7 @@ class Decoder:
     def swap(self, next_one: Successor) -> None:
         """Go on with another model from the next sample on; `Pipeline.ready` makes it."""
         self.pipeline.swap(next_one)
-        self.align.rename(next_one.model.items)
+        self.align.rename(next_one.item)
 
     def end(self) -> None:
         """Give up the markers that lie beyond the stream, which has ended."""

@@ -30,7 +30,7 @@ __all__ = [
 TENSORS = (
     "sos", "channel_scale", "channel_jump", "channel_level", "center", "scale", "weights", "offset",
     "basis", "target_mean", "vectors", "log_prior", "item_bias", "covariance", "prior_gram",
-    "target_lengths", "set_cutoffs", "language_cutoffs",
+    "target_lengths", "target_transform", "set_cutoffs", "language_cutoffs",
 )  # fmt: skip
 
 
@@ -171,6 +171,8 @@ class Model:
         Of a group, for labels that join its map: see `decoding.learning`; empty if none can.
     target_lengths : array of shape (V,)
         Length of each item's target in the map; empty as `prior_gram`.
+    target_transform : array of shape (D, D)
+        Takes centred embeddings of items added live to the target power; empty where that is 1.
     set_cutoffs, language_cutoffs : arrays of shape (99,)
         Of conformal sets, without and with `language`: see `decoding.sets`; empty where not fitted.
     posterior : PosteriorParameters
@@ -217,6 +219,7 @@ class Model:
     covariance: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     prior_gram: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     target_lengths: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    target_transform: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     set_cutoffs: np.ndarray = field(default_factory=lambda: np.zeros(0))
     language_cutoffs: np.ndarray = field(default_factory=lambda: np.zeros(0))
     posterior: PosteriorParameters = field(default_factory=PosteriorParameters)

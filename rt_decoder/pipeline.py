@@ -175,6 +175,7 @@ class Successor(NamedTuple):
     answerer: Answerer
     sooner: SoonerWindows
     monitor: Watcher | None  # None for the one that is there
+    item: Callable[[str], str | None]  # maps a label to its item
     grown: bool
 
 
@@ -300,7 +301,8 @@ class Pipeline:
         watcher = None if grown else make_monitor(model, options.rules.wait) or Watcher()
         if watcher is not None:
             watcher.silences = self.monitor.silences
-        return Successor(model, answerer, sooner, watcher, grown)
+        item = options.rules.item_rule(model.items).item
+        return Successor(model, answerer, sooner, watcher, item, grown)
 
     def swap(self, next_one: Successor) -> None:
         """Go on with another model from the next sample on, at once and whole."""
@@ -313,6 +315,25 @@ class Pipeline:
         self.sooner, self.monitor = sooner, next_one.monitor or self.monitor
         if not next_one.grown:
             self.window.rescale(model.center, model.scale)
+
+    def truth(self, seq: int, label: str) -> None:
+        """Score an event by the item that it had, and learn from it where labels join the map.
+
+        Parameters
+        ----------
+        seq : int
+            Number of its readout.
+        label : str
+            The item.
+
+        Raises
+        ------
+        ValueError
+            As by `Scored.truth`.
+        """
+        self.answerer.scored.truth(seq, label)
+        if self.adaptation is not None:
+            self.adaptation.truth(seq, label)
 
     def pause(self, on: bool) -> None:
         """Make no readouts until this is called with False; markers meanwhile are missed."""
@@ -357,11 +378,14 @@ class Pipeline:
         """Return the readouts of the windows that these samples complete, in order."""
         readouts: list[Readout] = []
         for kind, marker, features in self.push_features(chunk):
-            readouts += self.answerer.answer(kind, marker, features, self.monitor)
+            found = self.answerer.answer(kind, marker, features, self.monitor)
+            readouts += found
             if self.adaptation is not None and kind == "event":
                 pool, good = self.answerer.pool, features.good
                 n_open = 0 if pool is None else pool.n_open
-                self.adaptation.add(self.window.unscaled, good, marker.label, n_open=n_open)
+                self.adaptation.add(
+                    self.window.unscaled, good, marker.label, n_open=n_open, seq=found[0].seq
+                )
         return readouts
 
     def push_features(self, chunk: Chunk) -> Iterator[tuple[str, Marker, Features]]:

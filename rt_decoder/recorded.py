@@ -119,7 +119,7 @@ def _do(decoder: Decoder, step: Step, models: Mapping[str, Model] | None) -> boo
             pipeline.pause(on)
         case made.Truth(seq=seq, label=label) if answers:
             with suppress(ValueError):  # other markers than its session's were asked for
-                pipeline.answerer.scored.truth(seq, label)
+                pipeline.truth(seq, label)
     return True
 
 

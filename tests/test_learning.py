@@ -25,7 +25,7 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.decoding.alignment import align, whitened_weights
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.decoding.learning import LabelSums
-from rt_decoder.files.decisions import Realigned, Start
+from rt_decoder.files.decisions import Realigned, Start, Truth
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
@@ -36,7 +36,7 @@ from rt_decoder.timing.markers import MarkerRules
 from tests.new_person import ALIGNMENT, RULES, group, person, ranks
 from tests.people import DIM, N_BINS, N_CHANNELS, trials
 from tests.people import person as simulated_person
-from tests.small import WORDS, call, lines
+from tests.small import WORDS, call, lines, timeless
 
 LEARN = PipelineOptions(RULES, learn=True)
 NEW = person(7)
@@ -293,6 +293,49 @@ def test_a_session_record_is_decoded_as_it_learned(model: Model) -> None:
     record = replace(NEW, decisions=(Start(0, RULES, False, align=True, learn=True), *made))
     kept = decode_recording(bare, record, NEW.markers, PipelineOptions(RULES))
     assert said([*kept])[27:30] == never[27:30]
+
+
+def test_what_is_told_later_is_a_label_of_the_next_update(model: Model) -> None:
+    """The map is the same to the bit as with markers that name the items."""
+    rng, maps = np.random.default_rng(5), []
+    rows = rng.normal(model.center, model.scale, (20, len(model.center)))
+    for is_told in (False, True):
+        pipeline = Pipeline(model, LEARN)
+        adaptation = pipeline.adaptation
+        assert adaptation is not None
+        for seq, row in enumerate(rows):
+            is_last = seq == len(rows) - 1
+            label = "onset" if is_told or is_last else WORDS[seq % 12]
+            adaptation.add(row, 1.0, label, seq=seq)
+            if is_told:
+                adaptation.truth(seq, WORDS[seq % 12])
+                adaptation.truth(seq + 100, WORDS[0])  # an event that is not known
+                adaptation.truth(seq, "no word")
+        adaptation.hop()
+        assert adaptation.n_labels == 19  # the last was told after the last event: it waits
+        assert pipeline.answerer.map is not None
+        maps.append(pipeline.answerer.map.A.copy())
+    np.testing.assert_array_equal(*maps)
+
+
+def test_truths_of_a_record_are_learned_from_however_it_is_cut(model: Model) -> None:
+    hidden = told(NEW, ["onset"] * EVENTS)
+    answers = list(decode_recording(model, hidden, hidden.markers, PipelineOptions(RULES)))
+    width = round(1.5 * NEW.info.sfreq)
+    truths = [
+        Truth(one.index + width, one.seq, marker.label)
+        for one, marker in zip(answers, NEW.markers, strict=False)
+        if one.index + width < len(NEW.data)
+    ]
+    session = replace(hidden, decisions=(Start(0, RULES, False, learn=True), *truths))
+    found = []
+    for chunk in (64, 5000):
+        decoder = Decoder(model, NEW.info, LEARN)
+        said = list(decode_recording(model, session, hidden.markers, decoder=decoder, chunk=chunk))
+        found.append((timeless(said), decoder.learned()["n_labels"]))
+    assert found[0] == found[1]
+    assert found[0][1] >= 30
+    assert found[0][0] != timeless(answers)
 
 
 def test_what_cannot_learn_is_refused(model: Model, tmp_path: Path) -> None:

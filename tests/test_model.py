@@ -83,6 +83,7 @@ def test_the_hash_sees_every_field(model: Model) -> None:
         "covariance": np.eye(len(model.center)),
         "prior_gram": np.eye(len(model.center)),
         "target_lengths": np.ones(len(model.items)),
+        "target_transform": np.eye(len(model.target_mean)),
         "set_cutoffs": np.ones(99),
         "language_cutoffs": np.ones(99),
         "language": Language(0.5),

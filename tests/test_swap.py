@@ -10,27 +10,40 @@ from typing import Any
 import numpy as np
 import pytest
 
+from calibration.language.embeddings import embed
 from rt_decoder import Decoder, open_live
 from rt_decoder.decoding.succession import carried, check_follows, grown
 from rt_decoder.files.decisions import Added, Chosen, Decision, MarkerCame, Start, Swapped
 from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
+from rt_decoder.live.new_vectors import vectors_of
 from rt_decoder.live.steering import Steering
 from rt_decoder.model import Alignment, Model
 from rt_decoder.pipeline import PipelineOptions
+from rt_decoder.recipe import Target
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Choice, Marker, Readout
 from rt_decoder.timing.markers import MarkerRules
+from tests.language import tiny_bert
 from tests.lsl_loopback import wait_for
-from tests.small import WORDS, random_model, small_recipe, timeless
+from tests.small import (
+    VECTORS,
+    WORDS,
+    fit_small,
+    random_model,
+    small_recipe,
+    small_recording,
+    timeless,
+)
 from tests.test_anytime import MODEL as SOONER
 from tests.test_anytime import RECIPE, RECORDING
 from tests.test_open_live import Amplifier, told
 
-FIRST = random_model(RECORDING, small_recipe())
+PLAIN = {"power": 1.0}
+FIRST = random_model(RECORDING, small_recipe(target=PLAIN))
 COLOURS = ("red", "green", "blue")
-OTHER = random_model(RECORDING, small_recipe(), items=COLOURS, seed=3)
+OTHER = random_model(RECORDING, small_recipe(target=PLAIN), items=COLOURS, seed=3)
 NEW = np.random.default_rng(8).standard_normal((2, 16)).astype(np.float32)
 AT = 1500  # row of a change, in the middle of an event's window
 
@@ -204,6 +217,36 @@ def test_an_unsuitable_model_is_refused_and_nothing_changes(model: Model, what: 
 def test_items_that_cannot_be_added_are_refused(items: Any, vectors: np.ndarray) -> None:
     with pytest.raises(ValueError, match="need"):
         grown(FIRST, items, vectors)
+
+
+def test_new_vectors_become_what_those_of_a_fit_are() -> None:
+    """Centred, raised to the target power, of length 1."""
+    recipe = small_recipe(target={"power": 0.5})
+    model = fit_small(small_recording(), recipe)
+    known = [WORDS.index(item) for item in model.items]
+    renamed = replace(model, items=tuple(f"old {item}" for item in model.items))
+    more = grown(renamed, model.items, VECTORS[known])
+    np.testing.assert_allclose(more.vectors[len(known) :], model.vectors, atol=1e-6)
+    older = replace(renamed, target_transform=np.zeros((0, 0)))
+    with pytest.raises(ValueError, match="fit it again"):
+        grown(older, model.items, VECTORS[known])
+
+
+@pytest.mark.slow
+def test_vectors_are_computed_by_the_models_own_language_model(tmp_path: Path) -> None:
+    target = Target(embedding=str(tiny_bert(tmp_path / "bert")), layer=1)
+    found = vectors_of(target, ["word1", "word2"])
+    given = embed(["word1", "word2"], model=target.embedding, layer=1, pooling="mean")
+    np.testing.assert_allclose(found, given, atol=1e-6)
+    with pytest.raises(ValueError, match="need vectors of none-there"):
+        vectors_of(Target(embedding=str(tmp_path / "none-there")), ["word1"])
+
+
+def test_vectors_that_were_given_by_hand_are_not_computed() -> None:
+    with pytest.raises(ValueError, match="from a file"):
+        vectors_of(Target(vectors="mine.tsv"), ["word1"])
+    with pytest.raises(ValueError, match="one line"):
+        vectors_of(Target(), ["word\n1"])
 
 
 def test_a_model_that_is_missing_is_asked_for() -> None:

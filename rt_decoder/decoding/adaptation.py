@@ -92,6 +92,9 @@ class Adaptation:
         self._sums = LabelSums(model) if learn else None
         self._numbers = {item: number for number, item in enumerate(model.items)}
         self._items = np.full(len(self._rows), -1)  # number of each row's item; -1 for none
+        self._seqs = np.full(len(self._rows), -1)  # of each row's readout
+        # Labels that were told later: number of events then, the event's features, and its item.
+        self._told: list[tuple[int, np.ndarray, int]] = []
         self._whitened: np.ndarray | None = None
         self._begin: Callable[[Job], None] = _at_once
         self._wanted: Collection[int] | None = None  # numbers of events, of a session record
@@ -108,6 +111,8 @@ class Adaptation:
         self._busy = False
         self.n_events = self.n_updates = self.n_labels = self._n_begun = 0
         self._n_known = self._n_joined = 0  # first events whose items may join, and have joined
+        self._seqs[:] = -1
+        self._told.clear()
         if self._sums is not None:
             self._sums.reset()
 
@@ -119,7 +124,9 @@ class Adaptation:
         """Make the updates of a session record, which hold `wanted` numbers of events, by `apply`."""
         self._wanted, self._at_next_hop = frozenset(wanted), False
 
-    def add(self, features: np.ndarray, good: float, label: str = "", *, n_open: int = 0) -> None:
+    def add(
+        self, features: np.ndarray, good: float, label: str = "", *, n_open: int = 0, seq: int = -1
+    ) -> None:
         """Take an event, after it was answered.
 
         Parameters
@@ -132,6 +139,8 @@ class Adaptation:
             Not looked at unless the session learns.
         n_open : int
             Newest events, with this one, whose items must not be known yet: their trial goes on.
+        seq : int
+            Number of its readout, for `truth`.
         """
         if good < self._model.posterior.min_quality or not math.isfinite(features.sum()):
             return
@@ -139,8 +148,25 @@ class Adaptation:
         self._rows[place] = features
         self.n_events += 1
         if self.learns:
-            self._items[place] = self._numbers.get(label, -1)
+            self._items[place], self._seqs[place] = self._numbers.get(label, -1), seq
             self._n_known = max(self._n_known, self.n_events - n_open)
+
+    def truth(self, seq: int, label: str) -> None:
+        """Take the item that an event had, if the session learns and still has its features.
+
+        It joins with the first update that is begun after another event: so it does not matter when
+        an update is computed.
+
+        Parameters
+        ----------
+        seq : int
+            Number of the event's readout.
+        label : str
+            The item.
+        """
+        places, item = np.flatnonzero(self._seqs == seq), self._numbers.get(label)
+        if self.learns and item is not None and len(places) and self._items[places[0]] < 0:
+            self._told.append((self.n_events, self._rows[places[0]].copy(), item))
 
     def hop(self) -> None:
         """Begin a hop: an update that is due is begun here, after the last answer has left.
@@ -164,14 +190,18 @@ class Adaptation:
         return self.n_events >= enough and not self._busy
 
     def _labelled(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Rows that join with the update that is begun, and their items; None without `learn`."""
+        """Features that join with the update that is begun, and items; None without `learn`."""
         if self._sums is None:
             return None
         first = max(self._n_joined, self.n_events - len(self._rows))
         rows = np.arange(first, max(first, self._n_known)) % len(self._rows)
         self._n_joined = self._n_known
         items = self._items[rows]
-        return rows[items >= 0], items[items >= 0]
+        told = [one for one in self._told if one[0] < self.n_events]
+        del self._told[: len(told)]
+        features = [self._taken[rows[items >= 0]], *(one[1][None] for one in told)]
+        numbers = [*items[items >= 0], *(one[2] for one in told)]
+        return np.concatenate(features), np.array(numbers, int)
 
     def _compute(
         self,
@@ -187,8 +217,7 @@ class Adaptation:
             self._whitened = whitened_weights(self._model)
         with one_thread():
             if self._sums is not None and labelled is not None:
-                rows, items = labelled
-                self._sums.add(features[rows], items, *robust_scale(features))
+                self._sums.add(*labelled, *robust_scale(features))
             parts = align(self._model, features, self._whitened, self._sums)
             change = map_change(before, parts)
         n_labels = 0 if self._sums is None else self._sums.n

@@ -40,10 +40,12 @@ class Scored:
         The running score.
     n_kept : int
         Events that are kept.
+    numbers : dict of str to int
+        Number of each item.
     """
 
     def __init__(self, items: Sequence[str]) -> None:
-        self._numbers = {item: number for number, item in enumerate(items)}
+        self.numbers = {item: number for number, item in enumerate(items)}
         self.n_kept = min(_MOST, max(_LEAST, _NUMBERS // max(1, len(items))))
         self._scores = np.zeros((self.n_kept, len(items)), np.float32)
         self.reset()
@@ -82,7 +84,7 @@ class Scored:
         np.copyto(kept, scores)
         self._n += 1
         self._events[readout.seq] = _Event(readout, kept, length, by)
-        if readout.label in self._numbers:
+        if readout.label in self.numbers:
             self._told.append((readout.seq, readout.label))
 
     def settle(self) -> bool:
@@ -109,7 +111,7 @@ class Scored:
             If there is no such item or event, it is too old, or its item was told before.
         """
         self.settle()
-        if label not in self._numbers:
+        if label not in self.numbers:
             raise ValueError(f"need an item of the model, got {label!r}")
         event = self._events.get(seq)
         if event is None:
@@ -124,6 +126,6 @@ class Scored:
         readout, by = event.readout, event.by
         posterior, prior = whole(by, readout.kind, event.scores, event.length)
         self.score.add(
-            posterior, prior, self._numbers[label],
+            posterior, prior, self.numbers[label],
             seq=readout.seq, onset=readout.onset, abstained=readout.abstained,
         )  # fmt: skip

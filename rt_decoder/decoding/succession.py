@@ -61,7 +61,15 @@ def grown(model: Model, items: Sequence[str], vectors: np.ndarray) -> Model:
             f"need a vector of {len(model.target_mean)} numbers for each of 1 item or more, got "
             f"shape {given.shape} for {len(items)}"
         )
+    power, transform = model.recipe.target.power, model.target_transform
+    if power != 1 and not transform.size:
+        raise ValueError(
+            f"need a model that knows how its target power of {power:g} changes vectors, got an older "
+            "one: fit it again"
+        )
     centred = given - model.target_mean
+    if transform.size:
+        centred = centred @ transform
     lengths = np.linalg.norm(centred, axis=1)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         raise ValueError("need vectors that are finite and not the mean of all items, got others")

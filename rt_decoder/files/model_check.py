@@ -62,6 +62,7 @@ def _check_arrays(model: Model) -> None:
         expected["item_bias"] = (n_items if model.item_bias.size else 0,)
         expected["covariance"] = (p, p) if model.covariance.size else (0, 0)
         expected["prior_gram"] = (p, p) if model.prior_gram.size else (0, 0)
+        expected["target_transform"] = (dim, dim) if model.target_transform.size else (0, 0)
         expected["set_cutoffs"] = (99 if model.set_cutoffs.size else 0,)
         expected["language_cutoffs"] = (99 if model.language_cutoffs.size else 0,)
         expected["target_lengths"] = (n_items if model.prior_gram.size else 0,)

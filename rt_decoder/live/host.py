@@ -17,6 +17,7 @@ import numpy as np
 from rt_decoder.files.model_file import load_model
 from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.tables import read_channel_table
+from rt_decoder.live.new_vectors import vectors_of
 from rt_decoder.live.opening import RunOptions, check_model, open_session, run_options
 from rt_decoder.live.session import Session
 from rt_decoder.live.warm import warm
@@ -38,6 +39,7 @@ ASKED = (
     "stop",
 )  # what an experiment may ask of a session
 _FIRST_S = 0.1  # s of samples, beside those before an onset, until a session counts as open
+_PIECE = 2000  # items in a message
 _LATEST_S = 3.0  # s after which it does without samples
 
 
@@ -121,7 +123,9 @@ class SessionHost:
 
     def _tell_event(self, line: dict[str, Any]) -> None:
         if line["event"] in ("swapped", "added") and self._session is not None:
-            self._tell(("items", self._session.decoder.pipeline.model.items))
+            items = self._session.decoder.pipeline.model.items
+            for first in range(0, len(items), _PIECE):  # a long message would hold the loop up
+                self._tell(("items", first, items[first : first + _PIECE], len(items)))
         self._tell(("event", line))
 
     def _go_on(self, *_: int) -> None:
@@ -204,10 +208,17 @@ class SessionHost:
 
         self._beside("swap", read)
 
-    def add(self, items: list[str], vectors: list[list[float]]) -> None:
-        """Add items with their vectors; they are made ready in a thread of its own."""
-        if (session := self._session) is not None:
-            self._beside("add", lambda: session.steering.add(items, np.array(vectors)))
+    def add(self, items: list[str], vectors: list[list[float]] | None) -> None:
+        """Add items with their vectors, which None computes; in a thread of its own."""
+        session = self._session
+
+        def compute() -> None:
+            if session is not None:
+                target = session.decoder.pipeline.model.recipe.target
+                given = vectors_of(target, items) if vectors is None else np.array(vectors)
+                session.steering.add(items, given)
+
+        self._beside("add", compute)
 
     def _beside(self, what: str, work: Callable[[], None]) -> None:
         """Work in another thread, one after the other; what goes wrong is told as an event."""

@@ -73,6 +73,7 @@ class Inbox:
         self.state, self.paused, self.n_dropped = "opening", False, 0
         self.events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self.score: dict[str, Any] = {}
+        self._items: list[str] = []  # that have come so far
         self.footer: dict[str, Any] = {}
         self.torn: list[str] = []
         self.why = ""
@@ -96,7 +97,7 @@ class Inbox:
             elif what == "opened":
                 self.about, self.state = rest[0] | {"items": tuple(rest[0]["items"])}, "live"
             elif what == "items":
-                self.about = self.about | {"items": tuple(rest[0])}
+                self._take_items(*rest)
             elif what == "ended":
                 (self.footer, self.torn, self.why), self.state = rest, "ended"
             else:
@@ -114,6 +115,12 @@ class Inbox:
             self._readouts.popleft()
             self.n_dropped += 1
         self._readouts.append(readout)
+
+    def _take_items(self, first: int, items: Sequence[str], n_items: int) -> None:
+        """Take a piece of the items, which are there once the last one is."""
+        self._items[first:] = items
+        if len(self._items) == n_items:
+            self.about = self.about | {"items": tuple(self._items)}
 
     def _take_event(self, line: dict[str, Any]) -> None:
         self.events.append(advised(line))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rt_decoder.signal import ONSET, Marker
@@ -31,15 +31,14 @@ class LabelCheck:
     """
 
     def __init__(self, items: Collection[str]) -> None:
-        self._given, self._items = items, dict.fromkeys(items)
+        self._items: Mapping[str, object] = dict.fromkeys(items)
         self._known: dict[str, None] = {}  # labels of the stream, as they came
         self._unknown: dict[str, None] = {}
         self.seen = Counter[str]()
 
-    def rename(self, items: Collection[str]) -> None:
-        """Compare with other items from now on; the same ones cost nothing."""
-        if items is not self._given:
-            self._given, self._items = items, dict.fromkeys(items)
+    def rename(self, items: Mapping[str, object]) -> None:
+        """Compare with these items from now on; they are not copied."""
+        self._items = items
 
     def look(self, markers: Sequence[Marker]) -> tuple[int, list[tuple[str, dict[str, Any]]]]:
         """Return how many markers have unknown labels, and an event for each new one.

@@ -72,7 +72,7 @@ def report_markers(
         if log is not None:
             log.write(marker)
     if labels is not None and found:
-        labels.rename(decoder.pipeline.model.items)
+        labels.rename(decoder.pipeline.answerer.scored.numbers)
         n_unknown, events = labels.look(found)
         counts["markers_unknown"] += n_unknown
         for event, details in events:

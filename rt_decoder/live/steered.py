@@ -163,7 +163,7 @@ class Steered:
         """
         self._link.ask("swap", str(Path(model).resolve()))
 
-    def add(self, items: Sequence[str], vectors: ArrayLike) -> None:
+    def add(self, items: Sequence[str], vectors: ArrayLike | None = None) -> None:
         """Add items to the vocabulary; they are in `items` from the event ``added`` on.
 
         The session record holds them. Sets are every item from then on. What cannot be added is an
@@ -173,18 +173,24 @@ class Steered:
         ----------
         items : sequence of str
             Those that the model lacks.
-        vectors : array of shape (n_items, D)
-            Of the language model that the model was fitted with, as ``rt-calibrate embed`` writes.
+        vectors : array of shape (n_items, D), or None
+            Of the language model that the model was fitted with, as ``rt-calibrate embed`` writes;
+            None computes them in a process beside the session, where that model can be found by name
+            (a folder only from the folder that it is in).
 
         Raises
         ------
         ValueError
-            If there is not one vector an item.
+            If there is not one vector an item, where they are given.
         """
-        values = np.asarray(vectors, np.float32)
-        if isinstance(items, str) or values.ndim != 2 or len(values) != len(items):
-            raise ValueError(f"need a list of items and a vector for each, got {values.shape}")
-        self._link.ask("add", [str(item) for item in items], values.tolist())
+        if isinstance(items, str):
+            raise ValueError(f"need a list of items, got {items!r}")
+        values = None if vectors is None else np.asarray(vectors, np.float32)
+        if values is not None and (values.ndim != 2 or len(values) != len(items)):
+            raise ValueError(f"need a vector for each of {len(items)} items, got {values.shape}")
+        self._link.ask(
+            "add", [str(item) for item in items], None if values is None else values.tolist()
+        )
 
     def pause(self) -> None:
         """Make no readouts from the next samples on; events meanwhile are told, and not answered."""
@@ -196,6 +202,9 @@ class Steered:
 
     def truth(self, seq: int, label: str) -> None:
         """Tell which item an event had, for `score`; the session record holds it.
+
+        With ``learn=True`` the label joins the map, with the first update that is begun after another
+        event; of events that have left the newest ones that are kept, only the score knows.
 
         A readout that is not known, too old (`Scored`) or told of before is an event ``refused``.
 

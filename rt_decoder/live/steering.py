@@ -204,7 +204,7 @@ class Steering:
     def _do(self, wish: _Wish) -> tuple[str, dict[str, Any]]:
         pipeline, decision, answering = self._decoder.pipeline, wish.decision, wish.answering
         if isinstance(decision, Truth):
-            pipeline.answerer.scored.truth(decision.seq, decision.label)
+            pipeline.truth(decision.seq, decision.label)
             return "truth", {"seq": decision.seq, "label": decision.label}
         if isinstance(decision, Paused):
             pipeline.pause(decision.on)

@@ -8,7 +8,7 @@ each marker. It knows nothing of where samples come from.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import pairwise
 
 import numpy as np
@@ -104,7 +104,7 @@ class Align:
         self.left_out = left_out(have, want, self.picks)  # reasons, by the name of the channel
         self.info = SignalInfo(have.sfreq, want.ch_names, want.ch_types, want.units, want.positions)
         self.rules = rules
-        self._item = rules.item_rule(items).item
+        self._item: Callable[[str], str | None] = rules.item_rule(items).item
         self.n_left_out = 0
         self._offset_samples = round(rules.offset * have.sfreq)
         self._trigger: TriggerReader | None = None
@@ -123,9 +123,9 @@ class Align:
         self._triggered: list[Marker] = []  # out of the trigger channel, with their samples
         self._allocate(math.ceil(have.sfreq * 0.1))
 
-    def rename(self, items: Collection[str]) -> None:
-        """Spell labels as among other items from now on."""
-        self._item = self.rules.item_rule(items).item
+    def rename(self, item: Callable[[str], str | None]) -> None:
+        """Map labels to items by this from now on; see `MarkerRules.item_rule`."""
+        self._item = item
 
     def _allocate(self, n: int) -> None:
         self._raw = np.zeros((n, len(self.picks)))
