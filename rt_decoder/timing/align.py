@@ -172,7 +172,8 @@ class Align:
         if n > len(self._raw):
             self._allocate(n)
         out = self._raw[:n]
-        np.take(data, self.picks, axis=1, out=out)  # a missing channel (-1) takes the last column
+        # A missing channel (-1) takes the last column; "raise" would take a buffer of its own.
+        np.take(data, self.picks, axis=1, out=out, mode="wrap")
         out *= self.gains  # and its gain is NaN
         received = self.timebase.n_samples
         timed = self.timebase.update(stamps, arrivals)
