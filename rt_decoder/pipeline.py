@@ -481,6 +481,13 @@ class Pipeline:
                 return min(due, sooner or due)
         return sooner
 
+    @property
+    def n_wanted(self) -> int:
+        """Samples of the stream that complete the next window or hop, at least 1."""
+        if self._due_after < self.model.n_hop:  # an event may be due before its marker has come
+            return 1
+        return self.framer.n_missing(self._cut)
+
     def _bridge(self, index: int) -> None:
         """Reset the stages after a gap too long to hold, and flag samples until they have settled.
 

@@ -50,8 +50,11 @@ class SampleSource(Protocol):
     def open(self, timeout: float = ...) -> None:
         """Subscribe."""
 
-    def pull(self, timeout: float) -> Pulled:
-        """Return what has arrived after at most `timeout` s; StreamLost if the source is gone."""
+    def pull(self, timeout: float, n: int = 1) -> Pulled:
+        """Wait for n samples, at most `timeout` s, and return all that have arrived.
+
+        A source may return sooner with fewer. StreamLost if it is gone.
+        """
         ...
 
     def waiting(self) -> int:

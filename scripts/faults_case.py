@@ -172,8 +172,8 @@ class TappedSource:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
-    def pull(self, timeout: float) -> Any:
-        pulled = self._source.pull(timeout)
+    def pull(self, timeout: float, n: int = 1) -> Any:
+        pulled = self._source.pull(timeout, n)
         self._rows += pulled[0][:, self._column].astype(int).tolist()
         return pulled
 

@@ -62,7 +62,7 @@ class Source:
     def correction(self, timeout: float = 5.0) -> float:
         return 0.0
 
-    def pull(self, timeout: float) -> tuple[np.ndarray, np.ndarray, float]:
+    def pull(self, timeout: float, n: int = 1) -> tuple[np.ndarray, np.ndarray, float]:
         if not self._sizes:
             raise StreamLost("no more")
         rows = np.arange(self.at, self.at + self._sizes.pop(0))

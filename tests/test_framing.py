@@ -238,3 +238,17 @@ def test_hops_left_over_are_refused():
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ValueError, match="need"):
         Framer(INFO, **settings)
+
+
+def test_what_a_hop_lacks():
+    framer = Framer(INFO, 10)
+    assert framer.n_missing() == 1  # nobody knows where the grid lies
+    framer.push(make_chunk(4, index=33))
+    assert framer.n_missing() == 13  # up to 40 samples are dropped
+    assert framer.n_missing(lambda start: start + 3) == 6
+    for n, index in ((12, 37), (1, 49)):
+        assert not list(framer.hops())
+        framer.push(make_chunk(n, index=index))
+    assert [hop.index for hop in framer.hops()] == [40]
+    assert framer.n_missing() == 10
+    assert framer.n_missing(lambda start: start + 99) == 10

@@ -65,7 +65,7 @@ class Fake:
     def open(self, timeout: float = 5.0) -> None:
         pass
 
-    def pull(self, timeout: float) -> tuple[np.ndarray, np.ndarray, float]:
+    def pull(self, timeout: float, n: int = 1) -> tuple[np.ndarray, np.ndarray, float]:
         if self._clock.now >= self.lost_at:
             raise StreamLost(f"stream {self.name!r} is lost")
         there = int(np.searchsorted(self._arrive, self._clock.now, side="right"))
@@ -386,7 +386,7 @@ def test_a_pull_allocates_no_array_once_warm() -> None:
             self.name, self.info, self._data = "endless", info, data
             self._times, self._none, self._n_given = times, (data[:0], times[:0]), 0
 
-        def pull(self, timeout: float) -> tuple[np.ndarray, np.ndarray, float]:
+        def pull(self, timeout: float, n: int = 1) -> tuple[np.ndarray, np.ndarray, float]:
             if self._n_given == n_blocks:
                 return *self._none, clock.now
             self._n_given += 1

@@ -58,10 +58,10 @@ class Source:
     def close(self) -> None:
         self.is_closed = True
 
-    def pull(self, timeout: float) -> Pulled:
+    def pull(self, timeout: float, n: int = 1) -> Pulled:
         arrival = self._arrivals.pop(0)
-        n = int(arrival >= 0)  # nothing came before 0
-        return Pulled(np.arange(2.0)[None, :][:n], np.full(n, arrival), arrival)
+        got = int(arrival >= 0)  # nothing came before 0
+        return Pulled(np.arange(2.0)[None, :][:got], np.full(got, arrival), arrival)
 
     def waiting(self) -> int:
         return 0

@@ -129,6 +129,30 @@ def test_backlog_comes_in_bounded_pieces(source_id: str) -> None:
     np.testing.assert_array_equal(np.concatenate([s for _, s in pieces]), sent)
 
 
+def test_a_pull_waits_for_as_many_samples_as_are_wanted(source_id: str) -> None:
+    outlet = data_outlet("wanted", INFO, source_id)
+    source = connected(outlet, source_id)
+    rows = np.tile(np.arange(12.0)[:, None], 3)
+    outlet.push_chunk(rows[:3], 1.0)
+    later = threading.Timer(0.1, outlet.push_chunk, (rows[3:7], 1.0))
+    later.start()
+    data, stamps, _ = source.pull(5.0, 5)
+    assert len(stamps) in (5, 6, 7)  # those that have come meanwhile, too
+    got = data[:, 0].tolist()
+    later.join()
+    wait_for(lambda: take(source, got, 1) or len(got) == 7)
+    outlet.push_chunk(rows[7:9], 1.0)
+    began = local_clock()
+    take(source, got, 4)  # a timeout: what there is
+    assert local_clock() - began >= 0.049
+    assert got == list(range(9))
+
+
+def take(source: LslSource, got: list[float], n: int) -> None:
+    """Pull, and add the samples' numbers."""
+    got += source.pull(0.05, n)[0][:, 0].tolist()
+
+
 def test_pull_reuses_its_memory_and_lets_other_threads_run(source_id: str) -> None:
     outlet = data_outlet("memory", INFO, source_id)
     source = connected(outlet, source_id)

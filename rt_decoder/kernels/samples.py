@@ -1,4 +1,4 @@
-"""Kernels of the common reference and of the flags of decimated samples."""
+"""Kernels of the order of channels, the common reference and the flags of decimated samples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
 
-__all__ = ["merge_flags", "subtract_mean"]
+__all__ = ["merge_flags", "subtract_mean", "take_scaled"]
 
 R_REPAIRED, R_EYE, R_HEARTBEAT, R_REGRESSED = 4096, 8192, 16384, 32768  # signal.Reason
 R_CORRECTED = R_REPAIRED | R_EYE | R_HEARTBEAT | R_REGRESSED
@@ -141,3 +141,26 @@ def merge_flags(
                 carry[k] = 0
             kept += 1
             due += factor
+
+
+@njit(**KERNEL)
+def take_scaled(data: np.ndarray, picks: np.ndarray, gains: np.ndarray, out: np.ndarray) -> None:
+    """Take columns, each times its factor.
+
+    Parameters
+    ----------
+    data : array of shape (n, m)
+        Samples.
+    picks : array of shape (c,), int
+        Columns; -1 is the last one.
+    gains : array of shape (c,)
+        Factors.
+    out : array of shape (n, c)
+        Written.
+    """
+    n, m = data.shape
+    for t in range(n):
+        row, taken = data[t], out[t]
+        for k in range(len(picks)):
+            column = picks[k]
+            taken[k] = row[column if column >= 0 else m - 1] * gains[k]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rt_decoder.kernels.memory import Rows
 from rt_decoder.source import Received, SampleSource
 
 __all__ = ["Receiver"]
@@ -17,6 +18,7 @@ class Receiver:
     def __init__(self) -> None:
         self.restart(None)
         self._correction = 0.0
+        self._times = Rows((), np.float64)
 
     def restart(self, picks: np.ndarray | None) -> None:
         """Start on another source.
@@ -30,7 +32,7 @@ class Receiver:
         self._picks = picks
         self._check_at = 0.0
 
-    def pull(self, source: SampleSource, timeout: float) -> Received:
+    def pull(self, source: SampleSource, timeout: float, n: int = 1) -> Received:
         """Wait for samples.
 
         Parameters
@@ -39,13 +41,15 @@ class Receiver:
             The stream.
         timeout : float
             Longest wait, in s.
+        n : int
+            Samples to wait for.
 
         Returns
         -------
         Received
             Views into the source's memory, valid until its next pull; empty after `timeout`.
         """
-        data, stamps, arrival = source.pull(timeout)
+        data, stamps, arrival = source.pull(timeout, n)
         if self._picks is not None:
             data = data[:, self._picks]
             data[:, self._picks < 0] = np.nan  # missing channels, which the model does not need
@@ -53,3 +57,8 @@ class Receiver:
             self._correction = source.correction()
             self._check_at = arrival + REFRESH
         return Received(data, stamps, arrival, self._correction)
+
+    def times(self, received: Received) -> np.ndarray:
+        """Return the stamps on this machine's clock, (n,) s; valid until the next call."""
+        times = self._times.take(len(received.stamps))
+        return np.add(received.stamps, received.correction, out=times)

@@ -157,13 +157,15 @@ class Session:
 
     def _step(self) -> None:
         report_sinks(self.log, self.recorder, self.counts, self._event, self.outlets)
-        received = self._receiver.pull(self.source, PULL_TIMEOUT)
+        n = self.decoder.n_wanted
+        received = self._receiver.pull(self.source, PULL_TIMEOUT, n)
         self._take_markers()
         if len(received.stamps) == 0:
             self._silence()
             return
         n_waiting = len(received.stamps) + self.source.waiting()
-        self._happened(self.backlog.look(n_waiting, received.arrival))
+        n_late = max(1, n_waiting - n + 1)  # the others were waited for
+        self._happened(self.backlog.look(n_late, received.arrival))
         if self.skip and n_waiting > self._n_behind and len(received.stamps) > self._n_hop:
             self._overrun(received)
         else:
@@ -174,7 +176,8 @@ class Session:
             self._happened(changes(received.arrival, self.n_samples, self.recorder))
         if self.recorder is not None:
             self.recorder.pulled(received)
-        for readout in self.decoder.push(received.data, received.times, received.arrival):
+        times = self._receiver.times(received)
+        for readout in self.decoder.push(received.data, times, received.arrival):
             self._emit(readout)
         self._account(received)
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rt_decoder.kernels.samples import take_scaled
 from rt_decoder.signal import FLAGS, Chunk, Marker, ModelMismatch, SignalInfo
 from rt_decoder.timing.markers import MarkerRules, TriggerReader
 from rt_decoder.timing.matching import left_out, match_channels
@@ -176,8 +177,12 @@ class Align:
         if n > len(self._raw):
             self._allocate(n)
         out = self._raw[:n]
-        np.take(data, self.picks, axis=1, out=out)  # a missing channel (-1) takes the last column
-        out *= self.gains  # and its gain is NaN
+        # A missing channel (-1) takes the last column, and its gain is NaN.
+        if data.dtype == np.float64 and data.flags.carray:  # the layout that is compiled
+            take_scaled(data, self.picks, self.gains, out)
+        else:  # of a recording; numpy takes buffers
+            np.take(data, self.picks, axis=1, out=out)
+            out *= self.gains
         received = self.timebase.n_samples
         timed = self.timebase.update(stamps, arrivals)
         self._waiting.follow(timed, arrivals)

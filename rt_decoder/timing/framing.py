@@ -152,6 +152,10 @@ class Framer:
             self._start, self._jump_due = stop, False
             yield self._told(hop, jumped)
 
+    def n_missing(self, cut: Callable[[int], int] | None = None) -> int:
+        """Return how many samples the next hop lacks, at least 1; see `hops`."""
+        return max(1, self._stop(cut) - self._next) if self._begun else 1
+
     def _told(self, hop: Chunk, jumped: bool) -> Chunk:
         if jumped:
             hop.flags[0] |= Reason.GAP

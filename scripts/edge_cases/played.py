@@ -156,7 +156,7 @@ class Played:
         """Nothing waits."""
         return 0
 
-    def pull(self, _timeout: float = 0.0) -> Any:
+    def pull(self, _timeout: float = 0.0, _n: int = 1) -> Any:
         """Give the next samples; the stream is lost after the last."""
         if self.at >= len(self.stamps):
             raise StreamLost("played to the end")

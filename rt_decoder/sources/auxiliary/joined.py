@@ -69,13 +69,15 @@ class JoinedSource:
             reference.open(timeout)
         self.main.open(timeout)
 
-    def pull(self, timeout: float) -> Pulled:
+    def pull(self, timeout: float, n: int = 1) -> Pulled:
         """Wait for samples of the main stream, never for references.
 
         Parameters
         ----------
         timeout : float
             Longest time in s to wait.
+        n : int
+            Samples to wait for.
 
         Returns
         -------
@@ -88,10 +90,10 @@ class JoinedSource:
         StreamLost
             If the main stream is gone. Auxiliary streams may come and go: see `take_events`.
         """
-        data, stamps, arrival = self.main.pull(timeout)
-        n, n_main = len(stamps), self.main.info.n_channels
-        out = self._out.take(n)
-        if n == 0:
+        data, stamps, arrival = self.main.pull(timeout, n)
+        n_got, n_main = len(stamps), self.main.info.n_channels
+        out = self._out.take(n_got)
+        if n_got == 0:
             return Pulled(out, stamps, arrival)
         out[:, :n_main] = data
         try:

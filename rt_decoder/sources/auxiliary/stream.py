@@ -191,7 +191,7 @@ class AuxiliaryStream:
             if len(stamps) == 0:
                 return False
             self._waiting = self._data.take(len(stamps))
-            np.take(data, self._picks, axis=1, out=self._waiting)
+            np.take(data, self._picks, axis=1, out=self._waiting, mode="wrap")  # "raise" buffers
             self._state[NEXT] = 0.0
             self._line.update(self._source, stamps, arrived)
             if self._on_read is not None:

@@ -166,13 +166,15 @@ class FieldTripSource:
         """
         self._reader.start()
 
-    def pull(self, timeout: float) -> Pulled:
+    def pull(self, timeout: float, n: int = 1) -> Pulled:  # noqa: ARG002  (as other sources)
         """Wait for samples, then take all that have arrived, up to one second of them.
 
         Parameters
         ----------
         timeout : float
             Longest time in s to wait.
+        n : int
+            Not used: samples come in the server's own blocks.
 
         Returns
         -------
@@ -185,8 +187,8 @@ class FieldTripSource:
             If the server has closed the connection, did not reply in time or sent a malformed
             reply, or if a new measurement has begun; raised once all earlier samples were pulled.
         """
-        n = self._reader.take(self._data, self._stamps, timeout)
-        return Pulled(self._data[:n], self._stamps[:n], local_clock())
+        got = self._reader.take(self._data, self._stamps, timeout)
+        return Pulled(self._data[:got], self._stamps[:got], local_clock())
 
     def waiting(self) -> int:
         """Return how many samples were fetched since the last pull, or did not fit it."""

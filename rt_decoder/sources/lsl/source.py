@@ -137,10 +137,9 @@ class LslSource:
         self._stamps = np.zeros(n)
         self._error = ctypes.c_int()
         # taken once: .ctypes.data costs a microsecond each time
-        row = self._data.strides[0]
         self._first = (self._data.ctypes.data, self.info.n_channels)
-        self._rest = (self._data.ctypes.data + row, self._stamps.ctypes.data + 8)
-        self._rest_size = ((n - 1) * self.info.n_channels, n - 1)
+        self._first_at = (self._data.ctypes.data, self._stamps.ctypes.data)
+        self._n_most = n // 2  # so that there is always room for what has come meanwhile
         self._error_at = ctypes.addressof(self._error)
 
     def open(self, timeout: float = 5.0) -> None:
@@ -160,18 +159,22 @@ class LslSource:
         """
         self._inlet.open(timeout)
 
-    def pull(self, timeout: float) -> Pulled:
-        """Wait for a sample, then take all that have arrived, up to one second of them.
+    def pull(self, timeout: float, n: int = 1) -> Pulled:
+        """Wait for samples, then take all that have arrived, up to one second of them.
+
+        The wait for all `n` is one call of liblsl, which holds no lock of the interpreter.
 
         Parameters
         ----------
         timeout : float
             Longest time in s to wait.
+        n : int
+            Samples to wait for, such as those that fill a hop; fewer come after a timeout.
 
         Returns
         -------
         Pulled
-            0 samples after a timeout.
+            0 samples where none came in time.
 
         Raises
         ------
@@ -181,16 +184,27 @@ class LslSource:
         handle, error = self._inlet.handle, self._error_at
         if handle is None:
             raise StreamLost(f"stream {self.name!r} was closed or lost")
-        stamp = _pull_sample(handle, *self._first, timeout, error)
-        if self._error.value:
+        stamps, got = self._stamps, min(n, self._n_most)
+        stamps[:got] = 0.0  # a stamp of 0 means no sample; on an error nothing else tells how many
+        if got > 1:
+            _pull_chunk(handle, *self._first_at, got * self.info.n_channels, got, timeout, error)
+        else:
+            stamps[0] = _pull_sample(handle, *self._first, timeout, error)
+        while got and stamps[got - 1] == 0.0:
+            got -= 1
+        if self._error.value and not got:
             raise self._inlet.lost()
-        n = 0
-        if stamp != 0.0:  # a stamp of 0 means no sample
-            self._stamps[0] = stamp
-            n_values = _pull_chunk(handle, *self._rest, *self._rest_size, 0.0, error)
-            # on an error, deliver the first sample; the next call will fail
-            n = 1 if self._error.value else 1 + n_values // self.info.n_channels
-        return Pulled(self._data[:n], self._stamps[:n], local_clock())
+        if got == max(
+            1, min(n, self._n_most)
+        ):  # on an error, deliver these; the next call will fail
+            c, row = self.info.n_channels, self._data.strides[0]
+            n_values = _pull_chunk(
+                handle, self._first_at[0] + got * row, self._first_at[1] + got * 8,
+                (len(stamps) - got) * c, len(stamps) - got, 0.0, error,
+            )  # fmt: skip
+            if not self._error.value:
+                got += n_values // c
+        return Pulled(self._data[:got], stamps[:got], local_clock())
 
     def waiting(self) -> int:
         """Return how many samples have arrived since the last pull, or did not fit it."""

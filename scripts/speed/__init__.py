@@ -1,0 +1,1 @@
+"""What bench_live.py runs in processes of their own."""
