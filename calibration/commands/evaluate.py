@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calibration.commands.bundles import bundled
 from calibration.commands.inputs import ReadOptions, Recordings, need_drawing
+from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
 from rt_decoder.commands.options import AsJson, ModelFile

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from calibration.commands.bundles import command_of, options_of
 from calibration.commands.encode import with_encoding
 from calibration.commands.inputs import Inputs, Recordings, need_drawing
 from calibration.commands.language import LanguageOptions
@@ -28,6 +27,7 @@ from calibration.commands.people import (
 )
 from calibration.commands.recipe_options import REPEATED, names_of, read_settings, recipe_option
 from calibration.commands.study import StudyOptions, check_alone, fit_people
+from rt_decoder.commands.bundles import command_of, options_of
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
 from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calibration.commands.bundles import bundled
 from calibration.commands.inputs import ForceWrite, Inputs, ReadOptions
 from calibration.commands.people import SUMS, companion_path, write_companion
+from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, one_of
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
