@@ -61,7 +61,7 @@ WRITTEN = {
 }
 LIVE = {("run", "--log"), ("run", "--record"), ("replay", "--faults-log")}
 INPUT_OPTIONS = {
-    "--model", "--events", "--channels", "--recipe", "--prior-from", "--people", "--language-text",
+    "--bids", "--model", "--events", "--channels", "--recipe", "--prior-from", "--people", "--language-text",
 }  # fmt: skip
 # read with rec.vhdr, rec.set, rec_raw.fif and llm, though no call names them
 BESIDE = {
