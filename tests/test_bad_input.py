@@ -269,7 +269,7 @@ MODELS = {
     "altered_last": "altered after it was written",
     "text": "no whole model",
     "foreign": "no rt_decoder model",
-    "newer": "format 99, newer than the 4",
+    "newer": "format 99, newer than the 5",
     "newer_flags": "reason flags of version 99, newer than the 2",
 }
 

@@ -17,10 +17,11 @@ from mne_bids import BIDSPath, read_raw_bids
 
 from calibration.demo import save_recording
 from rt_decoder.files.bids import BidsChoice, find_runs
-from rt_decoder.files.model_file import load_model
+from rt_decoder.files.events import read_events
+from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.read import read_marked, read_recording
 from tests.bids_data import BAD, KINDS, LINE_FREQ, raw_of, write_dataset, write_run
-from tests.small import VECTORS, WORDS, call, small_recording
+from tests.small import VECTORS, WORDS, call, lines, random_model, small_recipe, small_recording
 
 QUICK = (
     "--n-permutations", "19", "--nulls", "false", "--stages", "repair", "--picks", "eeg",
@@ -232,11 +233,14 @@ def test_without_a_description_nothing_above_is_read(copy):
 
 
 @pytest.mark.slow
-def test_a_data_set_fits(root, tmp_path, vectors, capsys):
-    model = tmp_path / "m.rtd.safetensors"
+def test_a_data_set_fits(copy, tmp_path, vectors, capsys):
+    root = copy
+    model = (
+        root / "derivatives" / "rt_decoder" / "sub-01" / "sub-01_task-words_model.rtd.safetensors"
+    )
     ran = call(
         capsys, "fit", "--bids", root, "--subject", "01", "--vectors", vectors, *QUICK,
-        "--groups", "run", "--final-block", "0", "-o", model, "--json", program="calibration",
+        "--groups", "run", "--final-block", "0", "--json", program="calibration",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     fitted = load_model(model)
@@ -250,6 +254,12 @@ def test_a_data_set_fits(root, tmp_path, vectors, capsys):
     assert told["split"]["n_groups"] == 2
     n = sum(len(small_recording(session=k).markers) for k in (1, 2))
     assert told["split"]["n_events"] == n
+    described = json.loads((model.parents[1] / "dataset_description.json").read_text())
+    assert described["GeneratedBy"][0]["Name"] == "rt_decoder"
+    assert described["DatasetType"] == "derivative"
+    assert model.with_name("sub-01_task-words_model.sums.safetensors").is_file()
+    again = call(capsys, "fit", "--bids", root, "--vectors", vectors, *QUICK, program="calibration")
+    assert (again.code, "which exists; --overwrite replaces it" in again.err) == (2, True)
     less = tmp_path / "less.rtd.safetensors"
     for given in (("evaluate", "--model", model), ("refit", model, "--remove", "-o", less)):
         ran = call(capsys, *given, "--bids", root, "--run", "2", program="calibration")
@@ -363,3 +373,53 @@ def test_places_that_are_none(root, tmp_path, capsys, arguments, told):
     given = [one.format(root=root, out=tmp_path) for one in arguments]
     ran = call(capsys, "convert", tmp_path / "s.xdf", *given)
     assert (ran.code, told in ran.err) == (2, True), ran.err
+
+
+# --- derivatives
+
+
+@pytest.mark.parametrize("has_description", [False, True])
+def test_readouts_are_an_events_table(copy, tmp_path, capsys, has_description):
+    model, log = tmp_path / "m.rtd.safetensors", tmp_path / "log.jsonl"
+    recipe = small_recipe(readout={"precision": 0.9})
+    save_model(random_model(small_recording(), recipe), model)
+    save_recording(small_recording(), tmp_path / "s.xdf")
+    ran = call(capsys, "decode", tmp_path / "s.xdf", "--model", model, "--jsonl", log, "--force")
+    assert ran.code == 0, ran.err
+    folder = copy / "derivatives" / "rt_decoder"
+    if has_description:
+        folder.mkdir(parents=True)
+        (folder / "dataset_description.json").write_text("{}")
+    ran = to_bids(capsys, log, copy, "--run", "3")
+    assert ran.code == 0, ran.err
+    table = folder / "sub-07" / "eeg" / "sub-07_task-words_run-3_desc-decoded_events.tsv"
+    assert str(table.relative_to(copy)) in ran.out
+    told = [line for line in lines(log) if line["type"] == "readout"]
+    rows = read_events(table)
+    assert [row.label for row in rows] == [line["label"] for line in told]
+    for row, line in zip(rows, told, strict=True):
+        assert row.onset == line["index"] / 250
+        assert row.row["decoded"] == ("n/a" if line["abstained"] else line["word"])
+        assert float(row.row["probability"]) == line["top"][0][2]
+    sidecar = json.loads(table.with_suffix(".json").read_text())
+    assert set(row.row) <= set(sidecar)
+    assert sidecar["ModelHash"] == lines(log)[0]["model"]
+    assert table.stat().st_mode & 0o077 == 0
+    described = json.loads((folder / "dataset_description.json").read_text())
+    assert (
+        described == {} if has_description else described["GeneratedBy"][0]["Name"] == "rt_decoder"
+    )
+    ran = to_bids(capsys, log, copy, "--run", "3")
+    assert (ran.code, "which exists; --overwrite" in ran.err) == (1, True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(find_runs(copy)) == 2  # derivatives are no recordings
+
+
+def test_what_is_no_log(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"type": "footer"}\n')
+    ran = to_bids(capsys, tmp_path / "a.jsonl", tmp_path / "new")
+    assert (ran.code, "need a log of rt-decoder decode or run" in ran.err) == (1, True)
+    assert not (tmp_path / "new").exists()
+    ran = call(capsys, "convert", tmp_path / "a.jsonl", "-o", tmp_path / "a.fif")
+    assert (ran.code, "need --subject and --task with a log" in ran.err) == (2, True)

@@ -82,6 +82,56 @@ class BidsOptions:
                 raise typer.BadParameter(f"need --bids ROOT with --{name}, got none")
 
 
+def derived_model(root: Path | None, recordings: Sequence[Path]) -> Path:
+    """Name a model of recordings of a data set, among its derivatives.
+
+    Parameters
+    ----------
+    root : path or None
+    recordings : sequence of path
+        Of one person.
+
+    Returns
+    -------
+    path
+        Named by what all of them have in common: person, and session and task if they are of one.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is no data set, or no one person: the output must be named.
+    """
+    if root is None or not recordings:
+        raise typer.BadParameter("need --output FILE, got none")
+    from rt_decoder.files.derivatives import derivative_path
+
+    names = [dict(part.split("-", 1) for part in one.name.split("_")[:-1]) for one in recordings]
+    short = {"subject": "sub", "session": "ses", "task": "task"}
+    found = {key: {one.get(entity, "") for one in names} for key, entity in short.items()}
+    codes = {key: texts.pop() for key, texts in found.items() if len(texts) == 1}
+    return derivative_path(root, codes, "model.rtd.safetensors")
+
+
+def make_place(root: Path, output: Path) -> None:
+    """Make the folder of a model among the derivatives of a data set, if it is to go there.
+
+    Parameters
+    ----------
+    root : path
+    output : path
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    from rt_decoder.files.derivatives import derivative_path, describe_derivatives
+
+    if output.is_relative_to(derivative_path(root, {}, "").parent):
+        describe_derivatives(root)
+        output.parent.mkdir(parents=True, exist_ok=True)
+
+
 def runs_of(
     root: Path, choice: BidsChoice, *, with_events: bool
 ) -> tuple[list[Path], list[Path] | None]:

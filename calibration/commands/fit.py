@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from calibration.commands.bids import derived_model, make_place
 from calibration.commands.encode import with_encoding
-from calibration.commands.inputs import Inputs, need_drawing
+from calibration.commands.inputs import FittedModel, Inputs, need_drawing
 from calibration.commands.language import LanguageOptions
 from calibration.commands.people import (
     SUMS,
@@ -47,9 +48,7 @@ class FitOptions(Inputs):
     """What `fit` and `cleaning` take besides the recipe; each field is an option of both."""
 
     only_bids = ("task", "run", "datatype")  # person and session are told of any recording
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Model file to write.")
-    ]
+    output: FittedModel = Path()
     recipe: Annotated[
         Path | None,
         typer.Option("--recipe", metavar="TOML", help="Recipe file; options override it."),
@@ -70,8 +69,15 @@ class FitOptions(Inputs):
         return [("--output", self.output, MODEL), ("--output", beside, (SUMS,)),
                 ("--report", self.report, HTML)]  # fmt: skip
 
+    def __post_init__(self) -> None:
+        Inputs.__post_init__(self)
+        if self.output == Path():
+            object.__setattr__(self, "output", derived_model(self.bids, self.recordings))
+
     def claim(self, settings: Recipe) -> None:
         """Refuse outputs that are wrong, before any work."""
+        if self.bids is not None:
+            make_place(self.bids, self.output)
         target = settings.target
         named = (target.vocabulary, target.embedding, target.vectors)
         read = [*self.files, self.recipe, *filter(None, named)]

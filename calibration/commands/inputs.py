@@ -24,11 +24,29 @@ if TYPE_CHECKING:
     from rt_decoder.recipe import Target
     from rt_decoder.timing.markers import MarkerRules
 
-__all__ = ["EventTables", "ForceWrite", "Inputs", "ReadOptions", "Recordings", "need_drawing"]
+__all__ = [
+    "EventTables",
+    "FittedModel",
+    "ForceWrite",
+    "Inputs",
+    "ReadOptions",
+    "Recordings",
+    "need_drawing",
+]
 
 Recordings = Annotated[
     list[Path],
     typer.Argument(metavar="REC", help="Recordings: what MNE reads, XDF, CSV or session records."),
+]
+FittedModel = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Model file to write; with --bids by default among its derivatives.",
+        show_default=False,
+    ),
 ]
 ForceWrite = Annotated[
     bool, typer.Option("--force", help="Write the model even if the recording speaks against it.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -40,6 +40,9 @@ from rt_decoder.commands.options import (
     Without,
 )
 from rt_decoder.commands.outputs import FIF, LOG, XDF, Overwrite, claim_outputs
+
+if TYPE_CHECKING:
+    from rt_decoder.commands.convert import Converted
 
 __all__ = ["COMMANDS"]
 
@@ -206,30 +209,40 @@ def convert(
 ) -> None:
     """Write a recording or session record as FIF, as XDF or into BIDS; mends one that a kill cut off.
 
+    With a log in place of a recording, its readouts become an events table under
+    ROOT/derivatives/rt_decoder.
+
     Example: rt-decoder convert session.xdf -o session_raw.fif
     """
     from rt_decoder.commands.convert import convert as write
     from rt_decoder.commands.convert_bids import bids_name, convert_to_bids
+    from rt_decoder.commands.decoded_events import write_decoded
 
     name = bids_name(out, options.codes)
+    if recording.suffix == ".jsonl":
+        show_lines(f"wrote {write_decoded(recording, out, name, overwrite=overwrite)}")
+        return
     if name is None:
         claim_outputs([("--out", out, FIF + XDF)], [recording, options.channels], overwrite)
         told = write(recording, out, **options.reading, overwrite=overwrite)
     else:
         told, out = convert_to_bids(recording, out, name, **options.reading, overwrite=overwrite)
-    show_lines(
-        f"{told.n_samples} samples of {told.n_channels} channels and {told.n_markers} markers "
-        f"in {out.name}"
-    )
+    show_lines(*_converted(told, out.name))
+    if as_json:
+        show_json(told._asdict())
+
+
+def _converted(told: Converted, name: str) -> list[str]:
+    """Say what was written, and what could not be."""
+    found = [
+        f"{told.n_samples} samples of {told.n_channels} channels and {told.n_markers} markers in {name}"
+    ]
     if told.n_breaks or told.n_markers_left_out:
-        show_lines(
+        found.append(
             f"time breaks in {told.n_breaks} places, {told.n_lost} samples lost; "
             f"{told.n_markers_left_out} markers outside the samples left out"
         )
-    if told.texts:
-        show_lines(*_texts(told.texts))
-    if as_json:
-        show_json(told._asdict())
+    return found + _texts(told.texts)
 
 
 def _texts(texts: Sequence[str]) -> list[str]:
