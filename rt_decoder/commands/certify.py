@@ -183,14 +183,14 @@ def _run(model: Model, seconds: float) -> dict[str, Any]:
 
         def should_stop() -> bool:
             if not begun[0] and session.n_samples >= _SETTLES_S * sfreq:
-                pipeline.latency.reset()
+                pipeline.lateness.latencies.reset()
                 pipeline.stopwatch.reset()
-                begun[:] = session.n_samples, pipeline.n_readouts
+                begun[:] = session.n_samples, pipeline.answerer.n_readouts
             return session.n_samples >= max(seconds, _LEAST_S) * sfreq
 
         footer = session.run(should_stop)
         asked = (session.n_samples - begun[0]) // (model.n_hop * pipeline.factor)
         return {
-            "latency_ms": pipeline.latency.summary(1e6, _QS), "stages_us": footer["stages_us"],
-            "made": pipeline.n_readouts - begun[1], "asked": asked,
+            "latency_ms": pipeline.lateness.latencies.summary(1e6, _QS), "stages_us": footer["stages_us"],
+            "made": pipeline.answerer.n_readouts - begun[1], "asked": asked,
         }  # fmt: skip
