@@ -146,7 +146,7 @@ def traded(
     for name, settings in trade.items():
         stages = dict(chain.model.cleaning)
         if "heartbeat" in stages:
-            stages["heartbeat"] = stages["heartbeat"] | settings
+            stages["heartbeat"] = {**stages["heartbeat"], **settings}
         other = Chain(replace(chain.model, cleaning=stages), chain.reports)
         out = other.clean(judged.data).data[:, : kept.shape[1]]
         found[name] = figures(out, test, judged, beats, kept) | {"injected": None}

@@ -237,11 +237,7 @@ def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
 
 @njit(**KERNEL)
 def _watch(rank: int, state: np.ndarray) -> None:
-    """Compare the template with what is there, and set the share of it that is subtracted.
-
-    It helps where more than half of it is there, and harms where less is: each sample counts for or
-    against it, and what speaks for it is not saved up.
-    """
+    """Doubt the template where less than half of it is there: then it harms. Set its share."""
     trust = state[TRUST]
     if trust[WATCH] == 0.0:
         return
