@@ -59,13 +59,12 @@ class _Collector(Watcher):
         """Take a hop before channels are repaired."""
         self.channels.add(hop)
 
-    def write(self, data: np.ndarray, flags: np.ndarray, index: int) -> None:
-        """Take cleaned samples."""
+    def write(
+        self, data: np.ndarray, flags: np.ndarray, index: int, power: np.ndarray | None = None
+    ) -> None:
+        """Take cleaned samples, and their powers."""
         self._window.write(data, flags, index)
-
-    def write_power(self, power: np.ndarray, flags: np.ndarray, index: int) -> None:
-        """Take band powers."""
-        if self._powers is not None:
+        if self._powers is not None and power is not None:
             self._powers.write(power, flags, index)
 
     def advance(self, stop: int) -> None:
@@ -82,6 +81,18 @@ class _Collector(Watcher):
                 elif self._powers.look(onset) > 0:
                     scale = np.tile(self._scale, self._powers.bins.shape[1] // len(self._scale))
                     self.envelopes[onset] = (self._powers.bins / scale).astype(np.float32)
+
+
+def _parts(model: Model, design: Design) -> dict[float, int]:
+    """Part of each onset: 1 trains, 2 is locked."""
+    _, train, locked = split_again(design, model.recipe.fit, model.certificate["split"]["purge_s"])
+    part = np.zeros(len(design.onsets), int)
+    part[train], part[locked] = 1, 2
+    return dict(zip(design.onsets.tolist(), part.tolist(), strict=True))
+
+
+def _stacked(rows: Sequence[np.ndarray], *shape: int) -> np.ndarray:
+    return np.stack(rows) if rows else np.zeros((0, *shape), np.float32)
 
 
 def _powers(model: Model) -> EventScores | None:
@@ -117,11 +128,7 @@ def collect(
     -------
     Collected
     """
-    stages = without_map(model)
-    _, train, locked = split_again(design, model.recipe.fit, model.certificate["split"]["purge_s"])
-    part = np.zeros(len(design.onsets), int)
-    part[train], part[locked] = 1, 2
-    parts = dict(zip(design.onsets.tolist(), part.tolist(), strict=True))
+    stages, parts = without_map(model), _parts(model, design)
     c, n_bins = model.n_picks, response_span(model.info.sfreq).n_bins
     n_bands = 1 + len(model.recipe.features.bands) * (model.recipe.features.kind == "bandpower")
     every = max(1, -(-len(design.onsets) * 4 * n_bins * n_bands * c // _MOST_BYTES))
@@ -156,9 +163,6 @@ def collect(
         if collector.channels.products:
             seconds.append(np.stack(collector.channels.products))
         base += recording.times[-1] - origin + RUN_GAP
-    kept = np.stack(epochs) if epochs else np.zeros((0, n_bins, c), np.float32)
-    powers = (
-        np.stack(envelopes) if envelopes else np.zeros((0, n_bins, (n_bands - 1) * c), np.float32)
-    )
+    kept, powers = _stacked(epochs, n_bins, c), _stacked(envelopes, n_bins, (n_bands - 1) * c)
     which, scale = np.array(found, int), model.channel_scale[:c]
     return Collected(kept, powers, scale, which == 1, which == 2, picks, seconds)

@@ -153,10 +153,13 @@ def _referenced(model: Model, restore: np.ndarray, X: np.ndarray) -> Model:
 
 def _watched(model: Model, matrix: np.ndarray) -> dict[str, Mapping[str, Any]]:
     """Fold a matrix (c, c) from today's channels into what the monitor compares, where it can be."""
-    events = model.monitor.get("events")
-    if events is None or model.recipe.features.kind != "amplitude":
+    if model.recipe.features.kind != "amplitude":
         return {}
-    return {"events": {**events, "projection": matrix.T @ events["projection"]}}
+    return {
+        part: {**model.monitor[part], "projection": matrix.T @ model.monitor[part]["projection"]}
+        for part in ("events", "sides")
+        if part in model.monitor
+    }
 
 
 def _channels(X: np.ndarray, c: int) -> np.ndarray:

@@ -421,9 +421,8 @@ class Pipeline:
                 flags[: self._settled - hop.index] |= _SETTLING
             self.ring.write(hop.data[:, : self.ring.n_channels], flags)
             self.stopwatch.lap("ring")
-            self.monitor.write(cleaned.data, flags, hop.index)
-            if hop is not cleaned:
-                self.monitor.write_power(hop.data, flags, hop.index)
+            power = None if hop is cleaned else hop.data
+            self.monitor.write(cleaned.data, flags, hop.index, power)
             self.stopwatch.lap("monitor")
             yield from self._due()
             self.monitor.advance(self.ring.next)

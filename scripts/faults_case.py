@@ -1,6 +1,8 @@
 """Run one case of `scripts/faults.py`: a session on streams with a fault.
 
-The session cleans with every stage and decodes at markers; each label is the row of its sample.
+The session cleans with every stage, watches with every check of the monitor, and decodes at
+markers; each label is the row of its sample. No brain responds to these markers: the monitor says so
+(`--when-unlike warn`, so that words are named and judged all the same).
 Taps on the pipeline record for every sample its row, the index and time that it got, whether it was
 flagged, and whether its values are those of the recording. The windows of readouts are judged by
 these.
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rt_decoder.live.options import Sinks
+from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.replay.plan import ReplayOptions
 
@@ -27,6 +29,8 @@ sys.path.insert(0, str(REPO))
 from pylsl import local_clock  # noqa: E402
 
 from calibration.cleaning.chain import fit_cleaning  # noqa: E402
+from calibration.design import build_design  # noqa: E402
+from calibration.monitor import fit_monitor  # noqa: E402
 from rt_decoder.decoder import Decoder  # noqa: E402
 from rt_decoder.files.model_file import load_model, save_model  # noqa: E402
 from rt_decoder.files.read import read_recording  # noqa: E402
@@ -34,6 +38,7 @@ from rt_decoder.files.recording import Recording  # noqa: E402
 from rt_decoder.files.steps import recorded_start  # noqa: E402
 from rt_decoder.live.session import Session  # noqa: E402
 from rt_decoder.model import Model  # noqa: E402
+from rt_decoder.monitor.verdict import CHANGES  # noqa: E402
 from rt_decoder.recipe import STAGES  # noqa: E402
 from rt_decoder.recorded import decode_recording  # noqa: E402
 from rt_decoder.replay.fault_plan import schedule  # noqa: E402
@@ -53,9 +58,10 @@ from rt_decoder.simulation.participant import Participant  # noqa: E402
 from rt_decoder.sinks.log import JsonlLog  # noqa: E402
 from rt_decoder.sinks.record import Recorder  # noqa: E402
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice  # noqa: E402
-from tests.cleaned import CUES, N_CHANNELS, drafted, labelled  # noqa: E402
+from tests.cleaned import CUES, drafted, labelled  # noqa: E402
 from tests.small import VECTORS, WORDS, lines, timeless  # noqa: E402
 
+N_CHANNELS = 16  # so that the monitor compares them
 SETTLED_S = 2.0  # after a fault, or the start, until the times of samples must be right
 SEVERITIES = {"blink": 1.0, "saccade": 1.0, "heart": 4.0, "breath": 4.0, "mains": 1.0}
 ROW = "TRIG"  # the channel that holds the number of the sample
@@ -118,9 +124,14 @@ def save_fitted(of: str, sfreq: float, path: Path) -> None:
     recording, needed = make_recording(sfreq, 120.0, session=1), set(STAGES)
     if of == "references":
         recording, needed = with_late_references(recording), needed - {"heartbeat"}
-    model, reports = fit_cleaning(drafted(recording), [labelled(recording)])
+    sessions = [labelled(recording)]
+    model, reports = fit_cleaning(drafted(recording), sessions)
     if missing := needed - set(model.cleaning):
         raise ValueError(f"need every stage, got none of {', '.join(missing)}: {reports}")
+    split = {"split": {"purge_s": 0.0}}
+    model = fit_monitor(replace(model, certificate=split), build_design(model, sessions), sessions)
+    if missing := {"events", "channels"} - set(model.monitor):
+        raise ValueError(f"need a monitor of {', '.join(missing)}, got none")
     save_model(model, path)
 
 
@@ -284,7 +295,7 @@ def run_case(
         "recovery_s": _recovery(samples, end, sfreq),
         "n_readouts": len(tap.readouts),
         "bad_readouts": sum(_is_bad(tap, samples, *one) for one in tap.readouts),
-        "same_from_record": _same_from_record(fitted, tap, folder),
+        "same_from_record": _same_from_record(fitted, tap, folder, log),
         "footer": footer.get("counts", {}),
         "left_behind": left_behind(source_id),
     }
@@ -297,7 +308,8 @@ def _decode(
     log, record = JsonlLog(folder / "log.jsonl"), Recorder(
         folder / "record.xdf", source.info, source.name, streams.marker_name
     )  # fmt: skip
-    session = Session(model, source, markers=markers, sinks=Sinks(log=log, recorder=record))
+    options, sinks = LiveOptions(when_unlike="warn"), Sinks(log=log, recorder=record)
+    session = Session(model, source, options, markers=markers, sinks=sinks)
     tap = Tap(session)
     session.source = TappedSource(source, tap.rows)
     session.streams = TappedStreams(streams, tap.rows)
@@ -383,16 +395,27 @@ def _is_bad(tap: Tap, samples: dict, epoch: int, readout: Readout) -> bool:
     return n - n_good > round((1 - readout.quality) * n)
 
 
-def _same_from_record(model: Model, tap: Tap, folder: Path) -> bool:
-    """Whether the session record decodes to the readouts of the session."""
+def _same_from_record(model: Model, tap: Tap, folder: Path, log: list[dict[str, Any]]) -> bool:
+    """Whether the session record decodes to the session's readouts, and its monitor told the same."""
     record = read_recording(folder / "record.xdf")
     started = recorded_start(record)
     if started is None:
         return False
-    options = PipelineOptions(started.rules, started.continuous)
+    options = PipelineOptions(started.rules, started.continuous).as_recorded(started, model)
     decoder = Decoder(model, record.info, options)
     again = decode_recording(model, record, record.markers, chunk=7, decoder=decoder)
-    return timeless(list(again)) == timeless([readout for _, readout in tap.readouts])
+    same = timeless(list(again)) == timeless([readout for _, readout in tap.readouts])
+    told = [
+        {
+            key: value
+            for key, value in line.items()
+            if key not in ("type", "time", "index", "after_s")
+        }
+        for line in log
+        if line["event"] in CHANGES
+    ]
+    events = [{"event": event} | details for event, details in decoder.take_events()]
+    return same and told == [line for line in events if line["event"] in CHANGES]
 
 
 def left_behind(source_id: str) -> list[int]:

@@ -83,14 +83,12 @@ def refit(
         new, person = add_recording(fitted, person, read_design(fitted, labelled), *recorded)
         told = watch(fitted, labelled)
         new = _judged(new, fitted, f"{recording.name} for {model.name}", force)
-    step = new.certificate["refit"][-1]
-    _tell(step, remove)
+    _tell(step := new.certificate["refit"][-1], remove)
     digest = save_model(new, output, overwrite=overwrite)
     save_sums(Companion((person,), digest), sums, overwrite=overwrite)
     show_lines(f"wrote {output.name} ({digest[:12]}) and {sums.name}")
     if as_json:
-        found = {"model": output.name, "hash": digest, "refit": step}
-        show_json(found | ({"like_calibration": told} if told else {}))
+        show_json({"model": output.name, "hash": digest, "refit": step, "like_calibration": told})
 
 
 def _check_new(recorded: RecordingId, name: str, model: str, person: PersonSums) -> None:

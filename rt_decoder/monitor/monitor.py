@@ -61,7 +61,8 @@ class Monitor(Watcher):
         sides: EventScores | None = None,
     ) -> None:
         self._sides = sides
-        self._of_power = _of_power(model)
+        self._scored = [] if response is None else [response[0], *([sides] if sides else [])]
+        self._of_power = response is not None and response[0].of_power
         self._model, self._response, self._montage = model, response, montage
         self._ranks, self._places = ranks, {item: i for i, item in enumerate(model.items)}
         self._least_good = model.recipe.readout.min_quality
@@ -97,7 +98,9 @@ class Monitor(Watcher):
         picks = self._model.monitor["channels"]["picks"]
         return tuple(self._model.info.ch_names[i] for i in picks)
 
-    def write(self, data: np.ndarray, flags: np.ndarray, index: int) -> None:
+    def write(
+        self, data: np.ndarray, flags: np.ndarray, index: int, power: np.ndarray | None = None
+    ) -> None:
         """Take cleaned samples.
 
         Parameters
@@ -107,20 +110,12 @@ class Monitor(Watcher):
             Reason bits.
         index : int
             Of the first sample; those before it that did not come were lost.
+        power : array of shape (n, bands * c), float64, or None
+            Of the samples in bands, where features are of these.
         """
-        if not self._of_power:
-            self._write(data, flags, index)
-
-    def write_power(self, power: np.ndarray, flags: np.ndarray, index: int) -> None:
-        """Take band powers (n, bands * c) of cleaned samples, as `write` takes those."""
-        if self._of_power:
-            self._write(power, flags, index)
-
-    def _write(self, data: np.ndarray, flags: np.ndarray, index: int) -> None:
-        if self._response is not None:
-            self._response[0].write(data, flags, index)
-        if self._sides is not None:
-            self._sides.write(data, flags, index)
+        rows = power if self._of_power and power is not None else data
+        for scores in self._scored:
+            scores.write(rows, flags, index)
 
     def advance(self, stop: int) -> None:
         """Judge the events whose last sample lies before `stop`."""
@@ -214,21 +209,18 @@ class Monitor(Watcher):
 
     def restart(self) -> None:
         """Begin a new time line at index 0; what is known of the signal stays."""
-        if self._response is not None:
-            self._response[0].restart()
-        if self._sides is not None:
-            self._sides.restart()
+        for scores in self._scored:
+            scores.restart()
         if self._montage is not None:
             self._montage.restart()
         self._waiting.clear()
 
     def reset(self) -> None:
         """Forget everything."""
+        for scores in self._scored:
+            scores.reset()
         if self._response is not None:
-            self._response[0].reset()
             self._response[1].reset()
-        if self._sides is not None:
-            self._sides.reset()
         if self._montage is not None:
             self._montage.reset()
         if self._ranks is not None:
@@ -276,17 +268,13 @@ def make_monitor(model: Model, wait: float = 0.0) -> Monitor | None:
     return Monitor(model, response, montage, ranks, sides)
 
 
-def _of_power(model: Model) -> bool:
-    """Whether the response is that of envelopes."""
-    return model.monitor.get("events", {}).get("of") == "envelopes"
-
-
 def _scores(model: Model, fitted: Mapping[str, Any], wait: float) -> EventScores:
+    of_power = model.monitor["events"].get("of") == "envelopes"
     scores = EventScores(
         model.info.sfreq, fitted["projection"], fitted["ar"], fitted["template"],
-        fitted["log_size"], wait, _of_power(model),
+        fitted["log_size"], wait, of_power,
     )  # fmt: skip
-    n = model.n_picks * (len(model.recipe.features.bands) if _of_power(model) else 1)
+    n = model.n_picks * (len(model.recipe.features.bands) if of_power else 1)
     if len(fitted["projection"]) != n:
         raise ValueError(f"need a projection of {n} channels, got another")
     return scores

@@ -73,6 +73,8 @@ class EventScores:
     ----------
     span : Span
         Samples that a score needs.
+    of_power : bool
+        As given.
     scores : array of shape (2 * LAGS + 1,)
         Of the newest event, one a lag, from the earliest response to the latest.
 
@@ -104,7 +106,7 @@ class EventScores:
         self._projection = np.ascontiguousarray(projection, np.float64)
         self._ar = np.ascontiguousarray(ar, np.float64)
         self._template = np.ascontiguousarray(template, np.float64)
-        self._log_size, self._of_power = float(log_size), of_power
+        self._log_size, self.of_power = float(log_size), of_power
         capacity = self.span.last - self.span.first + math.ceil((wait + 1.0) * sfreq)
         self._ring = Ring(capacity, r)
         self._rows = Rows((r,), np.float64)
@@ -142,7 +144,7 @@ class EventScores:
         if index != self._ring.next:
             self._ring.restart(index)
         rows = self._rows.take(len(data))
-        (project_roots if self._of_power else project)(data, self._projection, rows)
+        (project_roots if self.of_power else project)(data, self._projection, rows)
         self._ring.write(rows, flags)
 
     def look(self, onset: int) -> float:
@@ -163,7 +165,7 @@ class EventScores:
             return 0.0
         data, flags = self._ring.window(first, last)
         bin_means(data, 0, self.span.width, self.bins)
-        if self._of_power:
+        if self.of_power:
             centre(self.bins)
         stop = -self.span.first + self.span.n_times * self.span.width
         n_good = good_and_reasons(flags[-self.span.first : stop])[0]

@@ -37,7 +37,9 @@ class Watcher:
     def raw(self, hop: Chunk) -> None:
         """Take a hop as it is before channels are repaired."""
 
-    def write(self, data: np.ndarray, flags: np.ndarray, index: int) -> None:
+    def write(
+        self, data: np.ndarray, flags: np.ndarray, index: int, power: np.ndarray | None = None
+    ) -> None:
         """Take cleaned samples.
 
         Parameters
@@ -47,10 +49,9 @@ class Watcher:
             Reason bits.
         index : int
             Of the first sample; those before it that did not come were lost.
+        power : array of shape (n, bands * c), float64, or None
+            Of the samples in bands, where features are of these.
         """
-
-    def write_power(self, power: np.ndarray, flags: np.ndarray, index: int) -> None:
-        """Take band powers (n, bands * c) of cleaned samples, as `write` takes those."""
 
     def advance(self, stop: int) -> None:
         """Judge what is complete before sample `stop`."""
