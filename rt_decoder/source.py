@@ -51,10 +51,7 @@ class SampleSource(Protocol):
         """Subscribe."""
 
     def pull(self, timeout: float, n: int = 1) -> Pulled:
-        """Wait for n samples, at most `timeout` s, and return all that have arrived.
-
-        A source may return sooner with fewer. StreamLost if it is gone.
-        """
+        """Return what has come once `n` have, or after `timeout` s; StreamLost if it is gone."""
         ...
 
     def waiting(self) -> int:

@@ -75,7 +75,7 @@ def main() -> None:
         n_turns = len(args.channels) * len(args.chunks) * len(args.modes) * args.rounds
         task = bar.add_task("turns", total=n_turns * len(args.receivers))
         for n_channels in args.channels:
-            path = Path(folder) / f"{n_channels}.scene"
+            path = Path(folder) / f"{n_channels}.npy"
             make_scene(path, n_channels, args.words)
             for chunk in args.chunks:
                 for mode in args.modes:
@@ -121,7 +121,7 @@ def turn(case: Case, name: str, source_id: str, seconds: float) -> dict[str, Any
         [sys.executable, "-m", "scripts.speed.receivers", name, *map(str, case), source_id, str(seconds)],
         cwd=HERE, stdout=subprocess.PIPE, check=True, timeout=seconds + 300.0,
     )  # fmt: skip
-    return json.loads(ran.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    return json.loads(ran.stdout.splitlines()[-1])
 
 
 @njit(nogil=True)

@@ -17,6 +17,7 @@ import importlib.util
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -89,7 +90,7 @@ def peers(vectors: np.ndarray, query: np.ndarray) -> dict[str, Callable[[], np.n
     return methods
 
 
-def bench(n_items: int, n_dims: int, rank: int, seconds: float = 4.0) -> dict[str, object]:
+def bench(n_items: int, n_dims: int, rank: int, seconds: float = 4.0) -> dict[str, Any]:
     """Time one size; AssertionError if a result differs from the brute force."""
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((n_items, n_dims), np.float32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from rt_decoder.kernels.memory import Rows
 from rt_decoder.source import Received, SampleSource
 
 __all__ = ["Receiver"]
@@ -18,7 +17,7 @@ class Receiver:
     def __init__(self) -> None:
         self.restart(None)
         self._correction = 0.0
-        self._times = Rows((), np.float64)
+        self._times = np.zeros(0)
 
     def restart(self, picks: np.ndarray | None) -> None:
         """Start on another source.
@@ -58,7 +57,11 @@ class Receiver:
             self._check_at = arrival + REFRESH
         return Received(data, stamps, arrival, self._correction)
 
-    def times(self, received: Received) -> np.ndarray:
-        """Return the stamps on this machine's clock, (n,) s; valid until the next call."""
-        times = self._times.take(len(received.stamps))
-        return np.add(received.stamps, received.correction, out=times)
+    def timed(self, received: Received) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return data, stamps on this machine's clock, (n,) s, and arrival; valid until the next call."""
+        n = len(received.stamps)
+        if n > len(self._times):
+            self._times = np.zeros(2 * n)
+        times = self._times[:n]
+        np.add(received.stamps, received.correction, out=times)
+        return received.data, times, received.arrival

@@ -157,15 +157,13 @@ class Session:
 
     def _step(self) -> None:
         report_sinks(self.log, self.recorder, self.counts, self._event, self.outlets)
-        n = self.decoder.n_wanted
-        received = self._receiver.pull(self.source, PULL_TIMEOUT, n)
+        received = self._receiver.pull(self.source, PULL_TIMEOUT, n := self.decoder.n_wanted)
         self._take_markers()
         if len(received.stamps) == 0:
             self._silence()
             return
         n_waiting = len(received.stamps) + self.source.waiting()
-        n_late = max(1, n_waiting - n + 1)  # the others were waited for
-        self._happened(self.backlog.look(n_late, received.arrival))
+        self._happened(self.backlog.look(max(1, n_waiting - n + 1), received.arrival))
         if self.skip and n_waiting > self._n_behind and len(received.stamps) > self._n_hop:
             self._overrun(received)
         else:
@@ -176,8 +174,7 @@ class Session:
             self._happened(changes(received.arrival, self.n_samples, self.recorder))
         if self.recorder is not None:
             self.recorder.pulled(received)
-        times = self._receiver.times(received)
-        for readout in self.decoder.push(received.data, times, received.arrival):
+        for readout in self.decoder.push(*self._receiver.timed(received)):
             self._emit(readout)
         self._account(received)
 

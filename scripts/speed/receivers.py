@@ -23,7 +23,17 @@ from rt_decoder.sinks.outlets import ReadoutOutlets  # noqa: E402
 from rt_decoder.sources.lsl.find import resolve  # noqa: E402
 from rt_decoder.sources.lsl.markers import LslMarkers  # noqa: E402
 from rt_decoder.sources.lsl.source import LslSource  # noqa: E402
-from scripts.speed.scene import DECIM, N_HOP, SFREQ, SOS, WINDOW_S, Case, Scene, load_scene  # noqa: E402
+from scripts.speed.scene import (  # noqa: E402
+    DECIM,
+    N_HOP,
+    SFREQ,
+    SOS,
+    WINDOW_S,
+    Case,
+    Scene,
+    load_scene,
+    stages_of,
+)
 
 SETTLE_S = 3.0  # until the filters have settled, and a window is full
 K = 10
@@ -75,8 +85,8 @@ def with_ours(case: Case, scene: Scene, source_id: str, seconds: float) -> dict[
     options = LiveOptions(continuous=not is_event, force=True)
     session = Session(scene.model, source, options, markers=markers)
     pipeline = session.decoder.pipeline
-    pipeline.stages = scene.stages
-    pipeline.stopwatch.histograms |= {name: Histogram() for name in scene.stages}
+    pipeline.stages = stages_of(case.n_channels)
+    pipeline.stopwatch.histograms |= {name: Histogram() for name in pipeline.stages}
     outlets = ReadoutOutlets("bench-live", f"{source_id}-out", {}, scene.model.items)
 
     def on_readout(readout: Any) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.cleaning.stages import Stage
 from rt_decoder.decoding.features import make_window
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.recipe import STAGES
+from rt_decoder.signal import SignalInfo
 from scripts.bench_clean import SOS, fit_chain, recording
 from tests.small import random_model, small_recipe
 
 SFREQ, N_HOP, RANK, N_DIMS, TAU = 1000.0, 10, 64, 384, 20.0
-WINDOW_S, DECIM = 1.0, 20
+WINDOW_S, DECIM, SECONDS = 1.0, 20, 45.0
 __all__ = [
     "DECIM",
     "N_HOP",
@@ -29,6 +30,7 @@ __all__ = [
     "Scene",
     "load_scene",
     "make_scene",
+    "stages_of",
 ]
 
 
@@ -45,15 +47,19 @@ class Scene(NamedTuple):
     """A recording to be sent in a loop, and what decodes it."""
 
     data: np.ndarray  # (n, c) float32, in V
-    info: Any  # SignalInfo
-    stages: Any  # fitted cleaning stages by name, on the CPU of the session
+    info: SignalInfo
     model: Model
 
 
 def load_scene(path: str) -> Scene:
     """Load what `make_scene` made."""
-    data, info, stages = pickle.loads(Path(path).read_bytes())
-    return Scene(data, info, stages, load_model(_model_of(path)))
+    model = load_model(_model_of(path))
+    return Scene(np.load(path, allow_pickle=False), model.info, model)
+
+
+def stages_of(n_channels: int) -> dict[str, Stage]:
+    """Fit the cleaning stages, which takes seconds."""
+    return fit_chain(n_channels, SECONDS)
 
 
 def _model_of(path: str | Path) -> Path:
@@ -61,9 +67,8 @@ def _model_of(path: str | Path) -> Path:
 
 
 def make_scene(path: Path, n_channels: int, n_words: int) -> None:
-    """Simulate a person, fit the stages, make a random map and vocabulary, and write all of it."""
-    simulation = recording(n_channels, 45.0, seed=2)
-    stages = fit_chain(n_channels, 45.0)
+    """Simulate a person, make a random map and vocabulary, and write all of it."""
+    simulation = recording(n_channels, SECONDS, seed=2)
     stamps = np.arange(len(simulation.data)) / SFREQ
     played = Recording(simulation.data, stamps, simulation.info, simulation.events, name="bench")
     features = {"tmin": 0.0, "tmax": WINDOW_S, "decim": DECIM}
@@ -74,7 +79,7 @@ def make_scene(path: Path, n_channels: int, n_words: int) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((n_words, N_DIMS), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    out = next(iter(stages.values())).info.pick(range(n_channels))
+    out = simulation.info.pick(range(n_channels))
     n_features = make_window(draft, out).n_features
     model = replace(
         draft,
@@ -90,4 +95,5 @@ def make_scene(path: Path, n_channels: int, n_words: int) -> None:
         posterior=PosteriorParameters(tau=TAU, threshold=0.0, min_quality=0.0),
     )
     save_model(model, _model_of(path))
-    path.write_bytes(pickle.dumps((simulation.data.astype(np.float32), simulation.info, stages)))
+    order = [simulation.info.ch_names.index(name) for name in model.info.ch_names]
+    np.save(path, simulation.data[:, order].astype(np.float32))

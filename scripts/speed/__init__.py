@@ -1,1 +1,0 @@
-"""What bench_live.py runs in processes of their own."""
