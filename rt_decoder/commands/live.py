@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rt_decoder.commands.console import show_error, show_json, show_lines
 from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
+from rt_decoder.commands.machine import Tune
 from rt_decoder.commands.options import (
     DECODING,
     OUTPUT,
@@ -34,9 +35,6 @@ from rt_decoder.commands.options import (
 )
 from rt_decoder.commands.outputs import LOG, XDF, claim_outputs
 from rt_decoder.commands.streams import keep_here
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["COMMANDS"]
 
@@ -219,6 +217,7 @@ def run(
             rich_help_panel=WRONG,
         ),
     ] = 500.0,
+    tune: Tune = None,
 ) -> None:
     """Decode a live stream; readouts go to LSL outlets, to the log and to the terminal.
 
@@ -273,6 +272,7 @@ def run(
             "until_lost": until_lost,
             "when_behind": when_behind,
             "max_behind": max_behind,
+            "tune": tune or (),
         }
     )
     read_channel_table(channels)  # a wrong one is refused before streams are looked for
@@ -286,7 +286,7 @@ def run(
         raise typer.Exit(3)
 
 
-def _references(texts: Sequence[str]) -> Sequence[str]:
+def _references(texts: list[str]) -> list[str]:
     from rt_decoder.sources.streams import parse_reference
 
     try:

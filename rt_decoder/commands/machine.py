@@ -14,7 +14,17 @@ from rt_decoder.commands.options import OUTPUT, STREAM, AsJson
 from rt_decoder.commands.outputs import Overwrite, claim_outputs
 from rt_decoder.commands.streams import keep_here
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "Tune"]
+
+Tune = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tune",
+        metavar="WHAT",
+        help="Ask the system for even timing: priority, core, slack or memory; repeatable; default none.",
+        rich_help_panel="When something goes wrong",
+    ),
+]
 
 
 def warm(
