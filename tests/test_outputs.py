@@ -26,6 +26,7 @@ READ = {
     "clean": ("rec_raw.fif", "--model m.safetensors", "--channels c.tsv"),
     "convert": ("rec.set", "--channels c.tsv"),
     "run": ("--model m.safetensors", "--channels c.tsv"),
+    "certify": ("--model m.safetensors",),
     "replay": ("rec_raw.fif", "--events e.tsv", "--channels c.tsv", "--faults loss=1s@1"),
     "simulate": ("--seconds 5",),
     "fit": (
@@ -58,10 +59,12 @@ WRITTEN = {
     ("realign", "--output"): ".safetensors",
     ("evaluate", "--report"): ".html",
     ("encode", "--report"): ".html",
+    ("certify", "--picture"): ".svg",
 }
 LIVE = {("run", "--log"), ("run", "--record"), ("replay", "--faults-log")}
 INPUT_OPTIONS = {
     "--model", "--events", "--channels", "--recipe", "--prior-from", "--people", "--language-text",
+    "--folder",
 }  # fmt: skip
 # read with rec.vhdr, rec.set, rec_raw.fif and llm, though no call names them
 BESIDE = {

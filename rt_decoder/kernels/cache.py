@@ -169,11 +169,11 @@ class _Cache(FunctionCache):
         super().__init__(function)
         made_from = [numba.__version__, sys.version, sorted(options.items())]
         stamp = self._impl.locator.get_source_stamp() + repr(made_from).encode()
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
+        self._cache_file = self._files = _Files(self._cache_path, self._impl.filename_base, stamp)
 
     def holds(self, signature: tuple[Any, ...], codegen: Any) -> bool:
         """Whether a kernel is kept for these types of arguments."""
-        return self._cache_file.holds(self._index_key(signature, codegen))
+        return self._files.holds(self._index_key(signature, codegen))
 
 
 def is_kept(dispatcher: Any, signature: tuple[Any, ...]) -> bool:
