@@ -26,6 +26,7 @@ READ = {
     "clean": ("rec_raw.fif", "--model m.safetensors", "--channels c.tsv"),
     "convert": ("rec.set", "--channels c.tsv"),
     "run": ("--model m.safetensors", "--channels c.tsv"),
+    "certify": ("--model m.safetensors",),
     "replay": ("rec_raw.fif", "--events e.tsv", "--channels c.tsv", "--faults loss=1s@1"),
     "record": ("--channels c.tsv", "--timeout 0"),
     "present": ("words.txt", "--wait 0"),
@@ -62,6 +63,7 @@ WRITTEN = {
     ("realign", "--output"): ".safetensors",
     ("evaluate", "--report"): ".html",
     ("encode", "--report"): ".html",
+    ("certify", "--picture"): ".svg",
 }
 LIVE = {
     ("present", "--save"), ("record", "--output"), ("run", "--log"), ("run", "--record"), ("replay", "--faults-log"),

@@ -7,6 +7,7 @@ import typer
 from rt_decoder.commands.answer_options import Anytime, SetLevel, WhenUnlike
 from rt_decoder.commands.console import show_error, show_json, show_lines
 from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
+from rt_decoder.commands.machine import Tune
 from rt_decoder.commands.options import (
     UNMARKED,
     Align,
@@ -95,6 +96,7 @@ def run(
     until_lost: UntilLost = False,
     when_behind: WhenBehind = "catch-up",
     max_behind: MaxBehind = 500.0,
+    tune: Tune = None,
 ) -> None:
     """Decode a live stream; readouts go to LSL outlets, to the log and to the terminal.
 
@@ -113,7 +115,8 @@ def run(
     from rt_decoder.files.tables import read_channel_table
     from rt_decoder.live.opening import check_model, run_options
 
-    given |= {"type": given.pop("type_"), "set": given.pop("level"), "reference": reference or ()}
+    given |= {"type": given.pop("type_"), "set": given.pop("level")}
+    given |= {"reference": reference or (), "tune": tune or ()}
     options = run_options(given)
     read_channel_table(channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)

@@ -14,7 +14,17 @@ from rt_decoder.commands.options import OUTPUT, STREAM, AsJson
 from rt_decoder.commands.outputs import Overwrite, claim_outputs
 from rt_decoder.commands.streams import keep_here
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "Tune"]
+
+Tune = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tune",
+        metavar="WHAT",
+        help="Ask the system for even timing: priority, core, slack or memory; repeatable; default none.",
+        rich_help_panel="When something goes wrong",
+    ),
+]
 
 
 def warm(
@@ -113,6 +123,7 @@ def certify(options: CertifyOptions) -> None:
     from rt_decoder.commands.console import progress_bar
     from rt_decoder.commands.machine_verdict import picture, verdict_lines
     from rt_decoder.commands.noise_model import noise_model
+    from rt_decoder.files.atomic import write_whole
     from rt_decoder.files.model_file import load_model
 
     compile_kernels()
@@ -125,7 +136,7 @@ def certify(options: CertifyOptions) -> None:
         told = measure(model, Asked(options.seconds, options.markers, options.folder), progress)
     show_lines(*verdict_lines(told))
     if options.picture is not None:
-        options.picture.write_text(picture(told), encoding="utf-8")
+        write_whole(options.picture, picture(told).encode(), options.overwrite)
     if options.as_json:
         show_json(told)
     if not told["keeps"]:

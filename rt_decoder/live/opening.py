@@ -18,6 +18,7 @@ from rt_decoder.files.outputs import reserve
 from rt_decoder.files.proof import check_proven, forced
 from rt_decoder.live.options import LiveOptions, Sinks
 from rt_decoder.live.session import Session
+from rt_decoder.live.tuning import check_tune
 from rt_decoder.model import Model
 from rt_decoder.signal import Choice, Readout
 from rt_decoder.sinks.clean_outlet import CleanOutlet
@@ -100,6 +101,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     if (behind := rest.pop("when_behind", _WHEN_BEHIND[0])) not in _WHEN_BEHIND:
         raise ValueError(f"need when_behind among {', '.join(_WHEN_BEHIND)}, got {behind!r}")
     level = float(rest.pop("set", 0.0))
+    check_tune(rest.get("tune", ()))
     references = tuple(parse_reference(text) for text in rest.pop("reference", ()))
     choice = Choice(**{name: rest.pop(name) for name in _CHOICE if name in rest})
     for name in ("log", "record", "channels", "language_text"):

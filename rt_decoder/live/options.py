@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,15 @@ class LiveOptions(PipelineOptions):
         Backlog at which samples are skipped, in s.
     language : LanguageProcess or None
         Tells each event's prior; see `next_words`.
+    tune : collection of str
+        What to ask the system for, among `tuning.TUNABLE`; an event ``tuned`` says what it allowed.
     """
 
     until_lost: bool = False
     skip: bool = False
     max_behind: float = 0.5
     language: LanguageProcess | None = None
+    tune: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ class Session:
         streams: Streams | None = None,
         sinks: Sinks = Sinks(),  # noqa: B008  (immutable)
     ) -> None:
-        self.model, self.source = model, source
+        self.model, self.source, self._tune = model, source, options.tune
         self._info = source.info  # a stream that returns is put in this order
         self.decoder = Decoder(model, source.info, options, clock=local_clock)
         self._updates, self.steering = MapUpdates(self.decoder), Steering(self.decoder)
@@ -131,7 +131,7 @@ class Session:
         """
         self.decoder.warm_up()
         try:
-            with undisturbed():
+            with undisturbed(self._tune, self._event):
                 self._open()
                 while not (self._ended or should_stop()):
                     try:
