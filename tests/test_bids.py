@@ -15,6 +15,7 @@ pytest.importorskip("mne_bids")
 
 from mne_bids import BIDSPath, read_raw_bids
 
+from calibration.commands.bids import reference_facts
 from calibration.demo import save_recording
 from rt_decoder.files.bids import BidsChoice, find_runs
 from rt_decoder.files.events import read_events
@@ -142,6 +143,17 @@ def test_runs_come_in_order_and_may_be_named_in_any_way(root, tmp_path):
         for file in recording_of(ten, "10").parent.glob("*run-10*"):
             shutil.copy(file, file.with_name(file.name.replace("run-10", f"run-{run}")))
     assert [run.entities["run"] for run in find_runs(ten)] == ["2", "9", "10"]
+
+
+def test_the_reference_of_the_sidecar(copy):
+    runs = [recording_of(copy, run) for run in "12"]
+    assert reference_facts(runs) == {}  # n/a
+    for file, told in zip(runs, ("Cz", "FCz"), strict=True):
+        sidecar = file.with_suffix(".json")
+        sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"EEGReference": told}))
+    assert reference_facts(runs[:1]) == {"recorded_reference": "Cz"}
+    with pytest.warns(RuntimeWarning, match="got Cz and FCz by their sidecars"):
+        assert reference_facts(runs) == {}
 
 
 def broken(kind: str, folder: Path) -> None:

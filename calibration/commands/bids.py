@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from calibration.people.person import FindRuns
     from rt_decoder.files.bids import BidsChoice, BidsRun
 
-__all__ = ["BidsOptions", "runs_of"]
+__all__ = ["BidsOptions", "derived_model", "make_place", "reference_facts", "runs_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,32 @@ def derived_model(root: Path | None, recordings: Sequence[Path]) -> Path:
     found = {key: {one.get(entity, "") for one in names} for key, entity in short.items()}
     codes = {key: texts.pop() for key, texts in found.items() if len(texts) == 1}
     return derivative_path(root, codes, "model.rtd.safetensors")
+
+
+def reference_facts(recordings: Sequence[Path]) -> dict[str, str]:
+    """Tell what EEG was recorded against, where BIDS says so beside the recordings.
+
+    A RuntimeWarning says where they differ: an average reference hides it, a channel's does not.
+
+    Parameters
+    ----------
+    recordings : sequence of path
+
+    Returns
+    -------
+    dict
+        `recorded_reference`, for the certificate; empty where it is not known, or not the same.
+    """
+    from rt_decoder.files.sidecar import recorded_reference
+
+    found = sorted({recorded_reference(path) for path in recordings} - {""})
+    if len(found) > 1:
+        warnings.warn(
+            f"need recordings against one reference, got {' and '.join(found)} by their sidecars",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return {"recorded_reference": found[0]} if len(found) == 1 else {}
 
 
 def make_place(root: Path, output: Path) -> None:

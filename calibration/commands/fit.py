@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from calibration.commands.bids import derived_model, make_place
+from calibration.commands.bids import derived_model, make_place, reference_facts
 from calibration.commands.encode import with_encoding
 from calibration.commands.inputs import FittedModel, Inputs, need_drawing
 from calibration.commands.language import LanguageOptions
@@ -233,6 +233,7 @@ def _signed(model: Model, cleaning: dict[str, Any], options: FitOptions) -> Mode
         "session": options.session,
         "marker_offset_ms": options.marker_offset,
         "fitted": today(),
+        **reference_facts(options.recordings),
     }
     return replace(model, certificate=certificate)
 
