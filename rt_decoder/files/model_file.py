@@ -61,7 +61,7 @@ def content_hash(text: str, tensors: dict[str, np.ndarray]) -> str:
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
-        digest.update(tensor.reshape(-1).view(np.uint8))  # no copy: vectors may be many
+        digest.update(tensor.reshape(-1).view(np.uint8).data)  # no copy: vectors may be many
     return digest.hexdigest()
 
 
