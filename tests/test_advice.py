@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rt_decoder.commands.run import event_text
+from rt_decoder.decoding.answering import NOT_FITTED
 from rt_decoder.monitor.verdict import CHANGES, UNLIKE_REASON
-from rt_decoder.pipeline import NOT_FITTED
 from rt_decoder.signal import CORRECTED, Reason, reason_names
 from rt_decoder.sinks.advice import EVENTS, REASONS, advised
 from rt_decoder.timing.timebase import TimeBase

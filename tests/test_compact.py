@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
@@ -51,6 +51,7 @@ def test_cosines_keep_to_their_bound_and_the_best_are_the_exact_ones(n_items, ra
     assert (np.diff(scores[order]) <= 0).all()
 
 
+@example(n_items=1755, tau=400.0, floor=0.0, spread=1.0, biased=True, seed=95)
 @given(
     n_items=st.integers(K, 3000),
     tau=st.sampled_from([0.0, 8.0, 50.0, 400.0]),
@@ -72,8 +73,9 @@ def test_a_posterior_is_that_of_exact_cosines(n_items, tau, floor, spread, biase
     want += floor * special.softmax(log_prior)
     posterior = Posterior(log_prior, tau, floor=floor)
     got = posterior.decide(words.scores(z), K, exact=words.exact)
-    assert np.abs(got.prob - want[got.idx]).max() < 1e-6
-    assert np.delete(want, got.idx).max(initial=0.0) <= want[got.idx].min() + 1e-6
+    most = 1e-6 * max(1.0, tau / 50.0)  # a cosine in float32 is off by 6e-8 itself
+    assert np.abs(got.prob - want[got.idx]).max() < most
+    assert np.delete(want, got.idx).max(initial=0.0) <= want[got.idx].min() + most
     assert np.abs(got.cos - cosines(rows, z)[got.idx])[got.prob > 0].max() < 2e-7
     assert got.bits == pytest.approx(np.log2(n_items) - stats.entropy(want, base=2), abs=1e-4)
 

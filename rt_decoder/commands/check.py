@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rt_decoder.commands.console import show_json, show_lines
+from rt_decoder.commands.machine import Folder
 from rt_decoder.commands.options import (
     MARKERS,
-    READING,
     UNMARKED,
     AsJson,
     Channels,
@@ -82,13 +82,7 @@ def check(
             show_default=False, rich_help_panel=MARKERS,
         ),
     ] = "",
-    folder: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR", help="Folder of the records to come, whose disk is tried.",
-            rich_help_panel=READING,
-        ),
-    ] = Path(),
+    folder: Folder = Path(),
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Look at a stream for a minute before a session: stamps, channels, body, markers, disk, model.

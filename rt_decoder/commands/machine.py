@@ -55,6 +55,19 @@ def warm(
         raise typer.Exit(1)
 
 
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--folder",
+        metavar="DIR",
+        help="Folder of logs and records, whose disk is tried.",
+        exists=True,
+        file_okay=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertifyOptions:
     """Options of `certify`."""
@@ -83,16 +96,7 @@ class CertifyOptions:
             rich_help_panel=STREAM,
         ),
     ] = ""
-    folder: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="Folder of logs and records, whose disk is tried.",
-            exists=True,
-            file_okay=False,
-            rich_help_panel=OUTPUT,
-        ),
-    ] = Path()
+    folder: Folder = Path()
     picture: Annotated[
         Path | None,
         typer.Option(

@@ -117,6 +117,8 @@ EVENTS: dict[str, Advice] = {
     ),
     "above_chance": Advice("items that markers name rank above chance by now"),
     # what an experiment wants
+    "swapped": Advice("another model answers from here on, as was asked"),
+    "added": Advice("more items can be answered from here on, as was asked"),
     "chosen": Advice("answers are made as the experiment asked"),
     "paused": Advice("no readouts are made, as the experiment asked"),
     "resumed": Advice("readouts are made again"),
