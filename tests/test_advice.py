@@ -18,10 +18,10 @@ from rt_decoder.timing.timebase import TimeBase
 LIBRARY = Path(TimeBase.__module__.replace(".", "/")).parts[0]
 HERE = Path(__file__).resolve().parents[1] / LIBRARY
 WELL = {  # events after which nothing has to be done
-    "above_chance", "aligned", "caught_up", "channel_agrees", "channel_returned", "channels_fit",
+    "above_chance", "added", "aligned", "caught_up", "channel_agrees", "channel_returned", "channels_fit",
     "chosen", "fits_calibration", "live", "live_again", "markers_stream_returned", "paused",
     "reference_as_before", "reference_live_again", "reference_returned", "reference_usable",
-    "resumed", "returned", "revoked", "truth", "tuned",
+    "resumed", "returned", "revoked", "swapped", "truth", "tuned",
 }  # fmt: skip
 TELLS = ("tell", "_tell", "_event", "_once", "event_line")  # functions that take an event's name
 
