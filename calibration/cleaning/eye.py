@@ -1,9 +1,8 @@
 """Fit the eye stage: when the eyes move, and the sources that are active then.
 
 `calibration.cleaning.eye_events` finds the times, `calibration.cleaning.eye_sources` the sources.
-A first fit uses the first two thirds of the recording (with cues, of each kind of cue), and the last
-third runs through the live stage, for `held_out` in the report. With 10 s of rest the stage itself is
-fitted on all of it, since topographies drift, with no more sources than stand out in both fits.
+The fit uses the first two thirds of the recording (with cues, of each kind of cue). The last third
+runs through the live stage, for `held_out` in the report.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ __all__ = ["fit", "fit_eye", "summary"]
 _LEAST_EVENTS = 8
 _LEAST_ASKED = 10.0  # s of cued eye activity, if too few single movements are found
 _TRAIN = 2 / 3
-_REST_TO_REPEAT = 10.0  # s; with 4 s of real rest a second fit opened gates less than the first
 _NONE = "no source stands out: the largest ratio"
 _EPOCH = (-0.1, 0.6)  # s around a blink
 
@@ -59,8 +57,7 @@ def fit_eye(
     """Find the eye sources of a calibration recording.
 
     The rank is the number of sources whose variance during eye activity exceeds 2.5 times that at
-    rest and the largest ratio of rest to rest, in the first two thirds and in all; at most 5. With
-    less than 10 s of rest the first two thirds alone count. For a ratio of rest to rest, the times of
+    rest and the largest ratio of rest to rest; at most 5. For a ratio of rest to rest, the times of
     eye activity are shifted in a circle, and the rest that they then cover is compared with all
     other rest. (With all samples compared, eye activity would be on both sides of the ratio.)
 
@@ -93,14 +90,14 @@ def fit_eye(
             eye_s, rest_s                seconds of eye activity and of rest
             rank, rank_by_rule, rule     sources taken; by the rule; the rule
             ratios, null                 ratios of variances; largest of rest to rest
-            held_out                     for each rank tried, how well a fit without it cleans the last third
+            held_out                     for each rank tried, how well it cleans the last third
 
     Raises
     ------
     ValueError
         If `data` has another shape or no data channels.
     """
-    picks = _data_channels(info)
+    picks = np.flatnonzero([kind in DATA_TYPES for kind in info.ch_types])
     bad = np.asarray(bad, bool)
     if data.shape != (len(bad), info.n_channels) or len(picks) == 0:
         raise ValueError(
@@ -110,48 +107,29 @@ def fit_eye(
     events = find_eye_events(data, info, bad, cued)
     train = _train_part(events.phase)
     if reason := _too_little(events, train, info.sfreq):
-        return LeftOut(reason + _without(events.left_out))
+        return _left_out(events, reason)
+    x, scales = _scaled(data[:, picks], np.array(info.ch_types)[picks], events.rest & train)
     most = min(max(MAX_RANK, rank or 0), len(picks))
-    first, scales = _fit_part(data, info, events, train, most, onsets, MAX_RANK)
-    if first.rank == 0 and rank is None:
-        return LeftOut(f"{_NONE} is {first.ratios[0]:.2f}" + _without(events.left_out))
-    sources, all_scales = first, scales
-    if events.rest.sum() >= _REST_TO_REPEAT * info.sfreq:
-        every = np.ones_like(train)
-        sources, all_scales = _fit_part(data, info, events, every, most, onsets, first.rank)
+    onsets = (np.cumsum(train) - 1)[onsets[train[onsets]]]
+    x = x[train]  # as little as possible stays in memory: a recording may be of any length
+    sources = fit_sources(x, events.eye[train], events.rest[train], info.sfreq, most, onsets)
     rank = sources.rank if rank is None else min(rank, most)
     if rank == 0:
-        return LeftOut(f"{_NONE} is {sources.ratios[0]:.2f}" + _without(events.left_out))
-    report = _describe(events, info.sfreq, sources, rank)
-    gates = {"threshold": threshold, "release_s": release_s}
+        return _left_out(events, f"{_NONE} is {sources.ratios[0]:.2f}")
+    report = _describe(events, info.sfreq) | {
+        "rank": rank,
+        "rank_by_rule": sources.rank,
+        "rule": f"ratio > max({LEAST_RATIO}, null), at most {MAX_RANK}",
+        "ratios": np.round(sources.ratios[: MAX_RANK + 1], 2).tolist(),
+        "null": round(sources.null, 2),
+    }
+    del x
+    gates, ranks = {"threshold": threshold, "release_s": release_s}, len(sources.rest_scale)
+    of_rank = [_of_rank(sources, r, scales) | gates for r in range(1, ranks + 1)]
     report["held_out"] = [
-        _held_out(_of_rank(first, r, scales) | gates, data, info, events, ~train, scales)
-        for r in range(1, len(first.rest_scale) + 1)
+        _held_out(arguments, data, info, events, ~train, scales) for arguments in of_rank
     ]
-    return StageFit(_of_rank(sources, rank, all_scales) | gates, report)
-
-
-def _data_channels(info: SignalInfo) -> np.ndarray:
-    return np.flatnonzero([kind in DATA_TYPES for kind in info.ch_types])
-
-
-def _fit_part(
-    data: np.ndarray,
-    info: SignalInfo,
-    events: EyeEvents,
-    part: np.ndarray,
-    most: int,
-    onsets: np.ndarray,
-    limit: int,
-) -> tuple[Sources, np.ndarray]:
-    """Fit the sources on a part (n,) of the recording; return them and the channels' scales (c,)."""
-    kinds, picks = np.array(info.ch_types), _data_channels(info)
-    x, scales = _scaled(data[:, picks], kinds[picks], events.rest & part)
-    onsets = (np.cumsum(part) - 1)[onsets[part[onsets]]]
-    if not part.all():  # as little as possible stays in memory: a recording may be of any length
-        x = x[part]
-    when = events.eye[part], events.rest[part]
-    return fit_sources(x, *when, info.sfreq, most, onsets, limit), scales
+    return StageFit(of_rank[rank - 1], report)
 
 
 def _of_rank(sources: Sources, rank: int, scales: np.ndarray) -> dict[str, Any]:
@@ -163,8 +141,8 @@ def _of_rank(sources: Sources, rank: int, scales: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _describe(events: EyeEvents, sfreq: float, sources: Sources, rank: int) -> dict[str, Any]:
-    """Report how the events were found, how much there is of each, and what sources they show."""
+def _describe(events: EyeEvents, sfreq: float) -> dict[str, Any]:
+    """Report how the events were found, and how much there is of each."""
     return {
         "way": events.way,
         "source": list(events.source),
@@ -173,11 +151,6 @@ def _describe(events: EyeEvents, sfreq: float, sources: Sources, rank: int) -> d
         "eye_s": round(float(events.eye.sum() / sfreq), 2),
         "rest_s": round(float(events.rest.sum() / sfreq), 2),
         **({"eog_left_out": events.left_out} if events.left_out else {}),
-        "rank": rank,
-        "rank_by_rule": sources.rank,
-        "rule": f"ratio > max({LEAST_RATIO}, null) in two thirds and in all, at most {MAX_RANK}",
-        "ratios": np.round(sources.ratios[: MAX_RANK + 1], 2).tolist(),
-        "null": round(sources.null, 2),
     }
 
 
@@ -222,7 +195,8 @@ def _held_out(
     scales: np.ndarray,
 ) -> dict[str, Any]:
     """Run the recording through the live stage, and measure the part that was not fitted."""
-    picks, n = _data_channels(info), len(data)
+    picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
+    n = len(data)
     flags = np.zeros(n, FLAGS), np.zeros(data.shape, FLAGS)
     stage = EyeCorrection(info, **arguments)
     out = stage.process(Chunk(data, np.arange(n) / info.sfreq, 0, *flags))
@@ -245,7 +219,7 @@ def _held_out(
         row[name + "blink_db"] = _locked_db(x, z, blinks, info.sfreq)
         excess = max(float(np.mean(z[eye] ** 2) - floor), 1e-3 * floor)
         row[name + "eye_db"] = _db(max(float(np.mean(x[eye] ** 2) - floor), 0.0) / excess)
-        row[name + "rest_distortion"] = round(_share(z[rest] - x[rest], x[rest]), 4)
+        row[name + "rest_distortion"] = round(float(_rms(z[rest] - x[rest]) / _rms(x[rest])), 4)
     row["rest_gain"] = [round(float(v), 4) for v in (gain.min(), np.median(gain), gain.max())]
     row["rest_open"] = round(float(np.mean(opened[rest])), 4)
     row["open"] = round(float(np.mean(opened[test])), 4)
@@ -269,15 +243,19 @@ def _locked_db(x: np.ndarray, z: np.ndarray, at: np.ndarray, sfreq: float) -> fl
     return _db(powers[0] / max(powers[1], 1e-4 * powers[0], 1e-300))
 
 
-def _share(part: np.ndarray, x: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(part**2) / np.mean(x**2)))
-
-
 def _db(ratio: float) -> float:
     return round(10 * float(np.log10(max(ratio, 1e-6))), 2)
 
 
+def _rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(x**2)))
+
+
 _WAYS = {"cued": "cues", "eog": "EOG channels", "frontal": "frontal channels"}
+
+
+def _left_out(events: EyeEvents, reason: str) -> LeftOut:
+    return LeftOut(reason + _without(events.left_out))
 
 
 def _without(left_out: dict[str, str]) -> str:

@@ -28,7 +28,6 @@ _CALM, _MARGIN = 3.0, 0.15  # scales at rest; s
 _RESPONSE = 0.8  # s after an event in which it is answered
 _LEAST_ANSWERS = 4  # at rest, in each half of the events, at each time after them
 _PROTECTION = 5.0  # times the power of answers is added to that at rest
-_ANSWERED = 2.0  # times the power that answers add to a source's is added to its scale, squared
 _STRONG = 0.5  # of the size that a source seldom exceeds
 
 
@@ -51,7 +50,6 @@ def fit_sources(
     sfreq: float,
     most: int,
     onsets: np.ndarray = NO_ONSETS,
-    limit: int = MAX_RANK,
 ) -> Sources:
     """Fit the sources twice; the second fit uses what the first found.
 
@@ -60,8 +58,7 @@ def fit_sources(
 
     Answers to events may look like eye activity from outside, and are so weak that rest tells
     little of them. The mean answer at rest joins both sides of the ratio five times over, so that
-    sources do without it. What a source holds more of after events than at other rest joins its
-    scale, so that answers open no gate.
+    sources do without it.
 
     Parameters
     ----------
@@ -75,8 +72,6 @@ def fit_sources(
         Number of sources to return.
     onsets : array of shape (n_events,), int
         Samples at which events begin; each is followed by 0.8 s.
-    limit : int
-        Largest rank.
 
     Returns
     -------
@@ -87,7 +82,7 @@ def fit_sources(
         answers = _PROTECTION * _answers(x, rest, sfreq, onsets)
         ratios, w, a = _gevd(x, groups, rest, sfreq, answers)
         null = _null_ratio(x, np.any(groups, axis=0), rest, sfreq, answers)
-        rank = min(int(np.sum(ratios > max(LEAST_RATIO, null))), limit)
+        rank = min(int(np.sum(ratios > max(LEAST_RATIO, null))), MAX_RANK)
         scale = _rest_scale(x @ w, rest, sfreq, max(rank, 1))
         if again and rank:
             sizes = np.abs(x @ w[:, :rank] / scale[:rank])
@@ -99,7 +94,6 @@ def fit_sources(
                 strong = np.maximum(_STRONG * np.quantile(sizes, 0.98, axis=0), 2 * _CALM)
                 strongest = [eye & group for group in (sizes > strong).T]
                 groups = [group for group in strongest if group.any()] or [eye]
-    scale = np.sqrt(scale**2 + _ANSWERED * _after_events(x @ w, rest, sfreq, onsets))
     scale[rank:] *= 2
     return Sources(a[:, :most], w[:, :most], scale[:most], ratios, null, rank)
 
@@ -146,26 +140,6 @@ def _answers(x: np.ndarray, rest: np.ndarray, sfreq: float, onsets: np.ndarray) 
     first, second = sums[:, enough] / counts[:, enough, None]
     values, vectors = np.linalg.eigh((first.T @ second + second.T @ first) / (2 * enough.sum()))
     return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
-
-
-def _after_events(
-    sources: np.ndarray, rest: np.ndarray, sfreq: float, onsets: np.ndarray
-) -> np.ndarray:
-    """Measure how much more power (k,) sources hold at rest after events than at other rest.
-
-    Counts what exceeds twice its standard error; 0 with less than 2 s of either.
-    """
-    after = np.zeros(len(sources), bool)
-    for at in onsets.tolist():
-        after[at : at + round(_RESPONSE * sfreq)] = True
-    means, errors = [], []
-    for part in (rest & after, rest & ~after):
-        if part.sum() < LEAST_REST * sfreq:
-            return np.zeros(sources.shape[1])
-        power = sources[part] ** 2
-        means.append(power.mean(axis=0))
-        errors.append(power.var(axis=0) / (len(power) * min(1.0, 80.0 / sfreq)))
-    return np.maximum(means[0] - means[1] - 2.0 * np.sqrt(errors[0] + errors[1]), 0.0)
 
 
 def _null_ratio(
