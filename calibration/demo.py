@@ -201,7 +201,8 @@ def _decode_live(
     """Labels and cosines of every event readout, and the session's footer."""
     from rt_decoder.commands.interrupt import stop_on_signals
     from rt_decoder.commands.run import readout_text
-    from rt_decoder.live.opening import RunOptions, open_session
+    from rt_decoder.live.opening import open_session
+    from rt_decoder.live.run_options import RunOptions
 
     command = [sys.executable, "-m", "rt_decoder", "replay", str(recording), "--name", name]
     labels: list[str] = []

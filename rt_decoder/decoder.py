@@ -284,11 +284,6 @@ class Decoder:
         return names - self.pipeline.model.optional
 
     @property
-    def n_wanted(self) -> int:
-        """Samples that complete the next window or hop: fewer make no readout."""
-        return self.pipeline.n_wanted
-
-    @property
     def n_waiting(self) -> int:
         """Markers that have no readout yet."""
         return len(self.align.waiting) + self.pipeline.n_pending

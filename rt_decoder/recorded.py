@@ -26,12 +26,7 @@ from rt_decoder.monitor.watcher import Watcher
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Chunk, Features, Marker, ModelMismatch, Readout
 
-__all__ = [
-    "MAINS_DIFFER",
-    "decode_recording",
-    "features_of_recording",
-    "hops_of_recording",
-]
+__all__ = ["MAINS_DIFFER", "decode_recording", "features_of_recording", "hops_of_recording"]
 
 MAINS_DIFFER = 1.0  # Hz between two statements of the mains frequency that contradict each other
 

@@ -22,7 +22,8 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.decisions import Restart
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.recording import Recording
-from rt_decoder.live.opening import RunOptions, open_session
+from rt_decoder.live.opening import open_session
+from rt_decoder.live.run_options import RunOptions
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recipe import STAGES

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pylsl import local_clock
 
-from rt_decoder.live.opening import RunOptions, open_session
+from rt_decoder.live.opening import open_session
+from rt_decoder.live.run_options import RunOptions
 from rt_decoder.signal import Marker, ModelMismatch, SignalInfo, StreamLost
 from rt_decoder.sources.fieldtrip import source as fieldtrip
 from rt_decoder.sources.fieldtrip.source import FieldTripSource, parse_address

@@ -23,7 +23,7 @@ from calibration.design import draft_model
 from rt_decoder import Decoder, Live, ModelMismatch, open_live
 from rt_decoder.files.model_file import load_model, model_hash, save_model
 from rt_decoder.files.read import read_recording
-from rt_decoder.live.opening import run_options
+from rt_decoder.live.run_options import run_options
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout

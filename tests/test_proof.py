@@ -19,7 +19,8 @@ from calibration.events import label_recording
 from calibration.fit import fit_model
 from rt_decoder.files.model_file import save_model
 from rt_decoder.files.proof import proof, why_unproven
-from rt_decoder.live.opening import RunOptions, open_session
+from rt_decoder.live.opening import open_session
+from rt_decoder.live.run_options import RunOptions
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.sinks.outlets import data_outlet
 from rt_decoder.timing.markers import MarkerRules

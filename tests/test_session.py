@@ -16,8 +16,9 @@ from pylsl import local_clock
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.steps import recorded_start
-from rt_decoder.live.opening import RunOptions, open_session
+from rt_decoder.live.opening import open_session
 from rt_decoder.live.options import LiveOptions, Sinks
+from rt_decoder.live.run_options import RunOptions
 from rt_decoder.live.session import Session
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions

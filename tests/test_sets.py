@@ -16,7 +16,7 @@ from calibration.sets import fit_cutoffs, set_lines, set_scores
 from rt_decoder.decoding.sets import LEVELS, cutoff_of, mass_above, plausible
 from rt_decoder.files.decisions import Chosen, Start
 from rt_decoder.files.model_file import load_model, save_model
-from rt_decoder.live.opening import run_options
+from rt_decoder.live.run_options import run_options
 from rt_decoder.model import Model, PosteriorParameters
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording

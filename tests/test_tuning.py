@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from rt_decoder.live import tuning
-from rt_decoder.live.opening import run_options
+from rt_decoder.live.run_options import run_options
 from rt_decoder.live.tuning import TUNABLE, tuned
 from rt_decoder.live.undisturbed import undisturbed
 

@@ -15,8 +15,9 @@ from pylsl import local_clock
 
 from rt_decoder.commands import machine_parts as parts
 from rt_decoder.commands.machine_verdict import found_problems
-from rt_decoder.live.opening import open_session, run_options
+from rt_decoder.live.opening import open_session
 from rt_decoder.live.receiver import Receiver
+from rt_decoder.live.run_options import run_options
 from rt_decoder.model import Model
 from rt_decoder.replay.outlet_process import OutletProcess
 from rt_decoder.sources.streams import LslStreams

@@ -137,7 +137,7 @@ def _live(given: dict[str, Any], markers: MarkerChoice) -> Recording:
     """Record for a while, into a file that is gone afterwards."""
     from rt_decoder.commands.record import record_stream
     from rt_decoder.files.read import read_recording
-    from rt_decoder.live.opening import run_options
+    from rt_decoder.live.run_options import run_options
 
     with tempfile.TemporaryDirectory(prefix="rt_decoder-check-") as place:
         path = Path(place) / "check.xdf"

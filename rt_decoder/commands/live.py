@@ -113,7 +113,8 @@ def run(
     from rt_decoder.commands.run import run_live
     from rt_decoder.files.model_file import load_model
     from rt_decoder.files.tables import read_channel_table
-    from rt_decoder.live.opening import check_model, run_options
+    from rt_decoder.live.opening import check_model
+    from rt_decoder.live.run_options import run_options
 
     given |= {"type": given.pop("type_"), "set": given.pop("level")}
     given |= {"reference": reference or (), "tune": tune or ()}

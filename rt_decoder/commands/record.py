@@ -24,7 +24,7 @@ from rt_decoder.commands.run_options import (
 from rt_decoder.commands.streams import keep_here
 
 if TYPE_CHECKING:
-    from rt_decoder.live.opening import RunOptions
+    from rt_decoder.live.run_options import RunOptions
 
 __all__ = ["COMMANDS", "record_stream"]
 
@@ -65,7 +65,7 @@ def record(
     keep_here(network=False, offers=False)
     claim_outputs([("--output", output, XDF)], [channels], None)
     from rt_decoder.files.tables import read_channel_table
-    from rt_decoder.live.opening import run_options
+    from rt_decoder.live.run_options import run_options
 
     options = run_options(given)
     read_channel_table(channels)

@@ -12,7 +12,8 @@ from rt_decoder.commands.compiling import compile_kernels
 from rt_decoder.commands.describe import continuous_text
 from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.session_text import ended_lines, search_text, waiting_text
-from rt_decoder.live.opening import RunOptions, open_session
+from rt_decoder.live.opening import open_session
+from rt_decoder.live.run_options import RunOptions
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.advice import advised

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rt_decoder.files.monitor_text import fit_lines
-from rt_decoder.live.opening import RunOptions
+from rt_decoder.live.run_options import RunOptions
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["ended_lines", "score_text", "search_text", "waiting_text"]

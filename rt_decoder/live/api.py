@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rt_decoder.live.handle import Live
-from rt_decoder.live.opening import run_options
+from rt_decoder.live.run_options import run_options
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.loopback import keep_quiet
 

@@ -18,7 +18,8 @@ from rt_decoder.files.model_file import load_model
 from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.tables import read_channel_table
 from rt_decoder.live.new_vectors import vectors_of
-from rt_decoder.live.opening import RunOptions, check_model, open_session, run_options
+from rt_decoder.live.opening import check_model, open_session
+from rt_decoder.live.run_options import RunOptions, run_options
 from rt_decoder.live.session import Session
 from rt_decoder.live.warm import warm
 from rt_decoder.live.watchdog import State

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -16,9 +15,9 @@ from rt_decoder.files.atomic import named_error
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.outputs import reserve
 from rt_decoder.files.proof import check_proven, forced
-from rt_decoder.live.options import LiveOptions, Sinks
+from rt_decoder.live.options import Sinks
+from rt_decoder.live.run_options import RunOptions
 from rt_decoder.live.session import Session
-from rt_decoder.live.tuning import check_tune
 from rt_decoder.model import Model
 from rt_decoder.signal import Choice, Readout
 from rt_decoder.sinks.clean_outlet import CleanOutlet
@@ -28,100 +27,11 @@ from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
 from rt_decoder.source import MarkerSource, SampleSource
 from rt_decoder.sources.buffers import FieldTripStreams
-from rt_decoder.sources.streams import LslStreams, ReferenceChoice, parse_reference
-from rt_decoder.timing.marker_choice import parse_markers
-from rt_decoder.timing.markers import MarkerRules
+from rt_decoder.sources.streams import LslStreams
 
-__all__ = ["RunOptions", "check_model", "open_session", "run_options"]
+__all__ = ["check_model", "open_session"]
 
 Sink = TypeVar("Sink", JsonlLog, Recorder)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions(LiveOptions):
-    """What `run` adds to a session: which streams, where to, for how long; times in s."""
-
-    selection: dict[str, str | None] = field(default_factory=dict)  # name, type, source_id, ...
-    fieldtrip: str = ""  # HOST:PORT of a buffer, in place of LSL
-    markers: str = ""  # name of a stream (FieldTrip: an event type, or all); see `rules`, too
-    channels: Path | None = None
-    units: str | None = None
-    timeout: float = 10.0
-    references: tuple[ReferenceChoice, ...] = ()  # streams joined to the samples
-    log: Path | None = None
-    record: Path | None = None
-    outlet: str = ""  # stem of the outlets' names; none if empty
-    clean_outlet: str = ""  # name of a stream of the cleaned signal; none if empty
-    language_text: Path | None = None  # what tells the prior of the next word: a text,
-    language_model: str = ""  # or a causal language model
-    language_weight: float | None = None  # its share; None as fitted
-    quiet: bool = False  # events are told all the same
-    seconds: float = 0.0
-    choice: Choice = Choice()  # noqa: RUF009  (immutable)
-
-
-_CHOICE = tuple(one.name for one in fields(Choice))
-_SELECTION = ("name", "type", "source_id", "predicate")
-_MADE = {  # fields that no option sets alone
-    "selection", "rules", "skip", "references", "choice", "next_word", "level", "language", "then",
-}  # fmt: skip
-_OTHERS = ("mask", "markers", "reference", "when_behind", "set")
-_IN_MS = ("marker_offset", "marker_wait", "max_behind")
-_WHEN_BEHIND = ("catch-up", "skip")
-
-
-def run_options(given: Mapping[str, Any]) -> RunOptions:
-    """Make the options of a session from those of `rt-decoder run`.
-
-    Parameters
-    ----------
-    given : mapping
-        Values by the names that the command line has, without dashes: ``name``, ``marker_offset``
-        in ms, ``when_behind``, ``set``; ``reference`` is a list.
-
-    Returns
-    -------
-    RunOptions
-
-    Raises
-    ------
-    TypeError
-        If a name is unknown.
-    ValueError
-        If a value is.
-    """
-    rest = {name: value for name, value in given.items() if value is not None}
-    selection = {name: rest.pop(name, "") or None for name in _SELECTION}
-    marked = parse_markers(rest.pop("markers", ""))
-    times = {name: float(rest.pop(name)) * 1e-3 for name in _IN_MS if name in rest}
-    rules = MarkerRules(marked.trigger, None, rest.pop("mask", None))
-    rules = rules._replace(
-        offset=times.get("marker_offset", rules.offset), wait=times.get("marker_wait", rules.wait)
-    )
-    if (behind := rest.pop("when_behind", _WHEN_BEHIND[0])) not in _WHEN_BEHIND:
-        raise ValueError(f"need when_behind among {', '.join(_WHEN_BEHIND)}, got {behind!r}")
-    level = float(rest.pop("set", 0.0))
-    check_tune(rest.get("tune", ()))
-    references = tuple(parse_reference(text) for text in rest.pop("reference", ()))
-    choice = Choice(**{name: rest.pop(name) for name in _CHOICE if name in rest})
-    for name in ("log", "record", "channels", "language_text"):
-        if name in rest:
-            rest[name] = Path(rest[name])
-    known = {one.name for one in fields(RunOptions)} - _MADE
-    for name in rest.keys() - known:
-        near = get_close_matches(name, [*known, *_SELECTION, *_IN_MS, *_CHOICE, *_OTHERS], 1)
-        raise TypeError(f"need an option of a session, got {name!r}; did you mean {near or known}?")
-    return RunOptions(
-        selection=selection,
-        markers=marked.stream,
-        choice=choice,
-        rules=rules,
-        references=references,
-        level=level,
-        skip=behind == "skip",
-        max_behind=times.get("max_behind", 0.5),
-        **rest,
-    )
 
 
 def check_model(model: Model, options: RunOptions, name: str) -> None:
@@ -195,7 +105,8 @@ def open_session(
     stack.callback(session.close)
     stack.callback(session.next_words.close)
     if options.choice != Choice():
-        session.steering.choose(**{name: getattr(options.choice, name) for name in _CHOICE})
+        chosen = {one.name: getattr(options.choice, one.name) for one in fields(Choice)}
+        session.steering.choose(**chosen)
     session.decoder.warm_up()  # kernels may have to be compiled
     # only now: what was refused or interrupted leaves no file behind
     log, record = reserve(options.log, options.record)

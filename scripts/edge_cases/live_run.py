@@ -19,7 +19,8 @@ from rt_decoder.decoder import Decoder
 from rt_decoder.files.model_file import save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.steps import recorded_start
-from rt_decoder.live.opening import RunOptions, open_session
+from rt_decoder.live.opening import open_session
+from rt_decoder.live.run_options import RunOptions
 from rt_decoder.model import Model
 from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.recorded import decode_recording
