@@ -273,9 +273,9 @@ class Decoder:
         return None if pipeline.adaptation is None else pipeline.model.alignment
 
     @property
-    def n_left_out(self) -> int:
-        """Markers that were no stimuli, and have no readout."""
-        return self.align.n_left_out
+    def n_wanted(self) -> int:
+        """Samples that complete the next window or hop: fewer make no readout."""
+        return self.pipeline.n_wanted
 
     @property
     def needed(self) -> set[str]:

@@ -265,7 +265,7 @@ def test_a_live_stream_is_looked_at_and_nothing_is_left(
     sender.join()
     assert ran.code == 0, ran.err
     told = json.loads(ran.out.splitlines()[-1])
-    whats = {one["what"]: one["verdict"] for one in told["findings"]}
-    assert {"rate", "packets", "delay", "lateness", "disk", "markers"} <= set(whats)
-    assert whats["channels"] == whats["losses"] == whats["markers"] == "good"
+    verdicts = {one["what"]: one["verdict"] for one in told["findings"]}
+    assert {"rate", "packets", "delay", "lateness", "disk", "markers"} <= set(verdicts)
+    assert verdicts["channels"] == verdicts["losses"] == verdicts["markers"] == "good"
     assert list(tmp_path.iterdir()) == []

@@ -154,7 +154,7 @@ def test_the_decoder_takes_the_rules_of_its_model() -> None:
         before, cut = cut, round((at + 1.5) * RECORDING.info.sfreq)
         readouts += decoder.push(RECORDING.data[before:cut], RECORDING.times[before:cut])
     assert [readout.label for readout in readouts] == ["word1", "word4", "owl"]
-    assert decoder.n_left_out == 2
+    assert decoder.align.n_left_out == 2
 
 
 # --- calibration

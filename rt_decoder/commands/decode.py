@@ -130,7 +130,7 @@ def decode_file(
                 "counts": dict(counts)
                 | {
                     "markers_waiting": decoder.n_waiting,
-                    "markers_left_out": decoder.n_left_out,
+                    "markers_left_out": decoder.align.n_left_out,
                 },
                 "stages_us": decoder.pipeline.stopwatch.summary_us(),
             }

@@ -63,7 +63,7 @@ def footer_line(
         "n_late": pipeline.lateness.n_late,
         "n_early": pipeline.lateness.n_early,
         "counts": dict(counts)
-        | {"markers_waiting": decoder.n_waiting, "markers_left_out": decoder.n_left_out},
+        | {"markers_waiting": decoder.n_waiting, "markers_left_out": decoder.align.n_left_out},
         "references": {
             one.name: {"n_missing": one.n_missing, "n_late": one.n_late} for one in references
         },

@@ -157,11 +157,11 @@ class Session:
 
     def _step(self) -> None:
         report_sinks(self.log, self.recorder, self.counts, self._event, self.outlets)
-        n = self.decoder.pipeline.n_wanted
-        received = self._receiver.pull(self.source, PULL_TIMEOUT, n)
+        received = self._receiver.pull(self.source, PULL_TIMEOUT, n := self.decoder.n_wanted)
         self._take_markers()
         if len(received.stamps) == 0:
-            return self._silence()
+            self._silence()
+            return
         n_waiting = len(received.stamps) + self.source.waiting()
         self._happened(self.backlog.look(max(1, n_waiting - n + 1), received.arrival))
         if self.skip and n_waiting > self._n_behind and len(received.stamps) > self._n_hop:

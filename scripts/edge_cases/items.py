@@ -144,8 +144,8 @@ def bad_live(folder: Path) -> str:
     readouts = decoder.push(recording.data, recording.times)
     labels = [readout.label for readout in readouts]
     assert labels == ["cat", "dog"], labels
-    assert decoder.n_left_out == 2
-    return f"labels {', '.join(labels)}; {decoder.n_left_out} markers left out, counted"
+    assert decoder.align.n_left_out == 2
+    return f"labels {', '.join(labels)}; {decoder.align.n_left_out} markers left out, counted"
 
 
 @case(KIND, "BAD markers over LSL", "28 readouts, BAD_muscle and CAT among the labels")
