@@ -79,6 +79,7 @@ import math
 import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
+from rt_decoder.kernels.weighted import weighted
 
 __all__ = ["N_LEVELS", "qrs_detect", "qrs_layout", "qrs_state"]
 
@@ -202,12 +203,9 @@ def qrs_detect(
     picks, weights = source
     history = numbers[_N_NUMBERS:].reshape(_N_HISTORIES, _RING)
     for t in range(len(x)):
-        value, lost = 0.0, 0.0
-        for k in range(len(picks)):
-            value += weights[k] * x[t, picks[k]]
-            bits = channel_flags[t, picks[k]]
-            if bits & layout[_BLINDING] and not bits & layout[_HEALING]:
-                lost += abs(weights[k])
+        value, lost = weighted(
+            x[t], channel_flags[t], picks, weights, layout[_BLINDING], layout[_HEALING]
+        )
         count = integers[_COUNT]
         integers[_COUNT] += 1
         if count == 0:

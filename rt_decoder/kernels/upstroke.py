@@ -32,6 +32,7 @@ from __future__ import annotations
 import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
+from rt_decoder.kernels.weighted import weighted
 
 __all__ = ["upstroke_detect", "upstroke_layout", "upstroke_slope", "upstroke_state"]
 
@@ -146,12 +147,9 @@ def upstroke_detect(
     picks, weights = source
     history = numbers[_HISTORY:]
     for t in range(len(x)):
-        value, lost = 0.0, 0.0
-        for k in range(len(picks)):
-            value += weights[k] * x[t, picks[k]]
-            bits = channel_flags[t, picks[k]]
-            if bits & layout[_BLINDING] and not bits & layout[_HEALING]:
-                lost += abs(weights[k])
+        value, lost = weighted(
+            x[t], channel_flags[t], picks, weights, layout[_BLINDING], layout[_HEALING]
+        )
         count = integers[_COUNT]
         integers[_COUNT] += 1
         if count == 0:
