@@ -49,8 +49,8 @@ class Counts:
         pipeline = session.decoder.pipeline
         pull, push, write = session.source.pull, pipeline.push, pipeline.ring.write
 
-        def counted_pull(timeout: float) -> Any:
-            pulled = pull(timeout)
+        def counted_pull(timeout: float, n: int = 1) -> Any:
+            pulled = pull(timeout, n)
             if len(pulled.stamps):
                 numbers = pulled.data[:, number]
                 self.first = self.first or time.monotonic()

@@ -427,7 +427,8 @@ def test_the_planned_samples_and_stamps_arrive(reading: Callable[..., Reader]) -
     late = np.array(reader.arrivals) - result.start - plan.due
     assert late.min() > -1e-6
     assert np.median(late) < 1.0  # a machine under load is late by a part of that
-    assert result[:3] == (725, 7, 0)
+    assert result[1:3] == (7, 0)
+    assert 700 < result.n_samples <= 725  # ended by `finish`, it may not hear of its last chunk
     assert [mark.time for mark in reader.marks] == [
         plan.clock[row] + result.start for row in range(50, 750, 100)
     ]

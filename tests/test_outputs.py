@@ -70,7 +70,7 @@ LIVE = {
 }  # fmt: skip
 INPUT_OPTIONS = {
     "--model", "--events", "--channels", "--recipe", "--prior-from", "--people", "--language-text",
-    "--folder", "--bids",
+    "--folder", "--bids", "--then",
 }  # fmt: skip
 # read with rec.vhdr, rec.set, rec_raw.fif and llm, though no call names them
 BESIDE = {

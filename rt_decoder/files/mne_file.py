@@ -87,7 +87,7 @@ def read_mne(
     # of each sample, on the clock of the annotations
     clock = stamps - stamps[0] if layout.are_timed else layout.rows / sfreq + raw.first_time
     bad = set(bad_segments(layout.annotations, clock, sfreq))
-    since = stamps - stamps[0] if layout.since is None else layout.since
+    since = stamps - stamps[:1].sum() if layout.since is None else layout.since  # it may be empty
     bad |= set(bad_segments(spans_beside(path), since, sfreq))
     recording = Recording(
         _kept(values, layout.rows), stamps, info, name=path.name,

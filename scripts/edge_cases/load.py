@@ -154,9 +154,9 @@ def took_the_port(folder: Path) -> str:
 
         live = lost_and_back(folder, meanwhile)
     live.finish()
-    (told,) = live.told("not_back")
-    assert "another outlet" in told["reason"]
-    return told["reason"].split(": ", 1)[1]
+    reasons = [one["reason"] for one in live.told("not_back")]  # on a busy machine of others, too
+    told = next(reason for reason in reasons if "another outlet" in reason)
+    return told.split(": ", 1)[1]
 
 
 @case("load", "another EEG is on the net while the own one is away", "exit 1: no Fz, no Cz, ...")
