@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ __all__ = ["COMMANDS", "record_stream"]
 
 _NOT_ASKED = ("output", "as_json")  # of a session
 _MOST_LABELS, _MOST_CHANNELS = 12, 12
+_SOON, _LATER = 10.0, 60.0  # s between two lines of progress, with an end and without
 
 
 def record(
@@ -117,9 +119,12 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         stop.only_ask()
         show_lines(waiting_text(session.source.name, info, options.markers))
 
+        told = stack.enter_context(_told_every(_SOON if options.seconds else _LATER))
+
         def should_stop() -> bool:
             if session.n_samples:
                 stop.began()
+                told(session.n_samples / info.sfreq, sum(session.labels.seen.values()))
             return stop()
 
         footer = session.run(should_stop)
@@ -141,6 +146,26 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         "n_dropped": footer["n_dropped"],
         "errors": footer["errors"],
     }
+
+
+@contextmanager
+def _told_every(seconds: float) -> Iterator[Callable[[float, int], None]]:
+    """Yield what takes the s and markers so far, and tells them now and then from another thread."""
+    from rt_decoder.sinks.worker import Worker
+
+    printer, due = Worker("progress", max_jobs=8), seconds
+
+    def tell(recorded: float, n_markers: int) -> None:
+        nonlocal due
+        if recorded >= due:
+            due += seconds
+            text = f"recorded {recorded:.0f} s, {n_markers} markers"
+            printer.put(lambda: show_lines(text))
+
+    try:
+        yield tell
+    finally:
+        printer.close()
 
 
 def _lines(summary: dict[str, Any]) -> list[str]:
