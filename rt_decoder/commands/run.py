@@ -107,13 +107,16 @@ def terminal(
 
 
 def event_text(event: dict[str, Any]) -> str:
-    """An event as one line for the terminal."""
+    """An event as one line for the terminal: what it means, its details, what to do."""
+    told = advised(event)
+    meaning, fix = (plain(told.pop(name, ""), 400) for name in ("explanation", "fix"))
     details = (
         f"{name} {plain(', '.join(value) if isinstance(value, list) else value, 400)}"
-        for name, value in advised(event).items()
+        for name, value in told.items()
         if name not in ("type", "event", "time", "index")
     )
-    return f"{event['event'].upper()} at sample {event['index']}  {'  '.join(details)}".rstrip()
+    parts = [f"{event['event'].upper()} at sample {event['index']}", meaning, ", ".join(details)]
+    return ": ".join(part for part in parts if part) + (f" -> {fix}" if fix else "")
 
 
 def readout_text(readout: Readout) -> str:
