@@ -44,7 +44,7 @@ _OF_STREAMS = (
 )  # fmt: skip
 _ENDS = {
     "good": "ready: nothing stands against a session",
-    "look": "a session would run; look at {n} things first: {what}",
+    "look": "a session would run; look first at: {what}",
     "bad": "not ready: {what}",
 }
 
@@ -129,7 +129,7 @@ def _judge(
         findings.append(check_disk(folder, 8.0 * found.info.n_channels * found.info.sfreq))
     verdict = worst(findings).value
     what = [one.what for one in findings if one.verdict.value == verdict]
-    show_lines(*finding_lines(findings), _ENDS[verdict].format(n=len(what), what=", ".join(what)))
+    show_lines(*finding_lines(findings), _ENDS[verdict].format(what=", ".join(what)))
     return verdict, findings
 
 

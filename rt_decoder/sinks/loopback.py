@@ -62,9 +62,11 @@ ListenAddress = 127.0.0.1
 KnownPeers = {127.0.0.1}
 
 [log]
-level = -2
+level = -3
 """
-_QUIET = "[log]\nlevel = -2\n"  # errors alone: liblsl tells on stderr which files it has read
+# What ends liblsl alone: else it tells which files it has read, and that it reconnects where a stream
+# is gone. Our inlets do not, and events tell of losses.
+_QUIET = "[log]\nlevel = -3\n"
 
 
 def configure_loopback() -> Path:
@@ -107,7 +109,7 @@ def _finds_own() -> bool:
 
 
 def keep_quiet() -> None:
-    """Keep liblsl's information off stderr, and leave the rest as it is; call it before liblsl is used.
+    """Keep liblsl's lines off stderr, and leave the rest as it is; call it before liblsl is used.
 
     In this process alone; a configuration of the user's is kept.
     """
