@@ -106,12 +106,17 @@ RECORDED = {
 
 
 class Session:
-    """A replay into `run` with log and record: two processes."""
+    """A replay into `run` with log and record: two processes.
 
-    def __init__(self, case: Case, folder: Path) -> None:
+    Who runs several in threads gives their number of samples: readers of files catch warnings, and
+    two threads that do would leave each other's filters behind.
+    """
+
+    def __init__(self, case: Case, folder: Path, n_samples: int | None = None) -> None:
         name = f"parity-{uuid.uuid4().hex[:12]}"
         self.case, self.model = case, folder / f"{case.model}.rtd.safetensors"
         self.recording = folder / case.recording
+        self._n_samples = count(case, folder) if n_samples is None else n_samples
         self.log, self.record = folder / f"{name}.jsonl", folder / f"{name}.xdf"
         self._sender = start(
             "replay", self.recording, "--name", name, "--speed", case.speed, *case.reading,
@@ -126,7 +131,7 @@ class Session:
 
     def finish(self) -> None:
         """Close the stream once all of it has been read: of a closed one LSL gives nothing more."""
-        n_samples = len(read_file(self.recording, self.case).data)
+        n_samples = self._n_samples
         wait_for(
             lambda: self._receiver.poll() is not None or self._n_recorded() == n_samples, DEADLINE
         )
@@ -158,6 +163,11 @@ class Session:
 def read_file(path: Path, case: Case):
     options = zip(case.reading[::2], case.reading[1::2], strict=True)
     return read_recording(path, **{option.lstrip("-"): value for option, value in options})
+
+
+def count(case: Case, folder: Path) -> int:
+    """Samples of a case."""
+    return len(read_file(folder / case.recording, case).data)
 
 
 def errors(told: str) -> str:
@@ -208,6 +218,11 @@ def check(session: Session) -> None:
         assert gaps(log) == gaps(session.log), way
     if session.case.recording == "holes.xdf":
         assert [n for _, _, n in gaps(session.log)] == pytest.approx([50, 300], abs=1)
+
+
+def check_counted(case: Case, folder: Path, n_samples: int) -> None:
+    """The same in a thread."""
+    check(Session(case, folder, n_samples))
 
 
 def by_kind(found: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -264,10 +279,10 @@ def checks(folder: Path, data_dir: Path) -> Iterator[dict[str, Future[None]]]:
     save_recording(replace(real, markers=()), folder / "real_unmarked.xdf")
     model = random_model(real, small_recipe(**SSVEP), items=("thirty", "twenty"))
     save_model(model, folder / "real.rtd.safetensors")
+    counted = {name: (case, count(case, folder)) for name, case in CASES.items()}
     with ThreadPoolExecutor(3) as pool:
         yield {
-            name: pool.submit(lambda case=case: check(Session(case, folder)))
-            for name, case in CASES.items()
+            name: pool.submit(check_counted, case, folder, n) for name, (case, n) in counted.items()
         }
 
 
@@ -295,6 +310,14 @@ def check_any(
     folder: Path, path: Path, live: tuple[str, ...], reading: tuple[str, ...], speed: str = "8"
 ) -> None:
     """With a model of random numbers for the file's channels."""
+    case, n_samples = prepare(folder, path, live, reading, speed)
+    check(Session(case, folder, n_samples))
+
+
+def prepare(
+    folder: Path, path: Path, live: tuple[str, ...], reading: tuple[str, ...], speed: str
+) -> tuple[Case, int]:
+    """The model for a file, and how many samples that has."""
     name = f"model-{path.stem}-{path.suffix[1:]}"
     offline = tuple(option for option in live if option in CONTINUOUS)
     case = Case(str(path), name, live, offline, 25, speed, reading)
@@ -308,7 +331,7 @@ def check_any(
     )
     model = random_model(begin, recipe)
     save_model(model, folder / f"{name}.rtd.safetensors")
-    check(Session(case, folder))
+    return case, len(recording.data)
 
 
 @pytest.mark.slow
@@ -329,10 +352,11 @@ def gapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futur
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SWIG's, in h5py
         paths = {name: write(folder / name) for name, write in GAPPED.items()}
+    prepared = {name: prepare(folder, path, BOTH, (), "1") for name, path in paths.items()}
     with ThreadPoolExecutor(4) as pool:
         yield {
-            name: pool.submit(check_any, folder, path, BOTH, (), "1")
-            for name, path in paths.items()
+            name: pool.submit(check_counted, case, folder, n)
+            for name, (case, n) in prepared.items()
         }
 
 

@@ -95,7 +95,8 @@ def with_ours(case: Case, scene: Scene, source_id: str, seconds: float) -> dict[
     missed: list[str] = []
 
     def on_event(event: dict[str, Any]) -> None:
-        if event["event"] == "marker_lost" and not meter.over:  # at the end one may still wait
+        # at the beginning one may come before the first sample, at the end one may still wait
+        if event["event"] == "marker_lost" and meter.ms and not meter.over:
             missed.append(event["reason"])
 
     session.attach(Sinks(outlets=outlets, on_readout=on_readout, on_event=on_event))
