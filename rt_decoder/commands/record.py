@@ -118,7 +118,6 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         session.decoder.pipeline.tap(quality.look)
         stop.only_ask()
         show_lines(waiting_text(session.source.name, info, options.markers))
-
         told = stack.enter_context(_told_every(_SOON if options.seconds else _LATER))
 
         def should_stop() -> bool:
