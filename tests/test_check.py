@@ -165,6 +165,17 @@ def test_what_a_session_record_tells_of_arrivals() -> None:
     assert found(as_session(-3.0))["lateness"].verdict is Verdict.BAD
 
 
+@pytest.mark.parametrize("packet", [5, 2000])
+def test_a_long_session_record_is_cut_between_pulls(
+    monkeypatch: pytest.MonkeyPatch, packet: int
+) -> None:
+    """Even where the first pull alone is longer than what is looked at."""
+    monkeypatch.setattr("rt_decoder.checks.check.LONGEST", 6.0)
+    findings = {one.what: one for one in check_recording(as_session(0.02, packet=packet))}
+    assert findings["rate"].verdict is Verdict.GOOD
+    assert findings["losses"].verdict is Verdict.GOOD
+
+
 def test_markers_that_do_not_come_and_that_nobody_expects() -> None:
     silent = replace(PERSON, markers=())
     assert "markers" not in found(silent)

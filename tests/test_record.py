@@ -15,6 +15,7 @@ import pytest
 
 from rt_decoder.checks.quality import StreamQuality
 from rt_decoder.checks.unfitted import unfitted_model
+from rt_decoder.decoder import Decoder
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.recorded import decode_recording
@@ -143,13 +144,23 @@ def test_run_without_a_model_points_to_record(
 
 
 def test_an_unfitted_model_changes_nothing() -> None:
-    """Whatever the types and units; what is missing is held, and all else is as it came."""
+    """Whatever the types and units: values become SI, and what is missing is held and flagged."""
     info = SignalInfo(100.0, ("Cz", "MEG1", "belt", "code"), ("eeg", "mag", "resp", "stim"),
                       ("uV", "fT", "n/a", "n/a"))  # fmt: skip
     model = unfitted_model(info)
     assert model.info.units == ("V", "T", "n/a", "n/a")
-    assert model.n_picks == 4
     assert not model.has_map
+    data = np.random.default_rng(0).standard_normal((500, 4))
+    sent = data.copy()
+    sent[203, 0] = np.nan
+    decoder, hops = Decoder(model, info), []
+    decoder.pipeline.tap(lambda hop: hops.append((hop.data.copy(), hop.channel_flags.copy())))
+    for _ in decoder.push_features(sent, 10.0 + np.arange(500) / 100.0):
+        pass
+    got, flags = (np.concatenate(parts) for parts in zip(*hops, strict=True))
+    data[203, 0] = data[202, 0]
+    np.testing.assert_allclose(got, data * [1e-6, 1e-15, 1.0, 1.0], rtol=1e-12)
+    assert np.argwhere(flags & Reason.NONFINITE).tolist() == [[203, 0]]
 
 
 def test_shares_are_of_the_samples_that_came() -> None:

@@ -71,13 +71,15 @@ def check_recording(
 
 
 def _beginning(recording: Recording, n: int) -> Recording:
-    """The first `n` samples, or somewhat fewer: a session record is cut between pulls."""
+    """About the first `n` samples: a session record is cut between pulls."""
+    if n >= len(recording.stamps):
+        return recording
     pulls = recording.pulls
     if pulls is not None:
         ends = np.cumsum(pulls[:, 0]).astype(int)
-        pulls = pulls[ends <= n]
-        n = int(ends[len(pulls) - 1]) if len(pulls) else 0
-    end = recording.times[n - 1] if n else -np.inf
+        n_pulls = max(1, int(np.searchsorted(ends, n, side="right")))
+        pulls, n = pulls[:n_pulls], int(ends[n_pulls - 1])
+    end = recording.times[n - 1]
     correction, since = recording.correction, recording.since
     return replace(
         recording,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,20 +93,23 @@ def write_bids(
     if source is not None and any(file.samefile(source) for file in there):
         raise ValueError(f"need another place than that of the recording, got {target.name}; --run")
     raw = _raw(recording, spans)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", _KNOWN)
-            write_raw_bids(
-                raw, path, format="FIF" if path.datatype == "meg" else "BrainVision", allow_preload=True,
-                overwrite=overwrite, verbose="error",
-            )  # fmt: skip
-    except BaseException:
-        for file in set(_of_run(target)) - set(there):
-            file.unlink(missing_ok=True)
-        raise
+    with ExitStack() as undo, warnings.catch_warnings():
+        undo.callback(_remove_new, target, there)
+        warnings.filterwarnings("ignore", _KNOWN)
+        write_raw_bids(
+            raw, path, format="FIF" if path.datatype == "meg" else "BrainVision", allow_preload=True,
+            overwrite=overwrite, verbose="error",
+        )  # fmt: skip
+        undo.pop_all()
     for file in _of_run(target):
         file.chmod(0o600)
     return target
+
+
+def _remove_new(target: Path, there: Sequence[Path]) -> None:
+    """Remove what a write that failed has left, and nothing that was there before."""
+    for file in set(_of_run(target)) - set(there):
+        file.unlink(missing_ok=True)
 
 
 def check_bids(root: Path, name: BidsName) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from rt_decoder.present.show import Shown
 
-__all__ = ["COLUMNS", "events_table", "summary"]
+__all__ = ["COLUMNS", "events_table", "lines", "summary"]
 
 COLUMNS = (
     "onset", "duration", "trial_type", "word", "block", "late_ms", "response", "correct", "lsl_time",
@@ -63,9 +62,8 @@ def summary(shown: Sequence[Shown]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_words``, ``n_asked``, ``n_right``, ``late_ms`` (p50, p95, max; None without words),
-        ``n_late`` (words more than a frame late) and ``interval_ms`` (p50 and spread of onsets that
-        follow each other in a block).
+        ``n_words``, ``n_asked``, ``n_right``, ``n_late`` (words more than a frame late) and
+        ``late_ms`` (p50, p95, max; None without words).
     """
     words = [one for one in shown if one.step.kind == "word"]
     asked = [one for one in shown if one.step.answer]
@@ -84,10 +82,10 @@ def summary(shown: Sequence[Shown]) -> dict[str, Any]:
 
 
 def lines(figures: dict[str, Any]) -> list[str]:
-    """Say a summary in words."""
+    """Say a `summary` in words."""
     late = figures["late_ms"]
     told = [f"{figures['n_words']} words shown"]
-    if late is not None and math.isfinite(late["max"]):
+    if late is not None:
         told.append(
             f"late: {late['p50']:.1f} ms (p50), {late['p95']:.1f} (p95), {late['max']:.1f} at most; "
             f"{figures['n_late']} words by more than a frame"
