@@ -59,6 +59,15 @@ def test_what_was_saved_is_what_is_loaded(model: Model, saved: Path) -> None:
     assert answers[0] == answers[1] != []
 
 
+@pytest.mark.parametrize("n_items", [(1 << 14) - 1, 1 << 14, (1 << 15) + 7])  # pieces end there
+def test_a_large_vocabulary_is_read_in_pieces_to_the_bit(n_items: int, tmp_path: Path) -> None:
+    large = random_model(RECORDING, small_recipe(), items=[f"w{i}" for i in range(n_items)])
+    save_model(large, tmp_path / "large.rtd.safetensors")
+    loaded = load_model(tmp_path / "large.rtd.safetensors")
+    assert np.array_equal(loaded.vectors, large.vectors)
+    assert loaded.items == large.items
+
+
 def test_the_file_is_private_and_alone(saved: Path) -> None:
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     assert list(saved.parent.iterdir()) == [saved]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
 
 _KEY = "rt_decoder"
 MAX_BYTES = 8 << 30
+_ROWS_OF = 1 << 18  # numbers that are read at once
 _LONGEST = 400  # characters of a reason
 # errors that a hostile file can cause in the code that unpacks it
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -212,7 +214,7 @@ def read_tensors(path: Path, key: str, what: str) -> tuple[dict[str, str], dict[
             metadata = file.metadata() or {}
             if key not in metadata:
                 raise ModelCorrupt(f"{path.name} is a safetensors file but no {what}")
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return metadata, {name: _tensor(file, name) for name in file.keys()}  # noqa: SIM118
     except ModelCorrupt:
         raise
     except (SafetensorError, *DAMAGE) as error:
@@ -225,3 +227,20 @@ def read_tensors(path: Path, key: str, what: str) -> tuple[dict[str, str], dict[
             why += ", as its name says: a model is called *.rtd.safetensors"
         whole = "model" if key == _KEY else what
         raise ModelCorrupt(f"{path.name} is no whole {whole} file: {why}") from error
+
+
+def _tensor(file: Any, name: str) -> np.ndarray:
+    """Read a tensor, a large one by rows: reading holds the interpreter, and a session may run."""
+    part = file.get_slice(name)
+    shape = part.get_shape()
+    n = max(1, _ROWS_OF // max(1, math.prod(shape[1:])))
+    if not shape or shape[0] <= n:
+        tensor: np.ndarray = file.get_tensor(name)
+        return tensor
+    first = part[:n]
+    tensor = np.empty(shape, first.dtype)
+    tensor[:n] = first
+    for row in range(n, shape[0], n):
+        end = min(row + n, shape[0])
+        tensor[row:end] = part[row:end]
+    return tensor

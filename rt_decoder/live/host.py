@@ -12,8 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
+from rt_decoder.files.decisions import Added
 from rt_decoder.files.model_file import load_model
 from rt_decoder.files.outputs import Output, claim
 from rt_decoder.files.tables import read_channel_table
@@ -209,14 +208,18 @@ class SessionHost:
 
         self._beside("swap", read)
 
-    def add(self, items: list[str], vectors: list[list[float]] | None) -> None:
-        """Add items with their vectors, which None computes; in a thread of its own."""
+    def add(self, items: list[str], vectors: str | None) -> None:
+        """Add items with their vectors, as in `Added`; None computes them. In a thread of its own."""
         session = self._session
 
         def compute() -> None:
             if session is not None:
                 target = session.decoder.pipeline.model.recipe.target
-                given = vectors_of(target, items) if vectors is None else np.array(vectors)
+                given = (
+                    vectors_of(target, items)
+                    if vectors is None
+                    else Added(0, tuple(items), vectors).values
+                )
                 session.steering.add(items, given)
 
         self._beside("add", compute)

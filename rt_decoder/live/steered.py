@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
 import numpy as np
 
+from rt_decoder.files.decisions import Added
 from rt_decoder.signal import Choice
 
 if TYPE_CHECKING:
@@ -188,9 +189,8 @@ class Steered:
         values = None if vectors is None else np.asarray(vectors, np.float32)
         if values is not None and (values.ndim != 2 or len(values) != len(items)):
             raise ValueError(f"need a vector for each of {len(items)} items, got {values.shape}")
-        self._link.ask(
-            "add", [str(item) for item in items], None if values is None else values.tolist()
-        )
+        names = [str(item) for item in items]  # base64: JSON of numbers would hold the session up
+        self._link.ask("add", names, None if values is None else Added.of(0, names, values).vectors)
 
     def pause(self) -> None:
         """Make no readouts from the next samples on; events meanwhile are told, and not answered."""
