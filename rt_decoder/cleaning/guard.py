@@ -97,6 +97,15 @@ class Guard:
         self._n_settle = math.ceil(settling * info.sfreq - 1e-9)
         self._data = Rows((c,), np.float64)
         self._channel_flags = Rows((c,), FLAGS)
+        self._flagged: np.ndarray | None = None  # of the last chunk
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """Reason bits of each channel in the last chunk, (c,); for display, from any thread."""
+        flagged = self._flagged
+        if flagged is None or not len(flagged):
+            return np.zeros(self.info.n_channels, FLAGS)
+        return np.asarray(np.bitwise_or.reduce(flagged))
 
     def process(self, chunk: Chunk) -> Chunk:
         """Hold the impossible values of `chunk`; return it unchanged if there are none."""
@@ -111,6 +120,7 @@ class Guard:
             data,
             out_channel_flags,
         )
+        self._flagged = out_channel_flags if changed else None
         if changed:
             return Chunk(data, times, index, flags, out_channel_flags)
         if x.dtype is _FLOAT:

@@ -187,6 +187,11 @@ class ChannelRepair:
         """Channels that are passed on although they disagree with their neighbours, (c,) bool."""
         return np.asarray(self._state[kernel.APART] > 0.0)
 
+    @property
+    def replaced(self) -> np.ndarray:
+        """Channels that are mostly their neighbours' prediction now, (c,) bool."""
+        return np.asarray(self._state[kernel.Q] > 0.5)
+
     def take_events(self) -> list[tuple[str, dict[str, Any]]]:
         """Take what has happened to channels since the last call.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from rt_decoder.commands import (
     about,
     check,
+    dashboard,
     live,
     machine,
     offline,
@@ -23,7 +24,18 @@ from rt_decoder.commands.console import add_commands, app_of, run_app
 __all__ = ["app", "main"]
 
 app = app_of("rt-decoder", "Decode words from brain signals in real time.")
-for _module in (simulated, streams, present, check, record, live, offline, about, machine):
+for _module in (
+    simulated,
+    streams,
+    present,
+    check,
+    record,
+    live,
+    dashboard,
+    offline,
+    about,
+    machine,
+):
     add_commands(app, *_module.COMMANDS)
 
 

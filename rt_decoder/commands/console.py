@@ -46,8 +46,8 @@ _EXAMPLE = "\n\nExample: "
 LARGEST = 1e9  # of a number that an option takes; more is a slip
 PROGRAMS = {
     "rt-decoder": (
-        "demo", "simulate", "streams", "replay", "present", "check", "record", "run", "decode", "clean",
-        "convert", "inspect", "info", "warm", "certify",
+        "demo", "simulate", "streams", "replay", "present", "check", "record", "run", "dashboard", "decode",
+        "clean", "convert", "inspect", "info", "warm", "certify",
     ),
     "rt-calibrate": (
         "fit", "cleaning", "evaluate", "encode", "refit", "realign", "pool", "embed",

@@ -17,6 +17,7 @@ EXTRAS = {
         "calibration",
     ),
     "mne_realtime": "fieldtrip",
+    **dict.fromkeys(("starlette", "uvicorn", "websockets"), "dashboard"),
     **dict.fromkeys(("dask", "distributed"), "cluster"),
 }  # fmt: skip
 # MNE's words for a package that is not there

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -18,13 +19,16 @@ from rt_decoder.files.proof import check_proven, forced
 from rt_decoder.live.options import Sinks
 from rt_decoder.live.run_options import RunOptions
 from rt_decoder.live.session import Session
+from rt_decoder.live.status import status_line
 from rt_decoder.model import Model
 from rt_decoder.signal import Choice, Readout
 from rt_decoder.sinks.clean_outlet import CleanOutlet
-from rt_decoder.sinks.header import header_line
+from rt_decoder.sinks.header import header_line, model_facts
 from rt_decoder.sinks.log import JsonlLog
+from rt_decoder.sinks.log_outlet import LogOutlet
 from rt_decoder.sinks.outlets import ReadoutOutlets
 from rt_decoder.sinks.record import Recorder
+from rt_decoder.sinks.text import json_text
 from rt_decoder.source import MarkerSource, SampleSource
 from rt_decoder.sources.buffers import FieldTripStreams
 from rt_decoder.sources.streams import LslStreams
@@ -111,10 +115,41 @@ def open_session(
     # only now: what was refused or interrupted leaves no file behind
     log, record = reserve(options.log, options.record)
     options = replace(options, log=log, record=record)
-    meta = {"stream": samples.name} | ({} if model is None else {"model": model_hash(model)})
+    meta = {"stream": samples.name, "session": uuid4().hex[:12]}
+    meta |= {} if model is None else {"model": model_hash(model)}
     sinks = _open_sinks(session, options, markers.name if markers else "", meta, stack)
+    if model is not None and (stem := options.outlet or options.clean_outlet):
+        told = _open_log_outlet(stem, session, options, meta, stack)
+        on_event = _both(told.tell, on_event)
     session.attach(replace(sinks, on_readout=on_readout, on_event=on_event, on_score=on_score))
     return session
+
+
+def _open_log_outlet(
+    stem: str, session: Session, options: RunOptions, meta: dict[str, str], stack: ExitStack
+) -> LogOutlet:
+    """Outlet of events and of how the session stands, which `stack` closes."""
+    about = meta | {
+        "markers": options.markers, "clean": options.clean_outlet, "readout": options.outlet,
+        "facts": json_text(model_facts(session.model)),
+    }  # fmt: skip
+    told = LogOutlet(stem, f"{stem}-{meta['session']}", about)
+    told.watch(partial(status_line, session))
+    stack.callback(told.close)
+    return told
+
+
+def _both(
+    first: Callable[[dict[str, Any]], object], second: Callable[[dict[str, Any]], object] | None
+) -> Callable[[dict[str, Any]], object]:
+    if second is None:
+        return first
+
+    def tell(line: dict[str, Any]) -> None:
+        first(line)
+        second(line)
+
+    return tell
 
 
 def _for_model(model: Model, options: RunOptions) -> RunOptions:
@@ -143,7 +178,7 @@ def _open_sinks(
     log = recorder = outlets = cleaned = None
     meta |= forced(model, force=force)
     if options.outlet:
-        source_id = f"{options.outlet}-{uuid4().hex[:12]}"
+        source_id = f"{options.outlet}-{meta['session']}"
         outlets = ReadoutOutlets(options.outlet, source_id, meta, model.items)
         stack.callback(outlets.close)
     if options.clean_outlet:

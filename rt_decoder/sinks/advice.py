@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["EVENTS", "REASONS", "Advice", "advised"]
+__all__ = ["EVENTS", "FITS", "REASONS", "STATES", "Advice", "advised"]
 
 NOTHING = ""  # to do: all is well again, or as it was asked for
 
@@ -185,6 +185,23 @@ REASONS: dict[str, Advice] = {
         "the signal is not that of calibration",
         "see the event; --when-unlike warn answers all the same",
     ),
+}
+
+STATES: dict[str, Advice] = {  # of the stream that is decoded
+    "live": Advice("samples come"),
+    "stale": EVENTS["stale"],
+    "lost": EVENTS["lost"],
+    "returned": Advice("the stream is connected; no sample has come yet"),
+    "ended": Advice("the decoder has ended, or cannot be reached", "start it again: it is found"),
+}
+
+FITS: dict[str, Advice] = {  # is the signal that of calibration?
+    "unchecked": Advice("too few events so far, or the model cannot tell"),
+    "fits": Advice("the response to events is that of calibration"),
+    "doubtful": Advice(
+        "the response to events is weaker than in calibration", "look at person, cap and markers"
+    ),
+    "unlike": EVENTS["unlike_calibration"],
 }
 
 

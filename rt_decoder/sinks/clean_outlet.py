@@ -35,7 +35,8 @@ class CleanOutlet:
     delay : float
         Delay of the cleaning chain, in s.
     meta : mapping of str to str
-        What consumers should know besides; goes to ``desc/cleaning``, too.
+        What consumers should know besides; goes to ``desc/cleaning``, too. Its ``session`` ends the
+        source id, by which consumers find all outlets of a decoder.
     """
 
     def __init__(
@@ -45,8 +46,8 @@ class CleanOutlet:
         ch_names = (*info.ch_names, "quality")
         where = None if info.positions is None else np.vstack((info.positions, np.full(3, np.nan)))
         out = SignalInfo(info.sfreq, ch_names, (*info.ch_types, "misc"), (*units, "n/a"), where)
-        source_id = f"{name}-{uuid4().hex[:12]}"
         cleaning = {"delay_s": f"{delay:.6f}", **(meta or {})}
+        source_id = f"{name}-{cleaning.get('session') or uuid4().hex[:12]}"
         self._outlet = data_outlet(name, out, source_id, "float32", meta={"cleaning": cleaning})
         self._reasons = marker_outlet(f"{name}-reasons", f"{source_id}-reasons")
         self._gains = np.array(gains)

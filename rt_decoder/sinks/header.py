@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from rt_decoder.files.history import history
 from rt_decoder.files.model_file import model_hash
-from rt_decoder.files.proof import forced
+from rt_decoder.files.proof import forced, proof, why_unproven
 from rt_decoder.model import Alignment, Model, versions
 
-__all__ = ["contract", "header_line"]
+__all__ = ["contract", "header_line", "model_facts"]
 
 
 def contract(model: Model) -> dict[str, Any]:
@@ -69,4 +70,38 @@ def header_line(
         **({"learn": True} if learn else {}),
         **({"anytime": list(anytime)} if anytime else {}),
         **({"history": told} if (told := history(model)) else {}),
+    }
+
+
+def model_facts(model: Model) -> dict[str, Any]:
+    """Return what an operator wants to know of a model at a glance, in plain values.
+
+    Parameters
+    ----------
+    model : Model
+        What decodes, or only cleans.
+
+    Returns
+    -------
+    dict
+        Sizes, window, stages, and ``certificate``: what it reached on events that it had never seen.
+    """
+    told = proof(model) if model.has_map else {}
+    names = ("n", "rank_accuracy", "top1", "chance_top1", "bits_per_word", "p")
+    features = model.recipe.features
+    return {
+        "n_channels": model.n_picks,
+        "sfreq": model.info.sfreq,
+        "n_items": len(model.items),
+        "window_s": [features.tmin, features.tmax],
+        "stages": list(model.recipe.clean.stages),
+        "adapts": model.alignment is not None,
+        "budget_ms": model.recipe.readout.budget_ms,
+        "unproven": why_unproven(model) if model.has_map else "",
+        "certificate": {
+            name: told[name]
+            for name in names
+            if isinstance(told.get(name), int | float) and isfinite(told[name])
+        },
+        "fitted": str(model.certificate.get("fitted", "")),
     }

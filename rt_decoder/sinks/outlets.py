@@ -21,7 +21,15 @@ from rt_decoder.sinks.loopback import keep_local
 from rt_decoder.sinks.text import plain
 from rt_decoder.sinks.worker import Worker
 
-__all__ = ["FITS", "KINDS", "ReadoutOutlets", "data_outlet", "marker_outlet"]
+__all__ = [
+    "FITS",
+    "KINDS",
+    "ReadoutOutlets",
+    "data_outlet",
+    "describe_channels",
+    "marker_outlet",
+    "opened",
+]
 
 # stream type where it is not the channel type in capitals
 _STREAM_TYPES = {"mag": "MEG", "grad": "MEG"}
@@ -42,12 +50,22 @@ KINDS = ("event", "continuous", "pooled", "anytime")
 MAX_ITEMS = 10_000  # that a description holds
 
 
-def _describe(
+def describe_channels(
     stream: pylsl.StreamInfo,
     channels: list[tuple[str, str, str]],
     positions: np.ndarray | None = None,
 ) -> None:
-    """Name channels, and where their sensors are, (n, 3) in m (XDF has millimetres)."""
+    """Name channels, and where their sensors are, as XDF has it.
+
+    Parameters
+    ----------
+    stream : pylsl.StreamInfo
+        Whose description is written to.
+    channels : list of (str, str, str)
+        Label, type and unit of each.
+    positions : array of shape (n, 3) or None
+        In m; written in mm.
+    """
     node = stream.desc().append_child("channels")
     for k, (label, kind, unit) in enumerate(channels):
         channel = node.append_child("channel")
@@ -60,7 +78,7 @@ def _describe(
                 location.append_child_value(axis, f"{1e3 * value:.3f}")
 
 
-def _opened(stream: pylsl.StreamInfo, *buffers: int) -> pylsl.StreamOutlet:
+def opened(stream: pylsl.StreamInfo, *buffers: int) -> pylsl.StreamOutlet:
     """Outlet of `stream`; for this machine only, unless the network is asked for."""
     outlet = pylsl.StreamOutlet(stream, *buffers)
     keep_local(outlet)
@@ -112,19 +130,21 @@ def data_outlet(
         source_id,
     )
     types = [ch_type.upper() for ch_type in info.ch_types]
-    _describe(stream, list(zip(info.ch_names, types, info.units, strict=True)), info.positions)
+    describe_channels(
+        stream, list(zip(info.ch_names, types, info.units, strict=True)), info.positions
+    )
     for group, texts in (meta or {}).items():
         node = stream.desc().append_child(group)
         for key, text in texts.items():
             node.append_child_value(key, text)
-    return _opened(stream, chunk, max_buffered)
+    return opened(stream, chunk, max_buffered)
 
 
 def marker_outlet(name: str, source_id: str) -> pylsl.StreamOutlet:
     """Open an outlet for markers: one string per sample, at an irregular rate."""
     stream = pylsl.StreamInfo(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", source_id)
-    _describe(stream, [("marker", "Marker", "none")])
-    return _opened(stream)
+    describe_channels(stream, [("marker", "Marker", "none")])
+    return opened(stream)
 
 
 class ReadoutOutlets:
@@ -162,15 +182,15 @@ class ReadoutOutlets:
         readout = pylsl.StreamInfo(
             f"{name}-readout", "Decoder", 1, 0.0, "string", f"{source_id}-readout"
         )
-        _describe(scores, list(_SCORES))
-        _describe(readout, [("readout", "JSON", "none")])
+        describe_channels(scores, list(_SCORES))
+        describe_channels(readout, [("readout", "JSON", "none")])
         for stream in (scores, readout):
             node = stream.desc().append_child("decoder")
             for key, value in meta.items():
                 node.append_child_value(key, str(value))
         self._describe_items(scores, items)
-        self._scores = _opened(scores)
-        self._readout = _opened(readout)
+        self._scores = opened(scores)
+        self._readout = opened(readout)
         self.texts = Worker("readout texts", max_jobs=1024)
 
     @staticmethod

@@ -1,0 +1,65 @@
+"""``rt-decoder dashboard``: the operator's page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rt_decoder.commands.console import show_lines
+from rt_decoder.commands.interrupt import stop_on_signals
+from rt_decoder.commands.streams import keep_here
+
+__all__ = ["COMMANDS"]
+
+
+def dashboard(
+    port: Annotated[
+        int,
+        typer.Option(metavar="N", help="Port of the page; 0 takes a free one.", min=0, max=65535),
+    ] = 8765,
+    network: Annotated[
+        bool,
+        typer.Option("--network", help="Let other machines open the page, with a token."),
+    ] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Open the page in the browser of this machine.")
+    ] = False,
+) -> None:
+    """Show in a browser what every decoder does: signal, words, score, latency, events.
+
+    It reads the decoders' LSL outlets, started before or after it; they do not know of it. With
+    --network the page is sent as plain text (HTTP): use it on a network that you trust.
+
+    Example: rt-decoder dashboard --browser
+    """
+    from rt_decoder.files.packages import need_packages
+
+    need_packages("starlette", "uvicorn", "websockets", what="for the page")
+    keep_here(network, offers=False)
+    import secrets
+    import socket
+    import webbrowser
+
+    from rt_decoder.dashboard.server import bound, make_app, serve
+    from rt_decoder.dashboard.watcher import Watcher
+
+    token = secrets.token_urlsafe(16) if network else ""
+    with stop_on_signals() as stop, bound(port, network) as listener:
+        stop.only_ask()
+        port = listener.getsockname()[1]
+        address = f"http://127.0.0.1:{port}/" + (f"?token={token}" if token else "")
+        show_lines(f"page at {address}, Ctrl-C ends")
+        if network:
+            show_lines(f"from elsewhere: http://{socket.gethostname()}:{port}/?token={token}")
+        watcher = Watcher()
+        if browser:
+            webbrowser.open(address)
+        try:
+            serve(make_app(watcher, token), listener, stop)
+        finally:
+            watcher.close()
+    show_lines("page closed")
+
+
+COMMANDS = (dashboard,)
