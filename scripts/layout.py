@@ -61,7 +61,7 @@ ROOMS = {
     "sources/auxiliary": Room("other streams, joined", "kernels values timing"),
     "sources": Room("any live stream", "values sources/lsl sources/fieldtrip sources/auxiliary"),
     "sinks": Room("where answers go", "kernels values timing files"),
-    "present": Room("words on a screen, with markers", "values files sinks", shared="schedule show"),
+    "present": Room("words on a screen, with markers", "values files sinks", shared="schedule show page_clock server"),
     "dashboard": Room("the operator's page", "values sinks sources/lsl"),
     "live": Room("the loop and what watches it",
         "kernels values timing cleaning decoding monitor files decoding/language path checks sources sinks",

@@ -67,10 +67,11 @@ class Browser:
                 assert "error" not in came, (method, came["error"])
                 return came["result"]
 
-    def open(self, path: Path) -> None:
-        """Load a file, and wait until all of it has loaded."""
+    def open(self, where: Path | str) -> None:
+        """Load a file or an address, and wait until all of it has loaded."""
         self._events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        url = where if isinstance(where, str) else where.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         while not any(one["method"] == "Page.loadEventFired" for one in self._events):
             self._receive()
         self.evaluate("1")  # what the page has said by now is heard
@@ -80,6 +81,12 @@ class Browser:
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
+
+    def press(self, key: str, code: str = "", **more: Any) -> None:
+        """Press and release a key, as the page's `event.key` and `event.code` name it."""
+        named = {"key": key, "code": code, **more}
+        self.call("Input.dispatchKeyEvent", type="rawKeyDown", **named)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
     def look(self, *, dark: bool = False, media: str = "", width: int = 1100) -> None:
         """Choose colours, medium and width in CSS pixels."""

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rt_decoder.present.page_clock import PageClock
 from rt_decoder.present.schedule import CATCH, CUES, Plan, Step, make_schedule
 from rt_decoder.present.show import PAUSED, RESUMED, Shown, show
 from rt_decoder.present.table import COLUMNS, events_table, summary
@@ -40,7 +41,10 @@ class Screen:
     def clock(self) -> float:
         return self.now
 
-    def show(self, step: Step) -> float:
+    def prepare(self, step: Step, due: float) -> None:
+        self.prepared = step, due
+
+    def show(self, step: Step) -> float | None:
         self.now += self.frame
         self.seen.append((self.now, step.text))
         return self.now
@@ -89,6 +93,13 @@ def test_an_order_is_whole_even_and_its_own(
     labels = {step.label for step in steps if step.kind != "word"} - {"", CATCH}
     assert labels == set(CUES)
     assert all(label.startswith("cue/") for label in (*labels, CATCH, PAUSED, RESUMED))
+
+
+def test_words_without_a_gap_follow_each_other() -> None:
+    steps = make_schedule(WORDS, Plan(cues=False, catch=0.0, gap=0.0, jitter=0.0))
+    assert [step.kind for step in steps] == ["rest", *["word"] * len(WORDS), "end"]
+    shown, _ = run(steps, Screen({100.5: "x"}))  # one key, to begin
+    assert len(shown) == len(steps)
 
 
 def test_other_seeds_are_other_orders_and_wrong_plans_are_refused() -> None:
@@ -149,6 +160,67 @@ def test_a_pause_a_question_and_an_end() -> None:
     assert float(rows[0]["onset"]) == 0.0
     lsl = [float(row["lsl_time"]) - float(row["onset"]) for row in rows]
     assert max(lsl) - min(lsl) < 1e-5
+
+
+def test_what_cannot_be_shown_now_waits_for_a_key() -> None:
+    """A page that is gone when a word is due: a pause, and the word is not lost."""
+
+    class Gone(Screen):
+        away = 0
+
+        def show(self, step: Step) -> float | None:
+            if step.label == "bee" and self.away < 2:
+                self.away += 1
+                return None
+            return super().show(step)
+
+    steps = tuple(Step("word", word, word, 0.5, 1) for word in WORDS[:3])
+    shown, sent = run(steps, Gone({105.0: "x", 107.0: "x"}))
+    assert [label for label, _ in sent] == ["axe", *[PAUSED, RESUMED] * 2, "bee", "cow"]
+    assert [one.step.label for one in shown] == ["axe", "bee", "cow"]
+    assert shown[0].duration == pytest.approx(0.5, abs=0.02)  # until the pause was seen
+    assert max(one.late for one in shown) < 0.02  # no time is made up for
+
+
+def test_a_step_is_told_ahead_with_its_time() -> None:
+    steps = make_schedule(WORDS, Plan(cues=False, catch=0.0))
+    screen = Screen({100.5: "x"})
+    told: list[tuple[Step, float]] = []
+    screen.prepare = lambda step, due: told.append((step, due))  # type: ignore[method-assign]
+    shown, _ = run(steps, screen)
+    planned = dict(told)
+    timed = [one for one in shown if one.step in planned]
+    assert len(timed) == len(steps) - 2  # all but the rest, and what follows its key
+    for one in timed:
+        assert one.time - one.late == pytest.approx(planned[one.step])
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 0.05), st.floats(0, 0.05), st.floats(0.1, 5)), min_size=1, max_size=90),
+    st.floats(-1e5, 1e5), st.floats(-1e-4, 1e-4),
+)  # fmt: skip
+def test_a_clock_is_related_within_its_error(
+    trips: list[tuple[float, float, float]], offset: float, drift: float
+) -> None:
+    """Whatever the ways there and back take, and however two clocks drift apart."""
+    clock, now = PageClock(), 1000.0
+    for there, back, wait in trips:
+        asked, answered = now, now + there
+        clock.add(asked, offset + answered * (1 + drift), answered + back)
+        now = answered + back
+        slack = 1e-9 * (abs(offset) + now) + 0.1 * abs(drift)
+        assert abs(clock.ours(offset + now * (1 + drift)) - now) <= clock.error + slack
+        assert clock.error <= (there + back) / 2 + slack
+        assert clock.theirs(clock.ours(3.0)) == pytest.approx(3.0)
+        now += wait
+
+
+def test_a_clock_that_was_set_is_related_anew() -> None:
+    clock = PageClock()
+    for k in range(10):
+        clock.add(k, k + 50.0, k + 0.002)
+    clock.add(20.0, 90.0, 20.002)
+    assert clock.ours(90.0) == pytest.approx(20.001, abs=1.1e-3)
 
 
 def test_nothing_shown_is_a_table_with_a_header() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +15,11 @@ from rt_decoder.commands.outputs import TSV, claim_outputs
 from rt_decoder.commands.streams import keep_here
 
 if TYPE_CHECKING:
+    from rt_decoder.present.browser import BrowserScreen
     from rt_decoder.present.schedule import Step
+    from rt_decoder.present.server import PageServer
     from rt_decoder.present.show import Shown
+    from rt_decoder.present.terminal import TerminalScreen
 
 __all__ = ["COMMANDS"]
 
@@ -76,16 +81,33 @@ def present(
     wait: Annotated[
         float, typer.Option(metavar="S", help="Longest wait for a reader of the markers.", min=0.0)
     ] = 60.0,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser/--terminal",
+            help="Show words on a page of this computer's browser, full-screen and marked to the frame.",
+        ),
+    ] = False,
+    port: Annotated[
+        int,
+        typer.Option(metavar="N", help="Port of that page; 0 for any.", min=0, max=65535),
+    ] = 8410,
     network: Network = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Show words on this terminal, one after the other, and mark each.
+    """Show words on this terminal or in a browser, one after the other, and mark each.
 
-    Space pauses, q or Esc ends; what was shown so far is kept. The corner of the terminal is white
-    while a word is there: a photodiode measures the delay (check --photodiode).
+    Space pauses, q or Esc ends; what was shown so far is kept. The upper left corner is white while a
+    word is there: a photodiode measures the delay (check --photodiode).
 
-    Example: rt-decoder present words.tsv --markers Stimuli --save run1.tsv
+    Example: rt-decoder present words.tsv --browser --markers Stimuli --save run1.tsv
     """
+    if browser:
+        from rt_decoder.files.packages import need_packages
+
+        need_packages("starlette", "uvicorn", "websockets", what="for present --browser")
+    if markers.startswith("channel:"):
+        raise typer.BadParameter(f"need the name of a stream for --markers, got {markers!r}")
     keep_here(network)
     claim_outputs([("--save", events, TSV)], [words], None)
     from rt_decoder.present.schedule import Plan, make_schedule
@@ -100,39 +122,68 @@ def present(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     steps = make_schedule(read_words(words), plan)
-    seen = _on_terminal(steps, markers, wait)
-    if events is not None:
-        show_lines(f"events in {_saved(seen, events).name}")
-    figures = summary(seen)
+    seen: list[Shown] = []
+    try:
+        screen = _present(steps, markers, wait, seen, port if browser else None)
+    finally:  # whatever ended it, what was shown is kept
+        if events is not None and seen:
+            show_lines(f"events in {_saved(seen, events).name}")
+    figures = summary(seen, screen.frames, screen.error)
     show_lines(*lines(figures))
     if as_json:
         show_json(figures)
 
 
-def _on_terminal(steps: tuple[Step, ...], markers: str, wait: float) -> list[Shown]:
-    """Show steps until they end, or somebody ends them."""
+def _present(
+    steps: tuple[Step, ...], markers: str, wait: float, seen: list[Shown], port: int | None
+) -> BrowserScreen | TerminalScreen:
+    """Show steps until they end, or somebody ends them; without a port on this terminal."""
     from uuid import uuid4
 
     from pylsl import local_clock
 
     from rt_decoder.commands.interrupt import stop_on_signals
     from rt_decoder.present.show import show
-    from rt_decoder.present.terminal import terminal_screen
     from rt_decoder.sinks.outlets import marker_outlet
 
-    seen: list[Shown] = []
-    with stop_on_signals() as stop:
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        page = None if port is None else stack.enter_context(_page(port, local_clock))
         outlet = marker_outlet(markers, f"{markers}-{uuid4().hex[:12]}")
         show_lines(f"markers {markers!r}; waiting for a reader, {wait:g} s at most")
         outlet.wait_for_consumers(wait)
-        with terminal_screen(local_clock) as screen:
-            stop.only_ask()
-            for one in show(steps, screen, lambda label, at: outlet.push_sample([label], at),
-                            local_clock):  # fmt: skip
-                seen.append(one)
-                if stop():
-                    break
-    return seen
+        screen = _browser(page, stop) if page else _terminal(local_clock, stop, stack)
+        stop.only_ask()
+        for one in show(steps, screen, lambda label, at: outlet.push_sample([label], at),
+                        local_clock):  # fmt: skip
+            seen.append(one)
+            if page and one.step.kind == "rest":
+                n = sum(before.step.kind == "word" for before in seen)
+                show_lines(f"{n} of {sum(step.kind == 'word' for step in steps)} words shown")
+    return screen
+
+
+def _terminal(
+    clock: Callable[[], float], stop: Callable[[], bool], stack: ExitStack
+) -> TerminalScreen:
+    from rt_decoder.present.terminal import terminal_screen
+
+    return stack.enter_context(terminal_screen(clock, stop))
+
+
+def _page(port: int, clock: Callable[[], float]) -> AbstractContextManager[PageServer]:
+    from rt_decoder.present.server import serve_page
+
+    return serve_page(port, clock)
+
+
+def _browser(page: PageServer, stop: Callable[[], bool]) -> BrowserScreen:
+    """Open the page where there is a browser, and say where it is."""
+    from rt_decoder.present.browser import BrowserScreen, open_page
+
+    opened = open_page(page.url)
+    show_lines(f"page {page.url}{'' if opened else ': open it in a browser of this computer'}")
+    return BrowserScreen(page, stop, show_lines)
 
 
 def _saved(seen: list[Shown], path: Path) -> Path:

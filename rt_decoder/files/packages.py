@@ -19,6 +19,7 @@ EXTRAS = {
     "mne_realtime": "fieldtrip",
     **dict.fromkeys(("starlette", "uvicorn", "websockets"), "dashboard"),
     **dict.fromkeys(("dask", "distributed"), "cluster"),
+    **dict.fromkeys(("starlette", "uvicorn", "websockets"), "dashboard"),
 }  # fmt: skip
 # MNE's words for a package that is not there
 _MISSING = re.compile(r"the module (\w+)[^ ]* is needed|[Tt]he (\w+) package[^,]* is required")

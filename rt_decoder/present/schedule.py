@@ -104,13 +104,15 @@ def make_schedule(words: Sequence[str], plan: Plan = Plan()) -> tuple[Step, ...]
             done = f"{n} of {len(order)} words. Rest; press a key to go on"
             steps.append(Step("rest", done, "", 0.0, block))
         gap = plan.gap + plan.jitter * (rng.random() - 0.5)
-        steps.append(Step("gap", _CROSS, "", gap, block))
+        if gap > 0:  # no time would be until a key is pressed
+            steps.append(Step("gap", _CROSS, "", gap, block))
         steps.append(Step("word", word, word, plan.shown, block))
         if rng.random() < plan.catch and len(words) > 1:
             asked = word if rng.random() < 0.5 else rng.choice([w for w in words if w != word])
             text = f"Was it {asked}? (y/n)"
             steps.append(Step("catch", text, CATCH, 0.0, block, "y" if asked == word else "n"))
-    steps.append(Step("gap", _CROSS, "", plan.gap, steps[-1].block))
+    if plan.gap > 0:
+        steps.append(Step("gap", _CROSS, "", plan.gap, steps[-1].block))
     return (*steps, Step("end", "Thank you", "", 1.0, steps[-1].block))
 
 

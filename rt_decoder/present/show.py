@@ -7,18 +7,35 @@ from typing import NamedTuple, Protocol
 
 from rt_decoder.present.schedule import Step
 
-__all__ = ["PAUSED", "RESUMED", "Screen", "Shown", "show"]
+__all__ = ["END", "PAUSED", "RESUMED", "STOPS", "Frames", "Screen", "Shown", "show"]
 
 PAUSED, RESUMED = "cue/pause", "cue/resume"  # labels of markers, which are no words
-_PAUSE, _END = (" ", "p"), ("q", "\x1b", "\x03")
+END = "\x03"  # the key that a screen gives when the program was asked to end
+_PAUSE, _END = (" ", "p"), ("q", "\x1b", END)
+STOPS = (*_PAUSE, *_END)  # keys that stop what runs on its time
 _POLL = 0.002  # s
 
 
 class Screen(Protocol):
     """Where words are seen."""
 
-    def show(self, step: Step) -> float:
-        """Show a step; return when it was seen, in s on the LSL clock."""
+    def prepare(self, step: Step, due: float) -> None:
+        """Make ready what is shown next, at `due`, in s on the LSL clock."""
+        ...
+
+    def show(self, step: Step) -> float | None:
+        """Show a step.
+
+        Parameters
+        ----------
+        step : Step
+
+        Returns
+        -------
+        float or None
+            When it was seen, in s on the LSL clock; None if it cannot be shown now: a key that
+            pauses or ends came first, or nobody is looking.
+        """
         ...
 
     def key(self, wait: float) -> str:
@@ -31,9 +48,18 @@ class Shown(NamedTuple):
 
     step: Step
     time: float  # when it was seen, in s on the LSL clock
-    late: float  # s after its planned time; 0 where it waited for a key
-    duration: float  # s until the next step
+    late: float  # s after its planned time; below 0 where a frame came before it
+    duration: float  # s until the next thing was seen
     key: str  # that ended it; "" for none
+
+
+class Frames(NamedTuple):
+    """What a screen saw of its own frames, while what it showed was timed."""
+
+    n: int = 0
+    dropped: int = 0
+    longest_ms: float = 0.0  # between two of them
+    interval_ms: float = 0.0  # the usual one; 0 where it is unknown
 
 
 class _Ended(Exception):
@@ -63,29 +89,83 @@ def show(
     Yields
     ------
     Shown
-        Each step, once it is over; what was ended early is yielded, too.
+        Each step, once the next is seen; what was ended early is yielded, too.
     """
+    seen = _Seen(screen, send, clock)
     due = clock()
-    for step in steps:
-        seen = screen.show(step)
+    try:
+        for step, after in zip(steps, (*steps[1:], None), strict=True):
+            while not seen.show(step, due):
+                if seen.over is not None:
+                    yield seen.take()
+                seen.pause(screen.key(0.0), step.block)
+                due = clock()
+            if seen.over is not None:
+                yield seen.take()
+            due += step.seconds
+            if step.seconds and after is not None:
+                screen.prepare(after, due)
+            pressed = seen.pressed = _wait(step, due, screen, clock)
+            if pressed in _PAUSE and step.seconds:
+                seen.pause(pressed, step.block)
+            if pressed or not step.seconds:
+                due = clock()
+    except _Ended:
+        seen.pressed = "q"
+    seen.close()
+    if seen.over is not None:
+        yield seen.take()
+
+
+class _Seen:
+    """What is on the screen now, and what was there before: it is `over` once something follows."""
+
+    def __init__(
+        self, screen: Screen, send: Callable[[str, float], object], clock: Callable[[], float]
+    ) -> None:
+        self._screen, self._send, self._clock = screen, send, clock
+        self._now: tuple[Step, float, float] | None = None
+        self.over: Shown | None = None
+        self.pressed = ""
+
+    def show(self, step: Step, due: float) -> bool:
+        """Show a step and mark it; False if it could not be shown now."""
+        at = self._screen.show(step)
+        if at is None:
+            return False
         if step.label:
-            send(step.label, seen)
-        late = max(0.0, seen - due)
-        due += step.seconds
-        try:
-            pressed = _wait(step, due, screen, clock)
-        except _Ended:
-            yield Shown(step, seen, late, clock() - seen, "q")
-            return
-        yield Shown(step, seen, late, clock() - seen, pressed)
-        if pressed in _PAUSE and step.seconds:
-            send(PAUSED, clock())
-            screen.show(Step("rest", "Paused; press a key to go on", "", 0.0, step.block))
-            if _key(screen) in _END:
-                return
-            send(RESUMED, clock())
-        if pressed or not step.seconds:
-            due = clock()
+            self._send(step.label, at)
+        self._end(at)
+        self._now = step, at, at - due
+        return True
+
+    def pause(self, pressed: str, block: int) -> None:
+        """Mark a pause, and wait for a key."""
+        if pressed in _END:
+            raise _Ended
+        self._send(PAUSED, self._clock())
+        at = self._screen.show(Step("rest", "Paused; press a key to go on", "", 0.0, block))
+        if at is not None:
+            self._end(at)
+        if at is None or _key(self._screen) in _END:
+            raise _Ended
+        self._send(RESUMED, self._clock())
+
+    def close(self) -> None:
+        """End what is on the screen now."""
+        self._end(self._clock())
+
+    def take(self) -> Shown:
+        """Return what is over, once."""
+        assert self.over is not None
+        one, self.over = self.over, None
+        return one
+
+    def _end(self, at: float) -> None:
+        if self._now is not None:
+            step, seen, late = self._now
+            self.over = Shown(step, seen, late, at - seen, self.pressed)
+        self._now, self.pressed = None, ""
 
 
 def _wait(step: Step, due: float, screen: Screen, clock: Callable[[], float]) -> str:

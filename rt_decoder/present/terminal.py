@@ -12,6 +12,7 @@ from time import sleep
 from typing import TextIO
 
 from rt_decoder.present.schedule import Step
+from rt_decoder.present.show import END
 from rt_decoder.sinks.text import plain
 
 __all__ = ["TerminalScreen", "terminal_screen"]
@@ -35,10 +36,24 @@ class TerminalScreen:
         From which keys are read; each is there at once.
     clock : callable
         Returns the time in s on the LSL clock.
+    stop : callable
+        Tells whether the program was asked to end; then that is the key.
+
+    Attributes
+    ----------
+    frames, error : None and 0
+        A terminal knows nothing of frames.
     """
 
-    def __init__(self, out: TextIO, descriptor: int, clock: Callable[[], float]) -> None:
-        self._out, self._descriptor, self._clock = out, descriptor, clock
+    frames, error = None, 0.0
+
+    def __init__(
+        self, out: TextIO, descriptor: int, clock: Callable[[], float], stop: Callable[[], bool]
+    ) -> None:
+        self._out, self._descriptor, self._clock, self._stop = out, descriptor, clock, stop
+
+    def prepare(self, step: Step, due: float) -> None:
+        """Do nothing: a terminal draws at once."""
 
     def show(self, step: Step) -> float:
         """Show a step; return when it was written, in s on the LSL clock."""
@@ -55,6 +70,8 @@ class TerminalScreen:
 
     def key(self, wait: float) -> str:
         """Return a key that was pressed within `wait` s, "" if none was."""
+        if self._stop():
+            return END
         if os.name == "nt":
             return _windows_key(wait)
         ready, _, _ = select.select([self._descriptor], [], [], max(0.0, wait))
@@ -72,13 +89,15 @@ def _windows_key(wait: float) -> str:
 
 
 @contextmanager
-def terminal_screen(clock: Callable[[], float]) -> Iterator[TerminalScreen]:
+def terminal_screen(
+    clock: Callable[[], float], stop: Callable[[], bool]
+) -> Iterator[TerminalScreen]:
     """Take over the terminal, and give it back as it was.
 
     Parameters
     ----------
-    clock : callable
-        Returns the time in s on the LSL clock.
+    clock, stop : callable
+        See `TerminalScreen`.
 
     Yields
     ------
@@ -95,7 +114,7 @@ def terminal_screen(clock: Callable[[], float]) -> Iterator[TerminalScreen]:
     with _single_keys(descriptor):
         sys.stdout.write(_ENTER)
         try:
-            yield TerminalScreen(sys.stdout, descriptor, clock)
+            yield TerminalScreen(sys.stdout, descriptor, clock, stop)
         finally:
             sys.stdout.write(_LEAVE)
             sys.stdout.flush()
