@@ -3,9 +3,10 @@
 `enter` installs the project into ``.venv`` if its requirements have changed, then restarts the
 calling script inside it.
 
-PyTorch is installed first and alone, in a fixed version: an open range may pull several gigabytes
-of CUDA libraries. ``RT_DECODER_TORCH`` selects another version (any pip requirement, such as
-``torch==2.9.1`` or ``torch --index-url ...``); if it is empty, pip chooses.
+PyTorch is installed first and alone, in a fixed version and without CUDA, which is several
+gigabytes on Linux. Where pip finds no such build, it ends and says what to choose between.
+``RT_DECODER_TORCH`` selects another (any pip requirement, such as ``torch==2.9.1``), with CUDA where
+that has it; if it is empty, pip chooses.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 VENV = REPO / ".venv"
 TORCH = os.environ.get("RT_DECODER_TORCH", "torch==2.13.0")
+NO_CUDA = [] if "RT_DECODER_TORCH" in os.environ else ["-c", "scripts/no-cuda.txt"]
+OTHERWISE = f"""
+If pip found no PyTorch without CUDA, choose one:
+  RT_DECODER_TORCH={TORCH}   takes it with CUDA, several gigabytes
+  RT_DECODER_TORCH=               takes what you have installed into {VENV.name}: the CPU build, as PyTorch's site says
+"""
 
 
 def _python() -> Path:
@@ -32,10 +39,11 @@ def _wanted(extra: str) -> str:
     return hashlib.sha256(f"{extra}\n{TORCH}\n{sys.version}\n{text}".encode()).hexdigest()
 
 
-def _pip(*arguments: str) -> None:
+def _pip(*arguments: str, otherwise: str = "") -> None:
     command = [str(_python()), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     if subprocess.run([*command, *arguments], cwd=REPO).returncode:
-        sys.exit(f"error: could not install {' '.join(arguments)}; see pip's message above")
+        what = " ".join(arguments)
+        sys.exit(f"error: could not install {what}; see pip's message above{otherwise.rstrip()}")
 
 
 def enter(extra: str) -> None:
@@ -50,8 +58,8 @@ def enter(extra: str) -> None:
         if not _python().is_file():
             venv.create(VENV, with_pip=True)
         if TORCH:
-            _pip(*TORCH.split())
-        _pip("--editable", f".[{extra}]")
+            _pip(*TORCH.split(), *NO_CUDA, otherwise=OTHERWISE if NO_CUDA else "")
+        _pip("--editable", f".[{extra}]", *NO_CUDA)
         stamp.write_text(_wanted(extra))
     command = [str(_python()), *sys.argv]
     if os.name == "nt":

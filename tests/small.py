@@ -148,7 +148,9 @@ def start(
     )
 
 
-PROGRESS = re.compile(r"^[^\n:]+: \d+ %\n", re.MULTILINE)  # of long steps: a slow machine has more
+PROGRESS = re.compile(
+    r"^(?:[^\n:]+: \d+ (?:%|s so far)|compiling, \d+ of \d+)\n", re.MULTILINE
+)  # of long steps: a slow machine has more
 
 
 def finish(process: subprocess.Popen[str], deadline: float = 90.0) -> Ran:

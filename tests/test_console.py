@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from rt_decoder.commands import console
+from rt_decoder.commands import console, progress
+from tests.lsl_loopback import wait_for
 
 
 @pytest.fixture
@@ -34,4 +37,23 @@ def test_short_work_in_a_pipe_says_nothing(
         for share in range(11):
             clock[0] = 0.9 * share
             progress(share / 10)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_work_without_a_known_end_says_how_long_it_has_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "PROGRESS_EVERY", 0.01)
+    told: list[str] = []
+    with progress.busy("fitting the map"):
+        wait_for(lambda: told.append(capsys.readouterr().err) or "".join(told).count("\n") > 2)
+    n_told = "".join(told).count("fitting the map: 0 s so far\n")
+    assert n_told > 2
+    threads = [thread.name for thread in threading.enumerate()]
+    assert "progress" not in threads
+
+
+def test_short_work_without_a_known_end_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="no further"), progress.busy("reading"):
+        raise ValueError("no further")
     assert capsys.readouterr() == ("", "")

@@ -28,13 +28,17 @@ from calibration.commands.people import (
 )
 from calibration.commands.recipe_options import REPEATED, names_of, read_settings, recipe_option
 from calibration.commands.study import StudyOptions, check_alone, fit_people
+from calibration.commands.written import write_fitted
 from rt_decoder.commands.bundles import command_of, options_of
+from rt_decoder.commands.compiling import compile_kernels
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
 from rt_decoder.commands.outputs import HTML, MODEL, Overwrite, claim_outputs
+from rt_decoder.commands.progress import busy
 
 if TYPE_CHECKING:
     from calibration.choice import Prior
+    from calibration.events import LabelledRecording
     from calibration.transfer import Wanted
     from rt_decoder.files.sums import Companion
     from rt_decoder.model import Model
@@ -175,15 +179,13 @@ def fit(options: MapOptions, settings: Recipe) -> None:
 
 def _fit_one(options: MapOptions, settings: Recipe) -> None:
     """Fit a model on the recordings of one person."""
-    from calibration.ahead import check_events, check_settings
+    from calibration.ahead import check_settings
     from calibration.artifacts import with_artifacts
-    from calibration.cleaning.chain import fit_cleaning
     from calibration.cleaning.seen import unlocked_share
     from calibration.continuous import fit_continuous
-    from calibration.design import build_design, draft_model
+    from calibration.design import build_design
     from calibration.events import load_labelled
     from calibration.fit import fit_model
-    from calibration.items import check_items, item_lines, piece_lines
     from calibration.monitor import fit_monitor
     from calibration.report.text import certificate_lines, cleaning_lines
     from rt_decoder.files.sums import Companion, PersonSums
@@ -191,34 +193,59 @@ def _fit_one(options: MapOptions, settings: Recipe) -> None:
     options.claim(settings)
     check_settings(settings, options.report)
     others, sums, language = options.others(), list[PersonSums](), options.language()
-    rules = options.rules(settings.target)
-    labelled = load_labelled(options.recordings, options.tables, settings, rules, **options.reading)
+    rules, how = options.rules(settings.target), options.reading
+    with busy("reading"):
+        labelled = load_labelled(options.recordings, options.tables, settings, rules, **how)
     hashes = check_own(options.recordings, labelled, options.prior_from or [], others)
-    show_lines(*item_lines(labelled, settings))
-    check_items(labelled, settings.target)
-    draft = draft_model([one.recording for one in labelled], settings)
-    check_events(labelled, settings)
-    show_lines(*piece_lines(labelled, settings.target))
+    draft = _checked(labelled, settings)
     share = unlocked_share(labelled, settings.fit)
-    draft, found = fit_cleaning(draft, labelled, share=share, mne_info=options.fif, say=show_lines)
+    draft, found = _cleaned(draft, labelled, share, options)
     with progress_bar("running the live stages") as progress:
         design = build_design(draft, labelled, progress)
-    model = fit_model(
-        draft, with_artifacts(design, draft, labelled), others=options.prior(others),
-        keep=sums.append, data_hash=hashes, say=show_lines, language=language,
-    )  # fmt: skip
+    with busy("fitting and testing the map"):
+        model = fit_model(
+            draft, with_artifacts(design, draft, labelled), others=options.prior(others),
+            keep=sums.append, data_hash=hashes, say=show_lines, language=language,
+        )  # fmt: skip
     with progress_bar("looking at every hop") as progress:
         model = fit_continuous(model, design, labelled, progress=progress)
-    model = _signed(fit_monitor(model, design, labelled, say=show_lines), found, options)
+    with busy("fitting what tells another person, cap or timing"):
+        model = _signed(fit_monitor(model, design, labelled, say=show_lines), found, options)
     show_lines(*cleaning_lines(found), *certificate_lines(model))
     if options.encode:
         model = with_encoding(model, labelled)
-    digest = _write(model, labelled, share, options)
+    digest = write_fitted(
+        model, labelled, share, options.output, options.report, overwrite=options.overwrite
+    )
     companion = None if options.no_sums else Companion(tuple(sums), digest)
     write_companion(companion, options.output, overwrite=options.overwrite)
     if options.as_json:
         told = dict(model.certificate)
         show_json({"model": options.output.name, "hash": digest, "certificate": told})
+
+
+def _checked(labelled: Sequence[LabelledRecording], settings: Recipe) -> Model:
+    """Draft a model; say which items were found, and refuse what cannot be fitted."""
+    from calibration.ahead import check_events
+    from calibration.design import draft_model
+    from calibration.items import check_items, item_lines, piece_lines
+
+    show_lines(*item_lines(labelled, settings))
+    check_items(labelled, settings.target)
+    draft = draft_model([one.recording for one in labelled], settings)
+    check_events(labelled, settings)
+    with busy("reading the language model"):
+        show_lines(*piece_lines(labelled, settings.target))
+    return draft
+
+
+def _cleaned(draft: Model, sessions: Any, share: float, options: FitOptions) -> Any:
+    """Fit the cleaning stages on the first `share` of the recordings."""
+    from calibration.cleaning.chain import fit_cleaning
+
+    compile_kernels()
+    with busy("fitting the cleaning"):
+        return fit_cleaning(draft, sessions, share=share, mne_info=options.fif, say=show_lines)
 
 
 def _signed(model: Model, cleaning: dict[str, Any], options: FitOptions) -> Model:
@@ -244,7 +271,6 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
 
     Example: rt-calibrate cleaning run1.fif -o cleaning.rtd.safetensors
     """
-    from calibration.cleaning.chain import fit_cleaning
     from calibration.design import draft_model
     from calibration.events import load_unlabelled
     from calibration.identity import hash_files
@@ -254,46 +280,21 @@ def cleaning(options: FitOptions, settings: Recipe) -> None:
 
     options.claim(settings)
     need_drawing(options.report)
-    loaded = load_unlabelled(
-        options.recordings, options.tables, options.rules(settings.target), **options.reading
-    )
+    rules = options.rules(settings.target)
+    with busy("reading"):
+        loaded = load_unlabelled(options.recordings, options.tables, rules, **options.reading)
     show_lines(*bad_lines(loaded, settings))
     draft = draft_model([one.recording for one in loaded], settings)
-    model, found = fit_cleaning(draft, loaded, mne_info=options.fif, say=show_lines)
+    model, found = _cleaned(draft, loaded, 1.0, options)
     model = replace(model, certificate={"data_hash": hash_files(options.recordings)})
     model = replace(_signed(model, found, options), versions=versions())
     show_lines(*cleaning_lines(found))
-    digest = _write(model, loaded, 1.0, options)
+    digest = write_fitted(
+        model, loaded, 1.0, options.output, options.report, overwrite=options.overwrite
+    )
     write_companion(None, options.output, overwrite=options.overwrite)
     if options.as_json:
         show_json({"model": options.output.name, "hash": digest, "cleaning": found})
-
-
-def _write(model: Model, sessions: Any, share: float, options: FitOptions) -> str:
-    """Write model and report, one even where the other fails; returns the model's hash."""
-    from rt_decoder.files.model_file import save_model
-
-    digest, failed = "", []
-    try:
-        digest = save_model(model, options.output, overwrite=options.overwrite)
-        show_lines(f"wrote {options.output.name} ({digest[:12]})")
-    except OSError as error:
-        failed.append(str(error))
-    if options.report is not None:
-        from calibration.report.html import write_report
-
-        try:
-            write_report(options.report, model, sessions, share=share, overwrite=options.overwrite)
-            show_lines(f"wrote {options.report.name}")
-        except OSError as error:
-            failed.append(str(error))
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"{options.output.name} is written, the report is not"
-            ) from None
-    if failed:
-        raise OSError("; ".join(failed))
-    return digest
 
 
 COMMANDS = (fit, cleaning)

@@ -31,11 +31,11 @@ def inspect(
 
 
 def info(as_json: AsJson = False) -> None:
-    """Show versions, liblsl, processor features and the LSL configuration.
+    """Show versions, extras, processor, memory and the LSL configuration, for a report of a bug.
 
     Example: rt-decoder info --json
     """
-    from rt_decoder.commands.describe import system_summary
+    from rt_decoder.commands.system import system_summary
 
     summary = system_summary()
     show_lines(*(f"{key:<16} {value}" for key, value in summary.items()))

@@ -30,6 +30,7 @@ __all__ = [
     "show_error",
     "show_json",
     "show_lines",
+    "show_progress",
 ]
 
 INTERRUPTED = 130  # exit code, as of a shell
@@ -251,6 +252,11 @@ def show_json(value: dict[str, Any]) -> None:
     _write(sys.stdout, json_text(value, ascii_only=not encoding.startswith("utf")))
 
 
+def show_progress(text: str) -> None:
+    """Write a line to standard error, at once; for work whose output may be read by a program."""
+    _write(sys.stderr, plain(text))
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     """Yield a function that takes the share done, 0 to 1, and a text for it where it has one.
@@ -275,7 +281,8 @@ def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     if not console.is_terminal:
         yield _progress_lines(what)
         return
-    with Progress(console=console, transient=True) as bar:
+    # lines for a file or a pipe must not end on the terminal
+    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda share, text=what: bar.update(task, completed=share, description=text)
 
@@ -287,6 +294,6 @@ def _progress_lines(what: str) -> Callable[..., None]:
         nonlocal last
         if (now := monotonic()) - last >= PROGRESS_EVERY:
             last = now
-            _write(sys.stderr, text or f"{what}: {100 * share:.0f} %")
+            show_progress(text or f"{what}: {100 * share:.0f} %")
 
     return tell

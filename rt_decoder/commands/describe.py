@@ -1,10 +1,7 @@
-"""Describe models and machines, for `inspect` and `info`."""
+"""Describe models, for `inspect`."""
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +12,7 @@ from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
 from rt_decoder.files.monitor_text import monitor_lines
 from rt_decoder.files.proof import answers_line, anytime_lines, proof, why_unproven
-from rt_decoder.model import Alignment, Model, versions
+from rt_decoder.model import Alignment, Model
 from rt_decoder.sinks.header import contract
 from rt_decoder.timing.items import some
 
@@ -23,8 +20,6 @@ __all__ = [
     "continuous_text",
     "model_lines",
     "model_summary",
-    "system_summary",
-    "versions",
 ]
 
 _ITEMS = 40  # that are named; --json has them all
@@ -239,23 +234,3 @@ def _answers_text(model: Model) -> str:
         return answers_line(model.posterior.threshold, model.certificate.get("out_of_fold", {}))
     except (AttributeError, TypeError, ValueError):
         return "cannot be read: the certificate holds no table of out-of-fold scores"
-
-
-def system_summary() -> dict[str, Any]:
-    """Versions, processor and LSL configuration of this machine."""
-    import pylsl
-    from numba.core.codegen import get_host_cpu_features
-
-    from rt_decoder.kernels.cache import cache_folder
-
-    features = get_host_cpu_features().split(",")
-    wide = [name for name in ("avx2", "avx512f", "avx512vnni", "neon") if f"+{name}" in features]
-    return versions() | {
-        "liblsl": pylsl.library_version() / 100,
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpus": os.cpu_count(),
-        "cpu_features": " ".join(wide),
-        "kernel_cache": str(cache_folder() or "none: compiled in memory at each start"),
-        "lsl_config": "set by LSLAPICFG" if os.environ.get("LSLAPICFG") else "liblsl's default",
-        "prefix": "virtual environment" if sys.prefix != sys.base_prefix else "system",
-    }

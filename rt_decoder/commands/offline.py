@@ -12,6 +12,7 @@ import typer
 from rt_decoder.commands.answer_options import Anytime, SetLevel, Then, WhenUnlike
 from rt_decoder.commands.bids_options import ConvertOptions
 from rt_decoder.commands.bundles import bundled
+from rt_decoder.commands.compiling import compile_kernels
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.language import (
     LanguageModel,
@@ -129,6 +130,7 @@ def decode(
     )  # fmt: skip
     if markers.trigger:  # as live: the channel comes in place of what the file marks elsewhere
         found = ()
+    compile_kernels()
     with progress_bar("decoding") as progress:
         footer = decode_file(
             fitted, read, found, jsonl, options,
@@ -170,6 +172,7 @@ def clean(
     claim_outputs([("--out", out, FIF)], [recording, model, channels], overwrite)
     fitted = load_model(model)
     read = read_recording(recording, channels=channels, units=units, stream=stream, markers=markers)
+    compile_kernels()
     with progress_bar("cleaning") as progress:
         told = clean_file(fitted, read, out, options, overwrite=overwrite, progress=progress)
     shares = ", ".join(

@@ -16,7 +16,9 @@ from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.interrupt import stop_on_signals
 from rt_decoder.commands.options import AsJson, Network, Seconds, SentName
 from rt_decoder.commands.outputs import TSV, XDF, Overwrite, claim_outputs
+from rt_decoder.commands.progress import busy
 from rt_decoder.commands.streams import keep_here, stream_recording
+from rt_decoder.files.packages import need_packages
 
 __all__ = ["COMMANDS"]
 
@@ -65,6 +67,7 @@ def demo(
             RuntimeWarning,
             stacklevel=2,
         )
+    need_packages("wordfreq", "torch", "sklearn", what="for the demonstration")
     run_demo = _calibration("demo").run_demo
     result = run_demo(seconds=seconds, n_vocabulary=words, seed=seed, say=show_lines)
     if as_json:
@@ -101,7 +104,8 @@ def simulate(
     keep_here(network, offers=save is None)
     from rt_decoder.replay.plan import ReplayOptions
 
-    simulate_recording = _calibration("demo").simulate_recording
+    need_packages("wordfreq", what="to simulate words")
+    simulation = _calibration("demo")
     if seconds <= 0:
         raise typer.BadParameter(f"need --seconds above 0, got {seconds:g}")
     if save is not None:
@@ -114,10 +118,14 @@ def simulate(
     if hear:
         _send_hearing(name, hear, person, save)
     elif save is not None:
-        _calibration("demo").save_recording(simulate_recording(**person), save, overwrite=overwrite)
+        with busy("simulating"):
+            simulation.save_recording(
+                simulation.simulate_recording(**person), save, overwrite=overwrite
+            )
         show_lines(f"wrote {save.name} and {table.name}")
     else:
-        recording = simulate_recording(**person)
+        with busy("simulating"):
+            recording = simulation.simulate_recording(**person)
         stream_recording(recording, recording.markers, name, ReplayOptions(wait=0.0))
 
 
@@ -126,7 +134,9 @@ def _send_hearing(name: str, markers: str, person: dict[str, Any], save: Path | 
         raise typer.BadParameter("need --hear or --save, got both")
     from rt_decoder.replay.hearing import send_hearing
 
-    recording, evoked = _calibration("commands.hearing").simulate_hearer(**person)
+    hearing = _calibration("commands.hearing")
+    with busy("simulating"):
+        recording, evoked = hearing.simulate_hearer(**person)
     with stop_on_signals() as should_stop, progress_bar("streaming") as progress:
         should_stop.only_ask()
         show_lines(f"streaming {name!r}, hearing {markers!r}, Ctrl-C ends")

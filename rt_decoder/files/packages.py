@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 
-__all__ = ["has_package", "missing_package", "need_packages", "package_text"]
+__all__ = ["has_package", "missing_package", "need_packages", "package_text", "packages_of"]
 
 EXTRAS = {
-    **dict.fromkeys(("mne", "h5py", "pymatreader"), "files"),
+    **dict.fromkeys(
+        ("mne", "h5py", "pymatreader", "antio", "mffpy", "curryreader", "defusedxml"), "files"
+    ),
     **dict.fromkeys(
         (
             "torch", "transformers", "sklearn", "joblib", "matplotlib", "jinja2",
@@ -44,10 +46,30 @@ def package_text(name: str, what: str = "") -> str:
     >>> package_text("wordfreq", "for --vocabulary wordfreq:N")
     "need wordfreq for --vocabulary wordfreq:N: pip install 'rt-decoder[calibration]'"
     >>> package_text("antio", "to read x.cnt")
-    'need antio to read x.cnt: pip install antio'
+    "need antio to read x.cnt: pip install 'rt-decoder[files]'"
+    >>> package_text("neo", "to read x.ncs")
+    'need neo to read x.ncs: pip install neo'
     """
     install = f"'rt-decoder[{EXTRAS[name]}]'" if name in EXTRAS else name
     return f"need {name}{' ' if what else ''}{what}: pip install {install}"
+
+
+def packages_of() -> dict[str, list[str]]:
+    """List the packages of each extra, by the names by which they are imported.
+
+    Returns
+    -------
+    dict of str to list of str
+
+    Examples
+    --------
+    >>> packages_of()["fieldtrip"]
+    ['mne_realtime']
+    """
+    found: dict[str, list[str]] = {}
+    for name, extra in EXTRAS.items():
+        found.setdefault(extra, []).append(name)
+    return found
 
 
 def missing_package(error: BaseException) -> str:

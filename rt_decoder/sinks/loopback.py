@@ -26,9 +26,11 @@ __all__ = [
     "configure_loopback",
     "keep_local",
     "keep_quiet",
+    "lsl_config",
     "stay_local",
 ]
 
+_PLACES = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
 _PREFIX = "rt_decoder-lsl-"  # of files written here; processes started from here know it
 _LOOPBACK = """\
 [ports]
@@ -104,8 +106,24 @@ def configure_local() -> Path | None:
 
 def _finds_own() -> bool:
     """Whether liblsl finds a configuration of the user's by itself."""
-    found = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
-    return not os.environ.get("LSLAPICFG") and any(Path(p).expanduser().is_file() for p in found)
+    return not os.environ.get("LSLAPICFG") and bool(_own_config())
+
+
+def _own_config() -> str:
+    """Return the first file that liblsl finds by itself, as it is written here; empty for none."""
+    return next((path for path in _PLACES if Path(path).expanduser().is_file()), "")
+
+
+def lsl_config() -> str:
+    """Say where liblsl takes its configuration from.
+
+    Returns
+    -------
+    str
+    """
+    if os.environ.get("LSLAPICFG"):
+        return "set by LSLAPICFG"
+    return _own_config() or "liblsl's default"
 
 
 def keep_quiet() -> None:

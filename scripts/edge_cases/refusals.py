@@ -102,7 +102,7 @@ def _(folder: Path) -> str:
     (folder / "x.cnt").write_bytes(b"RIFF" + struct.pack("<I", 4096) + b"CNT " + bytes(4096))
     with missing("antio"):
         ran = rt_decoder("convert", folder / "x.cnt", "-o", folder / "x_raw.fif")
-    return sentence(ran, "need antio to read x.cnt: pip install antio")
+    return sentence(ran, "need antio to read x.cnt: pip install 'rt-decoder[files]'")
 
 
 @case("refusals", "BrainVision header without its data", "[Errno 2] in the middle of a sentence")
