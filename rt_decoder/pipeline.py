@@ -537,7 +537,8 @@ class Pipeline:
         if every and onset + self.window.first >= self.ring.first:
             self.monitor.advance(self.ring.next)
             time = self._time_of(onset)
-            yield "continuous", Marker("", time, onset), self._features(self.window, onset)
+            features = self._features(self.window, onset, is_next=True)
+            yield "continuous", Marker("", time, onset), features
 
     def _due_sooner(self, at: int, index: int) -> Iterator[tuple[str, Marker, Features]]:
         """Windows that end earlier, up to where an event's own is full; one that is lost is left out.
@@ -570,10 +571,11 @@ class Pipeline:
         else:
             self._skipped = self._skipped[0], end
 
-    def _features(self, window: FeatureWindow, onset: int) -> Features:
+    def _features(self, window: FeatureWindow, onset: int, *, is_next: bool = False) -> Features:
         start, stop = onset + window.first, onset + window.last
         data, flags = self.ring.window(start, stop)
-        features = window.process(data, flags, self._time_of(stop - 1))
+        index = start if is_next else None
+        features = window.process(data, flags, self._time_of(stop - 1), index)
         self.stopwatch.lap("features")
         return features
 
@@ -608,6 +610,7 @@ class Pipeline:
         for stage in self.stages.values():
             stage.reset()
         self.ring.reset()
+        self.window.reset()
         self.answerer.restart()
         self.monitor.restart()
         self._missed.extend((marker, "the stream was lost") for marker in self._pending)
