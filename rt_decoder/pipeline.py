@@ -27,7 +27,7 @@ from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.sets import cutoff_of
 from rt_decoder.decoding.succession import carried, check_follows
 from rt_decoder.files.decisions import Start
-from rt_decoder.kernels.memory import Rows
+from rt_decoder.kernels.memory import Rows, touch
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Lateness, Stopwatch
 from rt_decoder.model import Model, WindowMap
@@ -487,6 +487,20 @@ class Pipeline:
             return 1
         return self.framer.n_missing(self._cut)
 
+    @property
+    def answers_next(self) -> bool:
+        """Whether an answer follows the samples of `n_wanted`, as far as markers have come."""
+        if self.paused or self.answerer.map is None:
+            return False
+        return self.continuous or self.framer.ends_by(self._cut)
+
+    def touch(self) -> None:
+        """Bring what the next answer reads into the caches."""
+        if (linear := self.answerer.map) is not None:
+            touch(linear.A)
+            self.answerer.vocabulary.touch()
+            self.answerer.answering.touch()
+
     def _bridge(self, index: int) -> None:
         """Reset the stages after a gap too long to hold, and flag samples until they have settled.
 
@@ -523,7 +537,8 @@ class Pipeline:
         if every and onset + self.window.first >= self.ring.first:
             self.monitor.advance(self.ring.next)
             time = self._time_of(onset)
-            yield "continuous", Marker("", time, onset), self._features(self.window, onset)
+            features = self._features(self.window, onset, is_next=True)
+            yield "continuous", Marker("", time, onset), features
 
     def _due_sooner(self, at: int, index: int) -> Iterator[tuple[str, Marker, Features]]:
         """Windows that end earlier, up to where an event's own is full; one that is lost is left out.
@@ -556,10 +571,11 @@ class Pipeline:
         else:
             self._skipped = self._skipped[0], end
 
-    def _features(self, window: FeatureWindow, onset: int) -> Features:
+    def _features(self, window: FeatureWindow, onset: int, *, is_next: bool = False) -> Features:
         start, stop = onset + window.first, onset + window.last
         data, flags = self.ring.window(start, stop)
-        features = window.process(data, flags, self._time_of(stop - 1))
+        index = start if is_next else None
+        features = window.process(data, flags, self._time_of(stop - 1), index)
         self.stopwatch.lap("features")
         return features
 
@@ -584,6 +600,7 @@ class Pipeline:
             if self.adaptation is not None:
                 self.adaptation.add(self.window.unscaled, features.good)
         self._on_clean = on_clean
+        self.touch()
         self.monitor.warm_up()
         self.reset()
 
@@ -593,6 +610,7 @@ class Pipeline:
         for stage in self.stages.values():
             stage.reset()
         self.ring.reset()
+        self.window.reset()
         self.answerer.restart()
         self.monitor.restart()
         self._missed.extend((marker, "the stream was lost") for marker in self._pending)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,17 +76,17 @@ FLAGS_VERSION = 2  # version of the bits in models and session records; version 
 CORRECTED = Reason.REPAIRED | Reason.EYE | Reason.HEARTBEAT | Reason.REGRESSED
 BAD = ~FLAGS(CORRECTED)  # every bit, named or not, that marks a sample as bad
 NOTHING = (0.0,) * len(CORRECTED)
-_NAMES = tuple((int(reason), str(reason.name).lower()) for reason in Reason)
 ONSET = "onset"  # label of an event whose item nobody tells
 
 
+@lru_cache(maxsize=4096)
 def reason_names(bits: int) -> tuple[str, ...]:
     """Return the lower-case names of the bits that are set, corrections included.
 
     >>> reason_names(Reason.GAP | Reason.SETTLING)
     ('gap', 'settling')
     """
-    return tuple(name for bit, name in _NAMES if bits & bit)
+    return tuple(str(reason.name).lower() for reason in Reason if bits & reason)
 
 
 DATA_TYPES = ("eeg", "mag", "grad", "seeg", "ecog")  # channels that record the brain
@@ -110,8 +111,7 @@ for _names, _unit, _factor in (
 
 def unit_gain(unit: str) -> tuple[str, float]:
     """Return the SI unit and the factor to it, or raise ValueError: a guess may be off by 1e6."""
-    known = _UNITS.get(unit.strip().lower())
-    if known is None:
+    if (known := _UNITS.get(unit.strip().lower())) is None:
         raise ValueError(
             f"need a known unit, got {unit!r}; use one of "
             "volts, millivolts, microvolts, tesla, femtotesla, T/m, fT/cm, n/a (--units UNIT)"

@@ -198,3 +198,37 @@ def test_scale_features_is_what_the_window_does():
     X = np.array([plain.process(window, flags, 0.0).values.copy() for window in windows])
     want = [scaled.process(window, flags, 0.0).values.copy() for window in windows]
     assert np.allclose(scale_features(X, center, scale, 2.0), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["amplitude", "bandpower"])
+@pytest.mark.parametrize(("decim", "step"), [(5, 5), (10, 5), (4, 6), (3, 1)])
+@pytest.mark.parametrize("baseline", [None, (-0.1, 0.0)])
+def test_windows_that_follow_one_another_share_bins_and_no_bit_differs(
+    kind: str, decim: int, step: int, baseline: tuple[float, float] | None
+):
+    signal = np.random.default_rng(1).standard_normal((400, C)) ** 2
+    signal[100:120, 1] = np.nan
+    window, fresh = (
+        FeatureWindow(INFO, kind, 0.0, 0.3, decim=decim, baseline=baseline) for _ in range(2)
+    )
+    n = window.n_samples
+    flags = np.zeros(n, FLAGS)
+    starts = [*range(0, 150, step), *range(260, 400 - n, step), 7]  # after a gap, and out of turn
+    for start in starts:
+        data = signal[start : start + n]
+        kept = window.process(data, flags, 0.0, start).values
+        want = fresh.process(data, flags, 0.0).values
+        assert kept.tobytes() == want.tobytes()
+    window.reset()
+    other = signal[::-1][:n].copy()
+    kept = window.process(other, flags, 0.0, starts[0]).values
+    assert kept.tobytes() == fresh.process(other, flags, 0.0).values.tobytes()
+
+
+def test_a_bin_is_computed_once():
+    window, flags = FeatureWindow(INFO, "amplitude", 0.0, 0.15, decim=5), np.zeros(30, FLAGS)
+    assert window.n_samples == 30
+    window.process(np.ones((30, C)), flags, 0.0, 50)
+    values = window.process(np.zeros((30, C)), flags, 0.0, 55).values.reshape(6, C)
+    assert (values[:5] == 1.0).all()
+    assert (values[5] == 0.0).all()

@@ -11,6 +11,7 @@ import numpy as np
 from rt_decoder.kernels.window import (
     bin_means,
     good_and_reasons,
+    kept_bins,
     log_bins,
     scale_clamp,
     subtract_rows,
@@ -108,6 +109,9 @@ class FeatureWindow:
         self.n_features = n_bins * info.n_channels
         self.rescale(center, scale)
         self._bins = np.zeros((n_bins, info.n_channels))
+        # bins of the windows before, by their absolute index
+        self._kept = np.zeros((self.n_samples, info.n_channels))
+        self._kept_at = np.full(self.n_samples, -1)
         self._base = np.zeros((1, info.n_channels))
         self._values = np.zeros(self.n_features, np.float32)
         self.unscaled = self._bins.reshape(-1)
@@ -141,7 +145,13 @@ class FeatureWindow:
             )
         return array
 
-    def process(self, window: np.ndarray, flags: np.ndarray, time: float) -> Features:
+    def reset(self) -> None:
+        """Forget the bins that are kept: the signal begins anew at index 0."""
+        self._kept_at[:] = -1
+
+    def process(
+        self, window: np.ndarray, flags: np.ndarray, time: float, index: int | None = None
+    ) -> Features:
         """Compute the features of a window.
 
         Parameters
@@ -152,6 +162,9 @@ class FeatureWindow:
             Reason bits.
         time : float
             Of the newest sample, in s.
+        index : int or None
+            Absolute index of the first sample, where windows follow one another: bins that an
+            earlier one of them had are not computed again. The result is the same.
 
         Returns
         -------
@@ -167,9 +180,15 @@ class FeatureWindow:
             raise ValueError(
                 f"need a window of shape {(self.n_samples, self.info.n_channels)}, got {window.shape}"
             )
-        bin_means(window, self._start, self.decim, self._bins)
-        if self.kind == "bandpower":
-            log_bins(self._bins, _POWER_FLOOR)
+        if index is not None:
+            floor = _POWER_FLOOR if self.kind == "bandpower" else 0.0
+            kept_bins(
+                window, index, self._start, self.decim, floor, self._kept, self._kept_at, self._bins
+            )
+        else:
+            bin_means(window, self._start, self.decim, self._bins)
+            if self.kind == "bandpower":
+                log_bins(self._bins, _POWER_FLOOR)
         for first, width in self._baseline:
             bin_means(window, first, width, self._base)
             if self.kind == "bandpower":

@@ -12,6 +12,7 @@ __all__ = [
     "bin_means",
     "good_and_reasons",
     "join_channels",
+    "kept_bins",
     "log_bins",
     "scale_clamp",
     "subtract_rows",
@@ -38,15 +39,64 @@ def bin_means(x: np.ndarray, first: int, width: int, out: np.ndarray) -> None:
     out : array of shape (n_bins, c)
         Written: the mean of each bin.
     """
-    n_bins, n_channels = out.shape
-    for b in range(n_bins):
-        row = out[b]
-        row[:] = 0.0
-        for t in range(first + b * width, first + (b + 1) * width):
-            for k in range(n_channels):
-                row[k] += x[t, k]
-        for k in range(n_channels):
-            row[k] /= width
+    for b in range(len(out)):
+        _mean(x, first + b * width, width, out[b])
+
+
+@njit(**KERNEL)
+def _mean(x: np.ndarray, first: int, width: int, out: np.ndarray) -> None:
+    out[:] = 0.0
+    for t in range(first, first + width):
+        for k in range(len(out)):
+            out[k] += x[t, k]
+    for k in range(len(out)):
+        out[k] /= width
+
+
+@njit(**KERNEL)
+def kept_bins(
+    x: np.ndarray,
+    at: int,
+    first: int,
+    width: int,
+    floor: float,
+    kept: np.ndarray,
+    starts: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Average bins of rows, as `bin_means` and `log_bins` do, but each bin of a signal once.
+
+    Windows that follow one another share all bins but the last: these are copied.
+
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Samples.
+    at : int
+        Absolute index of the first row.
+    first : int
+        Row where the first bin begins.
+    width : int
+        Rows in a bin.
+    floor : float
+        Of the logarithm, as in `log_bins`; 0 takes none.
+    kept : array of shape (m, c)
+        Bins of earlier windows, each in the row of its absolute index modulo m; updated.
+    starts : array of shape (m,), int64
+        Absolute index of the bin in each row; -1 for none; updated.
+    out : array of shape (n_bins, c)
+        Written: the bins.
+    """
+    for b in range(len(out)):
+        start = at + first + b * width
+        row = start % len(kept)
+        if starts[row] != start:
+            _mean(x, first + b * width, width, kept[row])
+            if floor > 0.0:
+                log_bins(kept[row : row + 1], floor)
+            starts[row] = start
+        for k in range(out.shape[1]):
+            out[b, k] = kept[row, k]
 
 
 @njit(**KERNEL)
