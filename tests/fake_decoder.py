@@ -8,7 +8,7 @@ from uuid import uuid4
 import numpy as np
 from pylsl import local_clock
 
-from rt_decoder.signal import FLAGS, Chunk, Readout, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Readout, SignalInfo
 from rt_decoder.sinks.clean_outlet import CleanOutlet
 from rt_decoder.sinks.log_outlet import LogOutlet
 from rt_decoder.sinks.outlets import ReadoutOutlets, data_outlet
