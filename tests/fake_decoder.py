@@ -54,6 +54,12 @@ class FakeDecoder:
         }  # fmt: skip
         self.log.watch(lambda: dict(self.status))
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody reads its readouts and its log."""
+        outlets = self.readouts._readout, self.log._outlet
+        return all(one.have_consumers() for one in outlets)
+
     def event(self, event: str, **details: Any) -> None:
         line = {"type": "event", "event": event, "time": local_clock(), "index": self.n}
         self.log.tell(line | details)

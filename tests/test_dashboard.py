@@ -113,6 +113,8 @@ def test_an_event_comes_with_its_explanation_and_fix() -> None:
 def test_artifacts_are_counted_when_they_begin() -> None:
     view = View()
     assert view.shown()["artifacts"] is None  # no cleaned stream tells of them
+    view.hears_reasons()
+    assert (view.shown()["artifacts"], view.shown()["reasons"]) == ({}, None)
     for text, time in (
         ("eye", 0.0),
         ("eye,muscle", 1.0),

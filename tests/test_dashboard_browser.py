@@ -44,9 +44,10 @@ class Page:
         self.server: subprocess.Popen[str] = start("dashboard", "--port", "0")
         assert self.server.stdout is not None
         self.url = self.server.stdout.readline().split()[2].rstrip(",")
+        browser.look()
+        browser.open("about:blank")  # what an earlier page says is not ours
         browser.said.clear()
         browser.asked.clear()
-        browser.look()
         browser.open(self.url)
 
     def text(self, selector: str) -> str:
@@ -55,8 +56,9 @@ class Page:
     def js(self, script: str) -> Any:
         return self.browser.evaluate(script)
 
-    def watch(self, name: str) -> None:
-        """Choose a decoder by its name, once it is listed."""
+    def watch(self, name: str, decoder: FakeDecoder | None = None) -> None:
+        """Choose a decoder by its name, once it is listed and all that it says is heard."""
+        wait_for(lambda: decoder is None or decoder.is_heard)
         option = f"[...document.querySelectorAll('#decoder option')].find(one => one.textContent.startsWith({json.dumps(name)}))"
         wait_for(lambda: self.js(f"Boolean({option})"))
         self.js(
@@ -111,7 +113,7 @@ def decoders(source_id: str) -> Iterator[Callable[..., FakeDecoder]]:
 def test_states_are_shown_with_what_to_do(page: Page, decoders: Any) -> None:
     assert page.text("#stream .big") == "WAITING"
     one = decoders()
-    page.watch(one.name)
+    page.watch(one.name, one)
     page.has("#stream .big", "LIVE")
     one.event("stale", silent_s=0.4)
     one.status["state"] = "stale"
@@ -142,7 +144,7 @@ def test_states_are_shown_with_what_to_do(page: Page, decoders: Any) -> None:
 
 def test_words_score_latency_and_model_are_shown(page: Page, decoders: Any) -> None:
     one = decoders()
-    page.watch(one.name)
+    page.watch(one.name, one)
     page.has("#stream .big", "LIVE")
     one.say(2)
     page.has("#word-big", "house")
@@ -161,12 +163,12 @@ def test_words_score_latency_and_model_are_shown(page: Page, decoders: Any) -> N
     page.has("#latency .verdict", "p99 2.80 ms")
     assert page.js("document.querySelectorAll('#latency rect').length") >= 2
     page.has("#model", "0.712")
-    page.has("#artifacts", "the signal is good now")
+    page.has("#artifacts", "no change since")
 
 
 def test_every_element_is_driven(page: Page, decoders: Any, browser: Browser) -> None:
     one = decoders()
-    page.watch(one.name)
+    page.watch(one.name, one)
     wait_for(lambda: page.js("rt_decoder.signal.drawn > 3 && rt_decoder.signal.rings[1] != null"))
     assert page.js("rt_decoder.signal.names.length") == 8
     browser.press(" ")
@@ -218,7 +220,7 @@ def test_names_and_words_never_become_html(page: Page, decoders: Any, source_id:
     one = decoders(
         f"{HOSTILE}{source_id[-6:]}", names=names, words=(HOSTILE, "<b>bold</b>", "x", "y")
     )
-    page.watch(HOSTILE)
+    page.watch(HOSTILE, one)
     page.has("#word-big", "–")
     one.say(0, reasons=("<i>why</i>",), abstained=False)
     one.event(HOSTILE, reason=HOSTILE)
@@ -234,7 +236,7 @@ def test_names_and_words_never_become_html(page: Page, decoders: Any, source_id:
 
 def test_nothing_is_asked_of_the_network(page: Page, decoders: Any, browser: Browser) -> None:
     one = decoders()
-    page.watch(one.name)
+    page.watch(one.name, one)
     page.has("#stream .big", "LIVE")
     assert browser.said == []
     assert len(browser.asked) > 5
@@ -251,20 +253,21 @@ def test_the_page_fits_its_window(
     page: Page, decoders: Any, browser: Browser, width: int, dark: bool
 ) -> None:
     one = decoders()
-    page.watch(one.name)
+    page.watch(one.name, one)
     one.say(2)
     page.has("#word-big", "house")
     browser.look(width=width, dark=dark)
-    assert page.js("document.documentElement.scrollWidth") <= width
+    wait_for(lambda: page.js("document.documentElement.scrollWidth") <= width, 20.0)
     size = "parseFloat(getComputedStyle(document.querySelector('{}')).fontSize)".format
     assert page.js(size("#stream .big")) >= 32
     assert page.js(size("#word-big")) >= 36
-    assert page.js("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+    theme = "dark" if dark else "light"
+    wait_for(lambda: page.js("document.documentElement.dataset.theme") == theme)
 
 
 def test_a_decoder_that_restarts_is_followed(page: Page, decoders: Any) -> None:
     one = decoders()
-    page.watch(one.name)
+    page.watch(one.name, one)
     page.has("#stream .big", "LIVE")
     one.say(2)
     page.has("#word-big", "house")
@@ -273,6 +276,7 @@ def test_a_decoder_that_restarts_is_followed(page: Page, decoders: Any) -> None:
     page.has("#word-big", "house")  # what was last stays in sight
     again = decoders()
     page.has("#stream .big", "LIVE")
+    wait_for(lambda: again.is_heard)
     again.say(4)
     page.has("#word-big", "winter")
     assert page.js("document.querySelectorAll('#decoder option').length") >= 1
@@ -282,11 +286,11 @@ def test_several_decoders_can_be_watched(
     page: Page, decoders: Any, source_id: str, browser: Browser
 ) -> None:
     first, second = decoders(f"{source_id}-1"), decoders(f"{source_id}-2")
-    page.watch(first.name)
+    page.watch(first.name, first)
     first.say(0)
     page.has("#word-big", "river")
+    page.watch(second.name, second)
     second.say(1)
-    page.watch(second.name)
     page.has("#word-big", "mother")
     browser.press("d")
     page.has("#word-big", "river")
@@ -301,7 +305,7 @@ def test_a_page_tells_that_its_server_is_gone(page: Page) -> None:
 
 def test_the_memory_of_the_page_is_bounded(page: Page, decoders: Any) -> None:
     one = decoders()
-    page.watch(one.name)
+    page.watch(one.name, one)
     page.has("#stream .big", "LIVE")
     for k in range(300):
         one.say(k % 8)
@@ -387,16 +391,18 @@ def test_a_real_decoder_is_shown(page: Page, source_id: str, tmp_path: Path) -> 
 
 def test_flagged_samples_are_shaded(page: Page, source_id: str) -> None:
     one = FakeDecoder(source_id)
-    page.watch(one.name)
-    ended = threading.Event()
+    page.watch(one.name, one)
+    ended, flagged = threading.Event(), threading.Event()
 
     def send() -> None:
         while not ended.wait(0.05):
-            one.send(reason=int(Reason.MUSCLE))
+            one.send(reason=int(Reason.MUSCLE) if flagged.is_set() else 0)
 
     thread = threading.Thread(target=send)
     thread.start()
     try:
+        page.has("#artifacts", "no change since")  # all outlets are read
+        flagged.set()
         wait_for(lambda: page.js("rt_decoder.signal.quality?.some(value => value === 0)"))
         page.has("#artifacts", "now: muscle")
     finally:
