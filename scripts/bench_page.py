@@ -31,14 +31,14 @@ HERE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HERE))
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-from rt_decoder.files.model_file import save_model
-from rt_decoder.sinks.loopback import configure_loopback
+from rt_decoder.files.model_file import save_model  # noqa: E402 - after the threads
+from rt_decoder.sinks.loopback import configure_loopback  # noqa: E402 - after the threads
 
 configure_loopback()
 
-from rt_decoder.live.api import open_live
-from scripts.speed.scene import load_scene, make_scene
-from tests.browser import Browser, browsing, find_browser
+from rt_decoder.live.api import open_live  # noqa: E402 - after its configuration
+from scripts.speed.scene import load_scene, make_scene  # noqa: E402 - after its configuration
+from tests.browser import Browser, browsing, find_browser  # noqa: E402 - after its configuration
 
 SETTLE_S = 3.0
 MOST_SLOWER = 1.05
