@@ -67,10 +67,10 @@ class Browser:
                 assert "error" not in came, (method, came["error"])
                 return came["result"]
 
-    def open(self, where: Path | str) -> None:
+    def open(self, path: Path | str) -> None:
         """Load a file or an address, and wait until all of it has loaded."""
         self._events.clear()
-        url = where if isinstance(where, str) else where.resolve().as_uri()
+        url = path if isinstance(path, str) else path.resolve().as_uri()
         self.call("Page.navigate", url=url)
         while not any(one["method"] == "Page.loadEventFired" for one in self._events):
             self._receive()
@@ -94,6 +94,23 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
+
+    def press(self, key: str) -> None:
+        """Press a key."""
+        text = {"Escape": "", "Tab": ""}.get(key, key)
+        code = {"Escape": 27, "Tab": 9}.get(key, 0)
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code,
+                      **({"text": text} if text and kind == "keyDown" else {}))  # fmt: skip
+
+    def click(self, selector: str) -> None:
+        """Click into the middle of an element."""
+        x, y = self.evaluate(
+            f"(() => {{ const one = document.querySelector({selector!r}); one.scrollIntoView();"
+            "const b = one.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, selector: str = "body") -> bytes:
         """PNG of an element, also where it is longer than the window."""

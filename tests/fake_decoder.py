@@ -8,7 +8,7 @@ from uuid import uuid4
 import numpy as np
 from pylsl import local_clock
 
-from rt_decoder.signal import FLAGS, Chunk, Readout, Reason, SignalInfo
+from rt_decoder.signal import FLAGS, Chunk, Readout, SignalInfo
 from rt_decoder.sinks.clean_outlet import CleanOutlet
 from rt_decoder.sinks.log_outlet import LogOutlet
 from rt_decoder.sinks.outlets import ReadoutOutlets, data_outlet
@@ -53,6 +53,12 @@ class FakeDecoder:
             "fit": {"state": "fits", "n_events": 12}, "bad": {}, "score": SCORE,
         }  # fmt: skip
         self.log.watch(lambda: dict(self.status))
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody reads its readouts and its log."""
+        outlets = self.readouts._readout, self.log._outlet
+        return all(one.have_consumers() for one in outlets)
 
     def event(self, event: str, **details: Any) -> None:
         line = {"type": "event", "event": event, "time": local_clock(), "index": self.n}

@@ -30,7 +30,7 @@ NAMES = [f"{program} {name}" for program, name, _ in COMMANDS]
 OTHER_THINGS = {"--force", "--anytime",
     "--seconds", "--seed", "--name", "--channels", "--session", "--wait", "--reference", "--out",
     "--output", "-o", "--people", "--language-model", "--top",
-    "--markers", "--save",
+    "--markers", "--save", "--network",
 }  # fmt: skip
 
 

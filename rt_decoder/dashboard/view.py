@@ -66,7 +66,7 @@ class View:
         self._reasons: set[str] = set()
         self._onsets: deque[tuple[float, str]] = deque(maxlen=5000)
         self._now: dict[str, Any] | None = None
-        self._has_reasons = False
+        self._hears_reasons = self._knows_reasons = False
 
     def connected(self) -> None:
         """Note that the decoder can be heard."""
@@ -166,6 +166,10 @@ class View:
     def _unix(self, time: Any) -> float | None:
         return time + self._wall if isinstance(time, int | float) else None
 
+    def hears_reasons(self) -> None:
+        """Note that reasons will be told; each only when it changes."""
+        self._hears_reasons = True
+
     def reasons(self, text: str, time: float) -> None:
         """Take a marker of the cleaned stream's reasons.
 
@@ -177,13 +181,13 @@ class View:
             In s.
         """
         with self._lock:
-            self._has_reasons = True
+            self._hears_reasons = self._knows_reasons = True
             now = {plain(name, 40) for name in text.split(",")[:40]} - {"good", ""}
             self._onsets.extend((time, name) for name in sorted(now - self._reasons))
             self._reasons = now
 
     def _artifacts(self) -> dict[str, int] | None:
-        if not self._has_reasons:
+        if not self._hears_reasons:
             return None
         newest = self._onsets[-1][0] if self._onsets else 0.0
         return Counter(name for time, name in self._onsets if newest - time < MINUTE)
@@ -213,7 +217,7 @@ class View:
                 "now": self._now,
                 "bins": {"counts": self._bins, "lowest_ms": LOWEST_MS, "per_decade": PER_DECADE},
                 "artifacts": self._artifacts(),
-                "reasons": sorted(self._reasons),
+                "reasons": sorted(self._reasons) if self._knows_reasons else None,
                 "garbled": self.n_garbled,
                 "status": status,
                 "words": [row for row in self._words if row["n"] > after],

@@ -65,7 +65,11 @@ class Watched:
             Reader(self._by_id(lambda: f"{self._stem}-readout"), self._lines),
             Reader(self._by_id(lambda: f"{self._stem}-scores"), None, self._items),
             Reader(self._by_id(self._clean_id), self._clean_samples, self._clean_opened),
-            Reader(self._by_id(lambda: f"{self._clean_id()}-reasons"), self._reasons),
+            Reader(
+                self._by_id(lambda: f"{self._clean_id()}-reasons"),
+                self._reasons,
+                lambda _: self.view.hears_reasons(),
+            ),
         )
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch {self.name}", daemon=True)

@@ -93,6 +93,7 @@ export function artifacts(counts, now, advice) {
   list($("#artifacts dl"), rows.map(([name, n]) => [name.replaceAll("_", " "), n, false, advice[name]?.[0]]));
   say($("#artifacts .small"), !counts
     ? "start the decoder with --clean-outlet NAME to count them"
+    : !now ? "no change since this page's server began to listen"
     : now.length ? `now: ${now.map((name) => name.replaceAll("_", " ")).join(", ")}` : "the signal is good now");
 }
 

@@ -36,7 +36,7 @@ export class Words {
   large(row) {
     const big = $("#word-big");
     big.className = "big";
-    say($("#word-kind"), !row || row.kind === "event" ? "" : kind(row));
+    say($("#word-kind"), row ? `${clock(row.at)} ${kind(row)}` : "");
     if (!row) {
       big.replaceChildren("–");
       say($("#word-told"), "no readout so far");
