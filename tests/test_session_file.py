@@ -112,7 +112,8 @@ def test_arguments_and_options_that_must_be_given_may_be_in_the_file(
     ("text", "why"),
     [
         ('nname = "A"', "unknown key nname above the tables; did you mean name?"),
-        ('log = "s.jsonl"', "unknown key log above the tables"),
+        ('log = "s.jsonl"', "need log in [run], got it above the tables"),
+        ("[record]\nuntil-lost = true\nuntil_lost = true", "need each key once in [record]"),
         ("[recordd]\n", "unknown table [recordd]; did you mean record?"),
         ('[decode]\njsonl = "x"', "unknown table [decode]"),
         ("[record]\nuntil_lots = true", "unknown key until_lots in [record]; did you mean until_lost?"),

@@ -42,6 +42,7 @@ class SessionFile:
     path: Path
     content: dict[str, Any]
     values: dict[str, Any] = field(default_factory=dict)
+    _keys_of: dict[str, str] = field(default_factory=dict)  # by the names of parameters
     _context: Any = None
 
     @classmethod
@@ -93,23 +94,27 @@ class SessionFile:
         tables = {name: one for name, one in self.content.items() if isinstance(one, Mapping)}
         for name in tables.keys() - known.keys():
             raise ValueError(f"{self.path.name}: unknown table [{named(name)}]{_near(name, known)}")
-        shared = self._keys({k: v for k, v in self.content.items() if k not in tables}, SHARED, "")
+        self._check_place(tables, known)
+        shared = self._known({k: v for k, v in self.content.items() if k not in tables}, SHARED, "")
         for name, options in known.items():
             own = {key: one for key, one in shared.items() if key in options}
-            own |= self._keys(tables.get(name, {}), options, f" in [{name}]")
+            own |= self._known(tables.get(name, {}), options, f" in [{name}]")
             found = {
                 options[key].name: self._value(key, options[key], value)
                 for key, value in own.items()
             }
             if name == context.command.name:
                 self.values = found
+                self._keys_of = {options[key].name: key for key in own}
         self._context, context.default_map = context, self.values
 
     def used(self) -> dict[str, Any]:
-        """Return the options that were taken from the file: the command line comes first."""
+        """Return the options that were taken from the file, by its keys: the command line comes first."""
         source = self._context.get_parameter_source
         return {
-            name: value for name, value in self.values.items() if source(name).name == "DEFAULT_MAP"
+            self._keys_of[name]: value
+            for name, value in self.values.items()
+            if source(name).name == "DEFAULT_MAP"
         }
 
     def line(self) -> str:
@@ -120,9 +125,20 @@ class SessionFile:
         """Return what was taken from the file, for the header of a log."""
         return {"file": self.path.name, "options": self.used()}
 
-    def _keys(self, table: Mapping[str, Any], known: Any, where: str) -> dict[str, Any]:
+    def _check_place(self, tables: Any, known: Mapping[str, Any]) -> None:
+        """Refuse an option above the tables that belongs into one."""
+        for key in (one.replace("-", "_") for one in self.content.keys() - tables.keys()):
+            own = [f"[{name}]" for name, options in known.items() if key in options]
+            if own and key not in SHARED:
+                raise ValueError(
+                    f"{self.path.name}: need {named(key)} in {' or '.join(own)}, got it above the tables"
+                )
+
+    def _known(self, table: Mapping[str, Any], known: Any, where: str) -> dict[str, Any]:
         """Values by the names of options, with ``_`` or ``-`` alike."""
         found = {key.replace("-", "_"): value for key, value in table.items()}
+        if len(found) < len(table):
+            raise ValueError(f"{self.path.name}: need each key once{where}, got one as a-b and a_b")
         for key in found:
             if key not in known:
                 raise ValueError(
