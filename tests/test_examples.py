@@ -88,6 +88,20 @@ def test_words_with_markers_are_shown_without_psychopy(model: Path, source_id: s
 
 @pytest.mark.slow
 @pytest.mark.lsl
+def test_words_of_a_calibration_are_shown_without_psychopy(source_id: str, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("axe\nbee\n")
+    told = run_example(
+        "psychopy_present.py", tmp_path / "words.txt", "--markers", source_id, "--no-cues",
+        "--save", tmp_path / "run.tsv",
+    )  # fmt: skip
+    assert told.splitlines()[0] == "Press a key to begin"
+    assert "2 words shown" in told
+    rows = (tmp_path / "run.tsv").read_text().splitlines()
+    assert sorted(row.split("\t")[3] for row in rows[1:] if "\tword\t" in row) == ["axe", "bee"]
+
+
+@pytest.mark.slow
+@pytest.mark.lsl
 def test_feedback_goes_out_at_every_tenth_of_a_second(model: Path, source_id: str) -> None:
     cues, ended = marker_outlet(f"{source_id}-cues", f"{source_id}-cues"), threading.Event()
 

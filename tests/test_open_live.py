@@ -486,7 +486,7 @@ def test_every_option_of_the_command_is_a_keyword_of_the_same_name() -> None:
     command = get_command(app)
     run = command.get_command(click.Context(command), "run")  # type: ignore[attr-defined]
     keywords = inspect.signature(open_live).parameters
-    of_the_terminal = {"model", "json", "help"}
+    of_the_terminal = {"model", "json", "help", "config"}
     for option in run.params:
         name = max(option.opts, key=len).removeprefix("--").replace("-", "_")
         if name in of_the_terminal or name in keywords:

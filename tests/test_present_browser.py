@@ -120,6 +120,15 @@ def test_a_question_is_asked_again_when_the_page_is_back(page: Page, screen: Bro
     assert [screen.key(0.0), screen.key(0.0)] == ["", "y"]
 
 
+def test_what_is_shown_to_nobody_is_sent_once_somebody_is_here(page: Page) -> None:
+    screen = BrowserScreen(page, lambda: False, lambda line: None)
+    page.say("key", key="x")  # of a page that is not ready
+    page.say("here")
+    page.say("shown", n=2, at=3.0)
+    assert screen.show(ASKED) == 3.0
+    assert page.sent == [(2, ASKED.text)]
+
+
 def test_nothing_waits_for_a_page_when_asked_to_end(page: Page) -> None:
     screen = BrowserScreen(page, lambda: True, lambda line: None)
     assert screen.show(ASKED) is None
@@ -272,7 +281,9 @@ def presenting(folder: Path, source_id: str, *options: str) -> Iterator[Presenta
 
 def on(browser: Browser, kind: str, text: str = "") -> bool:
     """Whether something of a kind is seen, and what."""
-    shown = browser.evaluate("[current.kind, faces[seen].innerText, over]")
+    shown = browser.evaluate(
+        "typeof current == 'undefined' ? ['', ''] : [current.kind, faces[seen].innerText]"
+    )
     return shown[0] == kind and text in shown[1]
 
 

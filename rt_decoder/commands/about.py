@@ -9,6 +9,7 @@ import typer
 
 from rt_decoder.commands.console import show_json, show_lines
 from rt_decoder.commands.options import AsJson
+from rt_decoder.commands.session_file import Config
 
 __all__ = ["COMMANDS"]
 
@@ -30,14 +31,18 @@ def inspect(
         show_json(model_summary(fitted))
 
 
-def info(as_json: AsJson = False) -> None:
+def info(config: Config = None, as_json: AsJson = False) -> None:
     """Show versions, extras, processor, memory and the LSL configuration, for a report of a bug.
+
+    With --config it checks a file of options, too.
 
     Example: rt-decoder info --json
     """
     from rt_decoder.commands.system import system_summary
 
     summary = system_summary()
+    if config is not None:
+        summary["config"] = {"file": config.path.name, "options": config.content}
     show_lines(*(f"{key:<16} {value}" for key, value in summary.items()))
     if as_json:
         show_json(summary)

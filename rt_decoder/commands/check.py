@@ -8,40 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import show_json, show_lines
 from rt_decoder.commands.machine import Folder
-from rt_decoder.commands.options import (
-    MARKERS,
-    UNMARKED,
-    AsJson,
-    Channels,
-    Markers,
-    Stream,
-    Units,
-)
-from rt_decoder.commands.run_options import (
-    FieldTrip,
-    Predicate,
-    References,
-    SourceId,
-    StreamName,
-    StreamType,
-    Timeout,
-)
+from rt_decoder.commands.options import MARKERS, UNMARKED, AsJson, Stream
+from rt_decoder.commands.stream_options import StreamOptions
 from rt_decoder.commands.streams import keep_here
 
 if TYPE_CHECKING:
     from rt_decoder.checks.finding import Finding
     from rt_decoder.files.recording import Recording
     from rt_decoder.model import Model
-    from rt_decoder.timing.marker_choice import MarkerChoice
 
 __all__ = ["COMMANDS"]
 
-_OF_STREAMS = (
-    "name", "type_", "source_id", "predicate", "fieldtrip", "reference", "timeout", "channels",
-    "units", "markers", "seconds",
-)  # fmt: skip
 _ENDS = {
     "good": "ready: nothing stands against a session",
     "look": "a session would run; look first at: {what}",
@@ -50,6 +30,7 @@ _ENDS = {
 
 
 def check(
+    options: StreamOptions,
     recording: Annotated[
         Path | None,
         typer.Argument(
@@ -64,17 +45,7 @@ def check(
     seconds: Annotated[
         float, typer.Option(metavar="S", help="How long to look at a live stream.", min=2.0)
     ] = 60.0,
-    name: StreamName = "",
-    type_: StreamType = "",
-    source_id: SourceId = "",
-    predicate: Predicate = "",
-    fieldtrip: FieldTrip = "",
-    reference: References = None,
-    timeout: Timeout = 10.0,
-    channels: Channels = None,
-    units: Units = None,
     stream: Stream = None,
-    markers: Markers = UNMARKED,
     photodiode: Annotated[
         str,
         typer.Option(
@@ -91,22 +62,27 @@ def check(
 
     Example: rt-decoder check --name Amp --markers Stimuli --model me.rtd.safetensors
     """
-    given = {option: value for option, value in locals().items() if option in _OF_STREAMS}
     keep_here(network=False, offers=False)
     from rt_decoder.files.model_file import load_model
     from rt_decoder.files.read import read_recording
     from rt_decoder.files.tables import read_channel_table
 
     fitted = None if model is None else load_model(model)
-    read_channel_table(channels)
+    options.say(show_lines)
+    read_channel_table(options.channels)
+    markers = options.markers
     if recording is not None:
         found = read_recording(
-            recording, channels=channels, units=units, stream=stream, markers=markers
+            recording,
+            channels=options.channels,
+            units=options.units,
+            stream=stream,
+            markers=markers,
         )
         looked = {"expects_markers": True, "photodiode": photodiode}
         verdict, findings = _judge(found, fitted, None, looked)
     else:
-        found = _live(given | {"reference": reference or ()}, markers)
+        found = _live(options, seconds)
         looked = {"expects_markers": bool(markers), "photodiode": photodiode}
         verdict, findings = _judge(found, fitted, folder, looked)
     if as_json:
@@ -133,17 +109,17 @@ def _judge(
     return verdict, findings
 
 
-def _live(given: dict[str, Any], markers: MarkerChoice) -> Recording:
+def _live(options: StreamOptions, seconds: float) -> Recording:
     """Record for a while, into a file that is gone afterwards."""
     from rt_decoder.commands.record import record_stream
     from rt_decoder.files.read import read_recording
-    from rt_decoder.live.run_options import run_options
 
     with tempfile.TemporaryDirectory(prefix="rt_decoder-check-") as place:
         path = Path(place) / "check.xdf"
-        given |= {"type": given.pop("type_"), "record": path, "until_lost": True}
-        record_stream(run_options(given))
-        return read_recording(path, markers=markers if markers.trigger else UNMARKED)
+        record_stream(options.session({"seconds": seconds, "record": path, "until_lost": True}))
+        return read_recording(
+            path, markers=options.markers if options.markers.trigger else UNMARKED
+        )
 
 
-COMMANDS = (check,)
+COMMANDS = (bundled(check),)

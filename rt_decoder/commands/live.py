@@ -5,68 +5,50 @@ from __future__ import annotations
 import typer
 
 from rt_decoder.commands.answer_options import Anytime, SetLevel, WhenUnlike
+from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import show_error, show_json, show_lines
 from rt_decoder.commands.language import LanguageModel, LanguageText, LanguageWeight
 from rt_decoder.commands.machine import Tune
 from rt_decoder.commands.options import (
-    UNMARKED,
     Align,
     AsJson,
-    Channels,
     Continuous,
     Force,
     Learn,
     MarkerOffset,
-    Markers,
     MarkerWait,
     Mask,
     ModelFile,
     Network,
     Seconds,
-    Units,
     Without,
 )
 from rt_decoder.commands.outputs import LOG, XDF, claim_outputs
 from rt_decoder.commands.run_options import (
     Candidates,
     CleanOutlet,
-    FieldTrip,
     Log,
     MaxBehind,
     Outlet,
-    Predicate,
     Quiet,
     Record,
-    References,
-    SourceId,
-    StreamName,
-    StreamType,
     Threshold,
-    Timeout,
     Top,
     UntilLost,
     WhenBehind,
     WholePosterior,
 )
+from rt_decoder.commands.stream_options import StreamOptions
 from rt_decoder.commands.streams import keep_here
 
 __all__ = ["COMMANDS"]
 
-_NOT_ASKED = ("model", "network", "as_json")  # of a session
+_NOT_ASKED = ("model", "options", "network", "as_json")  # of a session
 
 
 def run(
     model: ModelFile,
-    name: StreamName = "",
-    type_: StreamType = "",
-    source_id: SourceId = "",
-    predicate: Predicate = "",
-    fieldtrip: FieldTrip = "",
-    reference: References = None,
-    timeout: Timeout = 10.0,
-    channels: Channels = None,
-    units: Units = None,
-    markers: Markers = UNMARKED,
+    options: StreamOptions,
     mask: Mask = None,
     marker_offset: MarkerOffset = 0.0,
     marker_wait: MarkerWait = 2000.0,
@@ -108,21 +90,22 @@ def run(
     given = {option: value for option, value in locals().items() if option not in _NOT_ASKED}
     keep_here(network, offers=bool(outlet or clean_outlet))
     claim_outputs(
-        [("--log", log, LOG), ("--record", record, XDF)], [model, channels, language_text], None
+        [("--log", log, LOG), ("--record", record, XDF)],
+        [model, language_text, *options.read_files],
+        None,
     )
     from rt_decoder.commands.run import run_live
     from rt_decoder.files.model_file import load_model
     from rt_decoder.files.tables import read_channel_table
     from rt_decoder.live.opening import check_model
-    from rt_decoder.live.run_options import run_options
 
-    given |= {"type": given.pop("type_"), "set": given.pop("level")}
-    given |= {"reference": reference or (), "tune": tune or ()}
-    options = run_options(given)
-    read_channel_table(channels)  # a wrong one is refused before streams are looked for
+    given |= {"set": given.pop("level"), "tune": tune or ()}
+    asked = options.session(given)
+    options.say(show_lines)
+    read_channel_table(options.channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)
-    check_model(fitted, options, model.name)
-    footer, torn = run_live(fitted, options, show_lines)
+    check_model(fitted, asked, model.name)
+    footer, torn = run_live(fitted, asked, show_lines)
     if as_json:
         show_json(footer)
     if torn:
@@ -130,4 +113,4 @@ def run(
         raise typer.Exit(3)
 
 
-COMMANDS = (run,)
+COMMANDS = (bundled(run),)

@@ -12,6 +12,7 @@ import typer
 from rt_decoder.commands.console import show_json, show_lines
 from rt_decoder.commands.options import AsJson, Network
 from rt_decoder.commands.outputs import TSV, claim_outputs
+from rt_decoder.commands.session_file import Config
 from rt_decoder.commands.streams import keep_here
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def present(
         int,
         typer.Option(metavar="N", help="Port of that page; 0 for any.", min=0, max=65535),
     ] = 8410,
+    config: Config = None,
     network: Network = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -109,7 +111,9 @@ def present(
     if markers.startswith("channel:"):
         raise typer.BadParameter(f"need the name of a stream for --markers, got {markers!r}")
     keep_here(network)
-    claim_outputs([("--save", events, TSV)], [words], None)
+    claim_outputs([("--save", events, TSV)], [words, None if config is None else config.path], None)
+    if config is not None:
+        show_lines(config.line())
     from rt_decoder.present.schedule import Plan, make_schedule
     from rt_decoder.present.table import lines, summary
     from rt_decoder.present.words import read_words

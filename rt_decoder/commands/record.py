@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import show_error, show_json, show_lines
-from rt_decoder.commands.options import UNMARKED, AsJson, Channels, Markers, Seconds, Units
+from rt_decoder.commands.options import AsJson, Seconds
 from rt_decoder.commands.outputs import XDF, claim_outputs
-from rt_decoder.commands.run_options import (
-    FieldTrip,
-    Predicate,
-    References,
-    SourceId,
-    StreamName,
-    StreamType,
-    Timeout,
-    UntilLost,
-)
+from rt_decoder.commands.run_options import UntilLost
+from rt_decoder.commands.stream_options import StreamOptions
 from rt_decoder.commands.streams import keep_here
 
 if TYPE_CHECKING:
@@ -29,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "record_stream"]
 
-_NOT_ASKED = ("output", "as_json")  # of a session
 _MOST_LABELS, _MOST_CHANNELS = 12, 12
 _SOON, _LATER = 10.0, 60.0  # s between two lines of progress, with an end and without
 
@@ -41,16 +33,7 @@ def record(
             "-o", "--output", metavar="XDF", help="Session record; if taken, the next number."
         ),
     ],
-    name: StreamName = "",
-    type_: StreamType = "",
-    source_id: SourceId = "",
-    predicate: Predicate = "",
-    fieldtrip: FieldTrip = "",
-    reference: References = None,
-    timeout: Timeout = 10.0,
-    channels: Channels = None,
-    units: Units = None,
-    markers: Markers = UNMARKED,
+    options: StreamOptions,
     as_json: AsJson = False,
     seconds: Seconds = 0.0,
     until_lost: UntilLost = False,
@@ -62,16 +45,15 @@ def record(
 
     Example: rt-decoder record --name Amp --markers Stimuli --reference belt -o calibration.xdf
     """
-    given = {option: value for option, value in locals().items() if option not in _NOT_ASKED}
-    given |= {"record": output, "type": given.pop("type_"), "reference": reference or ()}
     keep_here(network=False, offers=False)
-    claim_outputs([("--output", output, XDF)], [channels], None)
+    claim_outputs([("--output", output, XDF)], options.read_files, None)
     from rt_decoder.files.tables import read_channel_table
-    from rt_decoder.live.run_options import run_options
 
-    options = run_options(given)
-    read_channel_table(channels)
-    summary = record_stream(options)
+    given = {"record": output, "seconds": seconds, "until_lost": until_lost}
+    asked = options.session(given)
+    options.say(show_lines)
+    read_channel_table(options.channels)
+    summary = record_stream(asked)
     show_lines(*_lines(summary))
     if as_json:
         show_json(summary)
@@ -191,4 +173,4 @@ def _lines(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-COMMANDS = (record,)
+COMMANDS = (bundled(record),)

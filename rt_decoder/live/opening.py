@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, replace
@@ -175,6 +176,7 @@ def _open_sinks(
     )  # fmt: skip
     header |= {"language": options.language.told} if options.language else {}
     header |= {"set": options.level} if options.level else {}
+    header |= {"config": options.config} if options.config else {}
     log = recorder = outlets = cleaned = None
     meta |= forced(model, force=force)
     if options.outlet:
@@ -189,6 +191,8 @@ def _open_sinks(
         log = _opened(options.log, JsonlLog)
         stack.callback(log.close)
         log.write(header)
+    if options.config:
+        meta = meta | {"config": json.dumps(options.config)}
     if options.record is not None:
         recorder = _opened(
             options.record,

@@ -38,13 +38,14 @@ class RunOptions(LiveOptions):
     language_weight: float | None = None  # its share; None as fitted
     quiet: bool = False  # events are told all the same
     seconds: float = 0.0
+    config: dict[str, Any] = field(default_factory=dict)  # what a file of options said, for the log
     choice: Choice = Choice()  # noqa: RUF009  (immutable)
 
 
 _CHOICE = tuple(one.name for one in fields(Choice))
 _SELECTION = ("name", "type", "source_id", "predicate")
 _MADE = {  # fields that no option sets alone
-    "selection", "rules", "skip", "references", "choice", "next_word", "level", "language", "then",
+    "selection", "rules", "skip", "references", "choice", "next_word", "level", "language", "then", "config",
 }  # fmt: skip
 _OTHERS = ("mask", "markers", "reference", "when_behind", "set")
 _IN_MS = ("marker_offset", "marker_wait", "max_behind")

@@ -122,7 +122,8 @@ class BrowserScreen:
     def _send(self, step: Step, due: float | None) -> None:
         self._n += 1
         self._sent = step
-        self._page.show(self._n, step.text, step.kind, step.seconds > 0, due)
+        if self._here:  # else it is sent once somebody is
+            self._page.show(self._n, step.text, step.kind, step.seconds > 0, due)
 
     def _next(self, wait: float) -> Said | None:
         """What was said first of what is not yet dealt with, within `wait` s."""

@@ -15,7 +15,7 @@ CATCH = "cue/question"  # its label: what begins so is no word of a vocabulary
 CUES = {  # what the cleaning learns eyes and rest from
     "cue/blink": "Blink a few times",
     "cue/saccade": "Look left and right, up and down",
-    "cue/rest": "Look at the cross, and rest",
+    "cue/rest": "Look here, and rest",
 }
 _CROSS = "+"
 _ROUNDS = 3  # of all cues: cleaning is fitted on some and judged on others
