@@ -200,7 +200,7 @@ def _decode_live(
 ) -> tuple[list[str], list[np.ndarray], dict[str, Any]]:
     """Labels and cosines of every event readout, and the session's footer."""
     from rt_decoder.commands.interrupt import stop_on_signals
-    from rt_decoder.commands.run import readout_text
+    from rt_decoder.commands.lines import readout_text
     from rt_decoder.live.opening import open_session
     from rt_decoder.live.run_options import RunOptions
 

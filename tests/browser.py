@@ -84,8 +84,10 @@ class Browser:
 
     def press(self, key: str, code: str = "", **more: Any) -> None:
         """Press and release a key, as the page's `event.key` and `event.code` name it."""
-        named = {"key": key, "code": code, **more}
-        self.call("Input.dispatchKeyEvent", type="rawKeyDown", **named)
+        number = {"Escape": 27, "Tab": 9, "Enter": 13}.get(key, 0)
+        named = {"key": key, "code": code, "windowsVirtualKeyCode": number, **more}
+        text = {"text": key} if len(key) == 1 else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **named, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
     def look(self, *, dark: bool = False, media: str = "", width: int = 1100) -> None:
@@ -94,14 +96,6 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
-
-    def press(self, key: str) -> None:
-        """Press a key."""
-        text = {"Escape": "", "Tab": ""}.get(key, key)
-        code = {"Escape": 27, "Tab": 9}.get(key, 0)
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code,
-                      **({"text": text} if text and kind == "keyDown" else {}))  # fmt: skip
 
     def click(self, selector: str) -> None:
         """Click into the middle of an element."""

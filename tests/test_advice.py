@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rt_decoder.commands.run import event_text
+from rt_decoder.commands.lines import event_text
 from rt_decoder.decoding.answering import NOT_FITTED
 from rt_decoder.monitor.verdict import CHANGES, UNLIKE_REASON
 from rt_decoder.signal import CORRECTED, Reason, reason_names

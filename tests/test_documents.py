@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -165,7 +164,8 @@ def test_a_first_session_goes_as_it_is_told(session: Path) -> None:
 @pytest.mark.timeout(3000)
 def test_the_snippet_in_python_prints_the_readouts(session: Path) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", section(README, "A first session"), re.DOTALL)
-    out = in_a_shell(f"{shlex.quote(sys.executable)} -c {shlex.quote(snippet)}", session, 600.0)
+    (session / "snippet.py").write_text(snippet)
+    out = in_a_shell("python snippet.py", session, 600.0)
     assert len(out.splitlines()) == len(readouts(session / "session.jsonl"))
     assert " -> " in out
 
@@ -176,7 +176,8 @@ def test_the_snippet_in_python_prints_the_readouts(session: Path) -> None:
 def test_the_experiment_that_decodes_decodes(session: Path) -> None:
     told = section(README, "An experiment that decodes")
     snippet = re.findall(r"```python\n(.*?)```", told, re.DOTALL)[0]
-    code = f"{shlex.quote(sys.executable)} -c {shlex.quote(snippet)}"
-    out = in_a_shell(f"rt-decoder simulate --session 2 --seconds 60 &\n{code}", session, 600.0)
+    (session / "experiment.py").write_text(snippet)
+    shown = "rt-decoder simulate --session 2 --seconds 60 &\npython experiment.py"
+    out = in_a_shell(shown, session, 600.0)
     assert "live" in out
     assert "chance" in out.splitlines()[-1] or "event" in out.splitlines()[-1]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import typer
 
 from rt_decoder.commands.answer_options import Anytime, SetLevel, WhenUnlike
@@ -82,6 +85,7 @@ def run(
 ) -> None:
     """Decode a live stream; readouts go to LSL outlets, to the log and to the terminal.
 
+    A terminal shows the essentials in a few lines; a pipe gets a line for each readout and event.
     Log and record never replace a file: they take the next free number, session-002.jsonl. Exit
     code 3: decoded, but the log or the record is not whole.
 
@@ -105,7 +109,8 @@ def run(
     read_channel_table(options.channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)
     check_model(fitted, asked, model.name)
-    footer, torn = run_live(fitted, asked, show_lines)
+    view = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    footer, torn = run_live(fitted, asked, show_lines, view=view)
     if as_json:
         show_json(footer)
     if torn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,20 +10,24 @@ from typing import Any
 from rt_decoder.commands.compiling import compile_kernels
 from rt_decoder.commands.describe import continuous_text
 from rt_decoder.commands.interrupt import stop_on_signals
+from rt_decoder.commands.lines import event_text, readout_text
 from rt_decoder.commands.session_text import ended_lines, search_text, waiting_text
+from rt_decoder.commands.view import View
 from rt_decoder.live.opening import open_session
 from rt_decoder.live.run_options import RunOptions
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout
-from rt_decoder.sinks.advice import advised
-from rt_decoder.sinks.text import plain
 from rt_decoder.sinks.worker import Worker
 
-__all__ = ["event_text", "readout_text", "run_live", "terminal"]
+__all__ = ["run_live", "terminal"]
 
 
 def run_live(
-    model: Model, options: RunOptions, say: Callable[[str], None] | None = None
+    model: Model,
+    options: RunOptions,
+    say: Callable[[str], None] | None = None,
+    *,
+    view: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Decode a live stream.
 
@@ -37,6 +40,8 @@ def run_live(
     say : callable or None
         Takes one line a readout or event, what the session waits for, the names of the files, and
         how it went.
+    view : bool
+        Show readouts and events in a few lines of the terminal that are kept up to date.
 
     Returns
     -------
@@ -59,10 +64,15 @@ def run_live(
         stop = stack.enter_context(stop_on_signals(options.seconds))
         compile_kernels()
         tell(search_text(options))
-        on_readout, on_event = terminal(say, stack) if say else (None, None)
+        shown = View(model.recipe.readout.budget_ms) if view else None
+        on_readout, on_event = (
+            (shown.on_readout, shown.on_event) if shown
+            else terminal(say, stack) if say else (None, None)
+        )  # fmt: skip
         session = open_session(
-            model, options, stack, None if options.quiet else on_readout, on_event
-        )
+            model, options, stack, None if options.quiet and not shown else on_readout, on_event,
+            shown.on_score if shown else None,
+        )  # fmt: skip
         stop.only_ask()
         for what, sink in (("log", session.log), ("record", session.recorder)):
             if sink is not None:
@@ -70,6 +80,8 @@ def run_live(
         if session.decoder.pipeline.continuous and model.has_map:
             tell(f"every hop: {continuous_text(model)}")
         tell(waiting_text(session.source.name, session.source.info, options.markers))
+        if shown:
+            stack.enter_context(shown.shown(session.counts))
 
         def should_stop() -> bool:
             if session.n_samples:
@@ -104,32 +116,3 @@ def terminal(
         printer.put(lambda: say(event_text(event)))
 
     return tell, warn
-
-
-def event_text(event: dict[str, Any]) -> str:
-    """An event as one line for the terminal: what it means, its details, what to do."""
-    told = advised(event)
-    meaning, fix = (plain(told.pop(name, ""), 400) for name in ("explanation", "fix"))
-    details = (
-        f"{name} {plain(', '.join(value) if isinstance(value, list) else value, 400)}"
-        for name, value in told.items()
-        if name not in ("type", "event", "time", "index")
-    )
-    parts = [f"{event['event'].upper()} at sample {event['index']}", meaning, ", ".join(details)]
-    return ": ".join(part for part in parts if part) + (f" -> {fix}" if fix else "")
-
-
-def readout_text(readout: Readout) -> str:
-    """A readout as one line for the terminal."""
-    if readout.abstained:
-        answer = f"- ({', '.join(readout.reasons)})"
-    else:
-        pairs = zip(readout.words[:3], readout.probabilities[:3], strict=True)
-        answer = "  ".join(f"{word} {p:.2f}" for word, p in pairs)
-    truth = f"{plain(readout.label, 60):>16} -> " if readout.label else ""
-    if readout.until is not None:
-        kept = f", kept {readout.committed}" if readout.committed else ""
-        answer += f"  by {readout.until:g} s{kept}"
-    late = "  LATE" if readout.late else ""
-    took = "latency unknown" if math.isnan(readout.latency_ms) else f"{readout.latency_ms:.2f} ms"
-    return f"{readout.seq:>5} {truth}{answer}  [{took}]{late}"

@@ -56,7 +56,7 @@ def _(folder: Path) -> str:
 @case("machine", "label that moves the cursor, in a session", "moved the operator's cursor")
 def _(folder: Path) -> str:  # noqa: ARG001
     from rt_decoder.commands.console import show_lines
-    from rt_decoder.commands.run import event_text
+    from rt_decoder.commands.lines import event_text
 
     event = {"type": "event", "event": "marker_lost", "index": 3, "time": 0.0, "label": ESCAPE}
     out = io.StringIO()
@@ -69,7 +69,7 @@ def _(folder: Path) -> str:  # noqa: ARG001
 
 @case("machine", "label of 100,000 characters", "filled the terminal")
 def _(folder: Path) -> str:  # noqa: ARG001
-    from rt_decoder.commands.run import event_text
+    from rt_decoder.commands.lines import event_text
 
     event = {
         "type": "event",
