@@ -15,6 +15,7 @@ from rt_decoder.commands.session_text import ended_lines, search_text, waiting_t
 from rt_decoder.commands.view import View
 from rt_decoder.live.opening import open_session
 from rt_decoder.live.run_options import RunOptions
+from rt_decoder.live.session import Session
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.worker import Worker
@@ -65,18 +66,11 @@ def run_live(
         compile_kernels()
         tell(search_text(options))
         shown = View(model.recipe.readout.budget_ms) if view else None
-        on_readout, on_event = (
-            (shown.on_readout, shown.on_event) if shown
-            else terminal(say, stack) if say else (None, None)
-        )  # fmt: skip
-        session = open_session(
-            model, options, stack, None if options.quiet and not shown else on_readout, on_event,
-            shown.on_score if shown else None,
-        )  # fmt: skip
+        session = _opened(model, options, stack, say, shown)
         stop.only_ask()
-        for what, sink in (("log", session.log), ("record", session.recorder)):
-            if sink is not None:
-                tell(f"{what:<6} {sink.path}")
+        sinks = [sink for sink in (session.log, session.recorder) if sink is not None]
+        for sink in sinks:
+            tell(f"{sink.name.split()[0]:<6} {sink.path}")
         if session.decoder.pipeline.continuous and model.has_map:
             tell(f"every hop: {continuous_text(model)}")
         tell(waiting_text(session.source.name, session.source.info, options.markers))
@@ -89,16 +83,27 @@ def run_live(
             return stop()
 
         footer = session.run(should_stop)
-    sinks = [sink for sink in (session.log, session.recorder) if sink is not None]
+    paths = [Path(sink.path) for sink in sinks]
     if stop.came and session.n_samples == 0:
-        for path in (Path(sink.path) for sink in sinks):
-            if path.is_file():  # made for this session, and holds nothing
-                path.unlink()
+        for path in paths:  # made for this session, and hold nothing
+            path.unlink(missing_ok=True)
         raise KeyboardInterrupt("no sample had come")
     seconds = session.n_samples / session.source.info.sfreq
-    for line in ended_lines(footer, seconds, *(Path(sink.path) for sink in sinks)):
+    for line in ended_lines(footer, seconds, *paths):
         tell(line)
     return footer, [f"{sink.name}: {sink.reason}" for sink in sinks if sink.reason]
+
+
+def _opened(
+    model: Model, options: RunOptions, stack: ExitStack,
+    say: Callable[[str], None] | None, shown: View | None,
+) -> Session:  # fmt: skip
+    """Session that tells a view, or else lines, what happens."""
+    if shown:
+        told = shown.on_readout, shown.on_event, shown.on_score
+        return open_session(model, options, stack, *told)
+    on_readout, on_event = terminal(say, stack) if say else (None, None)
+    return open_session(model, options, stack, None if options.quiet else on_readout, on_event)
 
 
 def terminal(
