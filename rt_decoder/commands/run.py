@@ -85,8 +85,8 @@ def run_live(
         footer = session.run(should_stop)
     paths = [Path(sink.path) for sink in sinks]
     if stop.came and session.n_samples == 0:
-        for path in paths:  # made for this session, and hold nothing
-            path.unlink(missing_ok=True)
+        for path in filter(Path.is_file, paths):  # made for this session, and hold nothing
+            path.unlink()
         raise KeyboardInterrupt("no sample had come")
     seconds = session.n_samples / session.source.info.sfreq
     for line in ended_lines(footer, seconds, *paths):
