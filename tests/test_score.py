@@ -15,7 +15,8 @@ from rt_decoder.decoding.answering import make_answering, whole
 from rt_decoder.decoding.readout import Posterior
 from rt_decoder.decoding.score import Score, mean_interval, share_interval
 from rt_decoder.decoding.scored import Scored
-from rt_decoder.signal import Choice, Readout
+from rt_decoder.pipeline import Pipeline
+from rt_decoder.signal import Choice, Features, Marker, Readout
 from tests.small import WORDS, random_model, small_recipe, small_recording
 
 V = 40
@@ -186,3 +187,23 @@ def test_choices_are_those_of_the_model_with_these_changes() -> None:
 def test_choices_that_make_no_sense_are_refused(change: dict[str, object], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Choice(**change)  # type: ignore[arg-type]
+
+
+def test_scores_are_copied_once_the_readout_is_out_and_before_they_are_overwritten() -> None:
+    model = random_model(small_recording(seconds=4.0), small_recipe())
+    pipeline, n = Pipeline(model), 100
+    scored = pipeline.answerer.scored
+    features = Features(np.ones(pipeline.window.n_features, np.float32), 0.0, 1.0)
+    found, copies = [], []
+    for k in range(3):
+        changed = features._replace(values=features.values * np.float32(k - 1.5))
+        marker = Marker("word1", 0.0, n * k)
+        found += pipeline.answerer.answer("event", marker, changed, pipeline.monitor)
+        assert pipeline.answerer.scores is not None
+        copies.append(pipeline.answerer.scores.copy())
+        assert scored._events[k].scores is pipeline.answerer.scores
+    scored.settle()
+    assert len(found) == len(copies) == 3
+    for k, copied in enumerate(copies):
+        assert np.array_equal(scored._events[k].scores, copied)
+        assert not np.shares_memory(scored._events[k].scores, pipeline.answerer.scores)

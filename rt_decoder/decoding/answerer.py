@@ -189,6 +189,7 @@ class Answerer:
 
     def _scan(self, linear: LinearMap, features: Features) -> np.ndarray:
         """Cosines (V,) of what a map predicts."""
+        self.scored.keep()  # those of the newest event are overwritten
         z = linear.process(features.values)
         self._stopwatch.lap("map")
         scores = self.scores = self.vocabulary.scores(z)

@@ -18,7 +18,7 @@ _MOST, _LEAST, _NUMBERS = 1024, 16, 1 << 22  # events; numbers in memory
 
 class _Event(NamedTuple):
     readout: Readout
-    scores: np.ndarray  # (n_items,) cosines; valid until it is overwritten
+    scores: np.ndarray  # (n_items,) cosines; of the newest event not a copy until `keep`
     length: float  # of the prediction
     by: Answering
 
@@ -54,6 +54,7 @@ class Scored:
         """Forget all events."""
         self._events: dict[int, _Event] = {}  # by the number of the readout, oldest first
         self._told: list[tuple[int, str]] = []
+        self._newest = -1  # number of the readout whose scores are not copied yet
         self._n = 0
         self.score = Score()
 
@@ -72,23 +73,32 @@ class Scored:
         readout : Readout
             Its answer.
         scores : array of shape (n_items,), float32
-            Cosines; copied.
+            Cosines; `keep` copies them, once the readout is out and before they are overwritten.
         length : float
             Of the prediction.
         by : Answering
             What answered.
         """
+        self.keep()
         if self._n >= self.n_kept:
             self._events.pop(next(iter(self._events)), None)
-        kept = self._scores[self._n % self.n_kept]
-        np.copyto(kept, scores)
         self._n += 1
-        self._events[readout.seq] = _Event(readout, kept, length, by)
+        self._events[readout.seq] = _Event(readout, scores, length, by)
+        self._newest = readout.seq
         if readout.label in self.numbers:
             self._told.append((readout.seq, readout.label))
 
+    def keep(self) -> None:
+        """Copy the scores of the newest event, if that is not done."""
+        if self._newest in self._events:
+            event, kept = self._events[self._newest], self._scores[(self._n - 1) % self.n_kept]
+            np.copyto(kept, event.scores)
+            self._events[self._newest] = event._replace(scores=kept)
+        self._newest = -1
+
     def settle(self) -> bool:
         """Score the events whose markers told their items; True if there was one."""
+        self.keep()
         told, self._told = self._told, []
         for seq, label in told:
             if seq in self._events:
