@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pylsl
@@ -41,8 +42,8 @@ class Screen:
     def clock(self) -> float:
         return self.now
 
-    def prepare(self, step: Step, due: float) -> None:
-        self.prepared = step, due
+    def prepare(self, ahead: Sequence[tuple[Step, float]]) -> None:
+        self.prepared = ahead
 
     def show(self, step: Step) -> float | None:
         self.now += self.frame
@@ -186,9 +187,11 @@ def test_a_step_is_told_ahead_with_its_time() -> None:
     steps = make_schedule(WORDS, Plan(cues=False, catch=0.0))
     screen = Screen({100.5: "x"})
     told: list[tuple[Step, float]] = []
-    screen.prepare = lambda step, due: told.append((step, due))  # type: ignore[method-assign]
+    screen.prepare = told.extend  # type: ignore[method-assign]
     shown, _ = run(steps, screen)
     planned = dict(told)
+    assert len(told) > 3 * len(planned)  # some steps ahead, at the same times whenever it is told
+    assert all(planned[step] == pytest.approx(due) for step, due in told)
     timed = [one for one in shown if one.step in planned]
     assert len(timed) == len(steps) - 2  # all but the rest, and what follows its key
     for one in timed:

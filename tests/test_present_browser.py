@@ -71,7 +71,7 @@ def screen(page: Page) -> BrowserScreen:
     assert made.key(0.0) == ""
     page.say("shown", n=1, at=1.0)
     assert made.show(FIRST) == 1.0
-    made.prepare(NEXT, 1.5)
+    made.prepare([(NEXT, 1.5), (ASKED, 2.0)])
     return made
 
 
@@ -81,7 +81,7 @@ def test_a_step_that_was_prepared_is_not_sent_again(page: Page, screen: BrowserS
     assert screen.key(0.0) == ""  # the step comes first
     assert screen.show(NEXT) == 1.49
     assert screen.key(0.0) == " "
-    assert page.sent == [(1, "+"), (2, "axe")]
+    assert page.sent == [(1, "+"), (2, "axe"), (3, ASKED.text)]
 
 
 @pytest.mark.parametrize("said", [{"kind": "key", "key": " "}, {"kind": "gone"}])
@@ -94,14 +94,27 @@ def test_what_comes_before_a_step_is_dealt_with_first(
     assert screen.key(0.0) == " "
     page.say("here")
     assert screen.key(0.0) == ""
-    page.say("shown", n=3, at=2.0)
+    page.say("shown", n=4, at=2.0)
     assert screen.show(NEXT) == 2.0
-    assert page.sent[1:] == [(2, "axe"), (3, "axe")]
+    assert page.sent[3:] == [(4, "axe")]
+
+
+def test_a_question_that_a_pause_came_before_is_asked_after_it(
+    page: Page, screen: BrowserScreen
+) -> None:
+    page.say("shown", n=2, at=1.5)
+    assert screen.show(NEXT) == 1.5
+    page.say("key", key=" ")
+    assert screen.show(ASKED) is None
+    assert screen.key(0.0) == " "
+    page.say("key", key=" ")  # of the pause: before the question is there, it is nothing
+    page.say("shown", n=4, at=2.0)
+    assert screen.show(ASKED) == 2.0
 
 
 def test_a_key_pressed_too_early_answers_nothing(page: Page, screen: BrowserScreen) -> None:
     page.say("key", key="y")
-    page.say("shown", n=3, at=2.0)
+    page.say("shown", n=4, at=2.0)
     assert screen.show(ASKED) == 2.0
     assert screen.key(0.0) == ""
     page.say("key", key="n")
@@ -109,13 +122,13 @@ def test_a_key_pressed_too_early_answers_nothing(page: Page, screen: BrowserScre
 
 
 def test_a_question_is_asked_again_when_the_page_is_back(page: Page, screen: BrowserScreen) -> None:
-    page.say("shown", n=3, at=2.0)
+    page.say("shown", n=4, at=2.0)
     assert screen.show(ASKED) == 2.0
     for kind in ("gone", "here"):
         page.say(kind)
         assert screen.key(0.0) == ""
-    assert page.sent[-2:] == [(3, ASKED.text), (4, ASKED.text)]
-    page.say("shown", n=4, at=9.0)
+    assert page.sent[-2:] == [(4, ASKED.text), (6, ASKED.text)]
+    page.say("shown", n=6, at=9.0)
     page.say("key", key="y")
     assert [screen.key(0.0), screen.key(0.0)] == ["", "y"]
 
@@ -401,6 +414,30 @@ def test_a_window_that_is_closed_or_hidden_is_a_pause(
     shown = [row["word"] for row in one.rows()]
     assert shown[: len(words)] == words
     assert figures["n_words"] == len(shown)
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_a_program_that_is_held_up_delays_no_word(
+    browser: Browser, source_id: str, tmp_path: Path
+) -> None:
+    """The page has what comes next; each marker is sent later, with the time of its word."""
+    words = "record.filter((one) => one.kind == 'word')"
+    with presenting(tmp_path, source_id, "--catch", "0", "--times", "1000", "--block", "9000",
+                    "--shown", ".4", "--gap", ".2") as one:  # fmt: skip
+        begin(browser, one)
+        wait_for(lambda: browser.evaluate(f"{words}.length > 1 && current.kind == 'word'"))
+        n = browser.evaluate(f"{words}.length")
+        one.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: browser.evaluate(f"{words}.length") > n)
+        one.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: len(one.pull()) > n + 1)
+        seen = browser.evaluate(words)
+        browser.press("q")
+        figures = one.figures()
+    assert one.pull()[: n + 2] == [at["text"] for at in seen[: n + 2]]
+    apart = [stamp - 1e-3 * at["at"] for at, (_, stamp) in zip(seen, one.markers, strict=False)]
+    assert max(apart) - min(apart) < 2e-3 * figures["clock_error_ms"] + 1e-4 * 60.0
 
 
 @pytest.mark.lsl

@@ -6,9 +6,10 @@ import os
 import sys
 import webbrowser
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty
 from time import sleep
+from typing import NamedTuple
 
 from rt_decoder.present.schedule import Step
 from rt_decoder.present.server import PageServer, Said
@@ -19,10 +20,16 @@ __all__ = ["BrowserScreen", "open_page"]
 _POLL = 0.05  # s after which is asked whether to end
 
 
+class _Sent(NamedTuple):
+    n: int
+    step: Step
+    dropped: bool  # by the page, at a key that pauses or ends
+
+
 class BrowserScreen:
     """Show steps on a page.
 
-    The page is told each step before its time. It draws it in the frame that is nearest, and says
+    The page is told the next steps before their time. It draws it in the frame that is nearest, and says
     when the frame after began: what was drawn is then on its way to the screen. A page that is
     closed or hidden is a pause; the step goes on once it is back.
 
@@ -48,41 +55,40 @@ class BrowserScreen:
         self._page, self._stop, self._tell = page, stop, tell
         self._heard: deque[Said] = deque()
         self._n = 0  # of the step that was sent last
-        self._sent: Step | None = None  # the same, as long as the page still has it
+        self._sent: deque[_Sent] = deque()  # what the page has, and has not shown yet
         self._on: Step | None = None  # what is shown
         self._here = self._was_here = False
         self.frames, self.error = Frames(), 0.0
 
-    def prepare(self, step: Step, due: float) -> None:
-        """Send the next step, with its time in s on the LSL clock."""
-        self._send(step, due)
+    def prepare(self, ahead: Sequence[tuple[Step, float]]) -> None:
+        """Send the next steps, each with its time in s on the LSL clock; those sent before are there."""
+        for step, due in ahead[len(self._sent) :]:
+            self._send(step, due)
 
     def show(self, step: Step) -> float | None:
         """Show a step; return when it was seen, in s on the LSL clock; None if it was not."""
         self._on = None
-        if step is not self._sent:
-            self._send(step, None)
+        if not self._sent or self._sent[0].step is not step:
+            self._send_now(step)
         while not self._stop():
             if step.seconds and not self._here:
-                return None
+                break
             said = self._next(_POLL)
             if said is None:
                 continue
-            if step.seconds and (said.kind == "gone" or said.key in STOPS):
-                self._sent = None
-                return None
+            if (said.kind == "gone" and step.seconds) or (
+                said.key in STOPS and self._sent[0].dropped
+            ):
+                break
             self._heard.popleft()
             if said.kind in ("here", "gone"):
                 self._turn(said, step)
-            elif said.kind == "shown" and said.n == self._n:
+            elif said.kind == "shown" and said.n == self._sent[0].n:
+                self._sent.popleft()
                 self._on = step
-                before, now = self.frames, said.frames
-                self.frames = Frames(
-                    before.n + now.n, before.dropped + now.dropped,
-                    max(before.longest_ms, now.longest_ms), now.interval_ms,
-                )  # fmt: skip
-                self.error = max(self.error, said.error)
+                self._count(said)
                 return said.at
+        self._sent.clear()
         return None
 
     def key(self, wait: float) -> str:
@@ -92,14 +98,16 @@ class BrowserScreen:
         said = self._next(wait)
         if said is None:
             return ""
-        if said.kind == "shown" and said.n == self._n and said.n and self._sent is not self._on:
-            sleep(max(0.0, wait))  # the next step, shown a little before its time: `show` takes it
-            return ""
+        if said.kind == "shown" and self._sent and said.n == self._sent[0].n:
+            if self._sent[0].step is not self._on:
+                sleep(max(0.0, wait))  # the next, shown a little before its time: `show` takes it
+                return ""
+            self._sent.popleft()  # what waits for a key, shown again
         self._heard.popleft()
         timed = self._on is None or self._on.seconds > 0
         if said.kind == "key":
             if said.key in STOPS and timed:
-                self._sent = None  # the page has dropped it
+                self._sent.clear()  # the page has dropped them
             return said.key
         if said.kind in ("here", "gone"):
             self._turn(said, None if timed else self._on)
@@ -109,21 +117,32 @@ class BrowserScreen:
     def _turn(self, said: Said, again: Step | None) -> None:
         """Note that the page is here or gone; a step that waits for a key is shown again."""
         self._here = said.kind == "here"
+        self._sent.clear()
+        if again is not None:
+            self._send_now(again)
         if not self._here:
-            self._sent = None
             self._tell(f"the page was closed or hidden; open {self._page.url} to go on")
-            return
-        if self._was_here:
+        elif self._was_here:
             self._tell("the page is back")
         self._was_here = True
-        if again is not None:
-            self._send(again, None)
+
+    def _send_now(self, step: Step) -> None:
+        self._sent.clear()
+        self._send(step, None)
 
     def _send(self, step: Step, due: float | None) -> None:
         self._n += 1
-        self._sent = step
+        self._sent.append(_Sent(self._n, step, step.seconds > 0 or due is not None))
         if self._here:  # else it is sent once somebody is
             self._page.show(self._n, step.text, step.kind, step.seconds > 0, due)
+
+    def _count(self, said: Said) -> None:
+        before, now = self.frames, said.frames
+        self.frames = Frames(
+            before.n + now.n, before.dropped + now.dropped,
+            max(before.longest_ms, now.longest_ms), now.interval_ms,
+        )  # fmt: skip
+        self.error = max(self.error, said.error)
 
     def _next(self, wait: float) -> Said | None:
         """What was said first of what is not yet dealt with, within `wait` s."""

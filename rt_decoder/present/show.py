@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from rt_decoder.present.schedule import Step
@@ -14,13 +15,14 @@ END = "\x03"  # the key that a screen gives when the program was asked to end
 _PAUSE, _END = (" ", "p"), ("q", "\x1b", END)
 STOPS = (*_PAUSE, *_END)  # keys that stop what runs on its time
 _POLL = 0.002  # s
+_AHEAD = 4  # steps that a screen is told before their time
 
 
 class Screen(Protocol):
     """Where words are seen."""
 
-    def prepare(self, step: Step, due: float) -> None:
-        """Make ready what is shown next, at `due`, in s on the LSL clock."""
+    def prepare(self, ahead: Sequence[tuple[Step, float]]) -> None:
+        """Make ready what is shown next, each step with its time in s on the LSL clock."""
         ...
 
     def show(self, step: Step) -> float | None:
@@ -94,7 +96,7 @@ def show(
     seen = _Seen(screen, send, clock)
     due = clock()
     try:
-        for step, after in zip(steps, (*steps[1:], None), strict=True):
+        for n, step in enumerate(steps):
             while not seen.show(step, due):
                 if seen.over is not None:
                     yield seen.take()
@@ -103,8 +105,7 @@ def show(
             if seen.over is not None:
                 yield seen.take()
             due += step.seconds
-            if step.seconds and after is not None:
-                screen.prepare(after, due)
+            screen.prepare(_ahead(steps[n:], due))
             pressed = seen.pressed = _wait(step, due, screen, clock)
             if pressed in _PAUSE and step.seconds:
                 seen.pause(pressed, step.block)
@@ -166,6 +167,17 @@ class _Seen:
             step, seen, late = self._now
             self.over = Shown(step, seen, late, at - seen, self.pressed)
         self._now, self.pressed = None, ""
+
+
+def _ahead(steps: Sequence[Step], due: float) -> list[tuple[Step, float]]:
+    """Steps after the first, and when; those after a wait for a key have no time yet."""
+    found = []
+    for step, after in pairwise(steps[: _AHEAD + 1]):
+        if not step.seconds:
+            break
+        found.append((after, due))
+        due += after.seconds
+    return found
 
 
 def _wait(step: Step, due: float, screen: Screen, clock: Callable[[], float]) -> str:

@@ -6,7 +6,7 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import sleep
 from typing import TextIO
@@ -52,7 +52,7 @@ class TerminalScreen:
     ) -> None:
         self._out, self._descriptor, self._clock, self._stop = out, descriptor, clock, stop
 
-    def prepare(self, step: Step, due: float) -> None:
+    def prepare(self, ahead: Sequence[tuple[Step, float]]) -> None:
         """Do nothing: a terminal draws at once."""
 
     def show(self, step: Step) -> float:

@@ -29,8 +29,8 @@ NAMES = {"space": " ", "escape": "\x1b"}  # keys that PsychoPy names
 class Stub:
     """Stands in for a window of PsychoPy where there is none: flips at 60 Hz, and answers yes."""
 
-    def prepare(self, step: Step, due: float) -> None:
-        """Nothing: the step is drawn when it is due."""
+    def prepare(self, ahead: list[tuple[Step, float]]) -> None:
+        """Nothing: a step is drawn when it is due."""
 
     def show(self, step: Step) -> float:
         self.step = step

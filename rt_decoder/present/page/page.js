@@ -9,7 +9,8 @@ const record = []; // of all that was seen; times in ms of performance.now()
 const frames = { n: 0, dropped: 0, longest: 0, interval: 1000 / 60 };
 
 let socket = null, over = false;
-let pending = null, drawn = null, current = { kind: "status", timed: false };
+let queue = [], drawn = null, // what comes, in order; what the last frame drew
+  current = { kind: "status", timed: false };
 let seen = 0, last = performance.now(), steps = [], early = [];
 
 function say(what) {
@@ -23,6 +24,10 @@ function prepare(face, { text, kind }) {
   const line = face.firstElementChild;
   line.textContent = text;
   fit(line);
+}
+
+function ready() { // the next one is laid out before its time
+  if (queue.length) prepare(faces[1 - seen], queue[0]);
 }
 
 function fit(line) { // long ones are set smaller until they fit
@@ -44,8 +49,8 @@ function swap(step) {
 }
 
 function status(text) { // of the page itself
-  pending = drawn = null;
-  early = [];
+  queue = early = [];
+  drawn = null;
   prepare(faces[1 - seen], { text, kind: "status" });
   swap({ kind: "status", timed: false });
 }
@@ -55,10 +60,10 @@ function frame(now) { // the step that the last frame drew is on its way to the 
   count(now - last);
   last = now;
   tellDrawn(now);
-  if (pending && now + 1.5 * frames.interval >= pending.at) {
-    swap(pending);
-    drawn = pending;
-    pending = null;
+  if (queue.length && now + 1.5 * frames.interval >= queue[0].at) {
+    drawn = queue[0];
+    queue = queue.slice(1);
+    swap(drawn);
   }
 }
 
@@ -68,6 +73,7 @@ function tellDrawn(now) {
   say({ shown: drawn.n, at: now, frames: [frames.n, frames.dropped, frames.longest, frames.interval] });
   frames.n = frames.dropped = frames.longest = 0; // they are told once
   drawn = null;
+  ready();
   early.splice(0).forEach(pressed);
 }
 
@@ -85,7 +91,7 @@ function count(step) {
 
 function pressed(key) {
   if (drawn) return void early.push(key); // what is drawn was there first
-  if (STOPS.includes(key) && pending && pending.timed) pending = null; // it comes after the pause
+  if (STOPS.includes(key)) queue = queue.filter((step) => !step.dropped); // they come after the pause
   say({ key });
 }
 
@@ -120,7 +126,7 @@ addEventListener("resize", () => faces.forEach((face) => fit(face.firstElementCh
 
 function tellWhetherSeen() {
   tellDrawn(performance.now());
-  if (document.hidden) pending = null;
+  if (document.hidden) queue = [];
   say({ here: !document.hidden });
 }
 document.addEventListener("visibilitychange", tellWhetherSeen);
@@ -131,8 +137,10 @@ function hear(message) {
   const said = JSON.parse(message.data);
   if ("ping" in said) say({ pong: said.ping, at: performance.now() });
   else if ("show" in said) {
-    pending = { n: said.show, text: said.text, kind: said.kind, timed: said.timed, at: said.at ?? -Infinity };
-    prepare(faces[1 - seen], pending);
+    const { show: n, text, kind, timed, at } = said;
+    const step = { n, text, kind, timed, at: at ?? -Infinity, dropped: timed || at !== null };
+    queue = at === null ? [step] : [...queue, step]; // what is shown now replaces what was to come
+    if (queue.length === 1 && !drawn) ready();
   } else if ("end" in said) {
     over = true;
     status(said.end);
