@@ -41,7 +41,8 @@ def run_live(
         Takes one line a readout or event, what the session waits for, the names of the files, and
         how it went.
     view : bool
-        Show readouts and events in a few lines of the terminal that are kept up to date.
+        Show readouts and events in a few lines of the terminal that are kept up to date, unless
+        the options are quiet.
 
     Returns
     -------
@@ -64,15 +65,8 @@ def run_live(
         stop = stack.enter_context(stop_on_signals(options.seconds))
         compile_kernels()
         tell(search_text(options))
-        shown = View(model.recipe.readout.budget_ms) if view else None
-        on_readout, on_event = (
-            (shown.on_readout, shown.on_event) if shown
-            else terminal(say, stack) if say else (None, None)
-        )  # fmt: skip
-        session = open_session(
-            model, options, stack, None if options.quiet and not shown else on_readout, on_event,
-            shown.on_score if shown else None,
-        )  # fmt: skip
+        shown = View(model.recipe.readout.budget_ms) if view and not options.quiet else None
+        session = open_session(model, options, stack, *_hearers(shown, say, options, stack))
         stop.only_ask()
         for what, sink in (("log", session.log), ("record", session.recorder)):
             if sink is not None:
@@ -99,6 +93,16 @@ def run_live(
     for line in ended_lines(footer, seconds, *(Path(sink.path) for sink in sinks)):
         tell(line)
     return footer, [f"{sink.name}: {sink.reason}" for sink in sinks if sink.reason]
+
+
+def _hearers(
+    shown: View | None, say: Callable[[str], None] | None, options: RunOptions, stack: ExitStack
+) -> tuple[Callable[..., None] | None, ...]:
+    """What takes readouts, events and scores: the view, or else lines."""
+    if shown is not None:
+        return shown.on_readout, shown.on_event, shown.on_score
+    on_readout, on_event = terminal(say, stack) if say else (None, None)
+    return None if options.quiet else on_readout, on_event, None
 
 
 def terminal(
