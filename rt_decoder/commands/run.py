@@ -15,7 +15,6 @@ from rt_decoder.commands.session_text import ended_lines, search_text, waiting_t
 from rt_decoder.commands.view import View
 from rt_decoder.live.opening import open_session
 from rt_decoder.live.run_options import RunOptions
-from rt_decoder.live.session import Session
 from rt_decoder.model import Model
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.worker import Worker
@@ -42,7 +41,8 @@ def run_live(
         Takes one line a readout or event, what the session waits for, the names of the files, and
         how it went.
     view : bool
-        Show readouts and events in a few lines of the terminal that are kept up to date.
+        Show readouts and events in a few lines of the terminal that are kept up to date, unless
+        the options are quiet.
 
     Returns
     -------
@@ -65,12 +65,12 @@ def run_live(
         stop = stack.enter_context(stop_on_signals(options.seconds))
         compile_kernels()
         tell(search_text(options))
-        shown = View(model.recipe.readout.budget_ms) if view else None
-        session = _opened(model, options, stack, say, shown)
+        shown = View(model.recipe.readout.budget_ms) if view and not options.quiet else None
+        session = open_session(model, options, stack, *_hearers(shown, say, options, stack))
         stop.only_ask()
-        sinks = [sink for sink in (session.log, session.recorder) if sink is not None]
-        for sink in sinks:
-            tell(f"{sink.name.split()[0]:<6} {sink.path}")
+        for what, sink in (("log", session.log), ("record", session.recorder)):
+            if sink is not None:
+                tell(f"{what:<6} {sink.path}")
         if session.decoder.pipeline.continuous and model.has_map:
             tell(f"every hop: {continuous_text(model)}")
         tell(waiting_text(session.source.name, session.source.info, options.markers))
@@ -83,27 +83,26 @@ def run_live(
             return stop()
 
         footer = session.run(should_stop)
-    paths = [Path(sink.path) for sink in sinks]
+    sinks = [sink for sink in (session.log, session.recorder) if sink is not None]
     if stop.came and session.n_samples == 0:
-        for path in filter(Path.is_file, paths):  # made for this session, and hold nothing
-            path.unlink()
+        for path in (Path(sink.path) for sink in sinks):
+            if path.is_file():  # made for this session, and holds nothing
+                path.unlink()
         raise KeyboardInterrupt("no sample had come")
     seconds = session.n_samples / session.source.info.sfreq
-    for line in ended_lines(footer, seconds, *paths):
+    for line in ended_lines(footer, seconds, *(Path(sink.path) for sink in sinks)):
         tell(line)
     return footer, [f"{sink.name}: {sink.reason}" for sink in sinks if sink.reason]
 
 
-def _opened(
-    model: Model, options: RunOptions, stack: ExitStack,
-    say: Callable[[str], None] | None, shown: View | None,
-) -> Session:  # fmt: skip
-    """Session that tells a view, or else lines, what happens."""
-    if shown:
-        told = shown.on_readout, shown.on_event, shown.on_score
-        return open_session(model, options, stack, *told)
+def _hearers(
+    shown: View | None, say: Callable[[str], None] | None, options: RunOptions, stack: ExitStack
+) -> tuple[Callable[..., None] | None, ...]:
+    """What takes readouts, events and scores: the view, or else lines."""
+    if shown is not None:
+        return shown.on_readout, shown.on_event, shown.on_score
     on_readout, on_event = terminal(say, stack) if say else (None, None)
-    return open_session(model, options, stack, None if options.quiet else on_readout, on_event)
+    return None if options.quiet else on_readout, on_event, None
 
 
 def terminal(

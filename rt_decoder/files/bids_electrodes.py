@@ -45,7 +45,9 @@ def electrode_positions(path: Path, ch_names: Sequence[str]) -> np.ndarray | Non
     table = beside(path, "_electrodes.tsv", free=("space",))
     if table is None:
         return None
-    system = _system(table)
+    system, places = _system(table), _places(table)
+    if not np.isfinite(list(places.values())).any():  # as mne-bids writes where none are known
+        return None
     kind = next((key[: -len("CoordinateUnits")] for key in system if key.endswith("CoordinateUnits")
                  and key.startswith(("EEG", "iEEG"))), "EEG")  # fmt: skip
     unit = str(system.get(f"{kind}CoordinateUnits", "n/a"))
@@ -57,7 +59,6 @@ def electrode_positions(path: Path, ch_names: Sequence[str]) -> np.ndarray | Non
             stacklevel=4,
         )
         return None
-    places = _places(table)
     found = np.array([places.get(name, (np.nan,) * 3) for name in ch_names], float)
     found *= _METRES[unit]
     landmarks = _landmarks(system, unit)

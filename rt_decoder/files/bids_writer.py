@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,7 +78,7 @@ def write_bids(
     FileExistsError
         If there is a recording of this name, and it may not be replaced.
     OSError
-        If it cannot be written; nothing of it stays.
+        If it cannot be written; nothing of it stays, and a recording that it was to replace does.
     """
     need_packages("mne_bids", "pybv", what="to write a BIDS data set")
     from mne_bids import write_raw_bids
@@ -93,8 +95,8 @@ def write_bids(
     if source is not None and any(file.samefile(source) for file in there):
         raise ValueError(f"need another place than that of the recording, got {target.name}; --run")
     raw = _raw(recording, spans)
-    with ExitStack() as undo, warnings.catch_warnings():
-        undo.callback(_remove_new, target, there)
+    with _aside(there), ExitStack() as undo, warnings.catch_warnings():
+        undo.callback(_remove_new, target)
         warnings.filterwarnings("ignore", _KNOWN)
         write_raw_bids(
             raw, path, format="FIF" if path.datatype == "meg" else "BrainVision", allow_preload=True,
@@ -106,9 +108,29 @@ def write_bids(
     return target
 
 
-def _remove_new(target: Path, there: Sequence[Path]) -> None:
-    """Remove what a write that failed has left, and nothing that was there before."""
-    for file in set(_of_run(target)) - set(there):
+@contextmanager
+def _aside(files: Sequence[Path]) -> Iterator[None]:
+    """Keep a recording in a hidden folder until another is whole in its place; else put it back."""
+    if not files:
+        yield
+        return
+    kept = Path(tempfile.mkdtemp(prefix=".replaced-", dir=files[0].parent))
+    moved = list[tuple[Path, Path]]()
+    try:
+        for file in files:
+            moved.append((file, file.rename(kept / file.name)))
+        yield
+    except BaseException:
+        for file, old in moved:
+            old.replace(file)
+        kept.rmdir()
+        raise
+    shutil.rmtree(kept, ignore_errors=True)
+
+
+def _remove_new(target: Path) -> None:
+    """Remove what a write that failed has left."""
+    for file in _of_run(target):
         file.unlink(missing_ok=True)
 
 

@@ -54,9 +54,9 @@ def clock_offsets(clock: np.ndarray, stamps: np.ndarray, sfreq: float) -> float 
     Returns
     -------
     float or array of shape (n,)
-        Offsets in s; 0.0 without measurements.
+        Offsets in s; 0.0 without measurements, or if all of them are 0.
     """
-    if not len(clock):
+    if not clock.size or not clock[:, 1].any():
         return 0.0
     usable = are_usable(stamps)
     if not usable.all():  # an odd stamp stays as it is

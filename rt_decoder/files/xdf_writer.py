@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from rt_decoder.files.append_file import AppendFile
+from rt_decoder.files.stamps import are_usable
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["BOUNDARY", "XdfWriter"]
@@ -46,6 +47,12 @@ class _Stream:
             self.dtype = np.dtype([("n", "u1"), ("stamp", "<f8"), ("values", *values)])
         self.first = self.last = 0.0
         self.count = 0
+        self.has_offsets = False
+
+    def unmeasured(self) -> list[float]:
+        """Return when, in s, to say that the clock is the recorder's, if nobody said another."""
+        ends = {self.first, self.last} if self.count and not self.has_offsets else set()
+        return sorted(ends) if are_usable(np.array(sorted(ends))).all() else []
 
 
 class XdfWriter:
@@ -206,7 +213,7 @@ class XdfWriter:
         offset : float
             In s; a stamp of that time plus `offset` is on this machine's clock.
         """
-        self._stream(stream_id)
+        self._stream(stream_id).has_offsets = True
         self._put(_CLOCK_OFFSET, stream_id, struct.pack("<dd", collection_time, offset))
 
     def sync(self) -> None:
@@ -214,10 +221,17 @@ class XdfWriter:
         self._file.sync()
 
     def close(self) -> None:
-        """Write the footers, wait until all chunks are on the disk, and close."""
+        """Write the footers, wait until all chunks are on the disk, and close.
+
+        A stream without a clock measurement gets two of 0, as LabRecorder writes of a stream of its
+        own machine: pyxdf warns of streams that have none.
+        """
         if not self._file.is_open:
             return
         try:
+            for stream_id, stream in self._streams.items():
+                for when in stream.unmeasured():
+                    self.write_clock_offset(stream_id, when, 0.0)
             for stream_id, stream in self._streams.items():
                 footer = {
                     "first_timestamp": repr(stream.first),

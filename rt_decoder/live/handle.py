@@ -107,7 +107,7 @@ class Live(Steered):
 
     @property
     def score(self) -> dict[str, Any]:
-        """How answers compare with what was shown, beside chance; empty before the first truth.
+        """How answers compare with what was shown, beside chance; of 0 events before the first truth.
 
         Events count whose marker names an item of the model, or of which `truth` told. The keys are
         those of `Score.summary`; ``score["verdict"]`` says whether it is above chance so far.

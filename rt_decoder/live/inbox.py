@@ -72,7 +72,7 @@ class Inbox:
         self.about: dict[str, Any] = {"stream": "", "files": {}, "items": ()}
         self.state, self.paused, self.n_dropped = "opening", False, 0
         self.events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
-        self.score: dict[str, Any] = {}
+        self.score: dict[str, Any] = {"n": 0, "verdict": "not above chance so far"}
         self._items: list[str] = []  # that have come so far
         self.footer: dict[str, Any] = {}
         self.torn: list[str] = []
