@@ -109,7 +109,7 @@ def run(
     read_channel_table(options.channels)  # a wrong one is refused before streams are looked for
     fitted = load_model(model)
     check_model(fitted, asked, model.name)
-    view = not quiet and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    view = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     footer, torn = run_live(fitted, asked, show_lines, view=view)
     if as_json:
         show_json(footer)
