@@ -4,9 +4,9 @@
 calling script inside it.
 
 PyTorch is installed first and alone, in a fixed version and without CUDA, which is several
-gigabytes on Linux. Where pip finds no such build, it ends and says what to choose between.
-``RT_DECODER_TORCH`` selects another (any pip requirement, such as ``torch==2.9.1``), with CUDA where
-that has it; if it is empty, pip chooses.
+gigabytes on Linux. Where pip finds no such build, as on a Linux that asks PyPI alone, that is said
+before the one with CUDA is downloaded. ``RT_DECODER_TORCH`` selects another (any pip requirement, such
+as ``torch==2.9.1``), with CUDA where that has it; if it is empty, pip chooses.
 """
 
 from __future__ import annotations
@@ -22,11 +22,9 @@ REPO = Path(__file__).resolve().parents[1]
 VENV = REPO / ".venv"
 TORCH = os.environ.get("RT_DECODER_TORCH", "torch==2.13.0")
 NO_CUDA = [] if "RT_DECODER_TORCH" in os.environ else ["-c", "scripts/no-cuda.txt"]
-OTHERWISE = f"""
-If pip found no PyTorch without CUDA, choose one:
-  RT_DECODER_TORCH={TORCH}   takes it with CUDA, several gigabytes
-  RT_DECODER_TORCH=               takes what you have installed into {VENV.name}: the CPU build, as PyTorch's site says
-"""
+OTHERWISE = f"""pip found no PyTorch without CUDA: taking the one with it, several gigabytes unless it is there already.
+To avoid that, stop with Ctrl-C, install a CPU build into {VENV.name} as PyTorch's site says, and set
+RT_DECODER_TORCH to nothing."""
 
 
 def _python() -> Path:
@@ -39,11 +37,24 @@ def _wanted(extra: str) -> str:
     return hashlib.sha256(f"{extra}\n{TORCH}\n{sys.version}\n{text}".encode()).hexdigest()
 
 
-def _pip(*arguments: str, otherwise: str = "") -> None:
+def _pip(*arguments: str) -> bool:
+    """Install; False if pip could not."""
     command = [str(_python()), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    if subprocess.run([*command, *arguments], cwd=REPO).returncode:
-        what = " ".join(arguments)
-        sys.exit(f"error: could not install {what}; see pip's message above{otherwise.rstrip()}")
+    return not subprocess.run([*command, *arguments], cwd=REPO).returncode
+
+
+def _install(extra: str) -> None:
+    """Install PyTorch, then the project."""
+    limits = NO_CUDA
+    if TORCH and not _pip(*TORCH.split(), *limits):
+        if not limits:
+            sys.exit(f"error: could not install {TORCH}; see pip's message above")
+        print(OTHERWISE, flush=True)
+        limits = []
+        if not _pip(*TORCH.split()):
+            sys.exit(f"error: could not install {TORCH}; see pip's message above")
+    if not _pip("--editable", f".[{extra}]", *limits):
+        sys.exit(f"error: could not install .[{extra}]; see pip's message above")
 
 
 def enter(extra: str) -> None:
@@ -57,9 +68,7 @@ def enter(extra: str) -> None:
         print(f"setting up {VENV.name} (once; downloads PyTorch and more) ...", flush=True)
         if not _python().is_file():
             venv.create(VENV, with_pip=True)
-        if TORCH:
-            _pip(*TORCH.split(), *NO_CUDA, otherwise=OTHERWISE if NO_CUDA else "")
-        _pip("--editable", f".[{extra}]", *NO_CUDA)
+        _install(extra)
         stamp.write_text(_wanted(extra))
     command = [str(_python()), *sys.argv]
     if os.name == "nt":
