@@ -206,6 +206,21 @@ def test_learns_what_differs_and_not_noise():
     assert np.abs(mean.template).max() > 0.6 * MAP[0]
 
 
+def test_each_component_is_learned_by_itself():
+    """What one component has changed is no reason to take the noise of the other."""
+    chunk, _, _ = scene(seconds=120.0, noise=3e-6, size=1.0)
+    other = 3e-6 * np.array([1.0, 3.0, 0.0]) / np.sqrt(10)  # at right angles to MAP
+    maps = np.vstack([MAP, other])
+    filters = maps / np.sum(maps**2, axis=1)[:, None]
+    stage = HeartbeatTemplate(
+        INFO, np.eye(4)[-1], maps, filters, np.zeros((N_TEMPLATE, 2)), LEVELS, 300.0
+    )
+    stage.process(chunk)
+    learned = np.sqrt(np.mean((stage.template @ filters.T) ** 2, axis=0))
+    assert learned[0] > 0.6 * np.sqrt(np.mean(pulse() ** 2))
+    assert learned[1] < 0.04  # the mean of 140 beats alone: 1 / sqrt(140) = .085
+
+
 @pytest.mark.parametrize("gain", [1.0, -1.0, 6.0, 0.3])
 def test_the_gain_of_the_ecg_does_not_matter_for_long(gain):
     chunk, artifact, peaks, course = early_scene()
@@ -419,6 +434,18 @@ def heart_db(seed, n_channels, seconds):
         db(heart[settled, :n_data], left[settled, :n_data]),
         fit,
     )
+
+
+def test_fitted_components_are_uncorrelated_without_heartbeats():
+    person = participant(3, 16)
+    data = filtered(person.simulate(duration=90.0, seed=1, components=False).data, person.info)
+    fit = fit_heartbeat(data, person.info, np.zeros(len(data), bool))
+    filters = fit.arguments["filters"]
+    z = data[:, :16] @ filters.T
+    own = np.corrcoef(z, rowvar=False).reshape(len(filters), -1)
+    assert len(filters) > 1
+    assert np.abs(own - np.eye(len(filters))).max() < 0.2
+    assert np.allclose(fit.arguments["maps"] @ filters.T, np.eye(len(filters)), atol=1e-6)
 
 
 def test_the_template_removes_more_than_regression_on_the_ecg():

@@ -14,7 +14,7 @@ from rt_decoder.signal import DATA_TYPES, SignalInfo
 __all__ = ["find_components"]
 
 _SHRINK = 0.01
-_WHOLE = 0.9999  # of the mean's power
+_WHOLE = 0.99999  # of the mean's power: a change may lie where the mean hardly shows
 _MOST, _WEIGHTS = 20, 2500  # components; weights of each kind that the live stage has time for
 
 
@@ -52,8 +52,8 @@ def find_components(
     -------
     dict
         `maps` and `filters`, arrays of shape (rank, n_data), and `courses`, of shape (n, rank), of
-        `HeartbeatTemplate`. The rank is 0 if the mean stands out no further than one after random
-        moments, neither from other activity nor in itself.
+        `HeartbeatTemplate`; what stands out most is first. The rank is 0 if the mean stands
+        out no further than one after random moments, neither from other activity nor in itself.
     """
     kinds = np.array([kind for kind in info.ch_types if kind in DATA_TYPES])
     scale = np.ones(len(kinds))
@@ -72,9 +72,12 @@ def find_components(
     inverse = np.linalg.inv(covariance)
     # the filters that measure the maps with least of all else
     filters = np.linalg.solve(maps @ inverse @ maps.T, maps @ inverse)
-    size = np.sqrt(np.sum(filters @ covariance * filters, axis=1))[:, None]
-    maps, filters = maps * size, filters / size
     courses = _shrunk(mean, random, covariance) @ filters.T
+    if len(maps):
+        # at unit variance and uncorrelated without heartbeats: each can be learned by itself
+        _, axes = eigh(courses.T @ courses, filters @ covariance @ filters.T)
+        axes = axes[:, ::-1]
+        maps, filters, courses = np.linalg.solve(axes, maps), axes.T @ filters, courses @ axes
     return {"maps": maps * scale, "filters": filters / scale, "courses": courses}
 
 

@@ -45,8 +45,8 @@ class HeartbeatTemplate:
     peak that turns out to be false within 0.2 s. If beats are closer together than the template is
     long, their templates add up. On good samples the courses follow the signal's components
     ``x @ filters.T``: their mean over the beats of the session, but no more of its difference from
-    calibration than stands out of noise (James and Stein). The maps stay fixed. A missed or false
-    beat does no more harm than the template's size.
+    calibration than stands out of noise, each component by itself (empirical Bayes). The maps stay
+    fixed. A missed or false beat does no more harm than the template's size.
 
     If `watched`, the template is subtracted only while the data hold it. It helps where more than
     half of it is there: evidence that less is, as where beats come from noise or from another
@@ -127,9 +127,9 @@ class HeartbeatTemplate:
         n_rise = max(round(_RISE * info.sfreq), 1)
         self._rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, n_rise + 1) / (n_rise + 1))
         stride = max(round(info.sfreq / _LEARNING_RATE), 1)
-        self._start, self._state = np.zeros((5, rank + 5)), np.zeros((5, rank + 5))
+        self._start, self._state = np.zeros((8, rank + 6)), np.zeros((8, rank + 6))
         self._start[0, rank + 2 : rank + 4] = stride / max(_BASELINE * info.sfreq, 1.0), n_beats
-        self._start[kernel.SESSION, 3:5] = 1.0, 1.0 - float(np.exp(-1.0 / (_TURN * info.sfreq)))
+        self._start[0, rank + 5] = 1.0 - float(np.exp(-1.0 / (_TURN * info.sfreq)))
         self._start[kernel.TRUST, :5] = _trust(watched, info.sfreq / stride)
         self.names = (_name(info, source),)
         self._beats = np.full((1 + _N_BEATS, 7), _NEVER, np.int64)
@@ -144,7 +144,7 @@ class HeartbeatTemplate:
     def template(self) -> np.ndarray:
         """Template that is subtracted after a beat, (n_template, n_data)."""
         rank = len(self._space) // 2 - 1
-        given = self._state[kernel.SESSION, 0]
+        given = self._state[kernel.GIVEN, :rank]
         return (self._courses[:, :rank] + given * self._courses[:, rank + 2 :]) @ self._space[:rank]
 
     @property

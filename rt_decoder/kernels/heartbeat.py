@@ -4,29 +4,28 @@ A few components ``z = filters @ x`` carry the artifact. Each has a course in ti
 the R peak or a little earlier. The output is ``x - maps.T @ (sum of the courses after all recent
 beats)``: if beats follow each other faster than a course is long, their courses add up.
 
-Each sample moves the change of a course in this session by a small share of what was left over. For
-beats far apart this is a mean over beats; with overlap it still converges on the true course. Of
-the change, the share of James and Stein is subtracted: 1 less the power that noise alone would
-give it over the power that it has. A beat that is only told begins like any other, and ends soon
-unless it is decided; from one to the other the courses cross over.
+Each sample moves the change of a course in this session by a small share of what was left over. Far
+apart, this is a mean over beats; with overlap it still converges on the true course. Of the change
+of each component, ``.75 s / (s + 1.5 v)`` is subtracted: v is the power that noise alone would give
+it, s what it has beyond; where single beats show the change, .75 rises to 1. A beat that is only
+told ends soon unless it is decided; from one to the other the courses cross over.
 
 ============  =======  =====================================================================
 state, beats  unit     meaning
 ============  =======  =====================================================================
 _BASELINE              row of the state: slow mean of each component; then the next five
-_Z                     row of the state: components of this sample, then what is left of them
+_Z            SDs      row of the state: components of this sample, then what is left of them
 _AMOUNT                row of the state: amount of each component that is subtracted now
 _SEEN         samples  column rank of _BASELINE: samples learned from so far
 _RATE                  column rank + 1 of _BASELINE: share of a beat in the change of a course
 _SHARE                 column rank + 2 of _BASELINE: least share of a sample in the slow mean
 _MOST         beats    column rank + 3 of _BASELINE: in the mean; 0 learns nothing
 _COUNT        beats    column rank + 4 of _BASELINE: decided so far, at most _MOST
-SESSION                row of the state: the next five
-_GIVEN                 column 0: share of the change that is subtracted
-_WANTED                column 1: what it moves to
-_POWER                 column 2: sum of squares of the change
-_NOISE                 column 3: mean square of what is left of a component
-_PACE                  column 4: share of the way that _GIVEN moves in a sample
+_PACE                  column rank + 5 of _BASELINE: share of the way that GIVEN moves in a sample
+GIVEN                  row of the state: share of each component's change that is subtracted
+_WANTED                row of the state: what it moves to
+_POWER                 row of the state: sum of squares of the change of each component
+_NOISE                 row of the state: mean square of what is left of each component
 TRUST                  row of the state: the next six
 TRUSTED                column 0: share of the template that is subtracted, 0 to 1
 FOUND                  column 1: running product of the template and what is there
@@ -45,7 +44,6 @@ _HEALS        bits     row 0 of the beats: reason that makes a flagged channel g
 _BEFORE       samples  row 0 of the beats: from the beginning of the course to the R peak
 _PATIENCE     samples  row 0 of the beats: a beat that is told ends so long after its R peak
 ============  =======  =====================================================================
-Components are in units of their own standard deviation.
 """
 
 from __future__ import annotations
@@ -54,17 +52,18 @@ import numpy as np
 
 from rt_decoder.kernels.options import KERNEL, njit
 
-__all__ = ["FOUND", "SAID", "SESSION", "TRUST", "TRUSTED", "USUAL", "WATCH", "heartbeat_subtract"]
+__all__ = ["FOUND", "GIVEN", "SAID", "TRUST", "TRUSTED", "USUAL", "WATCH", "heartbeat_subtract"]
 
 _SLOWER = 0.05  # of the pace of the slow mean: that of the noise
 _LARGEST = 3.0  # standard deviations: errors that move a course are clipped to this
+_MOST_GIVEN = 0.75  # of a change that single beats do not show: to follow it takes from the brain
+_CAUTION = 1.5  # times the noise of the mean: after few beats its power is not well known
 _LOST = 0.05  # share of the filters' weights: with more on flagged channels nothing is learned
 _SOME_DOUBT, _MOST_DOUBT = 2.0, 3.5  # log likelihood ratios: whole trust below, no trust
 _CERTAIN = 12.5  # 1 / (2 * _UNSURE**2) of `calibration.cleaning.reference_effect`
-_BASELINE, _Z, _AMOUNT, TRUST, SESSION = range(5)
+_BASELINE, _Z, _AMOUNT, TRUST, GIVEN, _WANTED, _POWER, _NOISE = range(8)
 TRUSTED, FOUND, SAID, WATCH, USUAL, DOUBT = range(6)
-_SEEN, _RATE, _SHARE, _MOST, _COUNT = range(5)
-_GIVEN, _WANTED, _POWER, _NOISE, _PACE = range(5)
+_SEEN, _RATE, _SHARE, _MOST, _COUNT, _PACE = range(6)
 _PEAK, _DECIDED, _END = range(3)
 _STOPS, _MARK, _REFRACTORY, _STRIDE, _HEALS, _BEFORE, _PATIENCE = range(7)
 _FOREVER = 1 << 62
@@ -110,7 +109,7 @@ def heartbeat_subtract(
         a flag; then the changes of the courses, which are updated.
     rise : array of shape (n_rise,)
         Weight in the samples after the decision; reversed, it fades out a false beat.
-    state : array of shape (5, rank + 5)
+    state : array of shape (8, rank + 6)
         Updated; see the table of this file.
     beats : array of shape (1 + n_beats, 7), int64
         Row 0 holds constants, the others recent beats, in turn. Updated.
@@ -120,16 +119,17 @@ def heartbeat_subtract(
         Written: `flags`, with this stage's reason added.
     """
     rank, n_data = space.shape[0] // 2 - 1, space.shape[1]
-    amount, session = state[_AMOUNT], state[SESSION]
+    amount, given, wanted = state[_AMOUNT], state[GIVEN], state[_WANTED]
     for t in range(len(x)):
         now = index + t
         out_flags[t] = flags[t]
         if peaks[t] >= 0:
             _begin(peaks[t], now, _FOREVER, beats)
-            _count(rank * len(courses), rank, state)
+            _count(len(courses), rank, state)
         elif told[t] >= 0:
             _begin(told[t], now, told[t] + beats[0, _PATIENCE], beats)
-        session[_GIVEN] += session[_PACE] * (session[_WANTED] - session[_GIVEN])
+        for r in range(rank):
+            given[r] += state[_BASELINE, rank + _PACE] * (wanted[r] - given[r])
         if _sum(now, courses, rise, state, beats):
             out_flags[t] |= beats[0, _MARK]
         row, clean = x[t], out[t]
@@ -164,16 +164,19 @@ def _begin(peak: int, now: int, end: int, beats: np.ndarray) -> None:
 
 @njit(**KERNEL)
 def _count(size: int, rank: int, state: np.ndarray) -> None:
-    """Count a beat; find its share in the mean, and the share of the changes that is no noise."""
+    """Count a beat; find its share in the mean, and the share of each change that is no noise."""
     most = state[_BASELINE, rank + _MOST]
     if most == 0.0:
         return
     count = state[_BASELINE, rank + _COUNT]  # the mean holds so many
-    if count > 0.0:
-        noise = state[SESSION, _NOISE] * size / count
-        state[SESSION, _WANTED] = max(1.0 - noise / max(state[SESSION, _POWER], 1e-300), 0.0)
-    count = min(count + 1.0, most)
-    state[_BASELINE, rank + _COUNT], state[_BASELINE, rank + _RATE] = count, 1.0 / count
+    for r in range(rank):
+        if count > 0.0:
+            spread = state[_NOISE, r] * size / count
+            true = max(state[_POWER, r] - spread, 0.0)
+            largest = (true + _MOST_GIVEN * spread * count) / max(true + spread * count, 1e-300)
+            state[_WANTED, r] = largest * true / max(true + _CAUTION * spread, 1e-300)
+    state[_BASELINE, rank + _COUNT] = min(count + 1.0, most)
+    state[_BASELINE, rank + _RATE] = 1.0 / min(count + 1.0, most)
 
 
 @njit(**KERNEL)
@@ -212,7 +215,7 @@ def _sum(
     now: int, courses: np.ndarray, rise: np.ndarray, state: np.ndarray, beats: np.ndarray
 ) -> bool:
     """Add up the courses after all recent beats; true if any is worth a flag."""
-    amount, given = state[_AMOUNT], state[SESSION, _GIVEN]
+    amount, given = state[_AMOUNT], state[GIVEN]
     rank, marked = courses.shape[1] // 2 - 1, False
     amount[:] = 0.0
     for b in range(1, len(beats)):
@@ -220,7 +223,7 @@ def _sum(
         if at < len(courses):
             weight = courses[at, rank] * _weight(now, beats[b, _DECIDED], beats[b, _END], rise)
             for r in range(rank):
-                amount[r] += weight * (courses[at, r] + given * courses[at, rank + 2 + r])
+                amount[r] += weight * (courses[at, r] + given[r] * courses[at, rank + 2 + r])
             marked |= weight > 0.0 and courses[at, rank + 1] > 0.0
     return marked
 
@@ -238,10 +241,9 @@ def _weight(now: int, decided: int, end: int, rise: np.ndarray) -> float:
 @njit(**KERNEL)
 def _watch(rank: int, state: np.ndarray) -> None:
     """Doubt the template where less than half of it is there: then it harms. Set its share."""
-    trust = state[TRUST]
+    trust, found, said = state[TRUST], 0.0, 0.0
     if trust[WATCH] == 0.0:
         return
-    found, said = 0.0, 0.0
     for r in range(rank):
         off = state[_Z, r] - state[_BASELINE, r]
         most = _LARGEST + 2.0 * abs(state[_AMOUNT, r])
@@ -249,7 +251,8 @@ def _watch(rank: int, state: np.ndarray) -> None:
         said += state[_AMOUNT, r] * state[_AMOUNT, r]
     trust[FOUND] += trust[WATCH] * (found - trust[FOUND])
     trust[SAID] += trust[WATCH] * (said - trust[SAID])
-    evidence = _CERTAIN * trust[WATCH] / trust[USUAL] * (0.5 * said - found)
+    usual = max(trust[SAID], trust[USUAL])  # one that has grown is doubted no faster: noise bursts
+    evidence = _CERTAIN * trust[WATCH] / usual * (0.5 * said - found)
     trust[DOUBT] = min(max(trust[DOUBT] + evidence, 0.0), _MOST_DOUBT)
     rise = min((_MOST_DOUBT - trust[DOUBT]) / (_MOST_DOUBT - _SOME_DOUBT), 1.0)
     trust[TRUSTED] = rise * rise * (3.0 - 2.0 * rise)
@@ -261,16 +264,15 @@ def _learn(
 ) -> None:
     """Move the changes of the courses and the baseline towards this sample.
 
-    The sample stands for the `_STRIDE` samples around it; otherwise each point of a course would
-    learn from few beats.
+    It stands for the `_STRIDE` samples around it; else each point would learn from few beats.
     """
     rank, stride = courses.shape[1] // 2 - 1, beats[0, _STRIDE]
     state[_BASELINE, rank + _SEEN] += 1.0
-    # a plain mean at first
-    share = max(state[_BASELINE, rank + _SHARE], 1.0 / state[_BASELINE, rank + _SEEN])
-    rate = state[_BASELINE, rank + _RATE]
-    found = share <= state[_BASELINE, rank + _SHARE]  # the baseline is known: clip outliers
-    given, size = state[SESSION, _GIVEN], 0.0
+    rate, usual = state[_BASELINE, rank + _RATE], state[_BASELINE, rank + _SHARE]
+    # plain means at first; once the baseline is known, outliers are clipped
+    plain = 1.0 / state[_BASELINE, rank + _SEEN]
+    share, slow = max(usual, plain), max(usual * _SLOWER, plain)
+    found, given, noise = share <= usual, state[GIVEN], state[_NOISE]
     for r in range(rank):
         # mean of the whole component: a mean of the rest could absorb part of a course
         off = state[_Z, r] - state[_BASELINE, r]
@@ -278,9 +280,7 @@ def _learn(
         state[_BASELINE, r] += share * (min(max(off, -_LARGEST), _LARGEST) if found else off)
         left = min(max(left, -_LARGEST), _LARGEST)
         state[_Z, r] = left
-        size += left * left
-    slow = max(state[_BASELINE, rank + _SHARE] * _SLOWER, 1.0 / state[_BASELINE, rank + _SEEN])
-    state[SESSION, _NOISE] += slow * (size / rank - state[SESSION, _NOISE])
+        noise[r] += slow * (left * left - noise[r])
     n_active = 0
     for b in range(1, len(beats)):
         n_active += now - beats[b, _PEAK] < len(courses) and now < beats[b, _END]
@@ -289,12 +289,12 @@ def _learn(
         at = now - beats[b, _PEAK]
         if at < len(courses) and now < beats[b, _END]:
             weight = courses[at, rank] * _weight(now, beats[b, _DECIDED], beats[b, _END], rise)
-            first = max(at - stride // 2, 0)
-            for near in range(first, min(at - stride // 2 + stride, len(courses))):
+            first = at - stride // 2
+            for near in range(max(first, 0), min(first + stride, len(courses))):
                 for r in range(rank):
                     # the part that the weight held back is no error
                     old = courses[near, rank + 2 + r]
-                    held_back = (1.0 - weight) * (courses[near, r] + given * old)
-                    new = old + rate * (state[_Z, r] - held_back - (1.0 - given) * old)
+                    held_back = (1.0 - weight) * (courses[near, r] + given[r] * old)
+                    new = old + rate * (state[_Z, r] - held_back - (1.0 - given[r]) * old)
                     courses[near, rank + 2 + r] = new
-                    state[SESSION, _POWER] += new * new - old * old
+                    state[_POWER, r] += new * new - old * old
