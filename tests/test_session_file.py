@@ -163,9 +163,10 @@ def test_the_example_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     told = json.loads(ran.out.splitlines()[-1])["config"]
     assert told["file"] == "session.toml"
     assert set(told["options"]) == {
-        "name", "markers", "reference", "channels", "model", "check", "present", "record", "run",
+        "name", "markers", "reference", "channels", "model",
+        "check", "present", "record", "run", "dashboard",
     }  # fmt: skip
-    assert set(told["options"]) - {"check", "present", "record", "run"} <= set(SHARED)
+    assert set(told["options"]) - {"check", "present", "record", "run", "dashboard"} <= set(SHARED)
 
 
 @pytest.mark.lsl

@@ -8,30 +8,34 @@ import typer
 
 from rt_decoder.commands.console import show_lines
 from rt_decoder.commands.interrupt import stop_on_signals
+from rt_decoder.commands.options import Port
+from rt_decoder.commands.session_file import Config
 from rt_decoder.commands.streams import keep_here
 
 __all__ = ["COMMANDS"]
 
 
 def dashboard(
-    port: Annotated[
-        int,
-        typer.Option(metavar="N", help="Port of the page; 0 takes a free one.", min=0, max=65535),
-    ] = 8765,
+    port: Port = 8765,
     network: Annotated[
         bool,
         typer.Option("--network", help="Let other machines open the page, with a token."),
     ] = False,
-    browser: Annotated[
-        bool, typer.Option("--browser", help="Open the page in the browser of this machine.")
+    token: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Token that other machines need; else a random one."),
+    ] = "",
+    show: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser of this machine.")
     ] = False,
+    config: Config = None,
 ) -> None:
     """Show in a browser what every decoder does: signal, words, score, latency, events.
 
     It reads the decoders' LSL outlets, started before or after it; they do not know of it. With
     --network the page is sent as plain text (HTTP): use it on a network that you trust.
 
-    Example: rt-decoder dashboard --browser
+    Example: rt-decoder dashboard --open
     """
     from rt_decoder.files.packages import need_packages
 
@@ -44,7 +48,11 @@ def dashboard(
     from rt_decoder.dashboard.server import bound, make_app, serve
     from rt_decoder.dashboard.watcher import Watcher
 
-    token = secrets.token_urlsafe(16) if network else ""
+    if token and not network:
+        raise typer.BadParameter("need --network with --token: this machine alone needs none")
+    if config is not None:
+        show_lines(config.line())
+    token = (token or secrets.token_urlsafe(16)) if network else ""
     with stop_on_signals() as stop, bound(port, network) as listener:
         stop.only_ask()
         port = listener.getsockname()[1]
@@ -53,7 +61,7 @@ def dashboard(
         if network:
             show_lines(f"from elsewhere: http://{socket.gethostname()}:{port}/?token={token}")
         watcher = Watcher()
-        if browser:
+        if show:
             webbrowser.open(address)
         try:
             serve(make_app(watcher, token), listener, stop)

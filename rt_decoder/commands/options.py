@@ -30,6 +30,7 @@ __all__ = [
     "Mask",
     "ModelFile",
     "Network",
+    "Port",
     "RecordingFile",
     "Seconds",
     "SentName",
@@ -136,6 +137,9 @@ RecordingFile = Annotated[
 ]
 ModelFile = Annotated[
     Path, typer.Option("--model", metavar="FILE", help="Model file of rt-calibrate.")
+]
+Port = Annotated[
+    int, typer.Option(metavar="N", help="Port of the page; 0 takes a free one.", min=0, max=65535)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Seconds = Annotated[

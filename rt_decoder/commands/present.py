@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rt_decoder.commands.console import show_json, show_lines
-from rt_decoder.commands.options import AsJson, Network
+from rt_decoder.commands.options import AsJson, Network, Port
 from rt_decoder.commands.outputs import TSV, claim_outputs
 from rt_decoder.commands.session_file import Config
 from rt_decoder.commands.streams import keep_here
@@ -89,10 +89,7 @@ def present(
             help="Show words on a page of this computer's browser, full-screen and marked to the frame.",
         ),
     ] = False,
-    port: Annotated[
-        int,
-        typer.Option(metavar="N", help="Port of that page; 0 for any.", min=0, max=65535),
-    ] = 8410,
+    port: Port = 8410,
     config: Config = None,
     network: Network = False,
     as_json: AsJson = False,
