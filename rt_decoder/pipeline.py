@@ -27,7 +27,7 @@ from rt_decoder.decoding.ring import Ring
 from rt_decoder.decoding.sets import cutoff_of
 from rt_decoder.decoding.succession import carried, check_follows
 from rt_decoder.files.decisions import Start
-from rt_decoder.kernels.memory import Rows, touch
+from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Lateness, Stopwatch
 from rt_decoder.model import Model, WindowMap
@@ -487,20 +487,6 @@ class Pipeline:
             return 1
         return self.framer.n_missing(self._cut)
 
-    @property
-    def answers_next(self) -> bool:
-        """Whether an answer follows the samples of `n_wanted`, as far as markers have come."""
-        if self.paused or self.answerer.map is None:
-            return False
-        return self.continuous or self.framer.ends_by(self._cut)
-
-    def touch(self) -> None:
-        """Bring what the next answer reads into the caches."""
-        if (linear := self.answerer.map) is not None:
-            touch(linear.A)
-            self.answerer.vocabulary.touch()
-            self.answerer.answering.touch()
-
     def _bridge(self, index: int) -> None:
         """Reset the stages after a gap too long to hold, and flag samples until they have settled.
 
@@ -600,7 +586,6 @@ class Pipeline:
             if self.adaptation is not None:
                 self.adaptation.add(self.window.unscaled, features.good)
         self._on_clean = on_clean
-        self.touch()
         self.monitor.warm_up()
         self.reset()
 

@@ -32,10 +32,6 @@ class Answering(NamedTuple):
     vocabulary: tuple[str, ...]  # of the model
     windows: tuple[Posterior, ...] = ()  # of windows that end earlier, as of `Model.windows`
 
-    def touch(self) -> None:
-        """Bring what an answer reads and writes into the caches."""
-        (self.posterior if self.continuous is None else self.continuous.posterior).touch()
-
 
 def expect(model: Model, usual: Answering, log_prior: np.ndarray) -> Answering:
     """Make what answers an event of which a prior of its own is known, such as a language's.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rt_decoder.kernels.memory import aligned, touch
+from rt_decoder.kernels.memory import aligned
 from rt_decoder.kernels.posterior import N_PARTS, N_SUMS, answer
 from rt_decoder.model import Model
 
@@ -119,10 +119,6 @@ class Posterior:
         """Entropy of the prior in bits."""
         p = self.prior[self.prior > 0]
         return float(-(p @ np.log2(p)))
-
-    def touch(self) -> None:
-        """Bring what `decide` reads and writes into the caches."""
-        touch(self._offset, self._logits, self._mixed, *((self.prior,) if self.floor else ()))
 
     def _resize(self, k: int) -> None:
         self._indices = np.zeros(k, np.int64)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rt_decoder.decoding.readout import ALL_EXACT, Exact
-from rt_decoder.kernels.memory import aligned, touch
+from rt_decoder.kernels.memory import aligned
 from rt_decoder.kernels.scan import WIDTH, normalize, project, scan, scan_compact
 from rt_decoder.kernels.top import top_exactly, top_k
 
@@ -110,10 +110,6 @@ class Vocabulary:
     def table_bytes(self) -> int:
         """Bytes that a prediction is scanned against."""
         return self._table.nbytes
-
-    def touch(self) -> None:
-        """Bring what a scan reads and writes into the caches."""
-        touch(self._table, self._all_scores)
 
     def __len__(self) -> int:
         return len(self.items)

@@ -5,33 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rt_decoder.kernels.options import KERNEL, njit
-
-__all__ = ["Rows", "aligned", "padded", "touch"]
+__all__ = ["Rows", "aligned", "padded"]
 
 _LINE = 64  # bytes of a cache line, and of a vector register
-
-
-@njit(**KERNEL)
-def _read(memory: np.ndarray) -> int:
-    total = 0
-    for i in range(0, len(memory), _LINE):
-        total += memory[i]
-    return total
-
-
-def touch(*arrays: np.ndarray) -> None:
-    """Read each cache line of some arrays, so that whoever reads them soon finds them in the caches.
-
-    Parameters
-    ----------
-    *arrays : array of shape (n, ...)
-        Contiguous; any shape and type.
-    """
-    for array in arrays:
-        lines = array.reshape(-1).view(np.uint8)
-        lines.flags.writeable = False  # one type of argument, so that one kernel is compiled
-        _read(lines)
 
 
 def padded(n: int) -> int:

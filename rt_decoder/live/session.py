@@ -19,7 +19,6 @@ from rt_decoder.files.decisions import LogEnded, Restart, Skip
 from rt_decoder.live.backlog import Backlog
 from rt_decoder.live.descriptors import DescriptorCheck
 from rt_decoder.live.footer import footer_line
-from rt_decoder.live.foresight import Foresight
 from rt_decoder.live.labels import LabelCheck
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.map_updates import MapUpdates
@@ -48,6 +47,8 @@ from rt_decoder.sinks.log import event_line
 from rt_decoder.source import MarkerSource, Received, SampleSource, Streams
 
 __all__ = ["Session"]
+
+PULL_TIMEOUT = 0.05  # s; bounds how long a request to stop waits
 
 
 class Session:
@@ -91,10 +92,9 @@ class Session:
         self.streams, self.until_lost, self.skip = streams, options.until_lost, options.skip
         self._n_behind = options.max_behind * source.info.sfreq
         self._n_hop = model.n_hop * self.decoder.pipeline.factor
-        self.watchdog, self._receiver = Watchdog(model.n_hop / model.info.sfreq), Receiver()
-        self._foresight = Foresight(source.info.sfreq, local_clock)
-        self._stamp_clock, self._descriptors = StampClock(), DescriptorCheck()
-        self._ended, self.n_samples, self.counts = False, 0, Counter[str]()
+        self._receiver, self._stamp_clock, self._ended = Receiver(), StampClock(), False
+        self.n_samples, self.counts, self._descriptors = 0, Counter[str](), DescriptorCheck()
+        self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
         self._reference_check = ReferenceCheck(*self.decoder.pipeline.stages.values())
         self._markers = MarkerReader(markers, self.counts, self._event)
@@ -157,7 +157,7 @@ class Session:
 
     def _step(self) -> None:
         report_sinks(self.log, self.recorder, self.counts, self._event, self.outlets)
-        received, n = self._foresight.pull(self._receiver, self.source, self.decoder.pipeline)
+        received = self._receiver.pull(self.source, PULL_TIMEOUT, n := self.decoder.n_wanted)
         self._take_markers()
         if len(received.stamps) == 0:
             self._silence()

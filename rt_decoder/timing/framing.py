@@ -156,10 +156,6 @@ class Framer:
         """Return how many samples the next hop lacks, at least 1; see `hops`."""
         return max(1, self._stop(cut) - self._next) if self._begun else 1
 
-    def ends_by(self, cut: Callable[[int], int]) -> bool:
-        """Whether the next hop ends at or after the sample that `cut` says; see `hops`."""
-        return self._begun and self._start < cut(self._start) <= self._grid_end()
-
     def _told(self, hop: Chunk, jumped: bool) -> Chunk:
         if jumped:
             hop.flags[0] |= Reason.GAP
