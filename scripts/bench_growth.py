@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,6 +39,7 @@ from rt_decoder.pipeline import PipelineOptions
 from rt_decoder.signal import Marker
 from scripts.bench_live import turn
 from scripts.speed.scene import N_HOP, SFREQ, Case, Scene, load_scene, make_scene, stages_of
+from scripts.speed.sender import sending
 
 CHANNELS, WORDS = (16, 32, 64, 128, 256), (3_000, 24_000, 200_000, 400_000)
 MARKERS = (0, 100, 1_000, 4_000)
@@ -178,26 +178,15 @@ def sessions(folder: Path, n: int, rounds: int) -> dict[str, Any]:
     scene(folder, 64, WORDS[0])
     case = Case(64, 10, "continuous", str(folder / f"64-{WORDS[0]}.npy"))
     source_id = f"bench-growth-{uuid.uuid4().hex[:12]}"
-    sender = subprocess.Popen(
-        [sys.executable, "-m", "scripts.speed.sender", *map(str, case), source_id],
-        cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert sender.stdin is not None
-    assert sender.stdout is not None
     ms: dict[int, list[float]] = {1: [], n: []}
     made = asked = 0
-    try:
-        sender.stdout.readline()
-        with ThreadPoolExecutor(n) as pool:
-            for _ in range(rounds):
-                for k in (1, n):
-                    ran = list(pool.map(lambda _: turn(case, "ours", source_id, 15.0), range(k)))
-                    ms[k] += [value for one in ran for value in one["ms"]]
-                    made += sum(one["made"] for one in ran)
-                    asked += sum(one["asked"] for one in ran)
-    finally:
-        sender.stdin.close()
-        sender.wait(30.0)
+    with sending(case, source_id), ThreadPoolExecutor(n) as pool:
+        for _ in range(rounds):
+            for k in (1, n):
+                ran = list(pool.map(lambda _: turn(case, "ours", source_id, 15.0), range(k)))
+                ms[k] += [value for one in ran for value in one["ms"]]
+                made += sum(one["made"] for one in ran)
+                asked += sum(one["asked"] for one in ran)
     found = {k: {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 99)}
              for k, values in ms.items()}  # fmt: skip
     return {"n": n, "one": found[1], "together": found[n], "made": made, "asked": asked}

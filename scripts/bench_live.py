@@ -47,6 +47,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 from scripts.speed.scene import Case, make_scene
+from scripts.speed.sender import sending
 
 RECEIVER_NAMES = ("ours", "bare", "tuned", "peer", "peer64")
 HERE = Path(__file__).resolve().parents[1]
@@ -96,22 +97,12 @@ def run_case(case: Case, args: argparse.Namespace, done: Any) -> dict[str, list[
     """Let receivers take turns beside one sender; returns what each measured in each round."""
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in args.receivers}
     source_id = f"bench-live-{uuid.uuid4().hex[:12]}"
-    sender = subprocess.Popen(
-        [sys.executable, "-m", "scripts.speed.sender", *map(str, case), source_id],
-        cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert sender.stdin is not None
-    assert sender.stdout is not None
-    try:
-        sender.stdout.readline()
+    with sending(case, source_id):
         for _ in range(args.rounds):
             for name in args.receivers:
                 if case.mode == "continuous" or name in ("ours", "bare"):
                     turns[name].append(turn(case, name, source_id, args.seconds))
                 done()
-    finally:
-        sender.stdin.close()
-        sender.wait(30.0)
     return turns
 
 

@@ -1,7 +1,7 @@
 """Compare a decoder's latency with the operator's page open and closed, in turns of one run.
 
-A sender in a process of its own streams a simulated person at 1 kHz; `rt-decoder run` with every cleaning
-stage reads out every hop of 10 ms, and sends readouts, log and cleaned signal over LSL. In turns,
+A sender in a process of its own streams a simulated person at 1 kHz; a session of `open_live`
+reads out every hop of 10 ms, and sends readouts, log and cleaned signal over LSL. In turns,
 `rt-decoder dashboard` with a page in a headless Chromium watches it, or nothing does. Latency is what
 each readout tells of itself: newest sample to emission. The page's heap is read at the beginning and at
 the end of each turn.
@@ -37,7 +37,8 @@ from rt_decoder.sinks.loopback import configure_loopback  # noqa: E402 - after t
 configure_loopback()
 
 from rt_decoder.live.api import open_live  # noqa: E402 - after its configuration
-from scripts.speed.scene import load_scene, make_scene  # noqa: E402 - after its configuration
+from scripts.speed.scene import Case, load_scene, make_scene  # noqa: E402 - after its configuration
+from scripts.speed.sender import sending  # noqa: E402 - after its configuration
 from tests.browser import Browser, browsing, find_browser  # noqa: E402 - after its configuration
 
 SETTLE_S = 3.0
@@ -89,16 +90,8 @@ def measure(
     make_scene(scene_path, args.channels, args.words)
     save_model(load_scene(str(scene_path)).model, model_path)
     name = f"page-{uuid.uuid4().hex[:8]}"
-    sender = subprocess.Popen(
-        [sys.executable, "-m", "scripts.speed.sender", str(args.channels), str(args.chunk), "continuous",
-         str(scene_path), name],
-        cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert sender.stdin is not None
-    assert sender.stdout is not None
-    stack.callback(sender.wait, 30.0)
-    stack.callback(sender.stdin.close)
-    sender.stdout.readline()
+    case = Case(args.channels, args.chunk, "continuous", str(scene_path))
+    stack.enter_context(sending(case, name))
     options = {"outlet": name, "clean_outlet": f"{name}-clean", "continuous": True, "force": True}
     live = stack.enter_context(open_live(str(model_path), name, network=True, **options))
     turns = []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.browser import Browser, browsing, find_browser
 
 pytest_plugins = ["tests.lsl_loopback"]
 
@@ -26,3 +29,13 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real recordings at {folder}: set RT_DECODER_DATA")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A tab of a headless Chromium, or a skip where there is none."""
+    program = find_browser()
+    if program is None:
+        pytest.skip("no chromium is on the path (RT_DECODER_CHROMIUM names one)")
+    with browsing(program, tmp_path_factory.mktemp("profile")) as found:
+        yield found

@@ -16,7 +16,7 @@ from pylsl import local_clock
 
 from rt_decoder.signal import Reason
 from rt_decoder.sinks.outlets import data_outlet
-from tests.browser import Browser, browsing, find_browser
+from tests.browser import Browser
 from tests.fake_decoder import FakeDecoder
 from tests.lsl_loopback import wait_for
 from tests.small import finish, save_small, small_recording, start
@@ -25,15 +25,6 @@ pytest.importorskip("starlette")
 pytestmark = [pytest.mark.slow, pytest.mark.lsl]
 
 HOSTILE = "<img src=x onerror=document.title=1>"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        pytest.skip("no chromium is on the path (RT_DECODER_CHROMIUM names one)")
-    with browsing(program, tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 class Page:

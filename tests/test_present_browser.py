@@ -224,15 +224,6 @@ def test_the_missing_extra_is_told(
 # --- the page, in a browser
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        pytest.skip("no chromium is on the path (RT_DECODER_CHROMIUM names one)")
-    with browsing(program, tmp_path_factory.mktemp("profile")) as found:
-        yield found
-
-
 class Presentation:
     """`rt-decoder present --browser` in a process of its own, and a reader of its markers."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,11 @@ from rt_decoder.files.recording import Recording
 from rt_decoder.model import Model
 from rt_decoder.simulation.participant import Participant
 from rt_decoder.timing.markers import MarkerRules
-from tests.browser import Browser, browsing, find_browser
+from tests.browser import Browser
 from tests.small import VECTORS, WORDS, fake_embedder, small_recipe
 
 pytestmark = pytest.mark.slow
 PHONE, DESK = 390, 1100
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        pytest.skip("no chromium is on the path (RT_DECODER_CHROMIUM names one)")
-    with browsing(program, tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 def heard(n_channels: int, kind: str, seconds: float, artifacts: float) -> LabelledRecording:

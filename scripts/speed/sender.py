@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +20,23 @@ import pylsl  # noqa: E402 - after its configuration
 
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet  # noqa: E402
 from scripts.speed.scene import SFREQ, Case, load_scene  # noqa: E402
+
+
+@contextmanager
+def sending(case: Case, source_id: str) -> Iterator[None]:
+    """Send from a process of its own, within the context."""
+    sender = subprocess.Popen(
+        [sys.executable, "-m", "scripts.speed.sender", *map(str, case), source_id],
+        cwd=Path(__file__).resolve().parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert sender.stdin is not None
+    assert sender.stdout is not None
+    try:
+        sender.stdout.readline()
+        yield
+    finally:
+        sender.stdin.close()
+        sender.wait(30.0)
 
 
 def main() -> None:
