@@ -18,10 +18,13 @@ from rt_decoder.dashboard.guard import POLICY
 from rt_decoder.dashboard.server import PAGE, bound, make_app
 from rt_decoder.dashboard.traces import CLEAN, Trace, frame
 from rt_decoder.dashboard.view import MAX_EVENTS, MAX_WORDS, View
+from rt_decoder.dashboard.watcher import Watcher
 from rt_decoder.files import packages
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.advice import EVENTS, FITS, STATES
 from rt_decoder.sinks.log import readout_line
+from tests.fake_decoder import FakeDecoder
+from tests.lsl_loopback import wait_for
 from tests.small import call
 
 READOUT = Readout(
@@ -193,6 +196,16 @@ def test_a_thinned_trace_keeps_every_peak() -> None:
     assert len(taken.times) <= 4 * 250 + 2
 
 
+def test_a_thinned_trace_takes_samples_one_by_one() -> None:
+    data, times = np.random.default_rng(0).normal(size=(500, 2)), np.arange(500) / 1000
+    whole, pieces = Trace(("a", "b"), 1000.0), Trace(("a", "b"), 1000.0)
+    whole.add(data, times)
+    for k in range(500):
+        pieces.add(data[k : k + 1], times[k : k + 1])
+        pieces.add(data[:0], times[:0])
+    np.testing.assert_array_equal(whole.take(0, ["a"]).data, pieces.take(0, ["a"]).data)
+
+
 def test_a_trace_is_read_on_from_where_one_was() -> None:
     trace = Trace(("a", "b"), 100.0)
     trace.add(np.arange(20.0).reshape(10, 2), np.arange(10.0))
@@ -348,3 +361,21 @@ def test_a_missing_extra_is_told(monkeypatch, capsys) -> None:
     ran = call(capsys, "dashboard")
     assert (ran.code, ran.out) == (1, "")
     assert "pip install 'rt-decoder[dashboard]'" in ran.err
+
+
+@pytest.mark.lsl
+def test_the_amplifier_is_read_once_the_decoder_gets_samples(source_id: str) -> None:
+    """A replay begins with whoever connects: it must not be we."""
+    decoder, watcher = FakeDecoder(source_id), Watcher()
+    decoder.status["n_samples"] = 0
+    try:
+        heard = wait_for(lambda: [one for one in watcher.decoders if one.name == source_id])[0]
+        wait_for(lambda: heard.view.status)
+        decoder.status["n_late"] = 7  # told a second later, after many looks at the streams
+        wait_for(lambda: heard.view.status["n_late"] == 7)
+        assert not decoder.amplifier.have_consumers()
+        decoder.status["n_samples"] = 250
+        wait_for(decoder.amplifier.have_consumers)
+    finally:
+        watcher.close()
+        decoder.close()

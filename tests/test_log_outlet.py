@@ -14,9 +14,19 @@ from rt_decoder.live.status import bad_channels
 from rt_decoder.sinks.advice import EVENTS
 from rt_decoder.sinks.header import model_facts
 from rt_decoder.sinks.log_outlet import CHANNEL_EVENTS, LOG_TYPE, LogOutlet
+from rt_decoder.sinks.outlets import data_outlet, marker_outlet
 from rt_decoder.sources.lsl.find import resolve
 from tests.lsl_loopback import wait_for
-from tests.small import random_model, small_recipe, small_recording
+from tests.small import call, random_model, small_recipe, small_recording
+
+
+def test_a_stream_without_a_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="need a name for the stream"):
+        data_outlet("", small_recording(seconds=4.0).info, "id")
+    with pytest.raises(ValueError, match="need a name for the stream"):
+        marker_outlet("", "id")
+    ran = call(capsys, "simulate", "--seconds", "5", "--name", "")
+    assert (ran.code, ran.err.count("error: need a name for the stream")) == (1, 1)
 
 
 @pytest.mark.lsl

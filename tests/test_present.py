@@ -163,6 +163,19 @@ def test_a_pause_a_question_and_an_end() -> None:
     assert max(lsl) - min(lsl) < 1e-5
 
 
+def test_who_ends_at_a_question_has_not_answered_it() -> None:
+    steps = (
+        Step("rest", "go", "", 0.0, 0),
+        Step("word", "axe", "axe", 0.5, 1),
+        Step("catch", "Was it bee? (y/n)", CATCH, 0.0, 1, "n"),
+        Step("word", "bee", "bee", 0.5, 1),
+    )
+    shown, _ = run(steps, Screen({100.1: "x", 101.0: "q"}))
+    assert (shown[-1].step.kind, summary(shown)["n_asked"]) == ("catch", 0)
+    row = list(csv.DictReader(io.StringIO(events_table(shown)), delimiter="\t"))[-1]
+    assert (row["trial_type"], row["response"], row["correct"]) == ("catch", "n/a", "n/a")
+
+
 def test_what_cannot_be_shown_now_waits_for_a_key() -> None:
     """A page that is gone when a word is due: a pause, and the word is not lost."""
 
@@ -264,6 +277,40 @@ def test_without_a_terminal_there_is_nothing_to_show_on(
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert "need a terminal" in ran.err
     assert not (tmp_path / "run.tsv").exists()
+
+
+@pytest.mark.lsl
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_markers_that_nobody_reads_are_told_before_the_first_word(
+    source_id: str, tmp_path: Path
+) -> None:
+    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rt_decoder", "present", str(tmp_path / "words.txt"), "--markers",
+         source_id, "--wait", "0"],
+        stdin=theirs, stdout=theirs, stderr=subprocess.STDOUT, cwd=REPO,
+    )  # fmt: skip
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    screen = b""
+
+    def read() -> bytes:
+        nonlocal screen
+        with contextlib.suppress(BlockingIOError, OSError):
+            screen += os.read(ours, 1 << 16)
+        return screen
+
+    try:
+        wait_for(lambda: b"NOBODY READS THE MARKERS" in read())
+        os.write(ours, b"q")
+        wait_for(lambda: read() and process.poll() is not None)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert process.returncode == 0, screen
+    assert b"warning: nobody read the markers" in screen
 
 
 @pytest.mark.lsl

@@ -113,6 +113,7 @@ def present(
         show_lines(config.line())
     from rt_decoder.present.schedule import Plan, make_schedule
     from rt_decoder.present.table import lines, summary
+    from rt_decoder.present.terminal import check_terminal
     from rt_decoder.present.words import read_words
 
     try:
@@ -122,6 +123,8 @@ def present(
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    if not browser:
+        check_terminal()
     steps = make_schedule(read_words(words), plan)
     seen: list[Shown] = []
     try:
@@ -152,7 +155,10 @@ def _present(
         page = None if port is None else stack.enter_context(_page(port, local_clock))
         outlet = marker_outlet(markers, f"{markers}-{uuid4().hex[:12]}")
         show_lines(f"markers {markers!r}; waiting for a reader, {wait:g} s at most")
-        outlet.wait_for_consumers(wait)
+        begin = steps[0].text if page else f"{steps[0].text}; space pauses, q ends"
+        if unread := not outlet.wait_for_consumers(wait):
+            begin = f"NOBODY READS THE MARKERS. {begin}"
+        steps = (steps[0]._replace(text=begin), *steps[1:])
         screen = _browser(page, stop) if page else _terminal(local_clock, stop, stack)
         stop.only_ask()
         for one in show(steps, screen, lambda label, at: outlet.push_sample([label], at),
@@ -161,6 +167,8 @@ def _present(
             if page and one.step.kind == "rest":
                 n = sum(before.step.kind == "word" for before in seen)
                 show_lines(f"{n} of {sum(step.kind == 'word' for step in steps)} words shown")
+    if unread:
+        show_lines(f"warning: nobody read the markers {markers!r} when the words began")
     return screen
 
 

@@ -99,14 +99,17 @@ class Client:
         return [one for one in decoders if one.view.state != "ended" or one.name not in alive]
 
     def _watched(self) -> Watched | None:
-        """The decoder that was asked for; if it has ended, the newest of the same name, or of any."""
+        """The decoder that was asked for; if it has ended, the newest of the same name, or of any.
+
+        Of any, one that gets samples comes first.
+        """
         decoders = self._watcher.decoders
         one = self._watcher.get(self._wanted)
-        alive = [other for other in decoders if other.view.state != "ended"]
+        alive = [other for other in reversed(decoders) if other.view.state != "ended"]
         if one is not None and one in alive:
             return one
         name = "" if one is None else one.name
-        for other in reversed(alive):
+        for other in sorted(alive, key=lambda each: each.view.state != "live"):
             if one is None or other.name == name:
                 self._wanted = other.id
                 return other

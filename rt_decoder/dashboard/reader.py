@@ -69,6 +69,9 @@ class Reader:
         except (StreamLost, TimeoutError):
             self.close()
             self._on_lost()
+        except (ValueError, TypeError, LookupError) as error:  # not what its description says
+            self.close()
+            self.problem = str(error)
 
     def _open(self, streams: Sequence[pylsl.StreamInfo]) -> None:
         now = monotonic()

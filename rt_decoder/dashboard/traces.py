@@ -77,13 +77,13 @@ class Trace:
         data = np.concatenate((self._left, data))
         times = np.concatenate((self._left_times, times))
         n, size = len(times) // self._block, self._block
-        whole = data[: n * size].reshape(n, size, -1)
+        whole = data[: n * size].reshape(n, size, data.shape[1])
         low, high = np.fmin.reduce(whole, axis=1), np.fmax.reduce(whole, axis=1)
         if self.names and self.names[-1] == QUALITY:
             high[:, -1] = low[:, -1]
         self._left, self._left_times = data[n * size :].copy(), times[n * size :].copy()
         kept = times[: n * size].reshape(n, size)[:, [0, size // 2]]
-        return np.stack((low, high), axis=1).reshape(2 * n, -1), kept.ravel()
+        return np.stack((low, high), axis=1).reshape(2 * n, data.shape[1]), kept.ravel()
 
     def take(self, after: int, names: Sequence[str]) -> Taken:
         """Take what came after a place; a reader that was slow goes on with what is kept.

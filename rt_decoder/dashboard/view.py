@@ -68,6 +68,11 @@ class View:
         self._now: dict[str, Any] | None = None
         self._hears_reasons = self._knows_reasons = False
 
+    @property
+    def has_samples(self) -> bool:
+        """Whether the decoder has got a sample of its stream, as far as it has told."""
+        return bool(self.status) and self.status.get("n_samples") != 0
+
     def connected(self) -> None:
         """Note that the decoder can be heard."""
         with self._lock:

@@ -100,7 +100,8 @@ class Watched:
 
     def _find_raw(self, streams: Sequence[pylsl.StreamInfo]) -> pylsl.StreamInfo | None:
         name = self.about.get("stream", "")
-        if not name or not self._log.is_open:
+        # the decoder comes first: a replay begins with whoever connects, and would begin without it
+        if not name or not self._log.is_open or not self.view.has_samples:
             return None
         found = [one for one in streams if one.name() == name and is_data(one)]
         return found[0] if len(found) == 1 else None

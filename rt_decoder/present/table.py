@@ -45,11 +45,16 @@ def events_table(shown: Sequence[Shown]) -> str:
             step.label if step.kind == "word" else "n/a",
             step.block,
             f"{1e3 * one.late:.3f}",
-            one.key if answer else "n/a",
-            int(one.key == answer) if answer else "n/a",
+            one.key if is_answered(one) else "n/a",
+            int(one.key == answer) if is_answered(one) else "n/a",
             f"{one.time:.6f}",
         ))  # fmt: skip
     return text.getvalue()
+
+
+def is_answered(one: Shown) -> bool:
+    """Whether it is a question that was answered, and not ended."""
+    return bool(one.step.answer) and one.key in ("y", "n")
 
 
 def summary(
@@ -68,12 +73,12 @@ def summary(
     Returns
     -------
     dict
-        ``n_words``, ``n_asked``, ``n_right``, ``n_late`` (words more than a frame late), ``late_ms``
+        ``n_words``, ``n_asked`` (and answered), ``n_right``, ``n_late`` (words more than a frame late), ``late_ms``
         and ``duration_ms`` of words (p50, p95, min, max; None without words); with frames also
         ``frames`` (``hz``, ``n``, ``dropped``, ``longest_ms``) and ``clock_error_ms``.
     """
     words = [one for one in shown if one.step.kind == "word"]
-    asked = [one for one in shown if one.step.answer]
+    asked = [one for one in shown if is_answered(one)]
     late = [1e3 * one.late for one in words]
     interval = frames.interval_ms if frames and frames.interval_ms else _FRAME_MS
     figures: dict[str, Any] = {

@@ -15,7 +15,7 @@ from rt_decoder.present.schedule import Step
 from rt_decoder.present.show import END
 from rt_decoder.sinks.text import plain
 
-__all__ = ["TerminalScreen", "terminal_screen"]
+__all__ = ["TerminalScreen", "check_terminal", "terminal_screen"]
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # another page, without a cursor
 _CLEAR, _WHITE, _USUAL = "\x1b[2J", "\x1b[7m", "\x1b[0m"
@@ -88,6 +88,12 @@ def _windows_key(wait: float) -> str:
     return str(msvcrt.getwch())  # type: ignore[attr-defined,unused-ignore]
 
 
+def check_terminal() -> None:
+    """Raise OSError unless words can be shown here, and keys be heard."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise OSError("need a terminal to show words on, got a pipe or a file (or --browser)")
+
+
 @contextmanager
 def terminal_screen(
     clock: Callable[[], float], stop: Callable[[], bool]
@@ -108,8 +114,7 @@ def terminal_screen(
     OSError
         If this is no terminal.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise OSError("need a terminal to show words on, got a pipe or a file")
+    check_terminal()
     descriptor = sys.stdin.fileno()
     with _single_keys(descriptor):
         sys.stdout.write(_ENTER)

@@ -93,7 +93,8 @@ EVENTS: dict[str, Advice] = {
     ),
     # markers and items
     "marker_lost": Advice(
-        "a marker has no readout, for the reason", "see the reason; --marker-wait keeps more"
+        "a marker has no readout, for the reason",
+        "none if it came before the first sample; --marker-wait keeps markers that come late",
     ),
     "label_unknown": Advice(
         "a marker names no item of the model", "--names TSV of a fit names codes; check spelling"
@@ -115,7 +116,9 @@ EVENTS: dict[str, Advice] = {
     "ranks_differ": Advice(
         "items that markers name rank lower than in calibration", "look at person, cap and stimuli"
     ),
-    "above_chance": Advice("items that markers name rank above chance by now"),
+    "above_chance": Advice(
+        "what markers name ranks above chance by now; the score has a test of its own"
+    ),
     # what an experiment wants
     "swapped": Advice("another model answers from here on, as was asked"),
     "added": Advice("more items can be answered from here on, as was asked"),

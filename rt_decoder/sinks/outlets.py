@@ -85,6 +85,11 @@ def opened(stream: pylsl.StreamInfo, *buffers: int) -> pylsl.StreamOutlet:
     return outlet
 
 
+def _check_name(name: str) -> None:
+    if not name:
+        raise ValueError("need a name for the stream that is sent, got an empty one")
+
+
 def data_outlet(
     name: str,
     info: SignalInfo,
@@ -119,7 +124,13 @@ def data_outlet(
     -------
     pylsl.StreamOutlet
         Open.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty, which LSL cannot send.
     """
+    _check_name(name)
     common = Counter(info.ch_types).most_common(1)[0][0]
     stream = pylsl.StreamInfo(
         name,
@@ -141,7 +152,24 @@ def data_outlet(
 
 
 def marker_outlet(name: str, source_id: str) -> pylsl.StreamOutlet:
-    """Open an outlet for markers: one string per sample, at an irregular rate."""
+    """Open an outlet for markers: one string per sample, at an irregular rate.
+
+    Parameters
+    ----------
+    name, source_id : str
+        As of `data_outlet`.
+
+    Returns
+    -------
+    pylsl.StreamOutlet
+        Open.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty, which LSL cannot send.
+    """
+    _check_name(name)
     stream = pylsl.StreamInfo(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", source_id)
     describe_channels(stream, [("marker", "Marker", "none")])
     return opened(stream)
