@@ -280,10 +280,16 @@ def test_several_decoders_can_be_watched(
     page.watch(first.name, first)
     first.say(0)
     page.has("#word-big", "river")
+    first_id = page.js("document.querySelector('#decoder').value")
     page.watch(second.name, second)
     second.say(1)
     page.has("#word-big", "mother")
-    browser.press("d")
+
+    def turned() -> bool:  # past decoders of other tests, which are seen as well
+        browser.press("d")
+        return bool(page.js(f"document.querySelector('#decoder').value === {first_id!r}"))
+
+    wait_for(turned)
     page.has("#word-big", "river")
 
 

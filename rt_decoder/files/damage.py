@@ -90,7 +90,7 @@ def first_line(error: BaseException) -> str:
     text = lines[0] if not lines[0].rstrip().endswith(":") else " ".join(lines)
     if _HINTS.search(text):
         return "it is damaged, or of another format than its name says"
-    text = _FOLDERS.sub("", " ".join(text.split()))
+    text = _FOLDERS.sub("", " ".join(text.split())).rstrip(" :")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

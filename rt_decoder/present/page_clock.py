@@ -23,7 +23,7 @@ class PageClock:
     >>> clock.add(10.000, 2.0, 10.004)
     >>> clock.add(11.000, 3.001, 11.002)
     >>> round(clock.ours(3.0), 4), round(clock.error, 4)
-    (11.0, 0.001)
+    (11.0005, 0.0005)
     """
 
     def __init__(self) -> None:
