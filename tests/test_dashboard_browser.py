@@ -252,6 +252,10 @@ def test_the_page_fits_its_window(
     size = "parseFloat(getComputedStyle(document.querySelector('{}')).fontSize)".format
     assert page.js(size("#stream .big")) >= 32
     assert page.js(size("#word-big")) >= 36
+    one.status |= {"n_late": 58980, "counts": {"lost_samples": 123456}}
+    page.has("#losses", "123456")
+    heights = "[...document.querySelectorAll('#losses dd')].map((one) => one.offsetHeight)"
+    assert max(page.js(heights)) < 36  # each number in one line
     theme = "dark" if dark else "light"
     wait_for(lambda: page.js("document.documentElement.dataset.theme") == theme)
 

@@ -59,7 +59,7 @@ export function latency(bins, status) {
       drawn.append(svg("rect", { x: k * width + 0.5, y: 98 - height, width: Math.max(1, width - 1), height, fill: over ? "var(--bad)" : "var(--clean)" }));
     }
     if (k % bins.per_decade === 0)
-      drawn.append(svg("text", { x: k * width + 2, y: 116, class: "dim" }, `${Number(edge(k).toPrecision(1))} ms`));
+      drawn.append(svg("text", k * width > 310 ? { x: 360, y: 116, class: "dim", "text-anchor": "end" } : { x: k * width + 2, y: 116, class: "dim" }, `${Number(edge(k).toPrecision(1))} ms`));
   }
   drawn.append(svg("line", { x1: 0, x2: 360, y1: 98, y2: 98, stroke: "var(--line)" }));
   if (budget) {
@@ -113,7 +113,8 @@ export function model(decoder) {
   ]);
 }
 
-const MOST = 60;
+const MOST = 60, LONGEST = 160;  // events; characters of a detail
+const short = (text) => text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 
 export class Events {
   constructor() { this.rows = []; }
@@ -124,7 +125,7 @@ export class Events {
     if (!rows.length) return;
     this.rows = [...rows].reverse().concat(this.rows).slice(0, MOST);
     $("#events ol").replaceChildren(...this.rows.map((one) => {
-      const details = Object.entries(one.details).map(([name, value]) => `${name} ${value}`).join(", ");
+      const details = Object.entries(one.details).map(([name, value]) => `${name} ${short(String(value))}`).join(", ");
       const row = make("li", { class: one.fix ? "wrong" : "fine" },
         make("b", { text: one.event.replaceAll("_", " ") }), make("span", { class: "dim", text: clock(one.at) }),
         make("div", { text: [one.explanation, details].filter(Boolean).join(": ") }));

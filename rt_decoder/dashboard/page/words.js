@@ -47,7 +47,7 @@ export class Words {
     if (row.abstained) {
       big.classList.add("silent");
       big.replaceChildren("silent");
-      say($("#word-told"), `${reasons(row)}${fix ? ` → ${fix}` : ""}${row.truth ? `; it was ${row.truth}` : ""}`);
+      say($("#word-told"), `${row.truth ? `it was ${row.truth}; ` : ""}${reasons(row)}${fix ? ` → ${fix}` : ""}`);
     } else {
       big.replaceChildren(row.word, make("span", { class: "p", text: digits(row.p) }));
       const told = $("#word-told");
