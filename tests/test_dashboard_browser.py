@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,16 @@ class Page:
             f"(() => {{ const menu = document.querySelector('#decoder'); menu.value = {option}.value;"
             "menu.dispatchEvent(new Event('change')) })()"
         )
+        if decoder is not None:  # who hears it may be the server of another test
+            wait_for(lambda: self.is_told(decoder))
+
+    def is_told(self, decoder: FakeDecoder) -> bool:
+        """Let a decoder say a word; whether the page has one of it within a second."""
+        decoder.say(0)
+        end = monotonic() + 1.0
+        while not (rows := self.js("rt_decoder.words.rows.length")) and monotonic() < end:
+            pass
+        return bool(rows)
 
     def has(self, selector: str, text: str) -> None:
         wait_for(lambda: text in self.text(selector))
@@ -211,7 +222,8 @@ def test_names_and_words_never_become_html(page: Page, decoders: Any, source_id:
     one = decoders(
         f"{HOSTILE}{source_id[-6:]}", names=names, words=(HOSTILE, "<b>bold</b>", "x", "y")
     )
-    page.watch(HOSTILE, one)
+    wait_for(lambda: one.is_heard)
+    page.watch(HOSTILE)
     page.has("#word-big", "–")
     one.say(0, reasons=("<i>why</i>",), abstained=False)
     one.event(HOSTILE, reason=HOSTILE)
@@ -289,11 +301,10 @@ def test_several_decoders_can_be_watched(
     second.say(1)
     page.has("#word-big", "mother")
 
-    def turned() -> bool:  # past decoders of other tests, which are seen as well
+    chosen = "document.querySelector('#decoder').value"
+    while (now := page.js(chosen)) != first_id:  # past decoders of other tests, which are seen too
         browser.press("d")
-        return bool(page.js(f"document.querySelector('#decoder').value === {first_id!r}"))
-
-    wait_for(turned)
+        wait_for(lambda: page.js(chosen) != now)
     page.has("#word-big", "river")
 
 

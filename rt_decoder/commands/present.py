@@ -123,9 +123,10 @@ def present(
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    listed = read_words(words)
     if not browser:
         check_terminal()
-    steps = make_schedule(read_words(words), plan)
+    steps = make_schedule(listed, plan)
     seen: list[Shown] = []
     try:
         screen = _present(steps, markers, wait, seen, port if browser else None)
