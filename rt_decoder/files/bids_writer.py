@@ -115,16 +115,12 @@ def _aside(files: Sequence[Path]) -> Iterator[None]:
         yield
         return
     kept = Path(tempfile.mkdtemp(prefix=".replaced-", dir=files[0].parent))
-    moved = list[tuple[Path, Path]]()
-    try:
+    with ExitStack() as undo:
+        undo.callback(kept.rmdir)
         for file in files:
-            moved.append((file, file.rename(kept / file.name)))
+            undo.callback(file.rename(kept / file.name).replace, file)
         yield
-    except BaseException:
-        for file, old in moved:
-            old.replace(file)
-        kept.rmdir()
-        raise
+        undo.pop_all()
     shutil.rmtree(kept, ignore_errors=True)
 
 
