@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pylsl
@@ -279,6 +280,14 @@ def test_without_a_terminal_there_is_nothing_to_show_on(
     assert not (tmp_path / "run.tsv").exists()
 
 
+def read_on(terminal: int, screen: bytearray) -> bytearray:
+    """Add what a terminal shows by now; returns all of it."""
+    os.set_blocking(terminal, False)
+    with contextlib.suppress(BlockingIOError, OSError):
+        screen += os.read(terminal, 1 << 16)
+    return screen
+
+
 @pytest.mark.lsl
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 def test_markers_that_nobody_reads_are_told_before_the_first_word(
@@ -292,14 +301,8 @@ def test_markers_that_nobody_reads_are_told_before_the_first_word(
         stdin=theirs, stdout=theirs, stderr=subprocess.STDOUT, cwd=REPO,
     )  # fmt: skip
     os.close(theirs)
-    os.set_blocking(ours, False)
-    screen = b""
-
-    def read() -> bytes:
-        nonlocal screen
-        with contextlib.suppress(BlockingIOError, OSError):
-            screen += os.read(ours, 1 << 16)
-        return screen
+    screen = bytearray()
+    read = partial(read_on, ours, screen)
 
     try:
         wait_for(lambda: b"NOBODY READS THE MARKERS" in read())
@@ -327,14 +330,8 @@ def test_a_presentation_on_a_terminal(source_id: str, tmp_path: Path) -> None:
         stdin=theirs, stdout=theirs, stderr=subprocess.STDOUT, cwd=REPO,
     )  # fmt: skip
     os.close(theirs)
-    os.set_blocking(ours, False)
-    screen = b""
-
-    def read() -> bytes:
-        nonlocal screen
-        with contextlib.suppress(BlockingIOError, OSError):
-            screen += os.read(ours, 1 << 16)
-        return screen
+    screen = bytearray()
+    read = partial(read_on, ours, screen)
 
     try:
         found = wait_for(lambda: pylsl.resolve_byprop("name", source_id, 1, 1.0))
