@@ -6,11 +6,14 @@ import signal
 import sys
 from importlib import import_module
 
+from rt_decoder.commands.interrupt import raise_again
+
 __all__ = ["main", "start"]
 
 
 def start(module: str) -> None:
     """Import a program and run it; Ctrl-C is heard from the first import to the end of Python."""
+    sys.unraisablehook = raise_again
     try:
         import_module(module).main()
     except KeyboardInterrupt:  # before the program hears it by itself

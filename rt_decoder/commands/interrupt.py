@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
 from types import FrameType
 
-__all__ = ["Interruption", "interruptible", "stop_on_signals"]
+__all__ = ["Interruption", "interruptible", "raise_again", "stop_on_signals"]
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 HEARD = 0.15  # s after which a signal is acknowledged while other code holds the main thread
+AGAIN = 0.01  # s after which an interrupt that was swallowed comes once more
 
 
 class Interruption:
@@ -40,9 +42,12 @@ class Interruption:
         Whether a signal has come.
     n_handled : int
         Signals that the main thread has seen, of all interruptions of this process.
+    swallowed : bool
+        Whether Python has swallowed what the last signal raised, see `raise_again`.
     """
 
     n_handled = 0
+    swallowed = False
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds, self._end = seconds or math.inf, math.inf
@@ -77,9 +82,27 @@ class Interruption:
             At the first signal, unless the work is asked.
         """
         Interruption.n_handled += 1
-        first, self.came = not self.came, True
+        first, self.came = Interruption.swallowed or not self.came, True
+        Interruption.swallowed = False
         if first and not self._only_asks:
             raise KeyboardInterrupt
+
+
+def raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Let an interrupt come once more that came where Python lets nothing raise.
+
+    That is in a finalizer or in the callback of a weak reference; imports have many.
+
+    Parameters
+    ----------
+    unraisable : sys.UnraisableHookArgs
+        What Python gives to `sys.unraisablehook`.
+    """
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    Interruption.swallowed = True
+    threading.Timer(AGAIN, signal.raise_signal, [signal.SIGINT]).start()
 
 
 @contextmanager

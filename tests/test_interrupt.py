@@ -1,0 +1,54 @@
+"""A signal is heard wherever it comes, also where Python lets nothing raise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# a program that is interrupted in a finalizer, as an import may be, and works on
+PROGRAM = """
+import signal
+import time
+from contextlib import nullcontext
+
+from rt_decoder.commands.interrupt import interruptible
+
+
+class Finalized:
+    def __del__(self):
+        signal.raise_signal(signal.{signal})
+        time.sleep(0)
+
+
+def main():
+    with {hearing}:
+        Finalized()
+        end = time.monotonic() + 60.0
+        while time.monotonic() < end:
+            time.sleep(0.001)
+    print("not interrupted")
+"""
+
+
+@pytest.mark.parametrize(
+    ("hearing", "signal"),
+    [("nullcontext()", "SIGINT"), ("interruptible()", "SIGINT"), ("interruptible()", "SIGTERM")],
+)
+def test_an_interrupt_in_a_finalizer_ends_the_program(
+    hearing: str, signal: str, tmp_path: Path
+) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM.format(hearing=hearing, signal=signal))
+    ran = subprocess.run(
+        [sys.executable, "-c", "from rt_decoder.__main__ import start; start('program')"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False, timeout=120.0,
+    )  # fmt: skip
+    assert ran.returncode == 130, ran
+    assert ran.stdout == ""
+    assert ran.stderr == "error: interrupted; nothing was written\n"
