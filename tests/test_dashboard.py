@@ -14,8 +14,7 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from rt_decoder.dashboard.guard import POLICY
-from rt_decoder.dashboard.server import PAGE, bound, make_app
+from rt_decoder.dashboard.server import PAGE, make_app
 from rt_decoder.dashboard.traces import CLEAN, Trace, frame
 from rt_decoder.dashboard.view import MAX_EVENTS, MAX_WORDS, View
 from rt_decoder.dashboard.watcher import Watcher
@@ -23,6 +22,8 @@ from rt_decoder.files import packages
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.advice import EVENTS, FITS, STATES
 from rt_decoder.sinks.log import readout_line
+from rt_decoder.web.guard import POLICY
+from rt_decoder.web.port import open_port
 from tests.fake_decoder import FakeDecoder
 from tests.lsl_loopback import wait_for
 from tests.small import call
@@ -341,9 +342,9 @@ def test_files_beside_the_page_are_not_served() -> None:
 
 
 def test_only_this_machine_can_connect_unless_asked() -> None:
-    with bound(0, network=False) as listener:
+    with open_port(0) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
-    with bound(0, network=True) as listener:
+    with open_port(0, network=True) as listener:
         assert listener.getsockname()[0] != "127.0.0.1"
 
 

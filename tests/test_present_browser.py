@@ -161,7 +161,7 @@ def test_only_this_page_is_let_in() -> None:
             with pytest.raises(InvalidStatus), connect(at, origin=origin):  # type: ignore[arg-type]
                 pass
         other = urllib.request.Request(page.url, headers={"Host": "example.org"})
-        with pytest.raises(urllib.error.HTTPError, match="400"):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(other)
         for path in ("/../server.py", "/page.py", "/socket"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -206,7 +206,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
         port = page.url.rpartition(":")[2]
         ran = call(capsys, "present", tmp_path / "words.txt", "--browser", "--port", port)
     assert (ran.code, ran.err.count("\n")) == (1, 1)
-    assert f"need a free port for the page, got {port}" in ran.err
+    assert f"need a free port, got {port}" in ran.err
     assert "--port 0" in ran.err
 
 

@@ -45,15 +45,16 @@ def dashboard(
     import socket
     import webbrowser
 
-    from rt_decoder.dashboard.server import bound, make_app, serve
+    from rt_decoder.dashboard.server import make_app, serve
     from rt_decoder.dashboard.watcher import Watcher
+    from rt_decoder.web.port import open_port
 
     if token and not network:
         raise typer.BadParameter("need --network with --token: this machine alone needs none")
     if config is not None:
         show_lines(config.line())
     token = (token or secrets.token_urlsafe(16)) if network else ""
-    with stop_on_signals() as stop, bound(port, network) as listener:
+    with stop_on_signals() as stop, open_port(port, network) as listener:
         stop.only_ask()
         port = listener.getsockname()[1]
         address = f"http://127.0.0.1:{port}/" + (f"?token={token}" if token else "")

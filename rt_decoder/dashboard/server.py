@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +18,10 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from rt_decoder.dashboard.client import Client
-from rt_decoder.dashboard.guard import Guarded
 from rt_decoder.dashboard.watcher import Watcher
+from rt_decoder.web.guard import Guarded
 
-__all__ = ["bound", "make_app", "serve"]
+__all__ = ["make_app", "serve"]
 
 PAGE = Path(__file__).with_name("page")
 MOST_PAGES = 16  # that may be open at once
@@ -67,39 +66,6 @@ def make_app(watcher: Watcher, token: str = "") -> ASGIApp:
     return Guarded(Starlette(routes=routes), token)
 
 
-def bound(port: int, network: bool) -> socket.socket:
-    """Open the port: on loopback, or to the network where that is asked for.
-
-    Parameters
-    ----------
-    port : int
-        0 for any that is free.
-    network : bool
-        Whether other machines may connect.
-
-    Returns
-    -------
-    socket
-
-    Raises
-    ------
-    OSError
-        If the port is taken, or may not be used.
-    """
-    try:
-        return socket.create_server(("" if network else "127.0.0.1", port))
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            why = (
-                f"need a free port, got {port}, which another program has (is a page open already?)"
-            )
-        elif error.errno == errno.EACCES:
-            why = f"need a port that you may open, got {port}"
-        else:
-            raise
-        raise OSError(f"{why}; --port 0 takes a free one") from None
-
-
 def serve(app: ASGIApp, listener: socket.socket, should_stop: Callable[[], bool]) -> None:
     """Serve until told to stop.
 
@@ -108,7 +74,7 @@ def serve(app: ASGIApp, listener: socket.socket, should_stop: Callable[[], bool]
     app : ASGI application
         From `make_app`.
     listener : socket
-        From `bound`.
+        From `rt_decoder.web.port.open_port`.
     should_stop : callable
         Takes nothing; returns True to end.
     """

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
@@ -15,19 +13,19 @@ from typing import Any, NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from rt_decoder.present.page_clock import PageClock
 from rt_decoder.present.show import Frames
+from rt_decoder.web.guard import Guarded
+from rt_decoder.web.port import open_port
 
 __all__ = ["PageServer", "Said", "serve_page"]
 
-HOST = "127.0.0.1"
 _PAGE = {"": ("index.html", "text/html"), "page.js": ("page.js", "text/javascript"),
          "page.css": ("page.css", "text/css")}  # fmt: skip
 _FIRST = 5  # answers of the clock before a page is taken for ready
@@ -95,9 +93,6 @@ class PageServer:
 
     async def connect(self, websocket: WebSocket) -> None:
         """Talk with a page until it is gone; of several, the last one shows the words."""
-        if websocket.headers.get("origin") not in (self.url, self.url.replace(HOST, "localhost")):
-            await websocket.close()  # a page of somebody else
-            return
         await websocket.accept()
         before, self._page = self._page, _Page(self, websocket)
         page = self._page
@@ -218,8 +213,8 @@ def serve_page(port: int, clock: Callable[[], float]) -> Iterator[PageServer]:
     OSError
         If the port is taken.
     """
-    with _listening(port) as listening:
-        page = PageServer(clock, f"http://{HOST}:{listening.getsockname()[1]}")
+    with open_port(port) as listening:
+        page = PageServer(clock, "http://{}:{}".format(*listening.getsockname()))
         config = uvicorn.Config(
             _app(page), log_config=None, access_log=False, lifespan="off", ws_max_size=4096,
             timeout_graceful_shutdown=1, server_header=False,
@@ -237,42 +232,12 @@ def serve_page(port: int, clock: Callable[[], float]) -> Iterator[PageServer]:
             thread.join()
 
 
-def _listening(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        raise OSError(
-            f"need a free port for the page, got {port}, which another program has or the system "
-            "keeps (--port 0 takes any)"
-        ) from None
-
-
-def _app(page: PageServer) -> Starlette:
-    """The page's files, under a policy that lets it load nothing else, and its socket."""
-    place = page.url.removeprefix("http://")
-    port = place.rpartition(":")[2]
-    headers = {
-        "Content-Security-Policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
-            f"connect-src ws://{place} ws://localhost:{port}; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        ),
-        "Cross-Origin-Opener-Policy": "same-origin",  # with the next one: a finer performance.now()
-        "Cross-Origin-Embedder-Policy": "require-corp",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-    }
+def _app(page: PageServer) -> ASGIApp:
+    """The page's files, and its socket."""
 
     def file(name: str, kind: str) -> Callable[[Request], Response]:
         text = (files("rt_decoder.present") / "page" / name).read_text(encoding="utf-8")
-        return lambda _: Response(text, media_type=kind, headers=headers)
+        return lambda _: Response(text, media_type=kind)
 
     routes = [Route(f"/{path}", file(*one)) for path, one in _PAGE.items()]
-    return Starlette(
-        routes=[*routes, WebSocketRoute("/socket", page.connect)],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
-    )
+    return Guarded(Starlette(routes=[*routes, WebSocketRoute("/socket", page.connect)]))

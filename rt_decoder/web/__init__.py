@@ -1,0 +1,1 @@
+"""What the pages share: a port, and who may see what is behind it."""
