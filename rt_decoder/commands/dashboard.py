@@ -45,6 +45,7 @@ def dashboard(
     import socket
     import webbrowser
 
+    from rt_decoder.dashboard.priority import step_back
     from rt_decoder.dashboard.server import bound, make_app, serve
     from rt_decoder.dashboard.watcher import Watcher
 
@@ -52,6 +53,7 @@ def dashboard(
         raise typer.BadParameter("need --network with --token: this machine alone needs none")
     if config is not None:
         show_lines(config.line())
+    step_back()
     token = (token or secrets.token_urlsafe(16)) if network else ""
     with stop_on_signals() as stop, bound(port, network) as listener:
         stop.only_ask()
