@@ -32,7 +32,8 @@ def dashboard(
 ) -> None:
     """Show in a browser what every decoder does: signal, words, score, latency, events.
 
-    It reads the decoders' LSL outlets, started before or after it; they do not know of it. With
+    It reads the decoders' LSL outlets, started before or after it; they do not know of it. It lowers
+    its own priority, so that decoders go first, and that of a browser that --open starts. With
     --network the page is sent as plain text (HTTP): use it on a network that you trust.
 
     Example: rt-decoder dashboard --open
