@@ -12,7 +12,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,12 +152,15 @@ class Browser:
 
 
 @contextmanager
-def browsing(program: str, profile: Path) -> Iterator[Browser]:
-    """Start a browser with a new profile in a folder, and end it."""
+def browsing(
+    program: str, profile: Path, first: Callable[[], object] = lambda: None
+) -> Iterator[Browser]:
+    """Start a browser with a new profile in a folder, after `first` in its process, and end it."""
     theirs, to = os.pipe()
     back, ours = os.pipe()
 
     def pipes() -> None:
+        first()
         os.dup2(theirs, 13), os.dup2(ours, 14)  # out of the way of 3 and 4
         os.dup2(13, 3), os.dup2(14, 4)
 

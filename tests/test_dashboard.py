@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 pytest.importorskip("starlette")
 
+from rt_decoder.dashboard import client
 from rt_decoder.dashboard.server import PAGE, make_app
 from rt_decoder.dashboard.traces import CLEAN, Trace, frame
 from rt_decoder.dashboard.view import MAX_EVENTS, MAX_WORDS, View
@@ -139,6 +141,10 @@ def test_readouts_of_every_hop_are_thinned() -> None:
         view.line(readout(seq=k, kind="continuous", label="", time=0.01 * k))
     assert len(view.shown()["words"]) == 3
     assert sum(view.shown()["bins"]["counts"]) == 300
+    for k in range(300):  # another word each hop: as many as can be read
+        words = (f"w{k}", "river")
+        view.line(readout(seq=k, kind="continuous", label="", time=10 + 0.01 * k, words=words))
+    assert 8 <= len(view.shown()["words"]) - 3 <= 12
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -226,6 +232,78 @@ def test_a_frame_is_a_header_times_and_channels() -> None:
     assert struct.unpack("<BBHIII", packed[:16]) == (CLEAN, 1, 1, 2, 7, 0)
     assert np.frombuffer(packed, "<f8", 2, 16).tolist() == [3.0, 4.0]
     assert np.frombuffer(packed, "<f4", 2, 32).tolist() == [1.5, 2.5]
+
+
+# --- what a page is told
+
+
+class Socket:
+    """Keeps what a page is sent: messages, or the kind of a frame and how many samples it has."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    async def send_text(self, text: str) -> None:
+        self.sent.append(json.loads(text))
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.sent.append(struct.unpack("<BBHIII", data[:16])[0:4:3])
+
+
+@pytest.fixture
+def told(monkeypatch) -> Any:
+    """Return a page, what it is told of a decoder in so many s, and the decoder."""
+    now = [100.0]
+    monkeypatch.setattr(client, "monotonic", lambda: now[0])
+    one = SimpleNamespace(
+        id="x", name="x", view=View(), clean=Trace(("a", "quality"), 100.0), raw=None,
+        channels=dict, summary=dict,
+    )  # fmt: skip
+    watcher = SimpleNamespace(decoders=[one], get=lambda uid: one)
+    page = client.Client(Socket(), watcher)  # type: ignore[arg-type]
+
+    def tick(seconds: float = 0.1) -> list[Any]:
+        now[0] += seconds
+        page._socket.sent.clear()  # type: ignore[attr-defined]
+        asyncio.run(page._tick())
+        sent = page._socket.sent  # type: ignore[attr-defined]
+        return [message["type"] if isinstance(message, dict) else message for message in sent]
+
+    return SimpleNamespace(page=page, tick=tick, one=one, watcher=watcher)
+
+
+def test_a_page_is_told_what_has_changed(told: Any) -> None:
+    assert told.tick() == ["decoders", "watching", "channels", "view"]
+    assert told.tick() == []
+    told.one.view.line(readout())
+    assert told.tick() == ["view"]
+    assert told.tick() == []
+    told.one.view.line(readout(seq=2, kind="continuous", label="", abstained=True))  # latency alone
+    assert told.tick() == []
+    assert told.tick(1.0) == ["view"]
+    told.one.view.line(event("stale"))
+    assert told.tick() == ["view"]
+
+
+def test_a_page_that_nobody_sees_is_told_the_states_alone(told: Any) -> None:
+    told.page._asked('{"choice": 1, "channels": ["a"]}')
+    told.tick()
+    told.one.clean.add(np.zeros((10, 2)), np.arange(10.0))
+    assert told.tick() == [(CLEAN, 10)]
+    told.page._asked('{"seen": false}')
+    told.one.clean.add(np.zeros((20, 2)), np.arange(20.0))
+    told.one.view.line(event("stale"))
+    assert told.tick() == []
+    assert told.tick(1.0) == ["view"]
+    told.page._asked('{"seen": true}')
+    assert told.tick() == [(CLEAN, 20)]  # what it missed
+
+
+def test_a_page_without_decoders_hears_its_server(told: Any) -> None:
+    told.watcher.decoders, told.watcher.get = [], lambda uid: None
+    assert told.tick() == ["decoders", "alive"]
+    assert told.tick() == []
+    assert told.tick(1.0) == ["alive"]
 
 
 # --- who is let in

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +26,39 @@ from tests.small import finish, save_small, small_recording, start
 
 pytest.importorskip("starlette")
 pytestmark = [pytest.mark.slow, pytest.mark.lsl]
+
+# whether most pixels of a line beside the newest samples have the colour of flagged ones
+SHADED = """() => {
+  const canvas = document.querySelector("#chart canvas.traces"), { width } = canvas;
+  const pixels = canvas.getContext("2d").getImageData(width - 30, 0, 20, 1).data;
+  return pixels.filter((value, k) => k % 4 === 3 && value > 40 && value < 80).length > 10;
+}"""
+# traces that were drawn bit by bit, and at once: how many pixels differ in sight, and how many there are
+MOVED = """() => {
+  const [raw, clean] = [new Ring(3), new Ring(4)], end = 30;
+  const papers = [1, 2].map(() => new Paper(document.createElement("canvas"), 10));
+  for (const paper of papers) paper.resize(701, 240);
+  const rows = [0, 1, 2].map((k) => ({ place: 40 + 80 * k, mean: 0.1, scale: 30, reach: 76 }));
+  const layers = [{ ring: raw, color: "#a9b1bb", width: 1, rows }, { ring: clean, color: "#0072b2", width: 1.4, rows }];
+  const flags = { ring: clean, channel: 3, color: "#e69f0038" };
+  const add = (ring, from, to) => {
+    const times = [];
+    for (let k = Math.ceil(250 * from); k < 250 * to; k++) if (k % 900 > 40) times.push(k / 250); // with gaps
+    ring.add(times, ring.data.map((_, c) => times.map((t) => c === 3 ? Number(t % 4 > 0.3) : Math.sin(900 * t * (c + 1)))));
+  };
+  let at = 0;
+  for (let k = 0; at < end; k++) {
+    const next = Math.min(end, at + [0.1, 0.004, 0.37, 0.1, 1.1][k % 5]);
+    add(raw, at, next);
+    add(clean, Math.max(0, at - 0.2), Math.max(0, next - 0.2)); // what is cleaned comes later
+    at = next;
+    papers[0].draw(raw.newest, layers, flags);
+  }
+  papers[1].draw(papers[0].end, layers, flags);
+  const [one, other] = papers.map((paper) => paper.pen.getImageData(0, 0, 701, 240).data);
+  const seen = (pixels, k) => pixels[k] * (k % 4 === 3 ? 1 : pixels[k | 3] / 255);
+  return [one.filter((_, k) => Math.abs(seen(one, k) - seen(other, k)) > 24).length, other.filter((value) => value).length];
+}"""
 
 HOSTILE = "<img src=x onerror=document.title=1>"
 
@@ -224,7 +259,7 @@ def test_names_and_words_never_become_html(page: Page, decoders: Any, source_id:
     )
     wait_for(lambda: one.is_heard)
     page.watch(HOSTILE)
-    page.has("#word-big", "–")
+    wait_for(lambda: page.is_told(one))  # not only another server, which may see it, too
     one.say(0, reasons=("<i>why</i>",), abstained=False)
     one.event(HOSTILE, reason=HOSTILE)
     one.status |= {"errors": [HOSTILE], "bad": {HOSTILE: [HOSTILE]}}
@@ -283,7 +318,7 @@ def test_a_decoder_that_restarts_is_followed(page: Page, decoders: Any) -> None:
     page.has("#word-big", "house")  # what was last stays in sight
     again = decoders()
     page.has("#stream .big", "LIVE")
-    wait_for(lambda: again.is_heard)
+    wait_for(lambda: page.is_told(again))  # not only another server, which may see it, too
     again.say(4)
     page.has("#word-big", "winter")
     assert page.js("document.querySelectorAll('#decoder option').length") >= 1
@@ -379,7 +414,7 @@ def test_a_real_decoder_is_shown(page: Page, source_id: str, tmp_path: Path) -> 
         page.has("#stream .big", "LIVE")
         page.has("#word-told", "word")  # a truth, told by the markers
         wait_for(lambda: page.js("rt_decoder.signal.drawn > 5"))
-        assert page.js("Object.keys(rt_decoder.signal.rings).length") == 2
+        wait_for(lambda: page.js("Object.keys(rt_decoder.signal.rings).length") == 2)
         assert page.js("rt_decoder.signal.names.length") == 8
         page.has("#score .verdict", "chance")
         page.has("#latency .verdict", "p50")
@@ -401,6 +436,43 @@ def test_a_real_decoder_is_shown(page: Page, source_id: str, tmp_path: Path) -> 
         amplifier.stop()
 
 
+def test_paper_that_moved_shows_what_new_paper_shows(page: Page) -> None:
+    page.js("import('/page/ring.js').then((found) => { globalThis.Ring = found.Ring })")
+    page.js("import('/page/paper.js').then((found) => { globalThis.Paper = found.Paper })")
+    wait_for(lambda: page.js("Boolean(globalThis.Ring && globalThis.Paper)"))
+    n_other, n_drawn = page.js(f"({MOVED})()")
+    assert n_drawn > 50_000
+    assert n_other == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
+def test_the_server_lets_a_decoder_go_first(page: Page) -> None:
+    ours, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, page.server.pid))
+    assert its == min(19, ours + 10)
+    assert os.sched_getscheduler(page.server.pid) == os.SCHED_BATCH
+
+
+def test_a_page_that_waits_has_not_lost_its_server(page: Page) -> None:
+    while page.js("performance.now()") < 6000.0:  # longer than a server may be silent
+        assert page.js("document.querySelector('#warning').hidden")
+
+
+def test_a_page_that_nobody_sees_gets_no_signal(page: Page, decoders: Any) -> None:
+    one = decoders()
+    page.watch(one.name, one)
+    wait_for(lambda: page.js("rt_decoder.signal.frames > 3"))
+    see = "Object.defineProperty(document, 'hidden', {{ value: {}, configurable: true }}); document.dispatchEvent(new Event('visibilitychange'))"
+    page.js(see.format("true"))
+    one.say(2)
+    page.has("#word-big", "house")  # the server knows by now
+    frames, drawn = page.js("[rt_decoder.signal.frames, rt_decoder.signal.drawn]")
+    one.say(4)
+    page.has("#word-big", "winter")
+    assert page.js("[rt_decoder.signal.frames, rt_decoder.signal.drawn]") == [frames, drawn]
+    page.js(see.format("false"))
+    wait_for(lambda: page.js("rt_decoder.signal.drawn") > drawn + 2)
+
+
 def test_flagged_samples_are_shaded(page: Page, source_id: str) -> None:
     one = FakeDecoder(source_id)
     page.watch(one.name, one)
@@ -415,7 +487,7 @@ def test_flagged_samples_are_shaded(page: Page, source_id: str) -> None:
     try:
         page.has("#artifacts", "no change since")  # all outlets are read
         flagged.set()
-        wait_for(lambda: page.js("rt_decoder.signal.quality?.some(value => value === 0)"))
+        wait_for(lambda: page.js(f"({SHADED})()"))
         page.has("#artifacts", "now: muscle")
     finally:
         ended.set()

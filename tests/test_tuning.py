@@ -35,6 +35,19 @@ def test_the_thread_is_as_before_afterwards() -> None:
     assert now() == before
 
 
+@LINUX
+def test_short_turns_need_no_rights_and_are_given_back() -> None:
+    try:
+        before = tuning._attributes()
+    except AttributeError:
+        pytest.skip("of this processor the numbers of system calls are not known")
+    with tuned(["turns"]) as told:
+        turn = tuning._attributes()[5]
+    assert told["turns"].startswith("turns of 0.1 ms") == (turn == 100_000)
+    assert "Linux 6.12" in told["turns"] or turn == 100_000
+    assert tuning._attributes() == before
+
+
 def test_what_is_not_allowed_or_not_there_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -62,6 +75,6 @@ def test_it_is_told_as_an_event_and_only_where_it_was_asked_for() -> None:
 def test_what_cannot_be_tuned_is_refused() -> None:
     assert run_options({"tune": ["core"]}).tune == ["core"]
     with pytest.raises(
-        ValueError, match="need tune among priority, core, slack, memory, got speed"
+        ValueError, match="need tune among turns, priority, core, slack, memory, got speed"
     ):
         run_options({"tune": ["speed"]})

@@ -32,7 +32,8 @@ def dashboard(
 ) -> None:
     """Show in a browser what every decoder does: signal, words, score, latency, events.
 
-    It reads the decoders' LSL outlets, started before or after it; they do not know of it. With
+    It reads the decoders' LSL outlets, started before or after it; they do not know of it. It lowers
+    its own priority, so that decoders go first, and that of a browser that --open starts. With
     --network the page is sent as plain text (HTTP): use it on a network that you trust.
 
     Example: rt-decoder dashboard --open
@@ -45,6 +46,7 @@ def dashboard(
     import socket
     import webbrowser
 
+    from rt_decoder.dashboard.priority import step_back
     from rt_decoder.dashboard.server import make_app, serve
     from rt_decoder.dashboard.watcher import Watcher
     from rt_decoder.web.port import open_port
@@ -53,6 +55,7 @@ def dashboard(
         raise typer.BadParameter("need --network with --token: this machine alone needs none")
     if config is not None:
         show_lines(config.line())
+    step_back()
     token = (token or secrets.token_urlsafe(16)) if network else ""
     with stop_on_signals() as stop, open_port(port, network) as listener:
         stop.only_ask()

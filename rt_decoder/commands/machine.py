@@ -21,7 +21,7 @@ Tune = Annotated[
     typer.Option(
         "--tune",
         metavar="WHAT",
-        help="Ask the system for even timing: priority, core, slack or memory; repeatable; default none.",
+        help="Ask the system for even timing: turns, priority, core, slack or memory; repeatable; default none.",
         rich_help_panel="When something goes wrong",
     ),
 ]

@@ -11,13 +11,14 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from rt_decoder.dashboard.traces import CLEAN, QUALITY, RAW, Trace, frame
+from rt_decoder.dashboard.view import View
 from rt_decoder.dashboard.watched import Watched
 from rt_decoder.dashboard.watcher import Watcher
 from rt_decoder.sinks.advice import FITS, REASONS, STATES
 
 __all__ = ["Client"]
 
-TICK_S, VIEW_S = 0.05, 0.2
+TICK_S, VIEW_S = 0.1, 1.0  # s between looks, and at most between two views
 MAX_CHANNELS = 32
 
 
@@ -25,7 +26,7 @@ class Client:
     """A page behind a WebSocket.
 
     A page that is slow is sent less often: everything is read from what is kept, nothing waits for
-    it.
+    it. A page that nobody sees is sent no signal, and its view once a second.
 
     Parameters
     ----------
@@ -40,6 +41,7 @@ class Client:
         self._wanted = ""
         self._names: list[str] = []
         self._choice, self._n = 0, 0
+        self._seen = True
         self._upto: dict[int, tuple[int, Trace]] = {}
         self._told: dict[str, Any] = {}
         self._view_at = 0.0
@@ -68,6 +70,7 @@ class Client:
             asked = json.loads(text)
             if isinstance(uid := asked.get("watch"), str):
                 self._wanted = uid[:200]
+            self._seen = bool(asked.get("seen", self._seen))
             names = asked.get("channels")
             if isinstance(names, list) and isinstance(choice := asked.get("choice"), int):
                 self._names = [str(name)[:100] for name in names[:MAX_CHANNELS]]
@@ -77,6 +80,7 @@ class Client:
     async def _tick(self) -> None:
         await self._news("decoders", [one.summary() for one in self._listed()])
         if (one := self._watched()) is None:
+            await self._alive()
             return
         if self._told.get("watching") != one.id:
             self._told["watching"] = one.id
@@ -84,13 +88,29 @@ class Client:
             self._upto.clear()
             await self._tell({"type": "watching", "id": one.id})
         await self._news("channels", one.channels())
+        await self._view(one.view)
+        if self._seen:
+            await self._send(CLEAN, one.clean, [*self._names, QUALITY])
+            await self._send(RAW, one.raw, self._names)
+
+    async def _view(self, view: View) -> None:
+        """Tell what the page shows: once a second, and when more than the latencies has changed."""
+        due = monotonic() >= self._view_at
+        if not (due or self._seen):
+            return
+        shown = view.shown(self._n)
+        standing = {key: value for key, value in shown.items() if key != "bins"}
+        if due or standing != self._told.get("view"):
+            self._view_at = monotonic() + VIEW_S
+            self._n = shown["n"]
+            self._told["view"] = standing | {"words": [], "events": []}
+            await self._tell(shown)
+
+    async def _alive(self) -> None:
+        """Say once a second that we are here: a page that hears nothing says that its server is gone."""
         if monotonic() >= self._view_at:
             self._view_at = monotonic() + VIEW_S
-            shown = one.view.shown(self._n)
-            self._n = shown["n"]
-            await self._tell(shown)
-        await self._send(CLEAN, one.clean, [*self._names, QUALITY])
-        await self._send(RAW, one.raw, self._names)
+            await self._tell({"type": "alive"})
 
     def _listed(self) -> list[Watched]:
         """Decoders, without those that have ended and were started again by the same name."""

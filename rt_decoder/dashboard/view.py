@@ -25,7 +25,8 @@ __all__ = ["PER_DECADE", "View"]
 
 PER_DECADE, LOWEST_MS, N_BINS = 8, 0.1, 40  # bins of latencies: from .1 ms to 10 s
 MAX_WORDS, MAX_EVENTS, MAX_LABELS = 60, 100, 1000
-CONTINUOUS_S = 1.0  # s until the same word of readouts at every hop is listed again
+# of readouts at every hop: s until the same word is listed again, and until another one can be read
+SAME_S, OTHER_S = 1.0, 0.25
 MINUTE = 60.0
 SILENT_S = 5.0  # s without a status after which a decoder counts as gone
 _STATES = {
@@ -65,7 +66,6 @@ class View:
         self._unknown: set[str] = set()  # labels that name no item
         self._reasons: set[str] = set()
         self._onsets: deque[tuple[float, str]] = deque(maxlen=5000)
-        self._now: dict[str, Any] | None = None
         self._hears_reasons = self._knows_reasons = False
 
     @property
@@ -111,7 +111,6 @@ class View:
         row = word_row(readout, self._wall)
         if row["truth"] in self._unknown or (self.items and row["truth"] not in self.items):
             row |= {"truth": "", "hit": None}
-        self._now = row
         if readout.kind != "continuous" or self._is_news(readout, row):
             self._add(self._words, row)
 
@@ -119,7 +118,11 @@ class View:
         if readout.abstained:
             return False
         last = next((one for one in reversed(self._words) if one["kind"] == "continuous"), None)
-        return last is None or last["word"] != row["word"] or row["at"] - last["at"] > CONTINUOUS_S
+        if last is None:
+            return True
+        return (
+            not 0 <= row["at"] - last["at"] <= (SAME_S if last["word"] == row["word"] else OTHER_S)
+        )
 
     def _event(self, line: Mapping[str, Any]) -> None:
         told = advised(line)
@@ -190,12 +193,13 @@ class View:
             now = {plain(name, 40) for name in text.split(",")[:40]} - {"good", ""}
             self._onsets.extend((time, name) for name in sorted(now - self._reasons))
             self._reasons = now
+            while self._onsets and self._onsets[-1][0] - self._onsets[0][0] >= MINUTE:
+                self._onsets.popleft()
 
     def _artifacts(self) -> dict[str, int] | None:
         if not self._hears_reasons:
             return None
-        newest = self._onsets[-1][0] if self._onsets else 0.0
-        return Counter(name for time, name in self._onsets if newest - time < MINUTE)
+        return Counter(name for _, name in self._onsets)
 
     def shown(self, after: int = 0) -> dict[str, Any]:
         """Return what a page shows.
@@ -219,7 +223,6 @@ class View:
                 "n": self.n,
                 "state": self.state,
                 "fit": self.fit,
-                "now": self._now,
                 "bins": {"counts": self._bins, "lowest_ms": LOWEST_MS, "per_decade": PER_DECADE},
                 "artifacts": self._artifacts(),
                 "reasons": sorted(self._reasons) if self._knows_reasons else None,

@@ -21,7 +21,7 @@ from rt_decoder.sources.lsl.find import declared_channels, is_data
 
 __all__ = ["Watched"]
 
-POLL_S = 0.04
+POLL_S = 0.1
 _END = "-log"
 Streams = Callable[[], Sequence[pylsl.StreamInfo]]
 

@@ -23,8 +23,16 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-export const clock = (at) =>
-  at ? new Date(1000 * at).toLocaleTimeString([], { hour12: false }) : "";
+const CLOCK = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+export const clock = (at) => (at ? CLOCK.format(1000 * at) : "");
+
+// Whether a part of the page is to be made anew: what it shows is not what it showed.
+export function isNews(element, shown) {
+  const key = JSON.stringify(shown);
+  if (element.dataset.key === key) return false;
+  element.dataset.key = key;
+  return true;
+}
 
 export const digits = (value, n = 2) =>
   typeof value === "number" && isFinite(value) ? value.toFixed(n) : "–";

@@ -1,11 +1,9 @@
 // Score, latency, losses, artifacts, model and events.
 
-import { $, chance, clock, digits, make, say, svg } from "./dom.js";
+import { $, chance, clock, digits, isNews, make, say, svg } from "./dom.js";
 
 function list(box, rows) {
-  const key = JSON.stringify(rows);
-  if (box.dataset.key === key) return;
-  box.dataset.key = key;
+  if (!isNews(box, rows)) return;
   box.replaceChildren(...rows.flatMap(([name, value, wrong, title]) => [
     make("dt", { text: name, title }), make("dd", { text: String(value), class: wrong ? "wrong" : "fine", title }),
   ]));
@@ -15,6 +13,7 @@ const SCORES = [["rank", "rank accuracy", 2, 1], ["top_1", "first is right", 2, 
 
 export function score(told) {
   const box = $("#score");
+  if (!isNews(box, told ?? null)) return;
   say($(".verdict", box), told?.n ? told.verdict : "no event whose truth is known");
   say($(".small", box), told?.n
     ? `${told.n} events; p ${chance(told.p)} that answers know nothing of truths, at any time; bars: 95 % intervals, │ chance`
@@ -42,6 +41,7 @@ export function score(told) {
 
 export function latency(bins, status) {
   const box = $("#latency"), figures = status.latency_ms ?? {}, budget = status.budget_ms;
+  if (!isNews(box, [bins, figures, budget, status.n_late])) return;
   const counts = bins.counts, most = Math.max(...counts);
   const late = status.n_late ?? 0;
   say($(".verdict", box), most ? `p50 ${digits(figures.p50)} ms, p99 ${digits(figures.p99)} ms` : "no readout so far");

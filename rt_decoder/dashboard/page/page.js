@@ -1,6 +1,6 @@
 // The page: one WebSocket, the states, and what keys and buttons do.
 
-import { $, make, say } from "./dom.js";
+import { $, isNews, make, say } from "./dom.js";
 import { Events, artifacts, latency, losses, model, score } from "./figures.js";
 import { Signal } from "./signal.js";
 import { Words } from "./words.js";
@@ -47,6 +47,12 @@ function restart() {
   offline(false);
   if (watching) proxy.tell({ watch: watching });
   signal.ask();
+  seen();
+}
+
+// A page that nobody sees is told the states, once a second, for its title.
+function seen() {
+  proxy.tell({ seen: !document.hidden });
 }
 
 function offline(is) {
@@ -119,15 +125,15 @@ function show(one) {
   artifacts(one.artifacts, one.reasons, advice.reasons);
   signal.mark(one.status.bad, one.status.channels);
   const word = words.rows[0];
-  document.title = `${$("#stream .big").textContent}${word && !word.abstained ? ` · ${word.word}` : ""} – rt_decoder`;
+  const title = `${$("#stream .big").textContent}${word && !word.abstained ? ` · ${word.word}` : ""} – rt_decoder`;
+  if (document.title !== title) document.title = title;
 }
 
 // channels
 
 function boxes() {
-  const box = $("#boxes"), key = JSON.stringify(signal.all);
-  if (box.dataset.key !== key) {
-    box.dataset.key = key;
+  const box = $("#boxes");
+  if (isNews(box, signal.all)) {
     box.replaceChildren(...signal.all.map((name, k) => {
       const tick = make("input", { type: "checkbox", "data-k": k });
       return make("label", {}, tick, make("span", { text: name }));
@@ -151,7 +157,7 @@ function pause() {
   $("#pause").setAttribute("aria-pressed", on);
   say($("#pause"), on ? "Go on" : "Pause");
   $("#paused").hidden = !on;
-  if (!on) { words.draw(); signal.draw(); }
+  if (!on) { words.draw(); signal.draw(true); }
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -206,6 +212,7 @@ $("#theme").addEventListener("click", nextTheme);
 $("#help").addEventListener("click", () => open("#keys"));
 $("#decoder").addEventListener("change", (event) => choose(event.target.value));
 dark.addEventListener("change", paint);
+document.addEventListener("visibilitychange", () => { seen(); if (!document.hidden && !signal.paused) signal.draw(true); });
 
 paint();
 waiting();

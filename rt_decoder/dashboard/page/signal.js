@@ -1,69 +1,24 @@
-// Raw and cleaned traces: a ring for each, drawn by uPlot, one row a channel.
+// Raw and cleaned traces, one row a channel: axes by uPlot, lines on paper that moves.
 
-import { $, make, say } from "./dom.js";
+import { $, isNews, make, say } from "./dom.js";
+import { Paper } from "./paper.js";
+import { Ring } from "./ring.js";
 
 const RAW = 0, CLEAN = 1;
-const WINDOW = 10, GRID = 250; // s that are shown; points a second
-const ROWS = 6000; // samples that a ring holds: 20 s at 250 Hz, and some
+const WINDOW = 10; // s that are shown
 const SILENT = 0.6; // s
-const FRAME_MS = 66, SCALE_MS = 1000;
+const FRAME_MS = 100, SCALE_MS = 1000;
 const STEPS = [1, 2, 5];
-
-class Ring {
-  constructor(nChannels) {
-    this.times = new Float64Array(ROWS);
-    this.data = Array.from({ length: nChannels }, () => new Float32Array(ROWS));
-    this.n = 0;
-  }
-
-  add(times, channels) {
-    for (let k = 0; k < times.length; k++) {
-      const at = this.n % ROWS;
-      this.times[at] = times[k];
-      for (let c = 0; c < channels.length; c++) this.data[c][at] = channels[c][k];
-      this.n++;
-    }
-  }
-
-  get newest() {
-    return this.n ? this.times[(this.n - 1) % ROWS] : -Infinity;
-  }
-
-  // Put a channel on a grid that ends at `end`; gaps of the stream stay open.
-  onto(channel, end, out) {
-    out.fill(null);
-    const values = this.data[channel], first = Math.max(0, this.n - ROWS);
-    let lastPlace = -1, lastValue = 0, lastTime = 0, sum = 0, count = 0;
-    const usual = this.usual();
-    for (let k = first; k < this.n; k++) {
-      const at = k % ROWS, time = this.times[at];
-      const place = Math.floor((time - end + WINDOW) * GRID);
-      if (place < 0 || place >= out.length) continue;
-      const value = values[at];
-      if (Number.isNaN(value)) { lastPlace = -1; continue; }
-      if (lastPlace >= 0 && time - lastTime < 3 * usual)
-        for (let p = lastPlace + 1; p < place; p++)
-          out[p] = lastValue + ((value - lastValue) * (p - lastPlace)) / (place - lastPlace);
-      out[place] = value;
-      sum += value; count++;
-      lastPlace = place; lastValue = value; lastTime = time;
-    }
-    return count ? sum / count : 0;
-  }
-
-  usual() {
-    const m = Math.min(this.n, 200);
-    if (m < 2) return 0.1;
-    return Math.max(0.004, (this.newest - this.times[(this.n - m) % ROWS]) / (m - 1));
-  }
-}
+const OFF = 0.15; // rows by which a trace may leave its middle until all are drawn anew
+const REACH = 0.95; // rows that a trace may leave its middle at most
 
 export class Signal {
   constructor(socket) {
     this.socket = socket;
     this.names = []; this.all = []; this.choice = 0; this.unit = "";
     this.rings = {}; this.wrong = {};
-    this.paused = false; this.zoom = 0; this.spacing = 100; this.scaledAt = 0;
+    this.paused = false; this.zoom = 0; this.spacing = 100;
+    this.means = {}; this.scaledAt = 0; this.isScaled = false;
     this.frames = 0; this.drawn = 0; this.dirty = false;
     this.arrived = -Infinity; this.lead = -Infinity; // when a frame came; the stream's clock less ours
     this.chart = null;
@@ -86,7 +41,7 @@ export class Signal {
     this.names = this.all.filter((name) => names.includes(name)).slice(0, 32);
     this.choice++;
     this.rings = {};
-    this.scaledAt = 0;
+    this.means = {}; this.scaledAt = 0; this.isScaled = false;
     this.arrived = this.lead = -Infinity;
     this.ask();
     this.build();
@@ -107,8 +62,7 @@ export class Signal {
 
   scale(step) {
     this.zoom = step === 0 ? 0 : this.zoom + step;
-    this.dirty = true;
-    this.draw();
+    this.draw(true);
   }
 
   take(buffer) {
@@ -117,7 +71,7 @@ export class Signal {
     if (head.getUint8(1) !== 1 || (head.getUint32(8, true)) !== this.choice) return;
     const times = new Float64Array(buffer, 16, n);
     const channels = Array.from({ length: c }, (_, k) => new Float32Array(buffer, 16 + 8 * n + 4 * n * k, n));
-    this.rings[kind] ??= new Ring(c);
+    if (!this.rings[kind]) { this.rings[kind] = new Ring(c); this.scaledAt = 0; }
     this.rings[kind].add(times, channels);
     this.frames++;
     this.dirty = true;
@@ -134,9 +88,7 @@ export class Signal {
 
   label() {
     const rows = $("#names");
-    const key = JSON.stringify([this.names, this.wrong]);
-    if (rows.dataset.key !== key) {
-      rows.dataset.key = key;
+    if (isNews(rows, [this.names, this.wrong])) {
       rows.replaceChildren(...this.names.map((name) => {
         const row = make("li", { text: name, title: name });
         if (this.wrong[name]) {
@@ -149,48 +101,28 @@ export class Signal {
     const chips = Object.entries(this.wrong).map(([name, why]) => make("li", { text: `${name}: ${why}` }));
     if (!chips.length && this.names.length && this.told?.has_clean)
       chips.push(make("li", { class: "ok", text: "no bad channel" }));
-    const list = $("#bad"), said = chips.map((one) => one.textContent).join("\n");
-    if (list.dataset.key !== said) { list.dataset.key = said; list.replaceChildren(...chips); }
+    if (isNews($("#bad"), chips.map((one) => one.textContent))) $("#bad").replaceChildren(...chips);
   }
 
   build() {
     this.chart?.destroy();
     const box = $("#chart"), style = getComputedStyle(document.documentElement);
     const color = (name) => style.getPropertyValue(name).trim();
+    this.colors = { raw: color("--raw"), clean: color("--clean"), flag: color("--flag") };
     const size = { width: Math.max(50, box.clientWidth), height: Math.max(50, box.clientHeight) };
-    const series = [{}];
-    for (const [kind, width] of [["--raw", 1], ["--clean", 1.4]])
-      for (const name of this.names) series.push({ label: name, stroke: color(kind), width, points: { show: false } });
-    const n = this.names.length;
-    this.grid = Float64Array.from({ length: WINDOW * GRID }, (_, k) => k / GRID - WINDOW);
-    this.columns = Array.from({ length: 2 * n }, () => new Array(WINDOW * GRID).fill(null));
-    this.quality = new Array(WINDOW * GRID).fill(null);
     this.chart = new uPlot({
-      ...size, series, legend: { show: false }, cursor: { show: false }, padding: [0, 18, 0, 18],
-      scales: { x: { time: false, range: [-WINDOW, 0] }, y: { range: [-0.5, Math.max(1, n) - 0.5] } },
+      ...size, series: [{}, { show: false }], legend: { show: false }, cursor: { show: false }, padding: [0, 18, 0, 18],
+      scales: { x: { time: false, range: [-WINDOW, 0] }, y: { range: [0, 1] } },
       axes: [
         { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, size: 30,
           values: (_, at) => at.map((v) => `${v} s`) },
         { show: false },
       ],
-      hooks: { drawClear: [(u) => this.shade(u, color("--flag"))] },
-    }, [this.grid, ...this.columns], box);
-  }
-
-  // Where samples are flagged, behind the traces.
-  shade(u, fill) {
-    const { left, top, width, height } = u.bbox;
-    u.ctx.fillStyle = fill;
-    let first = -1;
-    for (let k = 0; k <= this.quality.length; k++) {
-      const flagged = k < this.quality.length && this.quality[k] !== null && this.quality[k] < 0.5;
-      if (flagged && first < 0) first = k;
-      if (!flagged && first >= 0) {
-        const x = left + (width * first) / this.quality.length;
-        u.ctx.fillRect(x, top, Math.max(1, (width * (k - first)) / this.quality.length), height);
-        first = -1;
-      }
-    }
+    }, [[-WINDOW, 0], [null, null]], box);
+    const canvas = make("canvas", { class: "traces" });
+    this.chart.over.append(canvas);
+    this.paper = new Paper(canvas, WINDOW);
+    this.dirty = true;
   }
 
   tick() {
@@ -203,48 +135,70 @@ export class Signal {
     return seconds > SILENT && seconds < 1e6 ? seconds : 0;
   }
 
-  draw() {
+  // Draw what is new, or all of it anew.
+  draw(all = false) {
     if (!this.chart || !this.names.length) return;
     this.dirty = false;
-    const clean = this.rings[CLEAN], raw = this.rings[RAW], n = this.names.length;
+    const clean = this.rings[CLEAN], raw = this.rings[RAW];
     const newest = Math.max(clean?.newest ?? -Infinity, raw?.newest ?? -Infinity);
+    if (newest === -Infinity) return;
     const end = this.silent ? Math.max(newest, performance.now() / 1000 + this.lead) : newest;
-    const means = [raw, clean].flatMap((ring, r) =>
-      this.names.map((_, k) => (ring ? ring.onto(k, end, this.columns[r * n + k]) : 0)));
-    if (clean) clean.onto(n, end, this.quality);
-    if (performance.now() - this.scaledAt > SCALE_MS) this.fitScale(means, clean ? n : 0);
-    const spacing = this.spacing * Math.pow(1.5, -this.zoom);
-    this.columns.forEach((column, j) => {
-      const row = n - 1 - (j % n);
-      for (let k = 0; k < column.length; k++)
-        if (column[k] !== null)
-          column[k] = row + Math.max(-0.95, Math.min(0.95, (column[k] - means[j]) / spacing));
-    });
-    this.chart.setData([this.grid, ...this.columns]);
+    const { width, height } = this.chart.bbox;
+    if (this.paper.resize(Math.round(width), Math.round(height))) all = true;
+    if (performance.now() - this.scaledAt > SCALE_MS && this.fitScale(end - WINDOW)) all = true;
+    const layers = [];
+    if (raw) layers.push({ ring: raw, color: this.colors.raw, width: devicePixelRatio, rows: this.rows(RAW) });
+    if (clean) layers.push({ ring: clean, color: this.colors.clean, width: 1.4 * devicePixelRatio, rows: this.rows(CLEAN) });
+    const flags = clean && { ring: clean, channel: this.names.length, color: this.colors.flag };
+    this.paper.draw(end, layers, flags, all);
     say($("#age"), this.silent ? `last sample ${Math.round(this.silent)} s ago` : "");
-    say($("#scale"), `row ${spacing < 10 ? spacing.toPrecision(2) : Math.round(spacing)} ${short(this.unit)}`);
+    const size = this.size;
+    say($("#scale"), `row ${size < 10 ? size.toPrecision(2) : Math.round(size)} ${short(this.unit)}`);
     this.drawn++;
   }
 
-  // So that usual activity fills a row, in steps of 1, 2, 5.
-  fitScale(means, first) {
-    const sizes = [];
-    for (let j = first; j < first + this.names.length; j++) {
-      const column = this.columns[j];
-      for (let k = 0; k < column.length; k += 7) if (column[k] !== null) sizes.push(Math.abs(column[k] - means[j]));
+  // What a row is worth.
+  get size() {
+    return this.spacing * Math.pow(1.5, -this.zoom);
+  }
+
+  rows(kind) {
+    const height = this.paper.canvas.height / this.names.length;
+    return this.names.map((_, k) => (
+      { place: (k + 0.5) * height, mean: this.means[kind]?.[k] ?? 0, scale: height / this.size, reach: REACH * height }));
+  }
+
+  // So that usual activity fills a row, in steps of 1, 2, 5, and lies in its middle; whether that moved.
+  fitScale(since) {
+    const sizes = [], means = {};
+    for (const kind of this.rings[CLEAN] ? [RAW, CLEAN] : [RAW]) {
+      const found = this.rings[kind] ? this.names.map((_, k) => this.rings[kind].spread(k, since)) : [];
+      means[kind] = found.map((one) => one.mean);
+      if (kind === CLEAN || !this.rings[CLEAN]) sizes.push(...found.flatMap((one) => one.sizes));
     }
-    if (sizes.length < 50) return;
-    sizes.sort((a, b) => a - b);
-    const wanted = 2.2 * sizes[Math.floor(0.95 * sizes.length)] || 1;
-    if (wanted > 0.5 * this.spacing && wanted < this.spacing && this.scaledAt) { this.scaledAt = performance.now(); return; }
-    const decade = Math.pow(10, Math.floor(Math.log10(wanted)));
-    this.spacing = decade * (STEPS.find((step) => step * decade >= wanted) ?? 10);
-    this.scaledAt = performance.now();
+    if (sizes.length >= 50) {
+      this.scaledAt = performance.now();
+      sizes.sort((a, b) => a - b);
+      const wanted = 2.2 * sizes[Math.floor(0.95 * sizes.length)] || 1;
+      const spacing = this.spacing;
+      if (!(wanted > 0.5 * spacing && wanted < spacing && this.isScaled)) {
+        const decade = Math.pow(10, Math.floor(Math.log10(wanted)));
+        this.spacing = decade * (STEPS.find((step) => step * decade >= wanted) ?? 10);
+        this.isScaled = true;
+        if (this.spacing !== spacing) this.means = {};
+      }
+    }
+    const off = (kind, k) => Math.abs(means[kind][k] - (this.means[kind]?.[k] ?? Infinity)) > OFF * this.size;
+    const moved = Object.keys(means).some((kind) => means[kind].some((_, k) => off(kind, k)));
+    if (moved) this.means = means;
+    return moved;
   }
 
   resized() {
     const box = $("#chart");
-    if (this.chart && box.clientWidth) this.chart.setSize({ width: box.clientWidth, height: box.clientHeight });
+    if (!this.chart || !box.clientWidth) return;
+    this.chart.setSize({ width: box.clientWidth, height: box.clientHeight });
+    this.dirty = true;
   }
 }
 

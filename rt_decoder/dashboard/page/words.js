@@ -7,6 +7,7 @@ const MOST = 40;
 export class Words {
   constructor() {
     this.rows = []; this.paused = false; this.reasons = {};
+    this.made = new Map(); // row: its element
   }
 
   clear() {
@@ -30,7 +31,14 @@ export class Words {
 
   draw() {
     this.large(this.rows[0]);
-    $("#words tbody").replaceChildren(...this.rows.map((row) => this.row(row)));
+    const made = new Map(this.rows.map((row) => [row, this.made.get(row) ?? this.row(row)])), body = $("#words tbody");
+    for (const [row, element] of this.made) if (!made.has(row)) element.remove();
+    let at = body.firstChild;
+    for (const element of made.values()) {
+      if (element === at) at = at.nextSibling;
+      else body.insertBefore(element, at); // those that stay are not moved
+    }
+    this.made = made;
   }
 
   large(row) {
