@@ -803,6 +803,29 @@ def test_loopback_keeps_the_users_configuration(tmp_path, monkeypatch) -> None:
     assert fresh != ours
 
 
+@pytest.mark.lsl
+@pytest.mark.slow
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_worker_of_the_tests_hears_its_own_streams_only(is_ours, source_id, tmp_path) -> None:
+    """Processes that a test starts are of its LSL session; other workers are of another."""
+    outlet = data_outlet(source_id, SignalInfo(100.0, ("Cz",), ("eeg",), ("uV",)), source_id)
+    ours = Path(os.environ["LSLAPICFG"]).read_text()
+    if "SessionID = tests-" not in ours:
+        pytest.skip("LSLAPICFG names a configuration of the user's")
+    other = tmp_path / "other.cfg"
+    other.write_text(ours.replace("SessionID = tests-", "SessionID = another-"))
+    code = (
+        "from rt_decoder.sources.lsl.find import find_streams; "
+        "print(*(one.source_id for one in find_streams(2.0)))"
+    )
+    environment = os.environ if is_ours else os.environ | {"LSLAPICFG": str(other)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert (source_id in ran.stdout) == is_ours
+    del outlet
+
+
 @pytest.mark.parametrize(("measured", "used"), [(3e-3, 0.0), (-0.04, 0.0), (2.5, 2.5)])
 def test_a_busy_machine_does_not_make_two_clocks_of_its_own(measured, used, monkeypatch):
     """Samples and markers, measured apart, would differ by a sample or more."""
