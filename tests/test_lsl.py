@@ -474,10 +474,10 @@ def test_of_streams_with_one_source_id_the_kind_is_taken(source_id: str) -> None
     """The programs of some amplifiers give their markers the id of their data."""
     data = data_outlet(f"{source_id}-data", INFO, source_id)
     marks = marker_outlet(f"{source_id}-marks", source_id)
-    streams = LslStreams({"source_id": source_id}, f"{source_id}-marks", timeout=20.0)
+    streams = LslStreams({"source_id": source_id}, (f"{source_id}-marks",), timeout=20.0)
     assert streams.samples().name == f"{source_id}-data"
     assert streams.reopen(1.0).name == f"{source_id}-data"
-    assert streams.markers().name == f"{source_id}-marks"
+    assert [one.name for one in streams.markers()] == [f"{source_id}-marks"]
     twin = data_outlet(f"{source_id}-twin", INFO, source_id)
     with pytest.raises(LookupError, match=r"need just .*got 2: .*choose by name"):
         streams.samples()

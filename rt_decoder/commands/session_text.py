@@ -24,13 +24,15 @@ def search_text(options: RunOptions) -> str:
     """Say which streams a session looks for, and how long in s."""
     joined = ", ".join(choice.name for choice in options.references)
     wanted = options.selection | {"FieldTrip buffer": options.fieldtrip}
-    wanted |= {"markers": options.markers, "references": joined}
-    chosen = ", ".join(f"{key} {value!r}" for key, value in wanted.items() if value)
+    wanted |= {"references": joined}
+    marked = (options.markers, *options.more_markers)
+    found = [f"{key} {value!r}" for key, value in wanted.items() if value]
+    chosen = ", ".join([*found, *(f"markers {name!r}" for name in marked if name)])
     streams = chosen or "any stream of numbers at a regular rate"
     return f"looking for {streams}, {options.timeout:g} s at most"
 
 
-def waiting_text(name: str, info: SignalInfo, markers: str) -> str:
+def waiting_text(name: str, info: SignalInfo, *markers: str) -> str:
     """Say what a session waits for, once its streams are found.
 
     Parameters
@@ -39,14 +41,14 @@ def waiting_text(name: str, info: SignalInfo, markers: str) -> str:
         Of the stream.
     info : SignalInfo
         Its channels.
-    markers : str
-        Name of the marker stream; empty for none.
+    *markers : str
+        Names of the marker streams; empty for none.
 
     Returns
     -------
     str
     """
-    with_markers = f", markers {markers!r}" if markers else ""
+    with_markers = "".join(f", markers {one!r}" for one in markers if one)
     return (
         f"waiting for the first sample of {name!r} ({info.n_channels} channels, "
         f"{info.sfreq:g} Hz{with_markers}); Ctrl-C ends"

@@ -18,6 +18,7 @@ __all__ = [
     "StreamSummary",
     "declared_channels",
     "find_streams",
+    "in_background",
     "is_data",
     "other_than",
     "resolve",
@@ -176,6 +177,14 @@ def selection_query(
     if predicate is not None:
         conditions.append(f"({predicate})")
     return " and ".join(conditions or [DATA])
+
+
+def in_background(query: str) -> pylsl.ContinuousResolver | None:
+    """Look for streams with an XPath 1.0 condition from now on; None where no sockets are left."""
+    try:
+        return pylsl.ContinuousResolver(pred=query, forget_after=2.0)
+    except RuntimeError:
+        return None
 
 
 def other_than(uids: Collection[str]) -> str:
