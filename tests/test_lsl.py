@@ -197,7 +197,7 @@ def test_no_stream_lists_what_is_there(source_id: str) -> None:
 
 def test_several_streams_say_what_separates_them(source_id: str) -> None:
     outlets = [data_outlet(source_id, INFO, f"{source_id}-{i}") for i in range(2)]
-    with pytest.raises(LookupError, match=r"got 2: .* choose by source-id"):
+    with pytest.raises(LookupError, match=r"got 2: choose by source-id:\n  '.*\n  '"):
         resolve(name=source_id)
     assert resolve(source_id=f"{source_id}-1").source_id() == f"{source_id}-1"
     found = resolve(name=source_id, predicate=f"source_id='{source_id}-0'")

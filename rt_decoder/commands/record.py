@@ -203,22 +203,18 @@ def _labels(labels: dict[str, int]) -> str:
 
 def _lines(summary: dict[str, Any]) -> list[str]:
     """Say what was recorded, what was lost and which channels were bad."""
+    from rt_decoder.commands.session_text import lost_text
+
     counts, labels, streams = summary["counts"], summary["markers"], summary["marker_streams"]
     named = f": {_labels(labels)}" if labels and len(streams) < 2 else ""
-    lost = {
-        "samples lost": counts.get("lost_samples", 0),
-        "markers lost": counts.get("markers_lost", 0),
-        "entries dropped by a slow disk": summary["n_dropped"],
-        "losses of the stream": counts.get("lost", 0),
-    }
-    said = ", ".join(f"{n} {what}" for what, n in lost.items() if n)
+    counts = {name: n for name, n in counts.items() if name != "markers_waiting"}  # no windows here
     wrong = summary["bad"]
     wrong_more = f" and {len(wrong) - _MOST_CHANNELS} more" if len(wrong) > _MOST_CHANNELS else ""
     return [
-        f"recorded: {summary['n_samples']} samples ({summary['seconds']:.1f} s), "
+        f"recorded: {counted(summary['n_samples'], 'sample')} ({summary['seconds']:.1f} s), "
         f"{counted(sum(labels.values()), 'marker')}{named}",
         *(_stream_line(one) for one in streams if len(streams) > 1),
-        f"lost: {said or 'nothing'}",
+        lost_text(counts, summary["n_dropped"]),
         f"channels: {', '.join(wrong[:_MOST_CHANNELS]) or 'none missing, constant or impossible'}"
         f"{wrong_more}",
         f"file: {summary['path']}",

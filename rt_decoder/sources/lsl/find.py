@@ -118,7 +118,7 @@ def resolve(
         there = _look("true()", _ANSWER_S)
         raise LookupError(
             f"need {wish}, got none in {timeout:g} s; "
-            + (f"found: {_listing(there)}" if there else "found no stream at all")
+            + (f"found:{_listing(there)}" if there else "found no stream at all")
         )
     if source_id is None or kind:
         # the first answer ended the search: give the others the time to answer, too
@@ -127,7 +127,7 @@ def resolve(
         found = [stream for stream in found if is_data(stream) == (kind == DATA)] or found
     if len(found) > 1:
         raise LookupError(
-            f"need just {wish}, got {len(found)}: {_listing(found)}; {_what_separates(found)}"
+            f"need just {wish}, got {len(found)}: {_what_separates(found)}:{_listing(found)}"
         )
     return found[0]
 
@@ -253,7 +253,8 @@ def _quoted(value: str) -> str:
 
 
 def _listing(streams: Sequence[pylsl.StreamInfo]) -> str:
-    return "; ".join(
+    """A line a stream; a short list of one stays on the line."""
+    return (" " if len(streams) == 1 else "\n  ") + "\n  ".join(
         f"{s.name()!r} (type {s.type() or 'none'}, source_id {s.source_id() or 'none'}, "
         f"{s.channel_count()} channels, "
         + (f"{s.nominal_srate():g} Hz)" if s.nominal_srate() > 0 else "irregular rate)")
