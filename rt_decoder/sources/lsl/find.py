@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pylsl
 
 from rt_decoder.channels import Declared
+from rt_decoder.counted import counted
 
 __all__ = [
     "DATA",
@@ -256,7 +257,7 @@ def _listing(streams: Sequence[pylsl.StreamInfo]) -> str:
     """A line a stream; a short list of one stays on the line."""
     return (" " if len(streams) == 1 else "\n  ") + "\n  ".join(
         f"{s.name()!r} (type {s.type() or 'none'}, source_id {s.source_id() or 'none'}, "
-        f"{s.channel_count()} channels, "
+        f"{counted(s.channel_count(), 'channel')}, "
         + (f"{s.nominal_srate():g} Hz)" if s.nominal_srate() > 0 else "irregular rate)")
         for s in sorted(streams, key=lambda s: s.name())
     )
