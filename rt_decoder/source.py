@@ -94,8 +94,8 @@ class Streams(Protocol):
         """Return the samples, or None if they do not come back within `wait` s."""
         ...
 
-    def reopen_markers(self) -> MarkerSource | None:
-        """Return the markers if they are back, else None; never waits."""
+    def reopen_markers(self, number: int = 0) -> MarkerSource | None:
+        """Return a stream of markers, by its number, if it is back, else None; never waits."""
         ...
 
     def replacement(self) -> object | None:

@@ -278,7 +278,7 @@ def run_case(
     with Senders(*streams) as senders:
         last = len(recording.stamps) - 1
         wanted = LslStreams(
-            {"source_id": source_id}, f"{source_id}-markers", timeout=60.0,
+            {"source_id": source_id}, (f"{source_id}-markers",), timeout=60.0,
             references=(ReferenceChoice(faulty),) * (of != "stream"),
         )  # fmt: skip
         tap, error, footer, error_at = _decode(fitted, wanted, senders, last, folder)
@@ -306,7 +306,7 @@ def _decode(
 ) -> tuple[Tap, str, dict, float]:
     source, markers = streams.samples(), streams.markers()
     log, record = JsonlLog(folder / "log.jsonl"), Recorder(
-        folder / "record.xdf", source.info, source.name, streams.marker_name
+        folder / "record.xdf", source.info, source.name, markers[0].name
     )  # fmt: skip
     options, sinks = LiveOptions(when_unlike="warn"), Sinks(log=log, recorder=record)
     session = Session(model, source, options, markers=markers, sinks=sinks)

@@ -40,7 +40,7 @@ class Room(NamedTuple):
 # fmt: off
 ROOMS = {
     "kernels": Room("numerical cores in numba", "", shared="options cache exponential top weighted"),
-    "values": Room("data and settings", "", "signal source settings recipe model channels latency"),
+    "values": Room("data and settings", "", "signal source settings recipe model channels latency counted"),
     "timing": Room("stamps to a grid", "kernels values"),
     "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs"),
     "cleaning/stages": Room("the stages in one table", "values cleaning", "cleaning/stages"),

@@ -132,7 +132,7 @@ def soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     asked = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: asked.set())
     try:
-        streams = LslStreams({"source_id": source_id}, f"{source_id}-markers", timeout=60.0)
+        streams = LslStreams({"source_id": source_id}, (f"{source_id}-markers",), timeout=60.0)
         source, markers = streams.samples(), streams.markers()
         log = JsonlLog(folder / "log.jsonl")
         recorder = Recorder(folder / "record.xdf", source.info, source.name)

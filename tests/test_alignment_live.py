@@ -61,7 +61,7 @@ class Lab:
             self.model,
             LslSource(resolve(source_id=self.source_id)),
             LiveOptions(RULES, **options),
-            markers=LslMarkers(resolve(source_id=f"{self.source_id}-markers")),
+            markers=[LslMarkers(resolve(source_id=f"{self.source_id}-markers"))],
             streams=LslStreams({"source_id": self.source_id}),
             sinks=self.sinks,
         )

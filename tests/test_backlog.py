@@ -108,7 +108,7 @@ def decode(
     options = LiveOptions(
         MarkerRules(wait=limits.pop("wait", 30.0)), skip=skip, until_lost=True, **limits
     )
-    session = Session(model, source, options, markers=markers, sinks=sinks)
+    session = Session(model, source, options, markers=[markers], sinks=sinks)
     session.run(lambda: False)
     recorder.close()
     record = read_recording(tmp_path / "record.xdf")
@@ -239,7 +239,7 @@ def test_a_consumer_that_stands_still_for_five_seconds(
             time.sleep(5.0)  # what the test is about: a consumer that blocks the loop
 
     sinks = Sinks(on_readout=slow, recorder=recorder, log=log)
-    session = Session(model, source, LiveOptions(skip=skip), markers=markers, sinks=sinks)
+    session = Session(model, source, LiveOptions(skip=skip), markers=[markers], sinks=sinks)
     deadline = time.monotonic() + 40.0
     session.run(
         lambda: (

@@ -316,7 +316,7 @@ def test_no_stream_says_what_there_is(refused: Callable[..., str], source_id: st
     outlet = data_outlet("another", SignalInfo(250.0, ("Fz",), ("eeg",), ("V",)), source_id)
     said = refused(*RUN, "--name", "absent", "--timeout", "0.2")
     assert "name='absent'" in said
-    assert f"'another' (type EEG, source_id {source_id}, 1 channels, 250 Hz)" in said
+    assert f"'another' (type EEG, source_id {source_id}, 1 channel, 250 Hz)" in said
     del outlet
 
 

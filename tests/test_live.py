@@ -82,7 +82,7 @@ class Streams:
     def reopen(self, wait: float) -> Any:
         return self._sources.pop(0)
 
-    def reopen_markers(self) -> Any:
+    def reopen_markers(self, number: int = 0) -> Any:
         return self._markers.pop(0)
 
     def replacement(self) -> object | None:
@@ -253,8 +253,8 @@ def test_a_session_without_markers_looks_for_none() -> None:
 
 def test_a_marker_stream_that_cannot_be_read_is_told_and_waited_for() -> None:
     class Refusing(Streams):
-        def reopen_markers(self) -> Any:
-            answer = super().reopen_markers()
+        def reopen_markers(self, number: int = 0) -> Any:
+            answer = super().reopen_markers(number)
             if isinstance(answer, ValueError):
                 raise answer
             return answer

@@ -197,7 +197,7 @@ def test_no_stream_lists_what_is_there(source_id: str) -> None:
 
 def test_several_streams_say_what_separates_them(source_id: str) -> None:
     outlets = [data_outlet(source_id, INFO, f"{source_id}-{i}") for i in range(2)]
-    with pytest.raises(LookupError, match=r"got 2: .* choose by source-id"):
+    with pytest.raises(LookupError, match=r"got 2: choose by source-id:\n  '.*\n  '"):
         resolve(name=source_id)
     assert resolve(source_id=f"{source_id}-1").source_id() == f"{source_id}-1"
     found = resolve(name=source_id, predicate=f"source_id='{source_id}-0'")
@@ -474,10 +474,10 @@ def test_of_streams_with_one_source_id_the_kind_is_taken(source_id: str) -> None
     """The programs of some amplifiers give their markers the id of their data."""
     data = data_outlet(f"{source_id}-data", INFO, source_id)
     marks = marker_outlet(f"{source_id}-marks", source_id)
-    streams = LslStreams({"source_id": source_id}, f"{source_id}-marks", timeout=20.0)
+    streams = LslStreams({"source_id": source_id}, (f"{source_id}-marks",), timeout=20.0)
     assert streams.samples().name == f"{source_id}-data"
     assert streams.reopen(1.0).name == f"{source_id}-data"
-    assert streams.markers().name == f"{source_id}-marks"
+    assert [one.name for one in streams.markers()] == [f"{source_id}-marks"]
     twin = data_outlet(f"{source_id}-twin", INFO, source_id)
     with pytest.raises(LookupError, match=r"need just .*got 2: .*choose by name"):
         streams.samples()
@@ -801,6 +801,29 @@ def test_loopback_keeps_the_users_configuration(tmp_path, monkeypatch) -> None:
     fresh = configure_loopback()
     assert "ResolveScope = machine" in fresh.read_text()
     assert fresh != ours
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_worker_of_the_tests_hears_its_own_streams_only(is_ours, source_id, tmp_path) -> None:
+    """Processes that a test starts are of its LSL session; other workers are of another."""
+    outlet = data_outlet(source_id, SignalInfo(100.0, ("Cz",), ("eeg",), ("uV",)), source_id)
+    ours = Path(os.environ["LSLAPICFG"]).read_text()
+    if "SessionID = tests-" not in ours:
+        pytest.skip("LSLAPICFG names a configuration of the user's")
+    other = tmp_path / "other.cfg"
+    other.write_text(ours.replace("SessionID = tests-", "SessionID = another-"))
+    code = (
+        "from rt_decoder.sources.lsl.find import find_streams; "
+        "print(*(one.source_id for one in find_streams(2.0)))"
+    )
+    environment = os.environ if is_ours else os.environ | {"LSLAPICFG": str(other)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert (source_id in ran.stdout) == is_ours
+    del outlet
 
 
 @pytest.mark.parametrize(("measured", "used"), [(3e-3, 0.0), (-0.04, 0.0), (2.5, 2.5)])

@@ -492,7 +492,7 @@ def test_live_record_and_file_say_the_same(choice: str, source_id: str, tmp_path
         watched(),
         LslSource(resolve(source_id=source_id)),
         LiveOptions(continuous=True, when_unlike=choice),
-        markers=LslMarkers(resolve(source_id=f"{source_id}-markers")),
+        markers=[LslMarkers(resolve(source_id=f"{source_id}-markers"))],
         sinks=Sinks(log=JsonlLog(log), recorder=Recorder(record, recording.info, "amplifier")),
     )
     running = Running(session)

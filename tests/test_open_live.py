@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
+from calibration.demo import save_recording
 from calibration.design import draft_model
 from rt_decoder import Decoder, Live, ModelMismatch, open_live
 from rt_decoder.files.model_file import load_model, model_hash, save_model
@@ -29,7 +31,16 @@ from rt_decoder.recorded import decode_recording
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.outlets import data_outlet
 from tests.lsl_loopback import wait_for
-from tests.small import WORDS, random_model, small_recipe, small_recording, timeless
+from tests.small import (
+    REPO,
+    WORDS,
+    command_line,
+    finish,
+    random_model,
+    small_recipe,
+    small_recording,
+    timeless,
+)
 
 RECORDING = small_recording(seconds=12.0)
 
@@ -355,19 +366,29 @@ def test_what_is_asked_has_its_own_readout(model, amplifier, source_id) -> None:
 
 @pytest.mark.slow
 @pytest.mark.lsl
-def test_liblsl_says_nothing_on_stderr(model, amplifier, source_id, tmp_path) -> None:
-    """Without any configuration of its own, neither in the experiment nor in its session."""
+def test_liblsl_says_nothing_on_stderr(model, source_id, tmp_path) -> None:
+    """Without any configuration of its own: the sender, the experiment and its session."""
+    save_recording(replace(RECORDING, markers=()), tmp_path / "sent.xdf")
     code = f"""
     import rt_decoder
     with rt_decoder.open_live({str(model)!r}, {source_id!r}, force=True, outlet="") as live:
-        live.mark("word1")
-        live.next(timeout=60.0)
+        print(live.next(timeout=60.0).kind)
     """
     given = {key: value for key, value in os.environ.items() if key != "LSLAPICFG"}
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env=given | {"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=300, check=False,
+    given |= {"HOME": str(tmp_path)}
+    sender = subprocess.Popen(
+        command_line("replay", tmp_path / "sent.xdf", "--name", source_id), env=given, cwd=REPO,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            env=given, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+    finally:
+        sender.terminate()
+        finish(sender)
+    assert (ran.returncode, ran.stdout) == (0, "continuous\n"), ran.stderr
     assert "INFO" not in ran.stderr
     assert "Configuration" not in ran.stderr
 

@@ -164,6 +164,19 @@ def test_a_pause_a_question_and_an_end() -> None:
     assert max(lsl) - min(lsl) < 1e-5
 
 
+def test_space_at_a_question_pauses_and_it_is_asked_again() -> None:
+    steps = (
+        Step("question", "Was the last word axe? y or n", CATCH, 0.0, 1, "y"),
+        Step("word", "bee", "bee", 0.5, 1),
+    )
+    screen = Screen({100.5: " ", 101.0: "x", 101.5: "n", 102.0: "y"})
+    shown, marked = run(steps, screen)
+    assert [label for label, _ in marked] == [CATCH, PAUSED, RESUMED, CATCH, "bee"]
+    assert [one.key for one in shown] == [" ", "n", ""]
+    figures = summary(shown)
+    assert (figures["n_asked"], figures["n_right"]) == (1, 0)
+
+
 def test_who_ends_at_a_question_has_not_answered_it() -> None:
     steps = (
         Step("rest", "go", "", 0.0, 0),

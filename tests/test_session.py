@@ -162,7 +162,7 @@ def test_live_is_offline(model, amplifier, stimuli, run) -> None:
     """Chunks of any size, markers before or after their samples, two of them on one sample."""
     outlet, markers = stimuli
     early = LiveOptions(RULES._replace(wait=6.0))  # some come 4.4 s before their samples
-    running = run(amplifier, early, markers=markers)
+    running = run(amplifier, early, markers=[markers])
     wait_for(outlet.have_consumers)
     marks = [("1", 300), ("2", 500), ("3", 500), ("12", 900), ("no code", 1100)]
     for label, row in (marks[3], marks[4], *marks[:3]):
@@ -221,7 +221,7 @@ def test_silence_is_an_event_once(amplifier, run, tmp_path: Path) -> None:
 def test_markers_that_cannot_be_decoded_are_counted(amplifier, stimuli, run, tmp_path) -> None:
     outlet, markers = stimuli
     log = JsonlLog(tmp_path / "log.jsonl")
-    running = run(amplifier, markers=markers, sinks=Sinks(log=log))
+    running = run(amplifier, markers=[markers], sinks=Sinks(log=log))
     wait_for(outlet.have_consumers)
     amplifier.send(0, 1000)
     running.has(1000)
@@ -309,7 +309,7 @@ def test_a_stream_that_comes_back_permuted_is_put_in_order(
     rules = RULES._replace(trigger="TRIG" if trigger else "")
     session = Session(
         model, LslSource(resolve(source_id=source_id)), LiveOptions(rules),
-        markers=None if trigger else markers, streams=back(source_id),
+        markers=[] if trigger else [markers], streams=back(source_id),
         sinks=Sinks(recorder=record),
     )  # fmt: skip
     running = Running(session)
@@ -438,7 +438,7 @@ def test_a_record_obeys_when_a_marker_came(model, amplifier, stimuli, run, tmp_p
     """The later word was read out first, because its marker came first; so from the record."""
     outlet, markers = stimuli
     record = Recorder(tmp_path / "record.xdf", amplifier.info, "amplifier", "stimuli")
-    running = run(amplifier, CONTINUOUS, markers=markers, sinks=Sinks(recorder=record))
+    running = run(amplifier, CONTINUOUS, markers=[markers], sinks=Sinks(recorder=record))
     wait_for(outlet.have_consumers)
     outlet.push_sample(["2"], amplifier.time(300))
     amplifier.send(0, 10)

@@ -74,7 +74,7 @@ def test_the_essentials_are_shown() -> None:
     text = seen(shown, file, counts=Counter(lost_samples=12))
     for part in (
         "STALE", "like calibration: fits", "9 readouts, 1 abstained", "the -> the 0.71  and 0.12",
-        "- (muscle)", "budget 20 ms, 1 late", "above chance since event 4", "bad channels: C3",
+        "abstained (muscle)", "budget 20 ms, 1 late", "above chance since event 4", "bad channels: C3",
         "12 samples", "no samples for too long",
     ):  # fmt: skip
         assert part in text, part

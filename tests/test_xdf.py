@@ -309,7 +309,10 @@ def test_recording_has_data_types_units_and_markers_of_all_marker_streams(tmp_pa
         xdf.write_samples(3, np.array([[7], [2.5], [np.nan]]), T0 + np.array([0.8, 0.809, 0.9]))
         xdf.add_stream(4, name="log", type="Text")
         xdf.write_samples(4, ["started"], np.array([T0]))
-    recording = read_recording(path)
+    told = r"2 marker streams 'words' \(3 markers\) and the others are read together.*'keys'"
+    with pytest.warns(RuntimeWarning, match=told):
+        recording = read_recording(path)
+    assert [m.label for m in read_recording(path, markers="words").markers] == ["axe", "nun"]
     np.testing.assert_array_equal(recording.data, data)
     np.testing.assert_array_equal(recording.stamps, stamps_of(1000))
     assert recording.info.ch_names == INFO.ch_names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,8 @@ def check_recording(
     *,
     expects_markers: bool = False,
     photodiode: str = "",
+    others: Sequence[Recording] = (),
+    markers_of: Sequence[str] = (),
 ) -> list[Finding]:
     """Say whether what a recording holds is fit for a session.
 
@@ -41,6 +44,10 @@ def check_recording(
         Whether markers should have come.
     photodiode : str
         Channel of a photodiode on the screen; none if empty.
+    others : sequence of Recording
+        The same with the markers of other streams.
+    markers_of : sequence of str
+        Names of the marker streams, this one's first.
 
     Returns
     -------
@@ -62,7 +69,9 @@ def check_recording(
     findings = check_stamps(recording, watched)
     findings += check_channels(data, info, watched.quality)
     findings += check_body(data, info)
-    findings += check_markers(recording, expected=expects_markers)
+    for number, marked in enumerate((recording, *(_beginning(one, n) for one in others))):
+        stream = markers_of[number] if others else ""
+        findings += check_markers(marked, expected=expects_markers, stream=stream)
     if photodiode:
         findings.append(check_photodiode(recording, photodiode))
     if model is not None:

@@ -124,7 +124,7 @@ class _sender:
 
 
 def _streams(name: str, markers: str = "") -> LslStreams:
-    return LslStreams({"name": name}, markers, None, None, 10.0, ())
+    return LslStreams({"name": name}, (markers,) * bool(markers))
 
 
 def _receive(name: str, seconds: float) -> list[float]:
@@ -159,9 +159,9 @@ def marker_delays(name: str, seconds: float) -> list[float]:
     LookupError
         If there is no such stream.
     """
-    source = _streams("", name).markers()
-    if source is None:
+    if not name:
         return []
+    (source,) = _streams("", name).markers()
     source.open()
     took, end = list[float](), monotonic() + seconds
     while monotonic() < end:

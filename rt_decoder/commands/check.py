@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rt_decoder.checks.finding import Finding
     from rt_decoder.files.recording import Recording
     from rt_decoder.model import Model
+    from rt_decoder.timing.marker_choice import MarkerChoice
 
 __all__ = ["COMMANDS"]
 
@@ -70,21 +72,21 @@ def check(
     fitted = None if model is None else load_model(model)
     options.say(show_lines)
     read_channel_table(options.channels)
-    markers = options.markers
+    markers = options.markers or [UNMARKED]
     if recording is not None:
-        found = read_recording(
-            recording,
-            channels=options.channels,
-            units=options.units,
-            stream=stream,
-            markers=markers,
-        )
-        looked = {"expects_markers": True, "photodiode": photodiode}
-        verdict, findings = _judge(found, fitted, None, looked)
+        reading: dict[str, Any] = {
+            "channels": options.channels,
+            "units": options.units,
+            "stream": stream,
+        }
+        found = [read_recording(recording, markers=one, **reading) for one in markers]
     else:
-        found = _live(options, seconds)
-        looked = {"expects_markers": bool(markers), "photodiode": photodiode}
-        verdict, findings = _judge(found, fitted, folder, looked)
+        found = _live(options, markers, seconds)
+    looked = {
+        "expects_markers": recording is not None or bool(markers[0]), "photodiode": photodiode,
+        "markers_of": [one.stream for one in markers],
+    }  # fmt: skip
+    verdict, findings = _judge(found, fitted, folder if recording is None else None, looked)
     if as_json:
         plain = [one._asdict() | {"verdict": one.verdict.value} for one in findings]
         show_json({"verdict": verdict, "findings": plain})
@@ -93,33 +95,38 @@ def check(
 
 
 def _judge(
-    found: Recording, model: Model | None, folder: Path | None, looked: dict[str, Any]
+    found: Sequence[Recording], model: Model | None, folder: Path | None, looked: dict[str, Any]
 ) -> tuple[str, list[Finding]]:
-    """Look at a recording, and at the disk where the next one would go; print what is found."""
+    """Look at a recording, and at the disk where the next one would go; print what is found.
+
+    `found` has it once a marker stream.
+    """
     from rt_decoder.checks.check import check_recording
     from rt_decoder.checks.finding import finding_lines, worst
     from rt_decoder.checks.machine import check_disk
 
-    findings = check_recording(found, model, **looked)
+    findings = check_recording(found[0], model, others=found[1:], **looked)
     if folder is not None:
-        findings.append(check_disk(folder, 8.0 * found.info.n_channels * found.info.sfreq))
+        info = found[0].info
+        findings.append(check_disk(folder, 8.0 * info.n_channels * info.sfreq))
     verdict = worst(findings).value
     what = [one.what for one in findings if one.verdict.value == verdict]
     show_lines(*finding_lines(findings), _ENDS[verdict].format(what=", ".join(what)))
     return verdict, findings
 
 
-def _live(options: StreamOptions, seconds: float) -> Recording:
-    """Record for a while, into a file that is gone afterwards."""
+def _live(
+    options: StreamOptions, markers: Sequence[MarkerChoice], seconds: float
+) -> list[Recording]:
+    """Record for a while, into a file that is gone afterwards; once a marker stream."""
     from rt_decoder.commands.record import record_stream
     from rt_decoder.files.read import read_recording
 
     with tempfile.TemporaryDirectory(prefix="rt_decoder-check-") as place:
         path = Path(place) / "check.xdf"
         record_stream(options.session({"seconds": seconds, "record": path, "until_lost": True}))
-        return read_recording(
-            path, markers=options.markers if options.markers.trigger else UNMARKED
-        )
+        several = len(markers) > 1 or markers[0].trigger
+        return [read_recording(path, markers=one if several else UNMARKED) for one in markers]
 
 
 COMMANDS = (bundled(check),)

@@ -220,8 +220,9 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def show_error(message: str) -> None:
-    """Write one sentence to standard error."""
-    _write(sys.stderr, "error: " + plain(" ".join(message.split())))
+    """Write one sentence to standard error; lines of a list in it, which are indented, stay lines."""
+    parts = (plain(" ".join(part.split())) for part in message.split("\n  "))
+    _write(sys.stderr, "error: " + "\n  ".join(parts))
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -28,7 +28,7 @@ def event_text(event: dict[str, Any]) -> str:
 def readout_text(readout: Readout) -> str:
     """A readout as one line for the terminal."""
     if readout.abstained:
-        answer = f"- ({', '.join(readout.reasons)})"
+        answer = f"abstained ({', '.join(readout.reasons)})"
     else:
         pairs = zip(readout.words[:3], readout.probabilities[:3], strict=True)
         answer = "  ".join(f"{word} {p:.2f}" for word, p in pairs)

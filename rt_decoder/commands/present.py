@@ -131,8 +131,10 @@ def present(
     try:
         screen = _present(steps, markers, wait, seen, port if browser else None)
     finally:  # whatever ended it, what was shown is kept
-        if events is not None and seen:
+        if events is not None and any(one.step.label for one in seen):
             show_lines(f"events in {_saved(seen, events).name}")
+        elif events is not None:
+            show_lines("no events table: it ended before anything was shown that has a marker")
     figures = summary(seen, screen.frames, screen.error)
     show_lines(*lines(figures))
     if as_json:

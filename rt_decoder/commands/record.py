@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,13 +17,18 @@ from rt_decoder.commands.outputs import XDF, claim_outputs
 from rt_decoder.commands.run_options import UntilLost
 from rt_decoder.commands.stream_options import StreamOptions
 from rt_decoder.commands.streams import keep_here
+from rt_decoder.counted import counted
 
 if TYPE_CHECKING:
+    from rt_decoder.checks.quality import StreamQuality
     from rt_decoder.live.run_options import RunOptions
+    from rt_decoder.live.session import Session
+    from rt_decoder.sinks.record import Recorder
 
 __all__ = ["COMMANDS", "record_stream"]
 
 _MOST_LABELS, _MOST_CHANNELS = 12, 12
+_LATE_S = 0.5  # markers that come later than that are told
 _SOON, _LATER = 10.0, 60.0  # s between two lines of progress, with an end and without
 
 
@@ -40,10 +46,10 @@ def record(
 ) -> None:
     """Record a stream, its markers and references, watched as in a session; no model is needed.
 
-    What `rt-calibrate fit` reads, and every program that reads XDF. Ctrl-C ends. Exit code 3: the
+    Of several marker streams the first gives the words, unless a reader asks for another. What `rt-calibrate fit` reads, and every program that reads XDF. Ctrl-C ends. Exit code 3: the
     record is not whole.
 
-    Example: rt-decoder record --name Amp --markers Stimuli --reference belt -o calibration.xdf
+    Example: rt-decoder record --name Amp --markers Stimuli --markers Buttons -o calibration.xdf
     """
     keep_here(network=False, offers=False)
     claim_outputs([("--output", output, XDF)], options.read_files, None)
@@ -73,8 +79,10 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``, ``n_samples``, ``seconds``, ``markers`` by label, ``channels`` (what was wrong, as
-        `StreamQuality.shares`), ``bad`` (the same in words), ``counts`` of events, ``errors``.
+        ``path``, ``n_samples``, ``seconds``, ``markers`` by label, ``marker_streams`` (of each its
+        ``name``, ``n``, ``labels``, ``n_losses`` and ``latest_s``, how long after its time the latest
+        marker came), ``channels`` (what was wrong, as `StreamQuality.shares`), ``bad`` (the same in
+        words), ``counts`` of events, ``errors``.
 
     Raises
     ------
@@ -99,13 +107,13 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         quality = StreamQuality(info)
         session.decoder.pipeline.tap(quality.look)
         stop.only_ask()
-        show_lines(waiting_text(session.source.name, info, options.markers))
+        show_lines(waiting_text(session.source.name, info, options.markers, *options.more_markers))
         told = stack.enter_context(_told_every(_SOON if options.seconds else _LATER))
 
         def should_stop() -> bool:
             if session.n_samples:
                 stop.began()
-                told(session.n_samples / info.sfreq, sum(session.labels.seen.values()))
+                told(session.n_samples / info.sfreq, partial(_so_far, session))
             return stop()
 
         footer = session.run(should_stop)
@@ -116,11 +124,29 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
             if stop.came
             else LookupError(f"need samples of {session.source.name!r}, got none before it ended")
         )
+    return _summary(session, recorder, quality, footer)
+
+
+def _summary(
+    session: Session, recorder: Recorder, quality: StreamQuality, footer: dict[str, Any]
+) -> dict[str, Any]:
+    """What `record_stream` returns."""
     return {
         "path": str(recorder.path),
         "n_samples": session.n_samples,
-        "seconds": session.n_samples / info.sfreq,
+        "seconds": session.n_samples / session.source.info.sfreq,
         "markers": dict(session.labels.seen),
+        "marker_streams": [
+            {
+                "name": one.name,
+                "n": one.n,
+                "labels": dict(one.seen),
+                "n_losses": one.n_losses,
+                "latest_s": one.latest if one.n else None,
+            }
+            for one in session.markers.readers
+            if one.name
+        ],
         "channels": quality.shares(),
         "bad": quality.lines(),
         "counts": footer["counts"],
@@ -130,17 +156,17 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
 
 
 @contextmanager
-def _told_every(seconds: float) -> Iterator[Callable[[float, int], None]]:
-    """Yield what takes the s and markers so far, and tells them now and then from another thread."""
+def _told_every(seconds: float) -> Iterator[Callable[[float, Callable[[], str]], None]]:
+    """Yield what takes the s so far and a text, and tells them now and then from another thread."""
     from rt_decoder.sinks.worker import Worker
 
     printer, due = Worker("progress", max_jobs=8), seconds
 
-    def tell(recorded: float, n_markers: int) -> None:
+    def tell(recorded: float, so_far: Callable[[], str]) -> None:
         nonlocal due
         if recorded >= due:
             due += seconds
-            text = f"recorded {recorded:.0f} s, {n_markers} markers"
+            text = f"recorded {recorded:.0f} s, {so_far()}"
             printer.put(lambda: show_lines(text))
 
     try:
@@ -149,24 +175,46 @@ def _told_every(seconds: float) -> Iterator[Callable[[float, int], None]]:
         printer.close()
 
 
-def _lines(summary: dict[str, Any]) -> list[str]:
-    """Say what was recorded, what was lost and which channels were bad."""
-    counts, labels = summary["counts"], summary["markers"]
+def _so_far(session: Session) -> str:
+    """Say how many markers each stream has sent."""
+    readers = session.markers.readers
+    if len(readers) == 1:
+        return counted(sum(session.labels.seen.values()), "marker")
+    return "markers: " + ", ".join(f"{one.name} {one.n or 'none yet'}" for one in readers)
+
+
+def _stream_line(stream: dict[str, Any]) -> str:
+    """Say what one of several marker streams has sent."""
+    if not stream["n"]:
+        said = "none came"
+    else:
+        said = f"{stream['n']}: {_labels(stream['labels'])}"
+        if stream["latest_s"] > _LATE_S:
+            said += f"; the latest came {stream['latest_s']:.1f} s after its time"
+    losses = counted(stream["n_losses"], "time") if stream["n_losses"] else ""
+    return f"markers of {stream['name']}: {said}{f'; lost {losses}' if losses else ''}"
+
+
+def _labels(labels: dict[str, int]) -> str:
     named = [f"{label} ({n})" for label, n in list(labels.items())[:_MOST_LABELS]]
     more = f", ... ({len(labels)} labels)" if len(labels) > _MOST_LABELS else ""
-    lost = {
-        "samples lost": counts.get("lost_samples", 0),
-        "markers lost": counts.get("markers_lost", 0),
-        "entries dropped by a slow disk": summary["n_dropped"],
-        "losses of the stream": counts.get("lost", 0),
-    }
-    said = ", ".join(f"{n} {what}" for what, n in lost.items() if n)
+    return ", ".join(named) + more
+
+
+def _lines(summary: dict[str, Any]) -> list[str]:
+    """Say what was recorded, what was lost and which channels were bad."""
+    from rt_decoder.commands.session_text import lost_text
+
+    counts, labels, streams = summary["counts"], summary["markers"], summary["marker_streams"]
+    named = f": {_labels(labels)}" if labels and len(streams) < 2 else ""
+    counts = {name: n for name, n in counts.items() if name != "markers_waiting"}  # no windows here
     wrong = summary["bad"]
     wrong_more = f" and {len(wrong) - _MOST_CHANNELS} more" if len(wrong) > _MOST_CHANNELS else ""
     return [
-        f"recorded: {summary['n_samples']} samples ({summary['seconds']:.1f} s), "
-        f"{sum(labels.values())} markers{': ' if named else ''}{', '.join(named)}{more}",
-        f"lost: {said or 'nothing'}",
+        f"recorded: {counted(summary['n_samples'], 'sample')} ({summary['seconds']:.1f} s), "
+        f"{counted(sum(labels.values()), 'marker')}{named}",
+        *(_stream_line(one) for one in streams if len(streams) > 1),
+        lost_text(counts, summary["n_dropped"]),
         f"channels: {', '.join(wrong[:_MOST_CHANNELS]) or 'none missing, constant or impossible'}"
         f"{wrong_more}",
         f"file: {summary['path']}",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rt_decoder.commands.options import UNMARKED, Channels, Markers, Units
+import typer
+
+from rt_decoder.commands.options import MARKERS, Channels, Units, parsed_by
 from rt_decoder.commands.run_options import (
     FieldTrip,
     Predicate,
@@ -18,11 +20,25 @@ from rt_decoder.commands.run_options import (
     Timeout,
 )
 from rt_decoder.commands.session_file import Config
+from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 
 if TYPE_CHECKING:
     from rt_decoder.live.run_options import RunOptions
 
 __all__ = ["StreamOptions"]
+
+MarkerStreams = Annotated[
+    list[MarkerChoice] | None,
+    typer.Option(
+        "--markers",
+        parser=parsed_by(parse_markers),
+        metavar="NAME|channel:NAME",
+        help="Marker stream by name or source_id, repeatable, the stimuli first; or a trigger "
+        "channel among the samples.",
+        show_default=False,
+        rich_help_panel=MARKERS,
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +55,7 @@ class StreamOptions:
     timeout: Timeout = 10.0
     channels: Channels = None
     units: Units = None
-    markers: Markers = UNMARKED
+    markers: MarkerStreams = None
 
     def session(self, others: Mapping[str, Any]) -> RunOptions:
         """Return the options of a session.
@@ -61,7 +77,8 @@ class StreamOptions:
         from rt_decoder.live.run_options import run_options
 
         found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "config"}
-        options = run_options(found | {"reference": self.reference or ()} | dict(others))
+        lists = {"reference": self.reference or (), "markers": self.markers or ()}
+        options = run_options(found | lists | dict(others))
         return replace(options, config={} if self.config is None else self.config.told())
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 
 from rt_decoder.commands.lines import event_text, readout_text
 from rt_decoder.commands.session_text import score_text
+from rt_decoder.counted import counted
 from rt_decoder.signal import Readout
 from rt_decoder.sinks.text import plain
 
@@ -153,7 +154,7 @@ class View:
         text.append(f"{state:<9}", style)
         text.append(f" {minutes // 60}:{minutes % 60:02}:{rest:02}   like calibration: ")
         text.append(fit, _FITS.get(fit, ""))
-        text.append(f"   {self._n} readouts, {self._n_abstained} abstained\n")
+        text.append(f"   {counted(self._n, 'readout')}, {self._n_abstained} abstained\n")
         for readout in list(self._readouts):
             text.append(readout_text(readout) + "\n", "dim" if readout.abstained else "")
         text.append(f"latency   {self._latency_line()}\n", "red" if self._n_late else "")
@@ -178,8 +179,10 @@ class View:
 
     def _lost_line(self) -> str:
         named = {
-            "lost_samples": "samples", "skipped_samples": "skipped samples", "markers_lost": "markers",
-            "lost": "losses of the stream",
+            "lost_samples": ("sample", "samples"), "skipped_samples": ("skipped sample", "skipped samples"),
+            "markers_lost": ("marker", "markers"), "lost": ("loss of the stream", "losses of the stream"),
         }  # fmt: skip
-        told = [f"{n} {what}" for name, what in named.items() if (n := self._counts.get(name, 0))]
+        told = [
+            counted(n, *words) for name, words in named.items() if (n := self._counts.get(name, 0))
+        ]
         return ", ".join(told) or "nothing"

@@ -168,12 +168,35 @@ def _marker_streams(
     name: str, streams: Sequence[XdfStream], data: XdfStream, wanted: str | None
 ) -> list[XdfStream]:
     others = [stream for stream in streams if stream is not data]
-    if wanted is None:
-        return [stream for stream in others if _speaks_of_events(stream) and _is_read(name, stream)]
-    chosen = [stream for stream in others if _matches(stream, wanted)]
-    if not chosen:
-        raise ValueError(f"{name}: need a marker stream {wanted!r}, got {_listing(others)}")
-    return chosen
+    if wanted is not None:
+        named = [stream for stream in others if wanted in (stream.name, stream.source_id)]
+        chosen = named or [stream for stream in others if _matches(stream, wanted)]
+        if not chosen:
+            raise ValueError(f"{name}: need a marker stream {wanted!r}, got {_listing(others)}")
+        return chosen
+    chosen = [stream for stream in others if _speaks_of_events(stream) and _is_read(name, stream)]
+    is_session = any(stream.name == ARRIVALS for stream in streams)
+    read = chosen[:1] if is_session else [stream for stream in chosen if len(stream.stamps)]
+    if is_session:
+        also = [stream for stream in chosen[1:] if len(stream.stamps)]
+        told = "gives the events, which was named first; --markers chooses another"
+    else:
+        also = read[1:]
+        told = "and the others are read together; --markers chooses one"
+    if also:
+        warnings.warn(
+            f"{name}: of {1 + len(also)} marker streams {_counted(read[0])} {told}: "
+            f"{', '.join(map(_counted, also))}",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+    return read
+
+
+def _counted(stream: XdfStream) -> str:
+    n = len(stream.stamps)
+    which = f", source_id {stream.source_id[:40]}" if stream.source_id else ""
+    return f"{stream.name[:60]!r} ({n} marker{'s' * (n != 1)}{which})"
 
 
 def _is_read(name: str, stream: XdfStream) -> bool:

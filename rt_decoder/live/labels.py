@@ -12,7 +12,7 @@ from rt_decoder.timing.items import some
 __all__ = ["LabelCheck"]
 
 TOLD = 10  # unknown labels that are told; more are counted only
-NAMED = 12  # labels named in a sentence
+NAMED = 4  # labels named in a sentence; of more, how many
 KEPT = 1000  # labels whose markers are counted: a stream may send a new one each time
 
 

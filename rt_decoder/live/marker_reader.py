@@ -1,14 +1,18 @@
-"""Read a session's markers; their stream may be lost and return while samples keep coming."""
+"""Read a session's markers; their streams may be lost and return while samples keep coming."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+
+from pylsl import local_clock
 
 from rt_decoder.signal import Marker, StreamLost
 from rt_decoder.source import MarkerSource, Streams
 
-__all__ = ["MarkerReader"]
+__all__ = ["MarkerReader", "MarkerReaders"]
+
+KEPT = 1000  # labels that are counted: a stream may send a new one each time
 
 
 class MarkerReader:
@@ -22,12 +26,33 @@ class MarkerReader:
         Counts of the session; updated.
     tell : callable
         Called with an event's name and, as keyword arguments, its details.
+    number : int
+        Of the stream among those of the session.
+
+    Attributes
+    ----------
+    name : str
+        Of the stream; empty without one.
+    seen : Counter of str
+        Markers of the stream, by label.
+    n : int
+        Markers of the stream.
+    n_losses : int
+        How often it was lost.
+    latest : float
+        How long after its time the latest marker came, in s; 0 while none has come.
     """
 
     def __init__(
-        self, source: MarkerSource | None, counts: Counter[str], tell: Callable[..., None]
+        self,
+        source: MarkerSource | None,
+        counts: Counter[str],
+        tell: Callable[..., None],
+        number: int = 0,
     ) -> None:
-        self._source = source
+        self._source, self._number = source, number
+        self.name = "" if source is None else source.name
+        self.seen, self.n, self.n_losses, self.latest = Counter[str](), 0, 0, 0.0
         self._counts, self._tell = counts, tell
         self._gone = False
         self._added: deque[Marker] = deque()
@@ -64,18 +89,29 @@ class MarkerReader:
             self._find(streams)
             return []
         try:
-            return self._source.pull()
+            markers = self._source.pull()
         except StreamLost as error:
             self._counts["markers_stream_lost"] += 1
+            self.n_losses += 1
             self._tell("markers_stream_lost", reason=str(error))
             self._source, self._gone = None, True
             return []
+        self._watch(markers)
+        return markers
+
+    def _watch(self, markers: Sequence[Marker]) -> None:
+        now = local_clock() if markers else 0.0
+        self.n += len(markers)
+        for label, time, *_ in markers:
+            self.latest = max(self.latest, now - time)
+            if label in self.seen or len(self.seen) < KEPT:
+                self.seen[label] += 1
 
     def _find(self, streams: Streams | None) -> None:
         """Reconnect to a lost stream: stimulus programs often restart between blocks."""
         if self._gone and streams is not None:
             try:
-                self._source = streams.reopen_markers()
+                self._source = streams.reopen_markers(self._number)
             except ValueError as error:
                 self._tell("markers_refused", reason=str(error))
             if self._source is not None:
@@ -86,3 +122,47 @@ class MarkerReader:
         """Leave the stream."""
         if self._source is not None:
             self._source.close()
+
+
+class MarkerReaders:
+    """The marker streams of a session.
+
+    Parameters
+    ----------
+    sources : sequence of MarkerSource
+        What is added belongs to the first one, which may be missing.
+    counts : Counter
+        Counts of the session; updated.
+    tell : callable
+        As for `MarkerReader`.
+
+    Attributes
+    ----------
+    readers : list of MarkerReader
+        One a stream, at least one.
+    """
+
+    def __init__(
+        self, sources: Sequence[MarkerSource], counts: Counter[str], tell: Callable[..., None]
+    ) -> None:
+        self.readers = [
+            MarkerReader(source, counts, tell, number)
+            for number, source in enumerate(sources or (None,))
+        ]
+        self.add = self.readers[0].add
+
+    def open(self) -> None:
+        """Subscribe to all streams."""
+        for reader in self.readers:
+            reader.open()
+
+    def pull(self, streams: Streams | None) -> Iterator[tuple[int, Marker]]:
+        """Yield what has arrived or was added, with the number of its stream; never waits."""
+        for number, reader in enumerate(self.readers):
+            for marker in reader.pull(streams):
+                yield number, marker
+
+    def close(self) -> None:
+        """Leave all streams."""
+        for reader in self.readers:
+            reader.close()

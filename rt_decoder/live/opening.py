@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
@@ -98,10 +98,16 @@ def open_session(
         If the log or the record cannot be made; it is named.
     LookupError
         If not exactly one stream matches.
+    ValueError
+        If there are several marker streams to decode by.
     ModelMismatch
         If the stream does not fit the model; no file has been made then.
     """
     if model is not None:
+        if options.more_markers:
+            raise ValueError(
+                "need one marker stream to decode by, got several: rt-decoder record takes them all"
+            )
         options = _with_language(model, _for_model(model, options), stack)
     streams = _streams(options)
     samples, markers = _found(streams)
@@ -118,7 +124,7 @@ def open_session(
     options = replace(options, log=log, record=record)
     meta = {"stream": samples.name, "session": uuid4().hex[:12]}
     meta |= {} if model is None else {"model": model_hash(model)}
-    sinks = _open_sinks(session, options, markers.name if markers else "", meta, stack)
+    sinks = _open_sinks(session, options, markers, meta, stack)
     if model is not None and (stem := options.outlet or options.clean_outlet):
         told = _open_log_outlet(stem, session, options, meta, stack)
         on_event = _both(told.tell, on_event)
@@ -165,9 +171,13 @@ def _for_model(model: Model, options: RunOptions) -> RunOptions:
 
 
 def _open_sinks(
-    session: Session, options: RunOptions, markers: str, meta: dict[str, str], stack: ExitStack
+    session: Session,
+    options: RunOptions,
+    markers: Sequence[MarkerSource],
+    meta: dict[str, str],
+    stack: ExitStack,
 ) -> Sinks:
-    """Log, record (`markers` names its marker stream) and outlets, which `stack` closes."""
+    """Log, record and outlets, which `stack` closes."""
     model, source = session.model, session.source
     decoder, force = session.decoder, options.force
     header = header_line(
@@ -194,13 +204,26 @@ def _open_sinks(
     if options.config:
         meta = meta | {"config": json.dumps(options.config)}
     if options.record is not None:
-        recorder = _opened(
-            options.record,
-            lambda path: Recorder(path, source.info, source.name, markers, meta=meta),
-        )
+        recorder = _recorder(options.record, source, markers, meta)
         stack.callback(recorder.close)
     on_clean = None if cleaned is None else cleaned.push
     return Sinks(log=log, recorder=recorder, outlets=outlets, on_clean=on_clean)
+
+
+def _recorder(
+    path: Path, source: SampleSource, markers: Sequence[MarkerSource], meta: dict[str, str]
+) -> Recorder:
+    """Session record; the first of the marker streams is the one whose markers are the stimuli."""
+    named = [(one.name, getattr(one, "source_id", "")) for one in markers] or [("", "")]
+    first, first_id = named[0]
+
+    def make(path: Path) -> Recorder:
+        return Recorder(path, source.info, source.name, first, meta=meta, markers_id=first_id)
+
+    recorder = _opened(path, make)
+    for one in named[1:]:
+        recorder.add_markers(*one)
+    return recorder
 
 
 def _with_language(model: Model, options: RunOptions, stack: ExitStack) -> RunOptions:
@@ -230,10 +253,15 @@ def _opened(path: Path, make: Callable[[Path], Sink]) -> Sink:
 
 def _streams(options: RunOptions) -> LslStreams | FieldTripStreams:
     if not options.fieldtrip:
+        marked = (options.markers, *options.more_markers) if options.markers else ()
         return LslStreams(
-            options.selection, options.markers, options.channels, options.units, options.timeout,
+            options.selection, marked, options.channels, options.units, options.timeout,
             options.references,
         )  # fmt: skip
+    if options.more_markers:
+        raise ValueError(
+            "need one --markers with --fieldtrip, a type of events or all, got several"
+        )
     if options.references:
         raise ValueError("need --reference with LSL streams, got it with --fieldtrip")
     if any(options.selection.values()):
@@ -246,7 +274,7 @@ def _streams(options: RunOptions) -> LslStreams | FieldTripStreams:
 
 def _found(
     streams: LslStreams | FieldTripStreams,
-) -> tuple[SampleSource, MarkerSource | None]:
+) -> tuple[SampleSource, Sequence[MarkerSource]]:
     """Samples and markers; where both are missing, both are named."""
     try:
         markers = streams.markers()

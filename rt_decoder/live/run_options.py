@@ -12,7 +12,7 @@ from rt_decoder.live.options import LiveOptions
 from rt_decoder.live.tuning import check_tune
 from rt_decoder.signal import Choice
 from rt_decoder.sources.streams import ReferenceChoice, parse_reference
-from rt_decoder.timing.marker_choice import parse_markers
+from rt_decoder.timing.marker_choice import MarkerChoice, parse_markers
 from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["RunOptions", "run_options"]
@@ -25,6 +25,7 @@ class RunOptions(LiveOptions):
     selection: dict[str, str | None] = field(default_factory=dict)  # name, type, source_id, ...
     fieldtrip: str = ""  # HOST:PORT of a buffer, in place of LSL
     markers: str = ""  # name of a stream (FieldTrip: an event type, or all); see `rules`, too
+    more_markers: tuple[str, ...] = ()  # further streams that are recorded, not decoded by
     channels: Path | None = None
     units: str | None = None
     timeout: float = 10.0
@@ -46,6 +47,7 @@ _CHOICE = tuple(one.name for one in fields(Choice))
 _SELECTION = ("name", "type", "source_id", "predicate")
 _MADE = {  # fields that no option sets alone
     "selection", "rules", "skip", "references", "choice", "next_word", "level", "language", "then", "config",
+    "more_markers",
 }  # fmt: skip
 _OTHERS = ("mask", "markers", "reference", "when_behind", "set")
 _IN_MS = ("marker_offset", "marker_wait", "max_behind")
@@ -59,7 +61,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     ----------
     given : mapping
         Values by the names that the command line has, without dashes: ``name``, ``marker_offset``
-        in ms, ``when_behind``, ``set``; ``reference`` is a list.
+        in ms, ``when_behind``, ``set``; ``reference`` is a list, ``markers`` may be.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     """
     rest = {name: value for name, value in given.items() if value is not None}
     selection = {name: rest.pop(name, "") or None for name in _SELECTION}
-    marked = parse_markers(rest.pop("markers", ""))
+    marked, more_markers = _marked(rest.pop("markers", ""))
     times = {name: float(rest.pop(name)) * 1e-3 for name in _IN_MS if name in rest}
     rules = MarkerRules(marked.trigger, None, rest.pop("mask", None))
     rules = rules._replace(
@@ -96,6 +98,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     return RunOptions(
         selection=selection,
         markers=marked.stream,
+        more_markers=more_markers,
         choice=choice,
         rules=rules,
         references=references,
@@ -104,3 +107,19 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
         max_behind=times.get("max_behind", 0.5),
         **rest,
     )
+
+
+def _marked(given: Any) -> tuple[MarkerChoice, tuple[str, ...]]:
+    """Split ``markers``: the first stream or the trigger channel, and further streams."""
+    given = given if isinstance(given, (list, tuple)) else (given,)
+    choices = [parse_markers(one) for one in given]
+    streams = [one.stream for one in choices if one.stream]
+    triggers = [one.trigger for one in choices if one.trigger]
+    if len(set(streams)) < len(streams):
+        raise ValueError(f"need each marker stream once, got {', '.join(streams)}")
+    if triggers and len(choices) > 1:
+        raise ValueError(
+            f"need marker streams or one trigger channel, got channel:{triggers[0]} and others: a "
+            "trigger channel is recorded with the samples, and --markers of a fit reads it"
+        )
+    return MarkerChoice("".join(streams[:1]), "".join(triggers)), tuple(streams[1:])

@@ -22,7 +22,7 @@ from rt_decoder.live.footer import footer_line
 from rt_decoder.live.labels import LabelCheck
 from rt_decoder.live.loss import has_replacement, wait_for_return
 from rt_decoder.live.map_updates import MapUpdates
-from rt_decoder.live.marker_reader import MarkerReader
+from rt_decoder.live.marker_reader import MarkerReaders
 from rt_decoder.live.monitoring import pass_on
 from rt_decoder.live.next_words import NextWords
 from rt_decoder.live.options import LiveOptions, Sinks
@@ -60,8 +60,8 @@ class Session:
     source : SampleSource
     options : LiveOptions
         How to decode, and what to do when the stream is lost or the decoder is behind.
-    markers : MarkerSource or None
-        The stream of markers.
+    markers : sequence of MarkerSource
+        The streams of markers.
     streams : Streams or None
         Finds streams again after a loss. Without it a loss raises `StreamLost`.
     sinks : Sinks
@@ -79,7 +79,7 @@ class Session:
         source: SampleSource,
         options: LiveOptions = LiveOptions(),  # noqa: B008  (immutable)
         *,
-        markers: MarkerSource | None = None,
+        markers: Sequence[MarkerSource] = (),
         streams: Streams | None = None,
         sinks: Sinks = Sinks(),  # noqa: B008  (immutable)
     ) -> None:
@@ -97,8 +97,8 @@ class Session:
         self.watchdog = Watchdog(model.n_hop / model.info.sfreq)
         self.backlog = Backlog(source.info.sfreq, options.max_behind)
         self._reference_check = ReferenceCheck(*self.decoder.pipeline.stages.values())
-        self._markers = MarkerReader(markers, self.counts, self._event)
-        self.mark = self._markers.add  # from any thread, as `steering`
+        self.markers = MarkerReaders(markers, self.counts, self._event)
+        self.mark = self.markers.add  # from any thread, as `steering`
         self._scale, self.labels = scale_check(model, source.info.sfreq), LabelCheck(model.items)
 
     def attach(self, sinks: Sinks) -> None:
@@ -147,7 +147,7 @@ class Session:
         return footer
 
     def _open(self) -> None:
-        self._markers.open()  # first: a sender may start as soon as the samples have a reader
+        self.markers.open()  # first: a sender may start as soon as the samples have a reader
         self.source.open()
         self._event("live", stream=self.source.name)
         report_channels(self.source, self.decoder, self.counts, self._event)
@@ -240,9 +240,9 @@ class Session:
         self.counts["abstained"] += readout.abstained
 
     def _take_markers(self) -> None:
-        for marker in self._markers.pull(self.streams):
+        for number, marker in self.markers.pull(self.streams):
             if self.recorder is not None:
-                self.recorder.marker(marker, local_clock(), self.n_samples)
+                self.recorder.marker(marker, local_clock(), self.n_samples, number)
             self.decoder.mark(marker)
 
     def _lost(self, error: StreamLost, should_stop: Callable[[], bool]) -> None:
@@ -287,7 +287,7 @@ class Session:
     def close(self) -> None:
         """Close the streams."""
         self.source.close()
-        self._markers.close()
+        self.markers.close()
 
     def footer(self) -> dict[str, Any]:
         """Return counts and percentiles so far."""

@@ -97,20 +97,23 @@ def show(
     due = clock()
     try:
         for n, step in enumerate(steps):
-            while not seen.show(step, due):
+            is_open = True
+            while is_open:  # a question that was paused is asked again
+                while not seen.show(step, due):
+                    if seen.over is not None:
+                        yield seen.take()
+                    seen.pause(screen.key(0.0), step.block)
+                    due = clock()
                 if seen.over is not None:
                     yield seen.take()
-                seen.pause(screen.key(0.0), step.block)
-                due = clock()
-            if seen.over is not None:
-                yield seen.take()
-            due += step.seconds
-            screen.prepare(_ahead(steps[n:], due))
-            pressed = seen.pressed = _wait(step, due, screen, clock)
-            if pressed in _PAUSE and step.seconds:
-                seen.pause(pressed, step.block)
-            if pressed or not step.seconds:
-                due = clock()
+                due += step.seconds
+                screen.prepare(_ahead(steps[n:], due))
+                pressed = seen.pressed = _wait(step, due, screen, clock)
+                is_open = bool(step.answer) and pressed in _PAUSE
+                if pressed in _PAUSE and (step.seconds or is_open):
+                    seen.pause(pressed, step.block)
+                if pressed or not step.seconds:
+                    due = clock()
     except _Ended:
         seen.pressed = "q"
     seen.close()
@@ -183,7 +186,7 @@ def _ahead(steps: Sequence[Step], due: float) -> list[tuple[Step, float]]:
 def _wait(step: Step, due: float, screen: Screen, clock: Callable[[], float]) -> str:
     """Wait for a step's end; return the key that ended it."""
     if not step.seconds:
-        while (pressed := _key(screen)) not in ("y", "n") and step.answer:
+        while (pressed := _key(screen)) not in ("y", "n", *_PAUSE) and step.answer:
             if pressed in _END:
                 raise _Ended
         if pressed in _END:

@@ -71,7 +71,7 @@ level = -3
 _QUIET = "[log]\nlevel = -3\n"
 
 
-def configure_loopback() -> Path:
+def configure_loopback(session: str = "") -> Path:
     """Point liblsl, in this process and those it starts, to a loopback-only configuration.
 
     For the demonstration, the tests and any session whose streams all live on one computer. It
@@ -82,12 +82,18 @@ def configure_loopback() -> Path:
     `pylsl.set_config_content`, which child processes would not inherit. A configuration that the
     user has already chosen through ``LSLAPICFG`` is kept.
 
+    Parameters
+    ----------
+    session : str
+        LSL's SessionID: processes of another one do not find these streams. Empty for LSL's own.
+
     Returns
     -------
     path : Path
         The configuration file in force, removed at exit if it was written here.
     """
-    return _configure(_LOOPBACK)
+    mine = f"[lab]\nSessionID = {session}\n" if session else "[lab]\n"
+    return _configure(_LOOPBACK.replace("[lab]\n", mine))
 
 
 def configure_local() -> Path | None:

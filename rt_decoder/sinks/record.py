@@ -53,6 +53,8 @@ class Recorder(Worker):
     meta : mapping of str to str or None
         What readers should know of the decoder, such as the model's hash; goes to the description of
         the decisions.
+    markers_id : str
+        source_id of the marker stream.
     """
 
     DATA, MARKERS, ARRIVALS, DECISIONS, REFERENCES = 1, 2, 3, 4, 5
@@ -65,13 +67,15 @@ class Recorder(Worker):
         markers: str = "",
         max_jobs: int = 8192,
         meta: Mapping[str, str] | None = None,
+        markers_id: str = "",
     ) -> None:
         self.path = Path(path)
         self._file = XdfWriter(path)
         try:
             add = self._file.add_stream
             add(self.DATA, name=name, type="EEG", info=info)
-            add(self.MARKERS, name=markers or f"{name}-markers", type="Markers")
+            marked = markers or f"{name}-markers"
+            add(self.MARKERS, name=marked, type="Markers", source_id=markers_id)
             add(self.ARRIVALS, name=ARRIVALS, type="Arrivals", n_channels=3)
             add(self.DECISIONS, name=DECISIONS, type="Decisions", desc=meta)
         except OSError:
@@ -80,6 +84,7 @@ class Recorder(Worker):
             raise
         self._names = {name, ARRIVALS, DECISIONS}
         self._references: dict[str, int] = {}
+        self._markers, self._next_id = [self.MARKERS], self.REFERENCES
         self._corrections: dict[int, float] = {}
         self._unsaid = [0, 0]  # jobs and samples dropped, not yet recorded
         self._n_rows = self._n_missing = 0  # samples of the main stream in the record, and not
@@ -88,6 +93,25 @@ class Recorder(Worker):
     def pulled(self, received: Received) -> None:
         """Record one pull as it came; its memory may be used again at once."""
         self._pull(self.DATA, self.ARRIVALS, received, ())
+
+    def add_markers(self, name: str, source_id: str = "") -> None:
+        """Declare a further marker stream, whose number is the next one.
+
+        Parameters
+        ----------
+        name : str
+            Name of the stream; another marker stream may have it, too.
+        source_id : str
+            What tells them apart.
+        """
+        stream_id = self._next_id
+        self._next_id += 1
+        self._markers.append(stream_id)
+
+        def job() -> None:
+            self._file.add_stream(stream_id, name=name, type="Markers", source_id=source_id)
+
+        self._queue(math.nan, job)
 
     def add_reference(self, name: str, info: SignalInfo) -> None:
         """Declare an auxiliary stream, with its own clock, such as a belt's.
@@ -107,7 +131,8 @@ class Recorder(Worker):
         if name in self._names:
             raise ValueError(f"need a name for the reference stream, got {name}, which is in use")
         self._names.add(name)
-        stream_id = self.REFERENCES + 2 * len(self._references)
+        stream_id = self._next_id
+        self._next_id += 2
         self._references[name] = stream_id
         arrivals = reference_arrivals(name)
 
@@ -149,7 +174,7 @@ class Recorder(Worker):
         n_samples = len(stamps) if stream_id == self.DATA else 0
         self._queue(arrival, job, n_samples, data.nbytes + stamps.nbytes)
 
-    def marker(self, marker: Marker, arrival: float, index: int) -> None:
+    def marker(self, marker: Marker, arrival: float, index: int, number: int = 0) -> None:
         """Record a marker at its corrected time.
 
         Parameters
@@ -160,7 +185,10 @@ class Recorder(Worker):
             When it arrived, in s on the LSL clock.
         index : int
             Sample of the main stream before which it arrived.
+        number : int
+            Of its stream, as they were declared.
         """
+        stream_id = self._markers[number]
         if not math.isfinite(marker.time):  # it points at no sample, live or in the record
             self.decision(arrival, MarkerWithoutTime(index, marker.label))
             return
@@ -170,7 +198,7 @@ class Recorder(Worker):
 
         def job() -> None:
             told()  # first: a marker that no decision speaks of is read as if from a table
-            self._file.write_samples(self.MARKERS, [marker.label], np.array([marker.time]))
+            self._file.write_samples(stream_id, [marker.label], np.array([marker.time]))
 
         self._queue(arrival, job)
 

@@ -45,9 +45,9 @@ class FieldTripStreams:
             )  # fmt: skip
         return self._source
 
-    def markers(self) -> FieldTripMarkers | None:
-        """Return the buffer's events; None if the session has no markers."""
-        return None if self.event_type is None else self.samples().markers(self.event_type)
+    def markers(self) -> list[FieldTripMarkers]:
+        """Return the buffer's events; none if the session has no markers."""
+        return [] if self.event_type is None else [self.samples().markers(self.event_type)]
 
     def reopen(self, wait: float) -> FieldTripSource | None:
         """Connect again; None if the buffer is not back within `wait` s."""
@@ -67,6 +67,6 @@ class FieldTripStreams:
     def stop_looking(self) -> None:
         """Do nothing: no replacement is ever looked for."""
 
-    def reopen_markers(self) -> FieldTripMarkers | None:
+    def reopen_markers(self, number: int = 0) -> FieldTripMarkers:
         """Return the events of the present connection."""
-        return self.markers()
+        return self.markers()[number]

@@ -7,6 +7,7 @@ and does not know which of the two it has.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -16,7 +17,15 @@ import pylsl
 
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.auxiliary.stream import LONGEST_DELAY, AuxiliaryStream
-from rt_decoder.sources.lsl.find import DATA, MARKS, is_data, other_than, resolve, selection_query
+from rt_decoder.sources.lsl.find import (
+    DATA,
+    in_background,
+    is_data,
+    other_than,
+    resolve,
+    selection_query,
+)
+from rt_decoder.sources.lsl.marker_search import MarkerSearch
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.search import StreamSearch
 from rt_decoder.sources.lsl.source import LslSource
@@ -24,7 +33,6 @@ from rt_decoder.sources.lsl.source import LslSource
 __all__ = ["LslStreams", "ReferenceChoice", "parse_reference"]
 
 _ANSWER_S = 1.0  # within which every outlet has answered
-_NOT_YET = (LookupError, TimeoutError, ConnectionError)
 
 
 class ReferenceChoice(NamedTuple):
@@ -78,8 +86,8 @@ class LslStreams:
     ----------
     selection : dict
         Arguments of `lsl.find.resolve` that select the stream of samples.
-    marker_name : str
-        Name of the marker stream; "" for no markers.
+    marker_names : sequence of str
+        Names of the marker streams, or their source_ids.
     channels, units : path, str or None
         Channel table and unit that the user sets (``--channels``, ``--units``).
     timeout : float
@@ -90,19 +98,17 @@ class LslStreams:
     Raises
     ------
     ValueError
-        If a reference is named twice.
+        If a reference or a marker stream is named twice.
     """
 
     selection: dict[str, str | None]
-    marker_name: str = ""
+    marker_names: Sequence[str] = ()
     channels: Path | None = None
     units: str | None = None
     timeout: float = 10.0
     references: tuple[ReferenceChoice, ...] = ()
     _why_not: str = field(default="", init=False)
-    _marks: LslMarkers | None = field(default=None, init=False)
-    _refused_marks: set[str] = field(default_factory=set, init=False)
-    _resolver: pylsl.ContinuousResolver | None = field(default=None, init=False)
+    _marks: list[MarkerSearch] = field(default_factory=list, init=False)
     _main: LslSource | None = field(default=None, init=False)
     _joined: list[AuxiliaryStream] = field(default_factory=list, init=False)
     _rivals: pylsl.ContinuousResolver | None = field(default=None, init=False)
@@ -114,6 +120,9 @@ class LslStreams:
         names = [choice.name for choice in self.references]
         if len(set(names)) < len(names):
             raise ValueError(f"need each reference once, got {', '.join(names)}")
+        if len(set(self.marker_names)) < len(self.marker_names):
+            raise ValueError(f"need each marker stream once, got {', '.join(self.marker_names)}")
+        self._marks = [MarkerSearch(name) for name in self.marker_names]
 
     def samples(self, timeout: float | None = None) -> LslSource | JoinedSource:
         """Find the stream of samples, references joined; LookupError unless exactly one matches."""
@@ -134,12 +143,34 @@ class LslStreams:
         source = LslSource(resolve(name=name, timeout=self.timeout, kind=DATA))
         return AuxiliaryStream(source, delay=delay, again=StreamSearch(source))
 
-    def markers(self) -> LslMarkers | None:
-        """Find the stream of markers; None if the session has none."""
-        if not self.marker_name:
-            return None
-        self._marks = LslMarkers(resolve(name=self.marker_name, timeout=self.timeout, kind=MARKS))
-        return self._marks
+    def markers(self) -> list[LslMarkers]:
+        """Find the streams of markers.
+
+        Returns
+        -------
+        list of LslMarkers
+            In the order of `marker_names`.
+
+        Raises
+        ------
+        LookupError
+            If one is missing or matched by several; each is told. If two names are of one stream.
+        """
+        found: list[LslMarkers] = []
+        missing: list[str] = []
+        for search in self._marks:
+            try:
+                found.append(search.find(_ANSWER_S if missing else self.timeout))
+            except LookupError as error:
+                missing.append(str(error))
+        if missing:
+            raise LookupError("; and ".join(missing))
+        if len({one.uid for one in found}) < len(found):
+            raise LookupError(
+                f"need each marker stream once, got {' and '.join(self.marker_names)}, which name "
+                "one stream twice"
+            )
+        return found
 
     def reopen(self, wait: float) -> LslSource | JoinedSource | None:
         """Find the stream of samples again after a loss.
@@ -211,7 +242,7 @@ class LslStreams:
                 DATA,
                 other_than([self._main.uid]),
             )
-            self._rivals = _in_background(" and ".join(conditions))
+            self._rivals = in_background(" and ".join(conditions))
             if self._rivals is None:
                 return None
         found = self._rivals.results()
@@ -229,38 +260,21 @@ class LslStreams:
         self._rivals = None
         self._seen_uids = set()
 
-    def reopen_markers(self) -> LslMarkers | None:
-        """Return the subscribed marker stream if it is back, else None; looks in the background.
+    def reopen_markers(self, number: int = 0) -> LslMarkers | None:
+        """Return a marker stream, subscribed, if it is back, else None; looks in the background.
+
+        Parameters
+        ----------
+        number : int
+            Which one of `marker_names`.
+
+        Returns
+        -------
+        LslMarkers or None
 
         Raises
         ------
         ValueError
             If it is back and cannot be read; once for each outlet.
         """
-        if self._resolver is None:
-            kind = DATA if self._marks is not None and self._marks.is_regular else MARKS
-            self._resolver = _in_background(f"{selection_query(self.marker_name)} and {kind}")
-        if self._resolver is None:
-            return None
-        found = [
-            stream for stream in self._resolver.results() if stream.uid() not in self._refused_marks
-        ]
-        if len(found) != 1:
-            return None
-        try:
-            markers = LslMarkers(found[0])
-            markers.open()
-        except _NOT_YET:
-            return None
-        except ValueError:
-            self._refused_marks.add(found[0].uid())
-            raise
-        self._resolver = None
-        return markers
-
-
-def _in_background(query: str) -> pylsl.ContinuousResolver | None:
-    try:
-        return pylsl.ContinuousResolver(pred=query, forget_after=2.0)
-    except RuntimeError:  # no sockets are left
-        return None
+        return self._marks[number].again() if number < len(self._marks) else None

@@ -209,7 +209,7 @@ def live(folder: Path, played: Played, continuous: bool = False) -> Live:
         recorder=Recorder(record, played.info, played.name, "played-markers"), log=JsonlLog(log)
     )
     options = LiveOptions(until_lost=True, continuous=continuous)
-    session = Session(model(), played, options, markers=PlayedMarkers(played), sinks=sinks)  # type: ignore[arg-type]
+    session = Session(model(), played, options, markers=[PlayedMarkers(played)], sinks=sinks)  # type: ignore[arg-type]
     footer = session.run(lambda: False)
     sinks.log.close()  # type: ignore[union-attr]
     sinks.recorder.close()  # type: ignore[union-attr]

@@ -81,7 +81,7 @@ def with_ours(case: Case, scene: Scene, source_id: str, seconds: float) -> dict[
     meter = Meter(seconds)
     source = LslSource(resolve(source_id=source_id))
     is_event = case.mode == "event"
-    markers = LslMarkers(resolve(source_id=f"{source_id}-m")) if is_event else None
+    markers = [LslMarkers(resolve(source_id=f"{source_id}-m"))] if is_event else []
     options = LiveOptions(continuous=not is_event, force=True)
     session = Session(scene.model, source, options, markers=markers)
     pipeline = session.decoder.pipeline

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pylsl
 
 from rt_decoder.channels import Declared
+from rt_decoder.counted import counted
 
 __all__ = [
     "DATA",
@@ -18,6 +19,7 @@ __all__ = [
     "StreamSummary",
     "declared_channels",
     "find_streams",
+    "in_background",
     "is_data",
     "other_than",
     "resolve",
@@ -117,7 +119,7 @@ def resolve(
         there = _look("true()", _ANSWER_S)
         raise LookupError(
             f"need {wish}, got none in {timeout:g} s; "
-            + (f"found: {_listing(there)}" if there else "found no stream at all")
+            + (f"found:{_listing(there)}" if there else "found no stream at all")
         )
     if source_id is None or kind:
         # the first answer ended the search: give the others the time to answer, too
@@ -126,7 +128,7 @@ def resolve(
         found = [stream for stream in found if is_data(stream) == (kind == DATA)] or found
     if len(found) > 1:
         raise LookupError(
-            f"need just {wish}, got {len(found)}: {_listing(found)}; {_what_separates(found)}"
+            f"need just {wish}, got {len(found)}: {_what_separates(found)}:{_listing(found)}"
         )
     return found[0]
 
@@ -176,6 +178,14 @@ def selection_query(
     if predicate is not None:
         conditions.append(f"({predicate})")
     return " and ".join(conditions or [DATA])
+
+
+def in_background(query: str) -> pylsl.ContinuousResolver | None:
+    """Look for streams with an XPath 1.0 condition from now on; None where no sockets are left."""
+    try:
+        return pylsl.ContinuousResolver(pred=query, forget_after=2.0)
+    except RuntimeError:
+        return None
 
 
 def other_than(uids: Collection[str]) -> str:
@@ -244,9 +254,10 @@ def _quoted(value: str) -> str:
 
 
 def _listing(streams: Sequence[pylsl.StreamInfo]) -> str:
-    return "; ".join(
+    """A line a stream; a short list of one stays on the line."""
+    return (" " if len(streams) == 1 else "\n  ") + "\n  ".join(
         f"{s.name()!r} (type {s.type() or 'none'}, source_id {s.source_id() or 'none'}, "
-        f"{s.channel_count()} channels, "
+        f"{counted(s.channel_count(), 'channel')}, "
         + (f"{s.nominal_srate():g} Hz)" if s.nominal_srate() > 0 else "irregular rate)")
         for s in sorted(streams, key=lambda s: s.name())
     )

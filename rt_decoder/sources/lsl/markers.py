@@ -29,8 +29,8 @@ class LslMarkers:
 
     Attributes
     ----------
-    name : str
-        Of the stream.
+    name, source_id, uid : str
+        Of the stream; `uid` identifies this one outlet.
     is_regular : bool
         Whether it is a trigger channel: numbers at a regular rate.
 
@@ -43,7 +43,7 @@ class LslMarkers:
     """
 
     def __init__(self, stream: pylsl.StreamInfo, *, timeout: float = 5.0) -> None:
-        self.name = stream.name()
+        self.name, self.source_id, self.uid = stream.name(), stream.source_id(), stream.uid()
         self.is_regular = is_data(stream)
         self._inlet = Inlet(stream, timeout)
         declared = declared_channels(self._inlet.info, by_hand=True)
