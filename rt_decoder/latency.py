@@ -1,4 +1,4 @@
-"""Durations: of each stage, and from the newest sample to its readout.
+"""Durations: of each stage, and from the newest sample until the scores of its readout have left.
 
 A histogram with logarithmic bins (2.5 % wide, 100 ns to 1000 s) holds any number of laps in fixed
 memory; the maximum is exact.
@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
 import numpy as np
+
+from rt_decoder.signal import Readout
 
 __all__ = ["Histogram", "Lateness", "Stopwatch", "clock_offset", "is_latency"]
 
@@ -99,6 +101,9 @@ class Histogram:
 class Lateness:
     """Measures how old the newest sample of each readout is, and counts those over the budget.
 
+    A readout's latency ends when its scores have left: have been pushed to the outlet or, without
+    one, are handed to the log. Until then it is known so far, as at the readout's `time`.
+
     Parameters
     ----------
     clock : callable or None
@@ -109,7 +114,7 @@ class Lateness:
     Attributes
     ----------
     latencies : Histogram
-        Of the readouts so far.
+        Of the readouts that have left.
     clock_offset : float
         Seconds from the stream's times to `clock`; NaN if unknown.
     n_late, n_early : int
@@ -130,7 +135,7 @@ class Lateness:
         self.clock_offset = self.earliest_ms = 0.0
 
     def measure(self, taken: float) -> tuple[float, float, bool | None]:
-        """Measure a readout that is made now.
+        """Measure a readout that is made now, and has not left yet.
 
         Parameters
         ----------
@@ -142,9 +147,9 @@ class Lateness:
         now : float
             In s; offline, `taken`.
         latency_ms : float
-            NaN where unknown.
+            So far; NaN where unknown.
         late : bool or None
-            Whether it is over the budget; None where a live latency is unknown.
+            Whether it is over the budget already; None where a live latency is unknown.
         """
         if self._clock is None:
             return taken, math.nan, False
@@ -152,6 +157,24 @@ class Lateness:
         latency_ms = (now - taken - self.clock_offset) * 1e3
         if not is_latency(1e-3 * latency_ms):
             return now, math.nan, None
+        return now, latency_ms, latency_ms > self.budget_ms
+
+    def left(self, readout: Readout) -> Readout:
+        """Count a readout whose scores have left now.
+
+        Parameters
+        ----------
+        readout : Readout
+            As it was made, with what `measure` told.
+
+        Returns
+        -------
+        Readout
+            With its whole latency; unchanged where that is unknown.
+        """
+        if self._clock is None or math.isnan(readout.latency_ms):
+            return readout
+        latency_ms = readout.latency_ms + 1e3 * (self._clock() - readout.time)
         late = latency_ms > self.budget_ms
         if latency_ms >= 0:
             self.latencies.add(int(latency_ms * 1e6))
@@ -159,7 +182,7 @@ class Lateness:
         else:  # no duration: the stamps run ahead
             self.earliest_ms = self.earliest_ms or -latency_ms
             self.n_early += 1
-        return now, latency_ms, late
+        return readout._replace(latency_ms=latency_ms, late=late)
 
 
 class Stopwatch:

@@ -286,7 +286,7 @@ class Readout(NamedTuple):
     bits: float  # log2 of the vocabulary's size minus the posterior's entropy
     quality: float  # share of good samples in the window
     reasons: tuple[str, ...]
-    latency_ms: float  # from the newest sample used to emission; NaN offline and where unknown
+    latency_ms: float  # from the newest sample until the scores have left; NaN offline, or unknown
     late: bool | None  # over the budget; None where a live latency is unknown
     corrected: tuple[float, ...] = NOTHING  # share of the window that each of `CORRECTED` changed
     n_repeats: int = 1  # events whose evidence it holds

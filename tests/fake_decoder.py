@@ -75,7 +75,9 @@ class FakeDecoder:
             tuple(self.words[k] for k in order), tuple(p), tuple(p), False, 1.2, 1.0, (), latency,
             False, item=word, fit=self.status["fit"]["state"],
         )  # fmt: skip
-        self.readouts.push(readout._replace(**changes))
+        readout = readout._replace(**changes)
+        self.readouts.push_scores(readout)
+        self.readouts.push_text(readout)
         self.status["n_readouts"] = self.seq
 
     def send(self, reason: int = 0, blink: float = 0.0) -> None:

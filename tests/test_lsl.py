@@ -752,17 +752,19 @@ def test_readouts_go_out_as_numbers_and_text(source_id: str) -> None:
         3, "event", "word", 120, 99.5, 100.25, ("axe", "saw"), (0.5, 0.25), (0.75, 0.125),
         False, 1.5, 0.875, ("gap",), 0.5, False, item=1, fit="doubtful",
     )  # fmt: skip
-    outlets.push(readout)
+    outlets.push_scores(readout)
+    outlets.push_text(readout._replace(latency_ms=0.625))  # known once the scores have left
     numbers, stamp = scores.pull_sample(5.0)
     assert numbers == [0.5, 0.75, 0.875, 0.5, 3, 1, 0, 2, 0]
-    outlets.push(
+    outlets.push_scores(
         readout._replace(words=(), scores=(), probabilities=(), abstained=True, item=-1, seq=4)
     )  # fmt: skip
     numbers, _ = scores.pull_sample(5.0)
     assert numbers[3:] == [0.5, 4, -1, 1, 2, 0]
     assert stamp == 100.25
     line, stamp = text.pull_sample(5.0)
-    assert json.loads(line[0])["word"] == "axe"
+    told = json.loads(line[0])
+    assert (told["word"], told["latency_ms"]) == ("axe", 0.625)
     assert stamp == 100.25
     info = scores.info(5.0)
     assert info.name() == "decoder-scores"

@@ -312,7 +312,7 @@ def test_warm_up_and_reset_leave_no_trace() -> None:
     assert timeless(decode(used, markers, chunk)) == timeless(decode(fresh, markers, chunk))
 
 
-def test_latency_is_from_the_newest_sample_to_the_answer() -> None:
+def test_latency_is_from_the_newest_sample_until_the_scores_have_left() -> None:
     model = random_model(RECORDING, small_recipe(readout={"budget_ms": 50.0}))
     now = [0.0]
     pipeline = Pipeline(model, clock=lambda: now[0])
@@ -323,12 +323,18 @@ def test_latency_is_from_the_newest_sample_to_the_answer() -> None:
     first, second = cut(chunk, [400])
     now[0] = newest[0] + 0.012
     (a,) = pipeline.push(first)
-    now[0] = newest[1] + 0.051
+    now[0] += 0.003
+    a_left = pipeline.lateness.left(a)
+    now[0] = newest[1] + 0.049
     (b,) = pipeline.push(second)
-    assert (a.latency_ms, b.latency_ms) == pytest.approx((12.0, 51.0))
-    assert (a.late, b.late, pipeline.lateness.n_late) == (False, True, 1)
+    assert (a.latency_ms, b.latency_ms) == pytest.approx((12.0, 49.0))
+    assert (a.late, b.late, pipeline.lateness.n_late) == (False, False, 0)
+    now[0] += 0.002
+    b_left = pipeline.lateness.left(b)
+    assert (a_left.latency_ms, b_left.latency_ms) == pytest.approx((15.0, 51.0))
+    assert (a_left.late, b_left.late, pipeline.lateness.n_late) == (False, True, 1)
     assert pipeline.lateness.latencies.summary(1e6)["max"] == pytest.approx(51.0)
-    assert (a.time, a.onset) == (newest[0] + 0.012, 0.4)
+    assert (a_left.time, a_left.onset) == (a.time, a.onset) == (newest[0] + 0.012, 0.4)
 
 
 def test_run_until_gives_what_leaves_a_stage() -> None:

@@ -199,6 +199,43 @@ def test_a_clean_stop_leaves_whole_lines_and_a_footer(amplifier, run, tmp_path: 
     assert footer["n_dropped"] == 0
 
 
+class Outlets:
+    """Readouts as rows and texts get them, and when each row had left."""
+
+    texts: Any = None
+
+    def __init__(self) -> None:
+        self.rows, self.told = list[tuple[Readout, float]](), list[Readout]()
+
+    def push_scores(self, readout: Readout) -> None:
+        self.rows.append((readout, local_clock()))
+
+    def push_text(self, readout: Readout) -> None:
+        self.told.append(readout)
+
+
+def test_a_latency_ends_once_the_scores_have_left(amplifier, run, tmp_path: Path) -> None:
+    log, outlets = JsonlLog(tmp_path / "log.jsonl"), Outlets()
+    sinks = Sinks(log=log, outlets=outlets)  # type: ignore[arg-type]
+    running = run(amplifier, CONTINUOUS, sinks=sinks)
+    amplifier.send(0, 500)
+    running.has(500)
+    footer = running.stop()
+    log.close()
+    written = [line for line in lines(tmp_path / "log.jsonl") if line["type"] == "readout"]
+    heard = running.answers
+    assert len(heard) == len(written) > 100
+    assert outlets.told == heard
+    longest = 0.0
+    for (row, left), whole, line in zip(outlets.rows, heard, written, strict=True):
+        newest = row.time - 1e-3 * row.latency_ms
+        assert newest + 1e-3 * whole.latency_ms >= left - 1e-9
+        assert row == whole._replace(latency_ms=row.latency_ms, late=row.late)
+        assert line["latency_ms"] == round(whole.latency_ms, 4)
+        longest = max(longest, whole.latency_ms)
+    assert footer["latency_ms"]["max"] == pytest.approx(longest, abs=1e-3)
+
+
 def test_silence_is_an_event_once(amplifier, run, tmp_path: Path) -> None:
     log = JsonlLog(tmp_path / "log.jsonl")
     running = run(amplifier, sinks=Sinks(log=log))

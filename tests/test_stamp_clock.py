@@ -33,7 +33,8 @@ class Live:
         for start in range(0, len(stamps), PULL):
             part = slice(start, start + PULL)
             self.now = 500 + (start + PULL - 1) / SFREQ + 0.013
-            readouts += self.decoder.push(RECORDING.data[part], stamps[part], self.now - 0.001)
+            made = self.decoder.push(RECORDING.data[part], stamps[part], self.now - 0.001)
+            readouts += map(self.decoder.pipeline.lateness.left, made)
             self.events += self.check.look(self.decoder.pipeline)
         return readouts
 

@@ -1,8 +1,9 @@
 """Hear Ctrl-C, SIGTERM and a closed terminal, in every phase of a program.
 
 The first signal ends work that can be left: `KeyboardInterrupt` is raised in the main thread, so
-that files half written are removed. Once a session runs, it is asked to end, in order. Later
-signals change nothing: what closes is not disturbed.
+that files half written are removed. Once a session's loop runs, it is asked to end, in order. Later
+signals change nothing: what closes is not disturbed. A signal is heard once it has raised, or once
+the work has asked; where neither comes soon, another thread says that the signal is there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic, sleep
+from time import monotonic
 from types import FrameType
 
 __all__ = ["Interruption", "interruptible", "raise_again", "stop_on_signals"]
@@ -22,7 +23,7 @@ __all__ = ["Interruption", "interruptible", "raise_again", "stop_on_signals"]
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-HEARD = 0.15  # s after which a signal is acknowledged while other code holds the main thread
+HEARD = 0.15  # s after which a signal that nothing has heard yet is acknowledged
 AGAIN = 0.01  # s after which an interrupt that was swallowed comes once more
 
 
@@ -40,21 +41,24 @@ class Interruption:
     ----------
     came : bool
         Whether a signal has come.
-    n_handled : int
-        Signals that the main thread has seen, of all interruptions of this process.
+    n_heard : int
+        Signals that have ended work, or that it has asked for, of all interruptions of this process.
     swallowed : bool
         Whether Python has swallowed what the last signal raised, see `raise_again`.
     """
 
-    n_handled = 0
+    n_heard = 0
     swallowed = False
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds, self._end = seconds or math.inf, math.inf
         self._only_asks = self.came = False
+        self._n_unasked = 0
 
     def __call__(self) -> bool:
         """Tell whether the work shall end."""
+        if self._n_unasked:
+            Interruption.n_heard, self._n_unasked = Interruption.n_heard + self._n_unasked, 0
         return self.came or monotonic() >= self._end
 
     def only_ask(self) -> None:
@@ -81,10 +85,13 @@ class Interruption:
         KeyboardInterrupt
             At the first signal, unless the work is asked.
         """
-        Interruption.n_handled += 1
         first, self.came = Interruption.swallowed or not self.came, True
         Interruption.swallowed = False
-        if first and not self._only_asks:
+        if first and self._only_asks:
+            self._n_unasked += 1
+            return
+        Interruption.n_heard += 1
+        if first:
             raise KeyboardInterrupt
 
 
@@ -153,20 +160,19 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
             signal.signal(number, handler_before)
 
 
-def _acknowledge(read: int) -> None:
-    """Speak up for each signal that the main thread has not seen in time; ends with the pipe."""
-    due = Interruption.n_handled
+def _acknowledge(read: int, ended: threading.Event) -> None:
+    """Speak up for each signal that nothing has heard in time; ends with the pipe."""
+    due = Interruption.n_heard
     while came := os.read(read, 64):
         due += sum(number in SIGNALS for number in came)
-        sleep(HEARD)
-        if Interruption.n_handled < due:
+        if not ended.wait(HEARD) and Interruption.n_heard < due:
             os.write(2, b"interrupted: ending once the step under way is done\n")
-            due = Interruption.n_handled
+            due = Interruption.n_heard
 
 
 @contextmanager
 def _acknowledged() -> Iterator[None]:
-    """Say "interrupted" from another thread while a library holds the main one."""
+    """Say "interrupted" from another thread while a library, or a step of ours, holds the main one."""
     if threading.current_thread() is not threading.main_thread() or os.name == "nt":
         yield
         return
@@ -177,12 +183,14 @@ def _acknowledged() -> Iterator[None]:
         return
     os.set_blocking(write, False)
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    told = threading.Thread(target=_acknowledge, args=(read,), name="signals", daemon=True)
+    ended = threading.Event()
+    told = threading.Thread(target=_acknowledge, args=(read, ended), name="signals", daemon=True)
     told.start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
+        ended.set()
         os.close(write)
         told.join()
         os.close(read)

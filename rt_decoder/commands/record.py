@@ -106,24 +106,22 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         assert recorder is not None  # options.record is set
         quality = StreamQuality(info)
         session.decoder.pipeline.tap(quality.look)
-        stop.only_ask()
         show_lines(waiting_text(session.source.name, info, options.markers, *options.more_markers))
         told = stack.enter_context(_told_every(_SOON if options.seconds else _LATER))
 
         def should_stop() -> bool:
+            stop.only_ask()  # the loop is there, and asks
             if session.n_samples:
                 stop.began()
                 told(session.n_samples / info.sfreq, partial(_so_far, session))
             return stop()
 
         footer = session.run(should_stop)
+        if stop.came and session.n_samples == 0:
+            raise KeyboardInterrupt("no sample had come")
     if session.n_samples == 0:
         recorder.path.unlink(missing_ok=True)  # it holds nothing
-        raise (
-            KeyboardInterrupt("no sample had come")
-            if stop.came
-            else LookupError(f"need samples of {session.source.name!r}, got none before it ended")
-        )
+        raise LookupError(f"need samples of {session.source.name!r}, got none before it ended")
     return _summary(session, recorder, quality, footer)
 
 

@@ -67,7 +67,6 @@ def run_live(
         tell(search_text(options))
         shown = View(model.recipe.readout.budget_ms) if view and not options.quiet else None
         session = open_session(model, options, stack, *_hearers(shown, say, options, stack))
-        stop.only_ask()
         for what, sink in (("log", session.log), ("record", session.recorder)):
             if sink is not None:
                 tell(f"{what:<6} {sink.path}")
@@ -78,17 +77,15 @@ def run_live(
             stack.enter_context(shown.shown(session.counts))
 
         def should_stop() -> bool:
+            stop.only_ask()  # the loop is there, and asks
             if session.n_samples:
                 stop.began()
             return stop()
 
         footer = session.run(should_stop)
+        if stop.came and session.n_samples == 0:
+            raise KeyboardInterrupt("no sample had come")
     sinks = [sink for sink in (session.log, session.recorder) if sink is not None]
-    if stop.came and session.n_samples == 0:
-        for path in (Path(sink.path) for sink in sinks):
-            if path.is_file():  # made for this session, and holds nothing
-                path.unlink()
-        raise KeyboardInterrupt("no sample had come")
     seconds = session.n_samples / session.source.info.sfreq
     for line in ended_lines(footer, seconds, *(Path(sink.path) for sink in sinks)):
         tell(line)

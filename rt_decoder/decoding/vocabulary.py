@@ -17,7 +17,7 @@ import numpy as np
 
 from rt_decoder.decoding.readout import ALL_EXACT, Exact
 from rt_decoder.kernels.memory import aligned
-from rt_decoder.kernels.scan import WIDTH, normalize, project, scan, scan_compact
+from rt_decoder.kernels.scan import TOGETHER, WIDTH, normalize, project, scan, scan_compact
 from rt_decoder.kernels.top import top_exactly, top_k
 
 __all__ = ["Vocabulary"]
@@ -72,7 +72,7 @@ class Vocabulary:
         self.rank = len(basis)
         n_rows = -(-self.rank // 8) * 8  # the scans read whole groups of rows; padding is 0
         table = np.zeros((n_rows, len(vectors)), np.float32)
-        project(vectors, np.ascontiguousarray(basis.T), np.zeros(self.rank), table)
+        project(vectors, np.ascontiguousarray(basis.T), np.zeros(TOGETHER * self.rank), table)
         self._query = np.zeros(n_rows, np.float32)
         self.compact = table.nbytes > _LARGE if compact is None else compact
         self.exact = ALL_EXACT

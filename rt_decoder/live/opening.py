@@ -121,6 +121,7 @@ def open_session(
     session.decoder.warm_up()  # kernels may have to be compiled
     # only now: what was refused or interrupted leaves no file behind
     log, record = reserve(options.log, options.record)
+    stack.push(partial(_discard, session, (log, record)))
     options = replace(options, log=log, record=record)
     meta = {"stream": samples.name, "session": uuid4().hex[:12]}
     meta |= {} if model is None else {"model": model_hash(model)}
@@ -130,6 +131,16 @@ def open_session(
         on_event = _both(told.tell, on_event)
     session.attach(replace(sinks, on_readout=on_readout, on_event=on_event, on_score=on_score))
     return session
+
+
+def _discard(
+    session: Session, paths: Sequence[Path | None], error: type[BaseException] | None, *_: object
+) -> None:
+    """Remove the files of a session that was interrupted before its first sample."""
+    if error is KeyboardInterrupt and session.n_samples == 0:
+        for path in paths:
+            if path is not None and path.is_file():  # neither a FIFO nor a device
+                path.unlink()
 
 
 def _open_log_outlet(

@@ -73,3 +73,10 @@ class Sinks:
     on_event: Callable[[dict[str, Any]], object] | None = None
     on_score: Callable[[dict[str, Any]], object] | None = None
     on_clean: Callable[[Chunk], None] | None = None
+
+    @property
+    def after_scores(self) -> tuple[Callable[[Readout], object], ...]:
+        """What hears of a readout once its scores have left, in order."""
+        text = self.outlets.push_text if self.outlets is not None else None
+        write = self.log.write if self.log is not None else None
+        return tuple(one for one in (text, write, self.on_readout) if one is not None)

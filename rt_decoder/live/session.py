@@ -105,7 +105,7 @@ class Session:
         """Replace the sinks, before `run`: a stream that is refused then leaves no files."""
         self.sinks = sinks
         self.log, self.recorder, self.outlets = sinks.log, sinks.recorder, sinks.outlets
-        self.on_readout, self.on_event = sinks.on_readout, sinks.on_event
+        self.on_event, self._after = sinks.on_event, sinks.after_scores
         self.steering.on_score = sinks.on_score
         self.decoder.pipeline.tap(sinks.on_clean)
 
@@ -231,11 +231,10 @@ class Session:
 
     def _emit(self, readout: Readout) -> None:
         if self.outlets is not None:
-            self.outlets.push(readout)
-        if self.log is not None:
-            self.log.write(readout)
-        if self.on_readout is not None:
-            self.on_readout(readout)
+            self.outlets.push_scores(readout)
+        readout = self.decoder.pipeline.lateness.left(readout)  # the others hear its whole latency
+        for hear in self._after:
+            hear(readout)
         self.counts["readouts"] += 1
         self.counts["abstained"] += readout.abstained
 

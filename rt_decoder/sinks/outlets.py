@@ -178,8 +178,8 @@ def marker_outlet(name: str, source_id: str) -> pylsl.StreamOutlet:
 class ReadoutOutlets:
     """Two irregular streams that carry readouts: ``<name>-scores`` and ``<name>-readout``.
 
-    A sample of the first holds the winner's cosine and probability, quality, latency in ms, ``seq``,
-    the winner's number, whether it abstained, ``state`` (a place in `FITS`) and ``kind`` (in `KINDS`):
+    A sample of the first holds the winner's cosine and probability, quality, the latency in ms at
+    its stamp (the stamp less this is the time of the newest sample), ``seq``, the winner's number, whether it abstained, ``state`` (a place in `FITS`) and ``kind`` (in `KINDS`):
     a client that reads numbers alone can act on it. ``desc/items`` names the items, the first is
     number 0.
 
@@ -230,16 +230,18 @@ class ReadoutOutlets:
         for name, codes in (("states", FITS), ("kinds", KINDS)):
             stream.desc().append_child_value(name, ",".join(codes))
 
-    def push(self, readout: Readout) -> None:
-        """Send one readout; both samples are stamped with the readout's time."""
-        # The numbers serve closed loops and go at once; the text is encoded in another thread.
+    def push_scores(self, readout: Readout) -> None:
+        """Send the numbers of a readout, stamped with its time, at once: closed loops wait for them."""
         best = (readout.scores[0], readout.probabilities[0]) if readout.words else (nan, nan)
         numbers = (*best, readout.quality, readout.latency_ms, readout.seq, readout.item)
         state, kind = FITS.index(readout.fit), KINDS.index(readout.kind)
         self._scores.push_sample((*numbers, readout.abstained, state, kind), readout.time)
-        self.texts.put(lambda: self._push_text(readout))
 
-    def _push_text(self, readout: Readout) -> None:
+    def push_text(self, readout: Readout) -> None:
+        """Send the text of a readout, stamped with its time, in another thread."""
+        self.texts.put(lambda: self._send_text(readout))
+
+    def _send_text(self, readout: Readout) -> None:
         text = json.dumps(readout_line(readout), ensure_ascii=False)
         self._readout.push_sample((text,), readout.time)
 

@@ -90,7 +90,7 @@ def with_ours(case: Case, scene: Scene, source_id: str, seconds: float) -> dict[
     outlets = ReadoutOutlets("bench-live", f"{source_id}-out", {}, scene.model.items)
 
     def on_readout(readout: Any) -> None:
-        meter.add(readout.time - 1e-3 * readout.latency_ms)
+        meter.add(local_clock() - 1e-3 * readout.latency_ms)  # which has just ended
 
     missed: list[str] = []
 
