@@ -51,9 +51,7 @@ class Regressors:
     that the data hold none of it (log likelihood ratio, 0 to 4) fades it out from 1 to 4, and is
     complete once it was too loud or had another rhythm. A reference of another size, kind or person
     is so left alone, and teaches nothing. No value counts for more than half of `limit`.
-
-    Trust is earned: at the start, after a reset and after a loss of 10 s next to nothing of a
-    watched reference is subtracted until the data hold it; a loss of a second costs nothing.
+    Trust is earned: at first and after a loss of 10 s next to nothing is subtracted.
 
     Parameters
     ----------
