@@ -49,9 +49,8 @@ class Regressors:
     If `watched`, a reference is subtracted only while the data hold what it says: the share of it
     that is found there, a running mean, fades it out from .8 to .4. Doubt is quicker: the evidence
     that the data hold none of it (log likelihood ratio, 0 to 4) fades it out from 1 to 4, and is
-    complete once it was too loud or had another rhythm. A reference of another size, kind or person
-    is so left alone, and teaches nothing. No value counts for more than half of `limit`.
-    Trust is earned: at first and after a loss of 10 s next to nothing is subtracted.
+    complete once it was too loud or had another rhythm. A reference of another size or kind is left
+    alone, as are all at first and after a loss of 10 s. No value counts for over half of `limit`.
 
     Parameters
     ----------
