@@ -6,9 +6,10 @@ figures, `cleaning.rivals` the rivals. All methods get the same input through th
 filters (0.5 to 40 Hz, notch at 50 Hz); ASR is slow and gets only the first minute of each test. The
 first 10 s of every test do not count, as the filters settle.
 
-`--data` adds real recordings. `--kind meg` uses a helmet of 306 channels.
+`--data` adds real recordings. `--kind meg` uses a helmet of 306 channels. `--oracle` measures no method
+but how far blinks could be taken out by somebody who knows the truth (`cleaning.oracle`).
 
-    python scripts/eval_cleaning.py [--seeds 5] [--kind eeg|meg] [--data DIR] [--json]
+    python scripts/eval_cleaning.py [--seeds 5] [--kind eeg|meg] [--data DIR] [--oracle] [--json]
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import Any
 
 import numpy as np
 from cleaning.goals import GOALS, goals_table
+from cleaning.oracle import oracle
 from cleaning.run import evaluate
+from cleaning.scene import cleaning_scene
 
 REPO = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("RT_DECODER_DATA", REPO.parent / "shared" / "data"))
@@ -34,6 +37,7 @@ def main() -> None:
     )
     parser.add_argument("--kind", choices=("eeg", "meg"), default="eeg")
     parser.add_argument("--data", type=Path, nargs="?", const=DATA, help="add real recordings")
+    parser.add_argument("--oracle", action="store_true", help="bound what is possible for blinks")
     parser.add_argument("--no-slow", action="store_true", help="leave ASR out")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     args = parser.parse_args()
@@ -41,6 +45,12 @@ def main() -> None:
         parser.error(f"need at least one seed, got {args.seeds}")
     if args.data is not None and not args.data.is_dir():
         parser.error(f"need a folder of recordings, got {args.data}")
+    if args.oracle:
+        bounds = {f"seed {seed}": bound(seed, args.kind) for seed in range(args.seeds)}
+        print_methods("oracle", bounds)
+        if args.json:
+            print(json.dumps({"kind": args.kind, "n_seeds": args.seeds, "oracle": bounds}))
+        return
     per_seed = []
     for seed in range(args.seeds):
         per_seed.append(evaluate(seed, args.kind, slow=not args.no_slow))
@@ -57,6 +67,12 @@ def main() -> None:
         result["real"] = evaluate_real(args.data)
     if args.json:
         print(json.dumps(result, allow_nan=False))
+
+
+def bound(seed: int, kind: str) -> dict[str, Any]:
+    """Bound the attenuation of blinks of one person, who is recorded as in `cleaning.run`."""
+    calibration = cleaning_scene(seed, kind, session=1, seconds=300.0)
+    return oracle(calibration, cleaning_scene(seed, kind, session=2, seconds=240.0))
 
 
 def mean_over(results: list[dict[str, Any]]) -> dict[str, Any]:

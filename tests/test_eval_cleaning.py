@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import cleaning.goals as goals
 import cleaning.metrics as metrics
+import cleaning.oracle as oracles
 import cleaning.rivals as rivals
 import cleaning.scene as scenes
 
@@ -117,6 +118,16 @@ def test_session_one_has_cues():
     assert min(words) > scenes.CUES[-1][2]
     heard = scenes.cleaning_scene(1, session=1, seconds=75.0, n_channels=8, silent=False)
     assert min(m.time for m in heard.events if not m.label.startswith("cue/")) == 2.0
+
+
+def test_an_oracle_takes_blinks_out_and_needs_no_more_than_their_patterns(scene):
+    same = oracles.oracle(scene, scene)
+    assert same["own_db"] == same["calibrated_db"] > 15.0
+    assert 0.0 < same["answers"] < 1.0
+    other = scenes.cleaning_scene(0, session=1, seconds=90.0, n_channels=32)
+    found = oracles.oracle(other, scene)
+    assert found["own_db"] == pytest.approx(same["own_db"])
+    assert 0.0 < found["drift"] < 0.1
 
 
 def test_peaks_of_a_course():

@@ -15,7 +15,7 @@ from calibration.cleaning.reference_search import lagged, smoothed
 __all__ = ["LONGEST_S", "decibels_on_beats", "locked_power", "watch", "watch_time"]
 
 LONGEST_S = 120.0  # of the running mean that watches; a weaker effect needs longer
-_SHORTEST_S = 5.0
+_SHORTEST_S = 2.0
 _UNSURE = 0.2  # standard deviation that the running mean may have
 _BLOCK = 4.0  # s
 _CLIP = 4.0  # as in the kernel
@@ -89,7 +89,7 @@ def watch(
     """Find how the live stage watches each reference.
 
     The filter of a reference is the mix of data channels in which its effect stands out most. The
-    running mean is so long that it is off by .2 at random, at least 5 s.
+    running mean is so long that it is off by .2 at random, at least 2 s.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def watch_time(said: np.ndarray, there: np.ndarray, sfreq: float) -> np.ndarray:
     Returns
     -------
     array of shape (2,)
-        Mean square of what is said, and time constant in s, at least 5 s.
+        Mean square of what is said, and time constant in s, at least 2 s.
     """
     length = max(round(_BLOCK * sfreq), 1)
     n = len(said) // length * length

@@ -26,7 +26,7 @@ _MAX_TAPS = 1000
 # state of a reference: no hold, gate open; age, place, energy, what smoothing remembers; trusted
 _AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 _LOUD = 4.0  # s for which a reference is not used once it was above its limit
-_AT_FIRST = 0.5  # share that a watched reference is given to begin with: little trust
+_STRANGE = 3.0  # s of flags after which little is known of what comes back
 _SILENT = 0.2  # times its RMS in calibration: below, it says nothing any more
 
 
@@ -49,8 +49,8 @@ class Regressors:
     If `watched`, a reference is subtracted only while the data hold what it says: the share of it
     that is found there, a running mean, fades it out from .8 to .4. Doubt is quicker: the evidence
     that the data hold none of it (log likelihood ratio, 0 to 4) fades it out from 1 to 4, and is
-    complete once it was too loud or had another rhythm. A reference of another size, kind or person
-    is so left alone, and teaches nothing. No value counts for more than half of `limit`.
+    complete once it was too loud or had another rhythm. A reference of another size or kind is left
+    alone, as are all at first and after a loss of 10 s. No value counts for over half of `limit`.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class Regressors:
         forget = np.exp(-every / (time_constant * sfreq))
         inverse, reach = (1.0 - forget) * inverse, (1.0 - forget) * reach
         pull = leakage / (_GRID * every)
-        rates = 1.0 - np.exp(-1.0 / (sfreq * np.array([pull, _POWER, _CLOSE, _OPEN])))
+        rates = 1.0 - np.exp(-1.0 / (sfreq * np.array([pull, _POWER, _CLOSE, _OPEN, _STRANGE])))
         most = most_trace * (np.diag(inverse) @ np.eye(r)[taps[:, 0]])
         smooth = np.where(smoothing > 0, 1.0 - np.exp(-2 * np.pi * smoothing / sfreq), 1.0)
         wait = np.ceil(holdoff * sfreq) + longest + 1.0
@@ -182,9 +182,9 @@ class Regressors:
         memory = np.where(usual * memory > 0, np.maximum(memory, 1e-3) * sfreq / every, np.inf)
         watch = 1.0 - np.exp(-1.0 / memory)
         fixed = (columns, 1.0 / scale, limit, silent * scale**2, wait, most, reach, smooth)
-        state = (scale**2, *np.outer(_AT_START, np.ones(r)), _AT_FIRST * usual, usual)
+        state = (scale**2, *np.outer(_AT_START, np.ones(r)), kernel.AT_FIRST * usual, usual)
         state = (*state, rhythm * scale**2, *np.zeros((3, r)))
-        self._constants = np.array([forget, *rates, every])
+        self._constants = np.array([forget, *rates[:4], every, rates[4]])
         self._taps = taps
         self._calibrated = (
             np.stack([*fixed, loud, watch, usual, rhythm, *state], 1),

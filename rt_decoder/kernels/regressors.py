@@ -7,7 +7,7 @@ between calls cannot change a bit.
 Its parts share state and are read together.
 
 ===========  =======  ======================================================================
-constants    unit     meaning (of 6 numbers)
+constants    unit     meaning (of 7 numbers)
 ===========  =======  ======================================================================
 FORGET                factor of P's inverse at a lesson
 LEAK                  share of the way to calibration that a weight goes at a leak
@@ -15,6 +15,7 @@ POWER_RATE            share of a new square in a reference's power
 CLOSE                 share by which a gate closes per sample
 OPEN                  share of the rest by which it opens per sample
 EVERY        samples  from one lesson to the next
+STRANGE               share by which a flagged sample makes a reference unknown, as at first
 ===========  =======  ======================================================================
 
 ===========  =======  ======================================================================
@@ -96,7 +97,7 @@ R_BAD = 0xFFFFFFFF ^ R_CORRECTED  # signal.BAD
 UNUSABLE = R_NONFINITE | R_FLAT | R_RAIL | R_GAP | R_HELD
 UNUSABLE |= R_BAD_CHANNEL | R_REFERENCE_LOST | R_AMPLITUDE
 
-FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY = range(6)
+FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY, STRANGE = range(7)
 COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH, LOUD, WATCH, USUAL, RHYTHM = range(
     12
 )
@@ -115,6 +116,7 @@ _USED = 0.5  # of LIMIT: what is larger is used as if it were that large
 _SOME_DOUBT, _MOST_DOUBT = 1.0, 4.0  # log likelihood ratios: whole trust below, no trust
 _CERTAIN = 12.5  # 1 / (2 * _UNSURE**2) of `calibration.cleaning.reference_effect`
 _FLOOR = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
+AT_FIRST = 0.44  # share that is taken to be there before anybody knows: a trust of .04
 
 
 @njit(**KERNEL)
@@ -149,7 +151,7 @@ def regress(
         Flags of single channels.
     index : int
         Absolute index of the first sample.
-    constants : array of shape (6,)
+    constants : array of shape (7,)
         See the tables of this file.
     taps : array of shape (k, 2), int64
         Reference, and lag in samples, of each regressor.
@@ -262,9 +264,7 @@ def _measure(value: float, bad: bool, rate: float, state: np.ndarray) -> bool:
 
 @njit(**KERNEL)
 def _gate(bad: bool, loud: bool, constants: np.ndarray, state: np.ndarray) -> None:
-    """Hold a reference off while it is bad, and move its gate."""
-    if loud and state[WATCH] > 0.0:
-        state[DOUBT], state[TRUST] = _MOST_DOUBT, 0.0
+    """Hold a reference off while it is bad, move its gate, and set its trust."""
     if bad or loud:
         state[HOLD] = max(state[HOLD] - 1.0, state[LOUD] if loud else state[HOLDOFF])
     else:
@@ -277,6 +277,18 @@ def _gate(bad: bool, loud: bool, constants: np.ndarray, state: np.ndarray) -> No
         state[GATE] += constants[OPEN] * (1.0 - state[GATE])
         if state[GATE] > _OPEN:
             state[GATE] = 1.0
+    if state[WATCH] == 0.0:
+        return
+    if loud:
+        state[DOUBT] = _MOST_DOUBT
+    elif bad:  # who knows what comes back
+        state[FOUND] += constants[STRANGE] * (AT_FIRST * state[USUAL] - state[FOUND])
+        state[SAID] += constants[STRANGE] * (state[USUAL] - state[SAID])
+    share = (state[FOUND] + _FLOOR * state[USUAL]) / (state[SAID] + _FLOOR * state[USUAL])
+    rise = min(max((share - _LEAST) / (_WHOLE - _LEAST), 0.0), 1.0)
+    fall = min(max((_MOST_DOUBT - state[DOUBT]) / (_MOST_DOUBT - _SOME_DOUBT), 0.0), 1.0)
+    rise = min(rise, fall)
+    state[TRUST] = rise * rise * (3.0 - 2.0 * rise)
 
 
 @njit(**KERNEL)
@@ -301,14 +313,11 @@ def _watch(
     regressors: np.ndarray,
     filters: np.ndarray,
 ) -> None:
-    """Compare what each reference says about the data with what is there, and set its trust."""
+    """Compare what each reference says about the data with what is there."""
     for r in range(len(references)):
         state = references[r]
         if state[WATCH] == 0.0:
             continue
-        if 0.0 < state[HOLD] <= state[HOLDOFF]:  # flagged: taken to come back as in calibration
-            state[FOUND] += state[WATCH] * (state[USUAL] - state[FOUND])
-            state[SAID] += state[WATCH] * (state[USUAL] - state[SAID])
         if state[GATE] < 1.0 or state[POWER] < state[FLOOR]:
             continue  # nobody knows
         said, there = 0.0, 0.0
@@ -321,13 +330,8 @@ def _watch(
         there = min(max(there, -most), most)
         state[FOUND] += state[WATCH] * (said * there - state[FOUND])
         state[SAID] += state[WATCH] * (said * said - state[SAID])
-        share = (state[FOUND] + _FLOOR * state[USUAL]) / (state[SAID] + _FLOOR * state[USUAL])
-        rise = min(max((share - _LEAST) / (_WHOLE - _LEAST), 0.0), 1.0)
         evidence = _CERTAIN * state[WATCH] / state[USUAL] * (0.5 * said * said - said * there)
         state[DOUBT] = min(max(state[DOUBT] + evidence, 0.0), _MOST_DOUBT)
-        fall = min(max((_MOST_DOUBT - state[DOUBT]) / (_MOST_DOUBT - _SOME_DOUBT), 0.0), 1.0)
-        rise = min(rise, fall)
-        state[TRUST] = rise * rise * (3.0 - 2.0 * rise)
 
 
 @njit(**KERNEL)
