@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
 
-__all__ = ["Interruption", "interruptible", "raise_again", "stop_on_signals"]
+__all__ = ["SIGNALS", "Interruption", "interruptible", "raise_again", "stop_on_signals"]
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
