@@ -17,6 +17,7 @@ __all__ = ["Histogram", "Lateness", "Stopwatch", "clock_offset", "is_latency"]
 
 _AHEAD = 1.0  # s by which stamps may run ahead of this machine's clock: corrections are imprecise
 _BEHIND = 600.0  # s of samples that may wait: more than any buffer holds
+_MOST_LAPS = 1000  # that wait to be counted
 _LOW_NS = 100.0
 _PER_LOG = 1.0 / math.log(1.025)
 _N_BINS = math.ceil(math.log(1e12 / _LOW_NS) * _PER_LOG) + 1
@@ -173,6 +174,7 @@ class Stopwatch:
 
     def __init__(self, stages: Sequence[str]) -> None:
         self.histograms = {stage: Histogram() for stage in stages}
+        self._laps: list[tuple[str, int]] = []  # not counted yet
         self._last = 0
 
     def start(self) -> None:
@@ -180,18 +182,28 @@ class Stopwatch:
         self._last = perf_counter_ns()
 
     def lap(self, stage: str) -> None:
-        """Count the time since the last lap as that of `stage`."""
+        """Take the time since the last lap as that of `stage`."""
         now = perf_counter_ns()
-        self.histograms[stage].add(now - self._last)
+        self._laps.append((stage, now - self._last))
         self._last = now
+        if len(self._laps) >= _MOST_LAPS:
+            self.count()
+
+    def count(self) -> None:
+        """Put the laps into the histograms, which takes longer than the laps: after the readouts."""
+        for stage, duration_ns in self._laps:
+            self.histograms[stage].add(duration_ns)
+        self._laps.clear()
 
     def reset(self) -> None:
         """Forget all laps."""
+        self._laps.clear()
         for histogram in self.histograms.values():
             histogram.reset()
 
     def summary_us(self) -> dict[str, dict[str, float | None]]:
         """Return the percentiles in us of each stage that ran."""
+        self.count()
         return {
             stage: histogram.summary(1e3)
             for stage, histogram in self.histograms.items()
