@@ -17,7 +17,7 @@ __all__ = ["Histogram", "Lateness", "Stopwatch", "clock_offset", "is_latency"]
 
 _AHEAD = 1.0  # s by which stamps may run ahead of this machine's clock: corrections are imprecise
 _BEHIND = 600.0  # s of samples that may wait: more than any buffer holds
-_MOST_LAPS = 1000  # that wait to be counted
+_MOST_LAPS = 64  # that wait to be counted
 _LOW_NS = 100.0
 _PER_LOG = 1.0 / math.log(1.025)
 _N_BINS = math.ceil(math.log(1e12 / _LOW_NS) * _PER_LOG) + 1
@@ -174,7 +174,9 @@ class Stopwatch:
 
     def __init__(self, stages: Sequence[str]) -> None:
         self.histograms = {stage: Histogram() for stage in stages}
-        self._laps: list[tuple[str, int]] = []  # not counted yet
+        # laps that are not counted yet, in memory that stays
+        self._stages, self._durations = [""] * _MOST_LAPS, array("q", bytes(8 * _MOST_LAPS))
+        self._n_laps = 0
         self._last = 0
 
     def start(self) -> None:
@@ -184,20 +186,21 @@ class Stopwatch:
     def lap(self, stage: str) -> None:
         """Take the time since the last lap as that of `stage`."""
         now = perf_counter_ns()
-        self._laps.append((stage, now - self._last))
-        self._last = now
-        if len(self._laps) >= _MOST_LAPS:
+        n = self._n_laps
+        self._stages[n], self._durations[n] = stage, now - self._last
+        self._last, self._n_laps = now, n + 1
+        if n + 1 == _MOST_LAPS:
             self.count()
 
     def count(self) -> None:
         """Put the laps into the histograms, which takes longer than the laps: after the readouts."""
-        for stage, duration_ns in self._laps:
-            self.histograms[stage].add(duration_ns)
-        self._laps.clear()
+        for k in range(self._n_laps):
+            self.histograms[self._stages[k]].add(self._durations[k])
+        self._n_laps = 0
 
     def reset(self) -> None:
         """Forget all laps."""
-        self._laps.clear()
+        self._n_laps = 0
         for histogram in self.histograms.values():
             histogram.reset()
 
