@@ -19,6 +19,7 @@ __all__ = ["Histogram", "Lateness", "Stopwatch", "clock_offset", "is_latency"]
 
 _AHEAD = 1.0  # s by which stamps may run ahead of this machine's clock: corrections are imprecise
 _BEHIND = 600.0  # s of samples that may wait: more than any buffer holds
+_MOST_LAPS = 64  # that wait to be counted
 _LOW_NS = 100.0
 _PER_LOG = 1.0 / math.log(1.025)
 _N_BINS = math.ceil(math.log(1e12 / _LOW_NS) * _PER_LOG) + 1
@@ -196,6 +197,9 @@ class Stopwatch:
 
     def __init__(self, stages: Sequence[str]) -> None:
         self.histograms = {stage: Histogram() for stage in stages}
+        # laps that are not counted yet, in memory that stays
+        self._stages, self._durations = [""] * _MOST_LAPS, array("q", bytes(8 * _MOST_LAPS))
+        self._n_laps = 0
         self._last = 0
 
     def start(self) -> None:
@@ -203,18 +207,29 @@ class Stopwatch:
         self._last = perf_counter_ns()
 
     def lap(self, stage: str) -> None:
-        """Count the time since the last lap as that of `stage`."""
+        """Take the time since the last lap as that of `stage`."""
         now = perf_counter_ns()
-        self.histograms[stage].add(now - self._last)
-        self._last = now
+        n = self._n_laps
+        self._stages[n], self._durations[n] = stage, now - self._last
+        self._last, self._n_laps = now, n + 1
+        if n + 1 == _MOST_LAPS:
+            self.count()
+
+    def count(self) -> None:
+        """Put the laps into the histograms, which takes longer than the laps: after the readouts."""
+        for k in range(self._n_laps):
+            self.histograms[self._stages[k]].add(self._durations[k])
+        self._n_laps = 0
 
     def reset(self) -> None:
         """Forget all laps."""
+        self._n_laps = 0
         for histogram in self.histograms.values():
             histogram.reset()
 
     def summary_us(self) -> dict[str, dict[str, float | None]]:
         """Return the percentiles in us of each stage that ran."""
+        self.count()
         return {
             stage: histogram.summary(1e3)
             for stage, histogram in self.histograms.items()

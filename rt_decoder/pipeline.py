@@ -419,7 +419,7 @@ class Pipeline:
             join_channels(hop.flags, hop.channel_flags, self.n_picks, flags)
             if hop.index < self._settled:
                 flags[: self._settled - hop.index] |= _SETTLING
-            self.ring.write(hop.data[:, : self.ring.n_channels], flags)
+            self.ring.write(hop.data, flags)
             self.stopwatch.lap("ring")
             power = None if hop is cleaned else hop.data
             self.monitor.write(cleaned.data, flags, hop.index, power)

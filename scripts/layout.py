@@ -39,7 +39,7 @@ class Room(NamedTuple):
 # Names with `calibration` are complete; all other paths are in `rt_decoder/`.
 # fmt: off
 ROOMS = {
-    "kernels": Room("numerical cores in numba", "", shared="options cache exponential fetch top weighted"),
+    "kernels": Room("numerical cores in numba", "", shared="options cache clock exponential fetch top weighted"),
     "values": Room("data and settings", "", "signal source settings recipe model channels latency counted"),
     "timing": Room("stamps to a grid", "kernels values"),
     "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs"),

@@ -55,6 +55,21 @@ def test_laps_add_up(monkeypatch) -> None:
     assert watch.summary_us() == {}
 
 
+def test_laps_are_counted_though_nobody_asks(monkeypatch) -> None:
+    """Laps wait for `count`; where it is never called they are few."""
+    watch = Stopwatch(["a"])
+    watch.start()
+    for _ in range(2500):
+        watch.lap("a")
+    assert watch.histograms["a"].n == 2496
+    watch.count()
+    assert watch.histograms["a"].n == 2500
+    watch.lap("a")
+    watch.reset()
+    watch.count()
+    assert watch.histograms["a"].n == 0
+
+
 def test_a_lap_costs_little() -> None:
     watch = Stopwatch(["a"])
     watch.start()

@@ -96,3 +96,21 @@ def test_no_allocation():
 def test_bad_sizes_are_refused(size):
     with pytest.raises(ValueError, match="at least 1"):
         Ring(*size)
+
+
+def test_columns_beyond_its_own_are_left_out():
+    rng = np.random.default_rng(0)
+    data, flags = rng.standard_normal((7, 5)), np.arange(7, dtype=FLAGS)
+    for layout in (data, np.asfortranarray(data), data[::-1][::-1]):
+        ring = Ring(4, 3)
+        ring.write(layout[:2], flags[:2])
+        ring.write(layout[2:], flags[2:])
+        kept, kept_flags = ring.window(3, 7)
+        np.testing.assert_array_equal(kept, data[3:, :3])
+        np.testing.assert_array_equal(kept_flags, flags[3:])
+
+
+@pytest.mark.parametrize(("shape", "n_flags"), [((2, 2), 2), ((2, 3), 1)])
+def test_too_few_columns_or_flags_are_refused(shape, n_flags):
+    with pytest.raises(ValueError, match="need 3 channels and a flag a sample"):
+        Ring(4, 3).write(np.zeros(shape), np.zeros(n_flags, FLAGS))

@@ -247,7 +247,7 @@ class Answerer:
         watcher: Watching,
     ) -> Readout:  # fmt: skip
         """Make a readout of an answer, now."""
-        doubts = watcher.doubts
+        doubts, items, found = watcher.doubts, self.model.items, answer.idx.tolist()
         why = answer.reasons + (() if kind == "pooled" else reason_names(features.reasons))
         now, latency_ms, late = self._lateness.measure(features.time)
         readout = Readout(
@@ -257,9 +257,9 @@ class Answerer:
             index=marker.index,
             onset=marker.time,
             time=now,
-            words=tuple(self.model.items[i] for i in answer.idx),
-            scores=tuple(float(x) for x in answer.cos),
-            probabilities=tuple(float(x) for x in answer.prob),
+            words=tuple([items[i] for i in found]),
+            scores=tuple(answer.cos.tolist()),
+            probabilities=tuple(answer.prob.tolist()),
             abstained=answer.abstained or bool(doubts),
             bits=answer.bits - by.told,
             quality=features.good,
@@ -267,7 +267,7 @@ class Answerer:
             latency_ms=latency_ms,
             late=late,
             corrected=features.corrected,
-            item=int(answer.idx[0]) if len(answer.idx) else -1,
+            item=found[0] if found else -1,
             fit=watcher.state.value,
         )
         if by.choice.posterior and len(answer.idx) and self.scores is not None:

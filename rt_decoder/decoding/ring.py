@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from rt_decoder.kernels.window import keep_rows
 from rt_decoder.signal import FLAGS
 
 __all__ = ["Ring"]
@@ -72,19 +73,28 @@ class Ring:
         return max(self._origin, self.next - self.capacity)
 
     def write(self, data: np.ndarray, flags: np.ndarray) -> None:
-        """Append `data` (n, n_channels) and `flags` (n,) at `next`."""
-        n = len(data)
-        skip = max(0, n - self.capacity)
-        row = (self.next + skip) % self.capacity
-        wrap = min(n, skip + self.capacity - row)
-        self._put(row, data[skip:wrap], flags[skip:wrap])
-        self._put(0, data[wrap:], flags[wrap:])
-        self.next += n
+        """Append samples at `next`.
 
-    def _put(self, row: int, data: np.ndarray, flags: np.ndarray) -> None:
-        for at in (row, row + self.capacity):
-            self._data[at : at + len(data)] = data
-            self._flags[at : at + len(data)] = flags
+        Parameters
+        ----------
+        data : array of shape (n, m), float64
+            Of which the first `n_channels` columns are kept.
+        flags : array of shape (n,), uint32
+            Reason bits.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer columns, or not one flag a sample.
+        """
+        if data.shape[1] < self.n_channels or len(flags) != len(data):
+            raise ValueError(
+                f"need {self.n_channels} channels and a flag a sample, got {data.shape} and {flags.shape}"
+            )
+        if not data.flags.carray:  # the layout that is compiled
+            data = data.copy("C")
+        keep_rows(data, flags, self.next, self._data, self._flags)
+        self.next += len(data)
 
     def window(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return read-only views of a stretch of samples, valid until overwritten.

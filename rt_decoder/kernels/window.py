@@ -12,6 +12,7 @@ __all__ = [
     "bin_means",
     "good_and_reasons",
     "join_channels",
+    "keep_rows",
     "kept_bins",
     "log_bins",
     "scale_clamp",
@@ -175,6 +176,35 @@ def join_channels(
                     of_channel = np.uint32(R_REPAIRED)
                 joined |= of_channel
         out[t] = joined
+
+
+@njit(**KERNEL)
+def keep_rows(
+    data: np.ndarray, flags: np.ndarray, index: int, kept: np.ndarray, kept_flags: np.ndarray
+) -> None:
+    """Write samples to a ring in which each stands twice, so that no window wraps.
+
+    Parameters
+    ----------
+    data : array of shape (n, m)
+        Samples, of which the first c columns are kept.
+    flags : array of shape (n,), uint32
+        Flags of whole samples.
+    index : int
+        Absolute index of the first of them.
+    kept : array of shape (2 * capacity, c)
+        Written: sample i at ``i % capacity``, and `capacity` rows further.
+    kept_flags : array of shape (2 * capacity,), uint32
+        Written: the flags, in the same places.
+    """
+    n, capacity = len(data), len(kept) // 2
+    for t in range(max(0, n - capacity), n):
+        row = (index + t) % capacity
+        again = row + capacity
+        for k in range(kept.shape[1]):
+            kept[row, k] = data[t, k]
+            kept[again, k] = data[t, k]
+        kept_flags[row] = kept_flags[again] = flags[t]
 
 
 @njit(**KERNEL)

@@ -203,20 +203,20 @@ class Session:
     def _account(self, received: Received) -> None:
         """Do everything that can wait until the readouts are out."""
         self.steering.score()
-        data, arrival = received.data, received.arrival
-        if (silent_s := self.watchdog.arrived(arrival)) is not None:
+        self.decoder.pipeline.stopwatch.count()
+        if (silent_s := self.watchdog.arrived(received.arrival)) is not None:
             self._event("live_again", silent_s=round(silent_s, 3))
             if self.streams is not None:
                 self.streams.stop_looking()
-        self.n_samples += len(data)
+        self.n_samples += len(received.data)
         report_markers(self.decoder, self.counts, self.log, self._event, self.labels)
         report_decisions(self.decoder, self.counts, self._event)
         take = getattr(self.source, "take_events", tuple)  # what became of its auxiliary streams
-        self._happened((*take(), *self._reference_check.look(arrival)))
+        self._happened((*take(), *self._reference_check.look(received.arrival)))
         self._happened(self._stamp_clock.look(self.decoder.pipeline))
         if not self._scale.done:
             align = self.decoder.align
-            ratio = self._scale.update(data[:, align.picks] * align.gains)
+            ratio = self._scale.update(received.data[:, align.picks] * align.gains)
             if ratio is not None and (off := channels_off(self.model, ratio)):
                 self._event("scale", channels=off)
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.samples import take_scaled
 from rt_decoder.signal import FLAGS, Chunk, Marker, ModelMismatch, SignalInfo
 from rt_decoder.timing.markers import MarkerRules, TriggerReader
@@ -24,6 +25,8 @@ __all__ = [
     "Align",
     "rate_factor",
 ]
+
+_FLOAT = np.dtype(np.float64)
 
 
 def rate_factor(have: float, want: float) -> int:
@@ -122,15 +125,12 @@ class Align:
         self._decisions: list[Decision] = []  # made since the last `take_decisions`
         self._waiting = WaitingMarkers(self.timebase, rules.wait, history)
         self._triggered: list[Marker] = []  # out of the trigger channel, with their samples
-        self._allocate(math.ceil(have.sfreq * 0.1))
+        n, c = math.ceil(have.sfreq * 0.1), len(self.picks)
+        self._raw, self._channel_flags = Rows((c,), np.float64, n), Rows((c,), FLAGS, n)
 
     def rename(self, item: Callable[[str], str | None]) -> None:
         """Map labels to items by this from now on; see `MarkerRules.item_rule`."""
         self._item = item
-
-    def _allocate(self, n: int) -> None:
-        self._raw = np.zeros((n, len(self.picks)))
-        self._channel_flags = np.zeros((n, len(self.picks)), FLAGS)
 
     def mark(self, marker: Marker) -> None:
         """Add a marker by its time, unless it is no stimulus; `markers` finds its sample."""
@@ -174,11 +174,9 @@ class Align:
         n = len(stamps)
         if n == 0:
             return []
-        if n > len(self._raw):
-            self._allocate(n)
-        out = self._raw[:n]
+        out, channel_flags = self._raw.take(n), self._channel_flags.take(n)
         # A missing channel (-1) takes the last column, and its gain is NaN.
-        if data.dtype == np.float64 and data.flags.carray:  # the layout that is compiled
+        if data.dtype is _FLOAT and data.flags.carray:  # the layout that is compiled
             take_scaled(data, self.picks, self.gains, out)
         else:  # of a recording; numpy takes buffers
             np.take(data, self.picks, axis=1, out=out)
@@ -186,20 +184,23 @@ class Align:
         received = self.timebase.n_samples
         timed = self.timebase.update(stamps, arrivals)
         self._waiting.follow(timed, arrivals)
-        times, index, found, decisions = timed
+        times, index, found, decisions, _ = timed
         if flags is not None:
             found |= flags
-        edges = [0, n]
+        chunks = [Chunk(out, times, int(index[0]), found, channel_flags)]
         if decisions:
             self._decisions.extend(decisions)
             jumps = [d.sample - received for d in decisions if d.kind == "gap"]
-            edges = sorted({0, n, *jumps})
-        chunks = []
-        for a, b in pairwise(edges):
-            chunk = Chunk(out[a:b], times[a:b], int(index[a]), found[a:b], self._channel_flags[a:b])
-            if self._trigger is not None:
-                self._read_triggers(data[a:b, self._trigger_column], chunk)
-            chunks.append(chunk)
+            chunks = [
+                Chunk(out[a:b], times[a:b], int(index[a]), found[a:b], channel_flags[a:b])
+                for a, b in pairwise(sorted({0, n, *jumps}))
+            ]
+        if self._trigger is not None:
+            start = 0
+            for chunk in chunks:
+                stop = start + len(chunk.times)
+                self._read_triggers(data[start:stop, self._trigger_column], chunk)
+                start = stop
         return chunks
 
     def _read_triggers(self, codes: np.ndarray, chunk: Chunk) -> None:

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rt_decoder.kernels.memory import Rows
+from rt_decoder.kernels.framing import append_rows
+from rt_decoder.kernels.memory import aligned
 from rt_decoder.signal import FLAGS, Chunk, Reason, SignalInfo
 
 __all__ = ["Framer"]
+
+_TYPES = np.dtype(np.float64), np.dtype(FLAGS)
 
 
 class Framer:
@@ -69,13 +72,14 @@ class Framer:
         self.info = info
         self.n_hop, self._n_step = n_hop, n_step
         self._n_hold = int(max_hold_s * info.sfreq + 1e-9)  # 0.29 * 100 Hz is 28.999999999999996
-        n, c = 4 * n_hop, info.n_channels
-        self._data = Rows((c,), np.float64, n)
-        self._times = Rows((), np.float64, n)
-        self._flags = Rows((), FLAGS, n)
-        self._channel_flags = Rows((c,), FLAGS, n)
-        self._last = np.zeros(c)
+        self._arrays = self._allocate(4 * n_hop)
+        self._views, self._viewed = self._arrays, (0, 0)  # of the newest hop; its row and length
+        self._last = np.zeros(info.n_channels)
         self.reset()
+
+    def _allocate(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        c = self.info.n_channels
+        return aligned((n, c)), aligned((n,)), aligned((n,), FLAGS), aligned((n, c), FLAGS)
 
     def reset(self) -> None:
         """Forget everything; the next chunk may start anywhere."""
@@ -121,7 +125,6 @@ class Framer:
             raise ValueError(
                 f"need a chunk from sample {self._next} on, got one from {chunk.index}"
             )
-        self._compact()
         if n_missing > self._n_hold:
             self._keep_tail()
             self._restart(chunk.index)
@@ -173,14 +176,14 @@ class Framer:
 
     def _rows(self, stop: int) -> Chunk:
         """Return the samples from the first one not handed out to `stop`, as views."""
-        start, end = self._row, self._row + stop - self._start
-        return Chunk(
-            self._data.take(end)[start:],
-            self._times.take(end)[start:],
-            self._start,
-            self._flags.take(end)[start:],
-            self._channel_flags.take(end)[start:],
-        )
+        row, n = self._row, stop - self._start
+        if (row, n) != self._viewed:  # hops mostly lie in the same place: reuse the last views
+            self._viewed = row, n
+            rows = slice(row, row + n)
+            data, times, flags, channel_flags = self._arrays
+            self._views = data[rows], times[rows], flags[rows], channel_flags[rows]
+        data, times, flags, channel_flags = self._views
+        return Chunk(data, times, self._start, flags, channel_flags)
 
     def _keep_tail(self) -> None:
         """Keep a copy of what is left of the unfinished hop: its rows will be written over."""
@@ -195,41 +198,49 @@ class Framer:
         self._start = -(-index // self.n_hop) * self.n_hop
         self._row = 0
 
-    def _compact(self) -> None:
-        """Move the unfinished hop, with the part handed out, to the front of the buffers."""
-        done = self._start % self.n_hop
-        first = self._row - done
-        if first <= 0:
-            return
-        # It is shorter than the hops before it: source and target never overlap.
-        n = done + max(0, self._next - self._start)
-        for rows in (self._data, self._times, self._flags, self._channel_flags):
-            array = rows.take(first + n)
-            array[:n] = array[first:]
-        self._row = done
+    def _grow(self, n_rows: int) -> None:
+        """Make room for so many rows; those that are there stay."""
+        have = len(self._arrays[0])
+        if n_rows > have:
+            old, self._arrays = self._arrays, self._allocate(max(n_rows, 2 * have))
+            self._viewed = 0, 0
+            for kept, array in zip(old, self._arrays, strict=True):
+                array[:have] = kept
 
     def _append(self, chunk: Chunk) -> None:
-        n = len(chunk.data)
+        """Append samples to the unfinished hop, which moves, with its part handed out, to the front."""
+        n, done = len(chunk.data), self._start % self.n_hop
         skip = min(n, max(0, self._start - self._next))  # before the first grid point
-        have = self._row + max(0, self._next - self._start)
-        stop = have + n - skip
-        self._data.take(stop, have)[have:] = chunk.data[skip:]
-        self._times.take(stop, have)[have:] = chunk.times[skip:]
-        self._flags.take(stop, have)[have:] = chunk.flags[skip:]
-        self._channel_flags.take(stop, have)[have:] = chunk.channel_flags[skip:]
-        self._last[:] = chunk.data[-1]
-        self._last_time = float(chunk.times[-1])
+        first = max(0, self._row - done)
+        have = self._row - first + max(0, self._next - self._start)
+        self._grow(have + n - skip)
+        data, times, _, flags, channel_flags = chunk
+        append_rows(
+            _plain(data), _plain(times), _plain(flags), _plain(channel_flags),
+            skip, first, have, self._last, *self._arrays,
+        )  # fmt: skip
+        self._row -= first
+        self._last_time = float(times[-1])
         self._next += n
 
     def _hold(self, n_missing: int, time: float) -> None:
         skip = min(n_missing, max(0, self._start - self._next))
         have = self._row + max(0, self._next - self._start)
         stop = have + n_missing - skip
-        self._data.take(stop, have)[have:] = self._last
-        self._flags.take(stop, have)[have:] = Reason.GAP
-        self._channel_flags.take(stop, have)[have:] = 0
-        times = self._times.take(stop, have)
+        self._grow(stop)
+        data, times, flags, channel_flags = self._arrays
+        data[have:stop] = self._last
+        flags[have:stop] = Reason.GAP
+        channel_flags[have:stop] = 0
         step = (time - self._last_time) / (n_missing + 1)
         for k in range(skip, n_missing):
             times[have + k - skip] = self._last_time + (k + 1) * step
         self._next += n_missing
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Return an array in the layout that the kernel is compiled for: itself, as a rule."""
+    if array.flags.carray and array.dtype in _TYPES:
+        return array
+    kind = _TYPES[1] if array.dtype.kind == "u" else _TYPES[0]
+    return array.astype(kind, order="C")

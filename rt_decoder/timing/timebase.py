@@ -19,10 +19,13 @@ import numpy as np
 
 from rt_decoder.kernels import clock
 from rt_decoder.kernels.memory import Rows
+from rt_decoder.kernels.timeline import place
 from rt_decoder.signal import FLAGS, ModelMismatch
 from rt_decoder.timing.timeline import Timeline
 
 __all__ = ["Decision", "RateMismatch", "TimeBase", "TimedSamples"]
+
+_FLOAT = np.dtype(np.float64)
 
 
 class RateMismatch(ModelMismatch):
@@ -68,6 +71,7 @@ class TimedSamples(NamedTuple):
     index: np.ndarray  # type: ignore[assignment]  # (n,) int64 absolute; it only ever grows
     flags: np.ndarray  # (n,) uint32: Reason.HELD, or Reason.GAP after lost samples
     decisions: list[Decision]
+    latest: float  # largest of the times, NaN if one is
 
 
 class TimeBase:
@@ -157,16 +161,20 @@ class TimeBase:
         """
         n = len(stamps)
         times, index, flags = self._times.take(n), self._index.take(n), self._flags.take(n)
-        # Copied: the kernel is compiled for one layout, and a read-only array would compile another.
-        stamped, arrived = self._stamps.take(n), self._arrivals.take(n)
-        stamped[:] = stamps
-        arrived[:] = math.nan if arrivals is None else arrivals
+        arrived, each = self._arrivals.take(n), isinstance(arrivals, np.ndarray)
+        if each:
+            arrived[:] = arrivals
+        arrival = math.nan if each or arrivals is None else float(arrivals)
+        if stamps.dtype is not _FLOAT or not stamps.flags.carray:  # the layout that is compiled
+            stamps, given = self._stamps.take(n), stamps
+            stamps[:] = given
         decisions: list[Decision] = []
-        state, start = self._clock[0], 0
+        state, start, latest = self._clock[0], 0, -math.inf
         while start < n:
-            start = clock.advance(
-                stamped, arrived, start, self.sfreq, *self._clock, times, index, flags
-            )
+            start, latest = place(
+                stamps, arrival, arrived, not each, start, self.sfreq, *self._clock,
+                times, index, flags, self.n_samples, *self._timeline.memory,
+            )  # fmt: skip
             kind = clock.CODES[int(state[clock.DECIDED])]
             if kind == "rate":
                 raise RateMismatch(float(state[clock.RATE]), self.sfreq)
@@ -174,8 +182,8 @@ class TimeBase:
                 self._timeline.begin_epoch(0, self.n_samples + start - 1, state[clock.SHIFT])
             elif kind:
                 decisions.append(self._decision(kind, start - 1, times, index))
-        self._timeline.keep(times, index, flags)
-        return TimedSamples(times, index, flags, decisions)
+        self._timeline.grow(n)
+        return TimedSamples(times, index, flags, decisions, latest)
 
     def _decision(self, kind: str, at: int, times: np.ndarray, index: np.ndarray) -> Decision:
         state, sample = self._clock[0], self.n_samples + at

@@ -67,27 +67,13 @@ class Timeline:
         """
         self._epochs.append(_Epoch(max(change, self._epochs[-1].start), start, shift))
 
-    def keep(self, times: np.ndarray, index: np.ndarray, flags: np.ndarray) -> None:
-        """Append samples; begin their epochs first.
+    @property
+    def memory(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Times, indices and whether they are held, (size,) each, where `kernels.timeline` writes."""
+        return self._times, self._index, self._held
 
-        Parameters
-        ----------
-        times : array of shape (n,), float64
-            In s, on the stamps' clock.
-        index : array of shape (n,), int64
-            Absolute.
-        flags : array of shape (n,), uint32
-            Reason bits, of which `Reason.HELD` is kept.
-        """
-        n = len(times)
-        first = max(0, n - self.size)
-        at = (self.n_samples + first) % self.size
-        head = min(n - first, self.size - at)
-        for kept, new in (
-            (self._times, times), (self._index, index), (self._held, (flags & _HELD) != 0)
-        ):  # fmt: skip
-            kept[at : at + head] = new[first : first + head]
-            kept[: n - first - head] = new[first + head :]
+    def grow(self, n: int) -> None:
+        """Count samples that were written to `memory`; begin their epochs first."""
         self.n_samples += n
         while len(self._epochs) > 1 and self._epochs[1].start <= self.n_samples - self.size:
             del self._epochs[0]

@@ -117,7 +117,9 @@ class WaitingMarkers:
             if len(certain):
                 row = start + int(certain[0])
                 self._compare(_now(samples.times, arrivals, start, row, self._least_lag))
-        if arrivals is not None:
+        if isinstance(arrivals, float) and stop - start == len(samples.times):
+            self._least_lag = min(self._least_lag, arrivals - samples.latest)
+        elif arrivals is not None:
             self._least_lag = _least_lag(samples.times, arrivals, start, stop, self._least_lag)
 
     def _compare(self, now: float) -> None:
@@ -209,8 +211,7 @@ def _least_lag(
     if isinstance(arrivals, np.ndarray):
         least = float(np.fmin.reduce(arrivals[start:stop] - times[start:stop]))
     else:
-        part = times if stop - start == len(times) else times[start:stop]
-        least = arrivals - float(np.maximum.reduce(part))
+        least = arrivals - float(np.maximum.reduce(times[start:stop]))
     return min(lag, least)  # NaN, an arrival that is not known, leaves it as it was
 
 

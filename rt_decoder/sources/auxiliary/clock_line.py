@@ -66,7 +66,8 @@ class ClockLine:
         self.stamps = self._stamps.take(len(stamps))
         np.add(stamps, self.correction, out=self.stamps)
         # No arrivals: they tell a loss from a clock that was set, which makes no difference here.
-        self.times, _, self.flags, _ = self._base.update(self.stamps)
+        timed = self._base.update(self.stamps)
+        self.times, self.flags = timed.times, timed.flags
 
     def start_again(self) -> None:
         """Forget the line; the stamps of the last update become its times."""
