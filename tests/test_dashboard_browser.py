@@ -189,9 +189,9 @@ def test_words_score_latency_and_model_are_shown(page: Page, decoders: Any) -> N
     one.say(1, label="river")
     page.has("#words tbody tr:first-child .truth", "✗ river")
     one.say(1, abstained=True, reasons=("muscle",))
-    page.has("#word-big", "silent")
+    page.has("#word-big", "abstained")
     page.has("#word-told", "muscle")
-    page.has("#words tbody tr:first-child .word", "silent: muscle")
+    page.has("#words tbody tr:first-child .word", "abstained: muscle")
     one.say(3, late=True, latency_ms=80.0)
     page.has("#words tbody tr:first-child", "late")
     one.status |= {"n_late": 1, "counts": {"lost_samples": 412}, "n_dropped": 2}

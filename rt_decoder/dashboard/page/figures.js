@@ -75,7 +75,7 @@ export function latency(bins, status) {
 export function losses(status, garbled) {
   const counts = status.counts ?? {};
   list($("#losses dl"), [
-    ["readouts", status.n_readouts ?? 0], ["of them silent", counts.abstained ?? 0],
+    ["readouts", status.n_readouts ?? 0], ["of them abstained", counts.abstained ?? 0],
     ["late", status.n_late ?? 0, status.n_late],
     ["lost samples", counts.lost_samples ?? 0, counts.lost_samples],
     ["skipped samples", counts.skipped_samples ?? 0, counts.skipped_samples],

@@ -53,8 +53,8 @@ export class Words {
     }
     const fix = row.reasons.map((name) => this.reasons[name]?.[1]).find(Boolean);
     if (row.abstained) {
-      big.classList.add("silent");
-      big.replaceChildren("silent");
+      big.classList.add("abstained");
+      big.replaceChildren("abstained");
       say($("#word-told"), `${row.truth ? `it was ${row.truth}; ` : ""}${reasons(row)}${fix ? ` → ${fix}` : ""}`);
     } else {
       big.replaceChildren(row.word, make("span", { class: "p", text: digits(row.p) }));
@@ -67,8 +67,8 @@ export class Words {
 
   row(row) {
     const made = make("tr", { title: this.why(row) });
-    if (row.abstained) made.className = "silent";
-    const word = make("td", { class: "word", text: row.abstained ? `silent: ${reasons(row)}` : row.word });
+    if (row.abstained) made.className = "abstained";
+    const word = make("td", { class: "word", text: row.abstained ? `abstained: ${reasons(row)}` : row.word });
     if (row.kind !== "event") word.append(make("small", { class: "dim", text: ` ${kind(row)}` }));
     if (row.late) word.append(make("small", { class: "miss", text: " late" }));
     const bar = make("i");
