@@ -186,7 +186,9 @@ def test_clock_of_this_machine_needs_no_correction(source_id, monkeypatch) -> No
 
 def test_no_stream_lists_what_is_there(source_id: str) -> None:
     outlet = data_outlet("there", INFO, source_id)
-    with pytest.raises(LookupError, match=rf"(?s)need a stream with name='absent'.*{source_id}") as e:
+    with pytest.raises(
+        LookupError, match=rf"(?s)need a stream with name='absent'.*{source_id}"
+    ) as e:
         resolve(name="absent", timeout=0.2)
     assert "'there' (type EEG" in str(e.value)
     assert "3 channels, 250 Hz" in str(e.value)

@@ -46,8 +46,9 @@ def record(
 ) -> None:
     """Record a stream, its markers and references, watched as in a session; no model is needed.
 
-    Of several marker streams the first gives the words, unless a reader asks for another. What `rt-calibrate fit` reads, and every program that reads XDF. Ctrl-C ends. Exit code 3: the
-    record is not whole.
+    The record is an XDF file, which `rt-calibrate fit` reads, and every program that reads XDF. Of
+    several marker streams the first gives the words, unless a reader asks for another. Ctrl-C ends.
+    Exit code 3: the record is not whole.
 
     Example: rt-decoder record --name Amp --markers Stimuli --markers Buttons -o calibration.xdf
     """

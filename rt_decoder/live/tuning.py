@@ -118,8 +118,8 @@ def tuned(wanted: Collection[str]) -> Iterator[dict[str, str]]:
     Parameters
     ----------
     wanted : collection of str
-        Among `TUNABLE`: ``turns`` (short ones, which needs no rights), ``priority`` (real time), ``core`` (one processor), ``slack`` (of timers),
-        ``memory`` (locked, of the whole process).
+        Among `TUNABLE`: ``turns`` (short ones, which needs no rights), ``priority`` (real time),
+        ``core`` (one processor), ``slack`` (of timers), ``memory`` (locked, of the whole process).
 
     Yields
     ------

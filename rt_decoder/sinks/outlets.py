@@ -179,9 +179,9 @@ class ReadoutOutlets:
     """Two irregular streams that carry readouts: ``<name>-scores`` and ``<name>-readout``.
 
     A sample of the first holds the winner's cosine and probability, quality, the latency in ms at
-    its stamp (the stamp less this is the time of the newest sample), ``seq``, the winner's number, whether it abstained, ``state`` (a place in `FITS`) and ``kind`` (in `KINDS`):
-    a client that reads numbers alone can act on it. ``desc/items`` names the items, the first is
-    number 0.
+    its stamp (the stamp less this is the time of the newest sample), ``seq``, the winner's number,
+    whether it abstained, ``state`` (a place in `FITS`) and ``kind`` (in `KINDS`): a client that reads
+    numbers alone can act on it. ``desc/items`` names the items, the first is number 0.
 
     Parameters
     ----------
