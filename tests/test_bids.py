@@ -338,6 +338,21 @@ def test_what_is_converted_is_read_again(tmp_path, capsys):
         assert run.recording.stat().st_mode & 0o077 == 0
 
 
+def test_a_label_of_several_lines_is_one_cell(tmp_path, capsys):
+    recording = small_recording()
+    markers = [
+        recording.markers[0]._replace(label=" two\nlines\tin all\r\n"),
+        *recording.markers[1:],
+    ]
+    save_recording(replace(recording, markers=tuple(markers)), tmp_path / "s.xdf")
+    assert to_bids(capsys, tmp_path / "s.xdf", tmp_path / "new").code == 0
+    (run,) = find_runs(tmp_path / "new", BidsChoice("07"))
+    header, *rows = [line.split("\t") for line in run.events.read_text("utf-8").splitlines()]
+    assert {len(row) for row in rows} == {len(header)}
+    assert len(rows) == len(markers)
+    assert rows[0][header.index("trial_type")] == "two lines in all"
+
+
 def test_bads_mains_positions_and_bad_segments_come_back(copy, tmp_path, capsys):
     table = recording_of(copy).with_name("sub-01_task-words_run-1_events.tsv")
     rows = table.read_text() + "20.0\t1.5\tBAD_move\t99\t5000\n"

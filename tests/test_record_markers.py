@@ -216,7 +216,7 @@ def test_two_streams_of_one_name_are_told_apart_by_their_ids(lab: Lab, tmp_path:
     ran = finish(start("record", "--markers", name, *options))
     assert (ran.code, list(tmp_path.iterdir())) == (1, [])
     assert "got 2" in ran.err
-    assert "choose by source-id" in ran.err
+    assert "name one by its source_id" in ran.err
 
     lab.begins("record", "--markers", ids[0], "--markers", ids[1], "-o", path, "--until-lost")
     for twin in twins:
@@ -227,9 +227,16 @@ def test_two_streams_of_one_name_are_told_apart_by_their_ids(lab: Lab, tmp_path:
     lab.recorded(path, "-psychopy", 2)
     lab.send(2.0, 8.0)
     lab.recorded(path, "", len(RECORDING.data))
-    assert lab.end().code == 0
+    ran = lab.end()
+    assert ran.code == 0
+    assert f"markers of {name} (1): 1: here (1)" in ran.out
+    assert f"markers of {name} (2): 1: there (1)" in ran.out
+    assert "2 markers" in ran.out
     for wanted, label in zip(ids, ("here", "there"), strict=True):
         assert [m.label for m in read_recording(path, markers=wanted).markers] == [label]
+    with pytest.warns(RuntimeWarning, match=f"2 streams are '{name}' and are read together"):
+        both = read_recording(path, markers=name).markers
+    assert [m.label for m in both] == ["here", "there"]
 
 
 def test_streams_that_never_come_are_all_named(lab: Lab, tmp_path: Path) -> None:

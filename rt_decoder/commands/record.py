@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -126,25 +127,34 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
     return _summary(session, recorder, quality, footer)
 
 
+def _names(session: Session) -> list[str]:
+    """Names of the marker streams; of equal ones the number tells them apart."""
+    names = [one.name for one in session.markers.readers]
+    return [f"{name} ({k})" if names.count(name) > 1 else name for k, name in enumerate(names, 1)]
+
+
 def _summary(
     session: Session, recorder: Recorder, quality: StreamQuality, footer: dict[str, Any]
 ) -> dict[str, Any]:
     """What `record_stream` returns."""
+    streams = dict(zip(_names(session), session.markers.readers, strict=True))
+    streams.pop("", None)  # no stream of markers
     return {
         "path": str(recorder.path),
         "n_samples": session.n_samples,
         "seconds": session.n_samples / session.source.info.sfreq,
-        "markers": dict(session.labels.seen),
+        "markers": dict(sum((one.seen for one in streams.values()), Counter()))
+        if streams
+        else dict(session.labels.seen),
         "marker_streams": [
             {
-                "name": one.name,
+                "name": name,
                 "n": one.n,
                 "labels": dict(one.seen),
                 "n_losses": one.n_losses,
                 "latest_s": one.latest if one.n else None,
             }
-            for one in session.markers.readers
-            if one.name
+            for name, one in streams.items()
         ],
         "channels": quality.shares(),
         "bad": quality.lines(),
@@ -179,7 +189,9 @@ def _so_far(session: Session) -> str:
     readers = session.markers.readers
     if len(readers) == 1:
         return counted(sum(session.labels.seen.values()), "marker")
-    return "markers: " + ", ".join(f"{one.name} {one.n or 'none yet'}" for one in readers)
+    return "markers: " + ", ".join(
+        f"{name} {one.n or 'none yet'}" for name, one in zip(_names(session), readers, strict=True)
+    )
 
 
 def _stream_line(stream: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import typer
 
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.interrupt import stop_on_signals
-from rt_decoder.commands.options import AsJson, Network, Seconds, SentName
+from rt_decoder.commands.options import AsJson, Network, SentName
 from rt_decoder.commands.outputs import TSV, XDF, Overwrite, claim_outputs
 from rt_decoder.commands.progress import busy
 from rt_decoder.commands.streams import keep_here, stream_recording
@@ -75,7 +75,9 @@ def demo(
 
 
 def simulate(
-    seconds: Seconds = 120.0,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="Length of the recording or stream, above 0.")
+    ] = 120.0,
     name: SentName = "simulated",
     words: Annotated[int, typer.Option(metavar="N", help="Size of the vocabulary.", min=2)] = 200,
     channels: Annotated[int, typer.Option(metavar="N", help="Number of EEG channels.", min=4)] = 32,

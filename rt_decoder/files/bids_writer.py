@@ -185,6 +185,7 @@ def _raw(recording: Recording, spans: Sequence[Span]) -> Any:
 
     data = recording.data[:] if isinstance(recording.data, Blocks) else recording.data
     info = recording.info
+    spans = [one._replace(label=" ".join(one.label.split())) for one in spans]  # a cell of a table
     raw = mne_raw(np.asarray(data), info, spans, recording.line_freq, recording.bads)
     places = info.positions
     are_electrodes = not {"mag", "grad"} & set(info.ch_types)

@@ -173,6 +173,10 @@ def _marker_streams(
         chosen = named or [stream for stream in others if _matches(stream, wanted)]
         if not chosen:
             raise ValueError(f"{name}: need a marker stream {wanted!r}, got {_listing(others)}")
+        if len(spoke := [stream for stream in chosen if len(stream.stamps)]) > 1:
+            which = f"a source_id chooses one: {', '.join(map(_counted, spoke))}"
+            told = f"{name}: {len(spoke)} streams are {wanted!r} and are read together; {which}"
+            warnings.warn(told, RuntimeWarning, stacklevel=5)
         return chosen
     chosen = [stream for stream in others if _speaks_of_events(stream) and _is_read(name, stream)]
     is_session = any(stream.name == ARRIVALS for stream in streams)

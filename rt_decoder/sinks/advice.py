@@ -94,7 +94,8 @@ EVENTS: dict[str, Advice] = {
     # markers and items
     "marker_lost": Advice(
         "a marker has no readout, for the reason",
-        "none if it came before the first sample; --marker-wait keeps markers that come late",
+        "none if it came before the first sample, or if this is a recording, which has it all the same; "
+        "run --marker-wait keeps markers that come late",
     ),
     "label_unknown": Advice(
         "a marker names no item of the model", "--names TSV of a fit names codes; check spelling"

@@ -128,7 +128,7 @@ def resolve(
         found = [stream for stream in found if is_data(stream) == (kind == DATA)] or found
     if len(found) > 1:
         raise LookupError(
-            f"need just {wish}, got {len(found)}: {_what_separates(found)}:{_listing(found)}"
+            f"need just {wish}, got {len(found)}: {_what_separates(found, kind)}:{_listing(found)}"
         )
     return found[0]
 
@@ -263,8 +263,10 @@ def _listing(streams: Sequence[pylsl.StreamInfo]) -> str:
     )
 
 
-def _what_separates(streams: Sequence[pylsl.StreamInfo]) -> str:
+def _what_separates(streams: Sequence[pylsl.StreamInfo], kind: str) -> str:
     for key in ("name", "source_id", "type", "hostname"):
         if len({getattr(stream, key)() for stream in streams}) == len(streams):
+            if key == "source_id" and kind == MARKS:
+                return "name one by its source_id"
             return f"choose by {key.replace('_', '-')}"
     return "no property distinguishes them: stop all but one"
