@@ -1,13 +1,18 @@
-"""Send a scene over LSL at 1 kHz, with a marker every .4 to .6 s, until the input ends."""
+"""Send a scene over LSL at 1 kHz, with a marker every .4 to .6 s, until the input ends.
+
+It stands for an amplifier, which no other program delays: where the system allows it, it has a
+real-time priority above any that a session asks for, which its outlet's threads inherit.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +25,8 @@ import pylsl  # noqa: E402 - after its configuration
 
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet  # noqa: E402
 from scripts.speed.scene import SFREQ, Case, load_scene  # noqa: E402
+
+PRIORITY = 20  # of SCHED_FIFO; a session with `--tune priority` has 10
 
 
 @contextmanager
@@ -44,6 +51,8 @@ def main() -> None:
     n_channels, chunk, mode, path, source_id = sys.argv[1:]
     case = Case(int(n_channels), int(chunk), mode, path)
     scene = load_scene(case.path)
+    with suppress(PermissionError, AttributeError):  # not allowed; not Linux
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     outlet = data_outlet(source_id, scene.info, source_id, "float32")
     markers = marker_outlet(f"{source_id}-m", f"{source_id}-m")
     ended = threading.Event()
