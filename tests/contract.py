@@ -83,8 +83,10 @@ def projector(info: SignalInfo) -> Projector:
 def eye(info: SignalInfo) -> EyeCorrection:
     """One whose two sources are so small that noise opens its gates now and then."""
     n = sum(kind == "eeg" for kind in info.ch_types)
-    mixing = np.linalg.qr(np.random.default_rng(0).standard_normal((n, 2)))[0]
-    return EyeCorrection(info, mixing, mixing, np.full(2, 1e-5))
+    patterns = np.linalg.qr(np.random.default_rng(0).standard_normal((n, 3)))[0]
+    mixing, drift = patterns[:, :2], patterns[:, 2]
+    drifts = np.stack([1e-5 * drift, 1e5 * drift])
+    return EyeCorrection(info, mixing, mixing, np.full(2, 1e-5), drift=drifts, drift_power=0.1)
 
 
 def heartbeat(info: SignalInfo) -> HeartbeatTemplate:

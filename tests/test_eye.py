@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from calibration.cleaning.eye import fit_eye
+from calibration.cleaning.eye_drift import fit_drift
 from calibration.cleaning.eye_events import EyeSpan, find_eye_events
 from calibration.cleaning.eye_sources import fit_sources
 from calibration.cleaning.stage_fit import LeftOut
@@ -36,8 +37,13 @@ def sources(seed=0):
     return mixing, unmixing, np.array([1e-5, 2e-5])
 
 
-def a_stage():
-    return EyeCorrection(INFO, *sources(), THRESHOLD, RELEASE)
+def a_stage(drift_power=0.0):
+    mixing, unmixing, scale = sources()
+    d, v = np.random.default_rng(9).standard_normal((2, N_DATA))
+    d, v = d - mixing @ (unmixing.T @ d), v - unmixing @ (mixing.T @ v)
+    v /= 1e-5 * np.linalg.norm(v)  # of variance near 1 for a brain of 10 uV
+    drift = np.stack([d / (d @ v), v])
+    return EyeCorrection(INFO, mixing, unmixing, scale, THRESHOLD, RELEASE, drift, drift_power)
 
 
 def a_chunk(data, info=INFO):
@@ -55,8 +61,9 @@ def smooth_step(value, low, high):
     return rise * rise * (3 - 2 * rise)
 
 
-def oracle(data, mixing, unmixing, scale):
+def oracle(data, mixing, unmixing, scale, stage):
     """Compute the equations in the docstring of `EyeCorrection` with numpy."""
+    d, v = stage._mixing[2, :N_DATA], stage._unmixing[2, :N_DATA]
     measured = data[:, :N_DATA] @ unmixing
     gate, out = np.zeros(2), data.copy()
     for t, source in enumerate(measured):
@@ -64,21 +71,24 @@ def oracle(data, mixing, unmixing, scale):
         gate = np.where(u < 1 / 4, np.maximum(gate - 1 / (RELEASE * INFO.sfreq), 0), gate)
         gate = np.maximum(gate, np.maximum(smooth_step(u, 1, 1.1), smooth_step(u.max(), 1.1, 1.43)))
         out[t, :N_DATA] -= mixing @ (gate * source)
+        r = stage.drift_power * gate[0] * (u[0] * THRESHOLD) ** 2
+        out[t, :N_DATA] -= d * (v @ data[t, :N_DATA]) * r / (1 + r)
     return out
 
 
-def test_matches_its_equations():
+@pytest.mark.parametrize("drift_power", [0.0, 0.02])
+def test_matches_its_equations(drift_power):
     chunk = make_chunk(800)
     chunk.data[:] *= np.random.default_rng(1).choice([0.1, 1.0, 3.0], (20, 1)).repeat(40, axis=0)
-    want = oracle(chunk.data, *sources())
-    out = a_stage().process(chunk)
+    want = oracle(chunk.data, *sources(), a_stage(drift_power))
+    out = a_stage(drift_power).process(chunk)
     assert np.abs(want - chunk.data).max() > 1e-5
     assert np.allclose(out.data, want, rtol=0, atol=1e-12 * np.abs(chunk.data).max())
-    plain = a_stage()
+    plain = a_stage(drift_power)
     plain_out, flags = np.empty_like(chunk.data), np.empty_like(chunk.flags)
     subtract_gated.py_func(
-        chunk.data, chunk.flags, plain._unmixing, plain._mixing, plain._levels, plain._gate,
-        plain._sources, 0.05, int(Reason.EYE), plain_out, flags,
+        chunk.data, chunk.flags, plain._unmixing, plain._mixing, plain._levels, drift_power,
+        plain._gate, plain._sources, 0.05, int(Reason.EYE), plain_out, flags,
     )  # fmt: skip
     assert np.allclose(plain_out, out.data, rtol=0, atol=1e-15)
     assert np.array_equal(flags, out.flags)
@@ -138,6 +148,9 @@ def test_gates_add_no_steps_to_the_signal():
         ({"rest_scale": np.ones(6)}, "need rest_scale of 5 sources at most"),
         ({"threshold": 0.0}, "need threshold"),
         ({"release_s": np.nan}, "need release_s"),
+        ({"drift": np.ones((2, 4))}, "need drift .* of shape"),
+        ({"drift": np.full((2, 5), np.inf)}, "need drift .* finite"),
+        ({"drift_power": -1.0}, "need drift_power"),
     ],
 )
 def test_bad_arguments_are_refused(change, message):
@@ -173,13 +186,16 @@ def judged(fit, info, parts, gain=1.0):
     """Measure attenuation in dB of blinks and gaze, error, correlation, gain and distortion."""
     mixing, unmixing = fit.arguments["mixing"], fit.arguments["unmixing"]
     picks = list(range(len(mixing)))
+    if "drift" in fit.arguments:  # nothing that one source measures shows in another
+        d, v = fit.arguments["drift"]
+        mixing, unmixing = np.column_stack([mixing, d]), np.column_stack([unmixing, v])
     clean = sum(parts[name] for name in BRAIN)[:, picks]
     eyes = {name: gain * parts[name][:, picks] for name in EYES}
     stage = EyeCorrection(info.pick(picks), **fit.arguments)
     x = clean + sum(eyes.values())
     y = through(stage, x).data
     # recover the gates of the stage, to see what they let through of each part
-    gates = (x - y) @ np.linalg.pinv(mixing).T / (x @ unmixing)
+    gates = (x - y) @ unmixing / (x @ unmixing)
 
     def passed(part):
         return part - (gates * (part @ unmixing)) @ mixing.T
@@ -397,3 +413,65 @@ def test_answers_that_look_like_eyes_are_kept():
     few = fit_sources(x, eye, ~eye, sfreq, 3, onsets[:6])
     plain = fit_sources(x, eye, ~eye, sfreq, 3)
     np.testing.assert_array_equal(few.unmixing, plain.unmixing)
+
+
+def drifting(size, n_blinks=60, seed=3):
+    """Blinks whose pattern turns by `size` within 5 minutes; channels, eye, and the turned part."""
+    rng, sfreq, c = np.random.default_rng(seed), 100.0, 12
+    n = round(300 * sfreq)
+    blink, turn = rng.standard_normal((2, c))
+    mix = rng.standard_normal((c, c)) / np.sqrt(c)
+    x = rng.standard_normal((n, c)) @ mix
+    eye = np.zeros(n, bool)
+    for at in np.linspace(100, n - 200, n_blinks).astype(int):
+        swing = size * np.sin(2 * np.pi * at / n)
+        x[at : at + 40] += 40 * np.hanning(40)[:, None] * (blink + swing * turn)
+        eye[at - 10 : at + 50] = True
+    return x, eye, turn
+
+
+def drift_of(x, eye, good=None):
+    sources = fit_sources(x, eye, ~eye, 100.0, 1)
+    time = np.arange(len(x)) / len(x)
+    good = np.ones(len(x), bool) if good is None else good
+    return sources, fit_drift(x, time, good, sources, 1, 100.0)
+
+
+def test_a_pattern_that_turns_slowly_is_found():
+    x, eye, turn = drifting(0.005)
+    sources, drift = drift_of(x, eye)
+    assert sources.rank == 1  # the change does not stand out at single samples
+    assert abs(drift.unmixing @ sources.mixing[:, 0]) < 1e-8 * np.abs(drift.unmixing).sum()
+    assert drift.unmixing @ drift.mixing == pytest.approx(1.0)
+    # what the source leaves of the change is what the drift source shows
+    left = turn - sources.mixing[:, 0] * (sources.unmixing[:, 0] @ turn)
+    after = left - drift.mixing * (drift.unmixing @ left)
+    assert np.linalg.norm(after) < 0.5 * np.linalg.norm(left)
+    assert drift.power > 0
+
+
+def test_a_pattern_that_does_not_turn_gets_next_to_no_drift():
+    powers = []
+    for seed in range(8):
+        x, eye, _ = drifting(0.0, seed=seed)
+        sources, drift = drift_of(x, eye)
+        peak = np.abs(x @ sources.unmixing[:, 0]).max() / sources.rest_scale[0]
+        powers.append(0.0 if drift is None else drift.power * peak**2)
+    assert np.median(powers) < 0.1  # of the variance at rest, at the peak of a blink
+    x, eye, _ = drifting(0.05)
+    assert drift_of(x, eye, good=np.zeros(len(x), bool))[1] is None
+
+
+def test_drift_is_taken_out_at_the_peak_of_a_blink_alone():
+    stage = a_stage(drift_power=0.02)
+    mixing, _, scale = sources()
+    wave = np.zeros(400)
+    wave[100:140] = 50 * scale[0] * np.hanning(40)
+    data = np.zeros((400, 7))
+    d, v = stage._mixing[2, :N_DATA], stage._unmixing[2, :N_DATA]
+    data[:, :N_DATA] = np.outer(wave, mixing[:, 0]) + d  # the drift source has size 1 all the time
+    shown = through(stage, data).data[:, :N_DATA] @ v
+    without = through(a_stage(), data).data[:, :N_DATA] @ v
+    share = (without - shown)[[50, 120, 300]] / (v @ data[[50, 120, 300], :N_DATA].T)
+    assert share[0] == share[2] == 0.0
+    assert share[1] > 0.9

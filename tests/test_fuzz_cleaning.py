@@ -51,7 +51,7 @@ def arguments() -> dict[str, dict[str, Any]]:
         "projector": {"matrix": np.eye(N_DATA) - basis @ basis.T},
         "eye": {
             "mixing": basis, "unmixing": basis, "rest_scale": np.full(2, 1e-5), "threshold": 4.0,
-            "release_s": 0.4,
+            "release_s": 0.4, "drift": np.stack([basis[:, 0], basis[:, 0]]), "drift_power": 0.01,
         },
         "regressors": {
             "names": ("ECG", "RESP"), "taps": np.array([[0, 0], [0, 2], [1, 0]]),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.cleaning.eye_drift import Drift, fit_drift
 from calibration.cleaning.eye_events import EyeEvents, EyeSpan, find_eye_events
 from calibration.cleaning.eye_sources import (
     LEAST_RATIO,
@@ -90,6 +91,8 @@ def fit_eye(
             eye_s, rest_s                seconds of eye activity and of rest
             rank, rank_by_rule, rule     sources taken; by the rule; the rule
             ratios, null                 ratios of variances; largest of rest to rest
+            drift_power                  variance of the drift source, of that at rest, where the
+                                         first source is as large as at rest; 0 without one
             held_out                     for each rank tried, how well it cleans the last third
 
     Raises
@@ -123,22 +126,38 @@ def fit_eye(
         "ratios": np.round(sources.ratios[: MAX_RANK + 1], 2).tolist(),
         "null": round(sources.null, 2),
     }
+    drifts = _drifts(x, train, bad, sources, info.sfreq)
     del x
-    gates, ranks = {"threshold": threshold, "release_s": release_s}, len(sources.rest_scale)
-    of_rank = [_of_rank(sources, r, scales) | gates for r in range(1, ranks + 1)]
-    report["held_out"] = [
-        _held_out(arguments, data, info, events, ~train, scales) for arguments in of_rank
-    ]
+    gates = {"threshold": threshold, "release_s": release_s}
+    of_rank = [_of_rank(sources, r, one, scales) | gates for r, one in enumerate(drifts, 1)]
+    report["drift_power"] = round(float(of_rank[rank - 1].get("drift_power", 0.0)), 5)
+    test = data, info, events, ~train, scales
+    report["held_out"] = [_held_out(arguments, *test) for arguments in of_rank]
     return StageFit(of_rank[rank - 1], report)
 
 
-def _of_rank(sources: Sources, rank: int, scales: np.ndarray) -> dict[str, Any]:
-    """Scale the first `rank` sources back to the units of the channels, for `EyeCorrection`."""
-    return {
+def _drifts(
+    x: np.ndarray, train: np.ndarray, bad: np.ndarray, sources: Sources, sfreq: float
+) -> list[Drift | None]:
+    """Fit the drift source beside one eye source, beside two, and so on."""
+    time, good = np.flatnonzero(train) / len(train), ~bad[train]
+    ranks = range(1, len(sources.rest_scale) + 1)
+    return [fit_drift(x, time, good, sources, rank, sfreq) for rank in ranks]
+
+
+def _of_rank(
+    sources: Sources, rank: int, drift: Drift | None, scales: np.ndarray
+) -> dict[str, Any]:
+    """Scale sources and drift back to the units of the channels, for `EyeCorrection`."""
+    arguments: dict[str, Any] = {
         "mixing": scales[:, None] * sources.mixing[:, :rank],
         "unmixing": sources.unmixing[:, :rank] / scales[:, None],
         "rest_scale": sources.rest_scale[:rank],
     }
+    if drift is not None:
+        arguments["drift"] = np.stack([scales * drift.mixing, drift.unmixing / scales])
+        arguments["drift_power"] = drift.power
+    return arguments
 
 
 def _describe(events: EyeEvents, sfreq: float) -> dict[str, Any]:

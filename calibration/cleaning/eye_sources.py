@@ -38,6 +38,7 @@ class Sources:
     mixing: np.ndarray  # (c, k)
     unmixing: np.ndarray  # (c, k)
     rest_scale: np.ndarray  # (k,)
+    at_rest: np.ndarray  # (c, c) power at rest, and of answers
     ratios: np.ndarray  # (c,) of variances, largest first
     null: float  # largest ratio of rest to rest
     rank: int  # number of sources whose ratio stands out
@@ -95,7 +96,8 @@ def fit_sources(
                 strongest = [eye & group for group in (sizes > strong).T]
                 groups = [group for group in strongest if group.any()] or [eye]
     scale[rank:] *= 2
-    return Sources(a[:, :most], w[:, :most], scale[:most], ratios, null, rank)
+    # as w' P w = I and a = P w, the power at rest P is a a'
+    return Sources(a[:, :most], w[:, :most], scale[:most], a @ a.T, ratios, null, rank)
 
 
 def _gevd(

@@ -20,6 +20,7 @@ _VISIBLE = 0.05  # samples are flagged if a gate is open further than this
 _FULL = 1.1  # its gate is fully open
 _WIDE = 1.43  # the gates of all sources are fully open
 _HOLD = 1 / 4  # below it the gate closes
+_DRIFT = number(0.0, 1e6)
 _THRESHOLD, _RELEASE_S = number(1e-6, 1e6), number(1e-3, 1e3)
 
 
@@ -34,6 +35,11 @@ class EyeCorrection:
       topography of a blink drifts, the remainder in other sources is too small to open their gates;
     - keeps its value while ``u > threshold / 4``, for the tails of blinks and gaze shifts;
     - otherwise closes linearly within `release_s`.
+
+    The pattern of the first source drifts within minutes. Where that source has size u and gate p,
+    its drift source ``v' x`` has ``r = drift_power p u^2`` times its variance at rest. The share of
+    it that is no rest, ``d v' x r / (1 + r)``, is subtracted (Wiener): much at the peak of a blink,
+    next to nothing at its ends.
 
     Gates are continuous functions of the sources, so they add no steps to the signal. Weak activity
     of one source does not remove the brain's share of the others. Without eye activity a sample
@@ -57,6 +63,11 @@ class EyeCorrection:
         Size of a source at which its gate begins to open, in units of `rest_scale`, 1e-6 to 1e6.
     release_s : float
         Time in s in which an open gate closes, 1e-3 to 1e3.
+    drift : array of shape (2, n_data) or None
+        d, how the drift source shows in the data channels, and v, how it is measured, with variance
+        1 at rest. None for no drift.
+    drift_power : float
+        Variance of the drift source where ``p u^2`` is 1; 0 to 1e6.
 
     Raises
     ------
@@ -79,6 +90,8 @@ class EyeCorrection:
         rest_scale: np.ndarray,
         threshold: float = 4.0,
         release_s: float = 0.4,
+        drift: np.ndarray | None = None,
+        drift_power: float = 0.0,
     ) -> None:
         picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
         rest_scale = numbers("rest_scale", rest_scale, (None,), SMALLEST)
@@ -87,16 +100,19 @@ class EyeCorrection:
             raise ValueError(f"need rest_scale of {shape[0]} sources at most, got {shape[1]}")
         mixing = numbers("mixing", mixing, shape)
         unmixing = numbers("unmixing", unmixing, shape)
+        drift = np.zeros((2, shape[0])) if drift is None else numbers("drift", drift, (2, shape[0]))
+        self.drift_power = read("drift_power", drift_power, _DRIFT)
         self.threshold = threshold = read("threshold", threshold, _THRESHOLD)
         self.release_s = release_s = read("release_s", release_s, _RELEASE_S)
         self.info = info
         self.mixing, self.unmixing, self.rest_scale = mixing, unmixing, rest_scale
         # over all channels, 0 at the references, in units of the scale at rest
         rank, c = len(rest_scale), info.n_channels
-        fours = -(-rank // 4) * 4  # the kernel measures four sources at a time
-        self._mixing, self._unmixing = np.zeros((rank, c)), np.zeros((fours, c))
-        self._mixing[:, picks] = (mixing * rest_scale).T
+        fours = -(-(rank + 1) // 4) * 4  # the kernel measures four sources at a time
+        self._mixing, self._unmixing = np.zeros((rank + 1, c)), np.zeros((fours, c))
+        self._mixing[:rank, picks] = (mixing * rest_scale).T
         self._unmixing[:rank, picks] = (unmixing / rest_scale).T
+        self._mixing[rank, picks], self._unmixing[rank, picks] = drift
         step = 1.0 / (release_s * info.sfreq)
         self._levels = np.array([1.0, _FULL, _WIDE, _HOLD, step / threshold]) * threshold
         self._gate, self._sources = np.zeros(rank), np.zeros(fours)
@@ -113,6 +129,7 @@ class EyeCorrection:
             self._unmixing,
             self._mixing,
             self._levels,
+            self.drift_power,
             self._gate,
             self._sources,
             _VISIBLE,

@@ -5,6 +5,11 @@ times at which they last and the true covariance of the brain. With the patterns
 covariance C it subtracts, while a blink lasts, ``A (A' C^-1 A)^-1 A' C^-1 x``: no linear filter that
 takes these patterns whole takes less of the brain. It is told the patterns of the recording that is
 judged, or those of the calibration: what lies between the two is drift, which no fit can know.
+
+These two bounds see the blinks and the brain alone. In a recording there are gaze, heart, breath and
+muscle as well, and what the filter takes of them because of a blink counts as left over, as it does
+for every method. So the third bound filters the whole recording, with the true covariance of
+everything but the blinks in the calibration.
 """
 
 from __future__ import annotations
@@ -35,7 +40,8 @@ def oracle(calibration: Simulation, test: Simulation) -> dict[str, float]:
     -------
     dict
         ``own_db`` by the patterns of the test, ``calibrated_db`` by those of the calibration, each
-        with the best number of them; ``answers``, the share of the power of answers that lies on
+        with the best number of them; ``recording_db`` by those of the calibration in the whole
+        recording; ``answers``, the share of the power of answers that lies on
         the blink's main pattern, and ``drift``, the share of the power of the test's blinks outside
         of the calibration's two main patterns.
     """
@@ -46,10 +52,15 @@ def oracle(calibration: Simulation, test: Simulation) -> dict[str, float]:
     lasts = (size > _LASTS * np.quantile(size, 0.999))[:, None]
     ones = np.ones(blink.shape[1])
     found = {}
-    for name, told in (("own", seen), ("calibrated", known)):
-        patterns, power = _patterns(told, seen.scale), _power(told.clean / seen.scale)
+    others, known_others = ((told.mix - told.parts["blink"]) / seen.scale for told in (seen, known))
+    for name, told, beside, noise in (
+        ("own", seen, brain, seen.clean / seen.scale),
+        ("calibrated", known, brain, known.clean / seen.scale),
+        ("recording", known, others[rows], known_others),
+    ):
+        patterns, power = _patterns(told, seen.scale), _power(noise)
         left = (
-            blink - lasts * ((blink + brain) @ _projector(patterns[:, :rank], power).T)
+            blink - lasts * ((blink + beside) @ _projector(patterns[:, :rank], power).T)
             for rank in RANKS
         )
         found[f"{name}_db"] = max(attenuation_db(blink, one, ones) for one in left)
