@@ -208,7 +208,7 @@ def _stream_line(stream: dict[str, Any]) -> str:
 
 def _labels(labels: dict[str, int]) -> str:
     named = [f"{label} ({n})" for label, n in list(labels.items())[:_MOST_LABELS]]
-    more = f", ... ({len(labels)} labels)" if len(labels) > _MOST_LABELS else ""
+    more = f", ... ({counted(len(labels), 'label')})" if len(labels) > _MOST_LABELS else ""
     return ", ".join(named) + more
 
 

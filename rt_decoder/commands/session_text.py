@@ -51,7 +51,7 @@ def waiting_text(name: str, info: SignalInfo, *markers: str) -> str:
     """
     with_markers = "".join(f", markers {one!r}" for one in markers if one)
     return (
-        f"waiting for the first sample of {name!r} ({info.n_channels} channels, "
+        f"waiting for the first sample of {name!r} ({counted(info.n_channels, 'channel')}, "
         f"{info.sfreq:g} Hz{with_markers}); Ctrl-C ends"
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pylsl
 
+from rt_decoder.counted import counted
 from rt_decoder.dashboard.reader import Reader
 from rt_decoder.dashboard.traces import QUALITY, Trace
 from rt_decoder.dashboard.view import View
@@ -114,7 +115,7 @@ class Watched:
         name = plain(self.about.get("stream", ""), 100)
         found = [one for one in self._streams() if one.name() == self.about.get("stream")]
         if len(found) > 1:
-            return f"{len(found)} streams are called {name}: which one is decoded cannot be told"
+            return f"{name} is the name of {counted(len(found), 'stream')}: which is decoded cannot be told"
         return plain(self._raw.problem, 300) or (
             f"no LSL stream {name} is seen: a FieldTrip buffer, or one that is gone"
         )

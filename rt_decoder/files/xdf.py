@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rt_decoder.channels import Declared, declared_info
+from rt_decoder.counted import counted
 from rt_decoder.files.blocks import Blocks
 from rt_decoder.files.clock_offsets import clock_offsets
 from rt_decoder.files.decisions import Decision, Dropped
@@ -148,7 +149,7 @@ def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) ->
             f"{one.name[:60]!r} ({one.type[:20]})" for one in usable if one is not eeg[0]
         )
         warnings.warn(
-            f"{name}: of {len(usable)} data streams {eeg[0].name[:60]!r} of type EEG is read; "
+            f"{name}: of {counted(len(usable), 'data stream')} {eeg[0].name[:60]!r} of type EEG is read; "
             f"--stream chooses another: {others}",
             RuntimeWarning,
             stacklevel=4,
@@ -175,7 +176,7 @@ def _marker_streams(
             raise ValueError(f"{name}: need a marker stream {wanted!r}, got {_listing(others)}")
         if len(spoke := [stream for stream in chosen if len(stream.stamps)]) > 1:
             which = f"a source_id chooses one: {', '.join(map(_counted, spoke))}"
-            told = f"{name}: {len(spoke)} streams are {wanted!r} and are read together; {which}"
+            told = f"{name}: {counted(len(spoke), 'stream')} are {wanted!r} and are read together; {which}"
             warnings.warn(told, RuntimeWarning, stacklevel=5)
         return chosen
     chosen = [stream for stream in others if _speaks_of_events(stream) and _is_read(name, stream)]
@@ -189,7 +190,7 @@ def _marker_streams(
         told = "and the others are read together; --markers chooses one"
     if also:
         warnings.warn(
-            f"{name}: of {1 + len(also)} marker streams {_counted(read[0])} {told}: "
+            f"{name}: of {counted(1 + len(also), 'marker stream')} {_counted(read[0])} {told}: "
             f"{', '.join(map(_counted, also))}",
             RuntimeWarning,
             stacklevel=5,
@@ -251,7 +252,7 @@ def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[
         ahead = outside[0].time - float(np.nanmax(recording.times[are_usable(recording.stamps)]))
         where = f"{ahead:,.6g} s after the last sample" if ahead > 0 else "before it or in a gap"
         warnings.warn(
-            f"{recording.name}: {len(outside)} of {len(placed)} markers lie outside the samples, "
+            f"{recording.name}: {len(outside)} of {counted(len(placed), 'marker')} outside the samples, "
             f"the first is {outside[0].label!r}, {where}",
             RuntimeWarning,
             stacklevel=4,
@@ -290,10 +291,10 @@ def _warn_of_missing(recording: Recording, is_closed: bool) -> None:
         )
     holes = [decision for decision in recording.decisions if isinstance(decision, Dropped)]
     if holes:
+        entries = counted(sum(hole.n_jobs for hole in holes), "entry", "entries")
+        samples = counted(sum(hole.n_samples for hole in holes), "sample")
         warnings.warn(
-            f"{recording.name}: {sum(hole.n_jobs for hole in holes)} entries with "
-            f"{sum(hole.n_samples for hole in holes)} samples were dropped because the disk was "
-            f"too slow; it decodes as the session did only up to sample {holes[0].index}",
+            f"{recording.name}: lacks {entries} with {samples}, as the disk was too slow; it decodes as the session did only up to sample {holes[0].index}",
             RuntimeWarning,
             stacklevel=4,
         )
