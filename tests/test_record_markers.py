@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
+from rt_decoder.files.model_file import save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.xdf_streams import load_streams
 from rt_decoder.live.run_options import run_options
@@ -275,3 +276,22 @@ def test_one_stream_by_two_names_is_refused(lab: Lab, tmp_path: Path) -> None:
     ran = finish(process)
     assert ran.code == 1
     assert "which name one stream twice" in ran.err
+
+
+@pytest.mark.parametrize("command", ["run", "record", "check"])
+def test_the_amplifier_is_no_marker_stream(lab: Lab, tmp_path: Path, command: str) -> None:
+    """Every session says so at once, and leaves nothing."""
+    options = {
+        "run": ["--model", tmp_path / "m.rtd.safetensors", "--force"],
+        "record": ["-o", tmp_path / "x.xdf"],
+        "check": ["--seconds", "5"],
+    }[command]
+    save_model(random_model(RECORDING, small_recipe()), tmp_path / "m.rtd.safetensors")
+    there = set(tmp_path.iterdir())
+    lab.amplifier = data_outlet(lab.name, RECORDING.info, lab.name)  # type: ignore[attr-defined]
+    ran = finish(
+        start(command, *options, "--name", lab.name, "--markers", lab.name, "--timeout", "60")
+    )
+    assert (ran.code, set(tmp_path.iterdir())) == (1, there)
+    assert f"need a marker stream (text, or numbers that are codes), got {lab.name!r}" in ran.err
+    assert "of type EEG" in ran.err

@@ -359,6 +359,19 @@ def test_channels_of_numbers_whose_labels_are_unknown_are_left_out(tmp_path):
         read_recording(tmp_path / "a.xdf", markers="keys")
 
 
+def test_a_signal_is_no_marker_stream(tmp_path):
+    """`--markers EEG` names a type, too: of the other streams of that type none is of markers."""
+    with XdfWriter(tmp_path / "a.xdf") as xdf:
+        write_data(xdf)
+        write_data(xdf, 2, name="second", source_id="s2")
+        xdf.add_stream(3, name="words", type="EEG")
+        xdf.write_samples(3, ["axe"], T0 + np.array([1.0]))
+    with pytest.raises(ValueError, match=r"need a marker stream .* got 'second', .* of type EEG"):
+        read_recording(tmp_path / "a.xdf", stream="s1", markers="second")
+    recording = read_recording(tmp_path / "a.xdf", stream="s1", markers="EEG")
+    assert [m.label for m in recording.markers] == ["axe"]
+
+
 def test_triggers_in_the_data_and_in_a_regular_marker_stream(tmp_path):
     codes = np.zeros((1000, 2))
     codes[300:310, 1] = 4

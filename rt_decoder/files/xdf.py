@@ -29,7 +29,7 @@ from rt_decoder.files.tables import read_channel_table, say_types
 from rt_decoder.files.xdf_streams import XdfStream, load_streams
 from rt_decoder.signal import Marker
 from rt_decoder.timing.marker_choice import MarkerChoice
-from rt_decoder.timing.marker_columns import MarkerColumns
+from rt_decoder.timing.marker_columns import MarkerColumns, MarkerKind
 from rt_decoder.timing.markers import trigger_markers
 
 __all__ = ["ARRIVALS", "DECISIONS", "REFERENCE", "read_xdf", "reference_arrivals"]
@@ -172,6 +172,7 @@ def _marker_streams(
     if wanted is not None:
         named = [stream for stream in others if wanted in (stream.name, stream.source_id)]
         chosen = named or [stream for stream in others if _matches(stream, wanted)]
+        chosen = [stream for stream in chosen if not _kind(stream).is_signal] or chosen
         if not chosen:
             raise ValueError(f"{name}: need a marker stream {wanted!r}, got {_listing(others)}")
         if len(spoke := [stream for stream in chosen if len(stream.stamps)]) > 1:
@@ -218,7 +219,13 @@ def _columns(stream: XdfStream) -> MarkerColumns:
     n_channels = stream.values.shape[1]
     are_declared = len(stream.declared) == n_channels
     labels = [one.label for one in stream.declared] if are_declared else [""] * n_channels
-    return MarkerColumns(stream.name, labels, stream.is_text, stream.sfreq > 0)
+    return MarkerColumns(stream.name, labels, _kind(stream))
+
+
+def _kind(stream: XdfStream) -> MarkerKind:
+    values = stream.values
+    numbers = "numbers" if isinstance(values, Blocks) else str(values.dtype)
+    return MarkerKind(stream.type, "string" if stream.is_text else numbers, stream.sfreq > 0)
 
 
 def _stream_markers(stream: XdfStream) -> list[Marker]:
