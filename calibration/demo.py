@@ -222,7 +222,6 @@ def _decode_live(
             say(f"  {hit}{readout_text(readout)}")
 
         session = open_session(model, options, stack, on_readout=keep)
-        should_stop.only_ask()
         footer = session.run(should_stop)
         if sender.poll() not in (None, 0):
             raise OSError(f"the sender ended with exit code {sender.returncode}")

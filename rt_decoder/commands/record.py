@@ -112,7 +112,6 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         told = stack.enter_context(_told_every(_SOON if options.seconds else _LATER))
 
         def should_stop() -> bool:
-            stop.only_ask()  # the loop is there, and asks
             if session.n_samples:
                 stop.began()
                 told(session.n_samples / info.sfreq, partial(_so_far, session))

@@ -77,7 +77,6 @@ def run_live(
             stack.enter_context(shown.shown(session.counts))
 
         def should_stop() -> bool:
-            stop.only_ask()  # the loop is there, and asks
             if session.n_samples:
                 stop.began()
             return stop()
