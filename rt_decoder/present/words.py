@@ -41,5 +41,5 @@ def read_words(path: str | Path) -> tuple[str, ...]:
         words = first + [row[0] for _, row in table.rows]
     found = tuple(dict.fromkeys(word for word in words if word and word != "n/a"))
     if not found:
-        raise ValueError(f"{path.name}: need words, got none")
+        raise ValueError(f"{path.name}: need words (a word a line, or a column word), got none")
     return found
