@@ -30,6 +30,7 @@ import numpy as np
 
 from calibration.prior import covariance
 from calibration.scores import rank_accuracy
+from rt_decoder.counted import counted
 from rt_decoder.decoding.whitening import whitener
 
 __all__ = [
@@ -142,14 +143,14 @@ def why_none(n_features: int, items: np.ndarray, halves: tuple[np.ndarray, np.nd
     """
     shared = np.intersect1d(items[halves[0]], items[halves[1]])
     if len(shared) < LEAST:
-        return (
-            f"none: a single pass, {len(shared) or 'no'} items come in both halves of the recording"
-        )
+        told = counted(len(shared), "item") if len(shared) else "no items"
+        return f"none: a single pass, both halves of the recording share {told}"
     left = min(len(half) - len(np.unique(items[half])) for half in halves)
     if left < RESIDUALS * n_features:
         return (
-            f"none of rank accuracy: the noise of {n_features} features takes "
-            f"{RESIDUALS * n_features} repeated events in each half of the recording, {left} came"
+            f"none of rank accuracy: the noise of {counted(n_features, 'feature')} takes "
+            f"{counted(RESIDUALS * n_features, 'repeated event')} in each half of the recording, "
+            f"{left} came"
         )
     return ""
 

@@ -26,6 +26,7 @@ from calibration.events import LabelledRecording
 from calibration.hold_out import split_again
 from calibration.hops import Hops, cosines, read_hops, weigh
 from calibration.presence import fit_presence
+from rt_decoder.counted import counted
 from rt_decoder.model import Model, PosteriorParameters
 
 __all__ = ["continuous_line", "fit_continuous", "fit_threshold"]
@@ -215,14 +216,14 @@ def continuous_line(found: dict[str, Any]) -> str:
     if found["never"]:
         return f"continuous readouts never answer: {found['never']}"
     line = (
-        f"continuous readouts: {found['n_alarms']} false alarms in {found['hours']:.2f} h without "
+        f"continuous readouts: {counted(found['n_alarms'], 'false alarm')} in {found['hours']:.2f} h without "
         f"events ({found['asked']:g} an hour asked)"
     )
     final = found.get("final")
     if final and final["hours"]:
         line += (
             f"; locked block: {final['n_alarms']} in {final['hours']:.2f} h ({final['low']:.1f} to "
-            f"{final['high']:.1f} an hour), {final['hits']} of {final['n_events']} events named"
+            f"{final['high']:.1f} an hour), {final['hits']} of {counted(final['n_events'], 'event')} named"
         )
         if (error := final.get("likely_error")) is not None:
             line += f"; where an item was likely, its probability was off by {error:.2f}"

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rt_decoder.counted import counted
 from rt_decoder.recipe import Recipe
 from rt_decoder.signal import CH_TYPES, DATA_TYPES, SignalInfo, has_unit, unit_gain
 
@@ -48,7 +49,7 @@ def contract(recording: Recording, recipe: Recipe, bads: Collection[str] = ()) -
         if not found and (pick in CH_TYPES or pick == "data"):
             raise ValueError(
                 f"need channels of type {', '.join(types)}, got {', '.join(set(info.ch_types))}"
-                + (f" ({len(bads)} channels are marked as bad: --bads keep)" if bads else "")
+                + (f" (--bads keep takes {counted(len(bads), 'bad channel')}, too)" if bads else "")
             )
         if not found:
             raise ValueError(f"need a channel {pick}, got {', '.join(info.ch_names)}")

@@ -31,6 +31,7 @@ from calibration.monitor import fit_monitor
 from calibration.nulls import matching_test
 from calibration.report.text import certificate_lines, cleaning_lines
 from calibration.scores import rank_accuracies, summarize
+from rt_decoder.counted import counted
 from rt_decoder.files.atomic import replacing, write_whole
 from rt_decoder.files.model_file import load_model, save_model
 from rt_decoder.files.proof import why_unproven
@@ -221,7 +222,6 @@ def _decode_live(
             say(f"  {hit}{readout_text(readout)}")
 
         session = open_session(model, options, stack, on_readout=keep)
-        should_stop.only_ask()
         footer = session.run(should_stop)
         if sender.poll() not in (None, 0):
             raise OSError(f"the sender ended with exit code {sender.returncode}")
@@ -259,8 +259,8 @@ def _result(
     null = matching_test(rank_accuracies(similarity), truth)
     latency, stages = footer["latency_ms"], footer["stages_us"]
     say(
-        f"4. {len(labels)} of {n_words} words decoded live, trained on another recording of the "
-        f"same participant, {len(model.items)} words to choose among"
+        f"4. {len(labels)} of {counted(n_words, 'word')} decoded live, trained on another recording of the "
+        f"same participant, {counted(len(model.items), 'word')} to choose among"
     )
     for name in ("top1", "top10", "rank_accuracy"):
         say(

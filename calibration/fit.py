@@ -32,6 +32,7 @@ from calibration.targets import Targets, spelled_labels
 from calibration.transfer import Wanted, wanted_for
 from calibration.unseen import trained_items
 from calibration.windows import fit_windows, score_windows
+from rt_decoder.counted import counted
 from rt_decoder.decoding.features import robust_scale, scale_features
 from rt_decoder.files.proof import answers_line
 from rt_decoder.files.sums import PersonSums
@@ -140,7 +141,7 @@ def _tell_split(
 ) -> dict[str, Any]:
     """Say how events are split, and warn (RuntimeWarning) of items with the same vector."""
     split, targets = _split_facts(design, recipe, held_out), held_out.targets
-    say(f"{split_line(split)}; {len(targets.items)} items")
+    say(f"{split_line(split)}; {counted(len(targets.items), 'item')}")
     say(held_out.line)
     if targets.same:
         warnings.warn(same_vector_line(targets.items, targets.same), RuntimeWarning, stacklevel=3)
@@ -192,5 +193,6 @@ def _split_facts(design: Design, recipe: Recipe, held_out: HeldOut) -> dict[str,
         "n_groups": len(set(groups[train].tolist())),
         "purge_s": held_out.purge,
         "memory_s": held_out.memory,
-        "held_out": recipe.fit.groups or f"{recipe.fit.n_blocks} contiguous blocks a recording",
+        "held_out": recipe.fit.groups
+        or f"{counted(recipe.fit.n_blocks, 'contiguous block')} a recording",
     }

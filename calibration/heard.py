@@ -16,6 +16,7 @@ from calibration.confidence import Evidence, log_posterior
 from calibration.interval import mean_interval
 from calibration.nulls import matching_test
 from calibration.scores import bits_beyond_prior, finite, rank_accuracies, summarize, top_k
+from rt_decoder.counted import counted
 from rt_decoder.model import Model
 
 __all__ = ["heard_line", "heard_scores", "scores_among"]
@@ -125,7 +126,7 @@ def heard_line(scores: Mapping[str, Any]) -> str:
     if "null_rank_accuracy" in scores:
         rank += f" (permuted {scores['null_rank_accuracy']:.3f})"
     return (
-        f"among the {scores['n_items']} items that are heard: top-1 {scores['top1']:.3f} (chance "
+        f"among the {counted(scores['n_items'], 'item')} that are heard: top-1 {scores['top1']:.3f} (chance "
         f"{scores['chance_top1']:.3f}, prior {scores['prior_top1']:.3f}), {rank}, "
         f"{scores['bits_per_word']:.3f} bits a word; the rest is knowing which items ever occur"
     )

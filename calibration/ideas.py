@@ -22,6 +22,7 @@ from calibration.interval import mean_interval
 from calibration.nulls import matching_test
 from calibration.scores import rank_accuracies, rank_accuracy, top_k, unit_rows
 from calibration.sentences import encode_groups
+from rt_decoder.counted import counted
 
 __all__ = ["COLUMNS", "WHERE", "Ideas", "idea_lines", "idea_scores", "ideas_of", "runs_of"]
 
@@ -270,8 +271,8 @@ def idea_lines(ideas: Mapping[str, Any]) -> list[str]:
             "" if scores.get("low") is None else f" ({scores['low']:.3f} to {scores['high']:.3f})"
         )
         lines += [
-            f"ideas ({ideas['column']}), {where}: {scores['n']} runs of {scores['events']:.1f} events, "
-            f"{scores['n_ideas']} ideas",
+            f"ideas ({ideas['column']}), {where}: {counted(scores['n'], 'run')} of {scores['events']:.1f} events, "
+            f"{counted(scores['n_ideas'], 'idea')}",
             f"  rank accuracy {scores['rank_accuracy']:.3f}{within} (chance 0.500, p = {scores['p']:.2g}; "
             f"the smallest possible {scores['p_smallest']:.2g}); from one event "
             f"{scores['single']:.3f}, of the item {scores['items']:.3f}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from calibration.contract import bad_channels
 from calibration.language.pieces import in_pieces
 from calibration.targets import spelled_labels
+from rt_decoder.counted import counted
 from rt_decoder.timing.items import is_code, shorten, some
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def item_lines(sessions: Sequence[LabelledRecording], recipe: Recipe) -> list[st
     for label, n in written.items():
         counts[spelled[label]] += n
     lines = [
-        f"{len(counts)} items in {sum(counts.values())} events, from {source}: {_told(counts)}"
+        f"{counted(len(counts), 'item')} in {counted(sum(counts.values()), 'event')}, from {source}: {_told(counts)}"
     ]
     alike = {item: [label for label in written if spelled[label] == item] for item in counts}
     several = [
@@ -200,6 +201,6 @@ def same_vector_line(items: Sequence[str], groups: Sequence[Sequence[int]]) -> s
     """
     pairs = [" = ".join(shorten(items[i]) for i in group) for group in groups]
     return (
-        f"{sum(map(len, groups))} items share a vector with another and cannot be told apart: "
+        f"{counted(sum(map(len, groups)), 'item')} share a vector with another and cannot be told apart: "
         f"{some(pairs)}; name them differently, or choose another language model"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rt_decoder.counted import counted
 from rt_decoder.files.proof import LEVEL
 from rt_decoder.model import Model
 
@@ -43,8 +44,8 @@ def why_not_added(model: Model, scores: Mapping[str, Any]) -> str:
     if scores["p"] <= LEVEL or usual - null <= _SURE * spread:
         return ""
     return (
-        f"rank accuracy {rank:.3f} (guessing {null:.3f}, p = {scores['p']:.2g}) on {scores['n']} "
-        f"events, {usual:.3f} in calibration"
+        f"rank accuracy {rank:.3f} (guessing {null:.3f}, p = {scores['p']:.2g}) on "
+        f"{counted(scores['n'], 'event')}, {usual:.3f} in calibration"
     )
 
 
@@ -70,7 +71,5 @@ def why_not_realigned(facts: Mapping[str, Any]) -> str:
     change = facts.get("change")
     if change and change["rank_accuracy"] < -_CLEAR * change["error"]:
         before, after = (facts[name]["rank_accuracy"] for name in ("before", "after"))
-        return (
-            f"rank accuracy {before:.3f} before, {after:.3f} after on {facts['before']['n']} events"
-        )
+        return f"rank accuracy {before:.3f} before, {after:.3f} after on {counted(facts['before']['n'], 'event')}"
     return ""

@@ -17,6 +17,7 @@ from calibration.design import Design
 from calibration.likelihood import log_mixture
 from calibration.scores import bits_beyond_prior, top_k
 from calibration.sets import SHOWN, coverages, set_lines
+from rt_decoder.counted import counted
 from rt_decoder.decoding.language.next_word import Beam, WordModel
 from rt_decoder.decoding.sets import cutoff_of
 from rt_decoder.model import Language, Model
@@ -233,7 +234,7 @@ def language_lines(scores: dict[str, Any], where: str) -> list[str]:
         "fused": "both",
     }
     lines = [
-        f"{where}, language prior of weight {scores['weight']:g} on {scores['n']} events:",
+        f"{where}, language prior of weight {scores['weight']:g} on {counted(scores['n'], 'event')}:",
         f"  {'':<26}{'top-1':>8}{'top-10':>8}{'bits':>8}",
     ]
     for name, told in names.items():

@@ -30,6 +30,7 @@ from calibration.persons import draw_together, every_person, person_lines, perso
 from calibration.scores import cosine, unit_rows
 from calibration.targets import target_transform
 from calibration.transfer import Shared, check_window, shared_sums
+from rt_decoder.counted import counted
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.files.sums import Companion, PersonSums
 from rt_decoder.model import Alignment, Model, versions
@@ -174,15 +175,16 @@ def _told(
     """Say who is in a group, and which channels and items not all people have."""
     n_events = int(sum(one.counts.sum() for one in group.shared))
     n_people, n_models = len(group.shared), len(people)
-    who = f"{n_people} people" + (f" ({n_models} models)" if n_models > n_people else "")
-    who += f", {n_events} events, {len(group.items)} items"
+    who = counted(n_people, "person", "people")
+    who += f" ({counted(n_models, 'model')})" if n_models > n_people else ""
+    who += f", {counted(n_events, 'event')}, {counted(len(group.items), 'item')}"
     every = dict.fromkeys(name for one in people for name in one.layout["channels"])
     lost = [name for name in every if name not in base.info.ch_names]
     channels = f"channels that not all have are left out: {', '.join(lost)}"
     counts = np.array([one.counts > 0 for one in group.shared])
     n_all, n = int(counts.all(axis=0).sum()), len(group.items)
     items = (
-        f"{n_all} of {n} items were heard by everybody; the others count by those who heard them"
+        f"everybody heard {n_all} of {counted(n, 'item')}; the others count by those who heard them"
     )
     return who, channels if lost and montage == "name" else "", items if n_all < n else ""
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from calibration.confidence import Evidence, log_posterior
+from rt_decoder.counted import counted
 from rt_decoder.decoding.sets import LEVELS, cutoff_of, mass_above, plausible
 from rt_decoder.model import Model
 
@@ -138,7 +139,7 @@ def set_lines(rows: Sequence[dict[str, Any]], n_items: int) -> list[str]:
         + (
             f"every item, always: calibration shows no fewer (it is held in {100 * row['coverage']:.0f} %)"
             if row["all"]
-            else f"it is held in {100 * row['coverage']:.1f} %; {row['size']:.1f} of {n_items} items on "
+            else f"it is held in {100 * row['coverage']:.1f} %; {row['size']:.1f} of {counted(n_items, 'item')} on "
             f"average, {100 * row['one']:.0f} % of one item"
         )
         for row in rows

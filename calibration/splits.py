@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from calibration.sentences import encode_groups, merge_groups, whole_sentences
+from rt_decoder.counted import counted
 from rt_decoder.recipe import Fit
 
 __all__ = [
@@ -201,12 +202,12 @@ def split_line(split: Mapping[str, Any]) -> str:
     '10 events: 6 train, 2 locked, 1 purged between them, 1 dropped (incomplete or of low quality)'
     """
     parts = [f"{split['n_train']} train", f"{split['n_final']} locked"]
-    if split.get("n_final_muscle"):
-        parts.append(f"{split['n_final_muscle']} locked but not scored (muscle activity)")
+    if n := split.get("n_final_muscle"):
+        parts.append(f"{n} locked but not scored (muscle activity)")
     n_purged = split.get("n_purged", split["n_events"] - split["n_train"] - split["n_final"])
     parts.append(f"{n_purged} purged between them")
     parts.append(f"{split['n_dropped']} dropped (incomplete or of low quality)")
-    return f"{split['n_events'] + split['n_dropped']} events: {', '.join(parts)}"
+    return f"{counted(split['n_events'] + split['n_dropped'], 'event')}: {', '.join(parts)}"
 
 
 def check_enough(labels: Sequence[str]) -> None:
@@ -223,10 +224,8 @@ def check_enough(labels: Sequence[str]) -> None:
         If nothing can be learnt from them.
     """
     if len(labels) < MIN_ITEMS or len(set(labels)) < 2:
-        raise ValueError(
-            f"need at least {MIN_ITEMS} events of 2 items or more, "
-            f"got {len(labels)} events of {len(set(labels))}"
-        )
+        got = f"got {counted(len(labels), 'event')} of {len(set(labels))}"
+        raise ValueError(f"need at least {MIN_ITEMS} events of 2 items or more, {got}")
 
 
 def split_events(

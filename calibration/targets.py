@@ -12,6 +12,7 @@ import numpy as np
 
 from calibration.design import Design
 from calibration.scores import unit_rows
+from rt_decoder.counted import counted
 from rt_decoder.recipe import Recipe
 from rt_decoder.timing.items import fold_key, shorten, tidy
 
@@ -124,7 +125,7 @@ def _listed(path: Path) -> list[str]:
         raise ValueError(f"vocabulary {path.name}: need a text file in UTF-8") from None
     for number, line in enumerate(lines, 1):
         if len(line) > LONGEST_ITEM or "\0" in line:
-            got = "a character 0" if "\0" in line else f"{len(line)} characters"
+            got = "a character 0" if "\0" in line else counted(len(line), "character")
             raise ValueError(
                 f"vocabulary {path.name}, line {number}: need a word or sentence of at most "
                 f"{LONGEST_ITEM} characters, got {got}"

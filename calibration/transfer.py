@@ -21,6 +21,7 @@ from calibration.identity import is_same
 from calibration.montage import carried
 from calibration.sums import Moments, layout_of, moments
 from calibration.targets import Targets
+from rt_decoder.counted import counted
 from rt_decoder.decoding.whitening import whitener
 from rt_decoder.files.sums import PersonSums, RecordingId
 from rt_decoder.model import Model
@@ -222,7 +223,8 @@ def prior_of(
     told = f"{least}" if least == most else f"{least} to {most}"
     n_people = len({one.code or number for number, one in enumerate(others)})
     n_events = int(total.counts.sum())
-    people = "1 other person" if n_people == 1 else f"{n_people} other people"
-    say(f"prior of {people}: {n_events} events, {told} of {n_heard} items shared")
+    people = counted(n_people, "other person", "other people")
+    events = counted(n_events, "event")
+    say(f"prior of {people}: {events}, {told} of {counted(n_heard, 'item')} shared")
     recorded = tuple(one for person in others for one in person.recorded)
     return Prior(total.gram, total.sums, total.counts, mine.shrink, recorded, n_people)

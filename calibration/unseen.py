@@ -18,6 +18,7 @@ from calibration.scores import cosine
 from calibration.splits import leave_group_out
 from calibration.targets import Targets
 from calibration.whitened import own_penalty
+from rt_decoder.counted import counted
 from rt_decoder.model import Model
 from rt_decoder.recipe import Fit
 
@@ -219,5 +220,5 @@ def unseen_line(scores: dict[str, Any], where: str) -> str:
     figures = (f"{scores[key]:.3f}".lstrip("0") for key in ("rank_accuracy", "null_rank_accuracy"))
     return (
         "words never seen in training: {} (chance {}, ".format(*figures)
-        + f"p = {scores['p']:.2g}; {scores['n']} events of {scores['n_items']} items, {where})"
+        + f"p = {scores['p']:.2g}; {counted(scores['n'], 'event')} of {counted(scores['n_items'], 'item')}, {where})"
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from calibration.design import without_map
 from calibration.events import LabelledRecording
+from rt_decoder.counted import counted
 from rt_decoder.files.monitor_text import told_lines
 from rt_decoder.model import Model
 from rt_decoder.monitor.monitor import make_monitor
@@ -68,7 +69,7 @@ def watching_lines(found: Sequence[dict[str, Any]]) -> list[str]:
         level = f", response {summary['level']:.2f} of calibration's" if "level" in summary else ""
         lines.append(
             f"recording {number} like calibration: {summary['state']} "
-            f"({summary['n_events']} events judged{level})"
+            f"({counted(summary['n_events'], 'event')} judged{level})"
         )
         lines += [f"  {told}" for told in one["told"]]
     return lines

@@ -23,10 +23,11 @@ _OWNER = "RT_DECODER_TESTS_WORKER"  # the worker whose configuration LSLAPICFG n
 def _own_session() -> None:
     """Configure LSL, once a worker: it inherits the file of the process that started it.
 
-    What a test starts inherits the worker's. A configuration of the user's is kept.
+    What a test starts inherits the worker's. A configuration of the user's is not kept: a decoder that
+    runs on this machine would be seen by what looks for all decoders.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-    if os.environ.get("LSLAPICFG") and os.environ.get(_OWNER, worker) == worker:
+    if os.environ.get("LSLAPICFG") and os.environ.get(_OWNER) == worker:
         return
     os.environ.pop("LSLAPICFG", None)
     os.environ[_OWNER] = worker

@@ -142,7 +142,7 @@ def test_a_session_is_its_record_to_the_bit(lab: Callable[..., Lab], tmp_path: P
     # the command, which counts and logs them, too
     record = read_recording(one.record)
     jsonl = tmp_path / "again.jsonl"
-    unknown, silent = "events have items that the model does not know", "every hop abstains"
+    unknown, silent = "events with items that the model does not know", "every hop abstains"
     with (
         pytest.warns(RuntimeWarning, match=silent),
         pytest.warns(RuntimeWarning, match=unknown),

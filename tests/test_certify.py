@@ -82,7 +82,7 @@ def test_a_vocabulary_that_is_too_large_is_told_how_large_it_may_be() -> None:
     told = changed(("stages_us", "vocabulary", "p50"), 12_000.0)
     (one,) = found_problems(told)
     assert one["breaks"]
-    assert "1000 words take 12.10 ms of each hop of 10 ms" in one["what"]
+    assert "the scan of 1000 words takes 12.10 ms of each hop of 10 ms" in one["what"]
     assert "about 404 here" in one["fix"]
 
 

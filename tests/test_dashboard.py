@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,9 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from rt_decoder.dashboard import client
+from rt_decoder.dashboard import client, watched
 from rt_decoder.dashboard.server import PAGE, make_app
-from rt_decoder.dashboard.traces import CLEAN, Trace, frame
+from rt_decoder.dashboard.traces import CLEAN, KEPT_S, Trace, frame
 from rt_decoder.dashboard.view import MAX_EVENTS, MAX_WORDS, View
 from rt_decoder.dashboard.watcher import Watcher
 from rt_decoder.files import packages
@@ -257,7 +258,7 @@ def told(monkeypatch) -> Any:
     monkeypatch.setattr(client, "monotonic", lambda: now[0])
     one = SimpleNamespace(
         id="x", name="x", view=View(), clean=Trace(("a", "quality"), 100.0), raw=None,
-        channels=dict, summary=dict,
+        channels=dict, summary=dict, look=lambda: None,
     )  # fmt: skip
     watcher = SimpleNamespace(decoders=[one], get=lambda uid: one)
     page = client.Client(Socket(), watcher)  # type: ignore[arg-type]
@@ -450,11 +451,38 @@ def test_the_amplifier_is_read_once_the_decoder_gets_samples(source_id: str) -> 
     try:
         heard = wait_for(lambda: [one for one in watcher.decoders if one.name == source_id])[0]
         wait_for(lambda: heard.view.status)
+        heard.look()
         decoder.status["n_late"] = 7  # told a second later, after many looks at the streams
         wait_for(lambda: heard.view.status["n_late"] == 7)
         assert not decoder.amplifier.have_consumers()
         decoder.status["n_samples"] = 250
-        wait_for(decoder.amplifier.have_consumers)
+        wait_for(lambda: heard.look() or decoder.amplifier.have_consumers())
+    finally:
+        watcher.close()
+        decoder.close()
+
+
+@pytest.mark.lsl
+def test_signals_are_read_while_a_page_looks(source_id: str, monkeypatch) -> None:
+    """Nobody takes samples that nobody sees; they come again with the next page."""
+    now = [monotonic()]
+    monkeypatch.setattr(watched, "monotonic", lambda: now[0])
+    decoder, watcher = FakeDecoder(source_id), Watcher()
+    signals = decoder.amplifier, decoder.clean._outlet
+    decoder.status["n_samples"] = 250
+    try:
+        heard = wait_for(lambda: [one for one in watcher.decoders if one.name == source_id])[0]
+        wait_for(lambda: heard.view.has_samples)
+        decoder.status["n_late"] = 7  # told a second later, after many looks at the streams
+        wait_for(lambda: heard.view.status["n_late"] == 7)
+        assert not any(one.have_consumers() for one in signals)
+        for _ in range(2):
+            heard.look()
+            assert heard.raw_problem == ""  # it has not been tried yet
+            wait_for(lambda: all(one.have_consumers() for one in signals))
+            now[0] += KEPT_S + 1.0
+            wait_for(lambda: not any(one.have_consumers() for one in signals))
+        assert decoder.is_heard
     finally:
         watcher.close()
         decoder.close()

@@ -148,7 +148,6 @@ def decoders(source_id: str) -> Iterator[Callable[..., FakeDecoder]]:
 
 
 def test_states_are_shown_with_what_to_do(page: Page, decoders: Any) -> None:
-    assert page.text("#stream .big") == "WAITING"
     one = decoders()
     page.watch(one.name, one)
     page.has("#stream .big", "LIVE")
@@ -453,6 +452,7 @@ def test_the_server_lets_a_decoder_go_first(page: Page) -> None:
 
 
 def test_a_page_that_waits_has_not_lost_its_server(page: Page) -> None:
+    page.has("#stream .big", "WAITING")  # a decoder of another test is there for a while, at most
     while page.js("performance.now()") < 6000.0:  # longer than a server may be silent
         assert page.js("document.querySelector('#warning').hidden")
 

@@ -17,7 +17,7 @@ LOADABLE = [name for name, (_, expected) in REAL.items() if not isinstance(expec
 
 
 @pytest.mark.realdata
-@pytest.mark.filterwarnings("ignore:.*1 of 9 markers lie outside")  # minimal.xdf
+@pytest.mark.filterwarnings("ignore:.*1 of 9 markers outside")  # minimal.xdf
 @pytest.mark.parametrize("name", LOADABLE)
 def test_real_xdf_file_runs_through_the_live_stages(data_dir, name):
     recording = read_recording(data_dir / "xdf" / name, **REAL[name][0])

@@ -134,7 +134,7 @@ def test_a_person_hears_words_and_nothing_else(source_id: str) -> None:
         cues.push_sample([text])
     ran = finish(hears, 120.0)
     assert ran.code == 0, ran.err
-    assert "heard 2 words; 2 markers were no words" in ran.out
+    assert "heard 2 words; left out 2 markers of no word" in ran.out
     both = start("simulate", "--hear", "x", "--save", "x.xdf", "--words", "4")
     assert finish(both).code == 2
 

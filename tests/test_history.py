@@ -68,7 +68,7 @@ def test_realigned_from_what_and_when(plain: Model) -> None:
 
 @pytest.mark.parametrize(
     ("kappa", "told"),
-    [(0.3, "542 events of 2 other people are in the map, each counts 0.3"), (0, "are not used")],
+    [(0.3, "in the map, 542 events of 2 other people; each counts 0.3"), (0, "are not used")],
 )
 def test_the_prior_of_other_people_is_told(plain: Model, kappa: float, told: str) -> None:
     prior = {"n_people": 2, "n_events": 542, "kappa": kappa}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from rt_decoder.commands.interrupt import stop_on_signals
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,13 +40,13 @@ def main():
 
 
 @pytest.mark.parametrize(
-    ("hearing", "signal"),
+    ("hearing", "signal_name"),
     [("nullcontext()", "SIGINT"), ("interruptible()", "SIGINT"), ("interruptible()", "SIGTERM")],
 )
 def test_an_interrupt_in_a_finalizer_ends_the_program(
-    hearing: str, signal: str, tmp_path: Path
+    hearing: str, signal_name: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM.format(hearing=hearing, signal=signal))
+    (tmp_path / "program.py").write_text(PROGRAM.format(hearing=hearing, signal=signal_name))
     ran = subprocess.run(
         [sys.executable, "-c", "from rt_decoder.__main__ import start; start('program')"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
@@ -64,7 +67,7 @@ from rt_decoder.commands.interrupt import interruptible, stop_on_signals
 
 def main():
     with interruptible(), stop_on_signals() as stop:
-        stop.only_ask()
+        assert not stop()
         signal.raise_signal(signal.SIGTERM)
         end = time.monotonic() + {busy}
         while not stop.came or time.monotonic() < end:
@@ -88,3 +91,14 @@ def test_a_signal_that_is_not_asked_for_in_time_is_told_once(
     assert (ran.returncode, ran.stdout) == (0, "ended in order\n"), ran
     told = "interrupted: ending once the step under way is done\n"
     assert ran.stderr in ([told] if said else ["", told])  # a machine may be slow to ask
+
+
+def test_a_signal_raises_until_the_work_asks() -> None:
+    """A session that opens its stream asks nobody, and one whose loop runs ends in order."""
+    with stop_on_signals(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with stop_on_signals() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        assert stop.came

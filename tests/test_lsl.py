@@ -26,9 +26,11 @@ from rt_decoder.source import Pulled
 from rt_decoder.sources.auxiliary.joined import JoinedSource
 from rt_decoder.sources.lsl.find import find_streams, resolve
 from rt_decoder.sources.lsl.inlet import Inlet, may_destroy
+from rt_decoder.sources.lsl.marker_search import MarkerSearch
 from rt_decoder.sources.lsl.markers import LslMarkers
 from rt_decoder.sources.lsl.source import LslSource
 from rt_decoder.sources.streams import LslStreams, ReferenceChoice, parse_reference
+from rt_decoder.timing.markers import trigger_markers
 from tests.lsl_loopback import wait_for
 
 pytestmark = pytest.mark.lsl
@@ -310,6 +312,36 @@ def test_numbers_at_a_regular_rate_are_a_trigger_channel(source_id: str) -> None
     outlet.push_chunk(line[:, None], (100 + np.arange(10) / 100).tolist())
     got = pull_markers(markers, 3)
     assert [(m.label, round(100 * (m.time - 100))) for m in got] == [("4", 2), ("4", 6), ("5", 7)]
+
+
+def test_a_trigger_channel_is_read_as_in_a_file(source_id: str) -> None:
+    """A code that is there already, NaN within one, and fractions: one rule, live and offline."""
+    outlet, markers = marker_stream(source_id, "float32", sfreq=100.0)
+    line = np.array([7, 7, 0, 4, np.nan, 4, 2.2, 2.9, 0, 5], np.float32)
+    stamps = 100 + np.arange(10) / 100
+    for row, stamp in zip(line, stamps.tolist(), strict=True):
+        outlet.push_sample([row], stamp)
+    got = [m.label for m in pull_markers(markers, 4)]
+    assert got == [m.label for m in trigger_markers(line, stamps)] == ["4", "2", "3", "5"]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "sfreq", "type_"),
+    [("float32", 250, "EEG"), ("double64", 0, "ECG"), ("int16", 500, "eeg")],
+)
+def test_a_signal_is_no_marker_stream(source_id: str, fmt: str, sfreq: float, type_: str) -> None:
+    """Named for markers it is refused; beside one of the same name it is left out."""
+    info = pylsl.StreamInfo(source_id, type_, 1, sfreq, fmt, f"{source_id}-signal")
+    amplifier = pylsl.StreamOutlet(info)
+    said = f"need a marker stream .*, got '{source_id}', {fmt} of type {type_}"
+    with pytest.raises(ValueError, match=said):
+        MarkerSearch(source_id).find(30.0)
+    beside = marker_outlet(source_id, f"{source_id}-words")
+    wait_for(lambda: len(pylsl.resolve_byprop("name", source_id, 2, 1.0)) == 2)
+    search = MarkerSearch(source_id)
+    assert search.find(30.0).source_id == f"{source_id}-words"
+    assert wait_for(search.again).source_id == f"{source_id}-words"
+    del amplifier, beside
 
 
 def test_channels_of_numbers_say_their_own_labels(source_id: str) -> None:

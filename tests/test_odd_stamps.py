@@ -184,7 +184,7 @@ def test_a_file_of_odd_stamps_is_refused(tmp_path):
 @pytest.mark.parametrize("time", TIMES.values(), ids=TIMES)
 def test_markers_that_lie_nowhere_do_not_hinder_the_others(time, tmp_path):
     write(tmp_path / "a.xdf", stamps(), [*WORDS_AT, Marker("elsewhere", time)])
-    with pytest.warns(RuntimeWarning, match=f"1 of {len(WORDS_AT) + 1} markers lie outside"):
+    with pytest.warns(RuntimeWarning, match=f"1 of {len(WORDS_AT) + 1} markers outside"):
         recording = read_recording(tmp_path / "a.xdf")
     assert [marker.index for marker in recording.markers if marker.label != "elsewhere"] == [
         marker.index for marker in RECORDING.markers

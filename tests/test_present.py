@@ -377,3 +377,12 @@ def test_a_presentation_on_a_terminal(source_id: str, tmp_path: Path) -> None:
         assert float(row["lsl_time"]) == pytest.approx(at, abs=1e-5)
     assert screen.endswith(b"\n")
     assert b"\x1b[?1049l" in screen  # the terminal is as it was
+
+
+@pytest.mark.parametrize("text", ["word,freq\nhouse,3\n", 'n;"word"\n1;house\n'])
+def test_a_table_with_commas_is_no_list_of_words(text: str, tmp_path: Path) -> None:
+    (tmp_path / "words.csv").write_text(text)
+    with pytest.raises(ValueError, match="need columns separated by tabs, got"):
+        read_words(tmp_path / "words.csv")
+    (tmp_path / "words.txt").write_text("word\nyes, please\n")
+    assert read_words(tmp_path / "words.txt") == ("yes, please",)

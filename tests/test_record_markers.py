@@ -14,13 +14,24 @@ import numpy as np
 import pytest
 from pylsl import local_clock
 
+from rt_decoder.files.model_file import save_model
 from rt_decoder.files.read import read_recording
 from rt_decoder.files.xdf_streams import load_streams
 from rt_decoder.live.run_options import run_options
 from rt_decoder.recorded import decode_recording
 from rt_decoder.sinks.outlets import data_outlet, marker_outlet
 from tests.lsl_loopback import wait_for
-from tests.small import Ran, call, finish, random_model, small_recipe, small_recording, start
+from tests.small import (
+    Ran,
+    call,
+    finish,
+    lines,
+    random_model,
+    readouts,
+    small_recipe,
+    small_recording,
+    start,
+)
 
 RECORDING = small_recording(seconds=8.0)
 SFREQ = RECORDING.info.sfreq
@@ -135,6 +146,39 @@ def test_every_stream_that_is_named_is_recorded_and_the_first_gives_the_words(
     model = random_model(RECORDING, small_recipe())
     readouts = list(decode_recording(model, found, found.markers))
     assert [one.label for one in readouts if one.kind == "event"] == ["word1", "word2"]
+
+
+@pytest.mark.slow
+def test_run_decodes_by_the_first_and_keeps_the_others(lab: Lab, tmp_path: Path) -> None:
+    """The buttons mirror a word, label and time: the record is decoded as live all the same."""
+    names = [lab.offer("stimuli"), lab.offer("buttons")]
+    model, log, path = tmp_path / "m.rtd.safetensors", tmp_path / "s.jsonl", tmp_path / "s.xdf"
+    save_model(random_model(RECORDING, small_recipe()), model)
+    options = [word for name in names for word in ("--markers", name)]
+    lab.begins("run", "--model", model, "--force", *options, "--log", log, "--record", path,
+               "--outlet", lab.name + "-answers", "--continuous", "--until-lost")  # fmt: skip
+    lab.heard("stimuli", "buttons")
+    lab.send(0.0, 1.0)
+    lab.mark("buttons", "word1", 0.8)
+    lab.recorded(path, "-buttons", 1)
+    lab.mark("buttons", "left", 0.9)
+    lab.recorded(path, "-buttons", 2)
+    lab.send(1.0, 2.0)
+    lab.mark("stimuli", "word1", 0.8)
+    lab.recorded(path, "-stimuli", 1)
+    lab.send(2.0, 8.0)
+    lab.recorded(path, "", len(RECORDING.data))
+    ran = lab.end()
+    assert ran.code == 0, ran.err
+    assert f"markers of {names[1]}: 2: word1 (1), left (1)" in ran.out
+    live = lines(log)
+    told = {one["name"]: one["labels"] for one in live[-1]["marker_streams"]}
+    assert told == {names[0]: {"word1": 1}, names[1]: {"word1": 1, "left": 1}}
+    assert live[-1]["counts"]["markers"] == 1
+    again = tmp_path / "again.jsonl"
+    assert finish(start("decode", path, "--model", model, "--force", "--jsonl", again)).code == 0
+    assert readouts(again) == readouts(log)
+    assert sum(one["kind"] == "event" for one in live if one["type"] == "readout") == 1
 
 
 @pytest.mark.slow
@@ -275,3 +319,22 @@ def test_one_stream_by_two_names_is_refused(lab: Lab, tmp_path: Path) -> None:
     ran = finish(process)
     assert ran.code == 1
     assert "which name one stream twice" in ran.err
+
+
+@pytest.mark.parametrize("command", ["run", "record", "check"])
+def test_the_amplifier_is_no_marker_stream(lab: Lab, tmp_path: Path, command: str) -> None:
+    """Every session says so at once, and leaves nothing."""
+    options = {
+        "run": ["--model", tmp_path / "m.rtd.safetensors", "--force"],
+        "record": ["-o", tmp_path / "x.xdf"],
+        "check": ["--seconds", "5"],
+    }[command]
+    save_model(random_model(RECORDING, small_recipe()), tmp_path / "m.rtd.safetensors")
+    there = set(tmp_path.iterdir())
+    lab.amplifier = data_outlet(lab.name, RECORDING.info, lab.name)  # type: ignore[attr-defined]
+    ran = finish(
+        start(command, *options, "--name", lab.name, "--markers", lab.name, "--timeout", "60")
+    )
+    assert (ran.code, set(tmp_path.iterdir())) == (1, there)
+    assert f"need a marker stream (text, or numbers that are codes), got {lab.name!r}" in ran.err
+    assert "of type EEG" in ran.err

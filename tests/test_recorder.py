@@ -246,7 +246,7 @@ def test_a_record_says_where_it_dropped_and_keeps_its_place(tmp_path: Path) -> N
     record.close()
     assert (record.n_dropped, record.error) == (3, None)
     with pytest.warns(
-        RuntimeWarning, match=r"3 entries with 8 samples were dropped because .*to sample 12$"
+        RuntimeWarning, match=r"lacks 3 entries with 8 samples, as the disk .*to sample 12$"
     ):
         read = read_recording(path)
     assert read.data[:, 0].tolist() == np.repeat([0.0, 1.0, 2.0, 5.0], 4).tolist()

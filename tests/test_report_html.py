@@ -347,7 +347,7 @@ def test_a_verdict_says_all_in_one_sentence() -> None:
     [
         ({"p": 0.4}, "no evidence that brain and words are related was found"),
         ({"p": 0.2, "p_smallest": 0.2}, "so few units that nothing can be shown"),
-        ({"n": 12}, "only 12 events test it"),
+        ({"n": 12}, "it is tested on 12 events only"),
         ({"bits_per_word": -0.1}, "it tells nothing beyond the prior"),
         ({"calibration_error": 0.12}, "its probabilities are 0.12 from the share that is right"),
     ],

@@ -386,5 +386,5 @@ def test_holes_of_a_record_of_version_1_are_told(tmp_path: Path) -> None:
     xdf.content = old_record(False, ()).content
     xdf.text(4, '{"index": 99, "decision": "dropped", "n_jobs": 3, "n_samples": 8}', 1.0)
     path.write_bytes(xdf.content)
-    with pytest.warns(RuntimeWarning, match=r"3 entries with 8 samples .* up to sample 99$"):
+    with pytest.warns(RuntimeWarning, match=r"3 entries with 8 samples.* up to sample 99$"):
         assert read_recording(path).decisions[-1] == Dropped(99, 3, 8)

@@ -226,7 +226,7 @@ def test_a_torn_end_is_said(torn, tmp_path):
     end = next(at for at, n in ends.items() if n == 80)
     path = tmp_path / "cut.xdf"
     path.write_bytes(content[: end + 17])
-    with pytest.warns(RuntimeWarning, match=r"cut\.xdf is cut off: the last 17 bytes"):
+    with pytest.warns(RuntimeWarning, match=r"cut\.xdf is cut off: left out the last 17 bytes"):
         read_recording(path)
 
 
@@ -336,7 +336,7 @@ def test_markers_outside_the_samples_are_said(tmp_path):
         write_data(xdf)
         xdf.add_stream(2, name="words", type="Markers")
         xdf.write_samples(2, ["early", "axe", "late"], T0 + np.array([-1.0, 1.0, 9.0]))
-    with pytest.warns(RuntimeWarning, match="2 of 3 markers lie outside.*'early'"):
+    with pytest.warns(RuntimeWarning, match="2 of 3 markers outside.*'early'"):
         recording = read_recording(tmp_path / "a.xdf")
     assert [(m.label, m.index) for m in recording.markers] == [
         ("early", -1),
@@ -357,6 +357,19 @@ def test_channels_of_numbers_whose_labels_are_unknown_are_left_out(tmp_path):
     assert [m.label for m in recording.markers] == ["axe"]
     with pytest.raises(ValueError, match="got 2 channels of numbers in 'keys'"):
         read_recording(tmp_path / "a.xdf", markers="keys")
+
+
+def test_a_signal_is_no_marker_stream(tmp_path):
+    """`--markers EEG` names a type, too: of the other streams of that type none is of markers."""
+    with XdfWriter(tmp_path / "a.xdf") as xdf:
+        write_data(xdf)
+        write_data(xdf, 2, name="second", source_id="s2")
+        xdf.add_stream(3, name="words", type="EEG")
+        xdf.write_samples(3, ["axe"], T0 + np.array([1.0]))
+    with pytest.raises(ValueError, match=r"need a marker stream .* got 'second', .* of type EEG"):
+        read_recording(tmp_path / "a.xdf", stream="s1", markers="second")
+    recording = read_recording(tmp_path / "a.xdf", stream="s1", markers="EEG")
+    assert [m.label for m in recording.markers] == ["axe"]
 
 
 def test_triggers_in_the_data_and_in_a_regular_marker_stream(tmp_path):
@@ -498,7 +511,7 @@ REAL = {
 
 
 @pytest.mark.realdata
-@pytest.mark.filterwarnings("ignore:.*1 of 9 markers lie outside")  # minimal.xdf
+@pytest.mark.filterwarnings("ignore:.*1 of 9 markers outside")  # minimal.xdf
 @pytest.mark.parametrize("name", REAL)
 def test_real_file(data_dir, name):
     options, expected = REAL[name]

@@ -26,6 +26,7 @@ from calibration.cleaning.seen import Seen, cues, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels, share_text
 from rt_decoder.cleaning.eye import EyeCorrection
+from rt_decoder.counted import counted
 from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
 
 __all__ = ["fit", "fit_eye", "summary"]
@@ -285,10 +286,9 @@ def _without(left_out: dict[str, str]) -> str:
 def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, taken out and kept."""
     held_out = report["held_out"][report["rank"] - 1]
-    patterns = "1 pattern" if report["rank"] == 1 else f"{report['rank']} patterns"
     found = (
-        f"{patterns} over channels, from {report['n_blinks']} blinks and {report['n_saccades']} gaze "
-        f"shifts, found by {_WAYS.get(report['way'], report['way'])}"
+        f"{counted(report['rank'], 'pattern')} over channels, from {counted(report['n_blinks'], 'blink')} "
+        f"and {counted(report['n_saccades'], 'gaze shift')}, found by {_WAYS.get(report['way'], report['way'])}"
         f"{_without(report.get('eog_left_out', {}))}"
     )
     blinks, activity = decibels(held_out["blink_db"]), decibels(held_out["eye_db"])

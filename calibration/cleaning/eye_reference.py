@@ -11,6 +11,7 @@ import numpy as np
 from calibration.cleaning.eye_moves import look
 from calibration.cleaning.heartbeat_source import beats_in, is_heart
 from calibration.cleaning.reference_kind import shows_breath
+from rt_decoder.counted import counted
 from rt_decoder.signal import DATA_TYPES, SignalInfo
 
 __all__ = ["explained", "why_no_eog"]
@@ -46,7 +47,7 @@ def why_no_eog(data: np.ndarray, info: SignalInfo, bad: np.ndarray, column: int)
     blinks, saccades, eye, _ = look(trace[:, None], info.sfreq, bad)
     moves, rows = np.concatenate([blinks, saccades]), np.flatnonzero(eye & ~bad)
     if len(rows) < _SHORTEST * info.sfreq:
-        return f"no blinks ({len(moves)} movements)"
+        return f"no blinks ({counted(len(moves), 'movement')})"
     breathes, what, slow = shows_breath(trace, info.sfreq, bad)
     if breathes and slow > _SLOW:
         return f"shows a breath ({what})"
@@ -58,12 +59,12 @@ def why_no_eog(data: np.ndarray, info: SignalInfo, bad: np.ndarray, column: int)
         nearest = np.abs(moves[:, None] - beats[None, :]).min(axis=1)
         with_beats = float(np.mean(nearest <= _NEAR * info.sfreq))
         if with_beats > _MOST_BEATS:
-            return f"shows the heart ({100 * with_beats:.0f} % of {len(moves)} movements are beats)"
+            return f"shows the heart (beats: {100 * with_beats:.0f} % of {counted(len(moves), 'movement')})"
     picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
     share, chance = explained(data[:, picks], trace, rows)
     if share < max(_LEAST, chance):
         return (
-            f"no blinks that the data show as well ({len(moves)} movements, of which the data "
+            f"no blinks that the data show as well ({counted(len(moves), 'movement')}, of which the data "
             f"explain {100 * max(share, 0.0):.0f} %, by chance {100 * max(chance, 0.0):.0f} %)"
         )
     return ""

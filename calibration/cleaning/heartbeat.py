@@ -24,6 +24,7 @@ from calibration.cleaning.seen import Seen, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels, share_text
 from rt_decoder.cleaning.qrs import N_LEVELS
+from rt_decoder.counted import counted
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["fit", "fit_heartbeat", "summary"]
@@ -202,7 +203,7 @@ def _before(levels: np.ndarray, info: SignalInfo) -> int:
 
 def summary(report: dict[str, Any]) -> Summary:
     """Summarise what was found, taken out and kept."""
-    found = f"{report['beats']} beats in {report['source']}, {report['rate']:g} a minute"
+    found = f"{counted(report['beats'], 'beat')} in {report['source']}, {report['rate']:g} a minute"
     if report.get("upstroke", "").endswith("R peak"):
         found += f", told {report['upstroke']}"
     preserved = report.get("preserved")

@@ -12,6 +12,7 @@ import numpy as np
 
 from calibration.cleaning.words import share_text
 from rt_decoder.cleaning.qrs import Beats, find_beats
+from rt_decoder.counted import counted
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["Source", "beats_in", "find_source", "is_heart"]
@@ -88,7 +89,7 @@ def find_source(
         return None, "no channel that could show a heartbeat"
     best = max(tried, key=lambda source: source.regularity)
     return None, (
-        f"no source with clear regular beats: the best, {best.name}, has {len(best.beats.peaks)} beats, "
+        f"no source with clear regular beats: the best, {best.name}, has {counted(len(best.beats.peaks), 'beat')}, "
         f"{best.rate:.0f} a minute, {share_text(best.regularity, 0)} of the intervals regular, "
         f"{best.clarity:.1f} times the noise"
     )

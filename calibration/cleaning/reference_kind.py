@@ -14,6 +14,7 @@ from scipy.ndimage import uniform_filter1d
 
 from calibration.cleaning.heartbeat_source import beats_in, is_heart
 from calibration.cleaning.words import share_text
+from rt_decoder.counted import counted
 from rt_decoder.signal import SignalInfo
 
 __all__ = ["Shown", "shown", "shows_breath"]
@@ -58,7 +59,7 @@ def shown(data: np.ndarray, info: SignalInfo, bad: np.ndarray, column: int) -> S
         weights[column] = 1.0
         source = beats_in(data, info, bad, weights, info.ch_names[column])
         what = (
-            f"{len(source.beats.peaks)} beats, {source.rate:.0f} a minute, "
+            f"{counted(len(source.beats.peaks), 'beat')}, {source.rate:.0f} a minute, "
             f"{share_text(source.regularity, 0)} of the intervals regular, {source.clarity:.1f} times the noise"
         )
         return Shown(is_heart(source), what, source.clarity, source.beats.peaks)
@@ -103,7 +104,7 @@ def shows_breath(belt: np.ndarray, sfreq: float, bad: np.ndarray) -> tuple[bool,
         high = side[t] > 0
     gaps = np.array([b - a for a, b in pairwise(ups)]) / sfreq
     if len(gaps) < 4:
-        return False, f"{len(ups)} breaths", share
+        return False, counted(len(ups), "breath"), share
     usual = np.array([np.median(gaps[max(i - 3, 0) : i + 4]) for i in range(len(gaps))])
     steady = float(np.mean(np.abs(gaps / usual - 1.0) < _NEAR))
     rate = 60.0 / float(np.median(gaps))
@@ -114,5 +115,5 @@ def shows_breath(belt: np.ndarray, sfreq: float, bad: np.ndarray) -> tuple[bool,
         and steady >= _STEADY
         and _BREATHS[0] <= rate <= _BREATHS[1]
     )
-    what = f"{len(ups)} breaths, {rate:.0f} a minute, {share_text(steady, 0)} steady, {share_text(share, 0)} of it slow"
+    what = f"{counted(len(ups), 'breath')}, {rate:.0f} a minute, {share_text(steady, 0)} steady, {share_text(share, 0)} of it slow"
     return good, what, share

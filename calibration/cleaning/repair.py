@@ -16,6 +16,7 @@ from calibration.cleaning.seen import Seen
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, share_text
 from calibration.electrodes import placed
+from rt_decoder.counted import counted
 from rt_decoder.signal import DATA_TYPES
 
 __all__ = ["fit", "fit_repair", "line", "no_repair", "summary"]
@@ -135,7 +136,7 @@ def summary(report: dict[str, Any]) -> Summary:
     bad = ", ".join(f"{name} ({why})" for name, why in report["bad"].items())
     middle = share_text(explained[len(explained) // 2], 0) if explained else "n/a"
     return Summary(
-        f"{len(explained)} channels; bad: {bad or 'none'}",
+        f"{counted(len(explained), 'channel')}; bad: {bad or 'none'}",
         f"{middle} of a channel's variance predicted (median)",
         "trusted channels, unchanged",
     )
@@ -146,6 +147,6 @@ def line(report: dict[str, Any]) -> str:
     explained = sorted(channel["explained"] for channel in report["channels"].values())
     bad = ", ".join(f"{name} ({why})" for name, why in report["bad"].items())
     middle = f"{explained[len(explained) // 2]:.3f}" if explained else "  n/a"
-    return f"{len(explained)} channels, median variance predicted {middle}" + (
+    return f"{counted(len(explained), 'channel')}, median variance predicted {middle}" + (
         f"; bad in calibration: {bad}" if bad else ""
     )

@@ -11,6 +11,7 @@ import typer
 from calibration.commands.recipe_options import recipe_option
 from rt_decoder.commands.console import show_lines
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
+from rt_decoder.counted import counted
 from rt_decoder.recipe import Recipe
 
 __all__ = ["COMMANDS"]
@@ -49,7 +50,9 @@ def embed(
     about = {"embedding": Path(embedding).name, "layer": str(layer), "pooling": pooling}
     payload = save({"vectors": vectors}, metadata={"items": json.dumps(items)} | about)
     write_whole(output, payload, overwrite)
-    show_lines(f"wrote {len(items)} vectors of {vectors.shape[1]} dimensions to {output.name}")
+    show_lines(
+        f"wrote {counted(len(items), 'vector')} of {counted(vectors.shape[1], 'dimension')} to {output.name}"
+    )
 
 
 COMMANDS = (embed,)

@@ -16,6 +16,7 @@ from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson, one_of
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
+from rt_decoder.counted import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,7 +143,7 @@ def _unlabelled_covariance(model: Model, companion: Path) -> np.ndarray:
 def _told(facts: dict[str, Any]) -> list[str]:
     low, high = facts["gains"]
     lines = [
-        f"realigned by {facts['method']}, from {facts['n_windows']} windows: channels scaled by "
+        f"realigned by {facts['method']}, from {counted(facts['n_windows'], 'window')}: channels scaled by "
         f"{low:.2f} to {high:.2f}, "
         f"cap turned by {facts['angle_deg']:.1f} degrees",
         f"  distance of correlations from calibration: {facts['distance_before']:.2f} before, "
@@ -163,7 +164,7 @@ def _told(facts: dict[str, Any]) -> list[str]:
             lines.append(
                 f"  {name}: rank accuracy {one['rank_accuracy']:.3f} (null "
                 f"{one['null_rank_accuracy']:.3f}, p = {one['p']:.2g}), "
-                f"{one['bits_per_word']:.3f} bits a word, {one['n']} events"
+                f"{one['bits_per_word']:.3f} bits a word, {counted(one['n'], 'event')}"
             )
     if not facts["labelled"]:
         lines.append(

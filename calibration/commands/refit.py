@@ -16,6 +16,7 @@ from rt_decoder.commands.bundles import bundled
 from rt_decoder.commands.console import progress_bar, show_json, show_lines
 from rt_decoder.commands.options import AsJson
 from rt_decoder.commands.outputs import MODEL, Overwrite, claim_outputs
+from rt_decoder.counted import counted
 
 if TYPE_CHECKING:
     from calibration.design import Design
@@ -103,7 +104,9 @@ def _tell(step: dict[str, Any], remove: bool) -> None:
 
     if step.get("before"):
         show_lines(*score_lines(step["before"], "this recording, before it was added"))
-    show_lines(f"{step['n']} events {'taken out' if remove else 'added'}; {step['note']}")
+    show_lines(
+        f"{counted(step['n'], 'event')} {'taken out' if remove else 'added'}; {step['note']}"
+    )
 
 
 def _judged(new: Model, before: Model, names: str, force: bool) -> Model:

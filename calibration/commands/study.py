@@ -15,6 +15,7 @@ import typer
 
 from calibration.commands.recipe_options import changed
 from rt_decoder.commands.console import progress_bar, show_error, show_json, show_lines
+from rt_decoder.counted import counted
 from rt_decoder.recipe import Recipe, recipe_options
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def fit_people(options: Any, settings: Recipe) -> None:
     folder = tasks[0].folder
     names = [name for task in tasks for name in task.names]
     _make_ready(folder, names, options.restart)
-    show_lines(f"{len(people)} people, {len(names)} cells of person, layer and window")
+    who = counted(len(people), "person", "people")
+    show_lines(f"{who}, {counted(len(names), 'cell')} of person, layer and window")
     failed: list[Outcome] = []
     n_done = 0
     try:
@@ -140,7 +142,7 @@ def fit_people(options: Any, settings: Recipe) -> None:
     except KeyboardInterrupt:
         n_left = len(names) - len(read_cells(folder, names))
         raise KeyboardInterrupt(
-            f"{len(names) - n_left} of {len(names)} cells are finished; the same command goes on"
+            f"finished {len(names) - n_left} of {counted(len(names), 'cell')}; the same command goes on"
         ) from None
     _finish(options, settings, names, failed)
 
@@ -290,7 +292,7 @@ def _group_model(
     save_sums(Companion(companion.people, digest), companion_path(path), overwrite=True)
     layer, window = chosen[0]["layer"], chosen[0]["window"]
     show_lines(
-        f"wrote {path.name} ({digest[:12]}) of {len(chosen)} people, layer {layer}, window to "
+        f"wrote {path.name} ({digest[:12]}) of {counted(len(chosen), 'person', 'people')}, layer {layer}, window to "
         f"{window:g} s, which had most bits out of fold",
         ceiling_sentence(ceiling := group.certificate["people"]["ceiling"]),
     )

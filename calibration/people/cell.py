@@ -26,6 +26,7 @@ from calibration.identity import hash_files
 from calibration.interval import mean_interval
 from calibration.items import check_items
 from calibration.people.person import Person
+from rt_decoder.counted import counted
 from rt_decoder.decoding.features import scale_features
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.files.damage import in_one_sentence
@@ -139,7 +140,7 @@ def fit_cells(task: Task) -> list[Outcome]:
             try:
                 tries = _tries(begun)
                 if tries >= MOST_TRIES:
-                    why = f"its process died {tries} times, as where memory is short"
+                    why = f"its process died {counted(tries, 'time')}, as where memory is short"
                     outcomes.append(Outcome(name, "failed", why))
                     continue
                 write_whole(begun, b"%d" % (tries + 1), overwrite=True)

@@ -21,6 +21,7 @@ from calibration.report.sections.encoded import (
 )
 from calibration.report.sections.time_and_minutes import learning_parts
 from calibration.report.shown import Shown, listed, today
+from rt_decoder.counted import counted
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.model import Model
 
@@ -42,14 +43,14 @@ def encoding_lines(facts: dict[str, Any]) -> list[str]:
     best, split, n_channels = facts["best"], facts["split"], len(facts["ch_names"])
     n_above = facts["n_channels_above_chance"]
     unit = facts["null_unit"]
-    moved = "single events" if unit == 1 else f"units of {unit} events or more"
+    moved = "single events" if unit == 1 else f"units of {counted(unit, 'event')} or more"
     lines = [
-        f"encoding: {split['n_events']} events of {split['n_items']} items, {split['n_folds']} folds, "
-        f"purged {split['purge_s']:.3g} s; from {facts.get('network', 'the network')}",
+        f"encoding: {counted(split['n_events'], 'event')} of {counted(split['n_items'], 'item')}, "
+        f"{counted(split['n_folds'], 'fold')}, purged {split['purge_s']:.3g} s; from {facts.get('network', 'the network')}",
         f"  largest r   {best['r']:.3f} (95 % interval {best['low']:.3f} to {best['high']:.3f}), in "
         f"{best['channel']} at {best['time']:.3f} s; p = {best['p']:.2g} ({facts['p_smallest']:.2g} at best)",
-        f"  its null    {np.mean(facts['null']):.3f}, mean of the largest r in {len(facts['null'])} "
-        f"permutations of {moved}; tested like them, averaged over penalties, the data's is "
+        f"  its null    {np.mean(facts['null']):.3f}, mean of the largest r in "
+        f"{counted(len(facts['null']), 'permutation')} of {moved}; tested like them, averaged over penalties, the data's is "
         f"{np.max(facts['tested']):.3f}",
         f"  channels    {n_above} of {n_channels} above chance at some time (p <= {P_SHOWN:g})",
     ]
@@ -114,7 +115,7 @@ def encoding_page(model: Model, facts: dict[str, Any]) -> str:
         recipe.section(shown),
         Section("What the words mean", [Table((), _WORDS, 2), Note(COLOURS)]),
     ]  # fmt: skip
-    about = f"{len(facts['ch_names'])} channels · report written {shown.written}"
+    about = f"{counted(len(facts['ch_names']), 'channel')} · report written {shown.written}"
     return render("What the network predicts of the brain", _verdict(shown, facts), sections, about)
 
 
@@ -129,11 +130,11 @@ def _verdict(shown: Shown, facts: dict[str, Any]) -> str:
         said = "and" if total["p"] <= P_SHOWN else "but nothing is shown"
         beyond = f", {said} beyond nuisance (p = {total['p']:.2g})"
     return (
-        f"{above}: in {split['n_events']} events of {split['n_items']} items, "
+        f"{above}: in {counted(split['n_events'], 'event')} of {counted(split['n_items'], 'item')}, "
         f"{f'after {done}' if done else 'without any cleaning'}, the network predicts "
         f"{best['channel']} at {best['time']:.2f} s best, with a held-out r of {best['r']:.3f} (95 % "
         f"interval {best['low']:.3f} to {best['high']:.3f}; p = {best['p']:.2g} against the largest r "
-        f"of {len(facts['null'])} permutations){beyond}."
+        f"of {counted(len(facts['null']), 'permutation')}){beyond}."
     )
 
 
@@ -145,9 +146,9 @@ def _short(shown: Shown, facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Above chance?", f"{above}, p = {best['p']:.2g} (the smallest possible {facts['p_smallest']:.2g})"),
         ("By how much?", f"largest r {best['r']:.3f} ({best['low']:.3f} to {best['high']:.3f}); "
-         f"{facts['n_channels_above_chance']} of {len(facts['ch_names'])} channels above chance"),
-        ("On what?", f"{split['n_events']} events of {split['n_items']} items, each predicted by a map "
-         f"of the other {split['n_folds'] - 1} of {split['n_folds']} folds, purged by "
+         f"{facts['n_channels_above_chance']} of {counted(len(facts['ch_names']), 'channel')} above chance"),
+        ("On what?", f"{counted(split['n_events'], 'event')} of {counted(split['n_items'], 'item')}, each predicted by a map "
+         f"of the other {split['n_folds'] - 1} of {counted(split['n_folds'], 'fold')}, purged by "
          f"{split['purge_s']:.3g} s; no event is locked"),
         ("From what?", str(facts.get("network", "the network"))),
         ("How was it cleaned?", f"by {done}" if done else "not at all"),

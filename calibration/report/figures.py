@@ -17,6 +17,7 @@ from calibration.report.drawing import AFTER, BEFORE, GREY, IN_A_ROW, LEVELS, dr
 from calibration.report.head_maps import NONE_DRAWN, draw_maps, heads_of
 from calibration.report.stretch import Stretch
 from calibration.report.tables import KINDS, unit_of
+from rt_decoder.counted import counted
 from rt_decoder.signal import DATA_TYPES, Reason, SignalInfo
 from rt_decoder.sinks.text import plain
 
@@ -122,7 +123,7 @@ def _around(
     means = [mean - mean.mean(axis=0) for mean in means]
     t = np.arange(first, stop) / stretch.info.sfreq
     kind = KINDS[stretch.info.ch_types[picks[0]]].partition(" (")[0]
-    title = f"Mean around {len(rows)} {what}, a line for each of {len(picks)} channels ({kind})."
+    title = f"Mean around {len(rows)} {what}, a line for each of {counted(len(picks), 'channel')} ({kind})."
     yield _made(stage, title, _locked, t, [gain * mean[:, picks] for mean in means], unit)
     peak = int(np.argmax(np.sum(means[0][:, picks] ** 2, axis=1)))
     said = f"The same on the head, {t[peak]:.2f} s after {what}, where it is largest."
@@ -174,7 +175,7 @@ def _by_channel(
     at = list(range(len(names)))
     if len(at) > IN_A_ROW:
         at = np.sort(np.argsort(-values[0])[:IN_A_ROW]).tolist()
-        title += f" The {IN_A_ROW} largest of {len(names)} channels."
+        title += f" The {IN_A_ROW} largest of {counted(len(names), 'channel')}."
     shown = [names[k] for k in at]
     return _made(stage, title, _bars, shown, [value[at] for value in values], labels, unit)
 

@@ -28,6 +28,7 @@ from calibration.report.sections import (
 from calibration.report.shown import Shown, today
 from calibration.report.stretch import Stretch, look
 from calibration.report.verdict import verdict
+from rt_decoder.counted import counted
 from rt_decoder.files.atomic import write_whole
 from rt_decoder.model import Model
 
@@ -136,8 +137,11 @@ def _about(shown: Shown) -> str:
     codes = [f"{key} {certificate[key]}" for key in ("subject", "session") if certificate.get(key)]
     people = certificate.get("people")
     if not certificate.get("subject"):
-        codes = [f"{people['n']} people" if people else "subject not given", *codes]
-    told = [*codes, f"{model.n_picks} channels", *_recorded(shown)]
+        codes = [
+            counted(people["n"], "person", "people") if people else "subject not given",
+            *codes,
+        ]
+    told = [*codes, counted(model.n_picks, "channel"), *_recorded(shown)]
     if certificate.get("fitted"):
         told.append(f"fitted {certificate['fitted']}")
     if shown.written:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from calibration.learning import FURTHEST
+from rt_decoder.counted import counted
 
 __all__ = ["ceiling_line", "layer_line", "learning_line", "limit_lines", "order_line"]
 
@@ -54,7 +55,7 @@ def ceiling_line(facts: dict[str, Any]) -> str:
     if rank is not None:
         told = (
             f"any map's rank accuracy is at most {rank['rank_accuracy']:.3f} ({rank['low']:.3f} to "
-            f"{rank['high']:.3f}), and {rank['reached']:.3f} was reached, from {rank['n_items']} items "
+            f"{rank['high']:.3f}), and {rank['reached']:.3f} was reached, from {counted(rank['n_items'], 'item')} "
             f"that came {rank['n_repeats']:.1f} times in each half of the recording"
         )
     if r is not None:

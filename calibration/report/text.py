@@ -16,6 +16,7 @@ from calibration.people_ceiling import ceiling_sentence
 from calibration.sets import set_lines
 from calibration.splits import split_line
 from calibration.unseen import unseen_line
+from rt_decoder.counted import counted
 from rt_decoder.files.proof import answers_line, anytime_lines
 from rt_decoder.model import Model
 
@@ -54,7 +55,7 @@ def permuted_units(scores: Mapping[str, Any]) -> str:
     """Say what was permuted: single labels, or events that hang together."""
     unit = scores.get("null_unit", 1)
     single = str(scores.get("null_of", "single labels"))
-    return single if unit == 1 else f"units of {unit} events or more"
+    return single if unit == 1 else f"units of {counted(unit, 'event')} or more"
 
 
 def is_sure(name: str, scores: Mapping[str, Any]) -> bool:
@@ -70,7 +71,7 @@ def _more_events(n: float) -> str:
 def score_lines(scores: dict[str, Any], where: str) -> list[str]:
     """Format scores as a table with columns micro, macro, chance, prior alone."""
     lines = [
-        f"{where}: {scores['n']} events, {scores['n_items']} items",
+        f"{where}: {counted(scores['n'], 'event')}, {counted(scores['n_items'], 'item')}",
         f"  {'':<14}{'micro':>8}{'macro':>8}{'chance':>8}{'prior':>8}",
     ]
     for name in SCORES:
@@ -120,7 +121,7 @@ def _pooled_lines(scores: dict[str, dict[str, Any]], where: str) -> list[str]:
     lines = [f"{where}, evidence pooled over repeats of one item:"]
     for n, of_n in scores.items():
         how = "in a row" if of_n["in_a_row"] else "put together from all events of the item"
-        how = "single events" if n == "1" else f"{of_n['n']} trials, {how}"
+        how = "single events" if n == "1" else f"{counted(of_n['n'], 'trial')}, {how}"
         what = "event:  " if n == "1" else "events: "
         lines.append(
             f"  {n:>3} {what}rank accuracy {_figure(of_n['rank_accuracy'])} (chance 0.500), top-1 "
@@ -137,7 +138,9 @@ def certificate_lines(model: Model) -> list[str]:
         return ["no certificate"]
     if "people" in certificate:
         first, *others = people_lines(certificate)
-        where = f"{certificate['people']['n']} people left out, mean over people"
+        where = (
+            f"{counted(certificate['people']['n'], 'person', 'people')} left out, mean over people"
+        )
         scores = score_lines(certificate["final"], where)
         return [first, *scores, *(f"  {line}" for line in others), *more_lines(model)]
     split = certificate["split"]
@@ -195,7 +198,7 @@ def groups_line(split: Mapping[str, Any]) -> str:
     told = (
         f"of {how}, the locked ones left out" if " contiguous blocks " in how else f"column {how}"
     )
-    return f"training events in {n} groups, held out in turn ({told})"
+    return f"training events in {counted(n, 'group')}, held out in turn ({told})"
 
 
 def more_lines(model: Model) -> list[str]:
@@ -238,13 +241,14 @@ def people_lines(certificate: Mapping[str, Any]) -> list[str]:
     worst, best = (pick(one["rank_accuracy"] for one in people["each"]) for pick in (min, max))
     ceiling = [ceiling_sentence(people["ceiling"])] if "ceiling" in people else []
     n, n_models = people["n"], people.get("n_models", people["n"])
-    who = f"{n} people" + (f" ({n_models} models)" if n_models > n else "")
+    who = counted(n, "person", "people")
+    who += f" ({counted(n_models, 'model')})" if n_models > n else ""
     unknown = people.get("n_unknown", 0)
-    told = f"{unknown} models without a code of their person count as a person each"
+    told = f"each of {counted(unknown, 'model')} without a code of its person counts as a person"
     return [
         f"tested on {who}, {people['method']}",
         *([told] if unknown else []),
-        f"{people['above']} of {people['n']} people above their null, rank accuracy "
+        f"{people['above']} of {counted(people['n'], 'person', 'people')} above their null, rank accuracy "
         f"{worst:.3f} to {best:.3f}; signs of people flipped: p = {people['p_people']:.2g}",
         *ceiling,
         "needs of a new person: the same words, task and window",

@@ -6,6 +6,7 @@ from typing import Any
 
 from calibration.report.page import Table
 from calibration.report.shown import number
+from rt_decoder.counted import counted
 
 __all__ = ["values_table"]
 
@@ -39,5 +40,5 @@ def values_table(found: Any) -> Table:
 
     walk(found, "")
     if len(rows) > _MOST:
-        rows = [*rows[:_MOST], ("...", f"{len(rows) - _MOST} more values")]
+        rows = [*rows[:_MOST], ("...", counted(len(rows) - _MOST, "more value"))]
     return Table((), rows, 2)

@@ -10,6 +10,7 @@ import numpy as np
 from calibration.report.above import P_SHOWN, doubts, is_above, p_of, rank_interval
 from calibration.report.cleaned import cleaned
 from calibration.report.shown import Shown, listed, percent
+from rt_decoder.counted import counted
 
 __all__ = [
     "answered",
@@ -50,7 +51,7 @@ def verdict(shown: Shown) -> str:
     if scores.get("trained_on"):
         said = "No proof of anything, as the model was trained on these recordings"
     n, n_items = scores.get("n"), scores.get("n_items", len(shown.model.items))
-    on = f"on {n} events {where}" if n else f"on events {where}"
+    on = f"on {counted(n, 'event')} {where}" if n else f"on events {where}"
     after = f"after {done}" if done else "without any cleaning"
     sentence = (
         f"{said}: {on}, {after}, {_ranked(shown, scores['rank_accuracy'], n_items)} "
@@ -133,7 +134,7 @@ def _of_the_test(shown: Shown) -> list[str]:
             found.append(f"nothing is shown beyond {names} of the words")
     found += _feigned(shown)
     if scores.get("n") and scores["n"] < _FEW:
-        found.append(f"only {scores['n']} events test it")
+        found.append(f"it is tested on {counted(scores['n'], 'event')} only")
     if (
         shown.scores is None
         and nuisance
@@ -196,7 +197,9 @@ def answered(shown: Shown) -> str:
         found = (scores.get("detail") or {}).get("intervals", {}).get("answered")
         within = f" (95 % interval {100 * found[0]:.0f} to {percent(found[1], 0)})" if found else ""
         return (
-            f"{percent(share, 0)}{within} of the {scores['n']} events {where}" if share < 1 else ""
+            f"{percent(share, 0)}{within} of the {counted(scores['n'], 'event')} {where}"
+            if share < 1
+            else ""
         )
     share = shown.certificate.get("out_of_fold", {}).get("coverage")
     told = share is not None and share < 1

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from rt_decoder.checks.finding import Finding, Verdict, named
+from rt_decoder.counted import counted
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.proof import why_unproven
 from rt_decoder.files.recording import Recording
@@ -46,7 +47,9 @@ def check_model_fits(recording: Recording, model: Model) -> list[Finding]:
         fix = "rename or declare channels with --channels TSV, set --units, or calibrate again"
         return [Finding("contract", Verdict.BAD, str(error), fix)]
     c, left_out = model.info.n_channels, decoder.align.left_out
-    text = f"all {c - len(left_out)} channels of the model are there, with their units and rate"
+    text = (
+        f"nothing is missing of the model's {counted(c - len(left_out), 'channel')}, units and rate"
+    )
     findings = [Finding("contract", Verdict.GOOD, text)]
     if left_out:
         told = named([f"{name}: {why}" for name, why in left_out.items()])

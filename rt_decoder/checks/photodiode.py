@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from rt_decoder.checks.finding import Finding, Verdict, named
+from rt_decoder.counted import counted
 from rt_decoder.files.recording import Recording
 
 __all__ = ["check_photodiode"]
@@ -58,7 +59,7 @@ def check_photodiode(recording: Recording, channel: str) -> Finding:
     delays = _of_the_words([d for d in tried if is_screen and len(d) >= _FOUND * len(marks)])
     if delays is None:
         most = max(len(one) for one in tried)
-        text = f"{channel} changes with {most} of {len(marks)} markers"
+        text = f"{channel} changes with {most} of {counted(len(marks), 'marker')}"
         fix = "is the photodiode on its square, and is this its channel?"
         return Finding("screen", Verdict.BAD, text, fix, {"n": most})
     cut = int(_TRIM * len(delays))
@@ -70,7 +71,7 @@ def check_photodiode(recording: Recording, channel: str) -> Finding:
     figures = {"delay_ms": delay, "error_ms": error, "spread_ms": spread, "n": len(delays)}
     text = (
         f"words are shown {delay:.1f} +- {error:.1f} ms after their markers, spread {spread:.1f} ms "
-        f"({len(delays)} of {len(marks)} markers)"
+        f"({len(delays)} of {counted(len(marks), 'marker')})"
     )
     fix = f"give --marker-offset {delay:.1f} to fit and run"
     if spread > _SPREAD_MS:

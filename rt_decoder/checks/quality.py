@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rt_decoder.counted import counted
 from rt_decoder.signal import BAD, Chunk, Reason, SignalInfo
 
 __all__ = ["StreamQuality"]
@@ -61,6 +62,6 @@ class StreamQuality:
                     alike.setdefault((round(100 * share), what), []).append(name)
         lines = []
         for (percent, what), names in sorted(alike.items(), reverse=True):
-            who = f"{len(names)} channels" if len(names) > _NAMED else ", ".join(names)
+            who = counted(len(names), "channel") if len(names) > _NAMED else ", ".join(names)
             lines.append(f"{who} {percent:.0f} % {what}")
         return lines

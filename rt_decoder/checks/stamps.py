@@ -6,6 +6,7 @@ import numpy as np
 
 from rt_decoder.checks.finding import Finding, Verdict
 from rt_decoder.checks.watch import Watched
+from rt_decoder.counted import counted
 from rt_decoder.files.recording import Recording
 
 __all__ = ["check_stamps"]
@@ -79,11 +80,11 @@ def _jitter(recording: Recording) -> Finding:
 def _losses(recording: Recording, watched: Watched) -> Finding:
     share = watched.n_lost / max(1, watched.n_lost + len(recording.stamps))
     figures = {"n_lost": watched.n_lost, "n_gaps": watched.n_gaps, "n_resets": watched.n_resets}
-    resets = f"; its clock was set {watched.n_resets} times" if watched.n_resets else ""
+    resets = f"; its clock was set {counted(watched.n_resets, 'time')}" if watched.n_resets else ""
     if not watched.n_lost and not resets:
         return Finding("losses", Verdict.GOOD, "no sample lost", figures=figures)
-    text = f"{watched.n_lost} samples lost in {watched.n_gaps} gaps ({share:.2%}){resets}"
-    text = text.replace("%", " %")
+    lost = f"{counted(watched.n_lost, 'sample')} lost in {counted(watched.n_gaps, 'gap')}"
+    text = f"{lost} ({100 * share:.2f} %){resets}"
     fix = "check cable, battery and radio link, and what else the sending machine does"
     return Finding("losses", Verdict.BAD if share > 0.05 else Verdict.LOOK, text, fix, figures)
 
@@ -97,7 +98,7 @@ def _arrivals(recording: Recording, pulls: np.ndarray) -> list[Finding]:
     n, sfreq = float(np.median(counts[some])), recording.info.sfreq
     packet_ms = 1e3 * n / sfreq
     figures = {"samples": n, "ms": packet_ms}
-    text = f"{n:.0f} sample{'s' if n > 1 else ''} at a time, every {packet_ms:.0f} ms"
+    text = f"{counted(round(n), 'sample')} at a time, every {packet_ms:.0f} ms"
     fix = "" if packet_ms <= _PACKET_MS else "answers wait for them: let it send smaller packets"
     found = [Finding("packets", Verdict.LOOK if fix else Verdict.GOOD, text, fix, figures)]
     figures = {"p50_ms": usual, "p99_ms": late}

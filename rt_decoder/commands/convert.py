@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.counted import counted
 from rt_decoder.files.atomic import replacing
 from rt_decoder.files.fif_writer import Span, write_fif
 from rt_decoder.files.outputs import Output, claim
@@ -151,7 +152,9 @@ def breaks_of(recording: Recording) -> tuple[list[Break], int]:
         ).decisions:
             n_lost += decision.n_lost
             if decision.kind == "gap":
-                gaps.append(Break(low + decision.change, f"{decision.n_lost} samples lost"))
+                gaps.append(
+                    Break(low + decision.change, f"{counted(decision.n_lost, 'sample')} lost")
+                )
             elif decision.kind == "revoked":  # they only came late
                 gaps = gaps[:-1]
             else:
@@ -202,8 +205,8 @@ def _write_xdf(recording: Recording, breaks: list[Break], path: Path) -> None:  
     stamps = recording.stamps if is_session else recording.times
     if recording.bad_segments or recording.bads:
         warnings.warn(
-            f"XDF cannot say what is bad: {len(recording.bad_segments)} segments and "
-            f"{len(recording.bads)} channels that the recording marks so are plain in it",
+            f"XDF cannot say what is bad: {counted(len(recording.bad_segments), 'segment')} and "
+            f"{counted(len(recording.bads), 'channel')} that the recording marks so are plain in it",
             RuntimeWarning,
             stacklevel=2,
         )

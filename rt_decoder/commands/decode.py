@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rt_decoder.commands.describe import continuous_text
+from rt_decoder.counted import counted
 from rt_decoder.decoder import Decoder
 from rt_decoder.files.atomic import named_error, replacing
 from rt_decoder.files.outputs import is_place
@@ -161,12 +162,12 @@ def no_readouts(footer: Mapping[str, Any], markers: MarkerChoice) -> str:
     n, n_lost = footer["counts"].get("markers", 0), footer["counts"].get("markers_lost", 0)
     if n_lost and not n:
         return (
-            f"no readout: none of {n_lost} markers lies in the recording; the log tells the reason of "
+            f"no readout: none of {counted(n_lost, 'marker')} lies in the recording; the log tells the reason of "
             "each (marker_lost)"
         )
     if n:
         return (
-            f"no readout: of {n + n_lost} markers none had a whole window (--marker-offset, the "
+            f"no readout: of {counted(n + n_lost, 'marker')} none had a whole window (--marker-offset, the "
             "window of the model, or where the recording ends)"
         )
     if markers.trigger:

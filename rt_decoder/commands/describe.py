@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.counted import counted
 from rt_decoder.files.history import changed_since, history, history_lines
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.files.model_format import FORMAT_VERSION
@@ -76,7 +77,7 @@ def model_lines(model: Model) -> list[str]:
         f"window      {start:g} to {stop:g} s after the onset, {summary['n_features']} "
         f"{model.recipe.features.kind} features",
         f"delays      {delays or 'none'} (ms)",
-        f"map         rank {summary['rank']} to {summary['n_items']} items of "
+        f"map         rank {summary['rank']} to {counted(summary['n_items'], 'item')} of "
         f"{model.recipe.target.vectors or model.recipe.target.embedding}",
         f"items       {some(model.items, _ITEMS) or 'none'}",
         f"adapts      {_alignment_text(model.alignment)}",
@@ -138,10 +139,10 @@ def _certificate_text(model: Model) -> str:
     if not final:
         return "no final block was locked"
     try:
-        tested = f"{final['n']} locked events"
+        tested = counted(final["n"], "locked event")
         if people is not None:
             above = f"{people['above']} of {people['n']} above their null"
-            tested = f"{people['n']} people left out, {above}, {final['n']} trials"
+            tested = f"{counted(people['n'], 'person', 'people')} left out, {above}, {counted(final['n'], 'trial')}"
         return (
             f"{tested}: top-1 {final['top1']:.3f} "
             f"(chance {final['chance_top1']:.3f}), top-10 {final['top10']:.3f} "
@@ -158,7 +159,7 @@ def _heard_text(final: dict[str, Any]) -> str:
     if not heard:
         return ""
     return (
-        f"; among the {heard['n_items']} items that are heard: top-1 {heard['top1']:.3f} (chance "
+        f"; among the {counted(heard['n_items'], 'item')} that are heard: top-1 {heard['top1']:.3f} (chance "
         f"{heard['chance_top1']:.3f}), rank accuracy {heard['rank_accuracy']:.3f} (permuted "
         f"{heard['null_rank_accuracy']:.3f})"
     )

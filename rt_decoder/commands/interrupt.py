@@ -30,7 +30,8 @@ AGAIN = 0.01  # s after which an interrupt that was swallowed comes once more
 class Interruption:
     """What signals do now, and whether one has come.
 
-    Calling it tells whether the work shall end: a signal has come, or the time is up.
+    Calling it tells whether the work shall end: a signal has come, or the time is up. From the first
+    call on, a signal raises nothing; before, as while a stream is opened, nobody would ask.
 
     Parameters
     ----------
@@ -57,12 +58,13 @@ class Interruption:
 
     def __call__(self) -> bool:
         """Tell whether the work shall end."""
+        self.only_ask()
         if self._n_unasked:
             Interruption.n_heard, self._n_unasked = Interruption.n_heard + self._n_unasked, 0
         return self.came or monotonic() >= self._end
 
     def only_ask(self) -> None:
-        """From now on, a signal raises nothing: whoever works asks."""
+        """From now on, a signal raises nothing: whoever works asks, soon and often."""
         self._only_asks = True
 
     def began(self) -> None:

@@ -13,6 +13,7 @@ from rt_decoder.commands.console import show_json, show_lines
 from rt_decoder.commands.options import OUTPUT, STREAM, AsJson
 from rt_decoder.commands.outputs import Overwrite, claim_outputs
 from rt_decoder.commands.streams import keep_here
+from rt_decoder.counted import counted
 
 __all__ = ["COMMANDS", "Tune"]
 
@@ -46,7 +47,7 @@ def warm(
     n_compiled = 0 if check else compile_kernels()
     left = missing()
     show_lines(
-        f"{n_compiled} kernels compiled, {len(listed()) - len(left) - n_compiled} kept before, "
+        f"{counted(n_compiled, 'kernel')} compiled, {len(listed()) - len(left) - n_compiled} kept before, "
         f"{len(left)} missing; in {cache_folder() or 'no folder: compiled at each start'}"
     )
     if as_json:

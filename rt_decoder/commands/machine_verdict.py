@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
+from rt_decoder.counted import counted
+
 __all__ = ["found_problems", "picture", "verdict_lines"]
 
 _WAKE_MS = 2.0  # by which a wake may be late, p99
@@ -63,9 +65,9 @@ def _of_session(told: Mapping[str, Any]) -> list[tuple[str, bool, bool, str, str
          f"1 % of readouts come {late:.1f} ms after their newest sample, the budget is {budget:g}",
          "put right what is named below; a longer budget: [readout] budget_ms"),
         ("readouts", told["made"] < _MADE * told["asked"], True,
-         f"{told['made']} of {told['asked']} readouts were made", "put right what is named below"),
+         f"made {told['made']} of {counted(told['asked'], 'readout')}", "put right what is named below"),
         ("vocabulary", scan > hop / 2, total > hop,
-         f"{told['n_items']} words take {scan:.2f} ms of each hop of {hop:g} ms",
+         f"the scan of {counted(told['n_items'], 'word')} takes {scan:.2f} ms of each hop of {hop:g} ms",
          f"decode among fewer words (about {most} here), or at events alone"),
         ("stages", total - scan > hop / 2, total > hop,
          f"the other stages take {total - scan:.2f} ms of each hop of {hop:g} ms",
@@ -85,7 +87,7 @@ def _of_machine(told: Mapping[str, Any]) -> list[tuple[str, bool, bool, str, str
     free = load["n"] - (load["others"] or 0.0)
     return [
         ("busy", free < min(1.5, load["n"] - 0.25), False,
-         f"other programs keep {load['others'] or 0.0:.1f} of {load['n']} processors busy",
+         f"other programs keep {load['others'] or 0.0:.1f} of {counted(load['n'], 'processor')} busy",
          "end them, or give this one processors of its own"),
         ("scheduler", wake > _WAKE_MS, False,
          f"1 % of wakes are late by {wake:.1f} ms or more in a process of its own",
@@ -124,19 +126,21 @@ def verdict_lines(told: Mapping[str, Any]) -> list[str]:
     known = load["others"] is not None
     others = f"{load['others']:.1f} busy with others" if known else "load unknown"
     stolen = f", {100 * load['stolen']:.1f} % stolen" if known else ""
+    n_threads = machine["blas_threads"]
+    threads = counted(n_threads, "thread") if n_threads else "an unknown number of threads"
     lines += [
-        f"memory {machine['memory_gb_s']:.1f} GB/s; {load['n']} processors, {others}{stolen}; clock "
+        f"memory {machine['memory_gb_s']:.1f} GB/s; {counted(load['n'], 'processor')}, {others}{stolen}; clock "
         f"{machine['clock']['source'] or 'unknown'}, {machine['clock']['read_us']:.2f} us; matrix "
-        f"products have {machine['blas_threads'] or 'an unknown number of'} threads",
+        f"products have {threads}",
         f"budget {told['budget_ms']:g} ms, hop {told['hop_ms']:g} ms; memory and network alone take "
-        f"{told['limit_ms']:.2f} ms; {told['made']} of {told['asked']} readouts made",
+        f"{told['limit_ms']:.2f} ms; {told['made']} of {counted(told['asked'], 'readout')} made",
     ]
     for one in told["problems"]:
         lines.append(f"{'PROBLEM' if one['breaks'] else 'note'}: {one['what']}; {one['fix']}")
     keeps = "keeps" if told["keeps"] else "does NOT keep"
     lines.append(
-        f"this computer {keeps} the budget for {told['n_channels']} channels at {told['sfreq']:g} Hz "
-        f"and {told['n_items']} words"
+        f"this computer {keeps} the budget for {counted(told['n_channels'], 'channel')} at {told['sfreq']:g} Hz "
+        f"and {counted(told['n_items'], 'word')}"
     )
     return lines
 

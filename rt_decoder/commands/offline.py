@@ -41,6 +41,7 @@ from rt_decoder.commands.options import (
     Without,
 )
 from rt_decoder.commands.outputs import FIF, LOG, XDF, Overwrite, claim_outputs
+from rt_decoder.counted import counted
 
 if TYPE_CHECKING:
     from rt_decoder.commands.convert import Converted
@@ -136,9 +137,13 @@ def decode(
             fitted, read, found, jsonl, options,
             chunk=chunk, overwrite=overwrite, progress=progress,
         )  # fmt: skip
-    show_lines(f"{footer['n_readouts']} readouts of {footer['n_samples']} samples in {jsonl.name}")
+    show_lines(
+        f"{counted(footer['n_readouts'], 'readout')} of {counted(footer['n_samples'], 'sample')} in {jsonl.name}"
+    )
     if "n_labels" in footer:
-        show_lines(f"learned from {footer['n_labels']} labels, each after its own readout")
+        show_lines(
+            f"learned from {counted(footer['n_labels'], 'label')}, each after its own readout"
+        )
     show_lines(*fit_lines(footer))
     if footer["n_readouts"] == 0:
         warnings.warn(no_readouts(footer, markers), RuntimeWarning, stacklevel=2)
@@ -179,7 +184,7 @@ def clean(
         f"{name} {100 * share:.1f} %" for name, share in told["corrected"].items() if share
     )
     show_lines(
-        f"{told['n_samples']} samples of {told['n_channels']} channels in {out.name}",
+        f"{counted(told['n_samples'], 'sample')} of {counted(told['n_channels'], 'channel')} in {out.name}",
         f"corrected: {shares or 'nothing'}; bad {100 * told['bad']:.1f} %",
         *(
             f"{event['channel']} {event['event'].removeprefix('channel_')}: {event['fix']}"
@@ -238,12 +243,13 @@ def convert(
 def _converted(told: Converted, name: str) -> list[str]:
     """Say what was written, and what could not be."""
     found = [
-        f"{told.n_samples} samples of {told.n_channels} channels and {told.n_markers} markers in {name}"
+        f"{counted(told.n_samples, 'sample')} of {counted(told.n_channels, 'channel')} and "
+        f"{counted(told.n_markers, 'marker')} in {name}"
     ]
     if told.n_breaks or told.n_markers_left_out:
         found.append(
-            f"time breaks in {told.n_breaks} places, {told.n_lost} samples lost; "
-            f"{told.n_markers_left_out} markers outside the samples left out"
+            f"time breaks in {counted(told.n_breaks, 'place')}, {counted(told.n_lost, 'sample')} lost; "
+            f"{counted(told.n_markers_left_out, 'marker')} outside the samples left out"
         )
     return found + _texts(told.texts)
 

@@ -14,6 +14,7 @@ from rt_decoder.commands.options import AsJson, Network, Port
 from rt_decoder.commands.outputs import TSV, claim_outputs
 from rt_decoder.commands.session_file import Config
 from rt_decoder.commands.streams import keep_here
+from rt_decoder.counted import counted
 
 if TYPE_CHECKING:
     from rt_decoder.present.browser import BrowserScreen
@@ -169,7 +170,9 @@ def _present(
             seen.append(one)
             if page and one.step.kind == "rest":
                 n = sum(before.step.kind == "word" for before in seen)
-                show_lines(f"{n} of {sum(step.kind == 'word' for step in steps)} words shown")
+                show_lines(
+                    f"{n} of {counted(sum(step.kind == 'word' for step in steps), 'word')} shown"
+                )
     if unread:
         show_lines(f"warning: nobody read the markers {markers!r} when the words began")
     return screen

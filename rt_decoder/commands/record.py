@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "record_stream"]
 
-_MOST_LABELS, _MOST_CHANNELS = 12, 12
-_LATE_S = 0.5  # markers that come later than that are told
+_MOST_CHANNELS = 12
 _SOON, _LATER = 10.0, 60.0  # s between two lines of progress, with an end and without
 
 
@@ -112,7 +111,6 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
         told = stack.enter_context(_told_every(_SOON if options.seconds else _LATER))
 
         def should_stop() -> bool:
-            stop.only_ask()  # the loop is there, and asks
             if session.n_samples:
                 stop.began()
                 told(session.n_samples / info.sfreq, partial(_so_far, session))
@@ -127,35 +125,19 @@ def record_stream(options: RunOptions) -> dict[str, Any]:
     return _summary(session, recorder, quality, footer)
 
 
-def _names(session: Session) -> list[str]:
-    """Names of the marker streams; of equal ones the number tells them apart."""
-    names = [one.name for one in session.markers.readers]
-    return [f"{name} ({k})" if names.count(name) > 1 else name for k, name in enumerate(names, 1)]
-
-
 def _summary(
     session: Session, recorder: Recorder, quality: StreamQuality, footer: dict[str, Any]
 ) -> dict[str, Any]:
     """What `record_stream` returns."""
-    streams = dict(zip(_names(session), session.markers.readers, strict=True))
-    streams.pop("", None)  # no stream of markers
+    streams = session.markers.told()
     return {
         "path": str(recorder.path),
         "n_samples": session.n_samples,
         "seconds": session.n_samples / session.source.info.sfreq,
-        "markers": dict(sum((one.seen for one in streams.values()), Counter()))
+        "markers": dict(sum((one["labels"] for one in streams), Counter()))
         if streams
         else dict(session.labels.seen),
-        "marker_streams": [
-            {
-                "name": name,
-                "n": one.n,
-                "labels": dict(one.seen),
-                "n_losses": one.n_losses,
-                "latest_s": one.latest if one.n else None,
-            }
-            for name, one in streams.items()
-        ],
+        "marker_streams": streams,
         "channels": quality.shares(),
         "bad": quality.lines(),
         "counts": footer["counts"],
@@ -186,45 +168,25 @@ def _told_every(seconds: float) -> Iterator[Callable[[float, Callable[[], str]],
 
 def _so_far(session: Session) -> str:
     """Say how many markers each stream has sent."""
-    readers = session.markers.readers
-    if len(readers) == 1:
+    if len(session.markers.readers) == 1:
         return counted(sum(session.labels.seen.values()), "marker")
-    return "markers: " + ", ".join(
-        f"{name} {one.n or 'none yet'}" for name, one in zip(_names(session), readers, strict=True)
-    )
-
-
-def _stream_line(stream: dict[str, Any]) -> str:
-    """Say what one of several marker streams has sent."""
-    if not stream["n"]:
-        said = "none came"
-    else:
-        said = f"{stream['n']}: {_labels(stream['labels'])}"
-        if stream["latest_s"] > _LATE_S:
-            said += f"; the latest came {stream['latest_s']:.1f} s after its time"
-    losses = counted(stream["n_losses"], "time") if stream["n_losses"] else ""
-    return f"markers of {stream['name']}: {said}{f'; lost {losses}' if losses else ''}"
-
-
-def _labels(labels: dict[str, int]) -> str:
-    named = [f"{label} ({n})" for label, n in list(labels.items())[:_MOST_LABELS]]
-    more = f", ... ({len(labels)} labels)" if len(labels) > _MOST_LABELS else ""
-    return ", ".join(named) + more
+    said = [f"{one['name']} {one['n'] or 'none yet'}" for one in session.markers.told()]
+    return f"markers: {', '.join(said)}"
 
 
 def _lines(summary: dict[str, Any]) -> list[str]:
     """Say what was recorded, what was lost and which channels were bad."""
-    from rt_decoder.commands.session_text import lost_text
+    from rt_decoder.commands.session_text import labels_text, lost_text, stream_line
 
     counts, labels, streams = summary["counts"], summary["markers"], summary["marker_streams"]
-    named = f": {_labels(labels)}" if labels and len(streams) < 2 else ""
+    named = f": {labels_text(labels)}" if labels and len(streams) < 2 else ""
     counts = {name: n for name, n in counts.items() if name != "markers_waiting"}  # no windows here
     wrong = summary["bad"]
     wrong_more = f" and {len(wrong) - _MOST_CHANNELS} more" if len(wrong) > _MOST_CHANNELS else ""
     return [
         f"recorded: {counted(summary['n_samples'], 'sample')} ({summary['seconds']:.1f} s), "
         f"{counted(sum(labels.values()), 'marker')}{named}",
-        *(_stream_line(one) for one in streams if len(streams) > 1),
+        *(stream_line(one) for one in streams if len(streams) > 1),
         lost_text(counts, summary["n_dropped"]),
         f"channels: {', '.join(wrong[:_MOST_CHANNELS]) or 'none missing, constant or impossible'}"
         f"{wrong_more}",

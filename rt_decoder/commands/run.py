@@ -72,12 +72,15 @@ def run_live(
                 tell(f"{what:<6} {sink.path}")
         if session.decoder.pipeline.continuous and model.has_map:
             tell(f"every hop: {continuous_text(model)}")
-        tell(waiting_text(session.source.name, session.source.info, options.markers))
+        tell(
+            waiting_text(
+                session.source.name, session.source.info, options.markers, *options.more_markers
+            )
+        )
         if shown:
             stack.enter_context(shown.shown(session.counts))
 
         def should_stop() -> bool:
-            stop.only_ask()  # the loop is there, and asks
             if session.n_samples:
                 stop.began()
             return stop()

@@ -11,7 +11,18 @@ from rt_decoder.files.monitor_text import fit_lines
 from rt_decoder.live.run_options import RunOptions
 from rt_decoder.signal import SignalInfo
 
-__all__ = ["ended_lines", "lost_text", "score_text", "search_text", "waiting_text"]
+__all__ = [
+    "ended_lines",
+    "labels_text",
+    "lost_text",
+    "score_text",
+    "search_text",
+    "stream_line",
+    "waiting_text",
+]
+
+_MOST_LABELS = 12
+_LATE_S = 0.5  # markers that come later than that are told
 
 _SCORES = {
     "rank": "rank accuracy",  # first: a narrow terminal cuts the line
@@ -51,7 +62,7 @@ def waiting_text(name: str, info: SignalInfo, *markers: str) -> str:
     """
     with_markers = "".join(f", markers {one!r}" for one in markers if one)
     return (
-        f"waiting for the first sample of {name!r} ({info.n_channels} channels, "
+        f"waiting for the first sample of {name!r} ({counted(info.n_channels, 'channel')}, "
         f"{info.sfreq:g} Hz{with_markers}); Ctrl-C ends"
     )
 
@@ -105,6 +116,25 @@ def lost_text(counts: Mapping[str, int], n_dropped: int) -> str:
     return f"lost: {', '.join(said) or 'nothing'}"
 
 
+def stream_line(stream: Mapping[str, Any]) -> str:
+    """Say what one of several marker streams has sent."""
+    if not stream["n"]:
+        said = "none came"
+    else:
+        said = f"{stream['n']}: {labels_text(stream['labels'])}"
+        if stream["latest_s"] > _LATE_S:
+            said += f"; the latest came {stream['latest_s']:.1f} s after its time"
+    losses = counted(stream["n_losses"], "time") if stream["n_losses"] else ""
+    return f"markers of {stream['name']}: {said}{f'; lost {losses}' if losses else ''}"
+
+
+def labels_text(labels: Mapping[str, int]) -> str:
+    """List labels with their counts, the first of many."""
+    named = [f"{label} ({n})" for label, n in list(labels.items())[:_MOST_LABELS]]
+    more = f", ... ({counted(len(labels), 'label')})" if len(labels) > _MOST_LABELS else ""
+    return ", ".join(named) + more
+
+
 def ended_lines(footer: Mapping[str, Any], seconds: float, *files: Path | None) -> list[str]:
     """Say how a session went.
 
@@ -128,6 +158,8 @@ def ended_lines(footer: Mapping[str, Any], seconds: float, *files: Path | None) 
         f"({counts.get('abstained', 0)} abstained, {footer['n_late']} late), "
         f"{counted(counts.get('markers', 0), 'marker')}"
     ]
+    others = footer.get("marker_streams", [])[1:]
+    lines += [f"{stream_line(one)}; not decoded by" for one in others]
     if (n_labels := footer.get("n_labels")) is not None:
         lines.append(f"learned from {counted(n_labels, 'label')}, each after its own readout")
     if (score := footer.get("score")) is not None:

@@ -18,6 +18,7 @@ from rt_decoder.commands.options import AsJson, Network, SentName
 from rt_decoder.commands.outputs import TSV, XDF, Overwrite, claim_outputs
 from rt_decoder.commands.progress import busy
 from rt_decoder.commands.streams import keep_here, stream_recording
+from rt_decoder.counted import counted
 from rt_decoder.files.packages import need_packages
 
 __all__ = ["COMMANDS"]
@@ -146,7 +147,9 @@ def _send_hearing(name: str, markers: str, person: dict[str, Any], save: Path | 
         heard = send_hearing(
             recording, evoked, name, markers, should_stop, lambda n_sent: progress(n_sent / n)
         )
-    show_lines(f"heard {heard.n_heard} words; {heard.n_unknown} markers were no words")
+    show_lines(
+        f"heard {counted(heard.n_heard, 'word')}; left out {counted(heard.n_unknown, 'marker')} of no word"
+    )
 
 
 def _calibration(module: str) -> Any:

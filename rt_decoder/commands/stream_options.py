@@ -33,8 +33,8 @@ MarkerStreams = Annotated[
         "--markers",
         parser=parsed_by(parse_markers),
         metavar="NAME|channel:NAME",
-        help="Marker stream by name or source_id, repeatable, the stimuli first; or a trigger "
-        "channel among the samples.",
+        help="Marker stream by name or source_id, repeatable, the stimuli first: run decodes by those; "
+        "or a trigger channel among the samples.",
         show_default=False,
         rich_help_panel=MARKERS,
     ),

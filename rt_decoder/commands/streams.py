@@ -26,6 +26,7 @@ from rt_decoder.commands.options import (
     Units,
 )
 from rt_decoder.commands.outputs import JSON, claim_outputs
+from rt_decoder.counted import counted
 
 if TYPE_CHECKING:
     from rt_decoder.files.recording import Recording
@@ -224,7 +225,7 @@ def stream_recording(
         raise KeyboardInterrupt("nothing was sent")
     if sent.n_outside:
         warnings.warn(
-            f"{sent.n_outside} of {len(markers)} markers lie outside the samples and were not sent",
+            f"{sent.n_outside} of {counted(len(markers), 'marker')} not sent: outside the samples",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -87,6 +87,8 @@ class Client:
             self._n = 0
             self._upto.clear()
             await self._tell({"type": "watching", "id": one.id})
+        if self._seen:
+            one.look()
         await self._news("channels", one.channels())
         await self._view(one.view)
         if self._seen:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from time import time as unix_time
 from typing import Any
 
 import numpy as np
 import pylsl
 
+from rt_decoder.counted import counted
 from rt_decoder.dashboard.reader import Reader
-from rt_decoder.dashboard.traces import QUALITY, Trace
+from rt_decoder.dashboard.traces import KEPT_S, QUALITY, Trace
 from rt_decoder.dashboard.view import View
 from rt_decoder.signal import has_unit, unit_gain
 from rt_decoder.sinks.text import plain
@@ -22,6 +25,7 @@ from rt_decoder.sources.lsl.find import declared_channels, is_data
 __all__ = ["Watched"]
 
 POLL_S = 0.1
+OPENS_S = 2.0  # within which a signal is there, once a page looks
 _END = "-log"
 Streams = Callable[[], Sequence[pylsl.StreamInfo]]
 
@@ -46,7 +50,7 @@ class Watched:
         What the outlet says of the decoder; empty until it is connected.
     view : View
     clean, raw : Trace or None
-        Signals; None until there is a stream of them.
+        Signals, which are read while a page looks; None until then, and without a stream.
     """
 
     def __init__(self, log: pylsl.StreamInfo, streams: Streams) -> None:
@@ -57,14 +61,17 @@ class Watched:
         self.clean: Trace | None = None
         self.raw: Trace | None = None
         self._streams, self._raw_gain = streams, np.ones(1)
+        self._looked = self._looks_since = -math.inf
         self._log = Reader(self._find_log, self._lines, self._connected, self._lost)
         self._raw = Reader(self._find_raw, self._raw_samples, self._raw_opened)
+        self._signals = (
+            self._raw,
+            Reader(self._by_id(self._clean_id), self._clean_samples, self._clean_opened),
+        )
         self._readers = (
             self._log,
-            self._raw,
             Reader(self._by_id(lambda: f"{self._stem}-readout"), self._lines),
             Reader(self._by_id(lambda: f"{self._stem}-scores"), None, self._items),
-            Reader(self._by_id(self._clean_id), self._clean_samples, self._clean_opened),
             Reader(
                 self._by_id(lambda: f"{self._clean_id()}-reasons"),
                 self._reasons,
@@ -80,8 +87,21 @@ class Watched:
             streams = self._streams()
             for reader in self._readers:
                 reader.step(streams)
-        for reader in self._readers:
+            is_looked_at = monotonic() < self._looked + KEPT_S
+            for reader in self._signals:
+                if is_looked_at:
+                    reader.step(streams)
+                elif reader.is_open:
+                    reader.close()
+        for reader in (*self._readers, *self._signals):
             reader.close()
+
+    def look(self) -> None:
+        """Say that a page shows the signals: they are read from now on, and for `KEPT_S` longer."""
+        now = monotonic()
+        if now >= self._looked + KEPT_S:
+            self._looks_since = now
+        self._looked = now
 
     def _find_log(self, streams: Sequence[pylsl.StreamInfo]) -> pylsl.StreamInfo | None:
         return next((one for one in streams if one.uid() == self.id), None)
@@ -109,12 +129,13 @@ class Watched:
     @property
     def raw_problem(self) -> str:
         """Why the amplifier's own signal is not shown; empty if it is."""
-        if self._raw.is_open or not self.about:
+        is_tried = self._looks_since + OPENS_S <= monotonic() < self._looked + KEPT_S
+        if self._raw.is_open or not self.about or not is_tried:
             return ""
         name = plain(self.about.get("stream", ""), 100)
         found = [one for one in self._streams() if one.name() == self.about.get("stream")]
         if len(found) > 1:
-            return f"{len(found)} streams are called {name}: which one is decoded cannot be told"
+            return f"{name} is the name of {counted(len(found), 'stream')}: which is decoded cannot be told"
         return plain(self._raw.problem, 300) or (
             f"no LSL stream {name} is seen: a FieldTrip buffer, or one that is gone"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rt_decoder.counted import counted
 from rt_decoder.model import Model
 
 __all__ = ["changed_since", "history", "history_lines"]
@@ -59,7 +60,7 @@ def history(model: Model) -> dict[str, str]:
                 told[name] = _UNREAD
     if model.pooling is not None:
         told["pools"] = (
-            f"{model.recipe.readout.repeats} events in a row are a trial of one item, or fewer where "
+            f"{counted(model.recipe.readout.repeats, 'event')} in a row are a trial of one item, or fewer where "
             f"cue/trial begins the next; their errors correlate by {model.pooling.correlation:.2f}"
         ) + ("; a trial is never answered" if model.pooling.threshold > 1 else "")
     return told
@@ -84,7 +85,7 @@ def _refitted(steps: Any) -> str:
     for step in steps:
         what = "added" if "added" in step else "taken out"
         of = str(step.get("added") or step["removed"])[:_SHORT]
-        before, text = step.get("before"), f"{step['n']} events of recording {of} {what}"
+        before, text = step.get("before"), f"{counted(step['n'], 'event')} of recording {of} {what}"
         if before:
             text += (
                 f" (rank accuracy {before['rank_accuracy']:.3f} before, guessing "
@@ -95,7 +96,7 @@ def _refitted(steps: Any) -> str:
 
 
 def _realigned(facts: Any) -> str:
-    text = f"{facts['method']} from {facts['n_windows']} windows"
+    text = f"{facts['method']} from {counted(facts['n_windows'], 'window')}"
     if facts.get("date"):
         text += f" on {facts['date']}"
     if facts.get("data_hash"):
@@ -111,7 +112,7 @@ def _realigned(facts: Any) -> str:
 
 def _prior(prior: Any) -> str:
     n, events, kappa = int(prior["n_people"]), int(prior["n_events"]), float(prior["kappa"])
-    people = "1 other person" if n == 1 else f"{n} other people"
+    people = counted(n, "other person", "other people")
     if not kappa:
         return f"recordings of {people} did not help and are not used (kappa 0)"
-    return f"{events} events of {people} are in the map, each counts {kappa:g} of one's own (kappa)"
+    return f"in the map, {counted(events, 'event')} of {people}; each counts {kappa:g} of one's own (kappa)"

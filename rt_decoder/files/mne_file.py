@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.channels import declared_info
+from rt_decoder.counted import counted
 from rt_decoder.files.annotations import bad_segments, is_segment, spans_beside
 from rt_decoder.files.bids_electrodes import electrode_positions
 from rt_decoder.files.blocks import Blocks, loaded
@@ -108,8 +109,8 @@ def _markers(raw: Any, layout: Layout, name: str) -> tuple[Marker, ...]:
     rows = layout.rows_at(onsets, sfreq)
     if layout.are_timed and (rows < 0).any():
         warnings.warn(
-            f"{name}: {(rows < 0).sum()} of {len(rows)} annotations lie outside the samples "
-            "and are left out",
+            f"{name}: {(rows < 0).sum()} of {counted(len(rows), 'annotation')} outside the samples "
+            "left out",
             RuntimeWarning,
             stacklevel=5,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rt_decoder.counted import counted
 from rt_decoder.model import Model
 
 __all__ = ["fit_lines", "monitor_lines", "told_lines"]
@@ -38,7 +39,7 @@ def _events_text(events: dict[str, Any]) -> str:
     of = " of envelopes" if events.get("of") == "envelopes" else ""
     if events["weak"]:
         return (
-            f"response{of} to events too weak (d = {events['d']:.2f} in {events['n']} events): timing, "
+            f"response{of} to events too weak (d = {events['d']:.2f} in {counted(events['n'], 'event')}): timing, "
             "polarity and person are not checked"
         )
     notices = events["notices"]
@@ -57,7 +58,7 @@ def _events_text(events: dict[str, Any]) -> str:
         )
         alarm = locked["as_it_is"]
         own = f"false alarm at event {alarm}" if alarm else "no false alarm"
-        text += f" (tried on {locked['n']} locked events: {own}; {tried})"
+        text += f" (tried on {counted(locked['n'], 'locked event')}: {own}; {tried})"
     return text
 
 
@@ -65,14 +66,14 @@ def _ranks_text(ranks: dict[str, Any]) -> str:
     if ranks["weak"]:
         return "ranks of items that markers name are not checked: the effect is too small"
     return (
-        f"where markers name the item, its rank tells after about {ranks['alarm']} events that the "
+        f"where markers name the item, its rank tells after about {counted(ranks['alarm'], 'event')} that the "
         f"effect is gone, after {ranks['sure']} that it is above chance"
     )
 
 
 def _channels_text(channels: dict[str, Any]) -> str:
     if "never" in channels:
-        return f"not checked: {channels['never']} ({channels['n_channels']} channels)"
+        return f"not checked: {channels['never']} ({counted(channels['n_channels'], 'channel')})"
     text = "order, swaps, inversions, bridges and gain of channels checked, within 20 s"
     if not (tried := channels.get("tried")):
         return text
@@ -101,11 +102,11 @@ def fit_lines(footer: Mapping[str, Any]) -> list[str]:
     fit = footer.get("fit")
     if fit is None:
         return ["like calibration: not checked, the model cannot tell"]
-    told = f"{fit['n_events']} events judged"
+    told = f"{counted(fit['n_events'], 'event')} judged"
     if "level" in fit:
         told += f", response {fit['level']:.2f} of calibration's"
     n_times = footer["counts"].get("unlike_calibration", 0)
-    found = f"; differences were told {n_times} times, see the log" if n_times else ""
+    found = f"; differences were told {counted(n_times, 'time')}, see the log" if n_times else ""
     return [f"like calibration: {fit['state']} ({told}){found}"]
 
 

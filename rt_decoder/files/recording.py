@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.counted import counted
 from rt_decoder.files.blocks import Blocks, block_rows
 from rt_decoder.files.decisions import Decision, Restart
 from rt_decoder.files.stamps import are_odd, are_usable, measured_sfreq
@@ -167,7 +168,7 @@ def _warn_of_odd(name: str, stamps: np.ndarray) -> None:
         return
     first = int(np.argmax(odd))
     got = (
-        f"{int(odd.sum())} of {len(odd)} stamps that are no times, the first is {stamps[first]:g} "
+        f"{int(odd.sum())} of {counted(len(odd), 'stamp')} that are no times, the first is {stamps[first]:g} "
         f"at sample {first}"
     )
     if odd.mean() > MAX_UNSTAMPED:

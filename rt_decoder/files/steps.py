@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rt_decoder.counted import counted
 from rt_decoder.files.decisions import (
     Added,
     Chosen,
@@ -87,7 +88,7 @@ def warn_of_missing(recording: Recording, missing: Sequence[Realigned]) -> None:
     """Warn (RuntimeWarning) of alignments whose events the recording lacks."""
     if missing:
         warnings.warn(
-            f"{recording.name}: {len(missing)} alignments of the map cannot be made as live: events "
+            f"{recording.name}: cannot make {counted(len(missing), 'alignment')} of the map as live: events "
             f"before sample {missing[0].index} are missing, and readouts after it differ",
             RuntimeWarning,
             stacklevel=4,

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from rt_decoder.channels import Declared, declared_info
+from rt_decoder.counted import counted
 from rt_decoder.files.blocks import Blocks
 from rt_decoder.files.clock_offsets import clock_offsets
 from rt_decoder.files.decisions import Decision, Dropped
 from rt_decoder.files.recording import Recording, check_recording
-from rt_decoder.files.sample_times import channel_markers, sample_times
+from rt_decoder.files.sample_times import channel_markers
 from rt_decoder.files.session_record import (
     ARRIVALS,
     DECISIONS,
@@ -23,13 +24,16 @@ from rt_decoder.files.session_record import (
     checked_pulls,
     reference_arrivals,
 )
-from rt_decoder.files.stamps import are_usable, nearest_samples
 from rt_decoder.files.tables import read_channel_table, say_types
+from rt_decoder.files.xdf_markers import (
+    listing,
+    marker_streams,
+    matches,
+    place_markers,
+    speaks_of_events,
+)
 from rt_decoder.files.xdf_streams import XdfStream, load_streams
-from rt_decoder.signal import Marker
 from rt_decoder.timing.marker_choice import MarkerChoice
-from rt_decoder.timing.marker_columns import MarkerColumns
-from rt_decoder.timing.markers import trigger_markers
 
 __all__ = ["ARRIVALS", "DECISIONS", "REFERENCE", "read_xdf", "reference_arrivals"]
 
@@ -101,8 +105,8 @@ def read_xdf(
         _warn_of_missing(recording, data.is_closed)
     if markers.trigger:
         return replace(recording, markers=channel_markers(recording, markers.trigger))
-    chosen = _marker_streams(path.name, streams, data, markers.stream or None)
-    return replace(recording, markers=_place_markers(recording, chosen))
+    chosen = marker_streams(path.name, streams, data, markers.stream or None)
+    return replace(recording, markers=place_markers(recording, chosen))
 
 
 def _doubles(values: np.ndarray | Blocks) -> np.ndarray | Blocks:
@@ -116,18 +120,6 @@ def _first(data: np.ndarray | Blocks, n: int) -> np.ndarray | Blocks:
     return Blocks(lambda start, stop: data[start:stop], (n, data.shape[1]))
 
 
-def _matches(stream: XdfStream, wanted: str) -> bool:
-    return wanted in (stream.name, stream.source_id) or wanted.lower() == stream.type.lower()
-
-
-def _speaks_of_events(stream: XdfStream) -> bool:
-    return any(word in stream.type.lower() for word in ("marker", "event", "annotation"))
-
-
-def _listing(streams: Sequence[XdfStream]) -> str:
-    return "; ".join(map(str, streams)) or "no stream"
-
-
 def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) -> XdfStream:
     """Choose the one stream of numbers at a regular rate that holds samples."""
     is_session = any(stream.name == ARRIVALS for stream in streams)
@@ -137,7 +129,7 @@ def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) ->
         if not stream.is_text
         and stream.sfreq > 0
         and len(stream.stamps)
-        and (not _speaks_of_events(stream) if wanted is None else _matches(stream, wanted))
+        and (not speaks_of_events(stream) if wanted is None else matches(stream, wanted))
         and not (wanted is None and is_session and stream.type == REFERENCE)
     ]
     if len(usable) == 1:
@@ -148,7 +140,7 @@ def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) ->
             f"{one.name[:60]!r} ({one.type[:20]})" for one in usable if one is not eeg[0]
         )
         warnings.warn(
-            f"{name}: of {len(usable)} data streams {eeg[0].name[:60]!r} of type EEG is read; "
+            f"{name}: of {counted(len(usable), 'data stream')} {eeg[0].name[:60]!r} of type EEG is read; "
             f"--stream chooses another: {others}",
             RuntimeWarning,
             stacklevel=4,
@@ -157,106 +149,11 @@ def _data_stream(name: str, streams: Sequence[XdfStream], wanted: str | None) ->
     which = "" if wanted is None else f" with name, type or source_id {wanted!r}"
     if usable:
         raise ValueError(
-            f"{name}: need one data stream{which}, got {_listing(usable)}; choose it with --stream"
+            f"{name}: need one data stream{which}, got {listing(usable)}; choose it with --stream"
         )
     raise ValueError(
-        f"{name}: need a data stream{which} (numbers at a regular rate), got {_listing(streams)}"
+        f"{name}: need a data stream{which} (numbers at a regular rate), got {listing(streams)}"
     )
-
-
-def _marker_streams(
-    name: str, streams: Sequence[XdfStream], data: XdfStream, wanted: str | None
-) -> list[XdfStream]:
-    others = [stream for stream in streams if stream is not data]
-    if wanted is not None:
-        named = [stream for stream in others if wanted in (stream.name, stream.source_id)]
-        chosen = named or [stream for stream in others if _matches(stream, wanted)]
-        if not chosen:
-            raise ValueError(f"{name}: need a marker stream {wanted!r}, got {_listing(others)}")
-        if len(spoke := [stream for stream in chosen if len(stream.stamps)]) > 1:
-            which = f"a source_id chooses one: {', '.join(map(_counted, spoke))}"
-            told = f"{name}: {len(spoke)} streams are {wanted!r} and are read together; {which}"
-            warnings.warn(told, RuntimeWarning, stacklevel=5)
-        return chosen
-    chosen = [stream for stream in others if _speaks_of_events(stream) and _is_read(name, stream)]
-    is_session = any(stream.name == ARRIVALS for stream in streams)
-    read = chosen[:1] if is_session else [stream for stream in chosen if len(stream.stamps)]
-    if is_session:
-        also = [stream for stream in chosen[1:] if len(stream.stamps)]
-        told = "gives the events, which was named first; --markers chooses another"
-    else:
-        also = read[1:]
-        told = "and the others are read together; --markers chooses one"
-    if also:
-        warnings.warn(
-            f"{name}: of {1 + len(also)} marker streams {_counted(read[0])} {told}: "
-            f"{', '.join(map(_counted, also))}",
-            RuntimeWarning,
-            stacklevel=5,
-        )
-    return read
-
-
-def _counted(stream: XdfStream) -> str:
-    n = len(stream.stamps)
-    which = f", source_id {stream.source_id[:40]}" if stream.source_id else ""
-    return f"{stream.name[:60]!r} ({n} marker{'s' * (n != 1)}{which})"
-
-
-def _is_read(name: str, stream: XdfStream) -> bool:
-    """Whether it is known which channel of a stream says the label; warns if it is not."""
-    try:
-        _columns(stream)
-    except ValueError as error:
-        warnings.warn(f"{name}: {error}; left out", RuntimeWarning, stacklevel=5)
-        return False
-    return True
-
-
-def _columns(stream: XdfStream) -> MarkerColumns:
-    n_channels = stream.values.shape[1]
-    are_declared = len(stream.declared) == n_channels
-    labels = [one.label for one in stream.declared] if are_declared else [""] * n_channels
-    return MarkerColumns(stream.name, labels, stream.is_text, stream.sfreq > 0)
-
-
-def _stream_markers(stream: XdfStream) -> list[Marker]:
-    """Read markers on the stream's own clock, as `LslMarkers` reads them live."""
-    columns = _columns(stream)
-    if not stream.is_text and stream.sfreq > 0:
-        return trigger_markers(stream.values[:, 0], stream.stamps)
-    return [
-        Marker(label, float(stamp))
-        for row, stamp in zip(np.asarray(stream.values), stream.stamps, strict=True)
-        for label in columns.of(row)
-    ]
-
-
-def _place_markers(recording: Recording, streams: Sequence[XdfStream]) -> tuple[Marker, ...]:
-    """Return markers of all streams in order of time, on the recording machine's clock.
-
-    One outside the samples has index -1: the decoder says why it is lost, as it does live.
-    """
-    placed: list[Marker] = []
-    taken = sample_times(recording)
-    for stream in streams:
-        markers = _stream_markers(stream)
-        times = np.array([marker.time for marker in markers])
-        times += clock_offsets(stream.clock, times, 0.0)
-        rows = nearest_samples(taken, times, recording.info.sfreq)
-        for marker, time, row in zip(markers, times.tolist(), rows.tolist(), strict=True):
-            placed.append(Marker(marker.label, time, row))
-    outside = [marker for marker in placed if marker.index < 0]
-    if outside and recording.pulls is None:
-        ahead = outside[0].time - float(np.nanmax(recording.times[are_usable(recording.stamps)]))
-        where = f"{ahead:,.6g} s after the last sample" if ahead > 0 else "before it or in a gap"
-        warnings.warn(
-            f"{recording.name}: {len(outside)} of {len(placed)} markers lie outside the samples, "
-            f"the first is {outside[0].label!r}, {where}",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-    return tuple(sorted(placed, key=lambda marker: marker.time))
 
 
 def _with_session(
@@ -290,10 +187,10 @@ def _warn_of_missing(recording: Recording, is_closed: bool) -> None:
         )
     holes = [decision for decision in recording.decisions if isinstance(decision, Dropped)]
     if holes:
+        entries = counted(sum(hole.n_jobs for hole in holes), "entry", "entries")
+        samples = counted(sum(hole.n_samples for hole in holes), "sample")
         warnings.warn(
-            f"{recording.name}: {sum(hole.n_jobs for hole in holes)} entries with "
-            f"{sum(hole.n_samples for hole in holes)} samples were dropped because the disk was "
-            f"too slow; it decodes as the session did only up to sample {holes[0].index}",
+            f"{recording.name}: lacks {entries} with {samples}, as the disk was too slow; it decodes as the session did only up to sample {holes[0].index}",
             RuntimeWarning,
             stacklevel=4,
         )

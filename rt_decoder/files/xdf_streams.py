@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from rt_decoder.channels import Declared
+from rt_decoder.counted import counted
 from rt_decoder.files.blocks import Blocks
 from rt_decoder.files.damage import DAMAGE, first_line
 from rt_decoder.files.stamps import LATEST
@@ -48,7 +49,7 @@ class XdfStream(NamedTuple):
     def __str__(self) -> str:
         kind = "text" if self.is_text else "numbers"
         rate = f"{self.sfreq:g} Hz" if self.sfreq else "irregular rate"
-        return f"{self.name!r} ({self.type}: {kind}, {rate}, {len(self.stamps)} samples)"
+        return f"{self.name!r} ({self.type}: {kind}, {rate}, {counted(len(self.stamps), 'sample')})"
 
 
 def load_streams(path: Path) -> list[XdfStream]:
@@ -86,7 +87,7 @@ def load_streams(path: Path) -> list[XdfStream]:
                     _take(found, file, chunk, path.name)
                 else:
                     warnings.warn(
-                        f"{path.name} is cut off: the last {size - chunk.start} bytes are left out",
+                        f"{path.name} is cut off: left out the last {counted(size - chunk.start, 'byte')}",
                         RuntimeWarning,
                         stacklevel=4,
                     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rt_decoder.live.handle import Live
@@ -17,7 +17,7 @@ __all__ = ["open_live"]
 def open_live(
     model: str | os.PathLike[str],
     name: str = "",
-    markers: str = "",
+    markers: str | Sequence[str] = "",
     *,
     in_process: bool = False,
     network: bool = False,
@@ -35,9 +35,10 @@ def open_live(
         Model file.
     name : str
         Name of the LSL stream; any if empty.
-    markers : str
+    markers : str or sequence of str
         Name of a marker stream, or ``channel:NAME``; may be empty, see `Live.mark`. Then every hop
-        is read out, unless ``continuous=False``.
+        is read out, unless ``continuous=False``. Of several streams the first one's markers are
+        decoded; all are counted and recorded.
     in_process : bool
         Run in a thread of this process instead; what holds the interpreter then holds the decoder.
     network : bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from pylsl import local_clock
 
@@ -161,6 +162,32 @@ class MarkerReaders:
         for number, reader in enumerate(self.readers):
             for marker in reader.pull(streams):
                 yield number, marker
+
+    def told(self) -> list[dict[str, Any]]:
+        """Say what each stream has sent.
+
+        Returns
+        -------
+        list of dict
+            ``name``, of equal ones with a number, ``n``, ``labels`` with their counts, ``n_losses``, and
+            ``latest_s``, how late the latest came, None if none did.
+        """
+        names = [one.name for one in self.readers]
+        return [
+            {
+                "name": f"{one.name} ({k})" if names.count(one.name) > 1 else one.name,
+                "n": one.n,
+                "labels": one.seen.copy(),
+                "n_losses": one.n_losses,
+                "latest_s": one.latest if one.n else None,
+            }
+            for k, one in enumerate(self.readers, 1)
+            if one.name
+        ]
+
+    def several(self) -> dict[str, Any]:
+        """Return what a footer says of several streams, nothing of a single one."""
+        return {"marker_streams": self.told()} if len(self.readers) > 1 else {}
 
     def close(self) -> None:
         """Leave all streams."""

@@ -98,16 +98,10 @@ def open_session(
         If the log or the record cannot be made; it is named.
     LookupError
         If not exactly one stream matches.
-    ValueError
-        If there are several marker streams to decode by.
     ModelMismatch
         If the stream does not fit the model; no file has been made then.
     """
     if model is not None:
-        if options.more_markers:
-            raise ValueError(
-                "need one marker stream to decode by, got several: rt-decoder record takes them all"
-            )
         options = _with_language(model, _for_model(model, options), stack)
     streams = _streams(options)
     samples, markers = _found(streams)

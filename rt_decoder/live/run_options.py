@@ -25,7 +25,7 @@ class RunOptions(LiveOptions):
     selection: dict[str, str | None] = field(default_factory=dict)  # name, type, source_id, ...
     fieldtrip: str = ""  # HOST:PORT of a buffer, in place of LSL
     markers: str = ""  # name of a stream (FieldTrip: an event type, or all); see `rules`, too
-    more_markers: tuple[str, ...] = ()  # further streams that are recorded, not decoded by
+    more_markers: tuple[str, ...] = ()  # further streams: recorded and counted, not decoded by
     channels: Path | None = None
     units: str | None = None
     timeout: float = 10.0

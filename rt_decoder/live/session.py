@@ -61,7 +61,7 @@ class Session:
     options : LiveOptions
         How to decode, and what to do when the stream is lost or the decoder is behind.
     markers : sequence of MarkerSource
-        The streams of markers.
+        The streams of markers; a model with a map decodes by the first.
     streams : Streams or None
         Finds streams again after a loss. Without it a loss raises `StreamLost`.
     sinks : Sinks
@@ -182,8 +182,7 @@ class Session:
         """Skip a backlog down to its newest hop, and decode from there."""
         pull = partial(self._receiver.pull, self.source)
         newest = skip_to_newest(received, self._n_hop, pull, self._skip)
-        self.counts["overruns"] += 1
-        self.counts["skipped_samples"] += newest.n_skipped
+        self.counts.update(overruns=1, skipped_samples=newest.n_skipped)
         self._event("overrun", n_skipped=newest.n_skipped)
         self._decode(newest.hop)
         if len(newest.after.stamps):
@@ -242,7 +241,8 @@ class Session:
         for number, marker in self.markers.pull(self.streams):
             if self.recorder is not None:
                 self.recorder.marker(marker, local_clock(), self.n_samples, number)
-            self.decoder.mark(marker)
+            if number == 0 or not self.model.has_map:  # others are recorded and counted
+                self.decoder.mark(marker)
 
     def _lost(self, error: StreamLost, should_stop: Callable[[], bool]) -> None:
         self.watchdog.lost()
@@ -293,7 +293,7 @@ class Session:
         return footer_line(
             self.decoder, self.n_samples, self.counts, self.backlog.histogram, self._references(),
             {"log": self.log, "record": self.recorder},
-        )  # fmt: skip
+        ) | self.markers.several()  # fmt: skip
 
     def _references(self) -> Sequence[Any]:  # auxiliary streams joined to the samples
         return getattr(self.source, "references", ())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rt_decoder.counted import counted
 from rt_decoder.settings import TRUTH, check_keys, key, number, whole
 
 __all__ = ["CATCH", "CUES", "Plan", "Step", "make_schedule"]
@@ -101,7 +102,7 @@ def make_schedule(words: Sequence[str], plan: Plan = Plan()) -> tuple[Step, ...]
     for n, word in enumerate(order):
         block = n // plan.block + 1
         if n % plan.block == 0 and n:
-            done = f"{n} of {len(order)} words. Rest; press a key to go on"
+            done = f"{n} of {counted(len(order), 'word')}. Rest; press a key to go on"
             steps.append(Step("rest", done, "", 0.0, block))
         gap = plan.gap + plan.jitter * (rng.random() - 0.5)
         if gap > 0:  # no time would be until a key is pressed

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rt_decoder.counted import counted
 from rt_decoder.present.show import Frames, Shown
 
 __all__ = ["COLUMNS", "events_table", "lines", "summary"]
@@ -106,11 +107,11 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
 def lines(figures: dict[str, Any]) -> list[str]:
     """Say a `summary` in words."""
     late, stayed, frames = (figures.get(one) for one in ("late_ms", "duration_ms", "frames"))
-    told = [f"{figures['n_words']} words shown"]
+    told = [f"{counted(figures['n_words'], 'word')} shown"]
     if late is not None and stayed is not None:
         told += [
             f"after their planned time: {late['p50']:.1f} ms (p50), {late['p95']:.1f} (p95), "
-            f"{late['max']:.1f} at most; {figures['n_late']} words by more than a frame",
+            f"{late['max']:.1f} at most; {counted(figures['n_late'], 'word')} by more than a frame",
             f"words stayed {stayed['p50']:.1f} ms (p50), {stayed['min']:.1f} to {stayed['max']:.1f}",
         ]
     if frames:

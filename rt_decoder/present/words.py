@@ -27,7 +27,7 @@ def read_words(path: str | Path) -> tuple[str, ...]:
     OSError
         If the file cannot be read.
     ValueError
-        If it is a table without a column ``word``, or holds no word.
+        If it is a table without a column ``word`` or with other separators than tabs, or holds no word.
     """
     path = Path(path)
     table = read_tsv(path)
@@ -36,10 +36,14 @@ def read_words(path: str | Path) -> tuple[str, ...]:
             raise ValueError(f"{path.name}: need a column word, got {', '.join(table.columns)}")
         column = table.columns.index("word")
         words = [row[column] for _, row in table.rows if len(row) > column]
+    elif (mark := next((one for one in ",;" if one in table.columns[0]), "")) and "word" in (
+        cell.strip(' "') for cell in table.columns[0].split(mark)
+    ):
+        raise ValueError(f"{path.name}: need columns separated by tabs, got {table.columns[0]!r}")
     else:
         first = [one for one in table.columns if one != "word"]  # a list may have a header
         words = first + [row[0] for _, row in table.rows]
     found = tuple(dict.fromkeys(word for word in words if word and word != "n/a"))
     if not found:
-        raise ValueError(f"{path.name}: need words, got none")
+        raise ValueError(f"{path.name}: need words (a word a line, or a column word), got none")
     return found

@@ -94,7 +94,10 @@ class _Ears:
         now = pylsl.local_clock()
         if self._inlet is None and now >= self._look_at:
             self._look_at = now + _SEARCH_S
-            if found := self._resolver.results():
+            found = [
+                one for one in self._resolver.results() if one.channel_format() == pylsl.cf_string
+            ]
+            if found:
                 self._inlet = pylsl.StreamInlet(found[0], processing_flags=pylsl.proc_clocksync)
         if self._inlet is None:
             return []

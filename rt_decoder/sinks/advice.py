@@ -100,7 +100,10 @@ EVENTS: dict[str, Advice] = {
     "label_unknown": Advice(
         "a marker names no item of the model", "--names TSV of a fit names codes; check spelling"
     ),
-    "markers_stream_lost": Advice("the marker stream is gone", "start it again"),
+    "markers_stream_lost": Advice(
+        "the marker stream is gone: its program ended, or the connection broke",
+        "nothing, if it was done; else start it again: it is looked for until it is back",
+    ),
     "markers_stream_returned": Advice("the marker stream is back"),
     "markers_refused": Advice(
         "the marker stream came back as one that cannot be read", "start it as it was"

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
 
+from rt_decoder.counted import counted
 from rt_decoder.timing.stems import stem
 
 __all__ = [
@@ -164,14 +165,14 @@ def unknown_labels(counts: Mapping[str, int], items: Collection[str]) -> str:
     Examples
     --------
     >>> unknown_labels({"axe": 3, "bee": 1}, ["axe", "cow"])
-    '1 of 4 events have items that the model does not know: bee 1; it knows axe, cow'
+    '1 of 4 events with items that the model does not know: bee 1; it knows axe, cow'
     """
     unknown = {item: count for item, count in counts.items() if item not in items}
     if not unknown:
         return ""
     return (
-        f"{sum(unknown.values())} of {sum(counts.values())} events have items that the model does not "
-        f"know: {some(unknown)}; it knows {some(items)}"
+        f"{sum(unknown.values())} of {counted(sum(counts.values()), 'event')} with items that the "
+        f"model does not know: {some(unknown)}; it knows {some(items)}"
     )
 
 

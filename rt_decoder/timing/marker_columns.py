@@ -4,11 +4,58 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["MarkerColumns", "label_of"]
+from rt_decoder.channels import TYPE_NAMES
+
+__all__ = ["MarkerColumns", "MarkerKind", "label_of"]
 
 _OR_NAMED = ", or in channels with labels that differ"
+_SIGNALS = {"meg", "ieeg", "gaze", "audio", "nirs", "fnirs"} | {
+    name for name, of in TYPE_NAMES.items() if of not in ("misc", "stim")
+}
+
+
+class MarkerKind(NamedTuple):
+    """What a stream declares to be, by which it may hold markers or a signal."""
+
+    type: str  # LSL's content type, such as "Markers" or "EEG"
+    format: str  # "string", or as numpy and LSL name numbers
+    is_regular: bool  # whether it has a regular rate
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds text."""
+        return self.format == "string"
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether it is a signal by its type, and no code: fractions, or a regular rate."""
+        fractions = self.format.startswith(("float", "double"))
+        return (
+            not self.is_text
+            and self.type.strip().lower() in _SIGNALS
+            and (fractions or self.is_regular)
+        )
+
+    def check(self, stream: str) -> None:
+        """Refuse a signal.
+
+        Parameters
+        ----------
+        stream : str
+            Name of the stream, for the error.
+
+        Raises
+        ------
+        ValueError
+            If it is one.
+        """
+        if self.is_signal:
+            raise ValueError(
+                "need a marker stream (text, or numbers that are codes), got "
+                f"{stream!r}, {self.format} of type {self.type}"
+            )
 
 
 class MarkerColumns:
@@ -25,31 +72,33 @@ class MarkerColumns:
         Name of the stream, for the error.
     labels : sequence of str
         Label of each channel; empty where it has none.
-    is_text, is_regular : bool
-        Whether the stream holds text, and whether it has a regular rate.
+    kind : MarkerKind
+        What the stream declares to be.
 
     Raises
     ------
     ValueError
-        If it is unknown which of several channels says the label.
+        If it is unknown which of several channels says the label, or the stream is a signal.
 
     Examples
     --------
-    >>> MarkerColumns("words", [""], True, False).of(["axe"])
+    >>> MarkerColumns("words", [""], MarkerKind("Markers", "string", False)).of(["axe"])
     ['axe']
-    >>> MarkerColumns("annotations", ["rest", "task"], False, False).of([0.0, 2.5])
+    >>> kind = MarkerKind("annotations", "float64", False)
+    >>> MarkerColumns("annotations", ["rest", "task"], kind).of([0.0, 2.5])
     ['task']
     """
 
-    def __init__(self, stream: str, labels: Sequence[str], is_text: bool, is_regular: bool) -> None:
-        self._is_text = is_text
+    def __init__(self, stream: str, labels: Sequence[str], kind: MarkerKind) -> None:
+        kind.check(stream)
+        self._is_text = kind.is_text
         self.names = tuple(label.strip() for label in labels)
-        self._are_named = len(self.names) > 1 and not is_text
+        self._are_named = len(self.names) > 1 and not kind.is_text
         differ = all(self.names) and len(set(self.names)) == len(self.names)
-        if self._are_named and (is_regular or not differ):
+        if self._are_named and (kind.is_regular or not differ):
             got = ", ".join(name or "none" for name in self.names[:8])
             raise ValueError(
-                f"need markers in one channel{_OR_NAMED * (not is_regular)}, got {len(self.names)} "
+                f"need markers in one channel{_OR_NAMED * (not kind.is_regular)}, got {len(self.names)} "
                 f"channels of numbers in {stream!r} with the labels {got}: which of them says the "
                 "label is unknown"
             )

@@ -143,7 +143,7 @@ def odd_markers(folder: Path, odd: list[tuple[str, float]]) -> str:
     assert done.ran.code == 0, done.ran.err
     assert done.rows() == {"cat": 1000, "dog": 1625, "axe": 2250}, done.rows()
     said = " ".join(done.ran.err.split())
-    assert f"{len(odd)} of {3 + len(odd)} markers lie outside" in said, said
+    assert f"{len(odd)} of {3 + len(odd)} markers outside" in said, said
     return f"three words; {len(odd)} said to lie outside"
 
 

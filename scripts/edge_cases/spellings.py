@@ -127,7 +127,7 @@ def decode_unknown(folder: Path) -> str:
         warnings.simplefilter("always")
         ran, log = decoded(path, folder / "m.rtd.safetensors")
     said = " ".join([ran.err, *(str(one.message) for one in told)])
-    assert "24 of 24 events have items that the model does not know" in said, said
+    assert "24 of 24 events with items that the model does not know" in said, said
     assert len(words_of(log)) == 24  # a marker may only say when a word came
     return "said once; 24 readouts at the markers"
 

@@ -13,6 +13,7 @@ from calibration.report.drawing import AFTER, draw_null, drawn
 from calibration.report.page import Heading, Note, Part, Picture, Section, Table, Text
 from calibration.report.shown import Shown, interval_text, listed, p_text, score_text
 from calibration.report.text import permuted_units
+from rt_decoder.counted import counted
 
 __all__ = ["section"]
 
@@ -32,8 +33,8 @@ def section(shown: Shown) -> Section | None:
         parts.append(
             Picture(
                 svg,
-                f"Grey: rank accuracy of {len(null)} permutations of {permuted_units(scores)}, in {scores.get('n')} events "
-                f"{where}. Blue: the score, with its 95 % interval; orange, dashed: 95 % of the "
+                f"Grey: rank accuracy of {counted(len(null), 'permutation')} of "
+                f"{permuted_units(scores)}, in {counted(scores.get('n', 0), 'event')} {where}. Blue: the score, with its 95 % interval; orange, dashed: 95 % of the "
                 f"permutations are below. p = {scores['p']:.2g}.",
             )
         )

@@ -11,6 +11,7 @@ from calibration.report.drawing import AFTER, BEFORE, GREY, drawn
 from calibration.report.page import Note, Part, Picture, Section, Text
 from calibration.report.shown import Shown
 from calibration.report.verdict import answered
+from rt_decoder.counted import counted
 from rt_decoder.files.proof import answers_line
 
 __all__ = ["section"]
@@ -65,7 +66,7 @@ def _reliability(axes: Any, bins: Sequence[Mapping[str, Any]]) -> None:
     axes.plot(x, y, "o-", color=AFTER, ms=4, lw=1, clip_on=False)
     axes.set(
         xlabel="probability of the winner", ylabel="share that is right", xlim=(0, top),
-        ylim=(-0.02 * top, top), title=f"Reliability ({sum(one['n'] for one in bins)} events)",
+        ylim=(-0.02 * top, top), title=f"Reliability ({counted(sum(one['n'] for one in bins), 'event')})",
     )  # fmt: skip
 
 

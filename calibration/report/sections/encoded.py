@@ -13,6 +13,7 @@ from calibration.report.limits import ceiling_line, layer_line, order_line
 from calibration.report.page import Note, Part, Picture, Table, Text
 from calibration.report.shown import interval_text, listed, p_text, score_text
 from calibration.report.tables import Axis, head_pictures, images
+from rt_decoder.counted import counted
 from rt_decoder.model import Model
 
 __all__ = ["ceiling_text", "columns", "layer_parts", "null_parts", "r_parts", "share_parts"]
@@ -50,7 +51,7 @@ def r_parts(model: Model, found: Mapping[str, Any]) -> list[Part]:
         Text(
             f"Largest held-out r {best['r']:.3f} (95 % interval {best['low']:.3f} to "
             f"{best['high']:.3f}; p = {best['p']:.2g}), in {best['channel']} at {best['time']:.2f} s; "
-            f"{found['n_channels_above_chance']} of {len(r)} channels are above chance at some time."
+            f"above chance at some time: {found['n_channels_above_chance']} of {counted(len(r), 'channel')}."
         )
     ]
     if axis.names == list(info.ch_names[: len(r)]):
@@ -70,11 +71,11 @@ def null_parts(found: Mapping[str, Any]) -> list[Part]:
         return []
     null, tested = np.asarray(found["null"], float), float(np.max(found["tested"]))
     unit = found.get("null_unit", 1)
-    moved = "single events" if unit == 1 else f"units of {unit} events or more"
+    moved = "single events" if unit == 1 else f"units of {counted(unit, 'event')} or more"
     svg = drawn(_histogram, null, tested, size=(7.4, 2.3))
     caption = (
-        f"Grey: largest r over all channels and times, averaged over penalties, in {len(null)} "
-        f"permutations of {moved}, every map refitted. Blue: that of the data, {tested:.3f} (with the "
+        f"Grey: largest r over all channels and times, averaged over penalties, in "
+        f"{counted(len(null), 'permutation')} of {moved}, every map refitted. Blue: that of the data, {tested:.3f} (with the "
         f"penalties that were chosen, {found['best']['r']:.3f}); orange, dashed: 95 % of the permutations "
         f"are below. p = {found['best']['p']:.2g}; {found['p_smallest']:.2g} is the smallest that so many "
         "permutations can give."
@@ -150,7 +151,9 @@ def layer_parts(found: Mapping[str, Any]) -> list[Part]:
         axis = Axis(list(found["ch_names"]), np.asarray(found["times"], float))
         best = np.where(np.asarray(maps["shown"], bool), np.asarray(maps["best"], float), np.nan)
         if np.isfinite(best).any():
-            drawings = images(axis, best, f"number of the best of {len(maps['names'])} layers")
+            drawings = images(
+                axis, best, f"number of the best of {counted(len(maps['names']), 'layer')}"
+            )
             parts += drawings("Best layer where a layer predicts; nothing is drawn elsewhere.")
     return parts
 

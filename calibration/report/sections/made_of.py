@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from calibration.report.page import Fold, Note, Part, Section, Table, Text
 from calibration.report.shown import Shown
+from rt_decoder.counted import counted
 from rt_decoder.files.model_file import model_hash
 from rt_decoder.recipe import Target
 
@@ -65,25 +66,24 @@ def _items(shown: Shown) -> list[Part]:
     if not model.has_map:
         return []
     if not shown.counts:
-        said = (
-            f"{len(model.items)} items; a model file does not keep how often each came in training"
-        )
-        counted = (
+        said = counted(len(model.items), "item")
+        said += "; a model file does not keep how often each came in training"
+        scored = (
             f'; "All {shown.noun}s" counts the events that were scored'
             if shown.detail.get("words")
             else ""
         )
-        return [Note(f"{said}{counted}.")]
+        return [Note(f"{said}{scored}.")]
     known = [(item, shown.counts.get(item, 0)) for item in model.items]
     known.sort(key=lambda one: -one[1])
     came = [one for one in known if one[1]]
     outside = sum(n for item, n in shown.counts.items() if item not in set(model.items))
-    said = f"{len(model.items)} items in the vocabulary, of which {len(came)} came "
-    said += f"{sum(n for _, n in came)} times in all"
-    said += f"; {outside} events had another label." if outside else "."
+    said = f"{counted(len(model.items), 'item')} in the vocabulary, of which {len(came)} came "
+    said += f"{counted(sum(n for _, n in came), 'time')} in all"
+    said += f"; {counted(outside, 'event')} had another label." if outside else "."
     listed = ", ".join(f"{item} ({n})" for item, n in came[:_MOST])
     parts: list[Part] = [Text(said), Text(f"Items with their counts: {listed}")]
     if len(came) > _MOST:
         others = ", ".join(f"{item} ({n})" for item, n in came[_MOST:])
-        parts.append(Fold(f"{len(came) - _MOST} more items", [Text(others)]))
+        parts.append(Fold(counted(len(came) - _MOST, "more item"), [Text(others)]))
     return parts

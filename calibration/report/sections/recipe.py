@@ -6,6 +6,7 @@ from typing import Any
 
 from calibration.report.page import Fold, Note, Section, Table
 from calibration.report.shown import Shown
+from rt_decoder.counted import counted
 
 __all__ = ["section"]
 
@@ -48,5 +49,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value)) or "none"
     if isinstance(value, dict):
-        return f"{len(value)} entries" if value else "none"
+        return counted(len(value), "entry", "entries") if value else "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value) or "none"

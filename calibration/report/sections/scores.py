@@ -10,6 +10,7 @@ from calibration.report.page import Heading, Note, Part, Section, Table, Text
 from calibration.report.shown import Shown, interval_text, number, p_text, score_text
 from calibration.report.text import SCORES, groups_line, is_sure, people_lines, score_notes
 from calibration.splits import split_line
+from rt_decoder.counted import counted
 
 __all__ = ["section"]
 
@@ -97,8 +98,8 @@ def _scores(scores: Mapping[str, Any]) -> list[Part]:
 def _spread(detail: Mapping[str, Any]) -> str:
     n, unit = detail["n_units"], detail["unit"]
     units = (
-        f"{n} units of neighbouring events, each of at least {unit}" if unit > 1 else
-        f"{n} events or sentences"
+        f"{counted(n, 'unit')} of neighbouring events, each of at least {unit}" if unit > 1 else
+        f"{counted(n, 'event')} or sentences"
     )  # fmt: skip
     few = " So few give intervals that are too narrow." if n < _FEW_UNITS else ""
     return f"Intervals: 95 %, by drawing from {units} (bootstrap).{few}"

@@ -11,6 +11,7 @@ from calibration.report.page import Section, Table
 from calibration.report.shown import Shown, in_flow_order, interval_text, listed, score_text
 from calibration.report.verdict import limits
 from rt_decoder.cleaning.stages import FLOW
+from rt_decoder.counted import counted
 
 __all__ = ["section"]
 
@@ -94,17 +95,17 @@ def _amount(shown: Shown) -> str:
 
 def _tested(shown: Shown) -> str:
     scores, where = shown.best
-    told = f"{scores.get('n', 'n/a')} events {where}"
+    told = f"{counted(scores.get('n', 0), 'event')} {where}"
     if shown.scores is None and "final" in shown.certificate and "people" not in shown.certificate:
         told += f": {_FINAL}"
     words = (scores.get("detail") or {}).get("words")
     n_items = scores.get("n_items", len(shown.model.items))
     if words:
         named = f" ({', '.join(words)})" if len(words) <= _FEW else ""
-        n = f"all {n_items}" if len(words) == n_items else f"{len(words)} of the {n_items}"
-        told += f"; {n} items came in them{named}"
+        part = f"all {n_items}" if len(words) == n_items else f"{len(words)} of the {n_items}"
+        told += f"; {part} items came in them{named}"
     else:
-        told += f"; {n_items} items to choose among"
+        told += f"; {counted(n_items, 'item')} to choose among"
     return f"{told}{_unscored(shown)}"
 
 
@@ -125,16 +126,17 @@ def _unscored(shown: Shown) -> str:
 def _trained(shown: Shown) -> str:
     split, people = shown.certificate.get("split"), shown.certificate.get("people")
     if people:
-        return f"{people['n']} people, each tested by the map of the others"
+        return f"{counted(people['n'], 'person', 'people')}, each tested by the map of the others"
     if not split:
         return "not told by this model"
-    told = f"{split['n_train']} events"
+    told = counted(split["n_train"], "event")
     if shown.scores is not None:
         same = "these" if shown.scores.get("trained_on") else "other"
         return f"{told} of {same} recordings"
-    told = f"{split['n_train']} earlier events of the same recordings"
+    told = f"{counted(split['n_train'], 'earlier event')} of the same recordings"
     if shown.minutes:
-        told = f"{split['n_train']} earlier events, in {sum(shown.minutes):.1f} min of recording in all"
+        events = counted(split["n_train"], "earlier event")
+        told = f"{events}, in {sum(shown.minutes):.1f} min of recording in all"
     return told
 
 

@@ -23,6 +23,8 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+export const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
 const CLOCK = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 export const clock = (at) => (at ? CLOCK.format(1000 * at) : "");
 

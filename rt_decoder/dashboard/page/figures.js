@@ -1,6 +1,6 @@
 // Score, latency, losses, artifacts, model and events.
 
-import { $, chance, clock, digits, isNews, make, say, svg } from "./dom.js";
+import { $, chance, clock, counted, digits, isNews, make, say, svg } from "./dom.js";
 
 function list(box, rows) {
   if (!isNews(box, rows)) return;
@@ -16,7 +16,7 @@ export function score(told) {
   if (!isNews(box, told ?? null)) return;
   say($(".verdict", box), told?.n ? told.verdict : "no event whose truth is known");
   say($(".small", box), told?.n
-    ? `${told.n} events; p ${chance(told.p)} that answers know nothing of truths, at any time; bars: 95 % intervals, │ chance`
+    ? `${counted(told.n, "event")}; p ${chance(told.p)} that answers know nothing of truths, at any time; bars: 95 % intervals, │ chance`
     : "needs markers that name the item, or truths told by the experiment");
   const rows = SCORES.filter(([name]) => told?.[name]);
   const drawn = svg("svg", { viewBox: `0 0 360 ${34 * rows.length}`, role: "img", "aria-label": "scores" });
@@ -103,7 +103,7 @@ export function model(decoder) {
     : facts.n_items ? "proven on events it had never seen" : "cleans only";
   say($("#model .verdict"), says);
   list($("#model dl"), !decoder?.model ? [] : [
-    ...(proof.rank_accuracy === undefined ? [] : [["rank accuracy", `${digits(proof.rank_accuracy, 3)} (chance .5)`], ["tested", `${proof.n} events, p ${chance(proof.p)}`]]),
+    ...(proof.rank_accuracy === undefined ? [] : [["rank accuracy", `${digits(proof.rank_accuracy, 3)} (chance .5)`], ["tested", `${counted(proof.n, "event")}, p ${chance(proof.p)}`]]),
     ...(proof.top1 === undefined ? [] : [["first is right", `${digits(proof.top1)} (chance ${digits(proof.chance_top1)})`]]),
     ["items", facts.n_items ?? "–"],
     ["window", facts.window_s ? `${facts.window_s.join(" to ")} s after the onset` : "–"],

@@ -1,6 +1,6 @@
 // The page: one WebSocket, the states, and what keys and buttons do.
 
-import { $, isNews, make, say } from "./dom.js";
+import { $, counted, isNews, make, say } from "./dom.js";
 import { Events, artifacts, latency, losses, model, score } from "./figures.js";
 import { Signal } from "./signal.js";
 import { Words } from "./words.js";
@@ -91,7 +91,7 @@ function listDecoders() {
   }));
   menu.value = watching;
   const one = decoders.find((other) => other.id === watching);
-  say($("#source"), decoders.length > 1 ? `${decoders.filter((other) => !other.ended).length} of ${decoders.length} decoders run` : "");
+  say($("#source"), decoders.length > 1 ? `${decoders.filter((other) => !other.ended).length} of ${counted(decoders.length, "decoder")} run` : "");
   model(one);
   if (!decoders.length) waiting();
 }

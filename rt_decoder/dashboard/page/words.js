@@ -1,6 +1,6 @@
 // The last word, large, and those before it.
 
-import { $, clock, digits, make, say } from "./dom.js";
+import { $, clock, counted, digits, make, say } from "./dom.js";
 
 const MOST = 40;
 
@@ -92,7 +92,7 @@ function truth(row) {
 }
 
 function kind(row) {
-  if (row.kind === "pooled") return `of ${row.n_repeats} repeats`;
+  if (row.kind === "pooled") return `of ${counted(row.n_repeats, "repeat")}`;
   if (row.kind === "anytime") return `by ${row.until} s${row.committed ? `, kept ${row.committed}` : ""}`;
   return row.kind === "continuous" ? "every hop" : "";
 }

@@ -11,6 +11,7 @@ import pylsl
 
 from rt_decoder.channels import Declared
 from rt_decoder.counted import counted
+from rt_decoder.timing.marker_columns import MarkerKind
 
 __all__ = [
     "DATA",
@@ -21,6 +22,7 @@ __all__ = [
     "find_streams",
     "in_background",
     "is_data",
+    "marker_kind",
     "other_than",
     "resolve",
     "selection_query",
@@ -126,6 +128,8 @@ def resolve(
         found = _look(query, _ANSWER_S, least=99 if kind else 2) or found
     if kind:
         found = [stream for stream in found if is_data(stream) == (kind == DATA)] or found
+    if kind == MARKS:
+        found = [stream for stream in found if not marker_kind(stream).is_signal] or found
     if len(found) > 1:
         raise LookupError(
             f"need just {wish}, got {len(found)}: {_what_separates(found, kind)}:{_listing(found)}"
@@ -233,6 +237,12 @@ def declared_channels(info: pylsl.StreamInfo, *, by_hand: bool = False) -> list[
 def is_data(stream: pylsl.StreamInfo) -> bool:
     """Whether a stream is of the kind `DATA`."""
     return stream.nominal_srate() > 0 and stream.channel_format() in FORMATS
+
+
+def marker_kind(stream: pylsl.StreamInfo) -> MarkerKind:
+    """Say what a stream declares to be, as a stream of markers."""
+    kind = FORMATS.get(stream.channel_format(), "string")
+    return MarkerKind(stream.type(), kind, stream.nominal_srate() > 0)
 
 
 def _described(stream: pylsl.StreamInfo) -> list[Declared]:

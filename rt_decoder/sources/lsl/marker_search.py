@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pylsl
 
-from rt_decoder.sources.lsl.find import DATA, MARKS, in_background, resolve, selection_query
+from rt_decoder.sources.lsl.find import (
+    DATA,
+    MARKS,
+    in_background,
+    marker_kind,
+    resolve,
+    selection_query,
+)
 from rt_decoder.sources.lsl.markers import LslMarkers
 
 __all__ = ["MarkerSearch"]
@@ -46,6 +53,8 @@ class MarkerSearch:
         ------
         LookupError
             If not exactly one stream matches.
+        ValueError
+            If it is a signal, or it is unknown which channel says the label.
         """
         found = resolve(predicate=self._predicate, timeout=timeout, kind=MARKS)
         markers = LslMarkers(found)
@@ -67,6 +76,7 @@ class MarkerSearch:
         if self._resolver is None:
             return None
         found = [one for one in self._resolver.results() if one.uid() not in self._refused]
+        found = [one for one in found if not marker_kind(one).is_signal] or found
         if len(found) != 1:
             return None
         try:

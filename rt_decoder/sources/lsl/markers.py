@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pylsl
 
 from rt_decoder.signal import Marker
-from rt_decoder.sources.lsl.find import FORMATS, declared_channels, is_data
+from rt_decoder.sources.lsl.find import declared_channels, marker_kind
 from rt_decoder.sources.lsl.inlet import Inlet
 from rt_decoder.timing.marker_columns import MarkerColumns
+from rt_decoder.timing.markers import TriggerReader
 
 __all__ = ["LslMarkers"]
 
@@ -18,7 +20,7 @@ class LslMarkers:
     """A stream of markers: text or numbers.
 
     `MarkerColumns` says which channel is the label. Empty labels and NaN are no markers. Numbers at
-    a regular rate are a trigger channel: each change to a value other than 0 is a marker.
+    a regular rate are a trigger channel, as `TriggerReader` reads one.
 
     Parameters
     ----------
@@ -37,20 +39,21 @@ class LslMarkers:
     Raises
     ------
     ValueError
-        If it is unknown which channel says the label.
+        If it is unknown which channel says the label, or the stream is a signal.
     TimeoutError, StreamLost
         See `Inlet`.
     """
 
     def __init__(self, stream: pylsl.StreamInfo, *, timeout: float = 5.0) -> None:
         self.name, self.source_id, self.uid = stream.name(), stream.source_id(), stream.uid()
-        self.is_regular = is_data(stream)
+        kind = marker_kind(stream)
+        kind.check(self.name)
+        self.is_regular = kind.is_regular and not kind.is_text
         self._inlet = Inlet(stream, timeout)
         declared = declared_channels(self._inlet.info, by_hand=True)
-        is_text = stream.channel_format() not in FORMATS
         labels = [one.label for one in declared]
-        self._columns = MarkerColumns(self.name, labels, is_text, self.is_regular)
-        self._last = 0.0
+        self._columns = MarkerColumns(self.name, labels, kind)
+        self._codes = TriggerReader()
 
     def open(self, timeout: float = 5.0) -> None:
         """Subscribe: markers pushed from now on are delivered; see `LslSource.open`."""
@@ -73,16 +76,15 @@ class LslMarkers:
         rows, stamps = self._inlet.ask("pull_chunk", 0.0, _LONGEST_PULL, as_numpy=True)
         if not len(stamps):
             return []
-        correction = self._inlet.correction(0.0)
-        markers = []
-        for row, stamp in zip(rows, stamps, strict=True):
-            if self.is_regular:
-                changed, self._last = row[0] not in (0, self._last), row[0]
-                if not changed:
-                    continue
-            time = float(stamp) + correction
-            markers += [Marker(label, time) for label in self._columns.of(row)]
-        return markers
+        times = np.asarray(stamps, float) + self._inlet.correction(0.0)
+        if self.is_regular:
+            found = self._codes.process(np.asarray(rows)[:, 0], times, 0)
+            return [Marker(marker.label, marker.time) for marker in found]
+        return [
+            Marker(label, time)
+            for row, time in zip(rows, times.tolist(), strict=True)
+            for label in self._columns.of(row)
+        ]
 
     def correction(self, timeout: float = 5.0) -> float:
         """Return the seconds to add to raw stamps; see `LslSource.correction`."""
