@@ -105,7 +105,8 @@ class Posterior:
         self.tau = float(tau)
         self.length = float(length)
         self.floor = float(floor)
-        self._offset = log_prior + bias if bias.size else log_prior
+        # never read-only: the kernel is compiled once
+        self._offset = log_prior + bias if bias.size else log_prior.copy()
         prior = np.exp(log_prior - log_prior.max())
         self.prior = prior / prior.sum()
         self.threshold = float(threshold)

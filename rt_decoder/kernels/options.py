@@ -25,4 +25,6 @@ KERNEL: dict[str, Any] = {
     "_nrt": False,
     # Division by zero returns inf or nan, as in NumPy: no branch, no exception in the path.
     "error_model": "numpy",
+    # No entry for programs in C, of which there are none.
+    "no_cfunc_wrapper": True,
 }
