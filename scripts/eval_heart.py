@@ -22,7 +22,10 @@ and watching cost in distortion, and what they gain in dB. A template that neith
 watched takes nearly the same after each beat; one that moves to another response takes something
 else at first than later, and that is counted as not locked.
 
-    python scripts/eval_heart.py [--data DIR] [--people N] [--trade] [--json]
+`--bound` adds the best that a template could do which learns from the session: `cleaning.heart_bound`
+tells it R peaks, sizes of changes and noise beforehand; "price" is what it pays in distortion for dB.
+
+    python scripts/eval_heart.py [--data DIR] [--people N] [--trade] [--bound] [--json]
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from typing import Any
 import numpy as np
 from cleaning.chain import Chain, our_chain
 from cleaning.heart import WINDOWS, Split, judge, judged_beats, people, splits, unlocked
+from cleaning.heart_bound import bounded
 from cleaning.heart_rivals import HEART_RIVALS
 from cleaning.scene import filtered, n_data
 from rich.console import Console
@@ -68,6 +72,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of recordings")
     parser.add_argument("--people", type=int, help="only the first so many")
     parser.add_argument("--trade", action="store_true", help="add other settings of the template")
+    parser.add_argument("--bound", action="store_true", help="add the best that learning could do")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     args = parser.parse_args()
     found = people(args.data) if args.data.is_dir() else {}
@@ -81,7 +86,7 @@ def main() -> None:
             for split in splits(found[name]):
                 rows.append(
                     {"person": name, "split": split.name}
-                    | measure(split, TRADE if args.trade else {})
+                    | measure(split, TRADE if args.trade else {}, bound=args.bound)
                 )
                 print_row(rows[-1])
     result: dict[str, Any] = {"people": rows, "summary": summary(rows)}
@@ -94,7 +99,9 @@ def main() -> None:
     sys.exit(0 if all(goal["pass"] for goal in result["goals"].values()) else 1)
 
 
-def measure(split: Split, trade: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def measure(
+    split: Split, trade: dict[str, dict[str, Any]], *, bound: bool = False
+) -> dict[str, Any]:
     """Run every method on one split; figures by method, or why there are none."""
     info = split.judged.info
     seen, test = (filtered(r.data, info.sfreq) for r in (split.fit, split.judged))
@@ -125,6 +132,11 @@ def measure(split: Split, trade: dict[str, dict[str, Any]]) -> dict[str, Any]:
         methods[name]["injected"] = _ratio(change, passed)
         if name == OURS:
             methods |= traded(chain, trade, split.judged, test, beats, kept)
+            stage = chain.model.cleaning.get("heartbeat")
+            best = bounded(kept, test, split.judged, beats, stage) if bound else {}
+            for which, clean in best.items():
+                methods[which] = figures(clean, test, split.judged, beats, kept)
+                methods[which]["injected"] = None
         methods[name]["stages"] = {
             stage: chain.reports[stage].get("left_out", "fitted")
             for stage in HEART

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import cleaning.heart as heart
+import cleaning.heart_bound as heart_bound
 import cleaning.heart_rivals as rivals
 
 from rt_decoder.files.recording import Recording
@@ -103,3 +104,57 @@ def test_one_real_person(data_dir):
     ours = result["summary"]["halves"]["this chain"]
     assert ours["worst"] < 1.02
     assert {"SSP", "template", "least squares", "500 ms of ECG"} <= set(result["summary"]["halves"])
+
+
+def costs(weights: np.ndarray, first: int, ratio: float) -> tuple[float, float]:
+    """Power left in the mean over judged beats, and power taken beyond its mean, by definition."""
+    n = len(weights)
+    change, noise = np.full((n, 1), np.sqrt(ratio)), np.eye(n)  # columns: independent parts
+    true, seen = np.hstack([change, 0 * noise]), np.hstack([change, noise])
+    taken = weights @ seen
+    left = (true + np.hstack([0 * change, noise]) - taken)[first:].mean(axis=0)
+    return float(np.sum(left**2)), float(np.sum(taken[first:].var(axis=0)))
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.3])
+def test_the_bound_knows_no_beat_beforehand_and_no_weights_do_better(ratio):
+    n, first, mu = 12, 2, 0.1
+    best = heart_bound.best_weights(n, first, ratio, mu)
+    assert np.all(np.triu(best) == 0.0)
+    assert np.any(best)
+
+    def price(weights):
+        left, taken = costs(weights, first, ratio)
+        return mu * left + taken
+
+    rng = np.random.default_rng(0)
+    for size in (1e-3, 1e-1):
+        for _ in range(100):
+            other = best + np.tril(size * rng.standard_normal((n, n)), -1)
+            assert price(other) > price(best)
+    assert price(best) < price(np.zeros((n, n)))
+    dearer = heart_bound.best_weights(n, first, ratio, 10 * mu)
+    (left, taken), (more_left, less_taken) = (costs(one, first, ratio) for one in (dearer, best))
+    assert left < more_left
+    assert taken > less_taken
+
+
+def test_the_bound_takes_a_response_that_is_locked_and_nothing_without_a_template():
+    data, recording, _ = planted()
+    beats = heart.judged_beats(data, recording)
+    maps = np.ones((1, C))
+    stage = {
+        "maps": maps,
+        "filters": maps / C,
+        "courses": np.zeros((200, 1)),
+        "levels": np.zeros(7),
+    }
+    kept = data[:, :C]
+    cleaned = heart_bound.bounded(kept, data, recording, beats, stage)
+    before = heart.judge(kept, recording, beats)["whole_rms"]
+    left = [heart.judge(one, recording, beats)["whole_rms"] for one in cleaned.values()]
+    assert len(left) == 1 + len(heart_bound.PRICES)
+    assert min(left) == left[0] < before
+    assert left[-1] < left[1] < before
+    nothing = heart_bound.bounded(kept, data, recording, beats, None)
+    assert all(one is kept for one in nothing.values())

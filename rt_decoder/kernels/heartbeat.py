@@ -6,9 +6,9 @@ beats)``: if beats follow each other faster than a course is long, their courses
 
 Each sample moves the change of a course in this session by a small share of what was left over. Far
 apart, this is a mean over beats; with overlap it still converges on the true course. Of the change
-of each component, ``.75 s / (s + 1.5 v)`` is subtracted: v is the power that noise alone would give
-it, s what it has beyond; where single beats show the change, .75 rises to 1. A beat that is only
-told ends soon unless it is decided; from one to the other the courses cross over.
+of each component, ``.65 s / (s + v)`` is subtracted: v is the power that noise alone would give it, s
+what it has beyond; where single beats show the change, .65 rises to 1. The share moves over some five
+beats. A beat that is only told ends soon unless it is decided; from one to the other they cross over.
 
 ============  =======  =====================================================================
 state, beats  unit     meaning
@@ -23,7 +23,7 @@ _MOST         beats    column rank + 3 of _BASELINE: in the mean; 0 learns nothi
 _COUNT        beats    column rank + 4 of _BASELINE: decided so far, at most _MOST
 _PACE                  column rank + 5 of _BASELINE: share of the way that GIVEN moves in a sample
 GIVEN                  row of the state: share of each component's change that is subtracted
-_WANTED                row of the state: what it moves to
+_WANTED                row of the state: what it moves to; changes with each beat
 _POWER                 row of the state: sum of squares of the change of each component
 _NOISE                 row of the state: mean square of what is left of each component
 TRUST                  row of the state: the next six
@@ -56,10 +56,11 @@ __all__ = ["FOUND", "GIVEN", "SAID", "TRUST", "TRUSTED", "USUAL", "WATCH", "hear
 
 _SLOWER = 0.05  # of the pace of the slow mean: that of the noise
 _LARGEST = 3.0  # standard deviations: errors that move a course are clipped to this
-_MOST_GIVEN = 0.75  # of a change that single beats do not show: to follow it takes from the brain
-_CAUTION = 1.5  # times the noise of the mean: after few beats its power is not well known
+_MOST_GIVEN = 0.65  # of a change that single beats do not show: to follow it takes from the brain
+_STEADY = 5.0  # beats over which the share of a change moves: one beat tells little of its power
 _LOST = 0.05  # share of the filters' weights: with more on flagged channels nothing is learned
 _SOME_DOUBT, _MOST_DOUBT = 2.0, 3.5  # log likelihood ratios: whole trust below, no trust
+_PROVEN = -1.0  # the least doubt: what was seen to be there is not doubted for a few odd beats
 _CERTAIN = 12.5  # 1 / (2 * _UNSURE**2) of `calibration.cleaning.reference_effect`
 _BASELINE, _Z, _AMOUNT, TRUST, GIVEN, _WANTED, _POWER, _NOISE = range(8)
 TRUSTED, FOUND, SAID, WATCH, USUAL, DOUBT = range(6)
@@ -169,12 +170,12 @@ def _count(size: int, rank: int, state: np.ndarray) -> None:
     if most == 0.0:
         return
     count = state[_BASELINE, rank + _COUNT]  # the mean holds so many
-    for r in range(rank):
-        if count > 0.0:
-            spread = state[_NOISE, r] * size / count
-            true = max(state[_POWER, r] - spread, 0.0)
-            largest = (true + _MOST_GIVEN * spread * count) / max(true + spread * count, 1e-300)
-            state[_WANTED, r] = largest * true / max(true + _CAUTION * spread, 1e-300)
+    for r in range(rank if count > 0.0 else 0):
+        spread = state[_NOISE, r] * size / count
+        true = max(state[_POWER, r] - spread, 0.0)
+        largest = (true + _MOST_GIVEN * spread * count) / max(true + spread * count, 1e-300)
+        share = largest * true / max(true + spread, 1e-300)
+        state[_WANTED, r] += (share - state[_WANTED, r]) / _STEADY
     state[_BASELINE, rank + _COUNT] = min(count + 1.0, most)
     state[_BASELINE, rank + _RATE] = 1.0 / min(count + 1.0, most)
 
@@ -253,7 +254,7 @@ def _watch(rank: int, state: np.ndarray) -> None:
     trust[SAID] += trust[WATCH] * (said - trust[SAID])
     usual = max(trust[SAID], trust[USUAL])  # one that has grown is doubted no faster: noise bursts
     evidence = _CERTAIN * trust[WATCH] / usual * (0.5 * said - found)
-    trust[DOUBT] = min(max(trust[DOUBT] + evidence, 0.0), _MOST_DOUBT)
+    trust[DOUBT] = min(max(trust[DOUBT] + evidence, _PROVEN), _MOST_DOUBT)
     rise = min((_MOST_DOUBT - trust[DOUBT]) / (_MOST_DOUBT - _SOME_DOUBT), 1.0)
     trust[TRUSTED] = rise * rise * (3.0 - 2.0 * rise)
 
@@ -262,10 +263,7 @@ def _watch(rank: int, state: np.ndarray) -> None:
 def _learn(
     now: int, courses: np.ndarray, rise: np.ndarray, state: np.ndarray, beats: np.ndarray
 ) -> None:
-    """Move the changes of the courses and the baseline towards this sample.
-
-    It stands for the `_STRIDE` samples around it; else each point would learn from few beats.
-    """
+    """Move baseline and changes towards this sample, which stands for the `_STRIDE` around it."""
     rank, stride = courses.shape[1] // 2 - 1, beats[0, _STRIDE]
     state[_BASELINE, rank + _SEEN] += 1.0
     rate, usual = state[_BASELINE, rank + _RATE], state[_BASELINE, rank + _SHARE]

@@ -21,7 +21,16 @@ from rt_decoder.files.read import read_recording
 from rt_decoder.files.recording import Recording
 from rt_decoder.signal import DATA_TYPES
 
-__all__ = ["WINDOWS", "Split", "judge", "judged_beats", "people", "splits", "unlocked"]
+__all__ = [
+    "WINDOWS",
+    "Split",
+    "judge",
+    "judged_beats",
+    "known_beats",
+    "people",
+    "splits",
+    "unlocked",
+]
 
 # s around the R peak
 WINDOWS = {"whole": (-0.1, 0.6), "qrs": (-0.05, 0.06), "later": (0.06, 0.6)}
@@ -91,6 +100,14 @@ def _rows(recording: Recording, start: int, stop: int) -> Recording:
 
 def judged_beats(filtered: np.ndarray, recording: Recording) -> np.ndarray:
     """Find R peaks in the filtered ECG whose windows fit; none if they are not regular beats."""
+    best, sfreq = known_beats(filtered, recording), recording.info.sfreq
+    start, stop = (round(t * sfreq) for t in WINDOWS["whole"])
+    first = round(SETTLE * sfreq)
+    return best[(best + start > first) & (best + stop < len(filtered))]
+
+
+def known_beats(filtered: np.ndarray, recording: Recording) -> np.ndarray:
+    """Find all R peaks in the filtered ECG; none if they are not regular beats."""
     info = recording.info
     ecg = [k for k, kind in enumerate(info.ch_types) if kind == "ecg"]
     best = np.empty(0, np.int64)
@@ -99,9 +116,7 @@ def judged_beats(filtered: np.ndarray, recording: Recording) -> np.ndarray:
         peaks = offline_peaks(upright, info.sfreq)
         if _is_regular(peaks, info.sfreq) and _is_clear(filtered[:, column]):
             best = peaks if len(peaks) > len(best) else best
-    start, stop = (round(t * info.sfreq) for t in WINDOWS["whole"])
-    first = round(SETTLE * info.sfreq)
-    return best[(best + start > first) & (best + stop < len(filtered))]
+    return best
 
 
 def _polarity(ecg: np.ndarray, sfreq: float) -> float:
