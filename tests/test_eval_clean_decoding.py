@@ -172,3 +172,13 @@ def test_a_small_study():
     assert result["scenes"]["clean"]["raw"]["p"] < 0.01
     assert "clean: cleaned - raw" in result["pairs"]
     assert "twice: cleaned - raw" not in result["pairs"]  # not run
+
+
+@pytest.mark.slow
+def test_long_hops_change_no_bit(monkeypatch):
+    long = words.decode_person(3, TINY, ("usual",))["usual"]
+    monkeypatch.setattr(words, "_in_long_hops", lambda draft: draft)
+    usual = words.decode_person(3, TINY, ("usual",))["usual"]
+    for name, one in usual.items():
+        for a, b in zip(one, long[name], strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -134,3 +134,15 @@ def test_a_short_loss_costs_no_trust() -> None:
     assert (
         error < 0.15 * np.std(x[:, :N_DATA] - mixed(own, own, 0.0, 2)[:, :N_DATA], axis=0)
     ).all()
+
+
+def test_what_is_heard_clearly_is_trusted_at_once() -> None:
+    """After a loss of 10 s the running mean alone, of 2 s, leaves .2 here, however strong the effect."""
+    stage, own = Regressors(info("resp"), **fitted("resp", 3.0).arguments), course("resp", 60.0, 2)
+    x, back, second = mixed(own, own, 3.0, 2), round(40 * SFREQ), round(SFREQ)
+    run(stage, x[: back - round(LOST * SFREQ)], 0)
+    run(stage, x[back - round(LOST * SFREQ) : back], back - round(LOST * SFREQ), lost=True)
+    out = run(stage, x[back:], back)[second : 2 * second]
+    clean = mixed(own, own, 0.0, 2)[back + second : back + 2 * second, :N_DATA]
+    before = x[back + second : back + 2 * second, :N_DATA] - clean
+    assert np.std(out - clean) < 0.05 * np.std(before)

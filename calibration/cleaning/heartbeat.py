@@ -19,7 +19,7 @@ from calibration.cleaning.heartbeat_judged import (
 )
 from calibration.cleaning.heartbeat_source import Source, find_source
 from calibration.cleaning.heartbeat_upstroke import find_upstroke
-from calibration.cleaning.reference_effect import watch_time
+from calibration.cleaning.reference_effect import SHORTEST_S, watch_time
 from calibration.cleaning.seen import Seen, onsets
 from calibration.cleaning.stage_fit import LeftOut, StageFit
 from calibration.cleaning.words import Summary, decibels, share_text
@@ -176,7 +176,7 @@ def _watch(
             said[peak + n_seen : stop] += courses[n_seen : stop - peak]
     x = data[:, : arguments["maps"].shape[1]]
     there = (x - x[~bad].mean(axis=0)) @ arguments["filters"].T
-    return watch_time(said[~bad], there[~bad], info.sfreq)
+    return np.maximum(watch_time(said[~bad], there[~bad], info.sfreq), (0.0, SHORTEST_S))
 
 
 def _arguments(

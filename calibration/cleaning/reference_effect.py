@@ -12,10 +12,10 @@ from scipy.linalg import eigh
 
 from calibration.cleaning.reference_search import lagged, smoothed
 
-__all__ = ["LONGEST_S", "decibels_on_beats", "locked_power", "watch", "watch_time"]
+__all__ = ["LONGEST_S", "SHORTEST_S", "decibels_on_beats", "locked_power", "watch", "watch_time"]
 
 LONGEST_S = 120.0  # of the running mean that watches; a weaker effect needs longer
-_SHORTEST_S = 2.0
+SHORTEST_S = 2.0  # of the mean that watches, whatever it needs to be sure
 _UNSURE = 0.2  # standard deviation that the running mean may have
 _BLOCK = 4.0  # s
 _CLIP = 4.0  # as in the kernel
@@ -89,7 +89,7 @@ def watch(
     """Find how the live stage watches each reference.
 
     The filter of a reference is the mix of data channels in which its effect stands out most. The
-    running mean is so long that it is off by .2 at random, at least 2 s.
+    running mean is so long that it is off by .2 at random; live it takes 2 s at least.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def watch_time(said: np.ndarray, there: np.ndarray, sfreq: float) -> np.ndarray:
     Returns
     -------
     array of shape (2,)
-        Mean square of what is said, and time constant in s, at least 2 s.
+        Mean square of what is said, and time constant in s.
     """
     length = max(round(_BLOCK * sfreq), 1)
     n = len(said) // length * length
@@ -166,4 +166,4 @@ def watch_time(said: np.ndarray, there: np.ndarray, sfreq: float) -> np.ndarray:
     size = max(float(np.mean(usual)), 1e-300)
     off = found - np.sum(found) / (len(usual) * size) * usual
     seconds = (float(np.std(off)) / size) ** 2 * _BLOCK / (2 * _UNSURE**2)
-    return np.array([float(np.mean(products[1])), np.clip(seconds, _SHORTEST_S, 1e6)])
+    return np.array([float(np.mean(products[1])), np.clip(seconds, 1e-3, 1e6)])

@@ -21,12 +21,11 @@ __all__ = ["REFERENCE_TYPES", "Regressors"]
 REFERENCE_TYPES = ("ecg", "resp", "emg", "misc", "eog")  # eog only where it is named
 _GRID = 16  # lessons a step of the leakage, as in the kernel
 _CLOSE, _OPEN, _POWER = 0.01, 0.05, 2.0  # s: a gate closes, opens; running power
-_MAX_LAG = 10.0  # s
-_MAX_TAPS = 1000
+_MAX_LAG, _MAX_TAPS = 10.0, 1000  # s; regressors
 # state of a reference: no hold, gate open; age, place, energy, what smoothing remembers; trusted
 _AT_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 _LOUD = 4.0  # s for which a reference is not used once it was above its limit
-_STRANGE = 3.0  # s of flags after which little is known of what comes back
+_STRANGE, _MEMORY = 3.0, 2.0  # s: flags after which little is known; shortest mean that watches
 _SILENT = 0.2  # times its RMS in calibration: below, it says nothing any more
 
 
@@ -77,9 +76,9 @@ class Regressors:
     watched : array of shape (r, c + k + 3) or None
         A row a reference: the filter that measures its effect in the data channels, in standard
         deviations of all else; the weights of the regressors (0 for those of others) that predict
-        this; the mean square of that prediction; the time constant in s of the running mean, 0 to
-        watch nothing; and the mean square of its steps over that of its values, 0 to judge no
-        rhythm. None watches nothing.
+        this; the mean square of that prediction; the time in s until a running mean (of 2 s or more)
+        is sure of it, 0 to watch nothing; and the mean square of its steps over that of its values,
+        0 to judge no rhythm. None watches nothing.
     smoothing : array of shape (r,) or None
         Corner in Hz of two first-order low-passes in series, for a noisy belt. `scale` is the RMS
         behind them. 0 or None does not smooth.
@@ -101,8 +100,7 @@ class Regressors:
     holdoff : float
         Time in s for which a reference must be good after a bad sample.
     notable : float
-        A sample is flagged `Reason.REGRESSED` if more than this share of `spread` is subtracted
-        from a channel.
+        More than this share of `spread`, subtracted from a channel, flags `Reason.REGRESSED`.
     max_rate : float
         Lessons per second at most, in Hz: in a faster stream only every n-th sample teaches.
 
@@ -179,15 +177,17 @@ class Regressors:
         wait = np.ceil(holdoff * sfreq) + longest + 1.0
         loud = np.maximum(wait, np.ceil(_LOUD * sfreq))
         usual, memory, rhythm = np.abs(watched[:, -3:].T)
-        memory = np.where(usual * memory > 0, np.maximum(memory, 1e-3) * sfreq / every, np.inf)
-        watch = 1.0 - np.exp(-1.0 / memory)
+        mean = np.maximum(memory, _MEMORY)
+        prior, little = usual * memory / mean, kernel.LITTLE * usual  # soon outweighed if sure
+        found = kernel.AT_FIRST * (prior + little) - little
+        watch = np.where(usual * memory > 0, 1.0 - np.exp(-every / (mean * sfreq)), 0.0)
         fixed = (columns, 1.0 / scale, limit, silent * scale**2, wait, most, reach, smooth)
-        state = (scale**2, *np.outer(_AT_START, np.ones(r)), kernel.AT_FIRST * usual, usual)
+        state = (scale**2, *np.outer(_AT_START, np.ones(r)), found, prior)
         state = (*state, rhythm * scale**2, *np.zeros((3, r)))
         self._constants = np.array([forget, *rates[:4], every, rates[4]])
         self._taps = taps
         self._calibrated = (
-            np.stack([*fixed, loud, watch, usual, rhythm, *state], 1),
+            np.stack([*fixed, loud, watch, usual, rhythm, prior, *state], 1),
             np.stack([inverse, inverse]),
             np.stack([weights, weights]),
         )
@@ -234,7 +234,7 @@ class Regressors:
         now, then = (self._own @ np.sum(self._taken * weights, 1) for weights in (live, calibrated))
         kept = np.where(then > 0.0, now / np.maximum(then, 1e-300), 1.0)
         state = self._live[0]
-        floor = 1e-300 + 0.02 * state[:, kernel.USUAL]
+        floor = 1e-300 + kernel.LITTLE * state[:, kernel.USUAL]
         found = (state[:, kernel.FOUND] + floor) / (state[:, kernel.SAID] + floor)
         share = np.where(state[:, kernel.WATCH] > 0.0, np.clip(found, -9.0, 9.0), kept)
         size = np.sqrt(state[:, kernel.POWER]) * state[:, kernel.GAIN]

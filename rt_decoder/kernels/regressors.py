@@ -33,6 +33,7 @@ LOUD         samples  for which it is not used after it rose above LIMIT and not
 WATCH                 share of a new lesson in FOUND and SAID; 0 watches nothing
 USUAL                 SAID in calibration
 RHYTHM                STEPS over POWER in calibration; 0 judges no rhythm
+PRIOR                 SAID before anybody knows: what is heard outweighs AT_FIRST once it is more
 POWER        ref^2    running power
 HOLD         samples  for which it is still held off
 GATE                  share of its value that is used, 0 to 1
@@ -98,11 +99,10 @@ UNUSABLE = R_NONFINITE | R_FLAT | R_RAIL | R_GAP | R_HELD
 UNUSABLE |= R_BAD_CHANNEL | R_REFERENCE_LOST | R_AMPLITUDE
 
 FORGET, LEAK, POWER_RATE, CLOSE, OPEN, EVERY, STRANGE = range(7)
-COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH, LOUD, WATCH, USUAL, RHYTHM = range(
-    12
-)
-POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE, TRUST, FOUND, SAID = range(12, 23)
-STEPS, BEFORE, DOUBT, LAST = range(23, 27)
+COLUMN, GAIN, LIMIT, FLOOR, HOLDOFF, MOST_TRACE, REACH, SMOOTH, LOUD = range(9)
+WATCH, USUAL, RHYTHM, PRIOR = range(9, 13)
+POWER, HOLD, GATE, AGE, PLACE, ENERGY, ONCE, TWICE, TRUST, FOUND, SAID = range(13, 24)
+STEPS, BEFORE, DOUBT, LAST = range(24, 28)
 LIVE, CALIBRATED = range(2)
 CLIP, NOTABLE, PREDICTED, ERROR = range(4)
 NOW, WORTH, LEARNING, GAINED, TRUSTED, COURSE = range(6)
@@ -115,8 +115,8 @@ _OTHER = 5.0  # times as fast or slow as in calibration: it is another kind of s
 _USED = 0.5  # of LIMIT: what is larger is used as if it were that large
 _SOME_DOUBT, _MOST_DOUBT = 1.0, 4.0  # log likelihood ratios: whole trust below, no trust
 _CERTAIN = 12.5  # 1 / (2 * _UNSURE**2) of `calibration.cleaning.reference_effect`
-_FLOOR = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
-AT_FIRST = 0.44  # share that is taken to be there before anybody knows: a trust of .04
+LITTLE = 0.02  # of USUAL is added to FOUND and SAID, so that silence is no contradiction
+AT_FIRST = 0.45  # share of it and LITTLE that is there before anybody knows: a trust of .04
 
 
 @njit(**KERNEL)
@@ -157,7 +157,7 @@ def regress(
         Reference, and lag in samples, of each regressor.
     ring : array of shape (n_past, r)
         Past of the references; updated.
-    references : array of shape (r, 27)
+    references : array of shape (r, 28)
         Updated from column POWER on; see the tables.
     inverse : array of shape (2, k, k)
         P, live, which is updated, and calibrated.
@@ -279,12 +279,14 @@ def _gate(bad: bool, loud: bool, constants: np.ndarray, state: np.ndarray) -> No
             state[GATE] = 1.0
     if state[WATCH] == 0.0:
         return
+    floor = LITTLE * state[USUAL]
+    share = (state[FOUND] + floor) / (state[SAID] + floor)
     if loud:
         state[DOUBT] = _MOST_DOUBT
     elif bad:  # who knows what comes back
-        state[FOUND] += constants[STRANGE] * (AT_FIRST * state[USUAL] - state[FOUND])
-        state[SAID] += constants[STRANGE] * (state[USUAL] - state[SAID])
-    share = (state[FOUND] + _FLOOR * state[USUAL]) / (state[SAID] + _FLOOR * state[USUAL])
+        share += constants[STRANGE] * (AT_FIRST - share)
+        state[SAID] += constants[STRANGE] * (state[PRIOR] - state[SAID])
+        state[FOUND] = share * (state[SAID] + floor) - floor
     rise = min(max((share - _LEAST) / (_WHOLE - _LEAST), 0.0), 1.0)
     fall = min(max((_MOST_DOUBT - state[DOUBT]) / (_MOST_DOUBT - _SOME_DOUBT), 0.0), 1.0)
     rise = min(rise, fall)
