@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
 
+from rt_decoder.cleaning.chain import chains_of
 from rt_decoder.cleaning.repair import ChannelRepair
-from rt_decoder.cleaning.stages import CLEANING, make_stages
+from rt_decoder.cleaning.stages import CLEANING, Stage, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
 from rt_decoder.decoding.answerer import Answerer
 from rt_decoder.decoding.anytime import SoonerWindows, certified_windows
@@ -225,10 +226,10 @@ class Pipeline:
         fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
         self.framer = Framer(fast, model.n_hop * factor, n_step=factor)
-        self.stages = make_stages(model, fast, factor, self.without)
-        out = list(self.stages.values())[-1].info
+        stages = make_stages(model, fast, factor, self.without)
+        out = list(stages.values())[-1].info
         self.n_picks = model.n_picks
-        if "bank" not in self.stages:
+        if "bank" not in stages:
             out = info.pick(range(self.n_picks))
         self._flags = Rows((), FLAGS)
         self.window = make_window(model, out)
@@ -239,8 +240,9 @@ class Pipeline:
         capacity = span + model.n_hop + math.ceil(options.rules.wait * info.sfreq)
         self.ring = Ring(capacity, out.n_channels)
         self.stopwatch = Stopwatch(
-            [*self.stages, "ring", "features", "map", "vocabulary", "readout", "monitor"]
+            [*stages, "ring", "features", "map", "vocabulary", "readout", "monitor"]
         )
+        self.stages = stages
         self.lateness = Lateness(clock, model.recipe.readout.budget_ms)
         model = replace(model, windows=options.windows(model))
         self.sooner = SoonerWindows(model, out)
@@ -341,6 +343,17 @@ class Pipeline:
         self.answerer.begin()
 
     @property
+    def stages(self) -> Mapping[str, Stage]:
+        """The stages before the ring, in the order of the flow."""
+        return self._stages
+
+    @stages.setter
+    def stages(self, stages: Mapping[str, Stage]) -> None:
+        """Run these stages from now on."""
+        self._stages = stages
+        self._chains = chains_of(stages, self.stopwatch, behind="filter")
+
+    @property
     def delay(self) -> float:
         """Algorithmic delay of the stages in s, without the features' window."""
         return sum(stage.delay for stage in self.stages.values())
@@ -408,13 +421,12 @@ class Pipeline:
                 self.adaptation.hop()
             self._hop_time = hop.times[-1]
             cleaned = hop
-            for name, stage in self.stages.items():
-                hop = stage.process(hop)
-                if name == "filter":
-                    self.monitor.raw(hop)
-                if name != "bank":
+            for chain in self._chains:
+                hop = chain.process(hop)
+                if chain.seen is not None:
+                    self.monitor.raw(chain.seen)
+                if chain.names != ("bank",):
                     cleaned = hop
-                self.stopwatch.lap(name)
             flags = self._flags.take(len(hop.flags))
             join_channels(hop.flags, hop.channel_flags, self.n_picks, flags)
             if hop.index < self._settled:
