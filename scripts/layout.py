@@ -52,7 +52,7 @@ ROOMS = {
     "decoding/language": Room("the prior of the next word", "values timing files"),
     "path": Room("a source or a recording, decoded",
         "kernels values timing cleaning cleaning/stages decoding monitor files decoding/language",
-        "pipeline decoder recorded"),
+        "pipeline_options pipeline decoder recorded"),
     "checks": Room("is a stream fit for a session", "values timing files path",
         shared="finding watch quality unfitted stamps electrodes body events photodiode fitness"),
     "simulation": Room("a participant with known truth", "values"),
