@@ -21,6 +21,7 @@ __all__ = ["Histogram", "Lateness", "Stopwatch", "clock_offset", "is_latency"]
 _AHEAD = 1.0  # s by which stamps may run ahead of this machine's clock: corrections are imprecise
 _BEHIND = 600.0  # s of samples that may wait: more than any buffer holds
 _MOST_LAPS = 64  # that wait to be counted
+_MOST_ROWS = 4  # of laps timed elsewhere, which are kept as they come: one a hop
 _LOW_NS = 100.0
 _PER_LOG = 1.0 / math.log(1.025)
 _N_BINS = math.ceil(math.log(1e12 / _LOW_NS) * _PER_LOG) + 1
@@ -231,7 +232,7 @@ class Stopwatch:
         now = perf_counter_ns()
         self._rows.append((stages, stamps, now - self._last))
         self._last = now
-        if len(self._rows) == _MOST_LAPS:
+        if len(self._rows) == _MOST_ROWS:
             self.count()
 
     def count(self) -> None:
