@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from time import perf_counter_ns
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = ["Histogram", "Lateness", "Stopwatch", "clock_offset", "is_latency"]
 _AHEAD = 1.0  # s by which stamps may run ahead of this machine's clock: corrections are imprecise
 _BEHIND = 600.0  # s of samples that may wait: more than any buffer holds
 _MOST_LAPS = 64  # that wait to be counted
+_MOST_ROWS = 4  # of laps timed elsewhere, which are kept as they come: one a hop
 _LOW_NS = 100.0
 _PER_LOG = 1.0 / math.log(1.025)
 _N_BINS = math.ceil(math.log(1e12 / _LOW_NS) * _PER_LOG) + 1
@@ -200,6 +202,7 @@ class Stopwatch:
         # laps that are not counted yet, in memory that stays
         self._stages, self._durations = [""] * _MOST_LAPS, array("q", bytes(8 * _MOST_LAPS))
         self._n_laps = 0
+        self._rows: list[tuple[Sequence[str], Sequence[int], int]] = []
         self._last = 0
 
     def start(self) -> None:
@@ -215,15 +218,39 @@ class Stopwatch:
         if n + 1 == _MOST_LAPS:
             self.count()
 
+    def laps(self, stages: Sequence[str], stamps: Sequence[int]) -> None:
+        """Take laps that were timed elsewhere.
+
+        Parameters
+        ----------
+        stages : sequence of str
+            In the order in which they ran.
+        stamps : sequence of int
+            When the first began, and when each ended, in ns on any clock; kept. The first takes what
+            else has passed since the lap before.
+        """
+        now = perf_counter_ns()
+        self._rows.append((stages, stamps, now - self._last))
+        self._last = now
+        if len(self._rows) == _MOST_ROWS:
+            self.count()
+
     def count(self) -> None:
         """Put the laps into the histograms, which takes longer than the laps: after the readouts."""
         for k in range(self._n_laps):
             self.histograms[self._stages[k]].add(self._durations[k])
         self._n_laps = 0
+        for stages, stamps, whole in self._rows:
+            beside = whole - (stamps[-1] - stamps[0])
+            for stage, (begun, ended) in zip(stages, pairwise(stamps), strict=True):
+                self.histograms[stage].add(max(0, ended - begun + beside))
+                beside = 0
+        self._rows.clear()
 
     def reset(self) -> None:
         """Forget all laps."""
         self._n_laps = 0
+        self._rows.clear()
         for histogram in self.histograms.values():
             histogram.reset()
 

@@ -9,32 +9,30 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from rt_decoder.cleaning.chain import chains_of
 from rt_decoder.cleaning.repair import ChannelRepair
-from rt_decoder.cleaning.stages import CLEANING, make_stages
+from rt_decoder.cleaning.stages import CLEANING, Stage, make_stages
 from rt_decoder.decoding.adaptation import Adaptation
 from rt_decoder.decoding.answerer import Answerer
-from rt_decoder.decoding.anytime import SoonerWindows, certified_windows
+from rt_decoder.decoding.anytime import SoonerWindows
 from rt_decoder.decoding.features import FeatureWindow, make_window
-from rt_decoder.decoding.language.next_word import NextWord
 from rt_decoder.decoding.ring import Ring
-from rt_decoder.decoding.sets import cutoff_of
 from rt_decoder.decoding.succession import carried, check_follows
-from rt_decoder.files.decisions import Start
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.window import join_channels
 from rt_decoder.latency import Lateness, Stopwatch
-from rt_decoder.model import Model, WindowMap
+from rt_decoder.model import Model
 from rt_decoder.monitor.monitor import make_monitor
 from rt_decoder.monitor.verdict import WHEN_UNLIKE
 from rt_decoder.monitor.watcher import Watcher
-from rt_decoder.recipe import Target
+from rt_decoder.pipeline_options import PipelineOptions
 from rt_decoder.signal import (
     FLAGS,
     Choice,
@@ -46,126 +44,12 @@ from rt_decoder.signal import (
 )
 from rt_decoder.timing.framing import Framer
 from rt_decoder.timing.items import CUE
-from rt_decoder.timing.markers import MarkerRules
 
 __all__ = ["Pipeline", "PipelineOptions", "Successor"]
 
 
 _SETTLING = FLAGS(Reason.SETTLING)
 PAUSED = "the session was paused"  # why a marker has no readout
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineOptions:
-    """How to decode a stream, live or recorded.
-
-    Parameters
-    ----------
-    rules : MarkerRules
-        How markers become items.
-    continuous : bool or None
-        Also read out at every hop. The pipeline takes None as false; the commands replace it by
-        true if no markers are expected.
-    without : collection of str
-        Cleaning stages to leave out, among `CLEANING`.
-    force : bool
-        Decode with a model that is not proven, too (see `files.proof`), and read out every hop with
-        one whose posterior is fitted on events alone, which is no probability then.
-    align : bool or None
-        Whether a model that can is kept aligned with the person. None stands for true, but a
-        session record is decoded as its session was.
-    learn : bool or None
-        Whether labels that name an item of the model are true, and join its map once their event
-        is answered. None stands for false, but a session record is decoded as its session was.
-    next_word : NextWord or None
-        A language, which tells each event's prior; it comes before one that a record holds.
-    level : float
-        Share of events whose set is to hold the true item (`decoding.sets`); 0 makes no sets, but
-        a session record is decoded as its session was.
-    when_unlike : str or None
-        What to do while the signal is not that of calibration: "abstain", "warn" or "stop" (which
-        abstains as well, and ends a session). None stands for "abstain", but a session record is
-        decoded as its session was.
-    anytime : bool or None
-        Whether events are answered sooner, too, by the windows that are above chance in the
-        certificate; with `force` by all. None stands for false, but a session record is decoded as
-        its session was.
-    then : tuple of Model
-        With which the session of a record went on, in any order.
-    """
-
-    rules: MarkerRules = MarkerRules()  # noqa: RUF009  (immutable)
-    continuous: bool | None = None
-    without: Collection[str] = ()
-    force: bool = False
-    align: bool | None = None
-    learn: bool | None = None
-    next_word: NextWord | None = None
-    level: float = 0.0
-    when_unlike: str | None = None
-    anytime: bool | None = None
-    then: tuple[Model, ...] = ()
-
-    def for_target(self, target: Target) -> Self:
-        """Return the options with the marker rules of a recipe, unless they have names already."""
-        return replace(self, rules=self.rules.for_target(target))
-
-    def windows(self, model: Model) -> tuple[WindowMap, ...]:
-        """Return the windows by which events are answered sooner; often none."""
-        return certified_windows(model, force=self.force) if self.anytime else ()
-
-    def check(self, model: Model) -> None:
-        """Raise ValueError if a model cannot do what is asked for."""
-        if self.anytime:
-            self._check_anytime(model)
-        if self.learn and self.align is False:
-            raise ValueError("need a map that is kept aligned with --learn, got --no-align")
-        if self.learn and not model.learns:
-            raise ValueError(
-                "need a group's model for --learn, got one that labels cannot join; rt-calibrate "
-                "pool makes one"
-            )
-
-    def _check_anytime(self, model: Model) -> None:
-        if not model.windows:
-            raise ValueError(
-                "need a model with maps of windows that end earlier for --anytime, got one without; "
-                "rt-calibrate fit --anytime .1 makes them"
-            )
-        if model.alignment is not None and self.align is not False:
-            raise ValueError(
-                "need --no-align with --anytime, got a map that is kept aligned: its shorter windows "
-                "are not"
-            )
-        if not self.windows(model):
-            raise ValueError(
-                "need a window above chance in the certificate for --anytime, got none that ends "
-                "before the model's own (--force takes them all)"
-            )
-
-    def as_recorded(self, start: Start | None, model: Model) -> Self:
-        """Return the options of a recorded session, where these do not say so already."""
-        options, learn = self, False
-        if start is not None:
-            learn = start.learn and model.learns and self.align is not False
-            options = replace(self, when_unlike=self.when_unlike or start.when_unlike)
-            if start.level and not self.level and model.set_cutoffs.size:
-                options = replace(options, level=start.level)
-            if self.anytime is None and start.anytime:
-                sooner = replace(options, anytime=True)
-                is_fixed = model.alignment is None or self.align is False
-                options = sooner if is_fixed and sooner.windows(model) else options
-        return options if self.learn is not None else replace(options, learn=learn)
-
-
-def _cutoffs(model: Model, options: PipelineOptions) -> tuple[float, float] | None:
-    """Cutoffs of sets, without and with a language's prior; None if no sets are asked for."""
-    if not options.level:
-        return None
-    language = options.next_word
-    is_fitted = language is None or language.rules == model.language
-    spoken = cutoff_of(model, options.level, spoken=True) if is_fitted else 1.0
-    return cutoff_of(model, options.level), spoken
 
 
 class Successor(NamedTuple):
@@ -203,7 +87,7 @@ class Pipeline:
     def __init__(
         self,
         model: Model,
-        options: PipelineOptions = PipelineOptions(),
+        options: PipelineOptions = PipelineOptions(),  # noqa: B008  (immutable)
         *,
         factor: int = 1,
         clock: Callable[[], float] | None = None,
@@ -225,10 +109,10 @@ class Pipeline:
         fast = replace(info, sfreq=info.sfreq * factor)
         self.factor = factor
         self.framer = Framer(fast, model.n_hop * factor, n_step=factor)
-        self.stages = make_stages(model, fast, factor, self.without)
-        out = list(self.stages.values())[-1].info
+        stages = make_stages(model, fast, factor, self.without)
+        out = list(stages.values())[-1].info
         self.n_picks = model.n_picks
-        if "bank" not in self.stages:
+        if "bank" not in stages:
             out = info.pick(range(self.n_picks))
         self._flags = Rows((), FLAGS)
         self.window = make_window(model, out)
@@ -239,14 +123,15 @@ class Pipeline:
         capacity = span + model.n_hop + math.ceil(options.rules.wait * info.sfreq)
         self.ring = Ring(capacity, out.n_channels)
         self.stopwatch = Stopwatch(
-            [*self.stages, "ring", "features", "map", "vocabulary", "readout", "monitor"]
+            [*stages, "ring", "features", "map", "vocabulary", "readout", "monitor"]
         )
+        self.stages = stages
         self.lateness = Lateness(clock, model.recipe.readout.budget_ms)
         model = replace(model, windows=options.windows(model))
         self.sooner = SoonerWindows(model, out)
         self.answerer = Answerer(
             model, self.lateness, self.stopwatch,
-            cutoffs=_cutoffs(model, options), force=self.force,
+            cutoffs=options.cutoffs(model), force=self.force,
         )  # fmt: skip
         if options.next_word is not None:
             self.answerer.foretell = options.next_word.foretell
@@ -292,7 +177,7 @@ class Pipeline:
             options.check(model)
         part = replace(model, windows=options.windows(model))
         level = options.level if model.set_cutoffs.size else 0.0
-        cutoffs = _cutoffs(model, replace(options, level=level))
+        cutoffs = replace(options, level=level).cutoffs(model)
         if options.level and cutoffs is None:
             cutoffs = 1.0, 1.0  # every item is in the set
         answerer = Answerer(part, self.lateness, self.stopwatch, cutoffs=cutoffs, force=self.force)
@@ -339,6 +224,17 @@ class Pipeline:
         """Make no readouts until this is called with False; markers meanwhile are missed."""
         self.paused = on
         self.answerer.begin()
+
+    @property
+    def stages(self) -> Mapping[str, Stage]:
+        """The stages before the ring, in the order of the flow."""
+        return self._stages
+
+    @stages.setter
+    def stages(self, stages: Mapping[str, Stage]) -> None:
+        """Run these stages from now on."""
+        self._stages = stages
+        self._chains = chains_of(stages, self.stopwatch, behind="filter")
 
     @property
     def delay(self) -> float:
@@ -408,13 +304,12 @@ class Pipeline:
                 self.adaptation.hop()
             self._hop_time = hop.times[-1]
             cleaned = hop
-            for name, stage in self.stages.items():
-                hop = stage.process(hop)
-                if name == "filter":
-                    self.monitor.raw(hop)
-                if name != "bank":
+            for chain in self._chains:
+                hop = chain.process(hop)
+                if chain.seen is not None:
+                    self.monitor.raw(chain.seen)
+                if chain.names != ("bank",):
                     cleaned = hop
-                self.stopwatch.lap(name)
             flags = self._flags.take(len(hop.flags))
             join_channels(hop.flags, hop.channel_flags, self.n_picks, flags)
             if hop.index < self._settled:

@@ -42,7 +42,7 @@ ROOMS = {
     "kernels": Room("numerical cores in numba", "", shared="options cache clock exponential fetch top weighted"),
     "values": Room("data and settings", "", "signal source settings recipe model channels latency counted"),
     "timing": Room("stamps to a grid", "kernels values"),
-    "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs"),
+    "cleaning": Room("takes out what is not brain", "kernels values", shared="arguments filter_design qrs stage"),
     "cleaning/stages": Room("the stages in one table", "values cleaning", "cleaning/stages"),
     "decoding": Room("window to word", "kernels values timing",
         shared="features mapping whitening learning alignment readout evidence answering score hidden scored sets"
@@ -52,7 +52,7 @@ ROOMS = {
     "decoding/language": Room("the prior of the next word", "values timing files"),
     "path": Room("a source or a recording, decoded",
         "kernels values timing cleaning cleaning/stages decoding monitor files decoding/language",
-        "pipeline decoder recorded"),
+        "pipeline_options pipeline decoder recorded"),
     "checks": Room("is a stream fit for a session", "values timing files path",
         shared="finding watch quality unfitted stamps electrodes body events photodiode fitness"),
     "simulation": Room("a participant with known truth", "values"),

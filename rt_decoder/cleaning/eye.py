@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from rt_decoder.cleaning.arguments import SMALLEST, numbers
+from rt_decoder.cleaning.stage import Calls, Given, KernelStage
 from rt_decoder.kernels.eye import subtract_gated
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.settings import number, read
-from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, Reason, SignalInfo
 
 __all__ = ["EyeCorrection"]
 
@@ -24,7 +25,7 @@ _DRIFT = number(0.0, 1e6)
 _THRESHOLD, _RELEASE_S = number(1e-6, 1e6), number(1e-3, 1e3)
 
 
-class EyeCorrection:
+class EyeCorrection(KernelStage):
     """Subtracts eye sources, each through a gate that opens only while the source is active.
 
     ``y = x - A p(t) W' x`` over the data channels. The diagonal of p(t) holds a gate in [0, 1] for
@@ -119,25 +120,14 @@ class EyeCorrection:
         self._data = Rows((c,), np.float64)
         self._flags = Rows((), FLAGS)
 
-    def process(self, chunk: Chunk) -> Chunk:
-        """Subtract the active eye sources from `chunk`."""
-        x, times, index, flags, channel_flags = chunk
-        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
-        subtract_gated(
-            x,
-            flags,
-            self._unmixing,
-            self._mixing,
-            self._levels,
-            self.drift_power,
-            self._gate,
-            self._sources,
-            _VISIBLE,
-            _EYE,
-            data,
-            out_flags,
-        )
-        return Chunk(data, times, index, out_flags, channel_flags)
+    def calls(self, n: int) -> Calls:
+        """Subtract the active eye sources."""
+        data, flags = self._data.take(n), self._flags.take(n)
+        arguments = (
+            Given.DATA, Given.FLAGS, self._unmixing, self._mixing, self._levels, self.drift_power,
+            self._gate, self._sources, _VISIBLE, _EYE, data, flags,
+        )  # fmt: skip
+        return Calls(((subtract_gated, arguments),), data, flags)
 
     def reset(self) -> None:
         """Close the gates."""

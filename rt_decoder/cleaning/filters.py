@@ -17,6 +17,7 @@ from rt_decoder.cleaning.filter_design import (
     group_delay,
     settling_time,
 )
+from rt_decoder.cleaning.stage import Calls, Given, KernelStage
 from rt_decoder.kernels.memory import Rows, aligned, padded
 from rt_decoder.kernels.samples import merge_flags, subtract_mean
 from rt_decoder.kernels.sos import bank_power, sos_filter_to, sos_prime
@@ -25,7 +26,7 @@ from rt_decoder.signal import FLAGS, Chunk, SignalInfo
 __all__ = ["Decimator", "FilterBank", "Rereference", "SosFilter", "design_sos"]
 
 
-class SosFilter:
+class SosFilter(KernelStage):
     """Filters all channels by second-order sections.
 
     Parameters
@@ -55,25 +56,29 @@ class SosFilter:
         self.settling = settling_time(self.sos, info.sfreq)
         self._state = aligned((len(self.sos), 2, padded(info.n_channels)))
         self._data = Rows((info.n_channels,), np.float64)
-        self._primed = False
+        self.is_ready = False
+
+    def calls(self, n: int) -> Calls:
+        """Filter all channels."""
+        data = self._data.take(n)
+        arguments = Given.DATA, self.sos, self._state, Given.INDEX, data
+        return Calls(((sos_filter_to, arguments),), data)
 
     def process(self, chunk: Chunk) -> Chunk:
         """Filter `chunk`: bit-identical however the stream is cut."""
-        x, times, index, flags, channel_flags = chunk
-        data = self._data.take(len(x))
-        if len(x) and not self._primed:
-            data[:] = x
-            sos_prime(data[0], self.sos, self._state)
-            self._primed = True
-        sos_filter_to(x, self.sos, self._state, index, data)
-        return Chunk(data, times, index, flags, channel_flags)
+        if len(chunk.data) and not self.is_ready:
+            first = self._data.take(len(chunk.data))
+            first[:] = chunk.data
+            sos_prime(first[0], self.sos, self._state)
+            self.is_ready = True
+        return super().process(chunk)
 
     def reset(self) -> None:
         """Prime again from the next sample."""
-        self._primed = False
+        self.is_ready = False
 
 
-class Rereference:
+class Rereference(KernelStage):
     """Subtracts a common reference from the channels of one type.
 
     Parameters
@@ -108,14 +113,13 @@ class Rereference:
         self._targets[targets] = 1.0
         self._data = Rows((info.n_channels,), np.float64)
 
-    def process(self, chunk: Chunk) -> Chunk:
-        """Rereference `chunk`; return it unchanged if there is nothing to subtract."""
+    def calls(self, n: int) -> Calls:
+        """Subtract the reference; nothing if there is none."""
         if len(self._sources) == 0:
-            return chunk
-        x, times, index, flags, channel_flags = chunk
-        data = self._data.take(len(x))
-        subtract_mean(x, channel_flags, self._sources, self._targets, data)
-        return Chunk(data, times, index, flags, channel_flags)
+            return Calls(())
+        data = self._data.take(n)
+        arguments = Given.DATA, Given.CHANNEL_FLAGS, self._sources, self._targets, data
+        return Calls(((subtract_mean, arguments),), data)
 
     def reset(self) -> None:
         """Do nothing: the stage has no state."""

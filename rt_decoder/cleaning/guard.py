@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from rt_decoder.cleaning.stage import Calls, Given, KernelStage
 from rt_decoder.kernels.guard import (
     AMPLITUDE,
     FLAT,
@@ -36,7 +37,7 @@ _MAY_BE_FLAT = ("resp", "misc", "stim")
 _REFERENCES = ("eog", "ecg", "resp", "emg", "misc")
 
 
-class Guard:
+class Guard(KernelStage):
     """Holds a channel's last good value in place of impossible values, and flags the reason.
 
     ==============  ==========================================================
@@ -74,6 +75,8 @@ class Guard:
 
     delay = 0.0
 
+    notes = True
+
     def __init__(
         self, info: SignalInfo, jump: np.ndarray | None = None, settling: float = 0.0
     ) -> None:
@@ -107,25 +110,31 @@ class Guard:
             return np.zeros(self.info.n_channels, FLAGS)
         return np.asarray(np.bitwise_or.reduce(flagged))
 
+    def calls(self, n: int) -> Calls:
+        """Hold impossible values; pass on what came in if there are none."""
+        data, channel_flags = self._data.take(n), self._channel_flags.take(n)
+        arguments = (
+            Given.DATA, Given.CHANNEL_FLAGS, self._memory, self._n_hold, self._n_settle, data,
+            channel_flags,
+        )  # fmt: skip
+        return Calls(((guard_samples, arguments),), data, None, channel_flags, perhaps=True)
+
+    def done(self, calls: Calls, _stop: int, changed: bool) -> None:
+        """Keep the flags of these samples for display.
+
+        Parameters
+        ----------
+        calls : Calls
+        _stop : int
+        changed : bool
+            As of `KernelStage.done`.
+        """
+        self._flagged = calls.channel_flags if changed else None
+
     def process(self, chunk: Chunk) -> Chunk:
         """Hold the impossible values of `chunk`; return it unchanged if there are none."""
-        x, times, index, flags, channel_flags = chunk
-        data, out_channel_flags = self._data.take(len(x)), self._channel_flags.take(len(x))
-        changed = guard_samples(
-            x,
-            channel_flags,
-            self._memory,
-            self._n_hold,
-            self._n_settle,
-            data,
-            out_channel_flags,
-        )
-        self._flagged = out_channel_flags if changed else None
-        if changed:
-            return Chunk(data, times, index, flags, out_channel_flags)
-        if x.dtype is _FLOAT:
-            return chunk
-        return chunk._replace(data=x.astype(_FLOAT))
+        out = super().process(chunk)
+        return out if out.data.dtype is _FLOAT else out._replace(data=out.data.astype(_FLOAT))
 
     def reset(self) -> None:
         """Forget the held values."""

@@ -10,12 +10,13 @@ import numpy as np
 
 from rt_decoder.cleaning.arguments import bound, numbers
 from rt_decoder.cleaning.qrs import REFRACTORY, QrsDetector, Upstroke
+from rt_decoder.cleaning.stage import SAMPLES, Calls, KernelStage
 from rt_decoder.kernels import heartbeat as kernel
 from rt_decoder.kernels.heartbeat import heartbeat_subtract
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.qrs import N_LEVELS
 from rt_decoder.settings import read
-from rt_decoder.signal import BAD, DATA_TYPES, FLAGS, Chunk, Reason, SignalInfo
+from rt_decoder.signal import BAD, DATA_TYPES, FLAGS, Reason, SignalInfo
 
 __all__ = ["HeartbeatTemplate"]
 
@@ -35,7 +36,7 @@ _N_AVERAGED = bound(0.0)
 _REASONS = int(BAD), int(Reason.HEARTBEAT)
 
 
-class HeartbeatTemplate:
+class HeartbeatTemplate(KernelStage):
     """Subtracts a template locked to the R peak from the data channels.
 
     The template is ``courses @ maps``. It is subtracted from the moment the beat is decided, some
@@ -93,6 +94,8 @@ class HeartbeatTemplate:
 
     delay = 0.0
     settling = 0.0
+
+    notes = True
 
     def __init__(
         self,
@@ -164,29 +167,28 @@ class HeartbeatTemplate:
             return 1.0
         return float(self._detector.levels[0] / self._levels[0])
 
-    def process(self, chunk: Chunk) -> Chunk:
+    def calls(self, n: int) -> Calls:
         """Subtract the template after every beat, and learn from the remainder."""
-        x, times, index, flags, channel_flags = chunk
-        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
-        peaks = self._detector.process(chunk)
-        told = self._upstroke.process(chunk, peaks)
-        heartbeat_subtract(
-            x,
-            flags,
-            channel_flags,
-            index,
-            peaks,
-            told,
-            self._space,
-            self._courses,
-            self._rise,
-            self._state,
-            self._beats,
-            data,
-            out_flags,
-        )
-        self._now = index + len(x)
-        return Chunk(data, times, index, out_flags, channel_flags)
+        data, flags = self._data.take(n), self._flags.take(n)
+        detect, peaks = self._detector.call(n)
+        expect, told = self._upstroke.call(n, peaks)
+        arguments = (
+            *SAMPLES, peaks, told, self._space,
+            self._courses, self._rise, self._state, self._beats, data, flags,
+        )  # fmt: skip
+        return Calls((detect, expect, (heartbeat_subtract, arguments)), data, flags)
+
+    def done(self, _calls: Calls, stop: int, _changed: bool) -> None:
+        """Keep the time.
+
+        Parameters
+        ----------
+        _calls : Calls
+        stop : int
+        _changed : bool
+            As of `KernelStage.done`.
+        """
+        self._now = stop
 
     def reset(self) -> None:
         """Restore the calibrated template and levels; forget the beats."""

@@ -9,10 +9,11 @@ import math
 
 import numpy as np
 
+from rt_decoder.cleaning.stage import SAMPLES, Calls, KernelStage
 from rt_decoder.kernels import mains as kernel
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.settings import number, read, whole
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import SignalInfo
 
 __all__ = ["MainsCanceller"]
 
@@ -26,7 +27,7 @@ _RANGE = 0.5  # Hz
 _LINE_FREQ, _HARMONICS, _TIME_CONSTANT = number(1.0, 1e6), whole(1, 1000), number(0.1, 100.0)
 
 
-class MainsCanceller:
+class MainsCanceller(KernelStage):
     r"""Subtracts a sine at the mains frequency, and at its multiples, from every channel.
 
     .. math:: y = x - \sum_h \mathrm{Re}(w_h g_h z^h), \qquad
@@ -130,22 +131,14 @@ class MainsCanceller:
             return self.line_freq
         return float(self._status[kernel.FREQ] * self.info.sfreq / (2.0 * math.pi))
 
-    def process(self, chunk: Chunk) -> Chunk:
-        """Subtract the mains from `chunk`: bit-identical however the stream is cut."""
-        data = self._data.take(len(chunk.data))
-        kernel.cancel_line(
-            chunk.data,
-            chunk.flags,
-            chunk.channel_flags,
-            chunk.index,
-            self._gains,
-            self._passed,
-            self._settings,
-            self._memory,
-            self._status,
-            data,
-        )
-        return Chunk(data, chunk.times, chunk.index, chunk.flags, chunk.channel_flags)
+    def calls(self, n: int) -> Calls:
+        """Subtract the mains."""
+        data = self._data.take(n)
+        arguments = (
+            *SAMPLES, self._gains, self._passed,
+            self._settings, self._memory, self._status, data,
+        )  # fmt: skip
+        return Calls(((kernel.cancel_line, arguments),), data)
 
     def reset(self) -> None:
         """Start again at the nominal frequency."""

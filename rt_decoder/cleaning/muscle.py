@@ -14,10 +14,11 @@ import numpy as np
 
 from rt_decoder.cleaning.arguments import LARGEST, chosen, numbers
 from rt_decoder.cleaning.filter_design import design_sos
+from rt_decoder.cleaning.stage import Calls, Given, KernelStage
 from rt_decoder.kernels import muscle as kernel
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.settings import number, read
-from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, SignalInfo
 
 __all__ = ["MuscleGate", "muscle_band"]
 
@@ -44,7 +45,7 @@ def muscle_band(sfreq: float) -> tuple[float, float] | None:
     return (_L_FREQ, _grid(sfreq)[1] / 2) if 0.45 * sfreq >= _LEAST_BAND * _L_FREQ else None
 
 
-class MuscleGate:
+class MuscleGate(KernelStage):
     """Flags the samples in which muscles or movements are louder than the brain.
 
     The data are passed on themselves; `flags` gets
@@ -140,22 +141,14 @@ class MuscleGate:
         self._acc = np.array([info.ch_names.index(name) for name in accelerometer], np.int64)
         self._flags = Rows((), FLAGS)
 
-    def process(self, chunk: Chunk) -> Chunk:
-        """Flag the samples of `chunk`: bit-identical however the stream is cut."""
-        x, times, index, flags, channel_flags = chunk
-        out_flags = self._flags.take(len(x))
-        kernel.gate_samples(
-            x,
-            flags,
-            index,
-            self._coefs,
-            self._memory,
-            self._settings,
-            self._status,
-            self._acc,
-            out_flags,
-        )
-        return Chunk(x, times, index, out_flags, channel_flags)
+    def calls(self, n: int) -> Calls:
+        """Flag the samples."""
+        flags = self._flags.take(n)
+        arguments = (
+            Given.DATA, Given.FLAGS, Given.INDEX, self._coefs, self._memory, self._settings,
+            self._status, self._acc, flags,
+        )  # fmt: skip
+        return Calls(((kernel.gate_samples, arguments),), flags=flags)
 
     def reset(self) -> None:
         """Start again at the level of the next sample, with the flags down."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rt_decoder.cleaning.arguments import SMALLEST, numbers
+from rt_decoder.cleaning.stage import SAMPLES, Call, run
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.kernels.qrs import N_LEVELS, qrs_detect, qrs_layout, qrs_state
 from rt_decoder.kernels.upstroke import (
@@ -78,32 +79,42 @@ class QrsDetector:
         self._start = _check_levels(levels)
         self._layout = qrs_layout(info.sfreq, int(_BLINDING), int(Reason.REPAIRED))
         self._peaks = Rows((), np.int64)
-        self.reset()
+        self._state = qrs_state(info.sfreq, self._start)
 
     @property
     def levels(self) -> np.ndarray:
         """Levels learned so far, (7,)."""
         return self._state[1][:N_LEVELS].copy()
 
+    def call(self, n: int) -> tuple[Call, np.ndarray]:
+        """Return what `process` calls.
+
+        Parameters
+        ----------
+        n : int
+            Samples.
+
+        Returns
+        -------
+        call : Call
+            Kernel and arguments.
+        peaks : array of shape (n,), int64
+            Written by it; see `process`.
+        """
+        peaks = self._peaks.take(n)
+        arguments = *SAMPLES, self._source, self._layout, *self._state, peaks
+        return (qrs_detect, arguments), peaks
+
     def process(self, chunk: Chunk) -> np.ndarray:
         """Return the absolute index of the R peak that each sample decided, (n,) int64, or -1."""
-        x, _, index, flags, channel_flags = chunk
-        peaks = self._peaks.take(len(x))
-        qrs_detect(
-            x,
-            flags,
-            channel_flags,
-            index,
-            self._source,
-            self._layout,
-            *self._state,
-            peaks,
-        )
+        one, peaks = self.call(len(chunk.data))
+        run(one, chunk)
         return peaks
 
     def reset(self) -> None:
         """Forget all but the calibrated levels."""
-        self._state = qrs_state(self.info.sfreq, self._start)
+        for mine, first in zip(self._state, qrs_state(self.info.sfreq, self._start), strict=True):
+            mine[:] = first
 
 
 class Upstroke:
@@ -143,20 +154,39 @@ class Upstroke:
         bits = int(_BLINDING), int(Reason.REPAIRED)
         self._layout = upstroke_layout(info.sfreq, self.lead, *bits)
         self._told = Rows((), np.int64)
-        self.reset()
+        self._state = upstroke_state(*self._start)
+
+    def call(self, n: int, peaks: np.ndarray) -> tuple[Call, np.ndarray]:
+        """Return what `process` calls.
+
+        Parameters
+        ----------
+        n : int
+            Samples.
+        peaks : array of shape (n,), int64
+            As of `process`.
+
+        Returns
+        -------
+        call : Call
+            Kernel and arguments.
+        told : array of shape (n,), int64
+            Written by it; see `process`.
+        """
+        told = self._told.take(n)
+        arguments = *SAMPLES, self._source, self._layout, *self._state, peaks, told
+        return (upstroke_detect, arguments), told
 
     def process(self, chunk: Chunk, peaks: np.ndarray) -> np.ndarray:
         """Return where an R peak is expected, (n,) int64, or -1; `peaks` are those decided."""
-        x, _, index, flags, channel_flags = chunk
-        told = self._told.take(len(x))
-        upstroke_detect(
-            x, flags, channel_flags, index, self._source, self._layout, *self._state, peaks, told
-        )  # fmt: skip
+        one, told = self.call(len(chunk.data), peaks)
+        run(one, chunk)
         return told
 
     def reset(self) -> None:
         """Restore the calibrated size."""
-        self._state = upstroke_state(*self._start)
+        for mine, first in zip(self._state, upstroke_state(*self._start), strict=True):
+            mine[:] = first
 
 
 def _source_picks(info: SignalInfo, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from rt_decoder.cleaning.arguments import SMALLEST, bound, chosen, numbers, whole_numbers
+from rt_decoder.cleaning.stage import SAMPLES, Calls, KernelStage
 from rt_decoder.kernels import regressors as kernel
 from rt_decoder.kernels.memory import Rows
 from rt_decoder.settings import number, read
-from rt_decoder.signal import DATA_TYPES, FLAGS, Chunk, SignalInfo
+from rt_decoder.signal import DATA_TYPES, FLAGS, SignalInfo
 
 __all__ = ["REFERENCE_TYPES", "Regressors"]
 
@@ -29,7 +30,7 @@ _STRANGE, _MEMORY = 3.0, 2.0  # s: flags after which little is known; shortest m
 _SILENT = 0.2  # times its RMS in calibration: below, it says nothing any more
 
 
-class Regressors:
+class Regressors(KernelStage):
     r"""Recursive least squares on recorded references, shared by all data channels.
 
     With the regressors :math:`z_t` (past values of the references, each divided by its scale),
@@ -245,19 +246,17 @@ class Regressors:
         """Seconds since the last reset."""
         return float(self._live[0][:, kernel.AGE].max(initial=0.0)) / self.info.sfreq
 
-    def process(self, chunk: Chunk) -> Chunk:
-        """Subtract what the references explain; return `chunk` unchanged if there are none."""
+    def calls(self, n: int) -> Calls:
+        """Subtract what the references explain; nothing if there are none."""
         if len(self._taps) == 0:
-            return chunk
-        x, times, index, flags, channel_flags = chunk
-        references, inverse, weights = self._live
-        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
-        kernel.regress(
-            x, flags, channel_flags, index, self._constants, self._taps, self._ring, references,
-            inverse, weights, self._products, self._most, self._channels, self._regressors,
-            self._filters, data, out_flags,
+            return Calls(())
+        data, flags = self._data.take(n), self._flags.take(n)
+        arguments = (
+            *SAMPLES, self._constants, self._taps,
+            self._ring, *self._live, self._products, self._most, self._channels, self._regressors,
+            self._filters, data, flags,
         )  # fmt: skip
-        return Chunk(data, times, index, out_flags, channel_flags)
+        return Calls(((kernel.regress, arguments),), data, flags)
 
     def reset(self) -> None:
         """Return to the calibrated weights."""

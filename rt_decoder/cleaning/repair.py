@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from rt_decoder.cleaning.arguments import numbers, truths, whole_numbers
+from rt_decoder.cleaning.stage import SAMPLES, Calls, KernelStage
 from rt_decoder.kernels import repair as kernel
 from rt_decoder.kernels.memory import Rows, aligned, padded
-from rt_decoder.signal import FLAGS, Chunk, SignalInfo
+from rt_decoder.signal import FLAGS, SignalInfo
 
 __all__ = ["ChannelRepair"]
 
@@ -36,7 +37,7 @@ _EVENTS = {  # row of what is told, whether it is so now: event, fix
 }
 
 
-class ChannelRepair:
+class ChannelRepair(KernelStage):
     r"""Replaces bad channels softly by predictions from their neighbours.
 
     .. math:: y_k = x_k - q_k (x_k - p_k), \qquad p_k = \sum_j w_{kj} y_j
@@ -107,6 +108,8 @@ class ChannelRepair:
     delay = 0.0
     settling = 0.0
 
+    notes = True
+
     def __init__(
         self,
         info: SignalInfo,
@@ -160,27 +163,27 @@ class ChannelRepair:
         self._channel_flags = Rows((c,), FLAGS)
         self.reset()
 
-    def process(self, chunk: Chunk) -> Chunk:
-        """Repair `chunk`, however it is cut; return it unchanged if nothing is suspect."""
-        x, times, index, flags, channel_flags = chunk
-        data, out_flags = self._data.take(len(x)), self._flags.take(len(x))
-        out_channel_flags = self._channel_flags.take(len(x))
-        changed = kernel.repair(
-            x,
-            flags,
-            channel_flags,
-            index,
-            self._neighbors,
-            self._weights,
-            self._places,
-            self._memory,
-            data,
-            out_flags,
-            out_channel_flags,
-        )
+    def calls(self, n: int) -> Calls:
+        """Repair bad channels; pass on what came in if nothing is suspect."""
+        out = self._data.take(n), self._flags.take(n), self._channel_flags.take(n)
+        arguments = (
+            *SAMPLES, self._neighbors,
+            self._weights, self._places, self._memory, *out,
+        )  # fmt: skip
+        return Calls(((kernel.repair, arguments),), *out, perhaps=True)
+
+    def done(self, _calls: Calls, _stop: int, _changed: bool) -> None:
+        """Note what the kernel has decided, if it says so.
+
+        Parameters
+        ----------
+        _calls : Calls
+        _stop : int
+        _changed : bool
+            As of `KernelStage.done`.
+        """
         if self._settings[kernel.EVENTS]:
             self._note()
-        return Chunk(data, times, index, out_flags, out_channel_flags) if changed else chunk
 
     @property
     def disagreeing(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.cleaning.filters import Decimator, FilterBank, Rereference, SosFilter
@@ -20,35 +20,12 @@ from rt_decoder.cleaning.muscle import MuscleGate
 from rt_decoder.cleaning.projector import Projector
 from rt_decoder.cleaning.regressors import Regressors
 from rt_decoder.cleaning.repair import ChannelRepair
+from rt_decoder.cleaning.stage import Stage
 from rt_decoder.model import Model
 from rt_decoder.settings import named
-from rt_decoder.signal import Chunk, SignalInfo
+from rt_decoder.signal import SignalInfo
 
 __all__ = ["CLEANING", "FLOW", "Stage", "StageRow", "fitted_stage", "make_stages"]
-
-
-class Stage(Protocol):
-    """One step of the path; `tests/contract.py` checks the laws that all stages keep."""
-
-    info: SignalInfo  # of the output
-
-    @property
-    def delay(self) -> float:
-        """Time in s by which the output lags the input."""
-        ...
-
-    @property
-    def settling(self) -> float:
-        """Time in s after a reset until the effect of the priming has vanished."""
-        ...
-
-    def process(self, chunk: Chunk) -> Chunk:
-        """Compute the next samples; the arrays are the stage's own, valid until the next call."""
-        ...
-
-    def reset(self) -> None:
-        """Return to the state before the first sample."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
