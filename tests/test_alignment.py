@@ -247,7 +247,7 @@ def test_a_session_record_says_where_and_a_foreign_one_is_decoded_as_it_stands(
     assert timeless(answers)[:25] == plain[:25]
     assert timeless(answers)[27:30] == own[27:30]  # by the same 20
     # events that never were: the map stays; a session that kept the map: it stays, too
-    with pytest.warns(RuntimeWarning, match="1 alignments of the map cannot be made as live"):
+    with pytest.warns(RuntimeWarning, match="cannot make 1 alignment of the map as live"):
         kept, none = decoded(model, replace(NEW, decisions=(start, Realigned(9, 999))))
     assert (timeless(kept), none) == (plain, [])
     kept, none = decoded(model, replace(NEW, decisions=(Start(0, RULES, False, align=False),)))

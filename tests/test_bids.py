@@ -319,7 +319,7 @@ def test_what_is_converted_is_read_again(tmp_path, capsys):
     for run in "12":  # the second joins a data set that exists
         ran = to_bids(capsys, source, root, "--session", "a", "--run", run)
         assert ran.code == 0, ran.err
-        assert "time breaks in 1 places, 500 samples lost" in ran.out
+        assert "time breaks in 1 place, 500 samples lost" in ran.out
     assert source.read_bytes() == before
     was = read_recording(source)
     runs = find_runs(root, BidsChoice("07"))

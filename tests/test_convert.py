@@ -294,7 +294,7 @@ def test_what_a_file_marks_as_bad_is_carried_over(tmp_path: Path) -> None:
     assert again.bad_segments == first.bad_segments == ((100, 150, "BAD_muscle"),)
     assert again.bads == ("Pz",)
     assert again.markers == first.markers
-    with pytest.warns(RuntimeWarning, match="1 segments and 1 channels .* are plain in it"):
+    with pytest.warns(RuntimeWarning, match="1 segment and 1 channel .* are plain in it"):
         convert(tmp_path / "a_raw.fif", tmp_path / "c.xdf")
     assert [marker.label for marker in read_recording(tmp_path / "c.xdf").markers] == [
         "BAD_muscle", "axe"

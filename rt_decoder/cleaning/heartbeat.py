@@ -47,12 +47,13 @@ class HeartbeatTemplate(KernelStage):
     long, their templates add up. On good samples the courses follow the signal's components
     ``x @ filters.T``: their mean over the beats of the session, but no more of its difference from
     calibration than stands out of noise, each component by itself (empirical Bayes), a share that
-    moves over some five beats. The maps stay fixed. A missed or false beat does no more harm than the template's size.
+    moves over some five beats. The maps stay fixed. A missed or false beat does no more harm than the
+    size of the template.
 
     If `watched`, the template is subtracted only while the data hold it. It helps where more than
     half of it is there: evidence that less is, as where beats come from noise or from another
     person's ECG, adds up to doubt and fades it out (log likelihood ratio 2 to 3.5). Evidence for it
-    takes doubt away, and puts at most 1 on its side, so that a few odd beats do not turn it off.
+    only takes doubt away.
 
     Parameters
     ----------

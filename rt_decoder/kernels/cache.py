@@ -225,9 +225,6 @@ def is_kept(dispatcher: Any, signature: tuple[Any, ...]) -> bool:
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile with `numba.njit`, and keep the result in `cache_folder`.
 
-    A kernel whose name begins with ``_`` is called by kernels of its own file alone, and is part of these:
-    it gets no entry from Python, which takes an eighth of all compile time, and no file.
-
     Parameters
     ----------
     **options
@@ -240,10 +237,8 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        is_inner = function.__name__.startswith("_")
-        entry: dict[str, Any] = {"no_cpython_wrapper": is_inner}
-        dispatcher = numba.njit(**options, **entry)(function)
-        if cache_folder() is not None and not is_inner:
+        dispatcher = numba.njit(**options)(function)
+        if cache_folder() is not None:
             dispatcher._cache = _Cache(function, options)
         return dispatcher
 

@@ -60,7 +60,6 @@ _MOST_GIVEN = 0.65  # of a change that single beats do not show: to follow it ta
 _STEADY = 5.0  # beats over which the share of a change moves: one beat tells little of its power
 _LOST = 0.05  # share of the filters' weights: with more on flagged channels nothing is learned
 _SOME_DOUBT, _MOST_DOUBT = 2.0, 3.5  # log likelihood ratios: whole trust below, no trust
-_PROVEN = -1.0  # the least doubt: what was seen to be there is not doubted for a few odd beats
 _CERTAIN = 12.5  # 1 / (2 * _UNSURE**2) of `calibration.cleaning.reference_effect`
 _BASELINE, _Z, _AMOUNT, TRUST, GIVEN, _WANTED, _POWER, _NOISE = range(8)
 TRUSTED, FOUND, SAID, WATCH, USUAL, DOUBT = range(6)
@@ -254,7 +253,7 @@ def _watch(rank: int, state: np.ndarray) -> None:
     trust[SAID] += trust[WATCH] * (said - trust[SAID])
     usual = max(trust[SAID], trust[USUAL])  # one that has grown is doubted no faster: noise bursts
     evidence = _CERTAIN * trust[WATCH] / usual * (0.5 * said - found)
-    trust[DOUBT] = min(max(trust[DOUBT] + evidence, _PROVEN), _MOST_DOUBT)
+    trust[DOUBT] = min(max(trust[DOUBT] + evidence, 0.0), _MOST_DOUBT)
     rise = min((_MOST_DOUBT - trust[DOUBT]) / (_MOST_DOUBT - _SOME_DOUBT), 1.0)
     trust[TRUSTED] = rise * rise * (3.0 - 2.0 * rise)
 
