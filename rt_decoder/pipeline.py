@@ -464,16 +464,17 @@ class Pipeline:
         return float(self._hop_time - (self.ring.next - 1 - index) / self.model.info.sfreq)
 
     def warm_up(self) -> None:
-        """Run every kernel once on noise, so that it is compiled, then reset."""
+        """Run every kernel on noise, so that it is compiled, and at each length of a hop; then reset."""
         info, n = self.model.info, self.model.n_hop
         factor = self.factor
-        length = (self.ring.capacity // n + 2) * n * factor
+        length = (self.ring.capacity // n + n + 3) * n * factor
         flags = np.zeros(length, FLAGS)
         channel_flags = np.zeros((length, info.n_channels), FLAGS)
         times = np.arange(length) / (info.sfreq * factor)
         noise = 1e-6 * np.random.default_rng(0).standard_normal((length, info.n_channels))
         on_clean, self._on_clean = self._on_clean, None  # keep the noise from the tap
-        self.mark(Marker("", 0.0, -self.window.first * factor))
+        for k in range(n):  # each cuts another hop, at another place
+            self.mark(Marker("", 0.0, (k * (n + 1) - self.window.first) * factor))
         for kind, marker, features in self.push_features(
             Chunk(noise, times, 0, flags, channel_flags)
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from numba import njit
 
 from rt_decoder.cleaning import chain as module
 from rt_decoder.cleaning.chain import Chain, chains_of
+from rt_decoder.cleaning.eye import EyeCorrection
 from rt_decoder.cleaning.stage import Calls, Given, KernelStage, Stage
 from rt_decoder.cleaning.stages import make_stages
 from rt_decoder.kernels.native import is_possible, words_of
@@ -238,3 +240,18 @@ def test_every_kind_of_argument_reaches_a_kernel(index):
 def test_an_argument_that_is_none_of_these_is_refused():
     with pytest.raises(TypeError, match="need arrays, tuples, floats or whole numbers"):
         words_of("text")
+
+
+def test_a_warm_pipeline_has_run_hops_of_every_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the first event that cuts a hop at some place would be answered late."""
+    model, _ = fitted()
+    lengths, usual = set(), EyeCorrection.calls
+
+    def noting(stage: EyeCorrection, n: int) -> Calls:
+        lengths.add(n)
+        return usual(stage, n)
+
+    monkeypatch.setattr(EyeCorrection, "calls", noting)
+    stream = replace(model.recipe.stream, hop_ms=32.0)
+    Pipeline(replace(model, recipe=replace(model.recipe, stream=stream))).warm_up()
+    assert lengths == set(range(1, 9))
