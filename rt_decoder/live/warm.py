@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numba
 
-from rt_decoder.kernels.cache import cache_folder, is_kept
+from rt_decoder.kernels.cache import cache_folder, compile_only, is_kept
 
 __all__ = ["LIST", "Kernel", "compile_asked", "listed", "missing", "spelled", "warm"]
 
@@ -232,6 +232,7 @@ def compile_asked() -> None:
     """Compile the kernels that lines of standard input name; the process's end of `warm`."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    compile_only()
     gc.disable()  # a tenth of the time; the process ends soon, with .4 GB at most [measured]
     for line in sys.stdin:
         kernel = Kernel(*line.split(None, 2))
