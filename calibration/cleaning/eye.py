@@ -93,7 +93,7 @@ def fit_eye(
             rank, rank_by_rule, rule     sources taken; by the rule; the rule
             ratios, null                 ratios of variances; largest of rest to rest
             drift_power                  variance of the drift source, of that at rest, where the
-                                         first source is as large as at rest; 0 without one
+                                         first source is as large as at rest; 0 without one, as in MEG
             held_out                     for each rank tried, how well it cleans the last third
 
     Raises
@@ -127,7 +127,7 @@ def fit_eye(
         "ratios": np.round(sources.ratios[: MAX_RANK + 1], 2).tolist(),
         "null": round(sources.null, 2),
     }
-    drifts = _drifts(x, train, bad, sources, info.sfreq)
+    drifts = _drifts(x, info, train, bad, sources)
     del x
     gates = {"threshold": threshold, "release_s": release_s}
     of_rank = [_of_rank(sources, r, one, scales) | gates for r, one in enumerate(drifts, 1)]
@@ -138,12 +138,17 @@ def fit_eye(
 
 
 def _drifts(
-    x: np.ndarray, train: np.ndarray, bad: np.ndarray, sources: Sources, sfreq: float
+    x: np.ndarray, info: SignalInfo, train: np.ndarray, bad: np.ndarray, sources: Sources
 ) -> list[Drift | None]:
-    """Fit the drift source beside one eye source, beside two, and so on."""
+    """Fit the drift source beside one eye source, beside two, and so on; in EEG alone.
+
+    Of MEG too little is known to say that it helps.
+    """
     time, good = np.flatnonzero(train) / len(train), ~bad[train]
     ranks = range(1, len(sources.rest_scale) + 1)
-    return [fit_drift(x, time, good, sources, rank, sfreq) for rank in ranks]
+    if any(kind in DATA_TYPES and kind != "eeg" for kind in info.ch_types):
+        return [None for _ in ranks]
+    return [fit_drift(x, time, good, sources, rank, info.sfreq) for rank in ranks]
 
 
 def _of_rank(
