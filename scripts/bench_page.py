@@ -3,8 +3,9 @@
 A sender in a process of its own streams a simulated person at 1 kHz; a session of `open_live`
 reads out every hop of 10 ms, and sends readouts, log and cleaned signal over LSL. In turns,
 `rt-decoder dashboard` with a page in a headless Chromium watches it, or nothing does. Latency is what
-each readout tells of itself: newest sample to emission. The browser starts with the priority that it
-has from `rt-decoder dashboard --open`. The page's heap and the memory of its server are read at the
+each readout tells of itself: newest sample to emission. The sender stands for an amplifier, which no
+browser delays: it has a real-time priority where the system allows it. The browser starts with the
+priority that it has from `rt-decoder dashboard --open`. The page's heap and the memory of its server are read at the
 beginning and at the end of each turn, and the CPU time of every process (on Linux).
 
     python scripts/bench_page.py [--seconds 20] [--turns 6] [--channels 64] [--tune priority] [--json]
@@ -102,7 +103,7 @@ def measure(
     save_model(load_scene(str(scene_path)).model, model_path)
     name = f"page-{uuid.uuid4().hex[:8]}"
     case = Case(args.channels, args.chunk, "continuous", str(scene_path))
-    stack.enter_context(sending(case, name))
+    stack.enter_context(sending(case, name, is_first=True))
     options: dict[str, Any] = {"tune": args.tune.split(",")} if args.tune else {}
     options |= {"outlet": name, "clean_outlet": f"{name}-clean", "continuous": True, "force": True}
     live = stack.enter_context(open_live(str(model_path), name, network=True, **options))

@@ -1,8 +1,4 @@
-"""Send a scene over LSL at 1 kHz, with a marker every .4 to .6 s, until the input ends.
-
-It stands for an amplifier, which no other program delays: where the system allows it, it has a
-real-time priority above any that a session asks for, which its outlet's threads inherit.
-"""
+"""Send a scene over LSL at 1 kHz, with a marker every .4 to .6 s, until the input ends."""
 
 from __future__ import annotations
 
@@ -30,10 +26,14 @@ PRIORITY = 20  # of SCHED_FIFO; a session with `--tune priority` has 10
 
 
 @contextmanager
-def sending(case: Case, source_id: str) -> Iterator[None]:
-    """Send from a process of its own, within the context."""
+def sending(case: Case, source_id: str, *, is_first: bool = False) -> Iterator[None]:
+    """Send from a process of its own, within the context.
+
+    If `is_first`, no other program delays it, as none delays an amplifier: where the system allows it,
+    it has a real-time priority above any that a session asks for, and so have its outlet's threads.
+    """
     sender = subprocess.Popen(
-        [sys.executable, "-m", "scripts.speed.sender", *map(str, case), source_id],
+        [sys.executable, "-m", "scripts.speed.sender", *map(str, case), source_id, str(int(is_first))],
         cwd=Path(__file__).resolve().parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert sender.stdin is not None
@@ -48,11 +48,12 @@ def sending(case: Case, source_id: str) -> Iterator[None]:
 
 def main() -> None:
     """Send."""
-    n_channels, chunk, mode, path, source_id = sys.argv[1:]
+    n_channels, chunk, mode, path, source_id, is_first = sys.argv[1:]
     case = Case(int(n_channels), int(chunk), mode, path)
     scene = load_scene(case.path)
-    with suppress(PermissionError, AttributeError):  # not allowed; not Linux
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    if int(is_first):
+        with suppress(PermissionError, AttributeError):  # not allowed; not Linux
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     outlet = data_outlet(source_id, scene.info, source_id, "float32")
     markers = marker_outlet(f"{source_id}-m", f"{source_id}-m")
     ended = threading.Event()
