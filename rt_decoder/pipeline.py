@@ -49,6 +49,7 @@ __all__ = ["Pipeline", "PipelineOptions", "Successor"]
 
 
 _SETTLING = FLAGS(Reason.SETTLING)
+_MOST_CUTS = 32  # samples of a hop, all of whose parts are warmed up
 PAUSED = "the session was paused"  # why a marker has no readout
 
 
@@ -467,19 +468,20 @@ class Pipeline:
         """Run every kernel on noise, so that it is compiled, and at each length of a hop; then reset."""
         info, n = self.model.info, self.model.n_hop
         factor = self.factor
-        length = (self.ring.capacity // n + n + 3) * n * factor
+        n_cuts = n if n <= _MOST_CUTS else 1
+        length = (self.ring.capacity // n + n_cuts + 3) * n * factor
         flags = np.zeros(length, FLAGS)
         channel_flags = np.zeros((length, info.n_channels), FLAGS)
         times = np.arange(length) / (info.sfreq * factor)
         noise = 1e-6 * np.random.default_rng(0).standard_normal((length, info.n_channels))
         on_clean, self._on_clean = self._on_clean, None  # keep the noise from the tap
-        for k in range(n):  # each cuts another hop, at another place
+        for k in range(n_cuts):  # each cuts another hop, at another place
             self.mark(Marker("", 0.0, (k * (n + 1) - self.window.first) * factor))
-        for kind, marker, features in self.push_features(
-            Chunk(noise, times, 0, flags, channel_flags)
+        for k_window, (kind, marker, features) in enumerate(
+            self.push_features(Chunk(noise, times, 0, flags, channel_flags))
         ):
             self.answerer.warm_up(kind, marker, features, self.monitor)
-            if self.adaptation is not None:
+            if self.adaptation is not None and not k_window:  # one: many would begin an update
                 self.adaptation.add(self.window.unscaled, features.good)
         self._on_clean = on_clean
         self.monitor.warm_up()

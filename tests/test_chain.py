@@ -255,3 +255,20 @@ def test_a_warm_pipeline_has_run_hops_of_every_length(monkeypatch: pytest.Monkey
     stream = replace(model.recipe.stream, hop_ms=32.0)
     Pipeline(replace(model, recipe=replace(model.recipe, stream=stream))).warm_up()
     assert lengths == set(range(1, 9))
+
+
+@compiled
+def test_a_decimated_stream_is_cleaned_in_one_call_too(recording, monkeypatch):
+    model, _ = fitted()
+    pipeline = Pipeline(model, factor=2)
+    data, times, _, flags, channel_flags = recording
+    times = np.arange(len(data)) / (2 * model.info.sfreq)
+    half = len(data) // 2
+    pipeline.push(Chunk(data[:half], times[:half], 0, flags[:half], channel_flags[:half]))
+
+    def alone(stage: EyeCorrection, chunk: Chunk) -> Chunk:
+        raise AssertionError("a stage was called alone")
+
+    monkeypatch.setattr(EyeCorrection, "process", alone)
+    rest = slice(half, None)
+    pipeline.push(Chunk(data[rest], times[rest], half, flags[rest], channel_flags[rest]))

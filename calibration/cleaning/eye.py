@@ -140,10 +140,7 @@ def fit_eye(
 def _drifts(
     x: np.ndarray, info: SignalInfo, train: np.ndarray, bad: np.ndarray, sources: Sources
 ) -> list[Drift | None]:
-    """Fit the drift source beside one eye source, beside two, and so on; in EEG alone.
-
-    Of MEG too little is known to say that it helps.
-    """
+    """Fit the drift source beside one eye source, two, ...; of MEG too little is known to use it."""
     time, good = np.flatnonzero(train) / len(train), ~bad[train]
     ranks = range(1, len(sources.rest_scale) + 1)
     if any(kind in DATA_TYPES and kind != "eeg" for kind in info.ch_types):

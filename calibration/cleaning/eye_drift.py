@@ -20,6 +20,7 @@ _N_SWINGS = 2  # cosines over the recording: half a period, a whole one; and the
 _BLOCK = 2.0  # s; blocks belong to two halves in turn
 _LARGE = 8.0  # scales at rest: smaller values of the source tell little of its pattern
 _LEAST = 50  # samples in each half
+_NOTHING = 1e-6  # of a direction of size 1: all of it belongs to the eye sources
 _RIDGE = 1e-3  # of the mean power of the regressors
 
 
@@ -59,7 +60,7 @@ def fit_drift(
     Returns
     -------
     Drift or None
-        None if no change is found in both halves.
+        None if no change is found in both halves, or there is nothing beside the sources.
     """
     mixing, unmixing = sources.mixing[:, :rank], sources.unmixing[:, :rank]
     first = x @ unmixing[:, 0] / sources.rest_scale[0]
@@ -68,7 +69,7 @@ def fit_drift(
     regressors = first[use, None] * swings
     left = x[use] - (x[use] @ unmixing) @ mixing.T
     half = use // max(round(_BLOCK * sfreq), 1) % 2
-    if np.bincount(half, minlength=2).min() < _LEAST:
+    if rank >= len(mixing) or np.bincount(half, minlength=2).min() < _LEAST:
         return None
     one, two = (_slopes(regressors[half == k], left[half == k]) for k in (0, 1))
     products = (one * np.mean(regressors**2, axis=0)[:, None]).T @ two
@@ -76,7 +77,10 @@ def fit_drift(
     if ratios[-1] <= -ratios[0]:
         return None
     w = vectors[:, -1] - unmixing @ (mixing.T @ vectors[:, -1])
-    w /= np.sqrt(w @ sources.at_rest @ w)
+    size = np.sqrt(w @ sources.at_rest @ w)
+    if not size > _NOTHING:
+        return None
+    w /= size
     found = np.maximum((one @ w) * (two @ w), 0.0) * np.mean(swings**2, axis=0)
     certain = 1.0 - max(-ratios[0], 0.0) / ratios[-1]
     return Drift(sources.at_rest @ w, w, float(certain * found.sum()))

@@ -105,6 +105,8 @@ class Chain:
             return None
         if (row := self._rows.get(len(hop.data))) is None:
             row = self._rows[len(hop.data)] = _Row(self._kernels, hop)
+        if any(one.shape != shape for one, shape in zip(arrays, row.shapes, strict=True)):
+            return None
         row.take(arrays)
         return row
 
@@ -142,6 +144,7 @@ class _Row:
 
     def __init__(self, stages: Sequence[KernelStage], hop: Chunk) -> None:
         self.calls = [stage.calls(len(hop.data)) for stage in stages]  # keeps the arrays
+        self.shapes = hop.data.shape, hop.flags.shape, hop.channel_flags.shape  # are written down
         self._stop = PARTS + len(stages)
         words, parts = [0] * self._stop, []
         for calls in self.calls:

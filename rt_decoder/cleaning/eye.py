@@ -97,8 +97,8 @@ class EyeCorrection(KernelStage):
         picks = [k for k, kind in enumerate(info.ch_types) if kind in DATA_TYPES]
         rest_scale = numbers("rest_scale", rest_scale, (None,), SMALLEST)
         shape = len(picks), len(rest_scale)
-        if shape[1] > shape[0]:
-            raise ValueError(f"need rest_scale of {shape[0]} sources at most, got {shape[1]}")
+        if not 1 <= shape[1] <= shape[0]:
+            raise ValueError(f"need rest_scale of 1 to {shape[0]} sources, got {shape[1]}")
         mixing = numbers("mixing", mixing, shape)
         unmixing = numbers("unmixing", unmixing, shape)
         drift = np.zeros((2, shape[0])) if drift is None else numbers("drift", drift, (2, shape[0]))

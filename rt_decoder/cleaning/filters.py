@@ -196,6 +196,7 @@ class Decimator:
         # column 0: flags of the whole sample, then one column a channel
         self._all_flags = Rows((c + 1,), FLAGS)
         self._kept_flags = Rows((c + 1,), FLAGS)
+        self._flags, self._channel_flags = Rows((), FLAGS), Rows((c,), FLAGS)
         self._carry = np.zeros(c + 1, FLAGS)
 
     def process(self, chunk: Chunk) -> Chunk:
@@ -210,7 +211,10 @@ class Decimator:
         flags[:, 0] = chunk.flags
         flags[:, 1:] = chunk.channel_flags
         merge_flags(flags, first, q, self._carry, kept)
-        return Chunk(data, times, (chunk.index + first) // q, kept[:, 0], kept[:, 1:])
+        # in one piece each, as the stages behind take them (`cleaning.chain`)
+        out = self._flags.take(n_kept), self._channel_flags.take(n_kept)
+        out[0][:], out[1][:] = kept[:, 0], kept[:, 1:]
+        return Chunk(data, times, (chunk.index + first) // q, *out)
 
     def reset(self) -> None:
         """Prime again from the next sample."""

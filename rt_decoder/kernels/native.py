@@ -66,8 +66,8 @@ class Part(NamedTuple):
 
 
 def is_possible() -> bool:
-    """Whether this system has the clock that times the parts (Windows has not)."""
-    return sys.platform != "win32" and bool(llvm.address_of_symbol(_CLOCK))
+    """Whether this system has the clock that times the parts (Windows has not), and words of 64 bits."""
+    return sys.platform != "win32" and sys.maxsize > 2**32 and bool(llvm.address_of_symbol(_CLOCK))
 
 
 def words_of(value: Any, given: int | None = None) -> tuple[str, list[int]]:

@@ -99,7 +99,7 @@ def _spread(detail: Mapping[str, Any]) -> str:
     n, unit = detail["n_units"], detail["unit"]
     units = (
         f"{counted(n, 'unit')} of neighbouring events, each of at least {unit}" if unit > 1 else
-        f"{counted(n, 'event')} or sentences"
+        counted(n, "event or sentence", "events or sentences")
     )  # fmt: skip
     few = " So few give intervals that are too narrow." if n < _FEW_UNITS else ""
     return f"Intervals: 95 %, by drawing from {units} (bootstrap).{few}"

@@ -95,7 +95,7 @@ def _amount(shown: Shown) -> str:
 
 def _tested(shown: Shown) -> str:
     scores, where = shown.best
-    told = f"{counted(scores.get('n', 0), 'event')} {where}"
+    told = f"{counted(scores['n'], 'event') if 'n' in scores else 'n/a events'} {where}"
     if shown.scores is None and "final" in shown.certificate and "people" not in shown.certificate:
         told += f": {_FINAL}"
     words = (scores.get("detail") or {}).get("words")

@@ -126,10 +126,10 @@ def resolve(
     if source_id is None or kind:
         # the first answer ended the search: give the others the time to answer, too
         found = _look(query, _ANSWER_S, least=99 if kind else 2) or found
-    if kind:
-        found = [stream for stream in found if is_data(stream) == (kind == DATA)] or found
     if kind == MARKS:
         found = [stream for stream in found if not marker_kind(stream).is_signal] or found
+    if kind:
+        found = [stream for stream in found if is_data(stream) == (kind == DATA)] or found
     if len(found) > 1:
         raise LookupError(
             f"need just {wish}, got {len(found)}: {_what_separates(found, kind)}:{_listing(found)}"
